@@ -1,0 +1,50 @@
+/**
+ * The control plane over HTTP, mounted under `/admin`.
+ *
+ * Everything is authorized first, unknown paths and wrong methods too, so that a stranger learns nothing about what
+ * exists. Handlers throw `RouterError`; the main app renders it.
+ */
+import { Hono } from "hono";
+import { RouterError } from "../errors.ts";
+import { auditApp } from "./audit.ts";
+import { type AdminEnv, authorize } from "./authorize.ts";
+import { keysApp } from "./keys.ts";
+import { routesApp } from "./routes.ts";
+
+/** Paths and the methods they know, for the answer to a wrong one. */
+const METHODS = {
+  "/keys": "GET, HEAD, POST",
+  "/keys/:id": "GET, HEAD, DELETE",
+  "/routes": "GET, HEAD",
+  "/routes/:env/:name": "GET, HEAD, PUT",
+  "/routes/:env/:name/versions": "GET, HEAD",
+  "/routes/:env/:name/versions/:version": "GET, HEAD",
+  "/audit": "GET, HEAD",
+} as const;
+
+export const adminApp = new Hono<AdminEnv>();
+
+adminApp.use("*", async (c, next) => {
+  const work = next();
+  // An operator who hangs up must not stop a revocation half-way: the runtime ends a request nobody waits for.
+  c.executionCtx.waitUntil(work.catch(() => {}));
+  await work;
+  c.header("cache-control", "no-store");
+  c.header("x-content-type-options", "nosniff");
+});
+adminApp.use("*", authorize);
+
+adminApp.route("/keys", keysApp);
+adminApp.route("/routes", routesApp);
+adminApp.route("/audit", auditApp);
+
+for (const [path, methods] of Object.entries(METHODS)) {
+  adminApp.all(path, (c) => {
+    const message = `${c.req.method} is not possible here. Use one of: ${methods}.`;
+    throw new RouterError("method_not_allowed", message, { headers: { allow: methods } });
+  });
+}
+
+adminApp.all("*", () => {
+  throw new RouterError("not_found", "There is nothing at this address under `/admin`.");
+});

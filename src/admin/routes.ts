@@ -1,0 +1,126 @@
+/**
+ * `/admin/routes`: publish route policies and look at every version of them.
+ *
+ * A policy is checked here, completely, before it becomes a version; the facts of its models are looked up here too,
+ * so that neither the control plane nor the request path needs the catalogue.
+ */
+import { type Context, Hono } from "hono";
+import { findModel } from "../catalog/index.ts";
+import { controlPlane, withControl } from "../control/client.ts";
+import type { PutRouteResult, RouteVersion } from "../control/types.ts";
+import { RouterError } from "../errors.ts";
+import { ENV_NAME, RESOURCE_NAME } from "../lib/names.ts";
+import { RoutePolicy } from "../policy/schema.ts";
+import { forgetRoute } from "../policy/store.ts";
+import { isKnownProvider } from "../providers/index.ts";
+import type { AdminEnv } from "./authorize.ts";
+import { listBody, listParameters, readBody } from "./body.ts";
+
+const MAX_REASON_LENGTH = 500;
+const VERSION = /^[1-9][0-9]{0,14}$/;
+
+export const routesApp = new Hono<AdminEnv>();
+
+routesApp.get("/", async (c) => {
+  const { limit, before } = listParameters(c);
+  const page = await withControl(c.env.CONTROL_PLANE, (control) => control.listRoutes(limit, before));
+  return c.json(listBody(page, toRoute));
+});
+
+routesApp.get("/:env/:name", async (c) => {
+  const { env, name } = c.req.param();
+  return answer(c, await withControl(c.env.CONTROL_PLANE, (control) => control.getRoute(env, name)));
+});
+
+routesApp.put("/:env/:name", async (c) => {
+  const { env, name } = c.req.param();
+  refuseName("env", env, ENV_NAME);
+  refuseName("name", name, RESOURCE_NAME);
+  const policy = await readBody(c, RoutePolicy);
+  refuseUnknownProvider(policy);
+  const facts = policy.targets.map(({ provider, model }) => findModel(provider, model) ?? {});
+  const change = { env, name, policy, facts, ...ifMatch(c), ...forceReason(c) };
+  const result = await controlPlane(c.env.CONTROL_PLANE).putRoute(change, c.get("actor"));
+  if (!result.ok) throw refusal(result);
+  forgetRoute(env, name);
+  return answer(c, result.route);
+});
+
+routesApp.get("/:env/:name/versions", async (c) => {
+  const { env, name } = c.req.param();
+  const { limit, before } = listParameters(c);
+  const page = await withControl(c.env.CONTROL_PLANE, (control) => control.listRouteVersions(env, name, limit, before));
+  if (page === null) throw noSuchRoute();
+  return c.json(listBody(page, toRoute));
+});
+
+routesApp.get("/:env/:name/versions/:version", async (c) => {
+  const { env, name, version } = c.req.param();
+  if (!VERSION.test(version)) throw noSuchRoute();
+  return answer(
+    c,
+    await withControl(c.env.CONTROL_PLANE, (control) => control.getRouteVersion(env, name, Number(version))),
+  );
+});
+
+/** The route object of the contract. */
+function toRoute({ record, active }: RouteVersion) {
+  const { env, name, version, policy, created_at, actor } = record;
+  return { env, name, version, active, policy, created_at, actor };
+}
+
+function answer(c: Context<AdminEnv>, route: RouteVersion | null): Response {
+  if (route === null) throw noSuchRoute();
+  return c.json(toRoute(route), 200, { etag: `"${route.record.version}"` });
+}
+
+function refuseName(param: string, value: string, pattern: RegExp): void {
+  if (pattern.test(value)) return;
+  throw new RouterError("invalid_request", `\`${param}\` in the path must match ${pattern.source}.`, { param });
+}
+
+function refuseUnknownProvider(policy: RoutePolicy): void {
+  const at = policy.targets.findIndex(({ provider }) => !isKnownProvider(provider));
+  if (at === -1) return;
+  const param = `targets[${at}].provider`;
+  throw new RouterError("invalid_request", `\`${param}\`: is not a provider of this deployment.`, { param });
+}
+
+/** A text that is no version, such as another server's tag, is passed on: it matches nothing, which is the answer. */
+function ifMatch(c: Context<AdminEnv>): { ifMatch?: string } {
+  const header = c.req.header("if-match")?.trim() ?? "";
+  return header === "" ? {} : { ifMatch: header.replace(/^"(.*)"$/, "$1") };
+}
+
+/** An empty reason is no reason. */
+function forceReason(c: Context<AdminEnv>): { forceReason?: string } {
+  const reason = c.req.query("force")?.trim() ?? "";
+  if (reason.length > MAX_REASON_LENGTH) {
+    const message = `\`force\` must be a reason of at most ${MAX_REASON_LENGTH} characters.`;
+    throw new RouterError("invalid_request", message, { param: "force" });
+  }
+  return reason === "" ? {} : { forceReason: reason };
+}
+
+const noSuchRoute = (): RouterError => new RouterError("not_found", "There is no such route or version.");
+
+function refusal(result: Extract<PutRouteResult, { ok: false }>): RouterError {
+  switch (result.reason) {
+    case "version_mismatch": {
+      const state = result.activeVersion === 0 ? "does not exist" : `is at version ${result.activeVersion}`;
+      return new RouterError("version_mismatch", `The route ${state}. Read it again and repeat the change.`);
+    }
+    case "promotion_required":
+      return new RouterError(
+        "promotion_required",
+        "The active policy asks for a promotion. Promote a tried version, or give a reason with `?force=<reason>`.",
+      );
+    case "policy_too_large":
+      return new RouterError("request_too_large", "The policy is too large to be stored. Shorten its `params`.");
+    case "environment_full":
+      return new RouterError(
+        "request_too_large",
+        "The environment has no room for this route. Shorten descriptions or use another environment.",
+      );
+  }
+}

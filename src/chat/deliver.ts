@@ -1,0 +1,98 @@
+/**
+ * Stage 6: from an accepted answer to the client's response, and to what it used and cost.
+ *
+ * `toWholeResponse` splices the router's members into the vendor's own text; `streamHeaders` completes the trace
+ * headers before the first byte leaves, because nothing can be added to them after.
+ */
+import { calledTools, withholdFromChoices } from "../approvals/withhold.ts";
+import { isJsonObject, JsonEdit } from "../lib/json.ts";
+import { type Usage, usageOf } from "../openai.ts";
+import { costNanoUsd, countUsage, readUsage } from "../spend/price.ts";
+import type { UsageSource } from "../traces/schema.ts";
+import type { Candidate, WholeAnswer } from "./stages.ts";
+import type { Exchange } from "./trace.ts";
+
+/** Tokens of an answer, where the figures come from, and what they cost (`null`: the price is unknown). */
+export interface Bill {
+  readonly usage: Usage;
+  readonly usageSource: UsageSource;
+  readonly costNanoUsd: number | null;
+}
+
+/** The vendor's figures, or a count of what went by when it sent none. */
+export function billFor(candidate: Candidate, rawUsage: unknown, bodyLength: number, contentEvents: number): Bill {
+  const reported = readUsage(rawUsage, candidate.target.provider);
+  const usage = reported ?? countUsage(bodyLength, contentEvents);
+  const source = reported === null ? "counted" : "upstream";
+  return { usage, usageSource: source, costNanoUsd: costNanoUsd(usage, candidate.facts.price) };
+}
+
+export interface WholeDelivery {
+  readonly response: Response;
+  readonly bill: Bill;
+  readonly toolCalls: readonly string[];
+}
+
+/** The vendor's answer with `flow`, and with `usage` and `model` where it left them out. */
+export function toWholeResponse(
+  exchange: Exchange,
+  candidate: Candidate,
+  whole: WholeAnswer,
+  bodyLength: number,
+  withholdTools: boolean,
+): WholeDelivery {
+  const { text, body } = whole;
+  const choices = Array.isArray(body["choices"]) ? body["choices"] : [];
+  const messages = choices.map((choice) => (isJsonObject(choice) ? choice["message"] : undefined)).filter(isJsonObject);
+  const rawUsage = usageOf(body);
+  // Without figures of the vendor's, about four characters of answer are one token.
+  const bill = billFor(candidate, rawUsage, bodyLength, Math.ceil(contentLength(messages) / 4));
+  const edit = new JsonEdit(text);
+  if (!isJsonObject(body["usage"])) edit.set("usage", toWireUsage(bill.usage));
+  if (typeof body["model"] !== "string") edit.set("model", candidate.target.model);
+  const flowExtra: Record<string, unknown> = {};
+  if (withholdTools) {
+    const { choices: kept, withheld } = withholdFromChoices(choices);
+    if (withheld.length > 0) {
+      edit.set("choices", kept);
+      exchange.toolApproval = "pending";
+      flowExtra["tool_approval"] = { status: "pending", tools: withheld };
+    }
+  }
+  const now = Date.now();
+  edit.set("flow", { ...exchange.toFlow(now, bill.costNanoUsd), ...flowExtra });
+  const headers = exchange.toHeaders(now, bill.costNanoUsd);
+  headers["content-type"] = "application/json";
+  headers["cache-control"] = "no-store";
+  headers["x-content-type-options"] = "nosniff";
+  const response = new Response(edit.toString(), { headers });
+  return { response, bill, toolCalls: messages.flatMap(calledTools) };
+}
+
+export function toStreamResponse(exchange: Exchange, readable: ReadableStream<Uint8Array>): Response {
+  const headers = exchange.toHeaders(Date.now());
+  headers["content-type"] = "text/event-stream; charset=utf-8";
+  // Proxies on the way must neither buffer nor compress: each event is worth its arrival time.
+  headers["cache-control"] = "no-cache, no-transform";
+  headers["x-accel-buffering"] = "no";
+  headers["x-content-type-options"] = "nosniff";
+  return new Response(readable, { headers });
+}
+
+function contentLength(messages: readonly Record<string, unknown>[]): number {
+  let length = 0;
+  for (const { content, reasoning_content, tool_calls } of messages) {
+    if (typeof content === "string") length += content.length;
+    if (typeof reasoning_content === "string") length += reasoning_content.length;
+    if (Array.isArray(tool_calls)) length += JSON.stringify(tool_calls).length;
+  }
+  return length;
+}
+
+function toWireUsage(usage: Usage): Record<string, unknown> {
+  return {
+    prompt_tokens: usage.promptTokens,
+    completion_tokens: usage.completionTokens,
+    total_tokens: usage.promptTokens + usage.completionTokens,
+  };
+}

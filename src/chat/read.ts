@@ -1,0 +1,92 @@
+/**
+ * The request body, from bytes to text: bounded in size and time, UTF-8 only.
+ *
+ * `checkHead` looks at headers alone and runs before the key record is read, so a bad request costs no I/O.
+ */
+import { RouterError } from "../errors.ts";
+
+/** Largest body. Images travel as base64 inside it. An isolate has 128 MB for all its requests. */
+export const MAX_BODY_BYTES = 20 * 1024 * 1024;
+/** How long a body may take whatever its size, and the slowest average rate beyond that. */
+const BODY_GRACE_MS = 10_000;
+const MIN_BYTES_PER_MS = 100;
+
+const JSON_TYPE = /^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?;?\s*$/i;
+
+/** Throws 415 unless the body is declared as plain UTF-8 JSON, 413 when its declared length is too large. */
+export function checkHead(headers: Headers): void {
+  const type = headers.get("content-type");
+  const encoding = headers.get("content-encoding");
+  if (type === null || !JSON_TYPE.test(type) || (encoding !== null && encoding.toLowerCase() !== "identity")) {
+    throw new RouterError(
+      "unsupported_media_type",
+      "Send the body as uncompressed UTF-8 JSON with the header `Content-Type: application/json`.",
+    );
+  }
+  const declared = Number(headers.get("content-length") ?? 0);
+  if (declared > MAX_BODY_BYTES) throw tooLarge();
+}
+
+function tooLarge(): RouterError {
+  return new RouterError(
+    "request_too_large",
+    `The request body is larger than ${MAX_BODY_BYTES / 1024 / 1024} MiB. Shorten the conversation or link to large files.`,
+  );
+}
+
+/** The body's text. Throws 413, or 400 for a body that stalls or is not UTF-8. */
+export async function readBody(request: Request, receivedAt: number): Promise<string> {
+  const bytes = await readBytes(request, receivedAt);
+  try {
+    // Fatal: the lenient decoder would silently turn broken bytes into U+FFFD. The byte order mark stays, JSON has none.
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new RouterError("invalid_json", "The request body is not valid UTF-8.");
+  }
+}
+
+async function readBytes(request: Request, receivedAt: number): Promise<Uint8Array> {
+  if (request.body === null) return new Uint8Array();
+  const reader = request.body.getReader();
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  let isLate = false;
+  let timer: ReturnType<typeof setTimeout> | null = null;
+  const watch = (): void => {
+    const leftMs = receivedAt + BODY_GRACE_MS + length / MIN_BYTES_PER_MS - Date.now();
+    isLate = leftMs <= 0;
+    if (isLate) void reader.cancel().catch(() => {});
+    else timer = setTimeout(watch, leftMs);
+  };
+  watch();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      length += value.byteLength;
+      if (length > MAX_BODY_BYTES) throw tooLarge();
+      chunks.push(value);
+    }
+  } catch (error) {
+    void reader.cancel().catch(() => {});
+    if (error instanceof RouterError) throw error;
+    // A body cut by the client: nobody is left to read the answer.
+    isLate = true;
+  } finally {
+    clearTimeout(timer);
+  }
+  if (isLate) {
+    throw new RouterError("invalid_request", "The request body did not arrive in time. Send it without pauses.");
+  }
+  return chunks.length === 1 ? chunks[0]! : concatenate(chunks, length);
+}
+
+function concatenate(chunks: readonly Uint8Array[], length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return bytes;
+}

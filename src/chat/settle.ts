@@ -1,0 +1,57 @@
+/**
+ * Stage 7, behind the answer: the ledger gets trace and cost, the log gets its one line. Never throws.
+ *
+ * A request that reached a route settles exactly once, whatever ended it.
+ */
+import { log } from "../log.ts";
+import type { KeyLedger } from "../spend/key-ledger.ts";
+import { settleSoon } from "../spend/client.ts";
+import type { Ending, Exchange } from "./trace.ts";
+
+export class Settlement {
+  readonly #exchange: Exchange;
+  readonly #ledgers: DurableObjectNamespace<KeyLedger>;
+  readonly #waitUntil: (work: Promise<unknown>) => void;
+  #isSettled = false;
+
+  constructor(
+    exchange: Exchange,
+    ledgers: DurableObjectNamespace<KeyLedger>,
+    waitUntil: (work: Promise<unknown>) => void,
+  ) {
+    this.#exchange = exchange;
+    this.#ledgers = ledgers;
+    this.#waitUntil = waitUntil;
+  }
+
+  /** The latch: of several endings that are noticed, the first counts. */
+  settle(ending: Ending): void {
+    const exchange = this.#exchange;
+    if (this.#isSettled || exchange.keyId === null || exchange.route === null) return;
+    this.#isSettled = true;
+    const trace = exchange.toTrace(ending);
+    settleSoon(this.#ledgers, exchange.keyId, { trace, costNanoUsd: ending.costNanoUsd }, this.#waitUntil);
+    log({
+      event: "request",
+      trace_id: trace.id,
+      key_id: trace.key_id,
+      env: trace.env,
+      app: trace.app,
+      route: trace.route,
+      route_version: trace.route_version,
+      stream: trace.stream,
+      status: trace.status,
+      http_status: trace.http_status,
+      error_code: trace.error_code,
+      provider: trace.provider,
+      model: trace.model,
+      attempts: trace.attempts.length,
+      fallback: trace.fallback,
+      first_token_ms: trace.latency.first_token_ms,
+      total_ms: trace.latency.total_ms,
+      prompt_tokens: trace.usage.prompt_tokens,
+      completion_tokens: trace.usage.completion_tokens,
+      cost_usd: trace.cost_usd,
+    });
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * Complete events, forwarded one read at a time.
+ *
+ * For streams in which something must be seen or changed: the usage event nobody asked for, withheld tool calls,
+ * several choices. A malformed event is dropped, a cut never reaches the client inside an event, and one read becomes
+ * one write, so JavaScript wakes as seldom as the upstream sends.
+ */
+import { calledTools, StreamWithholder } from "../approvals/withhold.ts";
+import { isJsonObject } from "../lib/json.ts";
+import type { SseEvent } from "../lib/sse.ts";
+import { interruptedEvent, usageOf, viewChunk } from "../openai.ts";
+import type { FailureClass } from "../traces/schema.ts";
+import type { AnswerEnd, OpenStream, StreamControl, StreamWish } from "./stages.ts";
+import type { Preamble } from "./stream.ts";
+
+/** A chat answer is not longer; an endless stream is cut here. */
+const MAX_STREAM_BYTES = 64 * 1024 * 1024;
+const DONE = "data: [DONE]\n\n";
+
+const encoder = new TextEncoder();
+
+export function pumpStream(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  preamble: Preamble,
+  wish: StreamWish,
+  control: StreamControl,
+): OpenStream {
+  return {
+    start() {
+      const out = new IdentityTransformStream();
+      const end = pump(reader, out.writable.getWriter(), preamble, wish, control);
+      return { readable: out.readable, end };
+    },
+  };
+}
+
+async function pump(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  writer: WritableStreamDefaultWriter<Uint8Array>,
+  preamble: Preamble,
+  wish: StreamWish,
+  control: StreamControl,
+): Promise<AnswerEnd> {
+  const filter = new EventFilter(wish);
+  const idle = new IdleClock(wish.idleMs, () => control.abort("idle"));
+  let clientLeft = false;
+  const send = async (text: string): Promise<void> => {
+    if (text === "" || clientLeft) return;
+    await writer.write(encoder.encode(text)).catch(() => {
+      clientLeft = true;
+      control.abort("failed");
+    });
+  };
+
+  await send(filter.pass(preamble.events));
+  let bytesSeen = 0;
+  while (!filter.isOver && !clientLeft) {
+    idle.start();
+    const read = await reader.read().catch(() => null);
+    idle.stop();
+    if (read === null) break;
+    if (read.done) {
+      const events = preamble.splitter.push(preamble.decoder.decode());
+      const last = preamble.splitter.flush();
+      // A last event without its empty line is complete only if its JSON is; the filter drops it otherwise.
+      if (last !== null) events.push({ raw: `${last.raw.trimEnd()}\n\n`, data: last.data });
+      await send(filter.pass(events));
+      break;
+    }
+    bytesSeen += read.value.byteLength;
+    const events = preamble.splitter.push(preamble.decoder.decode(read.value, { stream: true }));
+    await send(filter.pass(events));
+    if (bytesSeen > MAX_STREAM_BYTES || preamble.splitter.isOverlong) control.abort("too_large");
+  }
+  idle.end();
+  // Whatever the upstream still wants to say is not part of the answer.
+  void reader.cancel().catch(() => {});
+
+  const isComplete = filter.error === null && filter.isFinished();
+  const isGone = clientLeft || control.clientGone();
+  if (!isGone) await send(isComplete ? DONE : interruptedEvent(filter.id ?? wish.traceId, filter.interruption()));
+  await writer.close().catch(() => {});
+  const timedOut = control.abortedBy() === "idle" || control.abortedBy() === "total";
+  const outcome = isComplete ? "complete" : isGone || clientLeft ? "cancelled" : "interrupted";
+  const failure: FailureClass = timedOut ? "timeout" : (filter.error ?? "network");
+  return {
+    outcome,
+    failure: outcome === "interrupted" ? failure : null,
+    rawUsage: filter.rawUsage,
+    contentEvents: filter.contentEvents,
+    toolCalls: filter.toolNames,
+  };
+}
+
+/** What the client may see of each event, and what the router learns from it. */
+class EventFilter {
+  rawUsage: unknown;
+  contentEvents = 0;
+  readonly toolNames: string[] = [];
+  /** The id of the upstream's chunks. */
+  id: string | null = null;
+  error: FailureClass | null = null;
+  isOver = false;
+  readonly #wish: StreamWish;
+  readonly #withholder: StreamWithholder | null;
+  readonly #begun = new Set<unknown>();
+  readonly #finished = new Set<unknown>();
+
+  constructor(wish: StreamWish) {
+    this.#wish = wish;
+    this.#withholder = wish.withholdTools ? new StreamWithholder() : null;
+  }
+
+  /** The text to forward for `events`. */
+  pass(events: readonly SseEvent[]): string {
+    let text = "";
+    for (const event of events) {
+      if (this.isOver) break;
+      text += this.#passOne(event);
+    }
+    return text;
+  }
+
+  #passOne(event: SseEvent): string {
+    if (event.data === null) return event.raw;
+    const { kind, chunk } = viewChunk(event.data);
+    if (kind === "malformed") return "";
+    if (kind === "done") {
+      this.isOver = true;
+      return "";
+    }
+    if (kind === "error") {
+      this.isOver = true;
+      this.error = "server_error";
+      return "";
+    }
+    if (typeof chunk["id"] === "string") this.id ??= chunk["id"];
+    this.rawUsage = usageOf(chunk) ?? this.rawUsage;
+    if (kind === "usage") return this.#wish.includeUsage ? event.raw : "";
+    if (kind === "content") this.contentEvents++;
+    this.#noteChoices(chunk);
+    if (this.#withholder === null) return event.raw;
+    const kept = this.#withholder.filter(chunk);
+    if (kept === chunk) return event.raw;
+    return kept === null ? "" : `data: ${JSON.stringify(kept)}\n\n`;
+  }
+
+  #noteChoices(chunk: Readonly<Record<string, unknown>>): void {
+    const choices = Array.isArray(chunk["choices"]) ? chunk["choices"] : [];
+    for (const choice of choices) {
+      if (!isJsonObject(choice)) continue;
+      if (isJsonObject(choice["delta"])) this.toolNames.push(...calledTools(choice["delta"]));
+      this.#begun.add(choice["index"]);
+      if (typeof choice["finish_reason"] === "string") this.#finished.add(choice["index"]);
+    }
+  }
+
+  /** Every choice that was begun has a finish reason. A stream without one was cut, whatever its socket says. */
+  isFinished(): boolean {
+    return this.#finished.size > 0 && this.#finished.size === this.#begun.size;
+  }
+
+  interruption(): string {
+    return this.error === null
+      ? "The provider's stream ended before the answer was complete."
+      : "The provider reported an error in the middle of its answer.";
+  }
+}
+
+/** One timer for a whole stream: a timer per read would cost more than the read. */
+class IdleClock {
+  readonly #limitMs: number;
+  readonly #onIdle: () => void;
+  #waitingSince: number | null = null;
+  #timer: ReturnType<typeof setTimeout> | null = null;
+
+  constructor(limitMs: number, onIdle: () => void) {
+    this.#limitMs = limitMs;
+    this.#onIdle = onIdle;
+  }
+
+  start(): void {
+    this.#waitingSince = Date.now();
+    this.#timer ??= setTimeout(() => this.#check(), this.#limitMs);
+  }
+
+  /** Stops counting; the timer is left to find out, unless the stream is over. */
+  stop(): void {
+    this.#waitingSince = null;
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
+  #check(): void {
+    this.#timer = null;
+    const silentMs = this.#waitingSince === null ? 0 : Date.now() - this.#waitingSince;
+    if (this.#waitingSince !== null && silentMs >= this.#limitMs) this.#onIdle();
+    else this.#timer = setTimeout(() => this.#check(), this.#limitMs - silentMs);
+  }
+}

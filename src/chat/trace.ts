@@ -1,0 +1,246 @@
+/**
+ * The record of one request while it runs. Stages write what they learn; response headers, the `flow` member, the
+ * stored trace and the log line are all made from it, so they cannot disagree.
+ */
+import { toUsd, toUsdText } from "../lib/money.ts";
+import type { Usage } from "../openai.ts";
+import type { AttemptOutcome, FailureClass, Trace, TraceStatus, UsageSource } from "../traces/schema.ts";
+
+/** One HTTP call to one candidate. */
+export interface Attempt {
+  readonly provider: string;
+  readonly model: string;
+  readonly startedAt: number;
+  outcome: AttemptOutcome;
+  status: number | null;
+  firstTokenAt: number | null;
+  endedAt: number;
+  winner: boolean;
+  costNanoUsd: number | null;
+}
+
+/** Durations of the phases a request waits in, milliseconds. Clocks on Workers advance across I/O only. */
+export interface Timings {
+  auth: number;
+  policy: number;
+  admission: number;
+  upstream: number;
+}
+
+/** Everything known when the request is over. */
+export interface Ending {
+  readonly status: TraceStatus;
+  readonly httpStatus: number;
+  readonly errorCode?: string;
+  readonly usage: Usage | null;
+  readonly usageSource: UsageSource;
+  readonly costNanoUsd: number | null;
+  readonly toolCalls: readonly string[];
+  readonly endedAt: number;
+}
+
+const ZERO_USAGE: Usage = {
+  promptTokens: 0,
+  completionTokens: 0,
+  cachedTokens: 0,
+  cacheWriteTokens: 0,
+  reasoningTokens: 0,
+};
+
+export class Exchange {
+  readonly traceId: string;
+  readonly receivedAt: number;
+  keyId: string | null = null;
+  app: string | null = null;
+  env: string | null = null;
+  clientRequestId: string | null = null;
+  /** Without the `flow/` prefix for a named route; `<provider>/<model>` for a raw model. */
+  route: string | null = null;
+  routeVersion = 0;
+  stream = false;
+  tags: Readonly<Record<string, string>> = {};
+  latencyBudgetMs: number | null = null;
+  budgetRemainingNanoUsd: number | null = null;
+  toolApproval: "required" | "pending" | "approved" | null = null;
+  droppedParams: readonly string[] = [];
+  readonly attempts: Attempt[] = [];
+  /** The class of the first failure: of an attempt, or of a candidate that was passed over. */
+  firstFailure: FailureClass | null = null;
+  /** The router left its first candidate. */
+  fellBack = false;
+  readonly timings: Timings = { auth: 0, policy: 0, admission: 0, upstream: 0 };
+
+  constructor(traceId: string, receivedAt: number) {
+    this.traceId = traceId;
+    this.receivedAt = receivedAt;
+  }
+
+  get winner(): Attempt | undefined {
+    return this.attempts.find((attempt) => attempt.winner);
+  }
+
+  startAttempt(provider: string, model: string, now: number): Attempt {
+    const attempt: Attempt = {
+      provider,
+      model,
+      startedAt: now,
+      outcome: "ok",
+      status: null,
+      firstTokenAt: null,
+      endedAt: now,
+      winner: false,
+      costNanoUsd: null,
+    };
+    this.attempts.push(attempt);
+    return attempt;
+  }
+
+  noteFailure(failure: FailureClass): void {
+    this.firstFailure ??= failure;
+  }
+
+  /** The clock of the latency budget: from arrival to the first content (stream) or the whole answer. */
+  #budgetMet(answeredAt: number): boolean | null {
+    return this.latencyBudgetMs === null ? null : answeredAt - this.receivedAt <= this.latencyBudgetMs;
+  }
+
+  /** Response headers of the contract, as far as known at `now`. `costNanoUsd`: known for a non-stream answer only. */
+  toHeaders(now: number, costNanoUsd: number | null = null): Record<string, string> {
+    const headers: Record<string, string> = {
+      "x-request-id": this.traceId,
+      "x-flowlayer-trace-id": this.traceId,
+      "x-flowlayer-latency-ms": String(now - this.receivedAt),
+    };
+    if (this.app !== null) headers["x-flowlayer-app"] = this.app;
+    if (this.env !== null) headers["x-flowlayer-env"] = this.env;
+    if (this.route !== null) {
+      headers["x-flowlayer-route"] = this.routeVersion === 0 ? this.route : `flow/${this.route}`;
+      headers["x-flowlayer-route-version"] = String(this.routeVersion);
+      headers["x-flowlayer-attempts"] = String(this.attempts.length);
+      headers["x-flowlayer-fallback"] = String(this.fellBack);
+      if (this.fellBack && this.firstFailure !== null) headers["x-flowlayer-fallback-reason"] = this.firstFailure;
+    }
+    if (this.attempts.length > 0) headers["x-flowlayer-attempt-log"] = this.attempts.map(attemptLogEntry).join(", ");
+    const winner = this.winner;
+    if (winner !== undefined) {
+      headers["x-flowlayer-provider"] = winner.provider;
+      headers["x-flowlayer-model"] = headerText(winner.model);
+    }
+    if (this.latencyBudgetMs !== null) {
+      headers["x-flowlayer-latency-budget-ms"] = String(this.latencyBudgetMs);
+      headers["x-flowlayer-latency-budget-met"] = String(winner !== undefined && this.#budgetMet(now) === true);
+    }
+    if (costNanoUsd !== null) headers["x-flowlayer-cost-usd"] = toUsdText(costNanoUsd);
+    if (this.budgetRemainingNanoUsd !== null) {
+      headers["x-flowlayer-budget-remaining-usd"] = toUsdText(this.budgetRemainingNanoUsd);
+    }
+    if (this.droppedParams.length > 0) headers["x-flowlayer-dropped-params"] = this.droppedParams.join(", ");
+    if (this.toolApproval !== null) headers["x-flowlayer-tool-approval"] = this.toolApproval;
+    headers["server-timing"] = this.#serverTiming(now);
+    return headers;
+  }
+
+  #serverTiming(now: number): string {
+    const { auth, policy, admission, upstream } = this.timings;
+    const total = now - this.receivedAt;
+    return `auth;dur=${auth}, policy;dur=${policy}, admission;dur=${admission}, upstream;dur=${upstream}, total;dur=${total}`;
+  }
+
+  /** The `flow` member of an error body. */
+  toErrorFlow(): Record<string, unknown> {
+    const flow: Record<string, unknown> = { trace_id: this.traceId };
+    if (this.route !== null) {
+      flow["route"] = this.#routeName();
+      flow["route_version"] = this.routeVersion;
+      flow["attempts"] = this.attempts.length;
+      flow["fallback"] = this.fellBack;
+    }
+    return flow;
+  }
+
+  /** The `flow` member of a non-stream answer. */
+  toFlow(now: number, costNanoUsd: number | null): Record<string, unknown> {
+    const winner = this.winner;
+    const flow: Record<string, unknown> = {
+      trace_id: this.traceId,
+      route: this.#routeName(),
+      route_version: this.routeVersion,
+      provider: winner?.provider ?? null,
+      model: winner?.model ?? null,
+      attempts: this.attempts.length,
+      fallback: this.fellBack,
+      latency_ms: now - this.receivedAt,
+      cost_usd: costNanoUsd === null ? null : toUsd(costNanoUsd),
+    };
+    if (this.budgetRemainingNanoUsd !== null) flow["budget_remaining_usd"] = toUsd(this.budgetRemainingNanoUsd);
+    return flow;
+  }
+
+  #routeName(): string | null {
+    return this.route === null || this.routeVersion === 0 ? this.route : `flow/${this.route}`;
+  }
+
+  /** The stored trace. Only for a request that reached a route: earlier refusals leave nothing. */
+  toTrace(ending: Ending): Trace {
+    const winner = this.winner;
+    const usage = ending.usage ?? ZERO_USAGE;
+    const answeredAt = winner === undefined ? null : (winner.firstTokenAt ?? winner.endedAt);
+    const firstTokenAt = winner?.firstTokenAt ?? null;
+    return {
+      id: this.traceId,
+      created_at: new Date(this.receivedAt).toISOString(),
+      key_id: this.keyId ?? "",
+      env: this.env ?? "",
+      app: this.app ?? "",
+      route: this.#routeName() ?? "",
+      route_version: this.routeVersion,
+      stream: this.stream,
+      status: ending.status,
+      http_status: ending.httpStatus,
+      ...(ending.errorCode === undefined ? {} : { error_code: ending.errorCode }),
+      provider: winner?.provider ?? null,
+      model: winner?.model ?? null,
+      fallback: this.fellBack,
+      attempts: this.attempts.map((attempt) => ({
+        provider: attempt.provider,
+        model: attempt.model,
+        outcome: attempt.outcome,
+        status: attempt.status,
+        started_ms: attempt.startedAt - this.receivedAt,
+        first_token_ms: attempt.firstTokenAt === null ? null : attempt.firstTokenAt - attempt.startedAt,
+        duration_ms: attempt.endedAt - attempt.startedAt,
+        hedged: false,
+        winner: attempt.winner,
+        cost_usd: attempt.costNanoUsd === null ? null : toUsd(attempt.costNanoUsd),
+      })),
+      latency: {
+        first_token_ms: firstTokenAt === null ? null : firstTokenAt - this.receivedAt,
+        total_ms: ending.endedAt - this.receivedAt,
+        budget_ms: this.latencyBudgetMs,
+        budget_met: answeredAt === null ? (this.latencyBudgetMs === null ? null : false) : this.#budgetMet(answeredAt),
+      },
+      usage: {
+        prompt_tokens: usage.promptTokens,
+        completion_tokens: usage.completionTokens,
+        cached_tokens: usage.cachedTokens,
+        cache_write_tokens: usage.cacheWriteTokens,
+        reasoning_tokens: usage.reasoningTokens,
+        source: ending.usageSource,
+      },
+      cost_usd: ending.costNanoUsd === null ? null : toUsd(ending.costNanoUsd),
+      tool_calls: ending.toolCalls,
+      tags: this.tags,
+      client_request_id: this.clientRequestId,
+    };
+  }
+}
+
+function attemptLogEntry(attempt: Attempt): string {
+  const name = headerText(`${attempt.provider}/${attempt.model}`);
+  return `${name};${attempt.outcome};${attempt.status ?? "-"};${attempt.endedAt - attempt.startedAt}ms`;
+}
+
+/** Model ids are the operator's text: kept to printable ASCII, because a header cannot carry more. */
+function headerText(text: string): string {
+  return text.replace(/[^\x20-\x7e]/g, "?");
+}

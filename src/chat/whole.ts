@@ -1,0 +1,32 @@
+/** Stage 5, a whole answer: the upstream's text, read within bounds and checked to be an answer. */
+import { isJsonObject, tryParseJson } from "../lib/json.ts";
+import { readText } from "../lib/read-text.ts";
+import { hasError } from "../openai.ts";
+import type { UpstreamError, UpstreamFailure } from "../providers/adapter.ts";
+import type { Opened, WholeAnswer } from "./stages.ts";
+
+/** Far above any chat answer; the isolate has 128 MB for all its requests. */
+const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
+
+const NOT_AN_ANSWER: UpstreamFailure = { class: "invalid_response", tryNext: true, trySame: false };
+
+/** Rejects when the connection breaks or the attempt is aborted; every other bad answer is a returned failure. */
+export async function openWhole(
+  response: Response,
+  classify: (error: UpstreamError) => UpstreamFailure,
+): Promise<Opened<WholeAnswer>> {
+  const text = await readText(response, MAX_ANSWER_BYTES);
+  const body = text === null ? undefined : tryParseJson(text);
+  if (text === null || !isJsonObject(body)) return { ok: false, failure: NOT_AN_ANSWER };
+  if (hasError(body)) {
+    return { ok: false, failure: classify({ status: response.status, headers: response.headers, body }) };
+  }
+  const choices = body["choices"];
+  const isAnswer = Array.isArray(choices) && choices.length > 0 && choices.every(hasMessage);
+  if (!isAnswer) return { ok: false, failure: NOT_AN_ANSWER };
+  return { ok: true, value: { text, body } };
+}
+
+function hasMessage(choice: unknown): boolean {
+  return isJsonObject(choice) && isJsonObject(choice["message"]);
+}

@@ -1,0 +1,53 @@
+/**
+ * The control plane as the admin endpoints call it.
+ *
+ * Calls that may be repeated go through `withControl`, which tries once more on a fresh stub when the object was
+ * reset or the connection lost. `createKey` and `putRoute` use `controlPlane` directly: after a lost answer nobody
+ * knows whether they happened, and the operator can look.
+ */
+import type { ControlPlane } from "./control-plane.ts";
+
+const NAME = "control";
+
+type Call =
+  | "createKey"
+  | "listKeys"
+  | "getKey"
+  | "revokeKey"
+  | "putRoute"
+  | "listRoutes"
+  | "getRoute"
+  | "listRouteVersions"
+  | "getRouteVersion"
+  | "listAudit";
+
+/** The methods of the object as its callers see them: every answer is a promise of plain data. */
+type Control = {
+  readonly [Name in Call]: (
+    ...parameters: Parameters<ControlPlane[Name]>
+  ) => Promise<Awaited<ReturnType<ControlPlane[Name]>>>;
+};
+
+type Namespace = DurableObjectNamespace<ControlPlane>;
+
+export function controlPlane(namespace: Namespace): Control {
+  // The same methods: the platform's own stub type cannot follow a policy, whose `params` are JSON of any depth.
+  return namespace.getByName(NAME) as unknown as Control;
+}
+
+export async function withControl<T>(namespace: Namespace, call: (control: Control) => Promise<T>): Promise<T> {
+  try {
+    return await call(controlPlane(namespace));
+  } catch (error) {
+    if (!mayRepeat(error)) throw error;
+    // A stub is broken after an error, hence a new one.
+    return call(controlPlane(namespace));
+  }
+}
+
+/** The flags workerd sets on errors of a stub. An overloaded object must be left alone. */
+function mayRepeat(error: unknown): boolean {
+  if (typeof error !== "object" || error === null) return false;
+  const flags = error as { retryable?: unknown; overloaded?: unknown; durableObjectReset?: unknown };
+  return flags.overloaded !== true && (flags.retryable === true || flags.durableObjectReset === true);
+}

@@ -1,0 +1,99 @@
+/**
+ * Rows of the control plane's tables, and the documents they are made from and turned into.
+ *
+ * Pure except for digests. The columns `record` hold JSON that only the control plane writes, from values that were
+ * checked at the admin door: reading them back is a cast, not a second check.
+ */
+import { sha256, toHex } from "../keys/hash.ts";
+import { DEFAULT_SCOPES, type KeyRecord, type KeyRequest } from "../keys/record.ts";
+import { parseJson } from "../lib/json.ts";
+import type { RouteIndex, RouteRecord } from "../policy/schema.ts";
+import type { AuditEntry, Page, RouteVersion } from "./types.ts";
+
+/** A page ends early here: an RPC answer may not pass 32 MiB. */
+const MAX_PAGE_CHARACTERS = 4_000_000;
+
+export type RouteRow = { seq: number; record: string; active: number };
+
+export type AuditRow = {
+  seq: number;
+  at_ms: number;
+  actor: string;
+  action: string;
+  object: string;
+  before_digest: string | null;
+  after_digest: string | null;
+  reason: string | null;
+};
+
+export function toAuditEntry(row: AuditRow): AuditEntry {
+  const { seq, at_ms, actor, action, object, before_digest, after_digest, reason } = row;
+  const at = new Date(at_ms).toISOString();
+  return { seq, at, actor, action, object, before: before_digest, after: after_digest, reason };
+}
+
+/** Reads `limit` rows, fewer when they are large, from a cursor asked for one more. */
+export function toPage<Row extends { seq: number; record?: string }, T>(
+  rows: Iterable<Row>,
+  limit: number,
+  convert: (row: Row) => T,
+): Page<T> {
+  const data: T[] = [];
+  let characters = 0;
+  let lastSeq = 0;
+  for (const row of rows) {
+    characters += row.record?.length ?? 0;
+    const full = data.length === limit || (data.length > 0 && characters > MAX_PAGE_CHARACTERS);
+    if (full) return { data, nextCursor: lastSeq };
+    data.push(convert(row));
+    lastSeq = row.seq;
+  }
+  return { data, nextCursor: null };
+}
+
+/** The record of a key that was never changed, with the defaults of what was not asked for. */
+export function newRecord(id: string, request: KeyRequest, hash: string, createdAt: number): KeyRecord {
+  return {
+    id,
+    name: request.name,
+    env: request.env,
+    apps: request.apps ?? null,
+    routes: request.routes ?? null,
+    scopes: request.scopes ?? [...DEFAULT_SCOPES],
+    budget: request.budget ?? null,
+    limits: request.limits ?? null,
+    status: "active",
+    created_at: new Date(createdAt).toISOString(),
+    expires_at: request.expires_at ?? null,
+    version: 1,
+    secrets: [{ hash, expires_at: null }],
+  };
+}
+
+/** What the model list of an environment shows of a route. */
+export function indexEntry(record: RouteRecord): RouteIndex[number] {
+  const { name, version, created_at, policy, facts } = record;
+  const targets = policy.targets.map(({ provider, model }, at) => ({ provider, model, facts: facts[at] ?? {} }));
+  const { description } = policy;
+  return { name, version, created_at, ...(description === undefined ? {} : { description }), targets };
+}
+
+/** `*` asks for any version, "0" for none: a route that must not exist yet. */
+export function matches(ifMatch: string | undefined, activeVersion: number): boolean {
+  if (ifMatch === undefined) return true;
+  return ifMatch === "*" ? activeVersion > 0 : ifMatch === String(activeVersion);
+}
+
+export function toRouteVersion(row: RouteRow): RouteVersion {
+  return { record: parseJson(row.record) as RouteRecord, active: row.active === 1 };
+}
+
+export const toKeyRecord = (text: string): KeyRecord => parseJson(text) as KeyRecord;
+
+/** Length in UTF-8, which is what the database and KV count. */
+export const byteLength = (text: string): number => new TextEncoder().encode(text).length;
+
+/** The digest of a document for the audit log: SHA-256 of its text, in hex. */
+export async function digestOf(text: string): Promise<string> {
+  return `sha256:${toHex(await sha256(text))}`;
+}

@@ -1,0 +1,69 @@
+/**
+ * The tables of the control plane, as an append-only list of steps.
+ *
+ * A step that was ever deployed is never edited: a new one is added below it. Every change gets its number from
+ * `audit.seq`, and whatever it writes carries that number, so "newest first" and "which is newer" mean the same
+ * everywhere and no clock decides.
+ */
+
+const STEPS: readonly string[] = [
+  `
+  CREATE TABLE audit (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    at_ms INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    object TEXT NOT NULL,
+    before_digest TEXT,
+    after_digest TEXT,
+    reason TEXT
+  ) STRICT;
+
+  CREATE TABLE key_record (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    env TEXT NOT NULL,
+    name TEXT NOT NULL,
+    created_at_ms INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    digest TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE route_version (
+    seq INTEGER PRIMARY KEY,
+    env TEXT NOT NULL,
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    UNIQUE (env, name, version)
+  ) STRICT;
+
+  -- A route without a row here is deleted: its versions stay and keep counting.
+  CREATE TABLE route_active (
+    env TEXT NOT NULL,
+    name TEXT NOT NULL,
+    seq INTEGER NOT NULL UNIQUE,
+    index_entry TEXT NOT NULL,
+    PRIMARY KEY (env, name)
+  ) STRICT, WITHOUT ROWID;
+
+  -- What KV does not have yet. A value of NULL deletes the key.
+  CREATE TABLE publication (
+    kv_key TEXT PRIMARY KEY,
+    value TEXT,
+    seq INTEGER NOT NULL
+  ) STRICT;
+  `,
+];
+
+/** Brings the tables up to date. Run inside a transaction; safe at every start. */
+export function migrate(sql: SqlStorage): void {
+  sql.exec("CREATE TABLE IF NOT EXISTS migration (step INTEGER PRIMARY KEY) STRICT");
+  const done = sql.exec<{ count: number }>("SELECT count(*) AS count FROM migration").one().count;
+  for (const [step, statements] of STEPS.entries()) {
+    if (step < done) continue;
+    sql.exec(statements);
+    sql.exec("INSERT INTO migration (step) VALUES (?)", step);
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * What `npm start` keeps between starts, in `.flowlayer/`: readable by its owner only and never in git.
+ *
+ * `secrets.json` holds the generated pepper, admin token and keys and outlives every start. `dev.json` is the
+ * announcement that an instance is ready and is the last file written. `worker.env` hands secrets to wrangler, because
+ * arguments can be read by anyone on the machine; wrangler reads it again when it reloads, so it stays.
+ */
+import { randomBytes } from "node:crypto";
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+export interface Secrets {
+  readonly pepper: string;
+  readonly adminToken: string;
+  /** Environment to key. */
+  readonly keys: Readonly<Record<string, string>>;
+}
+
+/** The contents of `dev.json`. */
+export interface Announcement {
+  readonly base_url: string;
+  readonly admin_token: string;
+  readonly keys: Readonly<Record<string, string>>;
+}
+
+const newToken = (): string => randomBytes(32).toString("base64url");
+
+function isText(value: unknown): value is string {
+  return typeof value === "string" && value !== "";
+}
+
+function isTextRecord(value: unknown): value is Record<string, string> {
+  return typeof value === "object" && value !== null && Object.values(value).every(isText);
+}
+
+export class StateDirectory {
+  readonly path: string;
+
+  constructor(path: string) {
+    this.path = path;
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    // The mode above counts only for a directory that is made here.
+    chmodSync(path, 0o700);
+  }
+
+  file(name: string): string {
+    return join(this.path, name);
+  }
+
+  /** The kept secrets; fresh ones where there are none, or where the file is damaged. */
+  secrets(): Secrets {
+    const kept = this.#read("secrets.json");
+    const secrets = {
+      pepper: isText(kept["pepper"]) ? kept["pepper"] : newToken(),
+      adminToken: isText(kept["admin_token"]) ? kept["admin_token"] : newToken(),
+      keys: isTextRecord(kept["keys"]) ? kept["keys"] : {},
+    };
+    this.keep(secrets);
+    return secrets;
+  }
+
+  keep({ pepper, adminToken, keys }: Secrets): void {
+    this.write("secrets.json", `${JSON.stringify({ pepper, admin_token: adminToken, keys }, null, 2)}\n`);
+  }
+
+  /** The announcement of an earlier start, whether or not that instance still runs. */
+  announcement(): Announcement | null {
+    const { base_url, admin_token, keys } = this.#read("dev.json");
+    return isText(base_url) && isText(admin_token) && isTextRecord(keys) ? { base_url, admin_token, keys } : null;
+  }
+
+  announce(announcement: Announcement): void {
+    this.write("dev.json", `${JSON.stringify(announcement, null, 2)}\n`);
+  }
+
+  remove(name: string): void {
+    rmSync(this.file(name), { force: true });
+  }
+
+  /** Readers see the old file or the whole new one, never a part. */
+  write(name: string, text: string): void {
+    const draft = this.file(`.${name}.${process.pid}`);
+    writeFileSync(draft, text, { mode: 0o600 });
+    renameSync(draft, this.file(name));
+  }
+
+  #read(name: string): Readonly<Record<string, unknown>> {
+    try {
+      const parsed: unknown = JSON.parse(readFileSync(this.file(name), "utf8"));
+      return typeof parsed === "object" && parsed !== null ? { ...parsed } : {};
+    } catch {
+      // Absent or damaged: the same as a first start.
+      return {};
+    }
+  }
+}

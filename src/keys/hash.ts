@@ -1,0 +1,29 @@
+/** Digests of secrets. The pepper is the deployment's `FLOW_KEY_PEPPER`; an empty one is refused, never used. */
+
+const encoder = new TextEncoder();
+
+let importedPepper: { readonly pepper: string; readonly key: CryptoKey } | undefined;
+
+/** HMAC-SHA-256 of `text` under `pepper`. Rejects on an empty pepper. */
+export async function hmac(pepper: string, text: string): Promise<Uint8Array> {
+  if (importedPepper?.pepper !== pepper) {
+    const raw = encoder.encode(pepper);
+    const key = await crypto.subtle.importKey("raw", raw, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+    importedPepper = { pepper, key };
+  }
+  return new Uint8Array(await crypto.subtle.sign("HMAC", importedPepper.key, encoder.encode(text)));
+}
+
+export async function sha256(text: string): Promise<Uint8Array> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", encoder.encode(text)));
+}
+
+export function toHex(bytes: Uint8Array): string {
+  return bytes.toHex();
+}
+
+/** Compares without a hint of where two texts differ: both are hashed first, so lengths do not show either. */
+export async function equalSecrets(left: string, right: string): Promise<boolean> {
+  const [a, b] = await Promise.all([sha256(left), sha256(right)]);
+  return crypto.subtle.timingSafeEqual(a, b);
+}

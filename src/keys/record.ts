@@ -1,0 +1,67 @@
+/**
+ * What is known of an API key: the value of KV `key:<id>` and of the control plane's table. Never a secret.
+ */
+import * as z from "zod/mini";
+import { ENV_NAME, RESOURCE_NAME } from "../lib/names.ts";
+
+export const SCOPES = ["chat", "models", "traces:read", "raw_models", "approvals:decide"] as const;
+export type Scope = (typeof SCOPES)[number];
+export const DEFAULT_SCOPES: readonly Scope[] = ["chat", "models", "traces:read"];
+
+const positiveInteger = z.int().check(z.minimum(1));
+const resourceName = z.string().check(z.regex(RESOURCE_NAME, "must match ^[a-z0-9][a-z0-9._-]{0,62}$"));
+
+const Budget = z.strictObject({
+  limit_usd: z.number().check(z.positive(), z.maximum(1_000_000)),
+  period: z.enum(["day", "month", "total"]),
+});
+
+const Limits = z.strictObject({
+  requests_per_minute: z.optional(positiveInteger),
+  tokens_per_minute: z.optional(positiveInteger),
+  concurrency: z.optional(positiveInteger),
+});
+
+/** Body of `POST /admin/keys`. */
+export const KeyRequest = z.strictObject({
+  name: z.string().check(z.minLength(1), z.maxLength(128)),
+  env: z.string().check(z.regex(ENV_NAME, "must match ^[a-z][a-z0-9-]{0,30}$")),
+  apps: z.optional(z.array(resourceName).check(z.minLength(1), z.maxLength(100))),
+  routes: z.optional(z.array(resourceName).check(z.minLength(1), z.maxLength(100))),
+  scopes: z.optional(z.array(z.enum(SCOPES)).check(z.minLength(1))),
+  budget: z.optional(Budget),
+  limits: z.optional(Limits),
+  expires_at: z.optional(z.iso.datetime({ offset: true })),
+});
+export type KeyRequest = z.infer<typeof KeyRequest>;
+
+export const KeyRecord = z.strictObject({
+  id: z.string(),
+  name: z.string(),
+  env: z.string(),
+  /** `null`: any app, any route of the environment. */
+  apps: z.nullable(z.array(z.string())),
+  routes: z.nullable(z.array(z.string())),
+  scopes: z.array(z.enum(SCOPES)),
+  budget: z.nullable(Budget),
+  limits: z.nullable(Limits),
+  status: z.enum(["active", "revoked"]),
+  created_at: z.string(),
+  expires_at: z.nullable(z.string()),
+  /** Grows with every change, so that an isolate can tell an old copy. */
+  version: z.int(),
+  /** Live secrets: one, or two while a rotation overlaps. */
+  secrets: z.array(z.strictObject({ hash: z.string(), expires_at: z.nullable(z.string()) })),
+});
+export type KeyRecord = z.infer<typeof KeyRecord>;
+
+/** The key object of the contract: the record without its hashes and its version. */
+export type PublicKey = Omit<KeyRecord, "secrets" | "version">;
+
+export function toPublicKey(record: KeyRecord): PublicKey {
+  const { id, name, env, apps, routes, scopes, budget, limits, status, created_at, expires_at } = record;
+  return { id, name, env, apps, routes, scopes, budget, limits, status, created_at, expires_at };
+}
+
+/** KV key of a record. */
+export const keyRecordKey = (id: string): string => `key:${id}`;

@@ -1,0 +1,253 @@
+/**
+ * JSON text, read and edited without losing a byte.
+ *
+ * `JSON.parse` rounds 2^53+1, drops the first of two equal keys and forgets key order. The router therefore keeps the
+ * client's text, learns where its top-level members stand, and replaces only the spans it must change. This file is
+ * the only caller of `JSON.parse`.
+ */
+
+/** Parses `text`. Throws `SyntaxError` on anything that is not exactly one JSON document (a BOM included). */
+export function parseJson(text: string): unknown {
+  return JSON.parse(text);
+}
+
+/** Parses `text`, or gives `undefined` where it is not JSON. For bytes of others, where bad JSON is an expected case. */
+export function tryParseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** True for a JSON object: not null, not an array. */
+export function isJsonObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** One `"key": value` of an object, as offsets into its text. `keyStart` is the opening quote; ends are exclusive. */
+export interface JsonMember {
+  readonly key: string;
+  readonly keyStart: number;
+  readonly keyEnd: number;
+  readonly valueStart: number;
+  readonly valueEnd: number;
+}
+
+export interface JsonShape {
+  /** Members of the outermost object, in order, duplicates included. Empty for anything but an object. */
+  readonly members: readonly JsonMember[];
+  /** Nesting depth: 1 for `{}`, 0 for a bare value. */
+  readonly depth: number;
+  /** Number of members of all objects together. */
+  readonly memberCount: number;
+}
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+
+/** Offset just behind the string whose opening quote is at `start`. */
+function endOfString(text: string, start: number): number {
+  for (let at = start + 1; ; ) {
+    const quote = text.indexOf('"', at);
+    if (quote === -1) return text.length;
+    let backslashes = 0;
+    while (text.charCodeAt(quote - 1 - backslashes) === BACKSLASH) backslashes++;
+    if (backslashes % 2 === 0) return quote + 1;
+    at = quote + 1;
+  }
+}
+
+const isSpace = (code: number): boolean => code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
+
+/**
+ * Measures `text` and locates the members of its outermost object, in one pass.
+ *
+ * `text` must already have passed `parseJson`; on other input the offsets mean nothing, but the call still ends.
+ */
+export function scanJson(text: string): JsonShape {
+  const members: JsonMember[] = [];
+  let depth = 0;
+  let deepest = 0;
+  let memberCount = 0;
+  let keyStart = -1;
+  let keyEnd = -1;
+  let valueStart = -1;
+  let lastEnd = 0;
+  let topIsObject = false;
+
+  const finishMember = (): void => {
+    if (valueStart === -1) return;
+    const rawKey = text.slice(keyStart + 1, keyEnd - 1);
+    // An escaped spelling of a key we read ("mod\u0065l") is that key: whoever parses it later sees it so.
+    const key = rawKey.includes("\\") ? String(JSON.parse(text.slice(keyStart, keyEnd))) : rawKey;
+    members.push({ key, keyStart, keyEnd, valueStart, valueEnd: lastEnd });
+    keyStart = keyEnd = valueStart = -1;
+  };
+
+  for (let at = 0; at < text.length; ) {
+    const code = text.charCodeAt(at);
+    if (isSpace(code)) {
+      at++;
+      continue;
+    }
+    const top = depth === 1 && topIsObject;
+    if (code === CLOSE_BRACE || code === CLOSE_BRACKET) {
+      if (top) finishMember();
+      depth--;
+      at++;
+    } else if (code === COMMA) {
+      if (top) finishMember();
+      at++;
+      continue;
+    } else if (code === COLON) {
+      memberCount++;
+      at++;
+      continue;
+    } else {
+      if (top && keyStart !== -1 && valueStart === -1) valueStart = at;
+      if (code === QUOTE) {
+        const end = endOfString(text, at);
+        if (top && keyStart === -1) {
+          keyStart = at;
+          keyEnd = end;
+        }
+        at = end;
+      } else {
+        if (code === OPEN_BRACE || code === OPEN_BRACKET) {
+          depth++;
+          if (depth === 1) topIsObject = code === OPEN_BRACE;
+          if (depth > deepest) deepest = depth;
+        }
+        at++;
+      }
+    }
+    lastEnd = at;
+  }
+  return { members, depth: deepest, memberCount };
+}
+
+/** Offsets of the elements of the array whose `[` is at or behind `start` in `text`. Same precondition as `scanJson`. */
+export function scanArray(text: string, start: number): { start: number; end: number }[] {
+  const elements: { start: number; end: number }[] = [];
+  let depth = 0;
+  let from = -1;
+  let lastEnd = 0;
+  const finish = (): void => {
+    if (from !== -1) elements.push({ start: from, end: lastEnd });
+    from = -1;
+  };
+  for (let at = start; at < text.length; ) {
+    const code = text.charCodeAt(at);
+    if (isSpace(code)) {
+      at++;
+      continue;
+    }
+    if (code === CLOSE_BRACE || code === CLOSE_BRACKET) {
+      if (depth === 1) {
+        finish();
+        return elements;
+      }
+      depth--;
+      at++;
+    } else if (code === COMMA && depth === 1) {
+      finish();
+      at++;
+      continue;
+    } else {
+      if (depth === 1 && from === -1) from = at;
+      if (code === QUOTE) {
+        at = endOfString(text, at);
+      } else {
+        if (code === OPEN_BRACE || code === OPEN_BRACKET) depth++;
+        at++;
+      }
+    }
+    lastEnd = at;
+  }
+  return elements;
+}
+
+/**
+ * Changes to the outermost object of a JSON text. Everything not named stays byte for byte, white space included.
+ *
+ * A key that occurs twice is changed or removed at every place. `set` on an absent key appends it.
+ */
+export class JsonEdit {
+  readonly #text: string;
+  readonly #members: readonly JsonMember[];
+  readonly #values = new Map<string, string | null>();
+  readonly #names = new Map<string, string>();
+
+  constructor(text: string, members: readonly JsonMember[] = scanJson(text).members) {
+    this.#text = text;
+    this.#members = members;
+  }
+
+  /** The raw text of the value now standing under `key`, or `undefined`. Sees earlier edits, not renames. */
+  raw(key: string): string | undefined {
+    const edited = this.#values.get(key);
+    if (edited !== undefined) return edited ?? undefined;
+    const member = this.#members.findLast((each) => each.key === key);
+    return member === undefined ? undefined : this.#text.slice(member.valueStart, member.valueEnd);
+  }
+
+  has(key: string): boolean {
+    return this.raw(key) !== undefined;
+  }
+
+  /** Puts `json`, itself JSON text, under `key`. */
+  setRaw(key: string, json: string): this {
+    this.#values.set(key, json);
+    return this;
+  }
+
+  set(key: string, value: unknown): this {
+    return this.setRaw(key, JSON.stringify(value));
+  }
+
+  remove(key: string): this {
+    this.#values.set(key, null);
+    return this;
+  }
+
+  /** Gives the member `key` another name, value untouched. No effect where `key` is absent. */
+  rename(key: string, name: string): this {
+    this.#names.set(key, name);
+    return this;
+  }
+
+  toString(): string {
+    if (this.#values.size === 0 && this.#names.size === 0) return this.#text;
+    const text = this.#text;
+    const open = text.indexOf("{") + 1;
+    const written = new Set<string>();
+    let result = text.slice(0, open);
+    let empty = true;
+    let behind = open;
+    for (const member of this.#members) {
+      const gap = text.slice(behind, member.keyStart);
+      behind = member.valueEnd;
+      const value = this.#values.get(member.key);
+      written.add(member.key);
+      if (value === null) continue;
+      result += empty ? gap.replace(",", "") : gap;
+      empty = false;
+      const name = this.#names.get(member.key);
+      result += name === undefined ? text.slice(member.keyStart, member.keyEnd) : JSON.stringify(name);
+      result += text.slice(member.keyEnd, member.valueStart) + (value ?? text.slice(member.valueStart, member.valueEnd));
+    }
+    for (const [key, value] of this.#values) {
+      if (value === null || written.has(key)) continue;
+      result += `${empty ? "" : ","}${JSON.stringify(this.#names.get(key) ?? key)}:${value}`;
+      empty = false;
+    }
+    return result + text.slice(behind);
+  }
+}

@@ -1,0 +1,6 @@
+/** The spellings of names that appear in headers, keys and paths. One place, because each is a security boundary. */
+
+/** Environments: also a part of every API key, hence no underscore and no dot. */
+export const ENV_NAME = /^[a-z][a-z0-9-]{0,30}$/;
+/** Apps and routes. */
+export const RESOURCE_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;

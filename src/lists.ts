@@ -1,0 +1,38 @@
+/** The contract's lists: `limit` and `cursor` in, newest first and `next_cursor` out. */
+import { RouterError } from "./errors.ts";
+
+const DEFAULT_LIMIT = 50;
+const MAX_LIMIT = 1_000;
+const WHOLE_NUMBER = /^[1-9][0-9]*$/;
+
+/** `limit` of a list call, clamped to 1000; 50 when absent. Throws 400. */
+export function readLimit(text: string | undefined): number {
+  if (text === undefined) return DEFAULT_LIMIT;
+  if (WHOLE_NUMBER.test(text)) return Math.min(MAX_LIMIT, Number(text));
+  throw new RouterError("invalid_request", "`limit` must be a whole number from 1 to 1000.", { param: "limit" });
+}
+
+export function badCursor(): RouterError {
+  const message = "`cursor` must be the `next_cursor` of an earlier answer.";
+  return new RouterError("invalid_request", message, { param: "cursor" });
+}
+
+/** Epoch ms of an ISO 8601 time in the query parameter `name`. Throws 400. */
+export function readTime(name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const time = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isFinite(time)) return time;
+  const message = `\`${name}\` must be an ISO 8601 time such as 2026-11-22T12:00:00Z.`;
+  throw new RouterError("invalid_request", message, { param: name });
+}
+
+export interface ListShape<T> {
+  readonly object: "list";
+  readonly data: readonly T[];
+  readonly has_more: boolean;
+  readonly next_cursor: string | null;
+}
+
+export function toList<T>(data: readonly T[], nextCursor: string | null): ListShape<T> {
+  return { object: "list", data, has_more: nextCursor !== null, next_cursor: nextCursor };
+}

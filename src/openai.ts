@@ -1,0 +1,224 @@
+/**
+ * The client's wire: the chat-completions request as the router reads it, and the chunks and members it writes.
+ *
+ * Loose on purpose: only fields the router itself acts on are checked. Everything else is the vendor's to judge and
+ * is forwarded as it came.
+ */
+import * as z from "zod/mini";
+import { RouterError } from "./errors.ts";
+import { isJsonObject, type JsonMember, parseJson, scanJson, tryParseJson } from "./lib/json.ts";
+
+/** Nesting beyond this is refused: no real request comes near, and deep values cannot cross to a Durable Object. */
+export const MAX_DEPTH = 64;
+/** Members of all objects together. A conversation of 10,000 messages has 20,000. */
+export const MAX_MEMBERS = 100_000;
+/** One key. Tool schemas have property names, not documents, for keys. */
+const MAX_KEY_LENGTH = 65_536;
+
+const positiveInteger = z.int("must be a positive integer").check(z.minimum(1, "must be a positive integer"));
+const providerIds = z.array(z.string().check(z.minLength(1), z.maxLength(64))).check(z.maxLength(64));
+
+/** Flow's own controls, the body member `route`. Never reaches a provider. */
+export const RouteControls = z.strictObject({
+  fallback: z.optional(z.boolean()),
+  latency_budget_ms: z.optional(z.int().check(z.minimum(1), z.maximum(600_000))),
+  spend_budget_usd: z.optional(z.number().check(z.positive())),
+  require_tool_approval: z.optional(z.boolean()),
+  only: z.optional(providerIds),
+  avoid: z.optional(providerIds),
+  resume: z.optional(z.string().check(z.regex(/^tr_[0-9A-Za-z]{32}$/, "must be a trace id"))),
+  tags: z.optional(
+    z.record(z.string().check(z.minLength(1), z.maxLength(64)), z.string().check(z.maxLength(256))).check(
+      z.refine((tags) => Object.keys(tags).length <= 16, "must have at most 16 pairs"),
+    ),
+  ),
+});
+export type RouteControls = z.infer<typeof RouteControls>;
+
+const Tool = z.looseObject({
+  function: z.optional(z.looseObject({ name: z.optional(z.string()) })),
+});
+
+/** The members of a chat request that the router reads. */
+export const ChatFields = z.looseObject({
+  model: z.string("must be a string such as \"flow/best-reasoning\""),
+  messages: z
+    .array(z.looseObject({ role: z.string("must be a string") }, "must be an object"), "must be an array of messages")
+    .check(z.minLength(1, "must not be empty")),
+  stream: z.optional(z.boolean("must be true or false")),
+  stream_options: z.optional(
+    z.nullable(z.looseObject({ include_usage: z.optional(z.boolean("must be true or false")) })),
+  ),
+  max_tokens: z.optional(positiveInteger),
+  max_completion_tokens: z.optional(positiveInteger),
+  n: z.optional(positiveInteger),
+  tools: z.optional(
+    z.array(Tool, "must be an array").check(z.refine(hasUniqueNames, "must not name the same function twice")),
+  ),
+  route: z.optional(RouteControls),
+});
+
+function hasUniqueNames(tools: readonly z.infer<typeof Tool>[]): boolean {
+  const names = tools.map((tool) => tool.function?.name).filter((name) => name !== undefined);
+  return new Set(names).size === names.length;
+}
+
+/** Keys whose duplicates are refused: a vendor may read the other one. */
+const READ_KEYS: ReadonlySet<string> = new Set(Object.keys(ChatFields.shape));
+
+export interface ChatRequest {
+  readonly model: string;
+  readonly stream: boolean;
+  /** The client asked for the usage event of a stream. */
+  readonly includeUsage: boolean;
+  readonly controls: RouteControls;
+  /** The client's own text and where its members stand. */
+  readonly text: string;
+  readonly members: readonly JsonMember[];
+  /** The same, parsed. Numbers may have lost precision here: never the source of what is forwarded. */
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/** Checks a request body. Throws `invalid_json` or `invalid_request` that names the field and the remedy. */
+export function parseChatRequest(text: string): ChatRequest {
+  let fields: unknown;
+  try {
+    fields = parseJson(text);
+  } catch {
+    throw new RouterError("invalid_json", "The request body is not valid JSON. Send one JSON object, encoded as UTF-8.");
+  }
+  if (!isJsonObject(fields)) {
+    throw new RouterError("invalid_request", "The request body must be a JSON object with `model` and `messages`.");
+  }
+  const shape = scanJson(text);
+  refuseShape(shape);
+  const parsed = ChatFields.safeParse(fields, { reportInput: true });
+  if (!parsed.success) throw invalidField(parsed.error.issues[0]);
+  const { model, stream, stream_options, route } = parsed.data;
+  return {
+    model,
+    stream: stream ?? false,
+    includeUsage: stream_options?.include_usage ?? false,
+    controls: route ?? {},
+    text,
+    members: shape.members,
+    fields,
+  };
+}
+
+function refuseShape(shape: ReturnType<typeof scanJson>): void {
+  if (shape.depth > MAX_DEPTH) {
+    throw new RouterError("invalid_request", `The request body is nested deeper than ${MAX_DEPTH} levels.`);
+  }
+  if (shape.memberCount > MAX_MEMBERS) {
+    throw new RouterError("invalid_request", `The request body has more than ${MAX_MEMBERS} object members.`);
+  }
+  const seen = new Set<string>();
+  for (const { key } of shape.members) {
+    if (key.length > MAX_KEY_LENGTH) {
+      throw new RouterError("invalid_request", `A key of the request body is longer than ${MAX_KEY_LENGTH} characters.`);
+    }
+    if (READ_KEYS.has(key) && seen.has(key)) {
+      throw new RouterError("invalid_request", `\`${key}\` is given twice. Send it once.`, { param: key });
+    }
+    seen.add(key);
+  }
+}
+
+/** The first fault zod found, as the contract's error. The path is the client's own spelling: `messages[0].role`. */
+export function invalidField(issue: z.core.$ZodIssue | undefined): RouterError {
+  if (issue === undefined) return new RouterError("invalid_request", "The request body is not valid.");
+  const unknown = issue.code === "unrecognized_keys" ? issue.keys[0] : undefined;
+  const path = unknown === undefined ? issue.path : [...issue.path, unknown];
+  const param = path.reduce<string>(
+    (text, part) => (typeof part === "number" ? `${text}[${part}]` : `${text}${text === "" ? "" : "."}${String(part)}`),
+    "",
+  );
+  const named = param.length > 200 ? `${param.slice(0, 200)}…` : param;
+  if (unknown !== undefined) {
+    return new RouterError("invalid_request", `\`${named}\` is not a known field. Remove it.`, { param: named });
+  }
+  const text = issue.code === "invalid_type" && issue.input === undefined ? "is required" : issue.message;
+  const message = named === "" ? `The request body ${text}.` : `\`${named}\`: ${text}.`;
+  return new RouterError("invalid_request", message, named === "" ? {} : { param: named });
+}
+
+/** `usage` in OpenAI's convention: caches and reasoning are inside their totals. */
+export interface Usage {
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+  readonly cachedTokens: number;
+  readonly cacheWriteTokens: number;
+  readonly reasoningTokens: number;
+}
+
+/** The last event of a stream that broke after its first byte: the OpenAI SDKs raise on it. */
+export function interruptedEvent(id: string, message: string): string {
+  const chunk = {
+    id,
+    object: "chat.completion.chunk",
+    choices: [{ index: 0, delta: {}, finish_reason: "error" }],
+    error: { message, type: "upstream_error", code: "stream_interrupted", param: null },
+  };
+  return `data: ${JSON.stringify(chunk)}\n\n`;
+}
+
+/** What one `data` of a chat stream is. */
+export type ChunkKind =
+  /** Carries text, reasoning, a tool call, a refusal or a finish reason: the answer has begun. */
+  | "content"
+  /** A chunk that carries none of these: the role, or a vendor's own extras. */
+  | "empty"
+  /** Usage and no choices: the event a client must ask for. */
+  | "usage"
+  | "error"
+  | "done"
+  | "malformed";
+
+export interface ChunkView {
+  readonly kind: ChunkKind;
+  /** The parsed chunk, for every kind but `done` and `malformed`. */
+  readonly chunk: Readonly<Record<string, unknown>>;
+}
+
+const NO_CHUNK: Readonly<Record<string, unknown>> = Object.freeze({});
+/** Members of a delta that carry an answer. `reasoning` and `reasoning_content` are the vendors' two spellings. */
+const CONTENT_MEMBERS = ["content", "reasoning_content", "reasoning", "tool_calls", "refusal", "function_call", "audio"];
+
+/** Classifies the data of one event of an OpenAI-protocol stream. Never throws. */
+export function viewChunk(data: string): ChunkView {
+  if (data.trim() === "[DONE]") return { kind: "done", chunk: NO_CHUNK };
+  const chunk = tryParseJson(data);
+  if (!isJsonObject(chunk)) return { kind: "malformed", chunk: NO_CHUNK };
+  if (hasError(chunk)) return { kind: "error", chunk };
+  const choices = Array.isArray(chunk["choices"]) ? chunk["choices"] : [];
+  if (choices.length === 0) return { kind: isJsonObject(chunk["usage"]) ? "usage" : "empty", chunk };
+  for (const choice of choices) {
+    if (!isJsonObject(choice)) continue;
+    if (choice["finish_reason"] === "error") return { kind: "error", chunk };
+    if (typeof choice["finish_reason"] === "string") return { kind: "content", chunk };
+    const delta = choice["delta"];
+    if (isJsonObject(delta) && CONTENT_MEMBERS.some((name) => isFilled(delta[name]))) return { kind: "content", chunk };
+  }
+  return { kind: "empty", chunk };
+}
+
+/** True for a body or event that reports a failure whatever its HTTP status: a set, non-empty `error`. */
+export function hasError(body: Readonly<Record<string, unknown>>): boolean {
+  const error = body["error"];
+  return isJsonObject(error) || (typeof error === "string" && error !== "");
+}
+
+function isFilled(value: unknown): boolean {
+  return value !== undefined && value !== null && value !== "" && !(Array.isArray(value) && value.length === 0);
+}
+
+/** The usage object of a chunk or answer: also where Groq (`x_groq`) and older Moonshot streams (the choice) put it. */
+export function usageOf(chunk: unknown): unknown {
+  if (!isJsonObject(chunk)) return undefined;
+  const { usage, x_groq, choices } = chunk;
+  const choice: unknown = Array.isArray(choices) ? choices[0] : undefined;
+  const ofGroq = isJsonObject(x_groq) ? x_groq["usage"] : undefined;
+  const ofChoice = isJsonObject(choice) ? choice["usage"] : undefined;
+  return usage ?? ofGroq ?? ofChoice ?? undefined;
+}

@@ -1,0 +1,114 @@
+/**
+ * Route policy: the one document that decides which target answers a route, how long it may take and what it may cost.
+ *
+ * Strict on purpose: a typo must not go live. Parsing fills in the defaults, so a published version keeps its meaning
+ * when a default changes later.
+ *
+ * KV: `route:<env>:<name>` the active `RouteRecord`, `route:<env>:<name>@<version>` an immutable one,
+ * `routes:<env>` the `RouteIndex` behind the model list.
+ */
+import * as z from "zod/mini";
+import { ModelFacts } from "../catalog/facts.ts";
+import { RESOURCE_NAME } from "../lib/names.ts";
+
+const integer = (minimum: number, maximum: number) => z.int().check(z.minimum(minimum), z.maximum(maximum));
+const ratio = z.number().check(z.minimum(0), z.maximum(1));
+const usd = z.number().check(z.positive(), z.maximum(1_000_000));
+const timeoutMs = integer(100, 3_600_000);
+const globs = z._default(z.array(z.string().check(z.minLength(1), z.maxLength(128))).check(z.maxLength(100)), []);
+
+const Target = z.strictObject({
+  provider: z.string().check(z.minLength(1), z.maxLength(64)),
+  model: z.string().check(z.minLength(1), z.maxLength(256)),
+  weight: z._default(z.number().check(z.minimum(0), z.maximum(1_000_000)), 1),
+  params: z._default(z.record(z.string(), z.json()), {}),
+});
+export type Target = z.infer<typeof Target>;
+
+const Fallback = z.strictObject({
+  enabled: z._default(z.boolean(), true),
+  max_attempts: z._default(integer(1, 16), 4),
+  on: z._default(z.array(z.enum(["context_length", "content_filter"])), ["context_length"]),
+});
+
+const Retry = z.strictObject({
+  same_target: z._default(integer(0, 3), 1),
+  backoff_ms: z._default(integer(0, 10_000), 200),
+  max_retry_after_ms: z._default(integer(0, 60_000), 2_500),
+});
+
+const Latency = z.strictObject({
+  budget_ms: z.optional(integer(1, 600_000)),
+  mode: z._default(z.enum(["soft", "hard"]), "soft"),
+  hedge: z._default(z.boolean(), true),
+  hedge_max_ratio: z._default(ratio, 0.1),
+});
+
+const Timeouts = z.strictObject({
+  first_token_ms: z._default(timeoutMs, 60_000),
+  idle_ms: z._default(timeoutMs, 30_000),
+  total_ms: z._default(timeoutMs, 600_000),
+});
+
+const Tools = z.strictObject({
+  require_approval: z._default(z.boolean(), false),
+  delivery: z._default(z.enum(["hold", "mark"]), "hold"),
+  wait_ms: z._default(integer(0, 600_000), 20_000),
+  auto_approve: globs,
+  deny: globs,
+  ttl_seconds: z._default(integer(60, 30 * 86_400), 86_400),
+});
+
+const Promotion = z.strictObject({
+  required: z._default(z.boolean(), false),
+  window_hours: z._default(integer(1, 24 * 30), 24),
+  min_requests: z._default(integer(1, 1_000_000), 20),
+  min_success_rate: z.optional(ratio),
+  min_success_lower_bound: z.optional(ratio),
+  max_p95_latency_ms: z.optional(integer(1, 3_600_000)),
+  max_cost_usd_per_request: z.optional(usd),
+});
+
+export const RoutePolicy = z.strictObject({
+  targets: z.array(Target).check(z.minLength(1), z.maxLength(16)),
+  description: z.optional(z.string().check(z.maxLength(1_000))),
+  strategy: z._default(z.enum(["ordered", "weighted", "fastest", "cheapest"]), "ordered"),
+  fallback: z.prefault(Fallback, {}),
+  retry: z.prefault(Retry, {}),
+  stream_recovery: z._default(z.enum(["off", "resume"]), "off"),
+  latency: z.prefault(Latency, {}),
+  timeouts: z.prefault(Timeouts, {}),
+  spend: z.prefault(z.strictObject({ max_request_usd: z.optional(usd) }), {}),
+  limits: z.prefault(z.strictObject({ max_output_tokens: z.optional(integer(1, 100_000_000)) }), {}),
+  tools: z.prefault(Tools, {}),
+  promotion: z.prefault(Promotion, {}),
+});
+export type RoutePolicy = z.infer<typeof RoutePolicy>;
+
+/** One published version of a route, with the facts of each target (same order) resolved at publication. */
+export const RouteRecord = z.strictObject({
+  env: z.string(),
+  name: z.string().check(z.regex(RESOURCE_NAME)),
+  version: z.int(),
+  created_at: z.string(),
+  actor: z.string(),
+  policy: RoutePolicy,
+  facts: z.array(ModelFacts),
+});
+export type RouteRecord = z.infer<typeof RouteRecord>;
+
+/** The routes of an environment: all that the model list shows. */
+export const RouteIndex = z.array(
+  z.object({
+    name: z.string(),
+    version: z.int(),
+    created_at: z.string(),
+    description: z.optional(z.string()),
+    targets: z.array(z.object({ provider: z.string(), model: z.string(), facts: ModelFacts })),
+  }),
+);
+export type RouteIndex = z.infer<typeof RouteIndex>;
+
+export const routeKey = (env: string, name: string, version?: number): string =>
+  version === undefined ? `route:${env}:${name}` : `route:${env}:${name}@${version}`;
+export const routeIndexKey = (env: string): string => `routes:${env}`;

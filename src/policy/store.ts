@@ -1,0 +1,48 @@
+/**
+ * Route policy as the request path reads it: isolate cache, then KV. KV is a near copy, never the truth.
+ *
+ * A read that fails, or a value that does not parse, leaves the last good copy in force for as long as the isolate
+ * lives. The admin endpoint that changes a route drops its own isolate's copy; the others follow within a minute.
+ */
+import { IsolateCache } from "../lib/isolate-cache.ts";
+import { tryParseJson } from "../lib/json.ts";
+import { RouteIndex, RouteRecord, routeIndexKey, routeKey } from "./schema.ts";
+
+/** KV's own floor for `cacheTtl`, seconds. */
+const KV_CACHE_SECONDS = 30;
+const LIMITS = { maxEntries: 2_000, freshMs: 5_000, staleMs: 25_000, keepMs: Number.POSITIVE_INFINITY };
+
+const routes = new IsolateCache<RouteRecord>(LIMITS);
+const indexes = new IsolateCache<RouteIndex>(LIMITS);
+
+export interface ReadContext {
+  readonly kv: KVNamespace;
+  readonly now: number;
+  readonly waitUntil: (work: Promise<unknown>) => void;
+}
+
+/** The active version of a route, or the pinned one; `null` when there is none. Rejects when KV fails cold. */
+export function getRoute(context: ReadContext, env: string, name: string, version?: number): Promise<RouteRecord | null> {
+  const key = routeKey(env, name, version);
+  const read = async (): Promise<RouteRecord | null> => {
+    const text = await context.kv.get(key, { cacheTtl: KV_CACHE_SECONDS });
+    return text === null ? null : RouteRecord.parse(tryParseJson(text));
+  };
+  return routes.get(key, context.now, read, context.waitUntil);
+}
+
+/** All routes of an environment; empty when none was published. */
+export async function getRouteIndex(context: ReadContext, env: string): Promise<RouteIndex> {
+  const key = routeIndexKey(env);
+  const read = async (): Promise<RouteIndex | null> => {
+    const text = await context.kv.get(key, { cacheTtl: KV_CACHE_SECONDS });
+    return text === null ? null : RouteIndex.parse(tryParseJson(text));
+  };
+  return (await indexes.get(key, context.now, read, context.waitUntil)) ?? [];
+}
+
+/** Drops this isolate's copies of a route and of its environment's list. */
+export function forgetRoute(env: string, name: string): void {
+  routes.delete(routeKey(env, name));
+  indexes.delete(routeIndexKey(env));
+}

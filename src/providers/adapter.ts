@@ -1,0 +1,80 @@
+/**
+ * What a provider is to the request path.
+ *
+ * A provider turns one call into one HTTP request and says what a failure means. Providers whose wire is OpenAI's
+ * leave the answer alone: their bytes may pass straight to the client.
+ */
+import type { JsonEdit } from "../lib/json.ts";
+import type { FailureClass } from "../traces/schema.ts";
+
+/** Worker variables and secrets, read by name. Only the provider table chooses names, never a request. */
+export type Secrets = Readonly<Record<string, unknown>>;
+
+/** Where and with what a provider is called, resolved from the operator's configuration. */
+export interface ProviderConfig {
+  /** Without a trailing slash. */
+  readonly baseUrl: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export interface AdapterCall {
+  /** The client's body, `route` removed. The adapter edits it: nobody reads it after. Made afresh for each attempt. */
+  readonly body: JsonEdit;
+  /** The same body, parsed. Never mutated. */
+  readonly fields: Readonly<Record<string, unknown>>;
+  readonly stream: boolean;
+  /** Upstream model id. */
+  readonly model: string;
+  /** The target's `params`: fill fields the client left out. */
+  readonly params: Readonly<Record<string, unknown>>;
+  /** Upper bound for output tokens from the policy; the smaller of it and the client's own is written upstream. */
+  readonly maxOutputTokens: number | undefined;
+  readonly config: ProviderConfig;
+}
+
+/** One upstream request, as plain data: the attempt adds the signal and the redirect rule. */
+export interface UpstreamRequest {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+  /** Fields of the client that this vendor cannot express and that change nothing asked for. */
+  readonly droppedParams: readonly string[];
+}
+
+export interface UpstreamFailure {
+  readonly class: FailureClass | "invalid_request";
+  /** Another target may do better. */
+  readonly tryNext: boolean;
+  /** The same target may do better after a pause. */
+  readonly trySame: boolean;
+  /** The vendor's delay, wherever it hides it, milliseconds. */
+  readonly retryAfterMs?: number;
+  /** The vendor's own words on a refused client request: scrubbed, at most 500 characters. Never logged. */
+  readonly message?: string;
+  readonly param?: string;
+}
+
+/** A response head with its parsed body (`undefined` when it was not JSON). */
+export interface UpstreamError {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: unknown;
+}
+
+export interface ProviderAdapter {
+  /** The one HTTP request for this attempt. May sign; must not fetch. */
+  toUpstream(call: AdapterCall): UpstreamRequest | Promise<UpstreamRequest>;
+  /** Why an attempt failed, from structured fields. Also called with status 200 for an error in the body or stream. */
+  classify(error: UpstreamError): UpstreamFailure;
+}
+
+export interface Provider {
+  readonly id: string;
+  readonly adapter: ProviderAdapter;
+  /** The provider's configuration, or `null` when a secret or an address is missing or not allowed. */
+  configure(secrets: Secrets): ProviderConfig | null;
+  /** The first thing the request asks for that this vendor cannot do, whatever the model; `null` when it can do all. */
+  readonly lacks?: (fields: Readonly<Record<string, unknown>>) => string | null;
+  /** Answers in place of the network. Only the sandbox has it. */
+  readonly send?: (call: AdapterCall, signal: AbortSignal) => Promise<Response>;
+}

@@ -1,0 +1,124 @@
+/**
+ * The built-in provider `sandbox`: answers in OpenAI's protocol without a network and without a price.
+ *
+ * The same request always gets the same answer, down to its ids, so it can stand in for a vendor in tests, demos and
+ * load runs. What can be scripted comes from the policy's `params` alone: a client cannot make it fail or wait.
+ */
+import type { AdapterCall, Provider } from "./adapter.ts";
+import { openAiProvider } from "./openai-compatible.ts";
+import { completionOf, eventsOf, writeAnswer } from "./sandbox-answer.ts";
+
+const ID = "sandbox";
+/** Never fetched: `send` answers. */
+const NOWHERE = { baseUrl: "https://sandbox.invalid/v1", headers: {} };
+const MAX_WAIT_MS = 600_000;
+/** The longest a timer can be. A promise without one would let workerd call the whole request hung. */
+const FOREVER_MS = 2_147_483_647;
+/** What workerd says when a connection breaks. */
+const CONNECTION_LOST = "Network connection lost.";
+
+const encoder = new TextEncoder();
+
+export const sandbox: Provider = {
+  id: ID,
+  adapter: openAiProvider({
+    id: ID,
+    source: "https://platform.openai.com/docs/api-reference/chat",
+    secrets: [],
+    limit: ["max_completion_tokens", "max_tokens"],
+    developerRole: true,
+  }).adapter,
+  configure: (secrets) => (secrets["FLOW_SANDBOX"] === "1" ? NOWHERE : null),
+  send,
+};
+
+/** Rejects with the signal's reason when aborted, and with a `TypeError` for `fail: "reset"`, both as `fetch` would. */
+async function send(call: AdapterCall, signal: AbortSignal): Promise<Response> {
+  const failure = scriptedFailure(call.params);
+  await wait(failure === "hang" ? FOREVER_MS : milliseconds(call.params["latency_ms"]), signal);
+  switch (failure) {
+    case "429":
+      return refusal(429, "rate_limit_exceeded", "The sandbox was told to be busy.", { "retry-after": "1" });
+    case "500":
+      return refusal(500, null, "The sandbox was told to fail.", {});
+    case "reset":
+      throw new TypeError(CONNECTION_LOST);
+    default:
+      return answer(call, failure === "midstream", signal);
+  }
+}
+
+/** The failure of this attempt. Drawn by lot where `fail_rate` is below 1: the one thing that is not deterministic. */
+function scriptedFailure(params: AdapterCall["params"]): string | undefined {
+  const { fail, fail_rate: rate } = params;
+  if (typeof fail !== "string" && typeof fail !== "number") return undefined;
+  return typeof rate === "number" && Math.random() >= rate ? undefined : String(fail);
+}
+
+function refusal(status: number, code: string | null, message: string, headers: Record<string, string>): Response {
+  const type = status === 429 ? "rate_limit_error" : "server_error";
+  return Response.json({ error: { message, type, code, param: null } }, { status, headers });
+}
+
+async function answer(call: AdapterCall, breaks: boolean, signal: AbortSignal): Promise<Response> {
+  const written = await writeAnswer(call, Date.now());
+  const pieces = call.stream ? eventsOf(written) : [JSON.stringify(completionOf(written))];
+  const contentType = call.stream ? "text/event-stream; charset=utf-8" : "application/json";
+  const intervalMs = call.stream ? milliseconds(call.params["chunk_interval_ms"]) : 0;
+  const body = breaks ? bodyOf(firstPart(pieces), intervalMs, signal, true) : bodyOf(pieces, intervalMs, signal, false);
+  return new Response(body, { headers: { "content-type": contentType } });
+}
+
+/** Enough to have begun and not enough to have ended: no finish reason, no whole JSON document. */
+function firstPart(pieces: readonly string[]): readonly string[] {
+  const [first = ""] = pieces;
+  return pieces.length === 1
+    ? [first.slice(0, first.length / 2)]
+    : pieces.slice(0, Math.ceil((pieces.length - 3) / 2) + 1);
+}
+
+/** A byte stream, because the router may read a response with a BYOB reader. */
+function bodyOf(pieces: readonly string[], intervalMs: number, signal: AbortSignal, breaks: boolean): ReadableStream {
+  let next = 0;
+  const cancelled = new AbortController();
+  const ended = AbortSignal.any([signal, cancelled.signal]);
+  return new ReadableStream({
+    type: "bytes",
+    async pull(controller) {
+      if (next > 0 && intervalMs > 0) await wait(intervalMs, ended);
+      ended.throwIfAborted();
+      const piece = pieces[next++];
+      if (piece !== undefined) {
+        controller.enqueue(encoder.encode(piece));
+      } else if (breaks) {
+        controller.error(new TypeError(CONNECTION_LOST));
+      } else {
+        controller.close();
+        // A BYOB read that waits is only released by answering it.
+        controller.byobRequest?.respond(0);
+      }
+    },
+    cancel: () => cancelled.abort(),
+  });
+}
+
+function milliseconds(value: unknown): number {
+  return typeof value === "number" && value > 0 ? Math.min(value, MAX_WAIT_MS) : 0;
+}
+
+/** Rejects with the signal's reason as soon as it is aborted. */
+function wait(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    if (ms === 0) return resolve();
+    const onAbort = (): void => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", onAbort);
+      resolve();
+    }, ms);
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+}

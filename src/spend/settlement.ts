@@ -1,0 +1,161 @@
+/**
+ * Settlements of one isolate travel in groups: one call to the ledger for all requests that ended together.
+ *
+ * Requests share plain data only, never a promise or a stub, because either dies with the request that made it and
+ * would hang the others (measured in workerd). Each request sees to it, in its own `waitUntil`, that its row was sent:
+ * whoever wakes first sends all that wait, the others watch, and a batch whose sender fell silent is put back in the
+ * queue. A row may therefore be sent twice, which the ledger ignores.
+ */
+import { log } from "../log.ts";
+import type { KeyLedger } from "./key-ledger.ts";
+import type { SettleRow } from "./types.ts";
+
+/** How long rows are gathered before the first to wake sends them. */
+const GATHER_MS = 20;
+const MAX_BATCH_ROWS = 200;
+/** One call to the ledger, before a fresh stub is tried. */
+const CALL_LIMIT_MS = 4_000;
+/** A sender shows a sign of life before and after each try: silent for longer than one can last, it is dead. */
+const SENDER_SILENCE_MS = 5_000;
+/** Within the 30 s that a finished request may go on, and with room for a dead sender's rows to be sent after. */
+const GIVE_UP_AFTER_MS = 20_000;
+const FIRST_PAUSE_MS = 100;
+const MAX_PAUSE_MS = 2_000;
+
+interface Batch {
+  readonly entries: readonly Entry[];
+  /** Epoch ms of the sender's last sign of life. */
+  aliveAt: number;
+}
+
+interface Entry {
+  readonly row: SettleRow;
+  state: "queued" | "sending" | "settled" | "lost";
+  batch: Batch | null;
+}
+
+/** By key id: rows that nobody has taken yet. */
+const queues = new Map<string, Entry[]>();
+
+type Ledgers = DurableObjectNamespace<KeyLedger>;
+
+/** Books a finished request behind the answer. Never throws; a row that cannot be booked in 20 s is logged. */
+export function settleSoon(
+  namespace: Ledgers,
+  keyId: string,
+  row: SettleRow,
+  waitUntil: (work: Promise<unknown>) => void,
+): void {
+  const entry: Entry = { row, state: "queued", batch: null };
+  enqueue(keyId, entry);
+  waitUntil(see(namespace, keyId, entry));
+}
+
+function enqueue(keyId: string, entry: Entry): void {
+  const queue = queues.get(keyId);
+  if (queue === undefined) queues.set(keyId, [entry]);
+  else queue.push(entry);
+}
+
+/** Stays until `entry` is settled or lost, and does itself what nobody else has done. */
+async function see(namespace: Ledgers, keyId: string, entry: Entry): Promise<void> {
+  await scheduler.wait(GATHER_MS);
+  if (isOver(entry)) return;
+  const giveUpAt = Date.now() + GIVE_UP_AFTER_MS;
+  for (let pauseMs = FIRST_PAUSE_MS; !isOver(entry); ) {
+    if (entry.state === "queued") {
+      await send(namespace, keyId, take(keyId), giveUpAt);
+      continue;
+    }
+    const isSenderDead = entry.batch !== null && Date.now() - entry.batch.aliveAt > SENDER_SILENCE_MS;
+    if (isSenderDead) {
+      requeue(keyId, entry.batch);
+      continue;
+    }
+    // A living sender has the row and logs its loss itself.
+    if (Date.now() >= giveUpAt) return;
+    await scheduler.wait(pauseMs);
+    pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS);
+  }
+}
+
+/** Asked through a function: the compiler does not see that other requests change the state during a wait. */
+function isOver(entry: Entry): boolean {
+  return entry.state === "settled" || entry.state === "lost";
+}
+
+/** Takes the oldest waiting rows of a key, so that they are this request's to send. */
+function take(keyId: string): Batch {
+  const queue = queues.get(keyId) ?? [];
+  const entries = queue.length <= MAX_BATCH_ROWS ? queue : queue.splice(0, MAX_BATCH_ROWS);
+  if (entries === queue) queues.delete(keyId);
+  const batch: Batch = { entries, aliveAt: Date.now() };
+  for (const entry of entries) {
+    entry.state = "sending";
+    entry.batch = batch;
+  }
+  return batch;
+}
+
+function requeue(keyId: string, batch: Batch | null): void {
+  for (const entry of batch?.entries ?? []) {
+    // Of several who watch, the first to notice has put them back, and they may be in a new batch already.
+    if (entry.state !== "sending" || entry.batch !== batch) continue;
+    entry.state = "queued";
+    entry.batch = null;
+    enqueue(keyId, entry);
+  }
+}
+
+async function send(namespace: Ledgers, keyId: string, batch: Batch, giveUpAt: number): Promise<void> {
+  const rows = batch.entries.map((entry) => entry.row);
+  let settled = false;
+  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS)) {
+    batch.aliveAt = Date.now();
+    const result = await trySettle(namespace, keyId, rows);
+    batch.aliveAt = Date.now();
+    settled = result === "settled";
+    if (settled || batch.aliveAt + pauseMs >= giveUpAt) break;
+    await scheduler.wait(pauseMs);
+    // An overloaded object is not helped by more calls: one more after the pause, and no other.
+    if (result === "overloaded") {
+      settled = (await trySettle(namespace, keyId, rows)) === "settled";
+      break;
+    }
+  }
+  for (const entry of batch.entries) entry.state = settled ? "settled" : "lost";
+  if (!settled) logUnsettled(rows);
+}
+
+async function trySettle(
+  namespace: Ledgers,
+  keyId: string,
+  rows: SettleRow[],
+): Promise<"settled" | "failed" | "overloaded"> {
+  const limit = new AbortController();
+  try {
+    // A stub that has failed stays broken, so each try makes its own.
+    const call = namespace.getByName(keyId).settle(rows);
+    const tooLong = scheduler.wait(CALL_LIMIT_MS, { signal: limit.signal }).then(() => null);
+    tooLong.catch(() => {});
+    return (await Promise.race([call, tooLong])) === null ? "failed" : "settled";
+  } catch (error) {
+    return isOverloaded(error) ? "overloaded" : "failed";
+  } finally {
+    limit.abort();
+  }
+}
+
+/** Cloudflare's mark on the errors of an object that has too many requests waiting. */
+function isOverloaded(error: unknown): boolean {
+  return error instanceof Error && "overloaded" in error && error.overloaded === true;
+}
+
+/** The last trace of money nobody booked. Ids and amounts only. */
+function logUnsettled(rows: readonly SettleRow[]): void {
+  log({
+    event: "spend_unsettled",
+    key_id: rows[0]?.trace.key_id ?? null,
+    rows: rows.map((row) => `${row.trace.id}:${row.costNanoUsd ?? "unpriced"}`).join(" "),
+  });
+}

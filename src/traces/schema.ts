@@ -1,0 +1,105 @@
+/** The record of one request: what the trace endpoints answer, and what the ledger keeps beside the cost. */
+import { encodeBase62, randomBase62 } from "../lib/base62.ts";
+
+/** Why an attempt, or a candidate before any attempt, was not the answer. The contract's fallback reasons. */
+export type FailureClass =
+  | "rate_limited"
+  | "server_error"
+  | "timeout"
+  | "network"
+  | "invalid_response"
+  | "auth"
+  | "content_filter"
+  | "context_length"
+  | "slow"
+  | "breaker_open"
+  | "capability";
+
+/** How an attempt ended. `invalid_request`: the vendor blames the client's request; `cancelled`: the client left. */
+export type AttemptOutcome = "ok" | "cancelled" | "invalid_request" | FailureClass;
+
+export const TRACE_STATUSES = ["ok", "error", "cancelled", "denied"] as const;
+export type TraceStatus = (typeof TRACE_STATUSES)[number];
+
+export interface TraceAttempt {
+  readonly provider: string;
+  readonly model: string;
+  readonly outcome: AttemptOutcome;
+  /** HTTP status, `null` when no response head arrived. */
+  readonly status: number | null;
+  /** Since the request arrived. */
+  readonly started_ms: number;
+  /** Since the attempt started; `null` when no content came. */
+  readonly first_token_ms: number | null;
+  readonly duration_ms: number;
+  readonly hedged: boolean;
+  readonly winner: boolean;
+  readonly cost_usd: number | null;
+}
+
+/** Where token counts come from: the vendor, a count of what was seen, the reservation's bound, or nowhere. */
+export type UsageSource = "upstream" | "counted" | "upper_bound" | "none";
+
+export interface TraceUsage {
+  readonly prompt_tokens: number;
+  readonly completion_tokens: number;
+  readonly cached_tokens: number;
+  readonly cache_write_tokens: number;
+  readonly reasoning_tokens: number;
+  readonly source: UsageSource;
+}
+
+export interface Trace {
+  readonly id: string;
+  readonly created_at: string;
+  readonly key_id: string;
+  readonly env: string;
+  readonly app: string;
+  readonly route: string;
+  readonly route_version: number;
+  readonly stream: boolean;
+  readonly status: TraceStatus;
+  readonly http_status: number;
+  readonly error_code?: string;
+  readonly provider: string | null;
+  readonly model: string | null;
+  readonly fallback: boolean;
+  readonly attempts: readonly TraceAttempt[];
+  readonly latency: {
+    readonly first_token_ms: number | null;
+    readonly total_ms: number;
+    readonly budget_ms: number | null;
+    readonly budget_met: boolean | null;
+  };
+  readonly usage: TraceUsage;
+  /** `null` when the price of a model that was used is unknown: never zero by default. */
+  readonly cost_usd: number | null;
+  /** Names of the tools the model called. Never arguments, never message content. */
+  readonly tool_calls: readonly string[];
+  readonly tags: Readonly<Record<string, string>>;
+  readonly client_request_id: string | null;
+}
+
+const KEY_ID_LENGTH = 12;
+/** 62^8 milliseconds reach past the year 8800. */
+const TIME_LENGTH = 8;
+const RANDOM_LENGTH = 12;
+
+const TRACE_ID = /^tr_([0-9A-Za-z]{12})([0-9A-Za-z]{8})[0-9A-Za-z]{12}$/;
+/** Stands where a request has no key. */
+const NO_KEY_ID = "0".repeat(KEY_ID_LENGTH);
+
+/** `tr_` + key id + time + random: one trace is one call to one ledger, and ids of a key sort by time. */
+export function newTraceId(keyId: string | null, now: number): string {
+  return `tr_${keyId ?? NO_KEY_ID}${encodeBase62(now, TIME_LENGTH)}${randomBase62(RANDOM_LENGTH)}`;
+}
+
+/** The key a trace id belongs to, or `null` for text that is no trace id. */
+export function keyIdOfTrace(traceId: string): string | null {
+  return TRACE_ID.exec(traceId)?.[1] ?? null;
+}
+
+/** The smallest id a trace of `keyId` begun at `now` can have: turns a time range into an id range. */
+export function traceIdFloor(keyId: string, now: number): string {
+  return `tr_${keyId}${encodeBase62(Math.max(0, now), TIME_LENGTH)}${"0".repeat(RANDOM_LENGTH)}`;
+}

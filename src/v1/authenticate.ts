@@ -1,0 +1,18 @@
+/** The check in front of the read endpoints: a live key with the scope they need. */
+import type { Context } from "hono";
+import { bearerToken, identify, requireScope } from "../chat/authenticate.ts";
+import type { AppEnv } from "../env.ts";
+import { invalidKey } from "../errors.ts";
+import type { KeyRecord, Scope } from "../keys/record.ts";
+import { verifyToken } from "../keys/store.ts";
+
+/** The caller's key. Throws 401, 403 or 400 as the chat endpoint would. `null` scope: any live key. */
+export async function authenticate(context: Context<AppEnv>, scope: Scope | null): Promise<KeyRecord> {
+  const { headers } = context.req.raw;
+  const token = await verifyToken(bearerToken(headers), context.env.FLOW_KEY_PEPPER ?? "");
+  if (token === null) throw invalidKey();
+  const now = context.get("receivedAt");
+  const caller = await identify(token, headers, context.env.CONFIG, now, (work) => context.executionCtx.waitUntil(work));
+  if (scope !== null) requireScope(caller.key, scope);
+  return caller.key;
+}

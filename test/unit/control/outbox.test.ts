@@ -1,0 +1,162 @@
+/** The outbox on a real SQLite, against a KV whose answers the test decides. */
+import { DatabaseSync, type SQLInputValue } from "node:sqlite";
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import { Outbox, retryDelayMs } from "../../../src/control/outbox.ts";
+import { migrate } from "../../../src/control/tables.ts";
+
+/** The part of the platform's interface that the control plane uses, on Node's own SQLite. */
+function startSql(): SqlStorage {
+  const database = new DatabaseSync(":memory:");
+  const exec = (query: string, ...bindings: SQLInputValue[]) => {
+    if (bindings.length === 0 && query.includes(";")) {
+      database.exec(query);
+      return { toArray: () => [] };
+    }
+    const rows = database.prepare(query).all(...bindings);
+    return { toArray: () => rows, one: () => rows[0] };
+  };
+  // A stand-in for the methods in use, not for the whole interface.
+  return { exec } as unknown as SqlStorage;
+}
+
+/** A KV that notes every write; the next writes fail while `failing` is above zero. */
+class FakeKv {
+  failing = 0;
+  overlapping = 0;
+  readonly values = new Map<string, string>();
+  readonly writes: string[] = [];
+  #open = 0;
+
+  put = async (key: string, value: string): Promise<void> => {
+    await this.#write(`${key}=${value}`, () => this.values.set(key, value));
+  };
+
+  delete = async (key: string): Promise<void> => {
+    await this.#write(`${key} gone`, () => this.values.delete(key));
+  };
+
+  async #write(entry: string, apply: () => void): Promise<void> {
+    this.#open++;
+    if (this.#open > 1) this.overlapping++;
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#open--;
+    if (this.failing > 0) {
+      this.failing--;
+      throw new Error("KV PUT failed: 429 Too Many Requests");
+    }
+    apply();
+    this.writes.push(entry);
+  }
+}
+
+function startOutbox(): { outbox: Outbox; kv: FakeKv } {
+  const sql = startSql();
+  migrate(sql);
+  const kv = new FakeKv();
+  return { outbox: new Outbox(sql, kv as unknown as KVNamespace), kv };
+}
+
+test("the tables may be brought up to date at every start", () => {
+  const sql = startSql();
+  migrate(sql);
+  migrate(sql);
+  expect(sql.exec("SELECT count(*) AS count FROM migration").one()).toEqual({ count: 1 });
+});
+
+test("what KV takes leaves the outbox", async () => {
+  const { outbox, kv } = startOutbox();
+  outbox.add("a", "1", 1);
+  outbox.add("b", "1", 1);
+  await outbox.drain();
+  expect(kv.writes).toEqual(["a=1", "b=1"]);
+  expect(outbox.waiting()).toBe(0);
+});
+
+test("what KV refuses waits for the next drain, and does not hold up the rest", async () => {
+  const { outbox, kv } = startOutbox();
+  kv.failing = 1;
+  outbox.add("a", "1", 1);
+  outbox.add("b", "1", 2);
+  await outbox.drain();
+  expect(kv.writes).toEqual(["b=1"]);
+  expect(outbox.waiting()).toBe(1);
+  await outbox.drain();
+  expect(kv.values.get("a")).toBe("1");
+  expect(outbox.waiting()).toBe(0);
+});
+
+test("a newer value replaces a waiting one, and an older one does not come back", async () => {
+  const { outbox, kv } = startOutbox();
+  outbox.add("a", "old", 1);
+  outbox.add("a", "new", 2);
+  outbox.add("a", "late", 1);
+  await outbox.drain();
+  expect(kv.writes).toEqual(["a=new"]);
+});
+
+test("a value that changes while the old one is on its way is sent after it", async () => {
+  const { outbox, kv } = startOutbox();
+  outbox.add("a", "old", 1);
+  const first = outbox.drain();
+  await new Promise((resolve) => process.nextTick(resolve));
+  outbox.add("a", "new", 2);
+  await first;
+  expect(outbox.waiting()).toBe(1);
+  await outbox.drain();
+  expect(kv.writes).toEqual(["a=old", "a=new"]);
+  expect(outbox.waiting()).toBe(0);
+});
+
+test("null deletes the key", async () => {
+  const { outbox, kv } = startOutbox();
+  outbox.add("a", "1", 1);
+  await outbox.drain();
+  outbox.add("a", null, 2);
+  await outbox.drain();
+  expect(kv.values.has("a")).toBe(false);
+});
+
+test("however changes, refusals and drains mix, KV never goes backwards and ends at the newest values", async () => {
+  const step = fc.oneof(
+    fc.record({ key: fc.constantFrom("a", "b", "c"), drain: fc.boolean() }),
+    fc.record({ fail: fc.integer({ min: 1, max: 3 }) }),
+    fc.constant({ pause: true }),
+  );
+  const property = fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+    const { outbox, kv } = startOutbox();
+    const newest = new Map<string, string>();
+    let seq = 0;
+    for (const each of steps) {
+      if ("fail" in each) kv.failing += each.fail;
+      else if ("pause" in each) await new Promise((resolve) => setImmediate(resolve));
+      else {
+        seq++;
+        outbox.add(each.key, String(seq), seq);
+        newest.set(each.key, String(seq));
+        if (each.drain) void outbox.drain();
+      }
+    }
+    await outbox.drain();
+    kv.failing = 0;
+    await outbox.drain();
+    expect(outbox.waiting()).toBe(0);
+    expect(Object.fromEntries(kv.values)).toEqual(Object.fromEntries(newest));
+    expect(kv.overlapping).toBe(0);
+    for (const key of newest.keys()) {
+      const sent = kv.writes.filter((write) => write.startsWith(`${key}=`)).map((write) => Number(write.slice(2)));
+      expect(sent).toEqual([...new Set(sent)].sort((left, right) => left - right));
+    }
+  });
+  await fc.assert(property, { numRuns: 100 });
+});
+
+test.each([
+  { failures: 1, delayMs: 1_500 },
+  { failures: 2, delayMs: 3_000 },
+  { failures: 6, delayMs: 48_000 },
+  { failures: 7, delayMs: 60_000 },
+  { failures: 1_000_000, delayMs: 60_000 },
+])("after $failures failed drains the next one comes in $delayMs ms", ({ failures, delayMs }) => {
+  expect(retryDelayMs(failures)).toBe(delayMs);
+});

@@ -1,0 +1,43 @@
+import { expect, test } from "vitest";
+import { scrub } from "../../../src/lib/scrub.ts";
+
+const CANARY = "CaNaRy0123456789";
+
+test.each([
+  `sk-proj-${CANARY}`,
+  `sk-abc***${CANARY}`,
+  `gsk_${CANARY}`,
+  `fl_production_${CANARY}`,
+  `AIzaSy${CANARY}`,
+  `Bearer ${CANARY}`,
+  `Authorization: bearer ${CANARY}`,
+  `eyJhbGciOiJIUzI1NiJ9.${CANARY}.${CANARY}`,
+  `AKIA${CANARY}`,
+  `https://user:${CANARY}@host.com/`,
+  `org-${CANARY}`,
+  `${CANARY}${CANARY}${CANARY}`,
+  "0123456789abcdef".repeat(4),
+])("%s is removed from a message", (secret) => {
+  const clean = scrub(`Refused: ${secret} is not allowed`, 500);
+  expect(clean).not.toContain(CANARY);
+  expect(clean).not.toContain("0123456789abcdef");
+  expect(clean).toMatch(/^Refused: .*is not allowed$/);
+});
+
+test("plain words and links stay", () => {
+  const text =
+    "Unsupported parameter: 'max_tokens'. See https://platform.openai.com/docs/guides/error-codes/api-errors for more.";
+  expect(scrub(text, 500)).toBe(text);
+});
+
+test("control and direction characters become one space, and the length is bounded", () => {
+  expect(scrub("a\u0000\r\n\u001b[31mb\u202ec", 500)).toBe("a [31mb c");
+  expect(scrub("x y ".repeat(5_000), 500)).toHaveLength(500);
+  expect(scrub(`${"x ".repeat(4)}😀`, 9).isWellFormed()).toBe(true);
+});
+
+test("hostile text is cheap", () => {
+  const started = performance.now();
+  for (const piece of ["eyJ", "sk-", "Bearer ", "://a", "A", "-"]) scrub(piece.repeat(100_000), 500);
+  expect(performance.now() - started).toBeLessThan(250);
+});
