@@ -7,6 +7,7 @@
 import * as z from "zod/mini";
 import { RouterError } from "./errors.ts";
 import { isJsonObject, type JsonMember, parseJson, scanJson, tryParseJson } from "./lib/json.ts";
+import { EXPLAINED, invalidField } from "./validation.ts";
 
 /** Nesting beyond this is refused: no real request comes near, and deep values cannot cross to a Durable Object. */
 export const MAX_DEPTH = 64;
@@ -28,9 +29,9 @@ export const RouteControls = z.strictObject({
   avoid: z.optional(providerIds),
   resume: z.optional(z.string().check(z.regex(/^tr_[0-9A-Za-z]{32}$/, "must be a trace id"))),
   tags: z.optional(
-    z.record(z.string().check(z.minLength(1), z.maxLength(64)), z.string().check(z.maxLength(256))).check(
-      z.refine((tags) => Object.keys(tags).length <= 16, "must have at most 16 pairs"),
-    ),
+    z
+      .record(z.string().check(z.minLength(1), z.maxLength(64)), z.string().check(z.maxLength(256)))
+      .check(z.refine((tags) => Object.keys(tags).length <= 16, "must have at most 16 pairs")),
   ),
 });
 export type RouteControls = z.infer<typeof RouteControls>;
@@ -41,7 +42,7 @@ const Tool = z.looseObject({
 
 /** The members of a chat request that the router reads. */
 export const ChatFields = z.looseObject({
-  model: z.string("must be a string such as \"flow/best-reasoning\""),
+  model: z.string('must be a string such as "flow/best-reasoning"'),
   messages: z
     .array(z.looseObject({ role: z.string("must be a string") }, "must be an object"), "must be an array of messages")
     .check(z.minLength(1, "must not be empty")),
@@ -85,14 +86,17 @@ export function parseChatRequest(text: string): ChatRequest {
   try {
     fields = parseJson(text);
   } catch {
-    throw new RouterError("invalid_json", "The request body is not valid JSON. Send one JSON object, encoded as UTF-8.");
+    throw new RouterError(
+      "invalid_json",
+      "The request body is not valid JSON. Send one JSON object, encoded as UTF-8.",
+    );
   }
   if (!isJsonObject(fields)) {
     throw new RouterError("invalid_request", "The request body must be a JSON object with `model` and `messages`.");
   }
   const shape = scanJson(text);
   refuseShape(shape);
-  const parsed = ChatFields.safeParse(fields, { reportInput: true });
+  const parsed = ChatFields.safeParse(fields, EXPLAINED);
   if (!parsed.success) throw invalidField(parsed.error.issues[0]);
   const { model, stream, stream_options, route } = parsed.data;
   return {
@@ -116,31 +120,16 @@ function refuseShape(shape: ReturnType<typeof scanJson>): void {
   const seen = new Set<string>();
   for (const { key } of shape.members) {
     if (key.length > MAX_KEY_LENGTH) {
-      throw new RouterError("invalid_request", `A key of the request body is longer than ${MAX_KEY_LENGTH} characters.`);
+      throw new RouterError(
+        "invalid_request",
+        `A key of the request body is longer than ${MAX_KEY_LENGTH} characters.`,
+      );
     }
     if (READ_KEYS.has(key) && seen.has(key)) {
       throw new RouterError("invalid_request", `\`${key}\` is given twice. Send it once.`, { param: key });
     }
     seen.add(key);
   }
-}
-
-/** The first fault zod found, as the contract's error. The path is the client's own spelling: `messages[0].role`. */
-export function invalidField(issue: z.core.$ZodIssue | undefined): RouterError {
-  if (issue === undefined) return new RouterError("invalid_request", "The request body is not valid.");
-  const unknown = issue.code === "unrecognized_keys" ? issue.keys[0] : undefined;
-  const path = unknown === undefined ? issue.path : [...issue.path, unknown];
-  const param = path.reduce<string>(
-    (text, part) => (typeof part === "number" ? `${text}[${part}]` : `${text}${text === "" ? "" : "."}${String(part)}`),
-    "",
-  );
-  const named = param.length > 200 ? `${param.slice(0, 200)}…` : param;
-  if (unknown !== undefined) {
-    return new RouterError("invalid_request", `\`${named}\` is not a known field. Remove it.`, { param: named });
-  }
-  const text = issue.code === "invalid_type" && issue.input === undefined ? "is required" : issue.message;
-  const message = named === "" ? `The request body ${text}.` : `\`${named}\`: ${text}.`;
-  return new RouterError("invalid_request", message, named === "" ? {} : { param: named });
 }
 
 /** `usage` in OpenAI's convention: caches and reasoning are inside their totals. */
@@ -183,7 +172,15 @@ export interface ChunkView {
 
 const NO_CHUNK: Readonly<Record<string, unknown>> = Object.freeze({});
 /** Members of a delta that carry an answer. `reasoning` and `reasoning_content` are the vendors' two spellings. */
-const CONTENT_MEMBERS = ["content", "reasoning_content", "reasoning", "tool_calls", "refusal", "function_call", "audio"];
+const CONTENT_MEMBERS = [
+  "content",
+  "reasoning_content",
+  "reasoning",
+  "tool_calls",
+  "refusal",
+  "function_call",
+  "audio",
+];
 
 /** Classifies the data of one event of an OpenAI-protocol stream. Never throws. */
 export function viewChunk(data: string): ChunkView {

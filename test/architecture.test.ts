@@ -15,7 +15,8 @@ const MAX_LINES = 400;
 /** Folder, or file at the top of `src`: what it may import besides itself. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   index: ["app", "control/control-plane", "health/provider-health", "spend/key-ledger"],
-  app: ["chat", "admin", "env", "errors", "log", "lib"],
+  app: ["chat", "v1", "admin", "traces", "env", "errors", "log", "lib"],
+  v1: ["chat/authenticate", "keys", "policy", "spend", "traces", "catalog", "env", "errors", "lists", "lib"],
   chat: [
     ...["policy", "spend", "health", "keys", "approvals", "traces", "providers", "catalog"],
     ...["openai", "env", "errors", "log", "lib"],
@@ -31,10 +32,12 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   control: ["policy", "keys", "traces", "catalog", "env", "errors", "log", "lib"],
   admin: [
     ...["control", "policy", "keys", "spend", "health", "providers", "catalog"],
-    ...["openai", "env", "errors", "lib"],
+    ...["openai", "env", "errors", "lists", "validation", "lib"],
   ],
+  validation: ["errors"],
+  lists: ["errors", "lib"],
   env: [],
-  openai: ["errors", "lib"],
+  openai: ["errors", "validation", "lib"],
   errors: ["lib"],
   log: ["lib"],
   lib: [],
@@ -43,9 +46,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 
 /** Each holds one Durable Object class. Only they need workerd; every other file also runs in plain Node. */
 const DURABLE_OBJECTS = ["control/control-plane.ts", "health/provider-health.ts", "spend/key-ledger.ts"];
-/** `handler.ts` composes the stages; these two are what they share. */
+/** `handler.ts` composes the stages; the others are what they share: types, the record, one call upstream. */
 const CHAT_COMPOSERS = ["chat/handler.ts"];
-const CHAT_SHARED = ["chat/stages.ts", "chat/trace.ts"];
+const CHAT_SHARED = ["chat/stages.ts", "chat/trace.ts", "chat/upstream-call.ts"];
 /** A stage may have parts: `stream-pump.ts` is one of `stream.ts`. */
 const stageOf = (path: string): string => stem(path).replace(/-.*$/, "");
 /** The registry and what adapters share; every other file of `providers` is an adapter. */

@@ -6,16 +6,20 @@
  */
 import type { Context } from "hono";
 import type * as z from "zod/mini";
+import type { Page } from "../control/types.ts";
 import { RouterError } from "../errors.ts";
 import { parseJson, scanJson } from "../lib/json.ts";
-import { invalidField, MAX_DEPTH } from "../openai.ts";
+import { badCursor, type ListShape, readLimit, toList } from "../lists.ts";
+import { MAX_DEPTH } from "../openai.ts";
+import { EXPLAINED, invalidField } from "../validation.ts";
 import type { AdminEnv } from "./authorize.ts";
 
 const MAX_BODY_BYTES = 1_048_576;
-const DEFAULT_LIMIT = 50;
-const MAX_LIMIT = 1_000;
+/** Up to here a body that is too large is read to its end and dropped: a client cut off while it sends sees no answer. */
+const MAX_READ_BYTES = 4 * MAX_BODY_BYTES;
 const JSON_TYPE = /^application\/json *(;|$)/i;
-const WHOLE_NUMBER = /^[1-9][0-9]*$/;
+/** Fifteen digits stay exact as a number. */
+const CURSOR = /^[1-9][0-9]{0,14}$/;
 
 /** The request's JSON body as `schema` gives it back. Throws 415, 413 or 400 that names the fault. */
 export async function readBody<Schema extends z.ZodMiniType>(
@@ -26,14 +30,12 @@ export async function readBody<Schema extends z.ZodMiniType>(
     throw new RouterError("unsupported_media_type", "Send the body as `Content-Type: application/json`.");
   }
   const value = parseBody(await readText(c.req.raw));
-  // Without reportInput zod forgets the faulty value, and an absent field looks like one of a wrong type.
-  const parsed = schema.safeParse(value, { error: explain, reportInput: true });
+  const parsed = schema.safeParse(value, EXPLAINED);
   if (!parsed.success) throw invalidField(parsed.error.issues[0]);
   return parsed.data;
 }
 
 async function readText(request: Request): Promise<string> {
-  if (Number(request.headers.get("content-length") ?? 0) > MAX_BODY_BYTES) throw tooLarge();
   const chunks: Uint8Array[] = [];
   let byteCount = 0;
   const reader = request.body?.getReader();
@@ -41,12 +43,13 @@ async function readText(request: Request): Promise<string> {
     const chunk = await reader?.read();
     if (chunk === undefined || chunk.done) break;
     byteCount += chunk.value.length;
-    if (byteCount > MAX_BODY_BYTES) {
+    if (byteCount <= MAX_BODY_BYTES) chunks.push(chunk.value);
+    if (byteCount > MAX_READ_BYTES) {
       await reader?.cancel();
-      throw tooLarge();
+      break;
     }
-    chunks.push(chunk.value);
   }
+  if (byteCount > MAX_BODY_BYTES) throw tooLarge();
   try {
     // The BOM is kept, so that it is refused like everywhere else.
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(await new Blob(chunks).arrayBuffer());
@@ -84,56 +87,22 @@ const notJson = (): RouterError =>
 const tooLarge = (): RouterError =>
   new RouterError("request_too_large", `The request body is larger than ${MAX_BODY_BYTES} bytes.`);
 
-/** What a value must be, for faults whose schema says nothing itself. zod/mini brings no texts of its own. */
-const explain: z.core.$ZodErrorMap = (issue) => {
-  switch (issue.code) {
-    case "invalid_type":
-      return issue.expected === "int" ? "must be a whole number" : `must be of type ${issue.expected}`;
-    case "invalid_value":
-      return `must be one of ${issue.values.map((value) => `"${String(value)}"`).join(", ")}`;
-    case "too_small":
-      return `must ${size(issue.origin, issue.inclusive === false ? "more than" : "at least", issue.minimum)}`;
-    case "too_big":
-      return `must ${size(issue.origin, issue.inclusive === false ? "less than" : "at most", issue.maximum)}`;
-    case "invalid_format":
-      return issue.format === "datetime" ? "must be an ISO 8601 date and time with a zone" : "is not well formed";
-    default:
-      return "is not valid";
-  }
-};
-
-/** `be at least 1` for numbers, `have at least 1 item` for what is counted. */
-function size(origin: string, comparison: string, limit: number | bigint): string {
-  const counted = origin === "string" ? "character" : origin === "array" ? "item" : "";
-  if (counted === "") return `be ${comparison} ${limit}`;
-  return `have ${comparison} ${limit} ${counted}${Number(limit) === 1 ? "" : "s"}`;
-}
-
 export interface ListParameters {
   readonly limit: number;
+  /** The control plane's cursor: only rows before this number are wanted. */
   readonly before: number | null;
 }
 
-/** `limit` (clamped to 1000) and `cursor` of a list call. Throws 400 for anything that is not one of ours. */
+/** `limit` and `cursor` of a list call. Throws 400 for anything that is not one of ours. */
 export function listParameters(c: Context<AdminEnv>): ListParameters {
-  const limit = c.req.query("limit") ?? String(DEFAULT_LIMIT);
-  if (!WHOLE_NUMBER.test(limit)) {
-    throw new RouterError("invalid_request", "`limit` must be a whole number from 1 to 1000.", { param: "limit" });
-  }
+  const limit = readLimit(c.req.query("limit"));
   const cursor = c.req.query("cursor");
-  if (cursor !== undefined && !(WHOLE_NUMBER.test(cursor) && Number.isSafeInteger(Number(cursor)))) {
-    throw new RouterError("invalid_request", "`cursor` must be the `next_cursor` of an earlier answer.", {
-      param: "cursor",
-    });
-  }
-  return { limit: Math.min(MAX_LIMIT, Number(limit)), before: cursor === undefined ? null : Number(cursor) };
+  if (cursor === undefined) return { limit, before: null };
+  if (!CURSOR.test(cursor)) throw badCursor();
+  return { limit, before: Number(cursor) };
 }
 
-/** The contract's list shape. */
-export function listBody<T, Out>(
-  page: { readonly data: readonly T[]; readonly nextCursor: number | null },
-  show: (item: T) => Out,
-) {
-  const cursor = page.nextCursor === null ? null : String(page.nextCursor);
-  return { object: "list", data: page.data.map(show), has_more: cursor !== null, next_cursor: cursor };
+/** A page of the control plane in the contract's list shape. */
+export function listBody<T, Out>(page: Page<T>, show: (item: T) => Out): ListShape<Out> {
+  return toList(page.data.map(show), page.nextCursor === null ? null : String(page.nextCursor));
 }

@@ -22,10 +22,15 @@ const CAPABILITY_LETTERS: readonly (readonly [string, Capability])[] = [
 /** Facts of `model` at `provider`, the id as it goes on the wire; `undefined` when the catalogue does not know it. */
 export function findModel(provider: string, model: string): ModelFacts | undefined {
   if (provider === "sandbox") return SANDBOX_FACTS;
-  return FACTS.get(`${provider}/${model}`);
+  return FACTS.get(keyOf(provider, model));
 }
 
 const FACTS = indexRows();
+
+/** A line break stands in no id, where a slash may: `together` has a model `openai/gpt-oss-120b`. */
+function keyOf(provider: string, model: string): string {
+  return `${provider}\n${model}`;
+}
 
 function indexRows(): ReadonlyMap<string, ModelFacts> {
   const index = new Map<string, ModelFacts>();
@@ -33,10 +38,10 @@ function indexRows(): ReadonlyMap<string, ModelFacts> {
     ofProvider.map((row) => ({ provider, row, facts: toFacts(row) })),
   );
   for (const { provider, row, facts } of rows) {
-    for (const alias of row[7] ?? []) index.set(`${provider}/${alias}`, facts);
+    for (const alias of row[7] ?? []) index.set(keyOf(provider, alias), facts);
   }
   // Ids come second: where an alias of one model is the id of another, the id is right.
-  for (const { provider, row, facts } of rows) index.set(`${provider}/${row[0]}`, facts);
+  for (const { provider, row, facts } of rows) index.set(keyOf(provider, row[0]), facts);
   return index;
 }
 

@@ -224,7 +224,10 @@ const REFUSALS: Partial<Record<UpstreamFailure["class"], { code: ErrorCode; mess
     code: "context_length_exceeded",
     message: "The conversation is longer than the model's context window. Shorten it.",
   },
-  content_filter: { code: "content_filter", message: "The provider's content filter refused the request. Change the prompt." },
+  content_filter: {
+    code: "content_filter",
+    message: "The provider's content filter refused the request. Change the prompt.",
+  },
 };
 
 /** The vendor refused what the client asked for; asking another would not be this route's policy. */

@@ -91,7 +91,8 @@ const BOOLEAN_TEXT = new Map([
   ["true", true],
   ["false", false],
 ]);
-const numberText = (text: string): number | undefined => (/^\d{1,9}(\.\d{1,9})?$/.test(text) ? Number(text) : undefined);
+const numberText = (text: string): number | undefined =>
+  /^\d{1,9}(\.\d{1,9})?$/.test(text) ? Number(text) : undefined;
 
 /** The header mirrors of the route controls: name, member of `route`, how its text reads, what it must be. */
 const CONTROL_HEADERS = [

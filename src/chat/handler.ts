@@ -41,7 +41,14 @@ export function handleChatCompletion(context: Context<AppEnv>): Promise<Response
   const waitUntil: WaitUntil = (work) => context.executionCtx.waitUntil(work);
   const exchange = new Exchange(context.get("traceId"), context.get("receivedAt"));
   const settlement = new Settlement(exchange, context.env.KEY_LEDGER, waitUntil);
-  const answer = answerOrError({ http: context.req.raw, env: context.env, waitUntil, exchange, settlement, bodyLength: 0 });
+  const answer = answerOrError({
+    http: context.req.raw,
+    env: context.env,
+    waitUntil,
+    exchange,
+    settlement,
+    bodyLength: 0,
+  });
   // A client that leaves before the response head would otherwise end this handler at its next await: no catch, no
   // finally, nothing settled.
   waitUntil(answer);
@@ -128,7 +135,8 @@ function refuseUnapprovedResults(route: ResolvedRoute, request: ChatRequest): vo
   if (!route.requireToolApproval) return;
   const ids = toolResultIds(request.fields["messages"]);
   if (ids.length === 0) return;
-  const message = "This route requires tool approval, and the request carries results of tool calls it did not approve.";
+  const message =
+    "This route requires tool approval, and the request carries results of tool calls it did not approve.";
   throw new RouterError("tool_approval_required", message, { param: "messages", details: { tool_calls: ids } });
 }
 

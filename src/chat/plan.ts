@@ -6,8 +6,8 @@
  */
 import type { Capability, ModelFacts } from "../catalog/facts.ts";
 import { RouterError } from "../errors.ts";
-import { isJsonObject } from "../lib/json.ts";
 import type { TargetState } from "../health/client.ts";
+import { isJsonObject } from "../lib/json.ts";
 import type { Target } from "../policy/schema.ts";
 import type { Provider, Secrets } from "../providers/adapter.ts";
 import type { Candidate, Plan, ResolvedRoute } from "./stages.ts";
@@ -50,7 +50,10 @@ export function plan(input: PlanInput): Plan {
   const capable = capableCandidates(ordered, input);
   const healthy = byHealth(capable, input.stateOf);
   if (healthy.length === 0) {
-    throw new RouterError("all_targets_down", "Every target of this route is failing at the moment. Try again shortly.");
+    throw new RouterError(
+      "all_targets_down",
+      "Every target of this route is failing at the moment. Try again shortly.",
+    );
   }
   const passedOver = healthy[0] === first ? null : capable[0] === first ? "breaker_open" : "capability";
   return { candidates: healthy, passedOver };
@@ -100,7 +103,10 @@ function capableCandidates(candidates: readonly Candidate[], input: PlanInput): 
     return fitsWindow(facts, input.bodyLength);
   });
   if (capable.length > 0) return capable;
-  throw new RouterError("no_capable_target", "No target of this route can serve this request's tools, format or length.");
+  throw new RouterError(
+    "no_capable_target",
+    "No target of this route can serve this request's tools, format or length.",
+  );
 }
 
 /** Tokens of ordinary text have about four bytes; at twice that a prompt longer than the window surely does not fit. */

@@ -27,7 +27,9 @@ export async function resolve(request: ChatRequest, caller: Caller, context: Rea
     policy,
     mayFallBack: policy.fallback.enabled && (controls.fallback ?? true),
     latencyBudgetMs: controls.latency_budget_ms ?? policy.latency.budget_ms ?? null,
-    requireToolApproval: policy.tools.require_approval || caller.headerControls.require_tool_approval === true ||
+    requireToolApproval:
+      policy.tools.require_approval ||
+      caller.headerControls.require_tool_approval === true ||
       request.controls.require_tool_approval === true,
     only: controls.only,
     avoid: controls.avoid,

@@ -4,8 +4,8 @@
  * A request that reached a route settles exactly once, whatever ended it.
  */
 import { log } from "../log.ts";
-import type { KeyLedger } from "../spend/key-ledger.ts";
 import { settleSoon } from "../spend/client.ts";
+import type { KeyLedger } from "../spend/key-ledger.ts";
 import type { Ending, Exchange } from "./trace.ts";
 
 export class Settlement {

@@ -81,7 +81,9 @@ export type Answer =
   | { readonly kind: "whole"; readonly candidate: Candidate; readonly attempt: Attempt; readonly whole: WholeAnswer };
 
 /** Result of looking into an upstream response until it is an answer or a failure. */
-export type Opened<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly failure: UpstreamFailure };
+export type Opened<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly failure: UpstreamFailure };
 
 /** What `stream` needs to know of the request to open an upstream stream. */
 export interface StreamWish {
@@ -95,7 +97,6 @@ export interface StreamWish {
   readonly traceId: string;
   readonly idleMs: number;
 }
-
 
 /** Why a call to an upstream was ended by us. */
 export type AbortReason = "client" | "first_token" | "idle" | "total" | "latency_budget" | "too_large" | "failed";

@@ -18,16 +18,24 @@ interface Vendor {
   readonly fast: string;
 }
 
-/** Vendors with OpenAI's protocol, and models of the built-in catalogue that can call tools. */
+/** Vendors with OpenAI's protocol, and models that can call tools. Those of xAI and DeepSeek have no simple price. */
 const VENDORS: readonly Vendor[] = [
-  { provider: "openai", secret: "OPENAI_API_KEY", deep: "gpt-5.5", fast: "gpt-6-luna" },
+  { provider: "openai", secret: "OPENAI_API_KEY", deep: "gpt-5.2", fast: "gpt-5-mini" },
   { provider: "xai", secret: "XAI_API_KEY", deep: "grok-4.7", fast: "grok-4.20-0309-non-reasoning" },
+  { provider: "moonshot", secret: "MOONSHOT_API_KEY", deep: "kimi-k3", fast: "kimi-k2.5" },
   { provider: "deepseek", secret: "DEEPSEEK_API_KEY", deep: "deepseek-v4-pro", fast: "deepseek-flash" },
-  { provider: "mistral", secret: "MISTRAL_API_KEY", deep: "mistral-medium-latest", fast: "mistral-small-latest" },
-  { provider: "moonshot", secret: "MOONSHOT_API_KEY", deep: "kimi-k3", fast: "kimi-k2.6" },
+  { provider: "mistral", secret: "MISTRAL_API_KEY", deep: "magistral-medium-latest", fast: "mistral-small-2506" },
+  { provider: "zai", secret: "ZAI_API_KEY", deep: "glm-5.1", fast: "glm-4.5-air" },
   { provider: "groq", secret: "GROQ_API_KEY", deep: "openai/gpt-oss-120b", fast: "openai/gpt-oss-20b" },
-  { provider: "cerebras", secret: "CEREBRAS_API_KEY", deep: "gpt-oss-120b", fast: "gpt-oss-120b" },
-  { provider: "together", secret: "TOGETHER_API_KEY", deep: "openai/gpt-oss-120b", fast: "openai/gpt-oss-20b" },
+  { provider: "cerebras", secret: "CEREBRAS_API_KEY", deep: "zai-glm-4.7", fast: "gpt-oss-120b" },
+  { provider: "together", secret: "TOGETHER_API_KEY", deep: "zai-org/GLM-5.2", fast: "openai/gpt-oss-20b" },
+  {
+    provider: "fireworks",
+    secret: "FIREWORKS_API_KEY",
+    deep: "accounts/fireworks/models/glm-5p2",
+    fast: "accounts/fireworks/models/gpt-oss-20b",
+  },
+  { provider: "openrouter", secret: "OPENROUTER_API_KEY", deep: "openai/gpt-5.2", fast: "openai/gpt-5-mini" },
 ];
 /** Vendors that answer fastest go first where speed is the point. */
 const FASTEST_FIRST: readonly string[] = ["groq", "cerebras"];

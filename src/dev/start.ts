@@ -153,6 +153,10 @@ async function seed(baseUrl: string, user: Variables, secrets: Secrets, state: S
   state.keep({ ...secrets, keys: { ...secrets.keys, ...keys } });
   const announcement = { base_url: baseUrl, admin_token: adminToken, keys };
   state.announce(announcement);
+  // Whoever finds the file may take the instance for ready, so it goes with the instance.
+  process.on("exit", () => {
+    if (state.announcement()?.base_url === baseUrl) state.remove("dev.json");
+  });
   console.log(greeting(announcement, state));
 }
 

@@ -241,7 +241,8 @@ export class JsonEdit {
       empty = false;
       const name = this.#names.get(member.key);
       result += name === undefined ? text.slice(member.keyStart, member.keyEnd) : JSON.stringify(name);
-      result += text.slice(member.keyEnd, member.valueStart) + (value ?? text.slice(member.valueStart, member.valueEnd));
+      result +=
+        text.slice(member.keyEnd, member.valueStart) + (value ?? text.slice(member.valueStart, member.valueEnd));
     }
     for (const [key, value] of this.#values) {
       if (value === null || written.has(key)) continue;

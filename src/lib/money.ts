@@ -15,7 +15,9 @@ export function toUsd(nanoUsd: number): number {
 export function toUsdText(nanoUsd: number): string {
   const sign = nanoUsd < 0 ? "-" : "";
   const whole = Math.trunc(Math.abs(nanoUsd) / NANO_PER_USD);
-  const fraction = String(Math.abs(nanoUsd) % NANO_PER_USD).padStart(9, "0").replace(/0+$/, "");
+  const fraction = String(Math.abs(nanoUsd) % NANO_PER_USD)
+    .padStart(9, "0")
+    .replace(/0+$/, "");
   return `${sign}${whole}${fraction === "" ? "" : `.${fraction}`}`;
 }
 

@@ -22,7 +22,12 @@ export interface ReadContext {
 }
 
 /** The active version of a route, or the pinned one; `null` when there is none. Rejects when KV fails cold. */
-export function getRoute(context: ReadContext, env: string, name: string, version?: number): Promise<RouteRecord | null> {
+export function getRoute(
+  context: ReadContext,
+  env: string,
+  name: string,
+  version?: number,
+): Promise<RouteRecord | null> {
   const key = routeKey(env, name, version);
   const read = async (): Promise<RouteRecord | null> => {
     const text = await context.kv.get(key, { cacheTtl: KV_CACHE_SECONDS });

@@ -6,9 +6,9 @@
  * vendor may quote the client's own text.
  */
 import { isJsonObject } from "../lib/json.ts";
+import { retryDelayMs } from "../lib/retry-delay.ts";
 import { scrub } from "../lib/scrub.ts";
 import type { UpstreamError, UpstreamFailure } from "./adapter.ts";
-import { retryDelayMs } from "./retry-delay.ts";
 
 type Kind = UpstreamFailure["class"];
 

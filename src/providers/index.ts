@@ -2,7 +2,13 @@
 import type { Provider } from "./adapter.ts";
 import { openAiProvider } from "./openai-compatible.ts";
 import { ROWS } from "./rows.ts";
-import { sandbox } from "./sandbox.ts";
+import { answerFromSandbox, configureSandbox, SANDBOX_ROW } from "./sandbox.ts";
+
+const sandbox: Provider = {
+  ...openAiProvider(SANDBOX_ROW),
+  configure: configureSandbox,
+  send: answerFromSandbox,
+};
 
 const PROVIDERS: ReadonlyMap<string, Provider> = new Map(
   [...ROWS.map(openAiProvider), sandbox].map((provider) => [provider.id, provider]),

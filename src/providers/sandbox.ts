@@ -4,11 +4,10 @@
  * The same request always gets the same answer, down to its ids, so it can stand in for a vendor in tests, demos and
  * load runs. What can be scripted comes from the policy's `params` alone: a client cannot make it fail or wait.
  */
-import type { AdapterCall, Provider } from "./adapter.ts";
-import { openAiProvider } from "./openai-compatible.ts";
-import { completionOf, eventsOf, writeAnswer } from "./sandbox-answer.ts";
+import type { AdapterCall, ProviderConfig, Secrets } from "./adapter.ts";
+import type { ProviderRow } from "./rows.ts";
+import { completionOf, eventsOf, writeAnswer } from "./sandbox-wire.ts";
 
-const ID = "sandbox";
 /** Never fetched: `send` answers. */
 const NOWHERE = { baseUrl: "https://sandbox.invalid/v1", headers: {} };
 const MAX_WAIT_MS = 600_000;
@@ -19,21 +18,21 @@ const CONNECTION_LOST = "Network connection lost.";
 
 const encoder = new TextEncoder();
 
-export const sandbox: Provider = {
-  id: ID,
-  adapter: openAiProvider({
-    id: ID,
-    source: "https://platform.openai.com/docs/api-reference/chat",
-    secrets: [],
-    limit: ["max_completion_tokens", "max_tokens"],
-    developerRole: true,
-  }).adapter,
-  configure: (secrets) => (secrets["FLOW_SANDBOX"] === "1" ? NOWHERE : null),
-  send,
+/** How it reads a request: the registry makes its adapter from this, as it does for every other row. */
+export const SANDBOX_ROW: ProviderRow = {
+  id: "sandbox",
+  source: "https://platform.openai.com/docs/api-reference/chat",
+  secrets: [],
+  limit: ["max_completion_tokens", "max_tokens"],
+  developerRole: true,
 };
 
+export function configureSandbox(secrets: Secrets): ProviderConfig | null {
+  return secrets["FLOW_SANDBOX"] === "1" ? NOWHERE : null;
+}
+
 /** Rejects with the signal's reason when aborted, and with a `TypeError` for `fail: "reset"`, both as `fetch` would. */
-async function send(call: AdapterCall, signal: AbortSignal): Promise<Response> {
+export async function answerFromSandbox(call: AdapterCall, signal: AbortSignal): Promise<Response> {
   const failure = scriptedFailure(call.params);
   await wait(failure === "hang" ? FOREVER_MS : milliseconds(call.params["latency_ms"]), signal);
   switch (failure) {

@@ -23,6 +23,8 @@ const TRIM_BATCH = 5_000;
 const MAX_PAGE = 1_000;
 /** The largest time a trace id can hold. */
 const MAX_TRACE_TIME = 62 ** 8 - 1;
+/** Ids are ASCII and begin with `tr_`. */
+const ABOVE_ALL_IDS = "~";
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS trace (
@@ -100,23 +102,16 @@ export class KeyLedger extends DurableObject {
 
   async traces(query: TraceQuery): Promise<TracePage> {
     const limit = Math.min(MAX_PAGE, Math.max(1, Math.trunc(query.limit)));
-    const conditions: string[] = [];
-    const bindings: string[] = [];
-    const where = (condition: string, binding: string | undefined): void => {
-      if (binding === undefined) return;
-      conditions.push(condition);
-      bindings.push(binding);
-    };
-    where("id < ?", query.cursor);
-    where("id >= ?", this.#idFloor(query.since));
-    where("id < ?", this.#idFloor(query.until));
-    where("status = ?", query.status);
-    where("route = ?", query.route);
-    const filter = conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")}`;
+    const untilId = this.#idFloor(query.until);
+    const below = [query.cursor, untilId].filter((id) => id !== undefined).sort()[0] ?? ABOVE_ALL_IDS;
     const rows = this.#sql
       .exec<{ id: string; body: string }>(
-        `SELECT id, body FROM trace ${filter} ORDER BY id DESC LIMIT ?`,
-        ...bindings,
+        `SELECT id, body FROM trace WHERE id >= ? AND id < ?
+         AND status = coalesce(?, status) AND route = coalesce(?, route) ORDER BY id DESC LIMIT ?`,
+        this.#idFloor(query.since) ?? "",
+        below,
+        query.status ?? null,
+        query.route ?? null,
         limit + 1,
       )
       .toArray();

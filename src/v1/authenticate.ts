@@ -12,7 +12,9 @@ export async function authenticate(context: Context<AppEnv>, scope: Scope | null
   const token = await verifyToken(bearerToken(headers), context.env.FLOW_KEY_PEPPER ?? "");
   if (token === null) throw invalidKey();
   const now = context.get("receivedAt");
-  const caller = await identify(token, headers, context.env.CONFIG, now, (work) => context.executionCtx.waitUntil(work));
+  const caller = await identify(token, headers, context.env.CONFIG, now, (work) =>
+    context.executionCtx.waitUntil(work),
+  );
   if (scope !== null) requireScope(caller.key, scope);
   return caller.key;
 }

@@ -105,6 +105,7 @@ test("a first start answers on every seeded route, and a second keeps keys and t
   });
   expect(changed.status).toBe(200);
   await stop(first);
+  expect(existsSync(devFile)).toBe(false);
 
   const again = await ready(start(await freePort()));
   expect(again.keys).toEqual(dev.keys);

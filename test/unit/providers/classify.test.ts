@@ -7,7 +7,7 @@ import { findProvider } from "../../../src/providers/index.ts";
 const NOW = 1_700_000_000_000;
 
 function fixture(name: string): unknown {
-  return JSON.parse(readFileSync(new URL(`../../fixtures/${name}.error.json`, import.meta.url), "utf8"));
+  return JSON.parse(readFileSync(new URL(`../../fixtures/${name}.error.json`, import.meta.url).pathname, "utf8"));
 }
 
 function classify(status: number, body: unknown, headers: Record<string, string> = {}): UpstreamFailure {
@@ -121,7 +121,7 @@ describe("bodies of vendors", () => {
 });
 
 test("a refusal keeps the vendor's words without secrets, bounded, and a failure of ours keeps none", () => {
-  const words = `Bad value near sk-live-abcdefghij1234567890\u0007 ${"and so on ".repeat(100)}`;
+  const words = `Bad value near sk-live-abcdefghij1234567890\u0007${"and so on ".repeat(100)}`;
   const { message = "" } = classify(400, { error: { message: words, param: "tools[0]" } });
   expect(message).toMatch(/^Bad value near \[removed\] and so on/);
   expect(message.length).toBeLessThanOrEqual(500);
@@ -129,7 +129,7 @@ test("a refusal keeps the vendor's words without secrets, bounded, and a failure
 });
 
 // Recorded traffic, where a checkout has it beside this one. Read, never copied.
-const recorded = new URL("../../../../shared/fixtures/", import.meta.url);
+const recorded = new URL("../../../../shared/fixtures/", import.meta.url).pathname;
 describe.skipIf(!existsSync(recorded))("recorded errors", () => {
   const files = existsSync(recorded) ? readdirSync(recorded).filter((name) => name.endsWith(".error.json")) : [];
   const expected: Record<string, Partial<UpstreamFailure>> = {
@@ -150,7 +150,7 @@ describe.skipIf(!existsSync(recorded))("recorded errors", () => {
   test.each(files.filter((name) => name.replace(".error.json", "") in expected))("%s", (file) => {
     const name = file.replace(".error.json", "");
     const status = name.includes("content-filter") ? 400 : Number(/-(\d{3})/.exec(name)?.[1]);
-    const body: unknown = JSON.parse(readFileSync(new URL(file, recorded), "utf8"));
+    const body: unknown = JSON.parse(readFileSync(recorded + file, "utf8"));
     expect(classify(status, body)).toMatchObject(expected[name] ?? {});
   });
 });

@@ -59,7 +59,7 @@ test("ids are unique, and what is no id is unknown", () => {
 });
 
 test("the user agent carries the version of the package", () => {
-  const text = readFileSync(new URL("../../../package.json", import.meta.url), "utf8");
+  const text = readFileSync(new URL("../../../package.json", import.meta.url).pathname, "utf8");
   expect(USER_AGENT).toBe(`flow-layer/${JSON.parse(text).version}`);
 });
 

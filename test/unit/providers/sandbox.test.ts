@@ -25,6 +25,25 @@ const WEATHER = {
 const OTHER = { type: "function", function: { name: "other" } };
 const WEATHER_ARGUMENTS = { city: "example", unit: "celsius", days: 1, place: { zip: "example" }, tags: [] };
 
+interface ToolCall {
+  id: string;
+  type: string;
+  function: { name: string; arguments: string };
+}
+
+interface Choice {
+  finish_reason: string;
+  message: { content: string; tool_calls: [ToolCall] };
+}
+
+/** What the tests read of an answer, as if all of it were always there: a miss fails the test either way. */
+interface Completion {
+  id: string;
+  created: number;
+  choices: [Choice, Choice];
+  usage: { prompt_tokens: number; completion_tokens: number; total_tokens: number };
+}
+
 interface Chunk {
   choices: { index: number; delta: Record<string, unknown>; finish_reason: string | null }[];
   usage: { completion_tokens: number } | null;
@@ -52,7 +71,7 @@ function ask(
 }
 
 // Answers of the sandbox are this project's own, so their shape is trusted here.
-const complete = async (...args: Parameters<typeof ask>): Promise<any> => (await ask(...args)).json();
+const complete = async (...args: Parameters<typeof ask>): Promise<Completion> => (await ask(...args)).json();
 
 async function chunks(...args: Parameters<typeof ask>): Promise<{ events: Chunk[]; done: boolean }> {
   const blocks = (await (await ask(...args)).text()).split("\n\n").filter((block) => block !== "");
@@ -164,7 +183,7 @@ describe("tools", () => {
     const { events } = await chunks({ ...offered, stream: true });
     const deltas = events
       .flatMap((each) => each.choices)
-      .flatMap((choice) => (choice.delta["tool_calls"] ?? []) as any[]);
+      .flatMap((choice) => (choice.delta["tool_calls"] ?? []) as ToolCall[]);
     expect(deltas[0]).toMatchObject({
       index: 0,
       id: expect.any(String),

@@ -4,7 +4,7 @@
  * Pure. The answer is 0 to 60,000 ms: a vendor that asks for an hour is not worth remembering for longer than that,
  * and nonsense ("-1", "soon") counts as silence.
  */
-import { isJsonObject } from "../lib/json.ts";
+import { isJsonObject } from "./json.ts";
 
 export const MAX_DELAY_MS = 60_000;
 
