@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await worker.stop();
-  await upstream.close();
+  await upstream.stop();
 });
 beforeEach(() => upstream.reset());
 
@@ -56,7 +56,7 @@ describe("over HTTP", () => {
     const key = await worker.createKey();
     upstream.script({
       json: {
-        ...completion("hello"),
+        ...completion(),
         usage: { prompt_tokens: 1_000, completion_tokens: 10, prompt_tokens_details: { cached_tokens: 600 } },
       },
     });
@@ -87,7 +87,7 @@ describe("over HTTP", () => {
 
   test("a spent budget refuses the next request and calls nobody", async () => {
     const key = await worker.createKey({ budget: { limit_usd: 0.0001, period: "day" } });
-    upstream.script({ json: { ...completion("hello"), usage: { prompt_tokens: 1_000, completion_tokens: 0 } } });
+    upstream.script({ json: { ...completion(), usage: { prompt_tokens: 1_000, completion_tokens: 0 } } });
     expect((await askAndSettle(key, "priced")).status).toBe(200);
     const refused = await ask(key, "priced");
     expect(refused.status).toBe(402);
@@ -118,7 +118,7 @@ describe("over HTTP", () => {
 
   test("requests that end together are each booked once", async () => {
     const key = await worker.createKey();
-    upstream.script({ json: { ...completion("hello"), usage: { prompt_tokens: 10, completion_tokens: 1 } } });
+    upstream.script({ json: { ...completion(), usage: { prompt_tokens: 10, completion_tokens: 1 } } });
     const answers = await Promise.all(Array.from({ length: 60 }, () => ask(key, "priced")));
     expect(answers.map((answer) => answer.status)).toEqual(Array(60).fill(200));
     // 60 × (10 × 150 + 600) nano-USD.
