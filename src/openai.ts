@@ -193,11 +193,16 @@ export function viewChunk(data: string): ChunkView {
   for (const choice of choices) {
     if (!isJsonObject(choice)) continue;
     if (choice["finish_reason"] === "error") return { kind: "error", chunk };
-    if (typeof choice["finish_reason"] === "string") return { kind: "content", chunk };
+    if (isFinishReason(choice["finish_reason"])) return { kind: "content", chunk };
     const delta = choice["delta"];
     if (isJsonObject(delta) && CONTENT_MEMBERS.some((name) => isFilled(delta[name]))) return { kind: "content", chunk };
   }
   return { kind: "empty", chunk };
+}
+
+/** Some vendors send an empty one with every chunk. */
+export function isFinishReason(value: unknown): value is string {
+  return typeof value === "string" && value !== "";
 }
 
 /** True for a body or event that reports a failure whatever its HTTP status: a set, non-empty `error`. */

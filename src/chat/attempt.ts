@@ -5,6 +5,7 @@
  * unseen. A failed attempt is a value with a class; only the end of all of them is an error for the client.
  */
 import { type ErrorCode, RouterError, retryAfter } from "../errors.ts";
+import type { Deadlines } from "../lib/deadline.ts";
 import { JsonEdit, tryParseJson } from "../lib/json.ts";
 import { readText } from "../lib/read-text.ts";
 import type { ChatRequest } from "../openai.ts";
@@ -36,6 +37,7 @@ export interface AttemptInput {
   readonly exchange: Exchange;
   /** Aborts when the client leaves. */
   readonly clientSignal: AbortSignal;
+  readonly deadlines: Deadlines;
   readonly openStream: (response: Response, control: StreamControl, classify: Classify) => Promise<Opened<OpenStream>>;
   readonly openWhole: (response: Response, classify: Classify) => Promise<Opened<WholeAnswer>>;
   /** Called once per ended attempt, except when the client's leaving ended it. */
@@ -91,11 +93,12 @@ export async function attempt(input: AttemptInput): Promise<Answer> {
 async function attemptOnce(input: AttemptInput, candidate: Candidate): Promise<AttemptResult> {
   const { route, request, exchange } = input;
   const record = exchange.startAttempt(candidate.target.provider, candidate.target.model, Date.now());
-  const call = new UpstreamCall(input.clientSignal);
-  call.limit("total", route.policy.timeouts.total_ms);
-  if (request.stream) call.limit("first_token", route.policy.timeouts.first_token_ms);
+  const call = new UpstreamCall(input.clientSignal, input.deadlines);
+  const { timeouts } = route.policy;
+  call.limit("total", record.startedAt + timeouts.total_ms);
+  if (request.stream) call.limit("first_token", record.startedAt + timeouts.first_token_ms);
   if (route.latencyBudgetMs !== null && route.policy.latency.mode === "hard") {
-    call.limit("latency_budget", Math.max(0, exchange.receivedAt + route.latencyBudgetMs - Date.now()));
+    call.limit("latency_budget", exchange.receivedAt + route.latencyBudgetMs);
   }
   const opened = await openAnswer(input, candidate, record, call).catch(
     (error: unknown): Opened<never> => ({ ok: false, failure: brokenCall(error, call.abortedBy()) }),

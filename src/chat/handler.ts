@@ -8,6 +8,7 @@ import type { AppEnv, Env } from "../env.ts";
 import { errorResponse, invalidKey, RouterError } from "../errors.ts";
 import { reportOutcome, targetState } from "../health/client.ts";
 import { verifyToken } from "../keys/store.ts";
+import { Deadlines } from "../lib/deadline.ts";
 import { log } from "../log.ts";
 import { type ChatRequest, parseChatRequest } from "../openai.ts";
 import type { UpstreamFailure } from "../providers/adapter.ts";
@@ -33,6 +34,7 @@ interface Run {
   readonly waitUntil: WaitUntil;
   readonly exchange: Exchange;
   readonly settlement: Settlement;
+  readonly deadlines: Deadlines;
   /** Characters of the request body, once it was read. */
   bodyLength: number;
 }
@@ -41,14 +43,10 @@ export function handleChatCompletion(context: Context<AppEnv>): Promise<Response
   const waitUntil: WaitUntil = (work) => context.executionCtx.waitUntil(work);
   const exchange = new Exchange(context.get("traceId"), context.get("receivedAt"));
   const settlement = new Settlement(exchange, context.env.KEY_LEDGER, waitUntil);
-  const answer = answerOrError({
-    http: context.req.raw,
-    env: context.env,
-    waitUntil,
-    exchange,
-    settlement,
-    bodyLength: 0,
-  });
+  const { env } = context;
+  const deadlines = new Deadlines();
+  const run: Run = { http: context.req.raw, env, waitUntil, exchange, settlement, deadlines, bodyLength: 0 };
+  const answer = answerOrError(run);
   // A client that leaves before the response head would otherwise end this handler at its next await: no catch, no
   // finally, nothing settled.
   waitUntil(answer);
@@ -60,6 +58,7 @@ async function answerOrError(run: Run): Promise<Response> {
   try {
     return await complete(run);
   } catch (error) {
+    run.deadlines.stop();
     if (error instanceof ClientGone) return clientGone(run, error.candidate);
     const known = error instanceof RouterError ? error : unexpected(error);
     const now = Date.now();
@@ -82,7 +81,7 @@ async function complete(run: Run): Promise<Response> {
   checkHead(http.headers);
   const caller = await identify(token, http.headers, env.CONFIG, receivedAt, waitUntil);
   noteCaller(exchange, caller);
-  const request = parseChatRequest(await readBody(http, receivedAt));
+  const request = parseChatRequest(await readBody(http, receivedAt, run.deadlines));
   run.bodyLength = request.text.length;
   const readAt = Date.now();
   const route = await resolve(request, caller, { kv: env.CONFIG, now: readAt, waitUntil });
@@ -101,6 +100,7 @@ async function complete(run: Run): Promise<Response> {
     request,
     exchange,
     clientSignal: http.signal,
+    deadlines: run.deadlines,
     openStream: (response, control, classify) =>
       openStream(response, streamWish(exchange, route, request), control, classify),
     openWhole,
@@ -197,6 +197,7 @@ function deliver(run: Run, answer: Answer, route: ResolvedRoute): Response {
   const { exchange, settlement } = run;
   const { candidate, attempt: record } = answer;
   if (answer.kind === "whole") {
+    run.deadlines.stop();
     const delivery = toWholeResponse(exchange, candidate, answer.whole, run.bodyLength, route.requireToolApproval);
     record.costNanoUsd = delivery.bill.costNanoUsd;
     settlement.settle({
@@ -212,6 +213,7 @@ function deliver(run: Run, answer: Answer, route: ResolvedRoute): Response {
   run.waitUntil(
     end.then((ended) => {
       answer.release();
+      run.deadlines.stop();
       record.endedAt = Date.now();
       if (ended.outcome === "cancelled") record.outcome = "cancelled";
       if (ended.failure !== null) {

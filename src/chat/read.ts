@@ -4,6 +4,7 @@
  * `checkHead` looks at headers alone and runs before the key record is read, so a bad request costs no I/O.
  */
 import { RouterError } from "../errors.ts";
+import type { Deadlines } from "../lib/deadline.ts";
 
 /** Largest body. Images travel as base64 inside it. An isolate has 128 MB for all its requests. */
 export const MAX_BODY_BYTES = 20 * 1024 * 1024;
@@ -34,31 +35,59 @@ function tooLarge(): RouterError {
   );
 }
 
+// Fatal: the lenient decoder would silently turn broken bytes into U+FFFD. The byte order mark stays: JSON has none.
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
 /** The body's text. Throws 413, or 400 for a body that stalls or is not UTF-8. */
-export async function readBody(request: Request, receivedAt: number): Promise<string> {
-  const bytes = await readBytes(request, receivedAt);
+export async function readBody(request: Request, receivedAt: number, deadlines: Deadlines): Promise<string> {
+  const declared = request.headers.get("content-length");
+  const bytes = await (declared === null
+    ? readUncounted(request, receivedAt, deadlines)
+    : readDeclared(request, receivedAt + allowedMs(Number(declared)), deadlines));
   try {
-    // Fatal: the lenient decoder would silently turn broken bytes into U+FFFD. The byte order mark stays, JSON has none.
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return utf8.decode(bytes);
   } catch {
     throw new RouterError("invalid_json", "The request body is not valid UTF-8.");
   }
 }
 
-async function readBytes(request: Request, receivedAt: number): Promise<Uint8Array> {
+function allowedMs(bytes: number): number {
+  return BODY_GRACE_MS + bytes / MIN_BYTES_PER_MS;
+}
+
+function tooLate(): RouterError {
+  return new RouterError("invalid_request", "The request body did not arrive in time. Send it without pauses.");
+}
+
+/** A body whose length the runtime holds it to, already checked: one native read. */
+async function readDeclared(request: Request, dueAt: number, deadlines: Deadlines): Promise<ArrayBuffer> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const deadline = deadlines.add(dueAt, () => reject(tooLate()));
+  try {
+    // A body the client cuts short rejects: nobody is left to read the answer.
+    const read = request.arrayBuffer().catch(() => {
+      throw tooLate();
+    });
+    return await Promise.race([read, late]);
+  } finally {
+    deadlines.drop(deadline);
+  }
+}
+
+/** A chunked body: counted while it is read, and due later the more of it has come. */
+async function readUncounted(request: Request, receivedAt: number, deadlines: Deadlines): Promise<Uint8Array> {
   if (request.body === null) return new Uint8Array();
   const reader = request.body.getReader();
   const chunks: Uint8Array[] = [];
   let length = 0;
   let isLate = false;
-  let timer: ReturnType<typeof setTimeout> | null = null;
   const watch = (): void => {
-    const leftMs = receivedAt + BODY_GRACE_MS + length / MIN_BYTES_PER_MS - Date.now();
-    isLate = leftMs <= 0;
+    const dueAt = receivedAt + allowedMs(length);
+    isLate = dueAt <= Date.now();
     if (isLate) void reader.cancel().catch(() => {});
-    else timer = setTimeout(watch, leftMs);
+    else deadline = deadlines.add(dueAt, watch);
   };
-  watch();
+  let deadline = deadlines.add(receivedAt + BODY_GRACE_MS, watch);
   try {
     for (;;) {
       const { done, value } = await reader.read();
@@ -69,16 +98,12 @@ async function readBytes(request: Request, receivedAt: number): Promise<Uint8Arr
     }
   } catch (error) {
     void reader.cancel().catch(() => {});
-    if (error instanceof RouterError) throw error;
-    // A body cut by the client: nobody is left to read the answer.
-    isLate = true;
+    throw error instanceof RouterError ? error : tooLate();
   } finally {
-    clearTimeout(timer);
+    deadlines.drop(deadline);
   }
-  if (isLate) {
-    throw new RouterError("invalid_request", "The request body did not arrive in time. Send it without pauses.");
-  }
-  return chunks.length === 1 ? chunks[0]! : concatenate(chunks, length);
+  if (isLate) throw tooLate();
+  return concatenate(chunks, length);
 }
 
 function concatenate(chunks: readonly Uint8Array[], length: number): Uint8Array {

@@ -30,7 +30,9 @@ export class Settlement {
     if (this.#isSettled || exchange.keyId === null || exchange.route === null) return;
     this.#isSettled = true;
     const trace = exchange.toTrace(ending);
-    settleSoon(this.#ledgers, exchange.keyId, { trace, costNanoUsd: ending.costNanoUsd }, this.#waitUntil);
+    const { id, status, route } = trace;
+    const row = { id, status, route, trace: JSON.stringify(trace), costNanoUsd: ending.costNanoUsd };
+    settleSoon(this.#ledgers, exchange.keyId, row, this.#waitUntil);
     log({
       event: "request",
       trace_id: trace.id,

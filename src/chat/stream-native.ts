@@ -7,7 +7,8 @@
  * reached the client when it is noticed.
  */
 import { tryParseJson } from "../lib/json.ts";
-import { interruptedEvent, usageOf } from "../openai.ts";
+import { SseSplitter } from "../lib/sse.ts";
+import { interruptedEvent, usageOf, viewChunk } from "../openai.ts";
 import type { AnswerEnd, OpenStream, StreamControl, StreamWish } from "./stages.ts";
 import type { Preamble } from "./stream.ts";
 
@@ -97,12 +98,15 @@ async function finish(
 ): Promise<AnswerEnd> {
   const writer = out.writable.getWriter();
   const verdict = watch.verdict();
+  const ending = watch.ending();
   let outcome: AnswerEnd["outcome"] = verdict === "finished" || verdict === "done" ? "complete" : "interrupted";
   try {
-    if (verdict === "finished" && watch.isBetweenEvents()) await writer.write(encoder.encode("data: [DONE]\n\n"));
-    if (verdict === "cut" && !control.clientGone()) {
-      const event = interruptedEvent(wish.traceId, "The provider's stream ended before the answer was complete.");
-      await writer.write(encoder.encode((watch.isBetweenEvents() ? "" : "\n\n") + event));
+    const boundary = ending === "boundary" ? "" : "\n\n";
+    // Behind half an event nothing is appended to a finished answer: its bare end reads as success, `[DONE]` would not.
+    if (verdict === "finished" && ending !== "half") await writer.write(encoder.encode(`${boundary}data: [DONE]\n\n`));
+    if ((verdict === "cut" || verdict === "error") && !control.clientGone()) {
+      const event = interruptedEvent(wish.traceId, INTERRUPTION[verdict]);
+      await writer.write(encoder.encode(boundary + event));
     }
     await writer.close();
   } catch {
@@ -113,12 +117,20 @@ async function finish(
   const timedOut = control.abortedBy() === "idle" || control.abortedBy() === "total";
   return {
     outcome,
-    failure: outcome !== "interrupted" ? null : timedOut ? "timeout" : verdict === "error" ? "server_error" : "network",
+    failure: outcome !== "interrupted" ? null : timedOut ? "timeout" : verdict === "cut" ? "network" : "server_error",
     rawUsage: watch.usage(),
     contentEvents: watch.events,
     toolCalls: watch.toolNames,
   };
 }
+
+const INTERRUPTION = {
+  cut: "The provider's stream ended before the answer was complete.",
+  error: "The provider reported an error in the middle of its answer.",
+} as const;
+
+/** A line end and an empty line behind it. The CR of a CRLF is no line end of its own. */
+const EMPTY_LINE = /(?:\n|\r(?!\n))(?:\r\n|\n|\r)/g;
 
 const TOOL_NAME = /"function":\s*\{\s*"name":\s*"([^"\\]{1,128})"/g;
 /** A tool's name is found even when two reads split it. */
@@ -153,15 +165,33 @@ class TailWatch {
     this.#toolScan = scan.slice(Math.max(behind, scan.length - TOOL_OVERLAP_LENGTH));
   }
 
-  isBetweenEvents(): boolean {
-    return /(\r\n|\n|\r)(\r\n|\n|\r)$/.test(this.#tail);
+  /** What stands behind the last empty line: nothing, an event that lacks only its empty line, or half an event. */
+  ending(): "boundary" | "whole" | "half" {
+    const rest = this.#tail.slice(this.#lastBoundary());
+    if (rest === "") return "boundary";
+    const data = new SseSplitter();
+    data.push(rest);
+    const last = data.flush()?.data ?? null;
+    return last === null || viewChunk(last).kind !== "malformed" ? "whole" : "half";
   }
 
-  /** By the protocol's own evidence, never by the socket's. Quotes inside model text are escaped and match nothing. */
-  verdict(): "error" | "cut" | "finished" | "done" {
-    if (/"error":\s*[{"]|"finish_reason":\s*"error"/.test(this.#tail)) return "error";
-    if (!/"finish_reason":\s*"/.test(this.#tail)) return "cut";
-    return /^data: ?\[DONE\]/m.test(this.#tail) ? "done" : "finished";
+  #lastBoundary(): number {
+    let behind = 0;
+    for (const match of this.#tail.matchAll(EMPTY_LINE)) behind = match.index + match[0].length;
+    return behind;
+  }
+
+  /**
+   * By the protocol's own evidence, never by the socket's. Quotes inside model text are escaped and match nothing.
+   * `failed`: an error behind which the vendor itself has sent `[DONE]`.
+   */
+  verdict(): "error" | "failed" | "cut" | "finished" | "done" {
+    // Half an event is no evidence: the client cannot read it either.
+    const text = this.ending() === "half" ? this.#tail.slice(0, this.#lastBoundary()) : this.#tail;
+    const isDone = /^data: ?\[DONE\]/m.test(text);
+    if (/"error":\s*(?:\{|"[^"])|"finish_reason":\s*"error"/.test(text)) return isDone ? "failed" : "error";
+    if (!/"finish_reason":\s*"[^"]/.test(text)) return "cut";
+    return isDone ? "done" : "finished";
   }
 
   /** The last usage object of the stream, wherever the vendor puts it. */

@@ -8,7 +8,7 @@
 import { calledTools, StreamWithholder } from "../approvals/withhold.ts";
 import { isJsonObject } from "../lib/json.ts";
 import type { SseEvent } from "../lib/sse.ts";
-import { interruptedEvent, usageOf, viewChunk } from "../openai.ts";
+import { interruptedEvent, isFinishReason, usageOf, viewChunk } from "../openai.ts";
 import type { FailureClass } from "../traces/schema.ts";
 import type { AnswerEnd, OpenStream, StreamControl, StreamWish } from "./stages.ts";
 import type { Preamble } from "./stream.ts";
@@ -151,7 +151,7 @@ class EventFilter {
       if (!isJsonObject(choice)) continue;
       if (isJsonObject(choice["delta"])) this.toolNames.push(...calledTools(choice["delta"]));
       this.#begun.add(choice["index"]);
-      if (typeof choice["finish_reason"] === "string") this.#finished.add(choice["index"]);
+      if (isFinishReason(choice["finish_reason"])) this.#finished.add(choice["index"]);
     }
   }
 

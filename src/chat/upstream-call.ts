@@ -1,14 +1,17 @@
 /** One running call to an upstream: its abort signal, its clocks, and why it was ended. */
+import type { Deadline, Deadlines } from "../lib/deadline.ts";
 import type { AbortReason, StreamControl } from "./stages.ts";
 
 export class UpstreamCall implements StreamControl {
   readonly #controller = new AbortController();
   readonly #clientSignal: AbortSignal;
-  readonly #timers = new Map<AbortReason, ReturnType<typeof setTimeout>>();
+  readonly #deadlines: Deadlines;
+  readonly #clocks = new Map<AbortReason, Deadline>();
   #reason: AbortReason | undefined;
   readonly #onClientAbort = (): void => this.abort("client");
 
-  constructor(clientSignal: AbortSignal) {
+  constructor(clientSignal: AbortSignal, deadlines: Deadlines) {
+    this.#deadlines = deadlines;
     this.#clientSignal = clientSignal;
     if (clientSignal.aborted) this.abort("client");
     else clientSignal.addEventListener("abort", this.#onClientAbort, { once: true });
@@ -27,23 +30,22 @@ export class UpstreamCall implements StreamControl {
 
   readonly clientGone = (): boolean => this.#clientSignal.aborted;
 
-  /** Ends the call with `reason` after `milliseconds`, unless that clock is stopped first. */
-  limit(reason: AbortReason, milliseconds: number): void {
-    this.#timers.set(
+  /** Ends the call with `reason` at `at` (epoch ms), unless that clock is stopped first. */
+  limit(reason: AbortReason, at: number): void {
+    this.#clocks.set(
       reason,
-      setTimeout(() => this.abort(reason), milliseconds),
+      this.#deadlines.add(at, () => this.abort(reason)),
     );
   }
 
   stop(reason: AbortReason): void {
-    clearTimeout(this.#timers.get(reason) ?? null);
-    this.#timers.delete(reason);
+    const clock = this.#clocks.get(reason);
+    if (clock !== undefined) this.#deadlines.drop(clock);
   }
 
   /** Stops all clocks and lets go of the client's signal. */
   readonly release = (): void => {
-    for (const timer of this.#timers.values()) clearTimeout(timer);
-    this.#timers.clear();
+    for (const clock of this.#clocks.values()) this.#deadlines.drop(clock);
     this.#clientSignal.removeEventListener("abort", this.#onClientAbort);
   };
 }

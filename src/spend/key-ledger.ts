@@ -139,14 +139,14 @@ export class KeyLedger extends DurableObject {
     let added = 0;
     let unpriced = 0;
     let nanoUsd = 0;
-    for (const { trace, costNanoUsd } of rows) {
+    for (const { id, status, route, trace, costNanoUsd } of rows) {
       const { rowsWritten } = this.#sql.exec(
         "INSERT OR IGNORE INTO trace VALUES (?, ?, ?, ?, ?)",
-        trace.id,
+        id,
         now,
-        trace.status,
-        trace.route,
-        JSON.stringify(trace),
+        status,
+        route,
+        trace,
       );
       if (rowsWritten === 0) continue;
       added++;

@@ -124,7 +124,7 @@ async function send(namespace: Ledgers, keyId: string, batch: Batch, giveUpAt: n
     }
   }
   for (const entry of batch.entries) entry.state = settled ? "settled" : "lost";
-  if (!settled) logUnsettled(rows);
+  if (!settled) logUnsettled(keyId, rows);
 }
 
 async function trySettle(
@@ -152,10 +152,10 @@ function isOverloaded(error: unknown): boolean {
 }
 
 /** The last trace of money nobody booked. Ids and amounts only. */
-function logUnsettled(rows: readonly SettleRow[]): void {
+function logUnsettled(keyId: string, rows: readonly SettleRow[]): void {
   log({
     event: "spend_unsettled",
-    key_id: rows[0]?.trace.key_id ?? null,
-    rows: rows.map((row) => `${row.trace.id}:${row.costNanoUsd ?? "unpriced"}`).join(" "),
+    key_id: keyId,
+    rows: rows.map((row) => `${row.id}:${row.costNanoUsd ?? "unpriced"}`).join(" "),
   });
 }

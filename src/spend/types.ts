@@ -9,7 +9,11 @@ export interface Budget {
 
 /** One finished request. Its trace and its cost are stored together or not at all. */
 export interface SettleRow {
-  readonly trace: Trace;
+  readonly id: string;
+  readonly status: string;
+  readonly route: string;
+  /** The trace as JSON text: strings cross to the object far cheaper than the nested value. */
+  readonly trace: string;
   /** `null` when the price is unknown. */
   readonly costNanoUsd: number | null;
 }

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { admitKey, keySpend, settleSoon } from "../../../src/spend/client.ts";
 import type { KeyLedger } from "../../../src/spend/key-ledger.ts";
 import type { Admission, SettleRow } from "../../../src/spend/types.ts";
-import { newTraceId, type Trace } from "../../../src/traces/schema.ts";
+import { newTraceId } from "../../../src/traces/schema.ts";
 import { stubScheduler } from "../../support/scheduler.ts";
 
 interface FakeLedger {
@@ -29,7 +29,7 @@ function recordingLedger(before: (call: number) => Promise<void> = async () => {
   const settle = async (rows: SettleRow[]) => {
     count++;
     await before(count);
-    calls.push(rows.map((row) => row.trace.id));
+    calls.push(rows.map((row) => row.id));
     return { revoked: false };
   };
   return { ...fakeNamespace({ settle }), calls, settled: () => calls.flat(), tries: () => count };
@@ -38,9 +38,7 @@ function recordingLedger(before: (call: number) => Promise<void> = async () => {
 let serial = 0;
 let keyId = "";
 const newRow = (costNanoUsd: number | null = 7): SettleRow => {
-  // The client reads nothing of a trace but these two.
-  const trace = { id: newTraceId(keyId, Date.now()), key_id: keyId } as Trace;
-  return { trace, costNanoUsd };
+  return { id: newTraceId(keyId, Date.now()), status: "ok", route: "flow/test", trace: "{}", costNanoUsd };
 };
 
 let work: Promise<unknown>[] = [];
@@ -67,7 +65,7 @@ function settleAll(namespace: DurableObjectNamespace<KeyLedger>, rows: readonly 
   for (const row of rows) settleSoon(namespace, keyId, row, until);
 }
 
-const idsOf = (rows: readonly SettleRow[]): string[] => rows.map((row) => row.trace.id);
+const idsOf = (rows: readonly SettleRow[]): string[] => rows.map((row) => row.id);
 
 test("requests that end together are settled in one call, each once", async () => {
   const ledger = recordingLedger();
@@ -110,7 +108,7 @@ test("keys do not mix", async () => {
   const other = newRow();
   settleAll(ledger.namespace, [other]);
   await vi.advanceTimersByTimeAsync(20);
-  expect(ledger.calls).toEqual([[mine.trace.id], [other.trace.id]]);
+  expect(ledger.calls).toEqual([[mine.id], [other.id]]);
 });
 
 test("a request that dies before it wakes leaves its row to the others", async () => {
@@ -177,7 +175,7 @@ test("when nothing helps for 20 s, one line says what was lost, and nothing is t
   await vi.advanceTimersByTimeAsync(30_000);
   await Promise.all(work);
   expect(lines.mock.calls.map(([line]) => JSON.parse(String(line)))).toEqual([
-    { event: "spend_unsettled", key_id: keyId, rows: `${rows[0]?.trace.id}:12 ${rows[1]?.trace.id}:unpriced` },
+    { event: "spend_unsettled", key_id: keyId, rows: `${rows[0]?.id}:12 ${rows[1]?.id}:unpriced` },
   ]);
   expect(ledger.tries()).toBeGreaterThan(5);
   expect(ledger.tries()).toBeLessThan(20);
