@@ -18,6 +18,8 @@ export interface Env {
   readonly FLOW_ADMIN_HOST?: string;
   /** `1`: the built-in `sandbox` provider may be called. */
   readonly FLOW_SANDBOX?: string;
+  /** `1`: a log line for every request, not only for those that failed or fell back. */
+  readonly FLOW_LOG_REQUESTS?: string;
   /** `1`: base URLs may be http and private. Local work only. */
   readonly FLOW_ALLOW_PRIVATE_UPSTREAMS?: string;
 }

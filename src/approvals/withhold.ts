@@ -5,13 +5,15 @@
  * nothing is released unmarked.
  */
 import { isJsonObject } from "../lib/json.ts";
+import { isFinishReason } from "../openai.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
 /** The text that stands where calls were. Names are the model's own output; arguments are left out. */
 function withheldText(names: readonly string[]): string {
   const list = names.map((name) => `\`${name}\``).join(", ");
-  return `[The Flow Layer withheld ${names.length === 1 ? "a tool call" : "tool calls"} that needs approval: ${list}]`;
+  const what = names.length > 1 ? "tool calls that need approval" : "a tool call that needs approval";
+  return `[The Flow Layer withheld ${what}${list === "" ? "" : `: ${list}`}]`;
 }
 
 /** Names of the tools a message or delta calls, legacy `function_call` included. */
@@ -33,7 +35,13 @@ function withoutCalls(message: Json): Record<string, unknown> {
   return rest;
 }
 
-const carriesCalls = (message: Json): boolean => "tool_calls" in message || "function_call" in message;
+/** Also for a call without a name: what cannot be named cannot be approved. Some vendors write `null` for none. */
+function carriesCalls({ tool_calls, function_call }: Json): boolean {
+  const isEmptyList = Array.isArray(tool_calls) && tool_calls.length === 0;
+  return (isFilled(tool_calls) && !isEmptyList) || isFilled(function_call);
+}
+
+const isFilled = (value: unknown): boolean => value !== undefined && value !== null;
 
 /** Ids of the tool results a request carries: `role:"tool"`, and the legacy `role:"function"` by its name. */
 export function toolResultIds(messages: unknown): string[] {
@@ -47,28 +55,26 @@ export function toolResultIds(messages: unknown): string[] {
   return ids;
 }
 
-/** The choices of a whole answer without their tool calls, and the names of those withheld (none: unchanged). */
-export function withholdFromChoices(choices: readonly unknown[]): { choices: unknown[]; withheld: string[] } {
+/** The choices of a whole answer without their tool calls, and the names of those withheld. `null`: none carries any. */
+export function withholdFromChoices(choices: readonly unknown[]): { choices: unknown[]; withheld: string[] } | null {
   const withheld: string[] = [];
+  let isChanged = false;
   const kept = choices.map((choice) => {
     if (!isJsonObject(choice) || !isJsonObject(choice["message"]) || !carriesCalls(choice["message"])) return choice;
+    isChanged = true;
     const names = calledTools(choice["message"]);
-    if (names.length === 0) return choice;
     withheld.push(...names);
     const message = withoutCalls(choice["message"]);
     const text = typeof message["content"] === "string" ? `${message["content"]}\n\n` : "";
     return { ...choice, message: { ...message, content: text + withheldText(names) }, finish_reason: "stop" };
   });
-  return { choices: kept, withheld };
+  return isChanged ? { choices: kept, withheld } : null;
 }
 
 /** The same for the chunks of one stream, in order. */
 export class StreamWithholder {
+  /** By the index of a choice: the names of its calls, an empty list where they have none. */
   readonly #names = new Map<unknown, string[]>();
-
-  get withheld(): string[] {
-    return [...this.#names.values()].flat();
-  }
 
   /** The chunk to send instead, or `null` when nothing is left of it. The same object when it holds no call. */
   filter(chunk: Json): Json | null {
@@ -86,19 +92,22 @@ export class StreamWithholder {
 
   #filterChoice(choice: Json): Json | null {
     const delta = isJsonObject(choice["delta"]) ? choice["delta"] : {};
-    const names = this.#names.get(choice["index"]) ?? [];
-    const carries = carriesCalls(delta);
+    // Perplexity repeats the whole message so far beside each delta.
+    const message = isJsonObject(choice["message"]) ? choice["message"] : {};
+    const carries = carriesCalls(delta) || carriesCalls(message);
+    let names = this.#names.get(choice["index"]);
     if (carries) {
-      names.push(...calledTools(delta));
+      names = [...(names ?? []), ...calledTools(carriesCalls(delta) ? delta : message)];
       this.#names.set(choice["index"], names);
     }
-    const isLast = typeof choice["finish_reason"] === "string";
-    if (!carries && !(isLast && names.length > 0)) return choice;
+    const isLast = isFinishReason(choice["finish_reason"]);
+    if (!carries && !(isLast && names !== undefined)) return choice;
     const rest = withoutCalls(delta);
-    if (isLast) {
+    const { message: _message, ...others } = choice;
+    if (isLast && names !== undefined) {
       const text = typeof rest["content"] === "string" ? rest["content"] : "";
-      return { ...choice, delta: { ...rest, content: text + withheldText(names) }, finish_reason: "stop" };
+      return { ...others, delta: { ...rest, content: text + withheldText(names) }, finish_reason: "stop" };
     }
-    return Object.values(rest).some((value) => value !== null && value !== "") ? { ...choice, delta: rest } : null;
+    return Object.values(rest).some((value) => value !== null && value !== "") ? { ...others, delta: rest } : null;
   }
 }

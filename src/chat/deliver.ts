@@ -52,11 +52,11 @@ export function toWholeResponse(
   if (typeof body["model"] !== "string") edit.set("model", candidate.target.model);
   const flowExtra: Record<string, unknown> = {};
   if (withholdTools) {
-    const { choices: kept, withheld } = withholdFromChoices(choices);
-    if (withheld.length > 0) {
-      edit.set("choices", kept);
+    const held = withholdFromChoices(choices);
+    if (held !== null) {
+      edit.set("choices", held.choices);
       exchange.toolApproval = "pending";
-      flowExtra["tool_approval"] = { status: "pending", tools: withheld };
+      flowExtra["tool_approval"] = { status: "pending", tools: held.withheld };
     }
   }
   const now = Date.now();

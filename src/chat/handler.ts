@@ -42,8 +42,8 @@ interface Run {
 export function handleChatCompletion(context: Context<AppEnv>): Promise<Response> {
   const waitUntil: WaitUntil = (work) => context.executionCtx.waitUntil(work);
   const exchange = new Exchange(context.get("traceId"), context.get("receivedAt"));
-  const settlement = new Settlement(exchange, context.env.KEY_LEDGER, waitUntil);
   const { env } = context;
+  const settlement = new Settlement(exchange, env.KEY_LEDGER, waitUntil, env.FLOW_LOG_REQUESTS === "1");
   const deadlines = new Deadlines();
   const run: Run = { http: context.req.raw, env, waitUntil, exchange, settlement, deadlines, bodyLength: 0 };
   const answer = answerOrError(run);

@@ -1,27 +1,32 @@
 /**
- * Stage 7, behind the answer: the ledger gets trace and cost, the log gets its one line. Never throws.
+ * Stage 7, behind the answer: the ledger gets trace and cost, the log at most one line. Never throws.
  *
- * A request that reached a route settles exactly once, whatever ended it.
+ * A request that reached a route settles exactly once, whatever ended it. The trace is the record; a log line costs
+ * more than all of routing, so a request that simply went well has none unless the operator asks for it.
  */
 import { log } from "../log.ts";
 import { settleSoon } from "../spend/client.ts";
 import type { KeyLedger } from "../spend/key-ledger.ts";
+import type { Trace } from "../traces/schema.ts";
 import type { Ending, Exchange } from "./trace.ts";
 
 export class Settlement {
   readonly #exchange: Exchange;
   readonly #ledgers: DurableObjectNamespace<KeyLedger>;
   readonly #waitUntil: (work: Promise<unknown>) => void;
+  readonly #logAll: boolean;
   #isSettled = false;
 
   constructor(
     exchange: Exchange,
     ledgers: DurableObjectNamespace<KeyLedger>,
     waitUntil: (work: Promise<unknown>) => void,
+    logAll: boolean,
   ) {
     this.#exchange = exchange;
     this.#ledgers = ledgers;
     this.#waitUntil = waitUntil;
+    this.#logAll = logAll;
   }
 
   /** The latch: of several endings that are noticed, the first counts. */
@@ -33,27 +38,31 @@ export class Settlement {
     const { id, status, route } = trace;
     const row = { id, status, route, trace: JSON.stringify(trace), costNanoUsd: ending.costNanoUsd };
     settleSoon(this.#ledgers, exchange.keyId, row, this.#waitUntil);
-    log({
-      event: "request",
-      trace_id: trace.id,
-      key_id: trace.key_id,
-      env: trace.env,
-      app: trace.app,
-      route: trace.route,
-      route_version: trace.route_version,
-      stream: trace.stream,
-      status: trace.status,
-      http_status: trace.http_status,
-      error_code: trace.error_code,
-      provider: trace.provider,
-      model: trace.model,
-      attempts: trace.attempts.length,
-      fallback: trace.fallback,
-      first_token_ms: trace.latency.first_token_ms,
-      total_ms: trace.latency.total_ms,
-      prompt_tokens: trace.usage.prompt_tokens,
-      completion_tokens: trace.usage.completion_tokens,
-      cost_usd: trace.cost_usd,
-    });
+    if (this.#logAll || trace.status !== "ok" || trace.fallback) logRequest(trace);
   }
+}
+
+function logRequest(trace: Trace): void {
+  log({
+    event: "request",
+    trace_id: trace.id,
+    key_id: trace.key_id,
+    env: trace.env,
+    app: trace.app,
+    route: trace.route,
+    route_version: trace.route_version,
+    stream: trace.stream,
+    status: trace.status,
+    http_status: trace.http_status,
+    error_code: trace.error_code,
+    provider: trace.provider,
+    model: trace.model,
+    attempts: trace.attempts.length,
+    fallback: trace.fallback,
+    first_token_ms: trace.latency.first_token_ms,
+    total_ms: trace.latency.total_ms,
+    prompt_tokens: trace.usage.prompt_tokens,
+    completion_tokens: trace.usage.completion_tokens,
+    cost_usd: trace.cost_usd,
+  });
 }

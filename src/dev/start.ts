@@ -167,7 +167,12 @@ async function main(): Promise<void> {
   const user = userVariables(ROOT, args);
   const secrets = state.secrets();
   await removeStale(state);
-  const generated = { FLOW_KEY_PEPPER: secrets.pepper, FLOW_ADMIN_TOKEN: secrets.adminToken, FLOW_SANDBOX: "1" };
+  const generated = {
+    FLOW_KEY_PEPPER: secrets.pepper,
+    FLOW_ADMIN_TOKEN: secrets.adminToken,
+    FLOW_SANDBOX: "1",
+    FLOW_LOG_REQUESTS: "1",
+  };
   state.write("worker.env", envFile({ ...generated, ...user.devVars }));
 
   // Of several env files the last wins, so ours stands before any the user names.

@@ -26,6 +26,8 @@ interface Entry<T> {
 const REFRESH_LEASE_MS = 5_000;
 /** How long a request that holds a usable old copy waits for a new one. */
 const SLOW_READ_MS = 500;
+/** How long one that holds none waits: a store that hangs is a store that fails. */
+const COLD_READ_MS = 5_000;
 
 export class IsolateCache<T> {
   readonly #limits: CacheLimits;
@@ -44,7 +46,7 @@ export class IsolateCache<T> {
   ): Promise<T | null> {
     const entry = this.#entries.get(key);
     const age = entry === undefined ? Number.POSITIVE_INFINITY : now - entry.at;
-    if (entry === undefined || age > this.#limits.keepMs) return this.#load(key, read);
+    if (entry === undefined || age > this.#limits.keepMs) return this.#loadCold(key, read);
     if (age <= this.#limits.freshMs) return entry.value;
     if (now - entry.busyAt <= REFRESH_LEASE_MS) return entry.value;
     entry.busyAt = now;
@@ -58,6 +60,19 @@ export class IsolateCache<T> {
 
   delete(key: string): void {
     this.#entries.delete(key);
+  }
+
+  async #loadCold(key: string, read: () => Promise<T | null>): Promise<T | null> {
+    const limit = new AbortController();
+    const tooLong = scheduler.wait(COLD_READ_MS, { signal: limit.signal }).then(() => {
+      throw new Error("The store does not answer.");
+    });
+    tooLong.catch(() => {});
+    try {
+      return await Promise.race([this.#load(key, read), tooLong]);
+    } finally {
+      limit.abort();
+    }
   }
 
   async #load(key: string, read: () => Promise<T | null>): Promise<T | null> {
