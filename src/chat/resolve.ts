@@ -6,6 +6,7 @@
 import { findModel } from "../catalog/index.ts";
 import { RouterError } from "../errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
+import { scrub } from "../lib/scrub.ts";
 import type { ChatRequest, RouteControls } from "../openai.ts";
 import { RoutePolicy, type RouteRecord } from "../policy/schema.ts";
 import { getRoute, type ReadContext } from "../policy/store.ts";
@@ -68,7 +69,9 @@ function rawRoute(model: string, key: KeyRecord): RouteRecord {
 }
 
 function unknownRoute(model: string): RouterError {
-  const shown = /^[!-~]{1,100}$/.test(model) ? `\`${model}\`` : "This model name";
+  // A key pasted into the wrong field must not come back in a message that clients log.
+  const isPlain = /^[!-~]{1,100}$/.test(model) && scrub(model, model.length) === model;
+  const shown = isPlain ? `\`${model}\`` : "This model name";
   const message = `${shown} is not a route of this key's environment. Use \`flow/<route>\`; GET /v1/models lists them.`;
   return new RouterError("unknown_route", message, { param: "model" });
 }

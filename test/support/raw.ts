@@ -47,6 +47,8 @@ function decodeChunks(text: string): string | null {
 export function parseResponse(text: string, ended: boolean): RawResponse | null {
   const headEnd = text.indexOf("\r\n\r\n");
   if (headEnd < 0) return null;
+  // `100 Continue` and its like announce the answer, they are none.
+  if (/^HTTP\/1\.1 1\d\d /.test(text)) return parseResponse(text.slice(headEnd + 4), ended);
   const [statusLine = "", ...lines] = text.slice(0, headEnd).split("\r\n");
   const headers: Record<string, string> = {};
   for (const line of lines) {

@@ -16,8 +16,8 @@ export interface Script {
   readonly json?: unknown;
   /** A whole answer as it is. */
   readonly body?: string | Uint8Array;
-  /** A stream: a string goes out as it is, an object as one `data:` event. */
-  readonly events?: readonly (string | object)[];
+  /** A stream: a string or bytes go out as they are, an object as one `data:` event. */
+  readonly events?: readonly (string | Uint8Array | object)[];
   /** Exact bytes for the socket in place of an HTTP response, which `end` then closes. */
   readonly raw?: string | Uint8Array;
   /** Before the response head. */
@@ -92,8 +92,9 @@ async function readCall(request: IncomingMessage): Promise<Call> {
 
 function pieces(script: Script): { contentType: string; parts: Uint8Array[] } {
   const wholes =
-    script.events?.map((event) => (typeof event === "string" ? event : `data: ${JSON.stringify(event)}\n\n`)) ??
-    (script.json !== undefined ? [JSON.stringify(script.json)] : [script.body ?? ""]);
+    script.events?.map((event) =>
+      typeof event === "string" || event instanceof Uint8Array ? event : `data: ${JSON.stringify(event)}\n\n`,
+    ) ?? (script.json !== undefined ? [JSON.stringify(script.json)] : [script.body ?? ""]);
   const parts: Uint8Array[] = [];
   for (const whole of wholes) {
     const bytes = Buffer.from(whole);

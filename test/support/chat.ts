@@ -1,0 +1,145 @@
+/**
+ * A Worker with every provider of a test played by one scripted upstream: each test takes a key, a route and models of
+ * its own, asks, and looks at what came of it.
+ */
+import { expect } from "vitest";
+import { baseUrlName } from "../../src/providers/openai-compatible.ts";
+import { ROWS } from "../../src/providers/rows.ts";
+import type { Trace } from "../../src/traces/schema.ts";
+import { startUpstream, type Upstream } from "./upstream.ts";
+import { startWorker, type TestWorker } from "./worker.ts";
+
+/** Secret of every provider of the rig: nothing a client can read may hold it. */
+export const CANARY_SECRET = "sk-canary0123456789abcdefcanary0123456789";
+
+const PAIR = ["openai", "groq"] as const;
+
+/** Short clocks, so that a test of patience needs little of it. */
+const QUICK = { retry: { backoff_ms: 20 }, timeouts: { first_token_ms: 2_000, idle_ms: 2_000, total_ms: 8_000 } };
+
+export interface RouteSpec {
+  /** Provider ids, in order. Default two. */
+  readonly providers?: readonly string[];
+  /** Merged into the policy, member by member. */
+  readonly policy?: Readonly<Record<string, unknown>>;
+  /** Members of single targets, by position. */
+  readonly targets?: readonly Readonly<Record<string, unknown>>[];
+  readonly key?: Readonly<Record<string, unknown>>;
+}
+
+export interface TestRoute {
+  /** `flow/<name>`. */
+  readonly model: string;
+  readonly key: string;
+  readonly keyId: string;
+  /** Upstream model of each target: scripts and calls are kept by it. */
+  readonly models: readonly string[];
+}
+
+export interface ErrorBody {
+  readonly error: {
+    readonly message: string;
+    readonly type: string;
+    readonly code: string;
+    readonly param: string | null;
+    readonly attempts?: readonly Readonly<Record<string, unknown>>[];
+    readonly tool_calls?: readonly string[];
+  };
+  readonly flow: Readonly<Record<string, unknown>>;
+}
+
+export interface ChatRig {
+  readonly worker: TestWorker;
+  readonly upstream: Upstream;
+  route(spec?: RouteSpec): Promise<TestRoute>;
+  /** A chat request with one message, `body` merged into it. */
+  ask(route: TestRoute, body?: object, init?: RequestInit): Promise<Response>;
+  /** The headers of such a request, for clients that are no `fetch`. */
+  headers(route: TestRoute): Record<string, string>;
+  /** Calls each target of `route` got, in the order of its targets. */
+  calls(route: TestRoute): number[];
+  /** The settled trace. Fails when it is not there within 2 s. */
+  trace(route: TestRoute, response: Response): Promise<Trace>;
+  /** All traces of the route's key. */
+  traces(route: TestRoute): Promise<readonly Trace[]>;
+  stop(): Promise<void>;
+}
+
+export function chatBody(route: TestRoute, body: object = {}): object {
+  return { model: route.model, messages: [{ role: "user", content: "hi" }], ...body };
+}
+
+/** `vars` go to the Worker; a base URL given here wins over that of the scripted upstream. */
+export async function startChatRig(vars: Readonly<Record<string, string>> = {}): Promise<ChatRig> {
+  const upstream = await startUpstream();
+  const provided = ROWS.flatMap(({ id, secrets }) => [
+    [baseUrlName(id), `${upstream.url}/v1`],
+    [secrets[0]!, CANARY_SECRET],
+  ]);
+  const worker = await startWorker({ vars: { ...Object.fromEntries(provided), ...vars } });
+  let routeCount = 0;
+
+  const headers = ({ key }: TestRoute): Record<string, string> => {
+    return { authorization: `Bearer ${key}`, "content-type": "application/json" };
+  };
+  const traceOf = (route: TestRoute, id: string): Promise<Response> =>
+    worker.fetch(`/v1/traces/${id}`, { headers: headers(route) });
+
+  return {
+    worker,
+    upstream,
+    headers,
+    async route({ providers = PAIR, policy = {}, targets = [], key = {} } = {}) {
+      const name = `chat-${++routeCount}`;
+      const models = providers.map((_, index) => `${name}-model-${index}`);
+      const { timeouts, retry, ...rest } = policy as Record<string, Record<string, unknown>>;
+      const published = worker.putRoute("production", name, {
+        targets: providers.map((provider, index) => ({ provider, model: models[index], ...targets[index] })),
+        retry: { ...QUICK.retry, ...retry },
+        timeouts: { ...QUICK.timeouts, ...timeouts },
+        ...rest,
+      });
+      const [created] = await Promise.all([worker.createKey(key), published]);
+      return { model: `flow/${name}`, key: created.key, keyId: created.id, models };
+    },
+    ask: (route, body = {}, init = {}) =>
+      worker.fetch("/v1/chat/completions", {
+        method: "POST",
+        body: JSON.stringify(chatBody(route, body)),
+        ...init,
+        headers: { ...headers(route), ...(init.headers as Record<string, string> | undefined) },
+      }),
+    calls: ({ models }) => models.map((model) => upstream.callsTo(model).length),
+    async trace(route, response) {
+      const id = response.headers.get("x-request-id") ?? "";
+      await expect
+        .poll(async () => (await traceOf(route, id)).status, { timeout: 2_000, interval: 20, message: `trace ${id}` })
+        .toBe(200);
+      return (await (await traceOf(route, id)).json()) as Trace;
+    },
+    async traces(route) {
+      const list = await worker.fetch("/v1/traces", { headers: headers(route) });
+      return ((await list.json()) as { data: readonly Trace[] }).data;
+    },
+    async stop() {
+      await worker.stop();
+      await upstream.stop();
+    },
+  };
+}
+
+/** Checks a refusal or failure in full and gives its body for more. */
+export async function expectError(
+  response: Response,
+  { status, code, retry = false }: { readonly status: number; readonly code: string; readonly retry?: boolean },
+): Promise<ErrorBody> {
+  const body = (await response.json()) as ErrorBody;
+  expect({ status: response.status, code: body.error.code, retry: response.headers.get("x-should-retry") }).toEqual({
+    status,
+    code,
+    retry: String(retry),
+  });
+  expect(response.headers.get("content-type")).toContain("application/json");
+  expect(body.flow["trace_id"]).toBe(response.headers.get("x-request-id"));
+  return body;
+}

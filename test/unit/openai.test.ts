@@ -1,0 +1,229 @@
+import { describe, expect, test } from "vitest";
+import { RouterError } from "../../src/errors.ts";
+import {
+  type ChunkKind,
+  hasError,
+  interruptedEvent,
+  MAX_DEPTH,
+  MAX_MEMBERS,
+  parseChatRequest,
+  usageOf,
+  viewChunk,
+} from "../../src/openai.ts";
+
+const MESSAGES = '"messages":[{"role":"user","content":"hi"}]';
+const text = (members = ""): string => `{"model":"flow/a",${MESSAGES}${members === "" ? "" : `,${members}`}}`;
+
+function refusalOf(body: string): { code: string; param: string | null; message: string } {
+  try {
+    parseChatRequest(body);
+  } catch (error) {
+    if (error instanceof RouterError) return error;
+    throw error;
+  }
+  throw new Error("The request was accepted.");
+}
+
+describe("parseChatRequest", () => {
+  test("a plain request has no controls, no stream and its own text", () => {
+    const request = parseChatRequest(text());
+    expect(request).toMatchObject({ model: "flow/a", stream: false, includeUsage: false, controls: {}, text: text() });
+    expect(request.members.map(({ key }) => key)).toEqual(["model", "messages"]);
+    expect(request.fields["messages"]).toEqual([{ role: "user", content: "hi" }]);
+  });
+
+  test.each([
+    { members: '"stream":true', read: { stream: true, includeUsage: false } },
+    { members: '"stream":false', read: { stream: false } },
+    { members: '"stream":true,"stream_options":null', read: { stream: true, includeUsage: false } },
+    { members: '"stream":true,"stream_options":{}', read: { includeUsage: false } },
+    { members: '"stream":true,"stream_options":{"include_usage":true,"x":1}', read: { includeUsage: true } },
+    { members: '"route":{}', read: { controls: {} } },
+    {
+      members:
+        '"route":{"fallback":false,"latency_budget_ms":600000,"spend_budget_usd":1e-6,"require_tool_approval":true,"only":["openai"],"avoid":[],"tags":{"team":"a"}}',
+      read: {
+        controls: {
+          fallback: false,
+          latency_budget_ms: 600_000,
+          spend_budget_usd: 0.000001,
+          require_tool_approval: true,
+          only: ["openai"],
+          avoid: [],
+          tags: { team: "a" },
+        },
+      },
+    },
+    { members: `"route":{"resume":"tr_${"a".repeat(32)}"}`, read: { controls: { resume: `tr_${"a".repeat(32)}` } } },
+  ])("reads $members", ({ members, read }) => {
+    expect(parseChatRequest(text(members))).toMatchObject(read);
+  });
+
+  test.each([
+    '"max_tokens":1e9',
+    '"max_tokens":1,"max_completion_tokens":2',
+    '"n":128',
+    '"tools":[]',
+    '"tools":[{"type":"custom","custom":{"name":"a"}},{"type":"function"},{"function":{"name":"b"}}]',
+    '"functions":[{"name":"a"},{"name":"a"}]',
+    '"temperature":"hot"',
+    '"seed":9223372036854775808,"x":1e400',
+    '"__proto__":{"stream":"yes"},"constructor":1',
+    '"metadata":{"model":1,"stream":2,"stream":3}',
+    `"x":${"[".repeat(MAX_DEPTH - 1)}${"]".repeat(MAX_DEPTH - 1)}`,
+  ])("leaves %s to the vendor", (members) => {
+    expect(parseChatRequest(text(members)).text).toBe(text(members));
+  });
+
+  test.each([
+    { body: "", code: "invalid_json", param: null },
+    { body: "{", code: "invalid_json", param: null },
+    { body: `\ufeff${text()}`, code: "invalid_json", param: null },
+    { body: "null", code: "invalid_request", param: null },
+    { body: "[]", code: "invalid_request", param: null },
+    { body: "{}", code: "invalid_request", param: "model" },
+    { body: `{"model":null,${MESSAGES}}`, code: "invalid_request", param: "model" },
+    { body: '{"model":"a"}', code: "invalid_request", param: "messages" },
+    { body: '{"model":"a","messages":[]}', code: "invalid_request", param: "messages" },
+    { body: '{"model":"a","messages":[[]]}', code: "invalid_request", param: "messages[0]" },
+    {
+      body: '{"model":"a","messages":[{"role":"user"},{"role":1}]}',
+      code: "invalid_request",
+      param: "messages[1].role",
+    },
+    { body: text('"stream":null'), code: "invalid_request", param: "stream" },
+    {
+      body: text('"stream_options":{"include_usage":1}'),
+      code: "invalid_request",
+      param: "stream_options.include_usage",
+    },
+    { body: text('"max_tokens":0'), code: "invalid_request", param: "max_tokens" },
+    { body: text('"max_completion_tokens":1.5'), code: "invalid_request", param: "max_completion_tokens" },
+    { body: text('"n":null'), code: "invalid_request", param: "n" },
+    {
+      body: text('"tools":[{"function":{"name":"a"}},{"function":{"name":"a"}}]'),
+      code: "invalid_request",
+      param: "tools",
+    },
+    { body: text('"route":null'), code: "invalid_request", param: "route" },
+    { body: text('"route":{"only":["ok",""]}'), code: "invalid_request", param: "route.only[1]" },
+    { body: text('"route":{"resume":"tr_short"}'), code: "invalid_request", param: "route.resume" },
+    { body: text('"route":{"a b":1}'), code: "invalid_request", param: "route.a b" },
+    { body: text(`"route":{"${"k".repeat(60_000)}":1}`), code: "invalid_request", param: `route.${"k".repeat(194)}…` },
+    { body: text('"stream":true,"stream":false'), code: "invalid_request", param: "stream" },
+    { body: text('"mod\\u0065l":"flow/b"'), code: "invalid_request", param: "model" },
+    { body: text(`"x":${"[".repeat(MAX_DEPTH)}${"]".repeat(MAX_DEPTH)}`), code: "invalid_request", param: null },
+  ])("refuses $code at $param", ({ body, code, param }) => {
+    const refusal = refusalOf(body);
+    expect({ code: refusal.code, param: refusal.param }).toEqual({ code, param });
+    expect(refusal.message.length).toBeLessThan(400);
+  });
+
+  test("members are counted in all objects together, to the last one", () => {
+    const nested = (count: number): string =>
+      `"x":[${Array.from({ length: count }, (_, at) => `{"${at % 7}":0}`).join(",")}]`;
+    // model, messages, role, content and x are five.
+    expect(parseChatRequest(text(nested(MAX_MEMBERS - 5))).model).toBe("flow/a");
+    expect(refusalOf(text(nested(MAX_MEMBERS - 4))).code).toBe("invalid_request");
+  });
+
+  test("a prompt is never repeated in a refusal", () => {
+    const body = '{"model":"flow/a","messages":[{"role":1,"content":"very private"}],"n":"very private"}';
+    expect(refusalOf(body).message).not.toContain("private");
+  });
+});
+
+describe("viewChunk", () => {
+  const chunk = (choice: object, more: object = {}): string =>
+    JSON.stringify({ choices: [{ index: 0, ...choice }], ...more });
+
+  test.each<{ name: string; data: string; kind: ChunkKind }>([
+    { name: "the end", data: "[DONE]", kind: "done" },
+    { name: "the end with white space", data: " [DONE] ", kind: "done" },
+    { name: "no JSON", data: "{", kind: "malformed" },
+    { name: "nothing", data: "", kind: "malformed" },
+    { name: "an array", data: "[1]", kind: "malformed" },
+    { name: "null", data: "null", kind: "malformed" },
+    { name: "text", data: chunk({ delta: { content: "a" } }), kind: "content" },
+    { name: "text of white space", data: chunk({ delta: { content: " " } }), kind: "content" },
+    { name: "reasoning", data: chunk({ delta: { reasoning: "a" } }), kind: "content" },
+    { name: "reasoning in its other spelling", data: chunk({ delta: { reasoning_content: "a" } }), kind: "content" },
+    { name: "a tool call", data: chunk({ delta: { tool_calls: [{ index: 0 }] } }), kind: "content" },
+    { name: "a legacy call", data: chunk({ delta: { function_call: { name: "a" } } }), kind: "content" },
+    { name: "a refusal", data: chunk({ delta: { refusal: "no" } }), kind: "content" },
+    { name: "audio", data: chunk({ delta: { audio: { data: "a" } } }), kind: "content" },
+    { name: "the finish", data: chunk({ delta: {}, finish_reason: "stop" }), kind: "content" },
+    {
+      name: "the finish with usage",
+      data: chunk({ finish_reason: "stop" }, { usage: { prompt_tokens: 1 } }),
+      kind: "content",
+    },
+    { name: "a role", data: chunk({ delta: { role: "assistant", content: "" } }), kind: "empty" },
+    {
+      name: "nulls",
+      data: chunk({ delta: { content: null, tool_calls: [], refusal: null }, finish_reason: null }),
+      kind: "empty",
+    },
+    { name: "no delta", data: chunk({}), kind: "empty" },
+    { name: "a delta of another type", data: chunk({ delta: "a" }), kind: "empty" },
+    { name: "no choices and no usage", data: '{"choices":[],"prompt_filter_results":[]}', kind: "empty" },
+    { name: "choices of another type", data: '{"choices":"x"}', kind: "empty" },
+    { name: "a choice of another type", data: '{"choices":[null,1]}', kind: "empty" },
+    {
+      name: "text in the second choice",
+      data: '{"choices":[{"delta":{}},{"delta":{"content":"a"}}]}',
+      kind: "content",
+    },
+    { name: "usage and no choices", data: '{"choices":[],"usage":{"prompt_tokens":1}}', kind: "usage" },
+    { name: "null usage and no choices", data: '{"choices":[],"usage":null}', kind: "empty" },
+    { name: "an error", data: '{"error":{"message":"x"}}', kind: "error" },
+    { name: "an error as text", data: '{"error":"x"}', kind: "error" },
+    { name: "an error beside text", data: chunk({ delta: { content: "a" } }, { error: { code: 1 } }), kind: "error" },
+    { name: "an error for a finish", data: chunk({ delta: {}, finish_reason: "error" }), kind: "error" },
+    { name: "no error", data: chunk({ delta: { content: "a" } }, { error: null }), kind: "content" },
+    { name: "an empty error", data: chunk({ delta: { content: "a" } }, { error: "" }), kind: "content" },
+  ])("$name is $kind", ({ data, kind }) => {
+    const view = viewChunk(data);
+    expect(view.kind).toBe(kind);
+    expect(view.chunk).toEqual(kind === "done" || kind === "malformed" ? {} : JSON.parse(data));
+  });
+
+  test("our own error event is read as an error", () => {
+    const event = interruptedEvent("chatcmpl-1", "The provider's stream broke.");
+    expect(event).toMatch(/^data: .*\n\n$/);
+    const { kind, chunk: read } = viewChunk(event.slice("data: ".length));
+    expect(kind).toBe("error");
+    expect(read).toEqual({
+      id: "chatcmpl-1",
+      object: "chat.completion.chunk",
+      choices: [{ index: 0, delta: {}, finish_reason: "error" }],
+      error: {
+        message: "The provider's stream broke.",
+        type: "upstream_error",
+        code: "stream_interrupted",
+        param: null,
+      },
+    });
+  });
+});
+
+test.each([
+  { body: {}, is: false },
+  { body: { error: null }, is: false },
+  { body: { error: "" }, is: false },
+  { body: { error: false }, is: false },
+  { body: { error: {} }, is: true },
+  { body: { error: "x" }, is: true },
+])("$body reports a failure: $is", ({ body, is }) => {
+  expect(hasError(body)).toBe(is);
+});
+
+test.each([
+  { name: "where OpenAI puts it", chunk: { usage: 1, x_groq: { usage: 2 } }, usage: 1 },
+  { name: "where Groq puts it", chunk: { usage: null, x_groq: { usage: 2 } }, usage: 2 },
+  { name: "in the choice", chunk: { choices: [{ usage: 3 }] }, usage: 3 },
+  { name: "nowhere", chunk: { choices: [null], x_groq: 1 }, usage: undefined },
+  { name: "in no object", chunk: "x", usage: undefined },
+])("usage is found $name", ({ chunk, usage }) => {
+  expect(usageOf(chunk)).toBe(usage);
+});

@@ -1,0 +1,110 @@
+/** README.md against the code: what a user looks up there must be what the Worker does. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { ERRORS } from "../../src/errors.ts";
+import { RoutePolicy } from "../../src/policy/schema.ts";
+import { providerIds } from "../../src/providers/index.ts";
+import { baseUrlName } from "../../src/providers/openai-compatible.ts";
+import { ROWS } from "../../src/providers/rows.ts";
+
+const ROOT = new URL("../..", import.meta.url).pathname;
+const readme = readFileSync(join(ROOT, "README.md"), "utf8");
+
+/** The lines of the section under a heading, up to the next heading of any level. */
+function section(heading: string): string {
+  const [, after] = readme.split(`\n${heading}\n`);
+  if (after === undefined) throw new Error(`README.md has no heading "${heading}".`);
+  return after.split(/\n#+ /)[0] ?? "";
+}
+
+/** Every text between backquotes. */
+const quoted = (text: string): string[] => [...text.matchAll(/`([^`]+)`/g)].map(([, inner = ""]) => inner);
+
+/** Cells of a table's rows, without its head. */
+function tableRows(text: string): string[][] {
+  const lines = text.split("\n").filter((line) => line.startsWith("| "));
+  return lines.slice(1).map((line) =>
+    line
+      .split("|")
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  );
+}
+
+/** What may send an error. Under `providers/` equal words are the vendors' own codes. */
+function sources(): string[] {
+  const files = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" });
+  return files
+    .filter((file) => file.endsWith(".ts") && file !== "errors.ts" && !file.startsWith("providers/"))
+    .map((file) => readFileSync(join(ROOT, "src", file), "utf8"));
+}
+
+test("the table of providers lists every provider, in the order of the registry and no other", () => {
+  expect(tableRows(section("### Providers")).map(([id = ""]) => quoted(id)[0])).toEqual(providerIds());
+});
+
+test.each(ROWS)("$id stands with its secrets and its base URL", (row) => {
+  const cells = tableRows(section("### Providers")).find(([id]) => id === `\`${row.id}\``) ?? [];
+  const inUrl = [...(row.baseUrl ?? "").matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => name);
+  expect(quoted(cells[1] ?? "")).toEqual([...row.secrets, ...inUrl]);
+  expect(quoted(cells[2] ?? "")).toEqual([row.baseUrl ?? baseUrlName(row.id)]);
+  expect(cells[1]?.includes("optional")).toBe(row.keyless === true);
+});
+
+test("the table of errors lists exactly the codes that the Worker sends", () => {
+  const text = sources().join("\n");
+  const sent = Object.keys(ERRORS).filter((code) => text.includes(`"${code}"`));
+  const rows = tableRows(section("### Errors"));
+  expect(rows.flatMap(([, codes = ""]) => quoted(codes)).toSorted()).toEqual(sent.toSorted());
+});
+
+test("each error stands with its status", () => {
+  const faults: string[] = [];
+  for (const [statuses = "", codes = ""] of tableRows(section("### Errors"))) {
+    for (const code of quoted(codes)) {
+      const status = ERRORS[code as keyof typeof ERRORS]?.status;
+      if (!statuses.split(", ").includes(String(status))) faults.push(`${code} is ${status}, not ${statuses}`);
+    }
+  }
+  expect(faults).toEqual([]);
+});
+
+test("the variables are those of the environment", () => {
+  const declared = readFileSync(join(ROOT, "src/env.ts"), "utf8").matchAll(/readonly (FLOW_\w+)\?/g);
+  const rows = tableRows(section("### Variables and secrets"));
+  const listed = rows.flatMap(([name = ""]) => quoted(name)).filter((name) => name.startsWith("FLOW_"));
+  expect(listed.toSorted()).toEqual([...declared].map(([, name = ""]) => name).toSorted());
+});
+
+test("the example policy is valid, and whatever it does not call an example is the default", () => {
+  const jsonc = /```jsonc\n([\s\S]*?)```/.exec(section("### Policies"))?.[1] ?? "";
+  const example = RoutePolicy.parse(JSON.parse(jsonc.replace(/\/\/.*$/gm, "")));
+  const { targets } = example;
+  const defaults = RoutePolicy.parse({ targets: targets.map(({ provider, model }) => ({ provider, model })) });
+  const { description: _, ...rest } = example;
+  expect({
+    ...rest,
+    latency: { ...rest.latency, budget_ms: undefined },
+    spend: { ...rest.spend, max_request_usd: undefined },
+    limits: { ...rest.limits, max_output_tokens: undefined },
+  }).toEqual(defaults);
+  // A new member of the schema has to appear here.
+  expect(Object.keys(example).toSorted()).toEqual(Object.keys(RoutePolicy.shape).toSorted());
+});
+
+test("every variable of .dev.vars.example is one that the Worker reads", () => {
+  const names = readFileSync(join(ROOT, ".dev.vars.example"), "utf8").matchAll(/^(?:# )?([A-Z][A-Z0-9_]+)=/gm);
+  const known = new Set([
+    ...quoted(section("### Variables and secrets")),
+    ...ROWS.flatMap((row) => [...row.secrets, baseUrlName(row.id)]),
+  ]);
+  expect([...names].map(([, name = ""]) => name).filter((name) => !known.has(name))).toEqual([]);
+});
+
+test("the folders named in the layout are those of src", () => {
+  const layout = /```\nsrc\/\n([\s\S]*?)\ntest\//.exec(readme)?.[1] ?? "";
+  const named = [...layout.matchAll(/(?<=^ {2}|, )([\w-]+)\//gm)].map(([, name = ""]) => name);
+  const folders = readdirSync(join(ROOT, "src"), { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  expect(named.toSorted()).toEqual(folders.map(({ name }) => name).toSorted());
+});
