@@ -140,7 +140,7 @@ describe("the ledger itself", () => {
   /** The ledger reads only these of a trace; the others are the writer's. */
   function row(keyId: string, at: number, costNanoUsd: number | null, status: Trace["status"] = "ok"): SettleRow {
     const known = { id: newTraceId(keyId, at), key_id: keyId, status, route: "flow/a" };
-    return { trace: known as Trace, costNanoUsd };
+    return { id: known.id, status, route: known.route, trace: JSON.stringify(known), costNanoUsd };
   }
 
   test("a row costs once, however often and in whatever company it is sent", async () => {
@@ -199,14 +199,14 @@ describe("the ledger itself", () => {
     await ledgers.getByName(keyId).settle(rows);
     const list = async (query: Record<string, unknown>): Promise<number[]> => {
       const { data } = await ledgers.getByName(keyId).traces({ limit: 10, ...query });
-      return data.map((trace) => rows.findIndex((each) => each.trace.id === trace.id));
+      return data.map((trace) => rows.findIndex((each) => each.id === trace.id));
     };
     expect(await list({})).toEqual([3, 2, 1, 0]);
     expect(await list({ since: T0 + 1_000, until: T0 + 3_000 })).toEqual([2, 1]);
     expect(await list({ since: T0 - 9_000, until: Number.MAX_SAFE_INTEGER })).toEqual([3, 2, 1, 0]);
     expect(await list({ until: T0 })).toEqual([]);
     expect(await list({ status: "error" })).toEqual([2]);
-    expect(await list({ cursor: rows[2]?.trace.id, since: T0 + 1_000 })).toEqual([1]);
+    expect(await list({ cursor: rows[2]?.id, since: T0 + 1_000 })).toEqual([1]);
     expect(await list({ limit: 0 })).toEqual([3]);
   });
 });
