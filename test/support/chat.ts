@@ -6,7 +6,7 @@ import { expect } from "vitest";
 import { baseUrlName } from "../../src/providers/openai-compatible.ts";
 import { ROWS } from "../../src/providers/rows.ts";
 import type { Trace } from "../../src/traces/schema.ts";
-import { startUpstream, type Upstream } from "./upstream.ts";
+import { type Script, startUpstream, type Upstream } from "./upstream.ts";
 import { startWorker, type TestWorker } from "./worker.ts";
 
 /** Secret of every provider of the rig: nothing a client can read may hold it. */
@@ -142,4 +142,38 @@ export async function expectError(
   expect(response.headers.get("content-type")).toContain("application/json");
   expect(body.flow["trace_id"]).toBe(response.headers.get("x-request-id"));
   return body;
+}
+
+/** An error as a vendor writes it. It repeats our credential, as some do. */
+export const vendorError = (status: number, body: object = {}, headers: Record<string, string> = {}): Script => ({
+  status,
+  json: { error: { message: `vendor says ${CANARY_SECRET}`, type: "some_error", code: null, ...body } },
+  headers,
+});
+
+/**
+ * Headers and trace tell the same story: `attempts` as in the log header, without durations, and why the first choice
+ * did not answer (`null`: it did).
+ */
+export async function expectStory(
+  rig: ChatRig,
+  route: TestRoute,
+  response: Response,
+  attempts: readonly string[],
+  reason: string | null,
+): Promise<void> {
+  expect(response.headers.get("x-flowlayer-attempts")).toBe(String(attempts.length));
+  expect(response.headers.get("x-flowlayer-fallback")).toBe(String(reason !== null));
+  expect(response.headers.get("x-flowlayer-fallback-reason")).toBe(reason);
+  const log = response.headers.get("x-flowlayer-attempt-log") ?? "";
+  expect(log.replace(/;\d+ms/g, "").split(", ")).toEqual(attempts);
+  const trace = await rig.trace(route, response);
+  expect(trace.fallback).toBe(reason !== null);
+  expect(trace.http_status).toBe(response.status);
+  expect(
+    trace.attempts.map(({ provider, model, outcome, status }) => `${provider}/${model};${outcome};${status ?? "-"}`),
+  ).toEqual(attempts);
+  for (const { started_ms, duration_ms } of trace.attempts) {
+    expect(Math.min(started_ms, duration_ms)).toBeGreaterThanOrEqual(0);
+  }
 }
