@@ -62,8 +62,8 @@ async function pump(
     if (read.done) {
       const events = preamble.splitter.push(preamble.decoder.decode());
       const last = preamble.splitter.flush();
-      // A last event without its empty line is complete only if its JSON is; the filter drops it otherwise.
-      if (last !== null) events.push({ raw: `${last.raw.trimEnd()}\n\n`, data: last.data });
+      // Without its empty line an event is complete only if its JSON is; the filter drops it otherwise.
+      if (last !== null) events.push(last);
       await send(filter.pass(events));
       break;
     }

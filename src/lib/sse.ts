@@ -67,12 +67,13 @@ export class SseSplitter {
 
   /**
    * The text behind the last complete event, as an event of its own when it has data. Call at the end of the stream:
-   * the standard would drop it, but vendors do end without the empty line.
+   * the standard would drop it, but vendors do end without the empty line. `raw` gets the one it lacks, so that
+   * whatever is sent behind it is an event of its own.
    */
   flush(): SseEvent | null {
     if (this.#heldLength === 0) return null;
-    const event = this.#finish("");
-    return event.data === null ? null : event;
+    const { raw, data } = this.#finish("");
+    return data === null ? null : { raw: `${raw}\n\n`, data };
   }
 
   #finish(last: string): SseEvent {

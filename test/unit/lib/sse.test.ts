@@ -44,11 +44,14 @@ describe("one event", () => {
     const { events, last: flushed } = split([`data: x\n\n${text}`]);
     expect(dataOf(events)).toEqual(["x"]);
     expect(flushed?.data ?? null).toBe(last);
-    if (flushed !== null) expect(flushed.raw).toBe(text);
+    if (flushed !== null) expect(flushed.raw).toBe(`${text}\n\n`);
   });
 });
 
-/** Streams with every oddity of framing, dense enough that cuts fall on all of them. */
+/**
+ * Streams with every oddity of framing, dense enough that cuts fall on all of them. No byte order mark: taking it away
+ * is the decoder's business.
+ */
 const stream = fc
   .array(
     fc.oneof(
@@ -66,8 +69,8 @@ const stream = fc
         "\r\n\r\n",
         "\r\r",
       ),
-      fc.string({ maxLength: 3 }),
-      fc.constantFrom("é", "\u{1F30D}", "\uFEFF", "\u2028", "[DONE]", "{}", ":", " "),
+      fc.string({ maxLength: 3, unit: "grapheme-ascii" }),
+      fc.constantFrom("é", "\u{1F30D}", "\u2028", "[DONE]", "{}", ":", " "),
     ),
     { maxLength: 40 },
   )
@@ -86,7 +89,10 @@ test("however a stream is cut, the events are the same, and no character is lost
       const cut = split(piecesOf(text, places));
       expect(dataOf(cut.events)).toEqual(dataOf(whole.events));
       expect(cut.last?.data ?? null).toBe(whole.last?.data ?? null);
-      const raw = [...cut.events, ...(cut.last === null ? [] : [cut.last])].map((event) => event.raw).join("");
+      const raw = [...cut.events, ...(cut.last === null ? [] : [cut.last])]
+        .map((event) => event.raw)
+        .join("")
+        .slice(0, cut.last === null ? undefined : -"\n\n".length);
       expect(text.startsWith(raw)).toBe(true);
       expect(eventData(`${text.slice(raw.length)}\n\n`)).toEqual([]);
     }),
@@ -106,9 +112,7 @@ test("one character at a time is no different", () => {
 test("the events are those a standard reader of the whole text finds", () => {
   fc.assert(
     fc.property(stream, (text) => {
-      // A byte order mark is the decoder's business.
-      const plain = text.replaceAll("\uFEFF", "");
-      expect(dataOf(split([plain]).events)).toEqual(eventData(plain));
+      expect(dataOf(split([text]).events)).toEqual(eventData(text));
     }),
     { numRuns: 2_000 },
   );

@@ -1,0 +1,163 @@
+/** Clients that leave, at every moment of a request: the vendor's call ends, and what was used is settled once. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { type ChatRig, chatBody, startChatRig, type TestRoute } from "../support/chat.ts";
+import { connectRaw, type RawClient, requestText } from "../support/raw.ts";
+import { chunks, completion, type Script } from "../support/upstream.ts";
+
+let rig: ChatRig;
+beforeAll(async () => {
+  rig = await startChatRig();
+});
+afterAll(() => rig.stop());
+beforeEach(() => rig.upstream.reset());
+afterEach(() => {
+  expect(rig.worker.logs()).not.toContain("unexpected_error");
+  expect(rig.worker.logs()).not.toMatch(/uncaught|unhandled/i);
+});
+
+const MODES = [
+  { mode: "native", body: { stream: true, stream_options: { include_usage: true } } },
+  { mode: "pump", body: { stream: true } },
+] as const;
+const WHOLE = { mode: "whole", body: {} } as const;
+const LEAVES = [
+  { how: "RST", leave: (client: RawClient) => client.reset() },
+  { how: "FIN", leave: (client: RawClient) => client.close() },
+] as const;
+
+async function send(route: TestRoute, body: object): Promise<RawClient> {
+  const client = await connectRaw(rig.worker.url);
+  const text = JSON.stringify(chatBody(route, body));
+  client.send(requestText("POST", "/v1/chat/completions", rig.headers(route), text));
+  return client;
+}
+
+const arrived = (route: TestRoute): Promise<void> => expect.poll(() => rig.calls(route)[0], { interval: 5 }).toBe(1);
+const dropped = (route: TestRoute): Promise<void> =>
+  expect
+    .poll(() => rig.upstream.callsTo(route.models[0]!)[0]?.closedBy, { timeout: 1_000, interval: 5 })
+    .toBe("router");
+
+/** One trace, and no second one behind it. */
+async function expectSettled(route: TestRoute, status: string): Promise<void> {
+  const statuses = async (): Promise<string[]> => (await rig.traces(route)).map((trace) => trace.status);
+  await expect.poll(statuses, { timeout: 2_000, interval: 20 }).toEqual([status]);
+  // The next request settles behind anything that was still to be written for this one.
+  rig.upstream.script({ json: completion() });
+  await rig.trace(route, await rig.ask(route, { route: { only: ["groq"] } }));
+  expect(await statuses()).toEqual(["ok", status]);
+}
+
+const [ROLE = "", WORD = ""] = chunks("word");
+
+describe("before the first byte", () => {
+  const SILENT: { name: string; script: Script; modes: readonly { mode: string; body: object }[] }[] = [
+    { name: "before the head", script: { hang: true }, modes: [...MODES, WHOLE] },
+    { name: "before the first token", script: { events: [ROLE, ": processing\n\n"], end: "stall" }, modes: MODES },
+    { name: "inside a whole answer", script: { body: '{"choices":', end: "stall" }, modes: [WHOLE] },
+  ];
+  test.each(SILENT.flatMap(({ modes, ...each }) => modes.map((mode) => ({ ...each, ...mode }))))(
+    "$name ($mode): a reset ends the vendor's call, and nobody else is asked",
+    async ({ script, body }) => {
+      const route = await rig.route({ policy: { timeouts: { first_token_ms: 8_000 } } });
+      rig.upstream.script(script);
+      const client = await send(route, body);
+      await arrived(route);
+      client.reset();
+      await dropped(route);
+      expect(rig.calls(route)).toEqual([1, 0]);
+      await expectSettled(route, "cancelled");
+    },
+  );
+
+  test.each([...MODES, WHOLE])("in the pause before a second try ($mode): there is none", async ({ body }) => {
+    const route = await rig.route({ policy: { retry: { backoff_ms: 4_000 } } });
+    rig.upstream.script({ status: 503, json: { error: { message: "busy" } } });
+    const client = await send(route, body);
+    await arrived(route);
+    await expect.poll(() => rig.upstream.calls[0]?.closedBy).toBe("upstream");
+    const leftAt = Date.now();
+    client.reset();
+    const statuses = async (): Promise<string[]> => (await rig.traces(route)).map((trace) => trace.status);
+    await expect.poll(statuses, { timeout: 2_000, interval: 20 }).toEqual(["cancelled"]);
+    // The pause lasts two seconds at least: this was not its end.
+    expect(Date.now() - leftAt).toBeLessThan(1_800);
+    expect(rig.calls(route)).toEqual([1, 0]);
+    await expectSettled(route, "cancelled");
+  });
+});
+
+describe("in mid-stream", () => {
+  const cases = MODES.flatMap((mode) => LEAVES.map((leave) => ({ ...mode, ...leave })));
+  test.each(cases)("$mode, $how: the vendor's call ends as bytes next flow", async ({ body, leave }) => {
+    const route = await rig.route();
+    rig.upstream.script({ events: [ROLE, ...Array<string>(300).fill(WORD)], gapMs: 20 });
+    const client = await send(route, body);
+    await expect.poll(() => client.received(), { interval: 5 }).toContain("word");
+    leave(client);
+    await dropped(route);
+    expect(rig.calls(route)).toEqual([1, 0]);
+    await expectSettled(route, "cancelled");
+    const [, trace] = await rig.traces(route);
+    expect(trace).toMatchObject({
+      http_status: 200,
+      provider: "openai",
+      attempts: [{ outcome: "cancelled", winner: true, status: 200 }],
+      usage: { source: "counted" },
+    });
+    expect(trace?.usage.completion_tokens).toBeGreaterThan(0);
+  });
+
+  test.each(MODES)("$mode: a reset while the vendor is silent ends its call at once", async ({ body }) => {
+    const route = await rig.route({ policy: { timeouts: { idle_ms: 6_000 } } });
+    rig.upstream.script({ events: [ROLE, WORD], end: "stall" });
+    const client = await send(route, body);
+    await expect.poll(() => client.received(), { interval: 5 }).toContain("word");
+    client.reset();
+    await dropped(route);
+    await expectSettled(route, "cancelled");
+  });
+
+  test.each(cases)("$mode, $how behind the finish reason: the answer was complete", async ({ body, leave }) => {
+    const route = await rig.route();
+    const events = chunks("word", { usage: null }).slice(0, 3);
+    rig.upstream.script({ events: [...events, ...Array<string>(300).fill(": ping\n\n")], gapMs: 20 });
+    const client = await send(route, body);
+    await expect.poll(() => client.received(), { interval: 5 }).toContain('"stop"');
+    leave(client);
+    await dropped(route);
+    await expectSettled(route, "ok");
+  });
+
+  test.each(cases)("$mode, $how behind the last byte: a complete answer, nothing else", async ({ body, leave }) => {
+    const route = await rig.route();
+    rig.upstream.script({ events: chunks("word") });
+    const client = await send(route, body);
+    await expect.poll(() => client.received(), { interval: 5 }).toContain("[DONE]");
+    leave(client);
+    await expectSettled(route, "ok");
+    expect(rig.upstream.droppedByRouter()).toBe(0);
+  });
+});
+
+test.each(LEAVES)("$how behind a whole answer: settled as ok", async ({ leave }) => {
+  const route = await rig.route();
+  const client = await send(route, {});
+  await client.response();
+  leave(client);
+  await expectSettled(route, "ok");
+});
+
+test("a client that leaves says nothing about the target: it stays first", async () => {
+  const route = await rig.route();
+  rig.upstream.scriptFor(route.models[0]!, [{ hang: true }, { hang: true }, { hang: true }, { json: completion() }]);
+  for (let count = 1; count <= 3; count++) {
+    const client = await send(route, {});
+    await expect.poll(() => rig.calls(route)[0], { interval: 5 }).toBe(count);
+    client.reset();
+    await expect.poll(() => rig.upstream.droppedByRouter(), { interval: 5 }).toBe(count);
+  }
+  const response = await rig.ask(route);
+  expect(response.headers.get("x-flowlayer-provider")).toBe("openai");
+  expect(rig.calls(route)).toEqual([4, 0]);
+});
