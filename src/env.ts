@@ -22,6 +22,10 @@ export interface Env {
   readonly FLOW_LOG_REQUESTS?: string;
   /** `1`: base URLs may be http and private. Local work only. */
   readonly FLOW_ALLOW_PRIVATE_UPSTREAMS?: string;
+  /** Base URL of an OpenTelemetry collector that takes OTLP over HTTP as JSON. Absent or empty: no spans are sent. */
+  readonly OTEL_EXPORTER_OTLP_ENDPOINT?: string;
+  /** Headers for it, `name=value` separated by commas, values percent-encoded. A secret where one of them is. */
+  readonly OTEL_EXPORTER_OTLP_HEADERS?: string;
 }
 
 export interface AppEnv {

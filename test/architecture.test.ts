@@ -23,7 +23,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ],
   policy: ["catalog", "errors", "lib"],
   keys: ["errors", "lib"],
-  traces: ["errors", "lib"],
+  traces: ["errors", "log", "lib"],
   catalog: ["errors", "lib"],
   health: ["errors", "log", "lib"],
   spend: ["openai", "catalog", "traces", "errors", "log", "lib"],

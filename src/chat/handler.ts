@@ -13,6 +13,8 @@ import { log } from "../log.ts";
 import { type ChatRequest, parseChatRequest } from "../openai.ts";
 import type { UpstreamFailure } from "../providers/adapter.ts";
 import { findProvider } from "../providers/index.ts";
+import { isExporting } from "../traces/exporter.ts";
+import { parseTraceparent } from "../traces/otlp.ts";
 import { admit } from "./admit.ts";
 import { attempt, ClientGone } from "./attempt.ts";
 import { bearerToken, identify, requireScope } from "./authenticate.ts";
@@ -43,7 +45,7 @@ export function handleChatCompletion(context: Context<AppEnv>): Promise<Response
   const waitUntil: WaitUntil = (work) => context.executionCtx.waitUntil(work);
   const exchange = new Exchange(context.get("traceId"), context.get("receivedAt"));
   const { env } = context;
-  const settlement = new Settlement(exchange, env.KEY_LEDGER, waitUntil, env.FLOW_LOG_REQUESTS === "1");
+  const settlement = new Settlement(exchange, env, waitUntil);
   const deadlines = new Deadlines();
   const run: Run = { http: context.req.raw, env, waitUntil, exchange, settlement, deadlines, bodyLength: 0 };
   const answer = answerOrError(run);
@@ -80,7 +82,7 @@ async function complete(run: Run): Promise<Response> {
   if (token === null) throw invalidKey();
   checkHead(http.headers);
   const caller = await identify(token, http.headers, env.CONFIG, receivedAt, waitUntil);
-  noteCaller(exchange, caller);
+  noteCaller(run, caller);
   const request = parseChatRequest(await readBody(http, receivedAt, run.deadlines));
   run.bodyLength = request.text.length;
   const readAt = Date.now();
@@ -110,7 +112,8 @@ async function complete(run: Run): Promise<Response> {
   return deliver(run, answer, route);
 }
 
-function noteCaller(exchange: Exchange, caller: Caller): void {
+function noteCaller({ exchange, http, env }: Run, caller: Caller): void {
+  if (isExporting(env)) exchange.parent = parseTraceparent(http.headers.get("traceparent"));
   exchange.keyId = caller.key.id;
   exchange.env = caller.key.env;
   exchange.app = caller.app;

@@ -1,32 +1,27 @@
 /**
- * Stage 7, behind the answer: the ledger gets trace and cost, the log at most one line. Never throws.
+ * Stage 7, behind the answer: the ledger gets trace and cost, the collector spans, the log at most one line. Never
+ * throws.
  *
  * A request that reached a route settles exactly once, whatever ended it. The trace is the record; a log line costs
  * more than all of routing, so a request that simply went well has none unless the operator asks for it.
  */
+import type { Env } from "../env.ts";
 import { log } from "../log.ts";
 import { settleSoon } from "../spend/client.ts";
-import type { KeyLedger } from "../spend/key-ledger.ts";
+import { exportSoon } from "../traces/exporter.ts";
 import type { Trace } from "../traces/schema.ts";
 import type { Ending, Exchange } from "./trace.ts";
 
 export class Settlement {
   readonly #exchange: Exchange;
-  readonly #ledgers: DurableObjectNamespace<KeyLedger>;
+  readonly #env: Env;
   readonly #waitUntil: (work: Promise<unknown>) => void;
-  readonly #logAll: boolean;
   #isSettled = false;
 
-  constructor(
-    exchange: Exchange,
-    ledgers: DurableObjectNamespace<KeyLedger>,
-    waitUntil: (work: Promise<unknown>) => void,
-    logAll: boolean,
-  ) {
+  constructor(exchange: Exchange, env: Env, waitUntil: (work: Promise<unknown>) => void) {
     this.#exchange = exchange;
-    this.#ledgers = ledgers;
+    this.#env = env;
     this.#waitUntil = waitUntil;
-    this.#logAll = logAll;
   }
 
   /** The latch: of several endings that are noticed, the first counts. */
@@ -37,8 +32,9 @@ export class Settlement {
     const trace = exchange.toTrace(ending);
     const { id, status, route } = trace;
     const row = { id, status, route, trace: JSON.stringify(trace), costNanoUsd: ending.costNanoUsd };
-    settleSoon(this.#ledgers, exchange.keyId, row, this.#waitUntil);
-    if (this.#logAll || trace.status !== "ok" || trace.fallback) logRequest(trace);
+    settleSoon(this.#env.KEY_LEDGER, exchange.keyId, row, this.#waitUntil);
+    exportSoon(this.#env, trace, exchange.parent, this.#waitUntil);
+    if (this.#env.FLOW_LOG_REQUESTS === "1" || trace.status !== "ok" || trace.fallback) logRequest(trace);
   }
 }
 

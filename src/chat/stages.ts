@@ -1,6 +1,7 @@
 /** What passes from one stage of a request to the next. Types only. */
 import type { ModelFacts } from "../catalog/facts.ts";
 import type { KeyRecord } from "../keys/record.ts";
+import type { SseEvent, SseSplitter } from "../lib/sse.ts";
 import type { RouteControls } from "../openai.ts";
 import type { RoutePolicy, RouteRecord, Target } from "../policy/schema.ts";
 import type { Provider, ProviderConfig, UpstreamFailure } from "../providers/adapter.ts";
@@ -108,4 +109,13 @@ export interface StreamControl {
   readonly abortedBy: () => AbortReason | undefined;
   /** The client has left. */
   readonly clientGone: () => boolean;
+}
+
+/** What was read before the answer was accepted. */
+export interface Preamble {
+  readonly events: readonly SseEvent[];
+  /** All text read so far, incomplete events included. */
+  readonly text: string;
+  readonly splitter: SseSplitter;
+  readonly decoder: TextDecoder;
 }

@@ -9,8 +9,7 @@
 import { tryParseJson } from "../lib/json.ts";
 import { SseSplitter } from "../lib/sse.ts";
 import { interruptedEvent, usageOf, viewChunk } from "../openai.ts";
-import type { AnswerEnd, OpenStream, StreamControl, StreamWish } from "./stages.ts";
-import type { Preamble } from "./stream.ts";
+import type { AnswerEnd, OpenStream, Preamble, StreamControl, StreamWish } from "./stages.ts";
 
 /** How long the tap sleeps. It also wakes when the pipe ends, so the length delays nothing. */
 const TAP_PAUSE_MS = 1_000;

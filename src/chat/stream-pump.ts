@@ -10,8 +10,7 @@ import { isJsonObject } from "../lib/json.ts";
 import type { SseEvent } from "../lib/sse.ts";
 import { interruptedEvent, isFinishReason, usageOf, viewChunk } from "../openai.ts";
 import type { FailureClass } from "../traces/schema.ts";
-import type { AnswerEnd, OpenStream, StreamControl, StreamWish } from "./stages.ts";
-import type { Preamble } from "./stream.ts";
+import type { AnswerEnd, OpenStream, Preamble, StreamControl, StreamWish } from "./stages.ts";
 
 /** A chat answer is not longer; an endless stream is cut here. */
 const MAX_STREAM_BYTES = 64 * 1024 * 1024;

@@ -9,7 +9,7 @@ import { isJsonObject, tryParseJson } from "../lib/json.ts";
 import { type SseEvent, SseSplitter } from "../lib/sse.ts";
 import { hasError, viewChunk } from "../openai.ts";
 import type { UpstreamError, UpstreamFailure } from "../providers/adapter.ts";
-import type { Opened, OpenStream, StreamControl, StreamWish } from "./stages.ts";
+import type { Opened, OpenStream, Preamble, StreamControl, StreamWish } from "./stages.ts";
 import { nativeStream } from "./stream-native.ts";
 import { pumpStream } from "./stream-pump.ts";
 
@@ -19,15 +19,6 @@ const PEEK_BUFFER_BYTES = 8_192;
 
 /** An answer that is none: another target may do better, the same one will not. */
 const NOT_AN_ANSWER: UpstreamFailure = { class: "invalid_response", tryNext: true, trySame: false };
-
-/** What was read before the answer was accepted. */
-export interface Preamble {
-  readonly events: readonly SseEvent[];
-  /** All text read so far, incomplete events included. */
-  readonly text: string;
-  readonly splitter: SseSplitter;
-  readonly decoder: TextDecoder;
-}
 
 /**
  * Reads until the first content. Rejects when the connection breaks or the attempt is aborted; every other bad stream

@@ -4,6 +4,7 @@
  */
 import { toUsd, toUsdText } from "../lib/money.ts";
 import type { Usage } from "../openai.ts";
+import type { TraceParent } from "../traces/otlp.ts";
 import type { AttemptOutcome, FailureClass, Trace, TraceStatus, UsageSource } from "../traces/schema.ts";
 
 /** One HTTP call to one candidate. */
@@ -54,6 +55,8 @@ export class Exchange {
   app: string | null = null;
   env: string | null = null;
   clientRequestId: string | null = null;
+  /** The caller's span. Read only when spans are exported. */
+  parent: TraceParent | null = null;
   /** Without the `flow/` prefix for a named route; `<provider>/<model>` for a raw model. */
   route: string | null = null;
   routeVersion = 0;

@@ -11,7 +11,7 @@ import type { KeyLedger } from "./key-ledger.ts";
 import type { SettleRow } from "./types.ts";
 
 /** How long rows are gathered before the first to wake sends them. */
-const GATHER_MS = 50;
+export const GATHER_MS = 50;
 const MAX_BATCH_ROWS = 200;
 /** One call to the ledger, before a fresh stub is tried. */
 const CALL_LIMIT_MS = 4_000;

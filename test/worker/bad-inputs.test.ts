@@ -284,7 +284,7 @@ describe("bad inputs", () => {
 /** A valid body, or one with any of its members replaced by anything. */
 const json = fc.jsonValue({ maxDepth: 3 });
 const mostly = <T>(usual: fc.Arbitrary<T>): fc.Arbitrary<unknown> =>
-  fc.oneof({ weight: 4, arbitrary: usual as fc.Arbitrary<unknown> }, { weight: 1, arbitrary: json });
+  fc.oneof({ weight: 15, arbitrary: usual as fc.Arbitrary<unknown> }, { weight: 1, arbitrary: json });
 const message = fc.record(
   { role: mostly(fc.constantFrom("user", "system", "assistant", "tool")), content: mostly(fc.string()) },
   { requiredKeys: ["role"] },

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { admitKey, keySpend, settleSoon } from "../../../src/spend/client.ts";
 import type { KeyLedger } from "../../../src/spend/key-ledger.ts";
+import { GATHER_MS } from "../../../src/spend/settlement.ts";
 import type { Admission, SettleRow } from "../../../src/spend/types.ts";
 import { newTraceId } from "../../../src/traces/schema.ts";
 import { stubScheduler } from "../../support/scheduler.ts";
@@ -71,7 +72,7 @@ test("requests that end together are settled in one call, each once", async () =
   const ledger = recordingLedger();
   const rows = Array.from({ length: 50 }, () => newRow());
   settleAll(ledger.namespace, rows);
-  await vi.advanceTimersByTimeAsync(19);
+  await vi.advanceTimersByTimeAsync(GATHER_MS - 1);
   expect(ledger.calls).toEqual([]);
   await vi.advanceTimersByTimeAsync(1);
   expect(ledger.calls).toEqual([idsOf(rows)]);
@@ -84,7 +85,7 @@ test("a row that came during the gathering goes with the first", async () => {
   const ledger = recordingLedger();
   const [first, second] = [newRow(), newRow()];
   settleAll(ledger.namespace, [first]);
-  await vi.advanceTimersByTimeAsync(15);
+  await vi.advanceTimersByTimeAsync(GATHER_MS - 5);
   settleAll(ledger.namespace, [second]);
   await vi.advanceTimersByTimeAsync(5);
   expect(ledger.calls).toEqual([idsOf([first, second])]);
@@ -107,7 +108,7 @@ test("keys do not mix", async () => {
   keyId = `x${keyId.slice(1)}`;
   const other = newRow();
   settleAll(ledger.namespace, [other]);
-  await vi.advanceTimersByTimeAsync(20);
+  await vi.advanceTimersByTimeAsync(GATHER_MS);
   expect(ledger.calls).toEqual([[mine.id], [other.id]]);
 });
 
@@ -119,7 +120,7 @@ test("a request that dies before it wakes leaves its row to the others", async (
   settleAll(ledger.namespace, [lost], () => {});
   stubScheduler();
   settleAll(ledger.namespace, [kept]);
-  await vi.advanceTimersByTimeAsync(20);
+  await vi.advanceTimersByTimeAsync(GATHER_MS);
   expect(ledger.settled()).toEqual(idsOf([lost, kept]));
 });
 
@@ -137,7 +138,7 @@ test("rows whose taker dies are sent by their owners, in one call", async () => 
   if (taken === undefined) throw new Error("There are 20 rows.");
   settleAll(dead.namespace, [taken], () => {});
   settleAll(ledger.namespace, others);
-  await vi.advanceTimersByTimeAsync(20);
+  await vi.advanceTimersByTimeAsync(GATHER_MS);
   expect(ledger.calls).toEqual([]);
   await vi.advanceTimersByTimeAsync(15_000);
   await Promise.all(work);
