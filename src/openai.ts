@@ -186,7 +186,11 @@ const CONTENT_MEMBERS = [
 export function viewChunk(data: string): ChunkView {
   if (data.trim() === "[DONE]") return { kind: "done", chunk: NO_CHUNK };
   const chunk = tryParseJson(data);
-  if (!isJsonObject(chunk)) return { kind: "malformed", chunk: NO_CHUNK };
+  return isJsonObject(chunk) ? viewParsed(chunk) : { kind: "malformed", chunk: NO_CHUNK };
+}
+
+/** The same for a chunk that is parsed already. */
+export function viewParsed(chunk: Readonly<Record<string, unknown>>): ChunkView {
   if (hasError(chunk)) return { kind: "error", chunk };
   const choices = Array.isArray(chunk["choices"]) ? chunk["choices"] : [];
   if (choices.length === 0) return { kind: isJsonObject(chunk["usage"]) ? "usage" : "empty", chunk };

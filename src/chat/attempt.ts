@@ -9,7 +9,7 @@ import type { Deadlines } from "../lib/deadline.ts";
 import { JsonEdit, tryParseJson } from "../lib/json.ts";
 import { readText } from "../lib/read-text.ts";
 import type { ChatRequest } from "../openai.ts";
-import type { AdapterCall, UpstreamError, UpstreamFailure } from "../providers/adapter.ts";
+import type { AdapterCall, UpstreamFailure } from "../providers/adapter.ts";
 import type { FailureClass } from "../traces/schema.ts";
 import type {
   AbortReason,
@@ -18,6 +18,7 @@ import type {
   Opened,
   OpenStream,
   Plan,
+  Reading,
   ResolvedRoute,
   StreamControl,
   WholeAnswer,
@@ -28,8 +29,6 @@ import { UpstreamCall } from "./upstream-call.ts";
 /** Enough for any vendor's error object. */
 const MAX_ERROR_BODY_BYTES = 65_536;
 
-type Classify = (error: UpstreamError) => UpstreamFailure;
-
 export interface AttemptInput {
   readonly plan: Plan;
   readonly route: ResolvedRoute;
@@ -38,8 +37,8 @@ export interface AttemptInput {
   /** Aborts when the client leaves. */
   readonly clientSignal: AbortSignal;
   readonly deadlines: Deadlines;
-  readonly openStream: (response: Response, control: StreamControl, classify: Classify) => Promise<Opened<OpenStream>>;
-  readonly openWhole: (response: Response, classify: Classify) => Promise<Opened<WholeAnswer>>;
+  readonly openStream: (response: Response, control: StreamControl, reading: Reading) => Promise<Opened<OpenStream>>;
+  readonly openWhole: (response: Response, reading: Reading) => Promise<Opened<WholeAnswer>>;
   /** Called once per ended attempt, except when the client's leaving ended it. */
   readonly report: (candidate: Candidate, attempt: Attempt, failure: UpstreamFailure | null) => void;
 }
@@ -127,23 +126,37 @@ async function openAnswer(
   record: Attempt,
   call: UpstreamCall,
 ): Promise<Opened<Answer>> {
-  const classify: Classify = (error) => candidate.provider.adapter.classify(error);
+  const reading = readingOf(input, candidate, record);
   const response = await send(input, candidate, call);
   record.status = response.status;
   if (!response.ok) {
     const text = await readText(response, MAX_ERROR_BODY_BYTES).catch(() => null);
     const body = text === null ? undefined : tryParseJson(text);
-    return { ok: false, failure: classify({ status: response.status, headers: response.headers, body }) };
+    return { ok: false, failure: reading.classify({ status: response.status, headers: response.headers, body }) };
   }
   if (!input.request.stream) {
-    const opened = await input.openWhole(response, classify);
+    const opened = await input.openWhole(response, reading);
     return opened.ok ? { ok: true, value: { kind: "whole", candidate, attempt: record, whole: opened.value } } : opened;
   }
-  const opened = await input.openStream(response, call, classify);
+  const opened = await input.openStream(response, call, reading);
   if (!opened.ok) return opened;
   record.firstTokenAt = Date.now();
   const { release } = call;
   return { ok: true, value: { kind: "stream", candidate, attempt: record, stream: opened.value, release } };
+}
+
+function readingOf({ request, exchange }: AttemptInput, candidate: Candidate, record: Attempt): Reading {
+  const { adapter } = candidate.provider;
+  return {
+    classify: (error) => adapter.classify(error),
+    translation: adapter.translation,
+    context: {
+      fields: request.fields,
+      model: candidate.target.model,
+      traceId: exchange.traceId,
+      createdAt: Math.floor(record.startedAt / 1000),
+    },
+  };
 }
 
 async function send(input: AttemptInput, candidate: Candidate, call: UpstreamCall): Promise<Response> {

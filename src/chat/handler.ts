@@ -103,8 +103,8 @@ async function complete(run: Run): Promise<Response> {
     exchange,
     clientSignal: http.signal,
     deadlines: run.deadlines,
-    openStream: (response, control, classify) =>
-      openStream(response, streamWish(exchange, route, request), control, classify),
+    openStream: (response, control, reading) =>
+      openStream(response, streamWish(exchange, route, request), control, reading),
     openWhole,
     report: (candidate, record, failure) => reportHealth(run, candidate, record, failure),
   });

@@ -1,10 +1,16 @@
 /** What passes from one stage of a request to the next. Types only. */
 import type { ModelFacts } from "../catalog/facts.ts";
 import type { KeyRecord } from "../keys/record.ts";
-import type { SseEvent, SseSplitter } from "../lib/sse.ts";
 import type { RouteControls } from "../openai.ts";
 import type { RoutePolicy, RouteRecord, Target } from "../policy/schema.ts";
-import type { Provider, ProviderConfig, UpstreamFailure } from "../providers/adapter.ts";
+import type {
+  AnswerContext,
+  Provider,
+  ProviderConfig,
+  Translation,
+  UpstreamError,
+  UpstreamFailure,
+} from "../providers/adapter.ts";
 import type { FailureClass } from "../traces/schema.ts";
 import type { Attempt } from "./trace.ts";
 
@@ -111,11 +117,10 @@ export interface StreamControl {
   readonly clientGone: () => boolean;
 }
 
-/** What was read before the answer was accepted. */
-export interface Preamble {
-  readonly events: readonly SseEvent[];
-  /** All text read so far, incomplete events included. */
-  readonly text: string;
-  readonly splitter: SseSplitter;
-  readonly decoder: TextDecoder;
+/** How the answer of one provider is read. */
+export interface Reading {
+  readonly classify: (error: UpstreamError) => UpstreamFailure;
+  /** Absent: the wire is OpenAI's. */
+  readonly translation: Translation | undefined;
+  readonly context: AnswerContext;
 }

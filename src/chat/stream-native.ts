@@ -9,7 +9,8 @@
 import { tryParseJson } from "../lib/json.ts";
 import { SseSplitter } from "../lib/sse.ts";
 import { interruptedEvent, usageOf, viewChunk } from "../openai.ts";
-import type { AnswerEnd, OpenStream, Preamble, StreamControl, StreamWish } from "./stages.ts";
+import type { AnswerEnd, OpenStream, StreamControl, StreamWish } from "./stages.ts";
+import type { OpenAiEvents } from "./stream-events.ts";
 
 /** How long the tap sleeps. It also wakes when the pipe ends, so the length delays nothing. */
 const TAP_PAUSE_MS = 1_000;
@@ -24,14 +25,15 @@ const encoder = new TextEncoder();
 export function nativeStream(
   clientBranch: ReadableStream<Uint8Array>,
   tap: ReadableStreamBYOBReader,
-  preamble: Preamble,
+  /** Has read what was looked at before the answer was accepted. */
+  events: OpenAiEvents,
   wish: StreamWish,
   control: StreamControl,
 ): OpenStream {
   return {
     start() {
       const out = new IdentityTransformStream();
-      const end = follow(clientBranch, tap, out, preamble, wish, control);
+      const end = follow(clientBranch, tap, out, events, wish, control);
       return { readable: out.readable, end };
     },
   };
@@ -41,11 +43,11 @@ async function follow(
   clientBranch: ReadableStream<Uint8Array>,
   tap: ReadableStreamBYOBReader,
   out: IdentityTransformStream,
-  preamble: Preamble,
+  events: OpenAiEvents,
   wish: StreamWish,
   control: StreamControl,
 ): Promise<AnswerEnd> {
-  const watch = new TailWatch(preamble.text, wish.hasTools);
+  const watch = new TailWatch(events.text ?? "", wish.hasTools);
   let pipeEnded = false;
   let wake: (() => void) | undefined;
   const piped = clientBranch
@@ -79,7 +81,7 @@ async function follow(
       isFull = value.byteLength === TAP_BUFFER_BYTES;
       bytesSeen += value.byteLength;
       if (bytesSeen > MAX_STREAM_BYTES) control.abort("too_large");
-      watch.add(preamble.decoder.decode(value, { stream: true }));
+      watch.add(events.decoder.decode(value, { stream: true }));
       buffer = new Uint8Array(value.buffer);
     }
   } catch {

@@ -7,10 +7,10 @@
  */
 import { calledTools, StreamWithholder } from "../approvals/withhold.ts";
 import { isJsonObject } from "../lib/json.ts";
-import type { SseEvent } from "../lib/sse.ts";
-import { interruptedEvent, isFinishReason, usageOf, viewChunk } from "../openai.ts";
+import { interruptedEvent, isFinishReason, usageOf } from "../openai.ts";
 import type { FailureClass } from "../traces/schema.ts";
-import type { AnswerEnd, OpenStream, Preamble, StreamControl, StreamWish } from "./stages.ts";
+import type { AnswerEnd, OpenStream, StreamControl, StreamWish } from "./stages.ts";
+import type { EventReader, StreamEvent } from "./stream-events.ts";
 
 /** A chat answer is not longer; an endless stream is cut here. */
 const MAX_STREAM_BYTES = 64 * 1024 * 1024;
@@ -20,14 +20,16 @@ const encoder = new TextEncoder();
 
 export function pumpStream(
   reader: ReadableStreamDefaultReader<Uint8Array>,
-  preamble: Preamble,
+  events: EventReader,
+  /** What was read before the answer was accepted. */
+  preamble: readonly StreamEvent[],
   wish: StreamWish,
   control: StreamControl,
 ): OpenStream {
   return {
     start() {
       const out = new IdentityTransformStream();
-      const end = pump(reader, out.writable.getWriter(), preamble, wish, control);
+      const end = pump(reader, out.writable.getWriter(), events, preamble, wish, control);
       return { readable: out.readable, end };
     },
   };
@@ -36,7 +38,8 @@ export function pumpStream(
 async function pump(
   reader: ReadableStreamDefaultReader<Uint8Array>,
   writer: WritableStreamDefaultWriter<Uint8Array>,
-  preamble: Preamble,
+  events: EventReader,
+  preamble: readonly StreamEvent[],
   wish: StreamWish,
   control: StreamControl,
 ): Promise<AnswerEnd> {
@@ -51,7 +54,7 @@ async function pump(
     });
   };
 
-  await send(filter.pass(preamble.events));
+  await send(filter.pass(preamble));
   let bytesSeen = 0;
   while (!filter.isOver && !clientLeft) {
     idle.start();
@@ -59,17 +62,13 @@ async function pump(
     idle.stop();
     if (read === null) break;
     if (read.done) {
-      const events = preamble.splitter.push(preamble.decoder.decode());
-      const last = preamble.splitter.flush();
-      // Without its empty line an event is complete only if its JSON is; the filter drops it otherwise.
-      if (last !== null) events.push(last);
-      await send(filter.pass(events));
+      // Without its empty line a last event is complete only if its JSON is; the filter drops it otherwise.
+      await send(filter.pass(events.end()));
       break;
     }
     bytesSeen += read.value.byteLength;
-    const events = preamble.splitter.push(preamble.decoder.decode(read.value, { stream: true }));
-    await send(filter.pass(events));
-    if (bytesSeen > MAX_STREAM_BYTES || preamble.splitter.isOverlong) control.abort("too_large");
+    await send(filter.pass(events.push(read.value)));
+    if (bytesSeen > MAX_STREAM_BYTES || events.isOverlong) control.abort("too_large");
   }
   idle.end();
   // Whatever the upstream still wants to say is not part of the answer.
@@ -111,7 +110,7 @@ class EventFilter {
   }
 
   /** The text to forward for `events`. */
-  pass(events: readonly SseEvent[]): string {
+  pass(events: readonly StreamEvent[]): string {
     let text = "";
     for (const event of events) {
       if (this.isOver) break;
@@ -120,9 +119,9 @@ class EventFilter {
     return text;
   }
 
-  #passOne(event: SseEvent): string {
-    if (event.data === null) return event.raw;
-    const { kind, chunk } = viewChunk(event.data);
+  #passOne(event: StreamEvent): string {
+    if (event.view === null) return event.raw;
+    const { kind, chunk } = event.view;
     if (kind === "malformed") return "";
     if (kind === "done") {
       this.isOver = true;

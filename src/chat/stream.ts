@@ -3,18 +3,16 @@
  *
  * Nothing reaches the client before the first event that carries content, so every earlier failure can fall back
  * unseen. Bytes then move natively where nobody has to read them (`stream-native`); where an event must be dropped,
- * changed or checked, complete events are forwarded by hand (`stream-pump`).
+ * changed, translated or checked, complete events are forwarded by hand (`stream-pump`).
  */
-import { isJsonObject, tryParseJson } from "../lib/json.ts";
-import { type SseEvent, SseSplitter } from "../lib/sse.ts";
-import { hasError, viewChunk } from "../openai.ts";
-import type { UpstreamError, UpstreamFailure } from "../providers/adapter.ts";
-import type { Opened, OpenStream, Preamble, StreamControl, StreamWish } from "./stages.ts";
+import type { UpstreamFailure } from "../providers/adapter.ts";
+import type { Opened, OpenStream, Reading, StreamControl, StreamWish } from "./stages.ts";
+import { type EventReader, OpenAiEvents, type StreamEvent, TranslatedEvents } from "./stream-events.ts";
 import { nativeStream } from "./stream-native.ts";
 import { pumpStream } from "./stream-pump.ts";
 
 /** What may come before the first content: role chunks, filter results, keep-alive comments. */
-const MAX_PREAMBLE_LENGTH = 1_048_576;
+const MAX_PREAMBLE_BYTES = 1_048_576;
 const PEEK_BUFFER_BYTES = 8_192;
 
 /** An answer that is none: another target may do better, the same one will not. */
@@ -28,58 +26,52 @@ export async function openStream(
   response: Response,
   wish: StreamWish,
   control: StreamControl,
-  classify: (error: UpstreamError) => UpstreamFailure,
+  reading: Reading,
 ): Promise<Opened<OpenStream>> {
   if (response.body === null) return { ok: false, failure: NOT_AN_ANSWER };
-  const isNative = wish.includeUsage && !wish.withholdTools && wish.choices === 1;
-  if (!isNative) {
-    const reader = response.body.getReader();
-    const peeked = await peek(async () => (await reader.read()).value, response, classify);
-    return peeked.ok ? { ok: true, value: pumpStream(reader, peeked.value, wish, control) } : peeked;
+  const translator = reading.translation?.openStream?.(reading.context);
+  const isNative = translator === undefined && wish.includeUsage && !wish.withholdTools && wish.choices === 1;
+  if (isNative) {
+    const [clientBranch, side] = response.body.tee();
+    const tap = side.getReader({ mode: "byob" });
+    const events = new OpenAiEvents();
+    const read = async () => (await tap.read(new Uint8Array(PEEK_BUFFER_BYTES))).value;
+    const peeked = await peek(read, events, response, reading);
+    return peeked.ok ? { ok: true, value: nativeStream(clientBranch, tap, events, wish, control) } : peeked;
   }
-  const [clientBranch, side] = response.body.tee();
-  const tap = side.getReader({ mode: "byob" });
-  const peeked = await peek(async () => (await tap.read(new Uint8Array(PEEK_BUFFER_BYTES))).value, response, classify);
-  return peeked.ok ? { ok: true, value: nativeStream(clientBranch, tap, peeked.value, wish, control) } : peeked;
+  const reader = response.body.getReader();
+  const events = translator === undefined ? new OpenAiEvents() : new TranslatedEvents(translator);
+  const peeked = await peek(async () => (await reader.read()).value, events, response, reading);
+  if (!peeked.ok) return peeked;
+  if (events instanceof OpenAiEvents) events.text = null;
+  return { ok: true, value: pumpStream(reader, events, peeked.value, wish, control) };
 }
 
+/** The events up to the first content, and those that came with it. */
 async function peek(
   read: () => Promise<Uint8Array | undefined>,
+  reader: EventReader,
   response: Response,
-  classify: (error: UpstreamError) => UpstreamFailure,
-): Promise<Opened<Preamble>> {
-  const splitter = new SseSplitter();
-  const decoder = new TextDecoder();
-  const events: SseEvent[] = [];
-  const failed = (body: unknown): Opened<never> => {
-    return { ok: false, failure: classify({ status: response.status, headers: response.headers, body }) };
-  };
-  let text = "";
+  reading: Reading,
+): Promise<Opened<readonly StreamEvent[]>> {
+  const events: StreamEvent[] = [];
+  let bytesSeen = 0;
   for (;;) {
     const bytes = await read();
     const isEnd = bytes === undefined || bytes.byteLength === 0;
-    const added = isEnd ? decoder.decode() : decoder.decode(bytes, { stream: true });
-    text += added;
-    const fresh = splitter.push(added);
-    const last = isEnd ? splitter.flush() : null;
-    if (last !== null) fresh.push(last);
-    for (let at = 0; at < fresh.length; at++) {
-      const event = fresh[at]!;
-      const view = event.data === null ? null : viewChunk(event.data);
-      if (view?.kind === "error") return failed(view.chunk);
-      // An answer that ends before it said anything is no answer.
-      if (view?.kind === "done") return { ok: false, failure: NOT_AN_ANSWER };
-      if (view?.kind !== "malformed") events.push(event);
-      if (view?.kind === "content") {
-        events.push(...fresh.slice(at + 1));
-        return { ok: true, value: { events, text, splitter, decoder } };
+    const fresh = isEnd ? reader.end() : reader.push(bytes);
+    for (const [at, event] of fresh.entries()) {
+      const kind = event.view?.kind;
+      if (kind === "error") {
+        const { status, headers } = response;
+        return { ok: false, failure: reading.classify({ status, headers, body: event.view?.chunk }) };
       }
+      // An answer that ends before it said anything is no answer.
+      if (kind === "done") return { ok: false, failure: NOT_AN_ANSWER };
+      if (kind !== "malformed") events.push(event);
+      if (kind === "content") return { ok: true, value: [...events, ...fresh.slice(at + 1)] };
     }
-    if (isEnd) {
-      // A vendor that answers a stream request with a plain JSON error.
-      const body = tryParseJson(text);
-      return isJsonObject(body) && hasError(body) ? failed(body) : { ok: false, failure: NOT_AN_ANSWER };
-    }
-    if (text.length > MAX_PREAMBLE_LENGTH) return { ok: false, failure: NOT_AN_ANSWER };
+    bytesSeen += bytes?.byteLength ?? 0;
+    if (isEnd || bytesSeen > MAX_PREAMBLE_BYTES) return { ok: false, failure: NOT_AN_ANSWER };
   }
 }

@@ -2,8 +2,8 @@
 import { isJsonObject, tryParseJson } from "../lib/json.ts";
 import { readText } from "../lib/read-text.ts";
 import { hasError } from "../openai.ts";
-import type { UpstreamError, UpstreamFailure } from "../providers/adapter.ts";
-import type { Opened, WholeAnswer } from "./stages.ts";
+import type { UpstreamFailure } from "../providers/adapter.ts";
+import type { Opened, Reading, WholeAnswer } from "./stages.ts";
 
 /** Far above any chat answer; the isolate has 128 MB for all its requests. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
@@ -11,20 +11,20 @@ const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 const NOT_AN_ANSWER: UpstreamFailure = { class: "invalid_response", tryNext: true, trySame: false };
 
 /** Rejects when the connection breaks or the attempt is aborted; every other bad answer is a returned failure. */
-export async function openWhole(
-  response: Response,
-  classify: (error: UpstreamError) => UpstreamFailure,
-): Promise<Opened<WholeAnswer>> {
+export async function openWhole(response: Response, reading: Reading): Promise<Opened<WholeAnswer>> {
   const text = await readText(response, MAX_ANSWER_BYTES);
   const body = text === null ? undefined : tryParseJson(text);
   if (text === null || !isJsonObject(body)) return { ok: false, failure: NOT_AN_ANSWER };
   if (hasError(body)) {
-    return { ok: false, failure: classify({ status: response.status, headers: response.headers, body }) };
+    return { ok: false, failure: reading.classify({ status: response.status, headers: response.headers, body }) };
   }
-  const choices = body["choices"];
+  const translated = reading.translation?.toCompletion(body, reading.context);
+  if (translated?.ok === false) return translated;
+  const answer = translated?.completion ?? body;
+  const choices = answer["choices"];
   const isAnswer = Array.isArray(choices) && choices.length > 0 && choices.every(hasMessage);
   if (!isAnswer) return { ok: false, failure: NOT_AN_ANSWER };
-  return { ok: true, value: { text, body } };
+  return { ok: true, value: { text: translated === undefined ? text : JSON.stringify(answer), body: answer } };
 }
 
 function hasMessage(choice: unknown): boolean {

@@ -61,7 +61,47 @@ export interface UpstreamError {
   readonly body: unknown;
 }
 
+/** What a translator may need of the call whose answer it reads. */
+export interface AnswerContext {
+  /** The client's body, parsed. */
+  readonly fields: Readonly<Record<string, unknown>>;
+  /** Upstream model id, for vendors that do not name the model that answered. */
+  readonly model: string;
+  /** Ours: stands in for the vendor's message id where there is none. */
+  readonly traceId: string;
+  /** Epoch seconds. */
+  readonly createdAt: number;
+}
+
+export type TranslatedAnswer =
+  | { readonly ok: true; readonly completion: Readonly<Record<string, unknown>> }
+  | { readonly ok: false; readonly failure: UpstreamFailure };
+
+/** One `chat.completion.chunk`, or the vendor's own error body for `classify` (with status 200). */
+export type StreamPart = { readonly chunk: Readonly<Record<string, unknown>> } | { readonly error: unknown };
+
+/**
+ * State of one translated stream. Bytes in any chunking, parts out. Usage goes into one last chunk with empty
+ * `choices`, in OpenAI's convention; a finish reason is written once per choice, and only when the vendor gave one.
+ */
+export interface StreamTranslator {
+  push(bytes: Uint8Array): readonly StreamPart[];
+  /** The parts that only the end of the bytes completes. */
+  end(): readonly StreamPart[];
+  /** What is held back is longer than any event of a chat answer. */
+  readonly isOverlong: boolean;
+}
+
+/** For providers whose answers are not OpenAI's. */
+export interface Translation {
+  toCompletion(body: unknown, context: AnswerContext): TranslatedAnswer;
+  /** Absent: the stream is OpenAI's own, and its bytes may pass untouched. */
+  openStream?(context: AnswerContext): StreamTranslator;
+}
+
 export interface ProviderAdapter {
+  /** Absent: the provider's wire is OpenAI's. */
+  readonly translation?: Translation;
   /** The one HTTP request for this attempt. May sign; must not fetch. */
   toUpstream(call: AdapterCall): UpstreamRequest | Promise<UpstreamRequest>;
   /** Why an attempt failed, from structured fields. Also called with status 200 for an error in the body or stream. */
