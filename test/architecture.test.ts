@@ -53,7 +53,9 @@ const CHAT_SHARED = ["chat/stages.ts", "chat/trace.ts", "chat/upstream-call.ts"]
 const stageOf = (path: string): string => stem(path).replace(/-.*$/, "");
 /** The registry and what adapters share; every other file of `providers` is an adapter. */
 const PROVIDER_REGISTRY = "providers/index.ts";
-const ADAPTERS_SHARE = ["providers/adapter.ts", "providers/classify.ts", "providers/rows.ts"];
+const ADAPTERS_SHARE = [
+  ...["providers/adapter.ts", "providers/classify.ts", "providers/rows.ts", "providers/settings.ts"],
+];
 const isSharedByAdapters = (path: string): boolean => ADAPTERS_SHARE.includes(path) || path.endsWith("-wire.ts");
 
 const stem = (path: string): string => path.replace(/\.[a-z]+$/, "");
@@ -107,7 +109,13 @@ function directionFaults(imports: readonly Import[]): string[] {
     if (between && !CHAT_COMPOSERS.includes(from) && !CHAT_SHARED.includes(to)) {
       faults.push(`${from} imports the stage ${to}`);
     }
-    if (source === "providers" && target === "providers" && from !== PROVIDER_REGISTRY && !isSharedByAdapters(to)) {
+    if (
+      source === "providers" &&
+      target === "providers" &&
+      from !== PROVIDER_REGISTRY &&
+      !isSharedByAdapters(to) &&
+      stageOf(from) !== stageOf(to)
+    ) {
       faults.push(`${from} imports the adapter ${to}`);
     }
   }

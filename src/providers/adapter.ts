@@ -15,6 +15,8 @@ export interface ProviderConfig {
   /** Without a trailing slash. */
   readonly baseUrl: string;
   readonly headers: Readonly<Record<string, string>>;
+  /** Further settings that only the provider's own adapter understands, such as a region or signing keys. */
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
 export interface AdapterCall {

@@ -11,7 +11,12 @@ type Json = Readonly<Record<string, unknown>>;
 
 /** A policy's `params` are tastes. Who answers, to what and in which shape is not theirs to say. */
 const NOT_PARAMS: ReadonlySet<string> = new Set(["model", "messages", "stream", "stream_options", "route"]);
-const LIMIT_FIELDS = ["max_completion_tokens", "max_tokens"] as const;
+export const LIMIT_FIELDS = ["max_completion_tokens", "max_tokens"] as const;
+
+/** May a policy's `params` fill in this member? */
+export function isPolicyParam(name: string): boolean {
+  return !NOT_PARAMS.has(name);
+}
 
 /** The client's fields over the target's `params`. */
 export function effectiveFields(call: Pick<AdapterCall, "fields" | "params">): Json {
@@ -19,7 +24,7 @@ export function effectiveFields(call: Pick<AdapterCall, "fields" | "params">): J
   const isLimited = LIMIT_FIELDS.some((name) => call.fields[name] !== undefined);
   for (const [name, value] of Object.entries(call.params)) {
     const isLimit = LIMIT_FIELDS.some((each) => each === name);
-    if (!NOT_PARAMS.has(name) && !(isLimit && isLimited)) fields[name] = value;
+    if (isPolicyParam(name) && !(isLimit && isLimited)) fields[name] = value;
   }
   for (const [name, value] of Object.entries(call.fields)) fields[name] = value;
   delete fields["route"];

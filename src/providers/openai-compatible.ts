@@ -5,19 +5,14 @@
  * Headers go the other way: they are made from nothing, so nothing of the client's can slip through.
  */
 import { isJsonObject, JsonEdit, scanArray } from "../lib/json.ts";
-import { upstreamUrl } from "../lib/upstream-url.ts";
 import type { AdapterCall, Provider, ProviderConfig, Secrets, UpstreamRequest } from "./adapter.ts";
+import { isPolicyParam, LIMIT_FIELDS } from "./chat-wire.ts";
 import { classifyError } from "./classify.ts";
-import type { LimitField, ProviderRow } from "./rows.ts";
+import type { ProviderRow } from "./rows.ts";
+import { baseUrlOf, secretText, USER_AGENT } from "./settings.ts";
 
-/** Kept equal to `package.json` by a test. */
-export const USER_AGENT = "flow-layer/0.1.0";
-
-const LIMIT_FIELDS: readonly LimitField[] = ["max_completion_tokens", "max_tokens"];
 /** A compressing proxy would hold events back until a block is full. workerd sends the header as written. */
 const STREAM_HEADERS = { accept: "text/event-stream", "accept-encoding": "identity" } as const;
-/** A policy's `params` are tastes. Who answers, to what and in which shape is not theirs to say. */
-const NOT_PARAMS: ReadonlySet<string> = new Set(["model", "messages", "stream", "stream_options", "route"]);
 
 export function openAiProvider(row: ProviderRow): Provider {
   return {
@@ -47,55 +42,13 @@ function asksFor(name: string, fields: Readonly<Record<string, unknown>>): boole
   return value !== undefined && value !== null && value !== false && value !== 0;
 }
 
-/** Header text: a secret with a line break or a space in it is a copying mistake, and would make `fetch` throw. */
-function secretText(value: unknown): string | null {
-  return typeof value === "string" && /^[\x21-\x7e]+$/.test(value) ? value : null;
-}
-
 function configure(row: ProviderRow, secrets: Secrets): ProviderConfig | null {
-  const baseUrl = baseUrlOf(row, secrets);
+  const baseUrl = baseUrlOf(row.id, row.baseUrl, secrets);
   if (baseUrl === null) return null;
   const name = row.secrets.find((each) => secrets[each] !== undefined && secrets[each] !== "");
   if (name === undefined) return row.keyless === true ? { baseUrl, headers: {} } : null;
   const secret = secretText(secrets[name]);
   return secret === null ? null : { baseUrl, headers: { authorization: `Bearer ${secret}` } };
-}
-
-/** The variable that overrides a provider's base URL: `WORKERS_AI_BASE_URL`. */
-export function baseUrlName(id: string): string {
-  return `${id.toUpperCase().replaceAll("-", "_")}_BASE_URL`;
-}
-
-/** Answers of `upstreamUrl` by text and reach. Configuration only, so it stays tiny; bounded all the same. */
-const checkedUrls = new Map<string, string | null>();
-const MAX_CHECKED_URLS = 256;
-
-function baseUrlOf(row: ProviderRow, secrets: Secrets): string | null {
-  const override = secrets[baseUrlName(row.id)];
-  const text = override === undefined || override === "" ? filledIn(row.baseUrl, secrets) : override;
-  if (typeof text !== "string") return null;
-  const reach = secrets["FLOW_ALLOW_PRIVATE_UPSTREAMS"] === "1" ? "any" : "public";
-  const key = `${reach} ${text}`;
-  let url = checkedUrls.get(key);
-  if (url === undefined) {
-    url = upstreamUrl(text, reach);
-    if (checkedUrls.size >= MAX_CHECKED_URLS) checkedUrls.clear();
-    checkedUrls.set(key, url);
-  }
-  return url;
-}
-
-/** `template` with its `{NAME}`s replaced, or `null` when one is missing or could change the address's shape. */
-function filledIn(template: string | undefined, secrets: Secrets): string | null {
-  if (template === undefined) return null;
-  let complete = true;
-  const text = template.replace(/\{(\w+)\}/g, (_, name: string) => {
-    const value = secrets[name];
-    if (typeof value === "string" && /^[\w-]+$/.test(value)) return value;
-    complete = false;
-    return "";
-  });
-  return complete ? text : null;
 }
 
 function toUpstream(row: ProviderRow, call: AdapterCall): UpstreamRequest {
@@ -135,7 +88,7 @@ function fillParams(call: AdapterCall): void {
   const limited = LIMIT_FIELDS.some((name) => call.body.has(name));
   for (const [name, value] of Object.entries(call.params)) {
     const isLimit = LIMIT_FIELDS.some((each) => each === name);
-    if (NOT_PARAMS.has(name) || call.body.has(name) || (limited && isLimit)) continue;
+    if (!isPolicyParam(name) || call.body.has(name) || (limited && isLimit)) continue;
     call.body.set(name, value);
   }
 }

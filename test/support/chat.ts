@@ -3,8 +3,8 @@
  * its own, asks, and looks at what came of it.
  */
 import { expect } from "vitest";
-import { baseUrlName } from "../../src/providers/openai-compatible.ts";
 import { ROWS } from "../../src/providers/rows.ts";
+import { baseUrlName } from "../../src/providers/settings.ts";
 import type { Trace } from "../../src/traces/schema.ts";
 import { type Script, startUpstream, type Upstream } from "./upstream.ts";
 import { startWorker, type TestWorker } from "./worker.ts";

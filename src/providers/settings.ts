@@ -1,0 +1,52 @@
+/** What adapters read of the operator's configuration: addresses and secrets, checked. And how we name ourselves. */
+import { upstreamUrl } from "../lib/upstream-url.ts";
+import type { Secrets } from "./adapter.ts";
+
+/** Kept equal to `package.json` by a test. */
+export const USER_AGENT = "flow-layer/0.1.0";
+
+/** Header text: a secret with a line break or a space in it is a copying mistake, and would make `fetch` throw. */
+export function secretText(value: unknown): string | null {
+  return typeof value === "string" && /^[\x21-\x7e]+$/.test(value) ? value : null;
+}
+
+/** The variable that overrides a provider's base URL: `WORKERS_AI_BASE_URL`. */
+export function baseUrlName(id: string): string {
+  return `${id.toUpperCase().replaceAll("-", "_")}_BASE_URL`;
+}
+
+/** Answers of `upstreamUrl` by text and reach. Configuration only, so it stays tiny; bounded all the same. */
+const checkedUrls = new Map<string, string | null>();
+const MAX_CHECKED_URLS = 256;
+
+/**
+ * Where provider `id` is called: the operator's override, or `template` with its `{NAME}`s filled in. `null` when neither
+ * is there, or when the address is not one this deployment may call.
+ */
+export function baseUrlOf(id: string, template: string | undefined, secrets: Secrets): string | null {
+  const override = secrets[baseUrlName(id)];
+  const text = override === undefined || override === "" ? filledIn(template, secrets) : override;
+  if (typeof text !== "string") return null;
+  const reach = secrets["FLOW_ALLOW_PRIVATE_UPSTREAMS"] === "1" ? "any" : "public";
+  const key = `${reach} ${text}`;
+  let url = checkedUrls.get(key);
+  if (url === undefined) {
+    url = upstreamUrl(text, reach);
+    if (checkedUrls.size >= MAX_CHECKED_URLS) checkedUrls.clear();
+    checkedUrls.set(key, url);
+  }
+  return url;
+}
+
+/** `template` with its `{NAME}`s replaced, or `null` when one is missing or could change the address's shape. */
+function filledIn(template: string | undefined, secrets: Secrets): string | null {
+  if (template === undefined) return null;
+  let complete = true;
+  const text = template.replace(/\{(\w+)\}/g, (_, name: string) => {
+    const value = secrets[name];
+    if (typeof value === "string" && /^[\w-]+$/.test(value)) return value;
+    complete = false;
+    return "";
+  });
+  return complete ? text : null;
+}
