@@ -1,11 +1,11 @@
 /**
  * What is known of a model before anyone asks it.
  *
- * A lookup is by exact id, then by alias, never by prefix: `gpt-5.4` is not priced like `gpt-5`. A model that is not
- * found is unpriced, and its capabilities and window are unknown.
+ * A look-up is by exact id, then by alias, then by the id without a date at its end; never by prefix: `gpt-5.4` is not
+ * priced like `gpt-5`. A model that is not found is unpriced, and its capabilities and window are unknown.
  */
-import type { Capability, ModelFacts } from "./facts.ts";
-import { CATALOG_ROWS, type CatalogRow } from "./rows.ts";
+import type { Capability, ModelFacts, Price } from "./facts.ts";
+import { type CatalogEntry, type CatalogPrice, catalog } from "./models.ts";
 
 /** The built-in stand-in for a vendor: any model id, no cost, and that is known. */
 const SANDBOX_FACTS: ModelFacts = {
@@ -19,40 +19,87 @@ const CAPABILITY_LETTERS: readonly (readonly [string, Capability])[] = [
   ["v", "vision"],
 ];
 
+/**
+ * A snapshot's date: `-2026-01-31`, `-20260131` or `@20260131` at the very end. A vendor that dates snapshots serves the
+ * same model at the same price under the plain id; where it does not, the dated id has a line of its own. Shorter marks
+ * (`-0905`, `-2512`) are versions and stay.
+ */
+const DATE_SUFFIX =
+  /[-@]20\d\d(?:-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])|(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))$/;
+
 /** Facts of `model` at `provider`, the id as it goes on the wire; `undefined` when the catalogue does not know it. */
 export function findModel(provider: string, model: string): ModelFacts | undefined {
   if (provider === "sandbox") return SANDBOX_FACTS;
-  return FACTS.get(keyOf(provider, model));
+  const entry = findEntry(provider, model);
+  return entry === undefined ? undefined : factsOf(entry);
 }
 
-const FACTS = indexRows();
-
-/** A line break stands in no id, where a slash may: `together` has a model `openai/gpt-oss-120b`. */
-function keyOf(provider: string, model: string): string {
-  return `${provider}\n${model}`;
+/** All that the catalogue holds of the model, price structure included. */
+export function findEntry(provider: string, model: string): CatalogEntry | undefined {
+  const entries = entriesOf(provider);
+  return entries?.get(model) ?? entries?.get(model.replace(DATE_SUFFIX, ""));
 }
 
-function indexRows(): ReadonlyMap<string, ModelFacts> {
-  const index = new Map<string, ModelFacts>();
-  const rows = Object.entries(CATALOG_ROWS).flatMap(([provider, ofProvider]) =>
-    ofProvider.map((row) => ({ provider, row, facts: toFacts(row) })),
-  );
-  for (const { provider, row, facts } of rows) {
-    for (const alias of row[7] ?? []) index.set(keyOf(provider, alias), facts);
-  }
+/** Entries of one provider by id and alias, made on first use. As many as the catalogue has providers. */
+const byProvider = new Map<string, ReadonlyMap<string, CatalogEntry>>();
+
+function entriesOf(provider: string): ReadonlyMap<string, CatalogEntry> | undefined {
+  const known = byProvider.get(provider);
+  if (known !== undefined) return known;
+  const { models } = catalog();
+  const ofProvider = Object.hasOwn(models, provider) ? models[provider] : undefined;
+  if (ofProvider === undefined) return undefined;
+  const entries = new Map<string, CatalogEntry>();
+  for (const entry of Object.values(ofProvider)) for (const alias of entry.aliases ?? []) entries.set(alias, entry);
   // Ids come second: where an alias of one model is the id of another, the id is right.
-  for (const { provider, row, facts } of rows) index.set(keyOf(provider, row[0]), facts);
-  return index;
+  for (const [id, entry] of Object.entries(ofProvider)) entries.set(id, entry);
+  byProvider.set(provider, entries);
+  return entries;
 }
 
-function toFacts(row: CatalogRow): ModelFacts {
-  const [, contextWindow, maxOutputTokens, letters, input, output, cacheRead] = row;
+/** One object per entry, so that equal models have identical facts. */
+const factsByEntry = new WeakMap<CatalogEntry, ModelFacts>();
+
+function factsOf(entry: CatalogEntry): ModelFacts {
+  const known = factsByEntry.get(entry);
+  if (known !== undefined) return known;
   const capabilities: Partial<Record<Capability, boolean>> = {};
-  for (const [letter, capability] of CAPABILITY_LETTERS) if (letters.includes(letter)) capabilities[capability] = true;
-  return {
-    context_window: contextWindow,
-    ...(maxOutputTokens === null ? {} : { max_output_tokens: maxOutputTokens }),
+  for (const [letter, capability] of CAPABILITY_LETTERS) {
+    if (entry.can?.includes(letter) === true) capabilities[capability] = true;
+  }
+  const price = simplePrice(entry);
+  const facts: ModelFacts = {
+    ...(entry.context === undefined ? {} : { context_window: entry.context }),
+    ...(entry.max_output === undefined ? {} : { max_output_tokens: entry.max_output }),
     capabilities,
-    price: { input, output, ...(cacheRead === null ? {} : { cache_read: cacheRead }) },
+    ...(price === undefined ? {} : { price }),
   };
+  factsByEntry.set(entry, facts);
+  return facts;
+}
+
+/**
+ * One number per kind of token, where that is the whole truth; `undefined` where length, hour, day, thinking, audio or a
+ * fee change what is paid: unpriced is honest, and a price that holds only sometimes is not. Not counted among those are
+ * prices of the past, and what a request must ask for by name: another service tier, a cache that lasts an hour.
+ */
+function simplePrice(entry: CatalogEntry): Price | undefined {
+  const { price } = entry;
+  const varies =
+    entry.tiers !== undefined || entry.hours !== undefined || entry.from !== undefined || entry.request !== undefined;
+  if (varies || price.thinking_output !== undefined || hasAudioPrice(price)) return undefined;
+  return {
+    input: price.input,
+    output: price.output,
+    ...(price.cache_read === undefined ? {} : { cache_read: price.cache_read }),
+    ...(price.cache_write === undefined ? {} : { cache_write: price.cache_write }),
+  };
+}
+
+/** Audio that costs other than text. */
+function hasAudioPrice(price: CatalogPrice): boolean {
+  const input = price.audio_input ?? price.input;
+  const output = price.audio_output ?? price.output;
+  const cacheRead = price.audio_cache_read ?? price.cache_read;
+  return input !== price.input || output !== price.output || cacheRead !== price.cache_read;
 }

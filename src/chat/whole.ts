@@ -24,7 +24,8 @@ export async function openWhole(response: Response, reading: Reading): Promise<O
   const choices = answer["choices"];
   const isAnswer = Array.isArray(choices) && choices.length > 0 && choices.every(hasMessage);
   if (!isAnswer) return { ok: false, failure: NOT_AN_ANSWER };
-  return { ok: true, value: { text: translated === undefined ? text : JSON.stringify(answer), body: answer } };
+  // An adapter that had nothing to put right gives the body itself back: then the vendor's own text stands.
+  return { ok: true, value: { text: answer === body ? text : JSON.stringify(answer), body: answer } };
 }
 
 function hasMessage(choice: unknown): boolean {

@@ -244,6 +244,8 @@ export interface AnswerChoice {
   readonly refusal?: string | undefined;
   readonly calls: readonly MadeCall[];
   readonly finish: FinishReason;
+  /** In OpenAI's shape. */
+  readonly logprobs?: Json | undefined;
   /** Further members of the message, such as `citations`. */
   readonly extra?: Json | undefined;
 }
@@ -275,7 +277,7 @@ export function toCompletion(answer: WholeWireAnswer, context: AnswerContext): J
         ...(choice.calls.length > 0 ? { tool_calls: choice.calls.map(toWireCall) } : {}),
         ...choice.extra,
       },
-      logprobs: null,
+      logprobs: choice.logprobs ?? null,
       finish_reason: choice.finish,
     })),
     ...(answer.usage === null ? {} : { usage: toWireUsage(answer.usage) }),
@@ -325,8 +327,8 @@ export class ChunkWriter {
   }
 
   /** Any other delta. */
-  delta(delta: Json, choice = 0): Json {
-    return this.#chunk([{ index: choice, delta: this.#withRole(delta, choice), logprobs: null, finish_reason: null }]);
+  delta(delta: Json, choice = 0, logprobs: Json | null = null): Json {
+    return this.#chunk([{ index: choice, delta: this.#withRole(delta, choice), logprobs, finish_reason: null }]);
   }
 
   #withRole(delta: Json, choice: number): Json {

@@ -8,6 +8,19 @@ import type { UpstreamFailure } from "./adapter.ts";
 
 export type LimitField = "max_tokens" | "max_completion_tokens";
 
+export interface HistoryRules {
+  /** The name of thoughts as plain text; `none` where they are refused. Default: as the client wrote them. */
+  readonly reasoning?: "reasoning" | "reasoning_content" | "none";
+  /** Entries of `reasoning_details` that stay: those whose `format` begins so, or `any` but ours. Default: none. */
+  readonly details?: string;
+  /** Content parts of type `thinking` are known. */
+  readonly thinkingParts?: true;
+  /** Ids of tool calls are nine letters or digits. */
+  readonly callIds?: "nine";
+  /** Members removed where they are null or empty: SDKs send them back, and a strict schema refuses them. */
+  readonly drop?: readonly string[];
+}
+
 export interface ProviderRow {
   readonly id: string;
   /** The vendor's page on its API. */
@@ -37,10 +50,13 @@ export interface ProviderRow {
    * the vendor refuses it aloud when it is the only candidate.
    */
   readonly cannot?: readonly string[];
+  /** How it wants earlier answers written. What other vendors alone can read is taken out in any case. */
+  readonly history?: HistoryRules;
   /** Error codes that only this vendor has, and what they mean. */
   readonly codes?: Readonly<Record<string, UpstreamFailure["class"]>>;
 }
 
+const SDK_BLANKS = ["refusal", "annotations", "audio", "function_call"] as const;
 const PENALTIES = ["presence_penalty", "frequency_penalty"] as const;
 const LOGPROBS = ["logprobs", "top_logprobs"] as const;
 
@@ -60,6 +76,37 @@ const MINIMAX_CODES = {
   "2049": "auth",
 } as const;
 
+/** Its answers need mending, see `workers-ai.ts`. */
+export const WORKERS_AI_ROW: ProviderRow = {
+  id: "workers-ai",
+  source: "https://developers.cloudflare.com/workers-ai/configuration/open-ai-compatibility/",
+  baseUrl: "https://api.cloudflare.com/client/v4/accounts/{CLOUDFLARE_ACCOUNT_ID}/ai/v1",
+  secrets: ["CLOUDFLARE_API_TOKEN"],
+  drop: ["store"],
+  // https://developers.cloudflare.com/workers-ai/platform/errors/; 5021 and 4006 as reported by users.
+  codes: {
+    "3003": "invalid_request",
+    "3006": "invalid_request",
+    "3007": "timeout",
+    "3008": "timeout",
+    "3023": "auth",
+    "3036": "auth",
+    "3039": "auth",
+    "3040": "rate_limited",
+    "3041": "auth",
+    "3042": "auth",
+    "4006": "auth",
+    "5004": "invalid_request",
+    "5005": "auth",
+    "5007": "auth",
+    "5016": "auth",
+    "5018": "auth",
+    "5019": "auth",
+    "5021": "context_length",
+    "10000": "auth",
+  },
+};
+
 export const ROWS: readonly ProviderRow[] = [
   {
     id: "openai",
@@ -69,6 +116,8 @@ export const ROWS: readonly ProviderRow[] = [
     // Reasoning models refuse `max_tokens`, and every chat model reads the newer name: one spelling serves all.
     limit: ["max_completion_tokens"],
     developerRole: true,
+    // Members it does not know are refused, and thoughts are not sent back on this API.
+    history: { reasoning: "none" },
   },
   {
     id: "groq",
@@ -78,6 +127,8 @@ export const ROWS: readonly ProviderRow[] = [
     limit: ["max_completion_tokens", "max_tokens"],
     drop: [...LOGPROBS, "logit_bias"],
     cannot: ["n", ...LOGPROBS, "logit_bias"],
+    // https://console.groq.com/docs/reasoning: `reasoning_content` is refused in a message.
+    history: { reasoning: "reasoning" },
   },
   {
     id: "mistral",
@@ -90,6 +141,7 @@ export const ROWS: readonly ProviderRow[] = [
     // Any member that is not in its schema is refused with 422.
     drop: [...LOGPROBS, "logit_bias", "user", "store", "metadata", "service_tier"],
     cannot: [...LOGPROBS, "logit_bias"],
+    history: { reasoning: "none", thinkingParts: true, callIds: "nine", drop: SDK_BLANKS },
   },
   {
     id: "deepseek",
@@ -98,6 +150,8 @@ export const ROWS: readonly ProviderRow[] = [
     secrets: ["DEEPSEEK_API_KEY"],
     drop: ["store"],
     cannot: ["json_schema"],
+    // https://api-docs.deepseek.com/guides/thinking_mode: wanted back on turns with tool calls.
+    history: { reasoning: "reasoning_content" },
   },
   {
     id: "xai",
@@ -129,6 +183,8 @@ export const ROWS: readonly ProviderRow[] = [
     secrets: ["OPENROUTER_API_KEY"],
     limit: ["max_tokens", "max_completion_tokens"],
     developerRole: true,
+    // https://openrouter.ai/docs/use-cases/reasoning-tokens: its own entries must come back as they were.
+    history: { details: "any" },
   },
   {
     id: "cerebras",
@@ -138,6 +194,8 @@ export const ROWS: readonly ProviderRow[] = [
     limit: ["max_completion_tokens"],
     drop: [...PENALTIES, "logit_bias", "store"],
     cannot: [...PENALTIES, "logit_bias"],
+    // https://inference-docs.cerebras.ai/capabilities/reasoning: `reasoning_content` is refused with 400.
+    history: { reasoning: "reasoning", drop: SDK_BLANKS },
   },
   {
     id: "perplexity",
@@ -161,6 +219,7 @@ export const ROWS: readonly ProviderRow[] = [
     baseUrl: "https://api.moonshot.ai/v1",
     secrets: ["MOONSHOT_API_KEY"],
     drop: ["store"],
+    history: { reasoning: "reasoning_content" },
   },
   {
     id: "zai",
@@ -187,6 +246,7 @@ export const ROWS: readonly ProviderRow[] = [
     secrets: ["MINIMAX_API_KEY"],
     drop: ["store"],
     codes: MINIMAX_CODES,
+    history: { details: "minimax" },
   },
   {
     id: "alibaba",
@@ -248,13 +308,7 @@ export const ROWS: readonly ProviderRow[] = [
     baseUrl: "https://api.llama.com/compat/v1",
     secrets: ["LLAMA_API_KEY"],
   },
-  {
-    id: "workers-ai",
-    source: "https://developers.cloudflare.com/workers-ai/configuration/open-ai-compatibility/",
-    baseUrl: "https://api.cloudflare.com/client/v4/accounts/{CLOUDFLARE_ACCOUNT_ID}/ai/v1",
-    secrets: ["CLOUDFLARE_API_TOKEN"],
-    drop: ["store"],
-  },
+  WORKERS_AI_ROW,
   {
     id: "ollama",
     source: "https://docs.ollama.com/api/openai-compatibility",

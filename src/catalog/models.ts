@@ -1,0 +1,100 @@
+/**
+ * The table of models as it lies in `models.json`: its shape, and reading it on first use.
+ *
+ * The file is text in the bundle, its own module (`[[rules]]` in wrangler.toml), so that a Worker that never asks for a
+ * model never pays for parsing 290 KB. Facts of a route's targets are looked up when the route is published, so a chat
+ * request opens the table only for a raw model name.
+ *
+ * Keeping the table: one line per model, sorted by id. Change a line only with a source at hand: the vendor's own page,
+ * or two independent price lists that agree; note it under `meta.notes` and point `source` at that line; raise
+ * `meta.date`, and `meta.version` when the meaning of a member changes. A price that ends or begins on a date is written
+ * as `until` or `from` and never edited in place. A model that goes away is removed, unless its id would then be read as
+ * another model's with a date behind it. The tests check every line.
+ */
+import { isJsonObject, parseJson } from "../lib/json.ts";
+import models from "./models.json";
+
+/** Pico-USD per token. Absent: cached and audio tokens cost as plain ones, one-hour writes as five-minute ones. */
+export interface CatalogPrice {
+  readonly input: number;
+  readonly output: number;
+  readonly cache_read?: number;
+  /** Five minutes, or the only lifetime there is. */
+  readonly cache_write?: number;
+  readonly cache_write_1h?: number;
+  readonly audio_input?: number;
+  readonly audio_output?: number;
+  readonly audio_cache_read?: number;
+  /** All output of a request that ran in thinking mode. Alibaba only. */
+  readonly thinking_output?: number;
+}
+
+export interface CatalogEntry {
+  readonly context?: number;
+  /** Where it is lower than `context`. */
+  readonly max_input?: number;
+  readonly max_output?: number;
+  /** Of the vendor's default service tier. */
+  readonly price: CatalogPrice;
+  /** Of the whole request once its prompt, cached tokens included, is longer than `above`. The last match wins. */
+  readonly tiers?: readonly ({ readonly above: number } & CatalogPrice)[];
+  /** Other service tiers: a ratio `[numerator, denominator]` of every price, or prices. */
+  readonly service?: Readonly<Record<string, readonly [number, number] | CatalogPrice>>;
+  /** Prices up to, not including, a day, over those of `price`. */
+  readonly until?: readonly ({ readonly date: string } & Partial<CatalogPrice>)[];
+  /** Prices from a day on, over those of `price`. Announced rises get cancelled: confirm before the day. */
+  readonly from?: readonly ({ readonly date: string } & Partial<CatalogPrice>)[];
+  /** Prices on these weekdays (0 is Sunday) between these minutes of the day, UTC. */
+  readonly hours?: {
+    readonly days: readonly number[];
+    readonly minutes: readonly (readonly [number, number])[];
+    /** Days without such hours. */
+    readonly except: string;
+  } & CatalogPrice;
+  /** A fee per request by the size of its search, nano-USD. */
+  readonly request?: Readonly<Record<string, number>>;
+  /**
+   * `t` tools, `s` JSON schema, `v` image, `V` video, `a` audio, `d` file in, `A` audio out, `r` reasoning, `w` open
+   * weights, `k` sampling parameters are refused, `z` the price is zero. A letter that is missing is unknown.
+   */
+  readonly can?: string;
+  /** Values of `reasoning_effort` the model takes. */
+  readonly efforts?: readonly string[];
+  readonly released?: string;
+  readonly knowledge?: string;
+  readonly shutdown?: string;
+  /** Absent: offered. */
+  readonly status?: "beta" | "deprecated" | "retired";
+  /** Other ids of the same model at the same price. */
+  readonly aliases?: readonly string[];
+  /**
+   * `V` checked against the vendor's page, `6` to `1` that many lists agree, `C` they did not and one was chosen, `R`
+   * second-hand reports only, `I` inferred.
+   */
+  readonly trust: string;
+  /** Line of `meta.notes`; absent: `meta.sources`. */
+  readonly source?: number;
+}
+
+export interface Catalog {
+  readonly meta: {
+    readonly version: number;
+    readonly date: string;
+    readonly notes: readonly string[];
+  };
+  readonly models: Readonly<Record<string, Readonly<Record<string, CatalogEntry>>>>;
+}
+
+let parsed: Catalog | undefined;
+
+/** The whole table. The first call parses it. */
+export function catalog(): Catalog {
+  if (parsed !== undefined) return parsed;
+  // In the bundle the import is text, whatever the compiler thinks; Vitest gives the parsed object.
+  const source: unknown = models;
+  const value = typeof source === "string" ? parseJson(source) : source;
+  if (!isJsonObject(value)) throw new Error("models.json is not an object.");
+  // The file is our own and a test checks every line of it against this shape.
+  parsed = value as unknown as Catalog;
+  return parsed;
+}

@@ -1,0 +1,154 @@
+/**
+ * The conversation as Converse wants it: system apart, user and assistant strictly in turns, results in the user's turn.
+ *
+ * Surprising: where no tool may be called (`tool_choice: "none"`, or no tools at all), earlier calls and their results
+ * are written as text. Converse refuses `toolUse` blocks without `toolConfig`, and with it the model might call again:
+ * there is no `none`. https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolConfiguration.html
+ */
+import { isJsonObject } from "../lib/json.ts";
+import type { BlockWriter } from "./bedrock-content.ts";
+import { type PastCall, partsOf, pastCallsOf } from "./chat-wire.ts";
+
+type Json = Readonly<Record<string, unknown>>;
+type Role = "user" | "assistant";
+
+export interface Conversation {
+  readonly system: readonly Json[];
+  readonly messages: readonly { readonly role: Role; readonly content: readonly Json[] }[];
+  /** The last turn gives results of calls before which there is no reasoning. */
+  readonly isBareLoop: boolean;
+  /** What was left out and changes nothing that was asked for. */
+  readonly dropped: readonly string[];
+}
+
+export interface ConversationOptions {
+  readonly writer: BlockWriter;
+  readonly toolBlocks: boolean;
+  /** Signed reasoning of Bedrock's own goes back to it. */
+  readonly reasoningBlocks: boolean;
+}
+
+export const isSystemRole = (role: unknown): boolean => role === "system" || role === "developer";
+export const isToolRole = (role: unknown): boolean => role === "tool" || role === "function";
+
+export function toConversation(messages: unknown, options: ConversationOptions): Conversation {
+  const reader = new ConversationReader(options);
+  for (const message of Array.isArray(messages) ? messages : []) {
+    if (isJsonObject(message)) reader.add(message);
+  }
+  return reader.end();
+}
+
+class ConversationReader {
+  readonly #options: ConversationOptions;
+  readonly #system: Json[] = [];
+  readonly #turns: { role: Role; content: Json[] }[] = [];
+  readonly #ids = new CallIds();
+  readonly #names = new Map<string, string>();
+  readonly #dropped = new Set<string>();
+
+  constructor(options: ConversationOptions) {
+    this.#options = options;
+  }
+
+  add(message: Json): void {
+    const { writer } = this.#options;
+    const { role, content } = message;
+    if (message["name"] !== undefined && !isToolRole(role)) this.#dropped.add("messages.name");
+    const mark = writer.cachePoint(message);
+    if (isSystemRole(role)) this.#system.push(...writer.blocks(content), ...mark);
+    else if (role === "assistant") this.#push("assistant", [...this.#assistantBlocks(message), ...mark]);
+    else if (isToolRole(role)) this.#push("user", [...this.#resultBlocks(message), ...mark]);
+    else this.#push("user", [...writer.blocks(content), ...mark]);
+  }
+
+  end(): Conversation {
+    const [system, turns] = [this.#system, this.#turns];
+    // OpenAI answers instructions alone; here somebody has to speak first.
+    if (turns.length === 0 && system.length > 0) turns.push({ role: "user", content: system.splice(0) });
+    const last = turns.at(-1);
+    const block = last?.content.at(-1);
+    if (last?.role === "assistant" && typeof block?.["text"] === "string") {
+      // A text to be continued must not end in white space: Claude refuses it.
+      last.content[last.content.length - 1] = { text: block["text"].trimEnd() };
+    }
+    const caller = last?.content.some((each) => "toolResult" in each) === true ? turns.at(-2) : undefined;
+    const isBareLoop = caller !== undefined && !caller.content.some((each) => "reasoningContent" in each);
+    return { system, messages: turns, isBareLoop, dropped: [...this.#dropped] };
+  }
+
+  #push(role: Role, blocks: readonly Json[]): void {
+    if (blocks.length === 0) return;
+    const last = this.#turns.at(-1);
+    if (last?.role === role) last.content.push(...blocks);
+    else this.#turns.push({ role, content: [...blocks] });
+  }
+
+  #assistantBlocks(message: Json): Json[] {
+    const { writer, toolBlocks, reasoningBlocks } = this.#options;
+    const reasoning = reasoningBlocks ? signedReasoning(message["reasoning_details"]) : [];
+    const refusal = message["refusal"];
+    const spoken = writer.blocks(message["content"]);
+    if (typeof refusal === "string" && refusal.trim() !== "") spoken.push({ text: refusal });
+    return [...reasoning, ...spoken, ...pastCallsOf(message).map((call) => this.#callBlock(call, toolBlocks))];
+  }
+
+  #callBlock(call: PastCall, toolBlocks: boolean): Json {
+    this.#names.set(call.id, call.name);
+    if (!toolBlocks) return { text: `[Called ${call.name} with ${call.argsText === "" ? "{}" : call.argsText}]` };
+    // An answer that was cut off may have left half an object. It is kept, as text in an object.
+    const input = call.args ?? { arguments: call.argsText };
+    return { toolUse: { toolUseId: this.#ids.begin(call.id), name: call.name, input } };
+  }
+
+  #resultBlocks(message: Json): Json[] {
+    const { writer, toolBlocks } = this.#options;
+    const { content } = message;
+    const id = String(message["tool_call_id"] ?? `call_${String(message["name"])}`);
+    const parts = partsOf(content);
+    // Marks stand beside a result, never in it.
+    const marks = parts.flatMap((part) => writer.cachePoint(part.source));
+    const inner = parts.flatMap((part) => writer.block(part));
+    if (!toolBlocks) return [{ text: `[Result of ${this.#names.get(id) ?? id}:]` }, ...inner, ...marks];
+    const failed = message["is_error"] === true || message["status"] === "error";
+    const result = {
+      toolUseId: this.#ids.of(id),
+      // The client's text as it is, even where it is JSON: parsing it would round its numbers.
+      content: inner.length === 0 ? [{ text: "(empty)" }] : inner,
+      ...(failed ? { status: "error" } : {}),
+    };
+    return [{ toolResult: result }, ...marks];
+  }
+}
+
+/** Converse's rule for the id of a call; other vendors' ids break it, and some repeat theirs in every turn. */
+const VALID_ID = /^[a-zA-Z0-9_-]{1,64}$/;
+
+class CallIds {
+  readonly #current = new Map<string, string>();
+  readonly #used = new Set<string>();
+  #next = 1;
+
+  begin(id: string): string {
+    let alias = id;
+    while (!VALID_ID.test(alias) || this.#used.has(alias)) alias = `call_${this.#next++}`;
+    this.#used.add(alias);
+    this.#current.set(id, alias);
+    return alias;
+  }
+
+  of(id: string): string {
+    return this.#current.get(id) ?? this.begin(id);
+  }
+}
+
+/** Only what this vendor signed: it refuses reasoning of others, and reasoning without a signature. */
+function signedReasoning(details: unknown): Json[] {
+  return (Array.isArray(details) ? details : []).flatMap((detail): Json[] => {
+    if (!isJsonObject(detail) || detail["format"] !== "bedrock") return [];
+    const { signature, data, text } = detail;
+    if (typeof data === "string") return [{ reasoningContent: { redactedContent: data } }];
+    if (typeof signature !== "string" || signature === "") return [];
+    return [{ reasoningContent: { reasoningText: { text: typeof text === "string" ? text : "", signature } } }];
+  });
+}
