@@ -68,7 +68,7 @@ const WORDS: readonly (readonly [RegExp, Kind])[] = [
 export function classifyBedrock(error: UpstreamError): UpstreamFailure {
   const details = detailsOf(error.body);
   const name = exceptionName(error.headers.get("x-amzn-errortype") ?? details.type);
-  const status = STATUS_OF.get(name) ?? error.status;
+  const status = details.modelStatus === 429 ? 429 : (STATUS_OF.get(name) ?? error.status);
   const body =
     error.body === undefined
       ? undefined
@@ -95,7 +95,14 @@ function exceptionName(text: string | undefined): string {
     .replace(/(?:exception|error)$/, "");
 }
 
-function detailsOf(body: unknown): { readonly type: string | undefined; readonly message: string | undefined } {
+interface Details {
+  readonly type: string | undefined;
+  readonly message: string | undefined;
+  /** What the model itself answered to the service. */
+  readonly modelStatus: unknown;
+}
+
+function detailsOf(body: unknown): Details {
   const outer: Json = isJsonObject(body) ? body : {};
   const error: Json = isJsonObject(outer["error"])
     ? outer["error"]
@@ -105,6 +112,7 @@ function detailsOf(body: unknown): { readonly type: string | undefined; readonly
   return {
     type: [error["__type"], error["type"], error["code"], outer["__type"]].find(isText),
     message: [error["message"], error["Message"], error["originalMessage"], outer["error"]].find(isText),
+    modelStatus: error["originalStatusCode"],
   };
 }
 

@@ -16,6 +16,8 @@ interface Wish {
   readonly effort: string | undefined;
   readonly budget: number | undefined;
   readonly isAdaptive: boolean;
+  /** Anthropic's: `summarized` or `omitted`. */
+  readonly display?: unknown;
 }
 
 export interface ReasoningPlan {
@@ -76,7 +78,13 @@ function wishOf(fields: Json): Wish | null {
     const budget = typeof thinking["budget_tokens"] === "number" ? thinking["budget_tokens"] : undefined;
     const isAdaptive = thinking["type"] === "adaptive";
     if (thinking["type"] !== "enabled" && !isAdaptive) return null;
-    return { name: "thinking", effort: effortText(fields["reasoning_effort"]), budget, isAdaptive };
+    return {
+      name: "thinking",
+      effort: effortText(fields["reasoning_effort"]),
+      budget,
+      isAdaptive,
+      display: thinking["display"],
+    };
   }
   const name = isJsonObject(reasoning) ? "reasoning" : "reasoning_effort";
   const asked = isJsonObject(reasoning) ? reasoning : { effort: fields["reasoning_effort"] };
@@ -107,13 +115,19 @@ function forClaude(wish: Wish, traits: ModelTraits, limits: ReasoningLimits, ref
   const beside = limits.hasOutputConfig;
   return {
     additional: {
-      thinking: { type: "adaptive" },
+      thinking: { type: "adaptive", ...displayOf(wish, traits) },
       ...(known === undefined || beside ? {} : { output_config: { effort: known } }),
     },
     outputEffort: beside ? known : undefined,
     dropped: byBudget ? [`${wish.name}.${wish.name === "thinking" ? "budget_tokens" : "max_tokens"}`] : [],
     isThinking: true,
   };
+}
+
+/** From Opus 4.7 on the text of reasoning is withheld unless asked for; before, the member is unknown. */
+function displayOf({ display }: Wish, { reasoning }: ModelTraits): Json {
+  if (typeof display === "string") return { display };
+  return reasoning === "adaptive" ? { display: "summarized" } : {};
 }
 
 function knownEffort(effort: string, { highestEffort }: ModelTraits): string {

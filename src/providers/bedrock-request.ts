@@ -120,8 +120,12 @@ export function toConverse(call: AdapterCall): ConverseRequest {
     ...(writer.droppedCaching ? ["cache_control"] : []),
     ...(tools.droppedStrict ? ["tools.strict"] : []),
   ];
-  return { body, droppedParams: [...new Set(dropped)] };
+  // Only the client is told, and only of what the client sent.
+  const wasSent = (name: string): boolean => name === "cache_control" || Object.hasOwn(call.fields, firstPart(name));
+  return { body, droppedParams: [...new Set(dropped)].filter(wasSent) };
 }
+
+const firstPart = (name: string): string => name.split(".")[0] ?? name;
 
 /**
  * A thinking Claude samples as it was trained to: temperature 1, nearly the whole distribution, no `top_k`. From Opus 4.7

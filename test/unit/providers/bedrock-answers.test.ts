@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import type { AnswerContext, StreamPart } from "../../../src/providers/adapter.ts";
 import { bedrock } from "../../../src/providers/bedrock.ts";
 import { BedrockStream } from "../../../src/providers/bedrock-stream.ts";
-import { event, exception, frame, header, messages, type SourceLine } from "../../support/aws-event-stream.ts";
+import { event, exception, frame, messages, type SourceLine } from "../../support/aws-event-stream.ts";
 import { allFixtures, bytesOf, type Fixture, named, streamedAnswer, wholeAnswer } from "../../support/fixtures.ts";
 
 type Json = Record<string, unknown>;
@@ -402,7 +402,7 @@ describe("whole answers", () => {
 describe("errors", () => {
   const classify = (status: number, body: unknown, headers: Record<string, string> = {}) =>
     bedrock.adapter.classify({ status, headers: new Headers(headers), body });
-  const named = (type: string, status: number, message = "m") =>
+  const refused = (type: string, status: number, message = "m") =>
     classify(
       status,
       { message },
@@ -429,7 +429,7 @@ describe("errors", () => {
     ["SurpriseException", 400, "invalid_request"],
     ["SurpriseException", 500, "server_error"],
   ])("%s with %i: %s", (type, status, kind) => {
-    expect(named(type, status).class).toBe(kind);
+    expect(refused(type, status).class).toBe(kind);
     // In a stream the status is 200 and the name begins with a small letter.
     const inStream = classify(200, { type: type[0]!.toLowerCase() + type.slice(1), message: "m" });
     if (!type.startsWith("Surprise")) expect(inStream.class).toBe(kind);
@@ -448,12 +448,12 @@ describe("errors", () => {
     ["The text 'Input is too long' is not allowed in a tool's name.", "invalid_request"],
     ["The provided model identifier is invalid.", "invalid_request"],
   ])("a ValidationException: %s", (message, kind) => {
-    expect(named("ValidationException", 400, message)).toMatchObject({ class: kind, message });
+    expect(refused("ValidationException", 400, message)).toMatchObject({ class: kind, message });
     expect(classify(200, { type: "validationException", message })).toMatchObject({ class: kind });
   });
 
   test("the same words in a throttling are a throttling", () => {
-    expect(named("ThrottlingException", 429, "Too many tokens, please wait before trying again.").class).toBe(
+    expect(refused("ThrottlingException", 429, "Too many tokens, please wait before trying again.").class).toBe(
       "rate_limited",
     );
   });
@@ -461,6 +461,11 @@ describe("errors", () => {
   test("a delay is heard", () => {
     const failure = classify(429, { message: "m" }, { "x-amzn-errortype": "ThrottlingException", "retry-after": "3" });
     expect(failure).toEqual({ class: "rate_limited", tryNext: true, trySame: true, retryAfterMs: 3_000 });
+  });
+
+  test("a model that is throttled itself", () => {
+    const body = { type: "modelStreamErrorException", message: "m", originalStatusCode: 429 };
+    expect(classify(200, body).class).toBe("rate_limited");
   });
 
   test("other places of the name, and none", () => {
@@ -477,15 +482,14 @@ describe("errors", () => {
     expect(classify(200, { type: "malformed_tool_use", message: "m" }).class).toBe("invalid_response");
   });
 
-  test.each(named2())("$name: the recorded or hand-written error has a class of its own", ({ fixture }) => {
-    const body = JSON.parse(bytesOf(fixture).toString("utf8")) as unknown;
-    const failure = classify(fixture.status, body, fixture.headers);
-    const words = failure.message ?? fixture.expect.error?.message;
-    expect(words).toBe(fixture.expect.error?.message);
-    if (fixture.status === 429) expect(failure.class).toBe("rate_limited");
-  });
+  test.each(named(FIXTURES.filter(({ kind }) => kind === "error")))(
+    "$name: the recorded or hand-written error has a class of its own",
+    ({ fixture }) => {
+      const body = JSON.parse(bytesOf(fixture).toString("utf8")) as unknown;
+      const failure = classify(fixture.status, body, fixture.headers);
+      const words = failure.message ?? fixture.expect.error?.message;
+      expect(words).toBe(fixture.expect.error?.message);
+      if (fixture.status === 429) expect(failure.class).toBe("rate_limited");
+    },
+  );
 });
-
-function named2() {
-  return named(FIXTURES.filter(({ kind }) => kind === "error"));
-}
