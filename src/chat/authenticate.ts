@@ -1,7 +1,7 @@
 /**
  * Who is calling: the bearer key, and the headers that say on whose behalf.
  *
- * Two steps, because the contract checks content type and declared size between them: `verifyBearer` needs no I/O,
+ * Two steps, because the contract checks content type and declared size between them: `bearerToken` needs no I/O,
  * `identify` reads the key record. Nothing of a header is used or reflected before it matches its pattern.
  */
 import { invalidKey, RouterError } from "../errors.ts";

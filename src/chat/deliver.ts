@@ -1,7 +1,7 @@
 /**
  * Stage 6: from an accepted answer to the client's response, and to what it used and cost.
  *
- * `toWholeResponse` splices the router's members into the vendor's own text; `streamHeaders` completes the trace
+ * `toWholeResponse` splices the router's members into the vendor's own text; `toStreamResponse` completes the trace
  * headers before the first byte leaves, because nothing can be added to them after.
  */
 import { calledTools, withholdFromChoices } from "../approvals/withhold.ts";

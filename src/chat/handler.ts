@@ -1,5 +1,5 @@
 /**
- * `POST /v1/chat/completions`, top to bottom. Read this first: each line of `run` is a stage, in the contract's order
+ * `POST /v1/chat/completions`, top to bottom. Read this first: each line of `complete` is a stage, in the contract's order
  * of checks, and a stage knows no other.
  */
 import type { Context } from "hono";
@@ -62,7 +62,7 @@ async function answerOrError(run: Run): Promise<Response> {
   } catch (error) {
     run.deadlines.stop();
     if (error instanceof ClientGone) return clientGone(run, error.candidate);
-    const known = error instanceof RouterError ? error : unexpected(error);
+    const known = error instanceof RouterError ? error : unexpected(error, exchange.traceId);
     const now = Date.now();
     settlement.settle({
       ...NOTHING_USED,
@@ -255,7 +255,7 @@ function clientGone(run: Run, candidate: Candidate): Response {
 }
 
 /** A fault of our own. Its text may hold anything, so the client and the log get its kind only. */
-function unexpected(error: unknown): RouterError {
-  log({ event: "unexpected_error", name: error instanceof Error ? error.name : typeof error });
+function unexpected(error: unknown, traceId: string): RouterError {
+  log({ event: "unexpected_error", trace_id: traceId, name: error instanceof Error ? error.name : typeof error });
   return new RouterError("upstream_failed", "The router could not handle this request. Try again.");
 }

@@ -7,6 +7,10 @@ import type { Usage } from "../openai.ts";
 import type { TraceParent } from "../traces/otlp.ts";
 import type { AttemptOutcome, FailureClass, Trace, TraceStatus, UsageSource } from "../traces/schema.ts";
 
+/** A model may call any number of tools, and a row of the ledger has room for 2 MB: one too long loses its batch. */
+const MAX_TOOL_NAMES = 128;
+const MAX_TOOL_NAME_LENGTH = 128;
+
 /** One HTTP call to one candidate. */
 export interface Attempt {
   readonly provider: string;
@@ -231,7 +235,7 @@ export class Exchange {
         source: ending.usageSource,
       },
       cost_usd: ending.costNanoUsd === null ? null : toUsd(ending.costNanoUsd),
-      tool_calls: ending.toolCalls,
+      tool_calls: ending.toolCalls.slice(0, MAX_TOOL_NAMES).map((name) => name.slice(0, MAX_TOOL_NAME_LENGTH)),
       tags: this.tags,
       client_request_id: this.clientRequestId,
     };

@@ -51,10 +51,9 @@ export class IsolateCache<T> {
     if (now - entry.busyAt <= REFRESH_LEASE_MS) return entry.value;
     entry.busyAt = now;
     const load = this.#load(key, read).catch(() => entry.value);
-    if (age <= this.#limits.staleMs) {
-      waitUntil(load);
-      return entry.value;
-    }
+    // Also when it is awaited: a read that is too slow for this answer must still reach the cache after it.
+    waitUntil(load);
+    if (age <= this.#limits.staleMs) return entry.value;
     return Promise.race([load, scheduler.wait(SLOW_READ_MS).then(() => entry.value)]);
   }
 

@@ -21,6 +21,8 @@ const SENDER_SILENCE_MS = 5_000;
 const GIVE_UP_AFTER_MS = 20_000;
 const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 2_000;
+/** Before an overloaded ledger is asked again. Below `SENDER_SILENCE_MS`, or the sender would pass for dead. */
+const OVERLOAD_PAUSE_MS = 4_000;
 
 interface Batch {
   readonly entries: readonly Entry[];
@@ -115,13 +117,10 @@ async function send(namespace: Ledgers, keyId: string, batch: Batch, giveUpAt: n
     const result = await trySettle(namespace, keyId, rows);
     batch.aliveAt = Date.now();
     settled = result === "settled";
+    // An overloaded object is not helped by more calls, but nobody else has these rows: few calls, far apart.
+    if (result === "overloaded") pauseMs = OVERLOAD_PAUSE_MS;
     if (settled || batch.aliveAt + pauseMs >= giveUpAt) break;
     await scheduler.wait(pauseMs);
-    // An overloaded object is not helped by more calls: one more after the pause, and no other.
-    if (result === "overloaded") {
-      settled = (await trySettle(namespace, keyId, rows)) === "settled";
-      break;
-    }
   }
   for (const entry of batch.entries) entry.state = settled ? "settled" : "lost";
   if (!settled) logUnsettled(keyId, rows);

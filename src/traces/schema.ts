@@ -74,7 +74,7 @@ export interface Trace {
   readonly usage: TraceUsage;
   /** `null` when the price of a model that was used is unknown: never zero by default. */
   readonly cost_usd: number | null;
-  /** Names of the tools the model called. Never arguments, never message content. */
+  /** Names of the tools the model called, the first 128 of them. Never arguments, never message content. */
   readonly tool_calls: readonly string[];
   readonly tags: Readonly<Record<string, string>>;
   readonly client_request_id: string | null;

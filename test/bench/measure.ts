@@ -11,6 +11,10 @@ export interface Side {
   readonly name: string;
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
+  /** The route that is asked. Default `bench`. */
+  readonly route?: string;
+  /** Default `true`. `false`: usage is not asked for, so the router has to read the stream to take it out. */
+  readonly usage?: boolean;
   /** Its workerd, or `null` where there is no /proc. */
   readonly pid: number | null;
 }
@@ -69,11 +73,11 @@ function post(side: Side, agent: Agent, body: string, onPiece?: (text: string, a
   });
 }
 
-const bodyOf = (stream: boolean): string =>
+const bodyOf = ({ route = "bench", usage = true }: Side, stream: boolean): string =>
   JSON.stringify({
-    model: "flow/bench",
+    model: `flow/${route}`,
     messages: [{ role: "user", content: "Compare these model routes for a code review agent. ".repeat(20) }],
-    ...(stream ? { stream: true, stream_options: { include_usage: true } } : {}),
+    ...(stream ? { stream: true, stream_options: { include_usage: usage } } : {}),
   });
 
 /** The value below which the share `q` of `sorted` lies. */
@@ -98,7 +102,7 @@ const drain = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 
 
 export async function measureRequests(side: Side, connections: number, durationMs: number): Promise<RequestResult> {
   const agent = new Agent({ keepAlive: true, maxSockets: connections });
-  const body = bodyOf(false);
+  const body = bodyOf(side, false);
   const latencies: number[] = [];
   const [cpuBefore, startedAt] = [cpuMs(side.pid), performance.now()];
   const client = async (): Promise<void> => {
@@ -129,7 +133,7 @@ export interface StreamResult {
 
 export async function measureStreams(side: Side, streams: number): Promise<StreamResult> {
   const agent = new Agent({ keepAlive: false, maxSockets: streams });
-  const body = bodyOf(true);
+  const body = bodyOf(side, true);
   const delays: number[] = [];
   const cpuBefore = cpuMs(side.pid);
   const one = async (): Promise<void> => {

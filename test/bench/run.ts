@@ -7,6 +7,7 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BUNDLE_VARIABLE, bundle } from "../support/build.ts";
@@ -34,6 +35,24 @@ const BARE = `export default { fetch(request, env) {
   return fetch(env.UPSTREAM + "/chat/completions", { method, headers, body, signal });
 } };`;
 
+/** A pump as short as one can be, for what a router has to read at all: a read, a write. */
+const PUMP = `export default { async fetch(request, env, ctx) {
+  const { method, headers, body, signal } = request;
+  const upstream = await fetch(env.UPSTREAM + "/chat/completions", { method, headers, body, signal });
+  const out = new IdentityTransformStream();
+  ctx.waitUntil((async () => {
+    const reader = upstream.body.getReader();
+    const writer = out.writable.getWriter();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      await writer.write(value);
+    }
+    await writer.close();
+  })());
+  return new Response(out.readable, upstream);
+} };`;
+
 async function startProvider(): Promise<{ child: ChildProcess; baseUrl: string }> {
   const child = fork(join(import.meta.dirname, "upstream.ts"), { execArgv: ["--no-warnings"] });
   const port = await new Promise((resolve) => child.once("message", resolve));
@@ -49,6 +68,7 @@ async function started(start: () => Promise<TestWorker>): Promise<{ worker: Test
 
 async function prepareRouter(worker: TestWorker): Promise<string> {
   await worker.putRoute("production", "bench", { targets: [{ provider: "openai", model: "gpt-4.1" }] });
+  await worker.putRoute("production", "translated", { targets: [{ provider: "anthropic", model: "claude-opus-5" }] });
   return (await worker.createKey()).key;
 }
 
@@ -108,22 +128,63 @@ async function compare(sides: readonly Side[]): Promise<void> {
   ]);
 }
 
+/** Reading every event, and writing it anew, against forwarding what comes. */
+async function comparePumps(sides: readonly Side[]): Promise<void> {
+  for (const side of sides) await measureStreams(side, 5);
+  const streams = await rounds<StreamResult>(sides, (side) => measureStreams(side, STREAMS));
+  console.log(`\nThe same against a Worker that reads and writes; ${STREAMS} streams at once.\n`);
+  const what = (name: string): string => `${CHUNKS} chunks ${name}, CPU, ms`;
+  const pick = (result: StreamResult): number => result.cpuMsPerStream;
+  const pairs = (index: number): StreamResult[][] => streams.map((round) => [round[0]!, round[index]!]);
+  print([
+    row(what("looked at"), pairs(1), pick),
+    row(what("translated"), pairs(2), pick),
+    row("chunk translated, to the client, p50, ms", pairs(2), (result) => result.delayP50Ms),
+  ]);
+}
+
+/** Parsing the catalogue and finding a model, in this process: the same engine, and no request around it. */
+async function printLookUp(directory: string): Promise<void> {
+  const { resolve } = createRequire(import.meta.url);
+  const esbuild = createRequire(resolve("wrangler"))("esbuild") as { buildSync(options: object): unknown };
+  const outfile = join(directory, "catalog.mjs");
+  const entry = join(import.meta.dirname, "../../src/catalog/index.ts");
+  esbuild.buildSync({ entryPoints: [entry], outfile, bundle: true, format: "esm", loader: { ".json": "text" } });
+  const { findModel } = (await import(outfile)) as { findModel(provider: string, model: string): unknown };
+  const times = ["gpt-5", "gpt-5-mini"].map((model) => {
+    const startedAt = performance.now();
+    if (findModel("openai", model) === undefined) throw new Error(`${model} is not in the catalogue.`);
+    return performance.now() - startedAt;
+  });
+  const [first = Number.NaN, second = Number.NaN] = times;
+  console.log(`\nCatalogue, first look-up ${first.toFixed(2)} ms, the next one ${second.toFixed(3)} ms.`);
+}
+
 async function main(): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), "flow-bench-"));
   await bundle(directory);
   process.env[BUNDLE_VARIABLE] = directory;
   const provider = await startProvider();
   const bare = await started(() => startWorker({ script: BARE, vars: { UPSTREAM: provider.baseUrl } }));
-  const vars = { OPENAI_API_KEY: "sk-bench", OPENAI_BASE_URL: provider.baseUrl };
+  const pump = await started(() => startWorker({ script: PUMP, vars: { UPSTREAM: provider.baseUrl } }));
+  const vars = {
+    ...{ OPENAI_API_KEY: "sk-bench", OPENAI_BASE_URL: provider.baseUrl },
+    ...{ ANTHROPIC_API_KEY: "sk-bench", ANTHROPIC_BASE_URL: provider.baseUrl },
+  };
   const router = await started(() => startWorker({ vars }));
   try {
     const key = await prepareRouter(router.worker);
-    await compare([
-      { name: "bare", url: bare.worker.url, headers: {}, pid: bare.pid },
-      { name: "router", url: router.worker.url, headers: { authorization: `Bearer ${key}` }, pid: router.pid },
+    const headers = { authorization: `Bearer ${key}` };
+    const through = { name: "router", url: router.worker.url, headers, pid: router.pid };
+    await compare([{ name: "bare", url: bare.worker.url, headers: {}, pid: bare.pid }, through]);
+    await comparePumps([
+      { name: "pump", url: pump.worker.url, headers: {}, pid: pump.pid },
+      { ...through, name: "read", usage: false },
+      { ...through, name: "translated", route: "translated" },
     ]);
+    await printLookUp(directory);
   } finally {
-    await Promise.all([bare.worker.stop(), router.worker.stop()]);
+    await Promise.all([bare, pump, router].map(({ worker }) => worker.stop()));
     provider.child.kill();
     await rm(directory, { recursive: true, force: true });
   }

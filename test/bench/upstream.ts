@@ -16,17 +16,38 @@ export const preciseNow = (): number => performance.timeOrigin + performance.now
 
 const STAMP = "STAMP";
 const [ROLE = "", TEXT = "", FINISH = "", USAGE = "", DONE = ""] = chunks(STAMP, { usage: usage(100, CHUNKS) });
+
+const NAMED = (name: string, data: object): string =>
+  `event: ${name}\ndata: ${JSON.stringify({ type: name, ...data })}\n\n`;
+/** The same stream in Anthropic's events. */
+const ANTHROPIC = {
+  path: "/messages",
+  first:
+    NAMED("message_start", {
+      message: {
+        ...{ id: "msg_bench", type: "message", role: "assistant", model: "claude-bench", content: [] },
+        ...{ stop_reason: null, usage: { input_tokens: 100, output_tokens: 1 } },
+      },
+    }) + NAMED("content_block_start", { index: 0, content_block: { type: "text", text: "" } }),
+  text: NAMED("content_block_delta", { index: 0, delta: { type: "text_delta", text: STAMP } }),
+  last:
+    NAMED("content_block_stop", { index: 0 }) +
+    NAMED("message_delta", { delta: { stop_reason: "end_turn" }, usage: { output_tokens: CHUNKS } }) +
+    NAMED("message_stop", {}),
+};
+const OPENAI = { path: "", first: ROLE, text: TEXT, last: FINISH + USAGE + DONE };
+
 const ANSWER = JSON.stringify(completion({ text: "word ".repeat(50) }));
 
-function stream(response: ServerResponse): void {
+function stream(response: ServerResponse, { first, text, last }: typeof OPENAI): void {
   response.writeHead(200, { "content-type": "text/event-stream" });
-  response.write(ROLE);
+  response.write(first);
   const startedAt = performance.now();
   let sent = 0;
   const next = (): void => {
-    response.write(TEXT.replace(STAMP, preciseNow().toFixed(3)));
+    response.write(text.replace(STAMP, preciseNow().toFixed(3)));
     sent += 1;
-    if (sent === CHUNKS) response.end(FINISH + USAGE + DONE);
+    if (sent === CHUNKS) response.end(last);
     // Against the start, so that late timers do not add up.
     else setTimeout(next, Math.max(0, startedAt + (sent + 1) * GAP_MS - performance.now()));
   };
@@ -40,7 +61,8 @@ function listen(): void {
       body += bytes.toString();
     });
     request.on("end", () => {
-      if (body.includes('"stream":true')) stream(response);
+      if (body.includes('"stream":true'))
+        stream(response, request.url?.endsWith(ANTHROPIC.path) === true ? ANTHROPIC : OPENAI);
       else response.writeHead(200, { "content-type": "application/json" }).end(ANSWER);
     });
   });

@@ -152,9 +152,9 @@ export function streamedAnswer(text: string): Answer {
   return answer;
 }
 
-export function wholeAnswer(body: { readonly choices: readonly Choice[] }): Answer {
+export function wholeAnswer(body: object): Answer {
   const answer = emptyAnswer();
-  for (const choice of body.choices) {
+  for (const choice of (body as { readonly choices: readonly Choice[] }).choices) {
     const message = choice.message ?? {};
     const calls = message.tool_calls?.map((call, index) => ({ ...call, index }));
     addChoice(answer, choice, calls === undefined ? message : { ...message, tool_calls: calls });

@@ -26,6 +26,8 @@ export interface WorkerSpec {
   readonly persist?: string;
   /** Source of a module to run in place of the product, for comparisons. */
   readonly script?: string;
+  /** Source of a module that stands before the product, which it imports as `./index.js`: a place for faults. */
+  readonly front?: string;
 }
 
 export interface AdminInit {
@@ -89,8 +91,8 @@ async function wranglerFacts(): Promise<WranglerFacts> {
   };
 }
 
-/** Every module of the bundle. What is not JavaScript was imported as text. */
-async function productManifest(): Promise<Manifest> {
+/** Every module of the bundle, behind `front` where there is one. What is not JavaScript was imported as text. */
+async function productManifest(front: string | undefined): Promise<Manifest> {
   const directory = process.env[BUNDLE_VARIABLE];
   if (directory === undefined) {
     throw new Error(`The Worker could not be bundled: ${process.env[BUNDLE_ERROR_VARIABLE] ?? "nobody tried"}`);
@@ -103,7 +105,9 @@ async function productManifest(): Promise<Manifest> {
     const type = extension === ".js" ? "esm" : "text";
     modules[relative(directory, path)] = { type, contents: await readFile(path, "utf8") };
   }
-  return { mainModule: "index.js", modulesRoot: directory, modules };
+  if (front === undefined) return { mainModule: "index.js", modulesRoot: directory, modules };
+  modules["front.js"] = { type: "esm", contents: front };
+  return { mainModule: "front.js", modulesRoot: directory, modules };
 }
 
 function scriptManifest(script: string): Manifest {
@@ -126,7 +130,7 @@ async function miniflareOptions(spec: WorkerSpec, vars: Readonly<Record<string, 
       name: NAME,
       compatibilityDate,
       compatibilityFlags,
-      manifest: spec.script === undefined ? await productManifest() : scriptManifest(spec.script),
+      manifest: spec.script === undefined ? await productManifest(spec.front) : scriptManifest(spec.script),
       env,
       exports: Object.fromEntries(owned.map(({ className }) => [className, storage])),
     },

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { ERRORS } from "../../src/errors.ts";
 import { RoutePolicy } from "../../src/policy/schema.ts";
-import { providerIds } from "../../src/providers/index.ts";
+import { findProvider, providerIds } from "../../src/providers/index.ts";
 import { ROWS } from "../../src/providers/rows.ts";
 import { baseUrlName } from "../../src/providers/settings.ts";
 
@@ -51,6 +51,34 @@ test.each(ROWS)("$id stands with its secrets and its base URL", (row) => {
   expect(quoted(cells[2] ?? "")).toEqual([row.baseUrl ?? baseUrlName(row.id)]);
   expect(cells[1]?.includes("optional")).toBe(row.keyless === true);
 });
+
+/** Providers that are no row, with the sets of secrets that switch each on. */
+test.each([
+  { id: "anthropic", sets: [["ANTHROPIC_API_KEY"]] },
+  { id: "azure", sets: [["AZURE_API_KEY", "AZURE_RESOURCE_NAME"]] },
+  {
+    id: "bedrock",
+    sets: [
+      ["AWS_BEARER_TOKEN_BEDROCK", "AWS_REGION"],
+      ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION"],
+    ],
+  },
+  { id: "cohere", sets: [["COHERE_API_KEY"]] },
+  { id: "google", sets: [["GEMINI_API_KEY"], ["GOOGLE_API_KEY"], ["GOOGLE_GENERATIVE_AI_API_KEY"]] },
+])(
+  "$id, with a protocol of its own, stands with the secrets and the base URL that it is called with",
+  ({ id, sets }) => {
+    const cells = tableRows(section("### Providers")).find(([cell]) => cell === `\`${id}\``) ?? [];
+    expect(new Set(quoted(cells[1] ?? ""))).toEqual(new Set(sets.flat()));
+    const url = (quoted(cells[2] ?? "")[0] ?? "").replace(/\{\w+\}/g, "value");
+    for (const names of sets) {
+      const secrets = Object.fromEntries(names.map((name) => [name, "value"]));
+      expect(findProvider(id)?.configure(secrets)?.baseUrl).toBe(url);
+    }
+    expect(findProvider(id)?.configure({})).toBeNull();
+    expect(quoted(section("#### Vendors with a protocol of their own"))).toContain(id);
+  },
+);
 
 test("the table of errors lists exactly the codes that the Worker sends", () => {
   const text = sources().join("\n");

@@ -1,237 +1,370 @@
 /**
- * Answers as vendors write them, replayed through the Worker as that vendor: whole and cut at random places, with and
- * without usage asked for. The project's own are written by hand; recorded ones are replayed too where they lie beside
- * the checkout.
+ * Answers as vendors write them, replayed through the Worker as that vendor: whole, in small slices and cut at random
+ * places, with and without usage asked for. The project's own are written by hand; recorded ones are replayed too where
+ * they lie beside the checkout.
  */
-import { existsSync, readFileSync } from "node:fs";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { ROWS } from "../../src/providers/rows.ts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { findProvider } from "../../src/providers/index.ts";
 import type { Trace } from "../../src/traces/schema.ts";
 import { type ChatRig, type ErrorBody, startChatRig, type TestRoute } from "../support/chat.ts";
+import {
+  type Answer,
+  allFixtures,
+  bytesOf,
+  cutAtRandom,
+  type Expected,
+  type Fixture,
+  isStream,
+  isTranslated,
+  named,
+  streamedAnswer,
+  wholeAnswer,
+} from "../support/fixtures.ts";
 import { randomFrom } from "../support/random.ts";
-import { type Collected, collect } from "../support/sse.ts";
-import type { Script } from "../support/upstream.ts";
+import { collect, eventData } from "../support/sse.ts";
+import type { Call, Script } from "../support/upstream.ts";
 
-interface Expected {
-  readonly text?: string;
-  readonly reasoning_text?: string;
-  readonly refusal?: string;
-  readonly tool_calls?: readonly { readonly id?: string; readonly name: string; readonly arguments_json: string }[];
-  readonly finish_reason?: string;
-  readonly prompt_tokens?: number;
-  readonly completion_tokens?: number;
-  readonly completion_tokens_alt?: readonly number[];
-  readonly cached_tokens?: number;
-  readonly reasoning_tokens?: number;
-  readonly error?: { readonly message?: string; readonly code?: unknown };
-}
-
-interface Fixture {
-  readonly file: string;
-  readonly provider: string;
-  readonly kind: string;
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly expect: Expected;
-  readonly directory: string;
-}
-
-/** Azure has no row yet. Its streams are OpenAI's; its whole answers may lack a message, which only an adapter can mend. */
-const playedBy = ({ provider, kind }: Pick<Fixture, "provider" | "kind">): string =>
-  provider === "azure" && kind === "sse" ? "openai" : provider;
-const OWN = new URL("../fixtures/", import.meta.url).pathname;
-const RECORDED = new URL("../../../shared/fixtures/", import.meta.url).pathname;
-
-function fixturesIn(directory: string): Fixture[] {
-  const index = `${directory}index.json`;
-  if (!existsSync(index)) return [];
-  const all = JSON.parse(readFileSync(index, "utf8")) as Omit<Fixture, "directory">[];
-  const playable = new Set(ROWS.map(({ id }) => id));
-  return all
-    .map((fixture) => ({ ...fixture, provider: playedBy(fixture), directory }))
-    .filter(({ provider }) => playable.has(provider));
-}
-
-const FIXTURES = [...fixturesIn(OWN), ...fixturesIn(RECORDED)];
-const ofKind = (kind: string): Fixture[] => FIXTURES.filter((fixture) => fixture.kind === kind);
-const bytesOf = ({ file, directory }: Fixture): Buffer => readFileSync(`${directory}${file}`);
+const FIXTURES = allFixtures();
+const STREAMS = FIXTURES.filter(isStream);
+/** In slices of a few bytes only up to here: each is a write of its own. */
+const SMALL_BYTES = 2_500;
+/** Streams that are under way together where every place of a stream is cut. */
+const AT_ONCE = 8;
 
 let rig: ChatRig;
+/** What calls for a model get, in turn; the last entry stays. Models are in the path of some vendors. */
+const scripts = new Map<string, Script[]>();
+const callsOf = new Map<string, number>();
+
 beforeAll(async () => {
   rig = await startChatRig({ CLOUDFLARE_ACCOUNT_ID: "account" });
+  rig.upstream.script((call: Call) => {
+    const model = /chat-\d+-model-\d+/.exec(call.path + call.body)?.[0] ?? "";
+    callsOf.set(model, (callsOf.get(model) ?? 0) + 1);
+    const list = scripts.get(model) ?? [];
+    return (list.length > 1 ? list.shift() : list[0]) ?? { status: 500 };
+  });
 });
 afterAll(() => rig.stop());
-beforeEach(() => rig.upstream.reset());
-
-function cutAtRandom(bytes: Buffer, seed: number): Buffer[] {
-  const pieces: Buffer[] = [];
-  const random = randomFrom(seed);
-  for (let at = 0; at < bytes.length; ) {
-    // Mostly a few bytes, at times most of a block.
-    const size = 1 + Math.floor(random() ** 3 * 900);
-    pieces.push(bytes.subarray(at, at + size));
-    at += size;
-  }
-  return pieces;
-}
 
 /** A route of one target: the vendor itself. */
-const routeTo = ({ provider }: Fixture): Promise<TestRoute> =>
-  rig.route({ providers: [provider], policy: { retry: { same_target: 0 } } });
+async function routeTo({ provider }: Fixture): Promise<{ route: TestRoute; model: string }> {
+  // Patient: hundreds of streams share one machine, and no clock is under test here.
+  const timeouts = { first_token_ms: 20_000, idle_ms: 20_000, total_ms: 30_000 };
+  const route = await rig.route({ providers: [provider], policy: { retry: { same_target: 0 }, timeouts } });
+  return { route, model: route.models[0]! };
+}
 
-async function play(
-  route: TestRoute,
-  fixture: Fixture,
-  body: object,
-  script: Script,
-): Promise<{ response: Response; text: string }> {
+/** The fixture's head, with a body or events. */
+function scriptOf(fixture: Fixture, content: Script): Script {
   const headers = Object.fromEntries(Object.entries(fixture.headers).filter(([, value]) => value !== ""));
-  rig.upstream.script({ ...script, status: fixture.status, headers });
-  const before = rig.upstream.calls.length;
-  const response = await rig.ask(route, body);
-  const text = await response.text();
-  expect(rig.upstream.calls.length - before).toBe(1);
-  return { response, text };
+  return { ...content, status: fixture.status, headers };
 }
 
-function expectAnswer(answer: Collected, wanted: Expected): void {
-  if (wanted.text !== undefined) expect(answer.text).toBe(wanted.text);
-  if (wanted.reasoning_text !== undefined) expect(answer.reasoning).toBe(wanted.reasoning_text);
-  if (wanted.refusal !== undefined) expect(answer.refusal).toBe(wanted.refusal);
-  if (wanted.finish_reason !== undefined) expect(answer.finishReason).toBe(wanted.finish_reason);
-  if (wanted.tool_calls !== undefined) {
-    const parsed = answer.toolCalls.map(({ id, name, arguments: text }) => ({
-      id,
-      name,
-      value: JSON.parse(text) as unknown,
-    }));
-    expect(parsed).toMatchObject(
-      wanted.tool_calls.map(({ arguments_json, ...call }) => ({
-        ...call,
-        value: JSON.parse(arguments_json) as unknown,
-      })),
-    );
-    expect(parsed).toHaveLength(wanted.tool_calls.length);
-  }
+async function ask(route: TestRoute, fixture: Fixture, body: object): Promise<{ response: Response; text: string }> {
+  const response = await rig.ask(route, { ...fixture.request, ...body });
+  return { response, text: await response.text() };
 }
+
+function expectAnswer(answer: Answer, wanted: Expected): void {
+  const checks: [unknown, unknown][] = [
+    [answer.text, wanted.text],
+    [answer.reasoning, wanted.reasoning_text],
+    [answer.refusal, wanted.refusal],
+    [answer.choicesText, wanted.choices_text],
+    [answer.finishReason, wanted.finish_reason],
+    [answer.customCalls.map(({ name, input }) => ({ name, input })), wanted.custom_tool_calls],
+  ];
+  for (const [got, want] of checks) if (want !== undefined) expect(got).toEqual(want);
+  if (wanted.finish_reason_any !== undefined) expect(wanted.finish_reason_any).toContain(answer.finishReason);
+  // A plan is kept as reasoning or under its own name, never in the text.
+  if (wanted.tool_plan !== undefined) expect([answer.reasoning, answer.toolPlan]).toContain(wanted.tool_plan);
+  if (wanted.function_call !== undefined) {
+    const { name, arguments_json } = wanted.function_call;
+    expect(answer.functionCall?.name).toBe(name);
+    expect(JSON.parse(answer.functionCall?.arguments ?? "")).toEqual(JSON.parse(arguments_json));
+  }
+  if (wanted.tool_calls !== undefined) expectCalls(answer, wanted.tool_calls);
+}
+
+function expectCalls({ toolCalls }: Answer, wanted: NonNullable<Expected["tool_calls"]>): void {
+  expect(toolCalls.map(({ name }) => name)).toEqual(wanted.map(({ name }) => name));
+  for (const [at, { id, arguments_json, arguments_valid_json = true }] of wanted.entries()) {
+    const call = toolCalls[at]!;
+    if (id === undefined) expect(call.id).not.toBe("");
+    else expect(call.id).toBe(id);
+    if (arguments_valid_json) expect(JSON.parse(call.arguments)).toEqual(JSON.parse(arguments_json));
+    else expect(call.arguments).toBe(arguments_json);
+  }
+  expect(new Set(toolCalls.map(({ id }) => id)).size).toBe(toolCalls.length);
+}
+
+const COUNTS = [
+  "prompt_tokens",
+  "completion_tokens",
+  "cached_tokens",
+  "cache_write_tokens",
+  "reasoning_tokens",
+] as const;
 
 function expectUsage({ usage }: Trace, wanted: Expected): void {
-  if (wanted.prompt_tokens === undefined) {
-    expect(usage.source).toBe("counted");
-    return;
+  if (wanted.prompt_tokens !== undefined) expect(usage.source).toBe("upstream");
+  for (const name of COUNTS) {
+    const want = wanted[name];
+    if (want === undefined) continue;
+    expect([want, ...(wanted[`${name}_alt`] ?? [])], name).toContain(usage[name]);
   }
-  expect(usage).toMatchObject({ prompt_tokens: wanted.prompt_tokens, source: "upstream" });
-  expect([wanted.completion_tokens, ...(wanted.completion_tokens_alt ?? [])]).toContain(usage.completion_tokens);
-  if (wanted.cached_tokens !== undefined) expect(usage.cached_tokens).toBe(wanted.cached_tokens);
-  if (wanted.reasoning_tokens !== undefined) expect(usage.reasoning_tokens).toBe(wanted.reasoning_tokens);
+}
+
+/** The same of a usage object as the client reads it. */
+function expectWireUsage(usage: unknown, wanted: Expected): void {
+  const { prompt_tokens_details: prompt, completion_tokens_details: completion, ...totals } = usage as WireUsage;
+  const { prompt_tokens, completion_tokens, total_tokens } = totals;
+  const found = { prompt_tokens, completion_tokens, ...prompt, ...completion };
+  for (const name of COUNTS) {
+    const want = wanted[name];
+    if (want !== undefined) expect([want, ...(wanted[`${name}_alt`] ?? [])], name).toContain(found[name] ?? 0);
+  }
+  expect(total_tokens).toBe(prompt_tokens + completion_tokens);
+}
+
+interface WireUsage {
+  readonly prompt_tokens: number;
+  readonly completion_tokens: number;
+  readonly total_tokens: number;
+  readonly prompt_tokens_details?: { readonly cached_tokens?: number; readonly cache_write_tokens?: number };
+  readonly completion_tokens_details?: { readonly reasoning_tokens?: number };
 }
 
 test("there is something to replay, of every kind", () => {
-  expect(fixturesIn(OWN).length).toBeGreaterThanOrEqual(18);
-  expect(ofKind("json").length).toBeGreaterThanOrEqual(2);
-  expect(ofKind("error").length).toBeGreaterThanOrEqual(6);
-  expect(ofKind("sse").length).toBeGreaterThanOrEqual(10);
+  const own = FIXTURES.filter(({ isOwn }) => isOwn);
+  for (const [kind, atLeast] of [
+    ["json", 2],
+    ["error", 6],
+    ["sse", 10],
+  ] as const) {
+    expect(own.filter((fixture) => fixture.kind === kind).length, kind).toBeGreaterThanOrEqual(atLeast);
+  }
 });
 
-const named = (fixtures: readonly Fixture[]) =>
-  fixtures.map((fixture) => ({ fixture, name: `${fixture.directory === OWN ? "own" : "recorded"} ${fixture.file}` }));
+/** All that a client reads, without what differs from call to call. */
+const eventsIn = (text: string): string =>
+  eventData(text.replace(/tr_[0-9A-Za-z]{32}/g, "tr_").replace(/"created":\d+/g, '"created":0')).join("\n");
+
+/** An error before the first word is an error for the client, not a stream. */
+const failsBeforeContent = ({ expect: { error, text, reasoning_text, tool_calls } }: Fixture): boolean =>
+  error !== undefined && !text && !reasoning_text && tool_calls === undefined;
 
 describe("streams", () => {
   const MODES = [
-    { mode: "native", body: { stream: true, stream_options: { include_usage: true } } },
-    { mode: "pump", body: { stream: true } },
+    { mode: "with usage", body: { stream: true, stream_options: { include_usage: true } } },
+    { mode: "without usage", body: { stream: true } },
   ] as const;
-  test.each(named(ofKind("sse")).flatMap((each) => MODES.map((mode) => ({ ...each, ...mode }))))(
-    "$name, $mode: whole and cut anywhere, the client gets the vendor's answer",
-    async ({ fixture, body, mode }) => {
-      const bytes = bytesOf(fixture);
-      const route = await routeTo(fixture);
-      const answers: { response: Response; text: string }[] = [];
-      for (const events of [[bytes], cutAtRandom(bytes, 7), cutAtRandom(bytes, 2026)]) {
-        answers.push(await play(route, fixture, body, { events }));
-      }
-      const traces = await Promise.all(answers.map(({ response }) => rig.trace(route, response)));
-      for (const [index, { response, text }] of answers.entries()) {
-        expect(response.status).toBe(200);
-        const answer = collect(text);
-        const { finish_reason: _finish, ...beforeError } = fixture.expect;
-        expectAnswer(answer, fixture.expect.error === undefined ? fixture.expect : beforeError);
-        const trace = traces[index]!;
-        if (fixture.expect.error !== undefined) {
-          expect(answer.error).not.toBeNull();
-          expect(trace).toMatchObject({ status: "error", error_code: "stream_interrupted" });
-          if (mode === "pump") expect(answer).toMatchObject({ isDone: false, error: { code: "stream_interrupted" } });
-        } else {
-          expect(answer).toMatchObject({ isDone: true, error: null });
-          if (mode === "pump") expect(answer.usageEvents).toBe(0);
-          expect(trace).toMatchObject({ status: "ok" });
-          expectUsage(trace, fixture.expect);
-        }
-      }
-      const texts = answers.map(({ text }) => text);
-      const ids = /tr_[0-9A-Za-z]{32}/g;
-      expect(new Set(texts.map((text) => text.replace(ids, "tr_")))).toHaveLength(1);
-      if (mode === "native") expect(texts[0]?.startsWith(bytes.toString("utf8"))).toBe(true);
-    },
+  const cases = named(STREAMS).flatMap((each) => MODES.map((mode) => ({ ...each, ...mode })));
+
+  test.concurrent.each(cases)("$name, $mode: however it is cut, the client gets the vendor's answer", async (each) => {
+    const { fixture, body, mode } = each;
+    const bytes = bytesOf(fixture);
+    const { route, model } = await routeTo(fixture);
+    const slices: Script =
+      bytes.length <= SMALL_BYTES
+        ? { events: [bytes], sliceBytes: 5 }
+        : { events: cutAtRandom(bytes, randomFrom(2026)) };
+    const pieces: Script = { events: cutAtRandom(bytes, randomFrom(7)) };
+    const cuts: Script[] =
+      mode === "with usage" ? [{ events: [bytes] }, pieces] : [{ events: [bytes] }, pieces, slices];
+    scripts.set(
+      model,
+      cuts.map((cut) => scriptOf(fixture, cut)),
+    );
+    const answers = await Promise.all(cuts.map(() => ask(route, fixture, body)));
+    expect(callsOf.get(model)).toBe(answers.length);
+    const traces = await Promise.all(answers.map(({ response }) => rig.trace(route, response)));
+    for (const [index, { response, text }] of answers.entries()) {
+      const trace = traces[index]!;
+      if (failsBeforeContent(fixture)) expectRefusal(fixture, model, response, text, trace);
+      else expectStream(fixture, mode === "with usage", response, text, trace);
+    }
+    const texts = answers.map(({ text }) => text);
+    if (!failsBeforeContent(fixture)) expect(new Set(texts.map(eventsIn)).size).toBe(1);
+    if (mode === "with usage" && !isTranslated(fixture))
+      expect(texts[0]!.startsWith(bytes.toString("utf8"))).toBe(true);
+  });
+
+  // The smallest stream of each protocol, so that every state of its reader meets the end of a read.
+  const smallest = [...Map.groupBy(STREAMS, (fixture) => (isTranslated(fixture) ? fixture.provider : "")).values()].map(
+    (ofProvider) =>
+      ofProvider
+        .filter(({ expect: { error } }) => error === undefined)
+        .toSorted((left, right) => bytesOf(left).length - bytesOf(right).length)
+        .slice(0, 1),
   );
+  test.each(named(smallest.flat()))("$name: a cut at any byte changes nothing", async ({ fixture }) => {
+    const bytes = bytesOf(fixture);
+    const { route, model } = await routeTo(fixture);
+    const cuts = Array.from({ length: bytes.length }, (_, at) => [bytes.subarray(0, at), bytes.subarray(at)]);
+    const wanted = cuts.length;
+    scripts.set(
+      model,
+      cuts.map((events) => scriptOf(fixture, { events: events.filter(({ length }) => length > 0) })),
+    );
+    const texts = new Map<string, string>();
+    let asked = 0;
+    const client = async (): Promise<void> => {
+      while (asked++ < wanted) {
+        const { text } = await ask(route, fixture, { stream: true });
+        texts.set(eventsIn(text), text);
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, client));
+    expect(callsOf.get(model)).toBe(wanted);
+    expect(texts.size).toBe(1);
+    expectAnswer(streamedAnswer([...texts.values()].join("")), fixture.expect);
+  });
 });
 
-interface WholeAnswer {
-  readonly model: string;
-  readonly choices: readonly {
-    readonly message: { readonly content: unknown; readonly reasoning?: string; readonly refusal?: string };
-    readonly finish_reason: string;
-  }[];
+/** A stream that began, and ended or broke as the fixture says. */
+function expectStream(fixture: Fixture, withUsage: boolean, response: Response, text: string, trace: Trace): void {
+  expect(response.status, text.slice(0, 300)).toBe(200);
+  const answer = streamedAnswer(text);
+  const end = collect(text);
+  const isNative = withUsage && !isTranslated(fixture);
+  if (fixture.expect.error !== undefined) {
+    // A finish before the error was never a normal end, so it is not asserted.
+    const { finish_reason: _reason, finish_reason_any: _any, ...beforeError } = fixture.expect;
+    expectAnswer(answer, beforeError);
+    expect(end.error).not.toBeNull();
+    expect(trace).toMatchObject({ status: "error", error_code: "stream_interrupted" });
+    if (!isNative) expect(end).toMatchObject({ isDone: false, error: { code: "stream_interrupted" } });
+    return;
+  }
+  expectAnswer(answer, fixture.expect);
+  expect(end).toMatchObject({ isDone: true, error: null });
+  expect(trace).toMatchObject({ status: "ok" });
+  expectUsage(trace, fixture.expect);
+  if (!withUsage) expect(end.usageEvents).toBe(0);
+  if (isTranslated(fixture)) expectChunks(text, withUsage, fixture.expect);
+}
+
+/** What a translated stream owes to the SDKs beyond its words. */
+function expectChunks(text: string, withUsage: boolean, wanted: Expected): void {
+  const chunks = eventData(text)
+    .slice(0, -1)
+    .map(
+      (data) => JSON.parse(data) as { id: string; object: string; model: string; choices: object[]; usage?: object },
+    );
+  expect(new Set(chunks.map(({ id }) => id)).size).toBe(1);
+  expect(new Set(chunks.map(({ object }) => object))).toEqual(new Set(["chat.completion.chunk"]));
+  expect(chunks[0]?.choices[0]).toMatchObject({ delta: { role: "assistant" } });
+  for (const { model } of chunks) expect(model).not.toBe("");
+  const last = chunks.at(-1);
+  if (!withUsage || wanted.prompt_tokens === undefined) return;
+  expect(last?.choices).toEqual([]);
+  expectWireUsage(last?.usage, wanted);
+}
+
+interface WholeBody {
+  readonly choices: readonly object[];
   readonly usage: object;
   readonly flow: object;
 }
 
-test.each(named(ofKind("json")))("$name: a whole answer is the vendor's, with usage and flow", async ({ fixture }) => {
-  const route = await routeTo(fixture);
-  const { response, text } = await play(route, fixture, {}, { body: bytesOf(fixture) });
-  expect(response.status).toBe(200);
-  const { flow, usage, ...rest } = JSON.parse(text) as WholeAnswer;
-  const { usage: _usage, ...vendor } = JSON.parse(bytesOf(fixture).toString("utf8")) as WholeAnswer;
-  expect(rest).toEqual(vendor);
-  const choice = rest.choices[0]!;
-  const { content } = choice.message;
-  expect(typeof content === "string" ? content : JSON.stringify(content ?? "").replace(/^""$/, "")).toBe(
-    fixture.expect.text,
-  );
-  expect(choice.finish_reason).toBe(fixture.expect.finish_reason);
-  expect(usage).toMatchObject({ prompt_tokens: expect.any(Number), completion_tokens: expect.any(Number) });
-  expect(flow).toMatchObject({ trace_id: response.headers.get("x-request-id"), provider: fixture.provider });
-  expectUsage(await rig.trace(route, response), fixture.expect);
-});
+test.concurrent.each(named(FIXTURES.filter(({ kind }) => kind === "json")))(
+  "$name: a whole answer is the vendor's, with usage and flow",
+  async ({ fixture }) => {
+    const { route, model } = await routeTo(fixture);
+    scripts.set(model, [scriptOf(fixture, { body: bytesOf(fixture) })]);
+    const { response, text } = await ask(route, fixture, {});
+    const trace = await rig.trace(route, response);
+    if (fixture.expect.error !== undefined) {
+      expectRefusal(fixture, model, response, text, trace);
+      return;
+    }
+    expect(response.status, text.slice(0, 300)).toBe(200);
+    const { flow, usage, ...rest } = JSON.parse(text) as WholeBody;
+    expectAnswer(wholeAnswer(rest), fixture.expect);
+    if (findProvider(fixture.provider)?.adapter.translation === undefined) {
+      const { usage: _usage, ...vendor } = JSON.parse(bytesOf(fixture).toString("utf8")) as WholeBody;
+      expect(rest).toEqual(vendor);
+    } else expectWireUsage(usage, fixture.expect);
+    expect(usage).toMatchObject({ prompt_tokens: expect.any(Number), completion_tokens: expect.any(Number) });
+    expect(flow).toMatchObject({ trace_id: response.headers.get("x-request-id"), provider: fixture.provider });
+    expectUsage(trace, fixture.expect);
+  },
+);
 
-/** Status and code for the client, by status and code of the vendor; the account's faults are not the client's. */
-function expectedRefusal({ provider, status, expect: { error } }: Fixture): {
-  status: number;
-  code: string;
-  outcome: string;
-} {
-  if (error?.code === "content_filter") return { status: 400, code: "content_filter", outcome: "content_filter" };
-  // xAI answers a wrong key with 400.
-  const isAccount = [401, 402, 403].includes(status) || (provider === "xai" && /API key/.test(error?.message ?? ""));
-  if (isAccount) return { status: 502, code: "upstream_failed", outcome: "auth" };
-  if (status === 429) return { status: 429, code: "upstream_rate_limited", outcome: "rate_limited" };
-  if (status === 400) return { status: 400, code: "upstream_invalid_request", outcome: "invalid_request" };
-  return { status: 502, code: "upstream_failed", outcome: "server_error" };
+/** What the client is told, by why the only attempt failed. */
+const TOLD: Readonly<Record<string, { readonly status: number; readonly code: string }>> = {
+  rate_limited: { status: 429, code: "upstream_rate_limited" },
+  invalid_request: { status: 400, code: "upstream_invalid_request" },
+  context_length: { status: 400, code: "context_length_exceeded" },
+  content_filter: { status: 400, code: "content_filter" },
+  timeout: { status: 504, code: "upstream_timeout" },
+};
+
+/** What a vendor's error may be, by its status and own words; our account's faults are not the client's. */
+function possibleOutcomes({ status, headers, isOwn, expect: { error } }: Fixture): readonly string[] {
+  const told = [error?.code, error?.type, headers["x-amzn-errortype"], error?.message].join(" ").toLowerCase();
+  if (/content_filter|contentfilter/.test(told)) return ["content_filter"];
+  if (status === 401 || status === 402 || /api.?key|unauthenticated/.test(told)) return ["auth"];
+  if (/quota|balance|billing|credit/.test(told) && !/retry in/.test(told)) return ["auth", "rate_limited"];
+  // A spent allowance may wear this status too; which one it is, the adapter's own table of errors says.
+  if (status === 429 && isOwn) return ["rate_limited", "auth"];
+  if (status === 429 || /throttl|rate.?limit/.test(told)) return ["rate_limited"];
+  if (status >= 500 || status === 408 || status === 409) return ["server_error", "timeout", "rate_limited"];
+  if (/context|too long|maximum.*tokens|tokens.*maximum/.test(told)) return ["context_length", "invalid_request"];
+  if (/guardrail|safety|blocked|policy/.test(told)) return ["content_filter", "invalid_request"];
+  if (status === 403) return ["auth", "content_filter"];
+  if (status === 404 || /model/.test(told)) return ["auth", "invalid_request", "invalid_response", "server_error"];
+  if (status >= 400) return ["invalid_request", "context_length", "auth"];
+  return ["server_error", "invalid_request", "rate_limited", "timeout", "context_length", "invalid_response", "auth"];
 }
 
-test.each(named(ofKind("error")))("$name: an error reaches the client as what it is", async ({ fixture }) => {
-  for (const body of [{}, { stream: true }]) {
-    // A target that was told to wait would be asked all the same, but a fresh one says so more plainly.
-    const route = await routeTo(fixture);
-    const { response, text } = await play(route, fixture, body, { body: bytesOf(fixture) });
-    const { error } = JSON.parse(text) as ErrorBody;
-    const { status, code, outcome } = expectedRefusal(fixture);
-    expect({ status: response.status, code: error.code }).toEqual({ status, code });
-    expect(response.headers.get("retry-after") !== null).toBe(status === 429);
-    expect(await rig.trace(route, response)).toMatchObject({
-      status: "error",
-      attempts: [{ outcome, status: fixture.status }],
-    });
-    rig.upstream.reset();
+function expectRefusal(fixture: Fixture, model: string, response: Response, text: string, trace: Trace): void {
+  const { error } = JSON.parse(text) as ErrorBody;
+  expect(trace.status).toBe("error");
+  expect(trace.attempts).toHaveLength(1);
+  const { outcome, status: upstreamStatus } = trace.attempts[0]!;
+  expect(possibleOutcomes(fixture)).toContain(outcome);
+  expect(upstreamStatus).toBe(fixture.status);
+  const told = TOLD[outcome] ?? { status: 502, code: "upstream_failed" };
+  expect({ status: response.status, code: error.code }).toEqual(told);
+  const log = response.headers.get("x-flowlayer-attempt-log")?.replace(/;\d+ms/g, "");
+  expect(log).toBe(`${fixture.provider}/${model};${outcome};${fixture.status}`);
+  expect(response.headers.get("x-should-retry")).toBe("false");
+  expectDelay(fixture.expect, outcome, response.headers.get("retry-after"));
+  // The vendor's words on the client's own fault help the client, and nothing else of a vendor's error does.
+  const words = fixture.expect.error?.message;
+  if (outcome === "invalid_request" && words !== undefined) expect(error.message.slice(0, 30)).toBe(words.slice(0, 30));
+  if (told.status >= 429 && words !== undefined) expect(error.message).not.toContain(words);
+}
+
+/** Whole seconds from 1 to 60, and the vendor's own where it named some. */
+function expectDelay(
+  { retry_after_s, retry_after_s_any = [] }: Expected,
+  outcome: string,
+  header: string | null,
+): void {
+  if (outcome !== "rate_limited") {
+    expect(header).toBeNull();
+    return;
   }
-});
+  expect(header).toMatch(/^([1-9]|[1-5]\d|60)$/);
+  if (retry_after_s === undefined) return;
+  const wanted = [retry_after_s, ...retry_after_s_any].map((seconds) => Math.min(60, Math.max(1, Math.ceil(seconds))));
+  expect(wanted).toContain(Number(header));
+}
+
+test.concurrent.each(named(FIXTURES.filter(({ kind }) => kind === "error")))(
+  "$name: an error reaches the client as what it is",
+  async ({ fixture }) => {
+    for (const body of [{}, { stream: true }]) {
+      // A target that was told to wait would be asked all the same, but a fresh one says so more plainly.
+      const { route, model } = await routeTo(fixture);
+      scripts.set(model, [scriptOf(fixture, { body: bytesOf(fixture) })]);
+      const { response, text } = await ask(route, fixture, body);
+      expect(callsOf.get(model)).toBe(1);
+      expectRefusal(fixture, model, response, text, await rig.trace(route, response));
+    }
+  },
+);

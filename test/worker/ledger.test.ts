@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import type { Env } from "../../src/env.ts";
 import type { SettleRow } from "../../src/spend/types.ts";
 import { newTraceId, type Trace } from "../../src/traces/schema.ts";
-import { completion, startUpstream, type Upstream } from "../support/upstream.ts";
+import { chunks, completion, type Script, startUpstream, type Upstream } from "../support/upstream.ts";
 import { type CreatedKey, startWorker, type TestWorker } from "../support/worker.ts";
 
 let upstream: Upstream;
@@ -29,11 +29,11 @@ interface TraceList {
 
 const withKey = (key: CreatedKey): RequestInit => ({ headers: { authorization: `Bearer ${key.key}` } });
 
-function ask(key: CreatedKey, route: string): Promise<Response> {
+function ask(key: CreatedKey, route: string, body: object = {}): Promise<Response> {
   return worker.fetch("/v1/chat/completions", {
     method: "POST",
     headers: { authorization: `Bearer ${key.key}`, "content-type": "application/json" },
-    body: JSON.stringify({ model: `flow/${route}`, messages: [{ role: "user", content: "hi" }] }),
+    body: JSON.stringify({ model: `flow/${route}`, messages: [{ role: "user", content: "hi" }], ...body }),
   });
 }
 
@@ -123,6 +123,63 @@ describe("over HTTP", () => {
     expect(answers.map((answer) => answer.status)).toEqual(Array(60).fill(200));
     // 60 × (10 × 150 + 600) nano-USD.
     await expect.poll(() => spendOf(key), { timeout: 5_000 }).toMatchObject({ spent_usd: 0.000126 });
+  });
+
+  test("of 200 requests at once, whatever their end, each has one trace, and the key has spent their sum", async () => {
+    const key = await worker.createKey();
+    const model = "gpt-4.1-mini";
+    await worker.putRoute("production", "crowd", {
+      targets: [{ provider: "openai", model }],
+      retry: { same_target: 0 },
+    });
+    const endings: readonly { readonly body: object; readonly script: Script }[] = [
+      { body: {}, script: { json: completion() } },
+      { body: { stream: true, stream_options: { include_usage: true } }, script: { events: chunks("Read by a tap.") } },
+      { body: { stream: true }, script: { events: chunks("Read by a pump.") } },
+      { body: { stream: true }, script: { events: chunks("Cut short", { finish: null, usage: null, done: false }) } },
+      { body: {}, script: { status: 400, json: { error: { message: "no", type: "invalid_request_error" } } } },
+    ];
+    upstream.scriptFor(model, (call) => {
+      const { user } = JSON.parse(call.body) as { user: string };
+      return endings[Number(user) % endings.length]!.script;
+    });
+    const answers = Array.from({ length: 200 }, async (_, index) => {
+      const body = { user: String(index), ...endings[index % endings.length]!.body };
+      const response = await ask(key, "crowd", body);
+      await response.text();
+      return response.headers.get("x-request-id");
+    });
+    const ids = await Promise.all(answers);
+    expect(upstream.callsTo(model)).toHaveLength(200);
+    const traces = async (): Promise<readonly Trace[]> =>
+      ((await (await worker.fetch("/v1/traces?limit=1000", withKey(key))).json()) as TraceList).data;
+    await expect.poll(async () => (await traces()).length, { timeout: 8_000 }).toBe(200);
+    const settled = await traces();
+    expect(settled.map(({ id }) => id).sort()).toEqual(ids.sort());
+    expect(Object.groupBy(settled, ({ status }) => status).ok).toHaveLength(120);
+    const sumNanoUsd = settled.reduce((sum, { cost_usd }) => sum + Math.round((cost_usd ?? 0) * 1e9), 0);
+    expect(sumNanoUsd).toBeGreaterThan(0);
+    const { KEY_LEDGER } = await worker.bindings();
+    expect(await KEY_LEDGER.getByName(key.id).spend(null)).toEqual({
+      spentNanoUsd: sumNanoUsd,
+      requests: 200,
+      unpricedRequests: 0,
+    });
+  });
+
+  test("however many tools a model calls, and however it names them, the trace stays small", async () => {
+    const key = await worker.createKey();
+    const toolCalls = Array.from({ length: 1_000 }, (_, index) => ({
+      id: `call_${index}`,
+      name: `${index}_${"x".repeat(5_000)}`,
+      arguments: "{}",
+    }));
+    upstream.script({ json: completion({ toolCalls }) });
+    const { trace } = await askAndSettle(key, "priced");
+    expect(trace.tool_calls.length).toBe(128);
+    expect(trace.tool_calls[7]).toMatch(/^7_x+$/);
+    // A row of the ledger may have 2 MB on the platform; one that does not fit takes its whole batch with it.
+    expect(JSON.stringify(trace).length).toBeLessThan(32_000);
   });
 });
 

@@ -57,7 +57,7 @@ describe("by age", () => {
     await get(read);
     elapse(LIMITS.staleMs + 1);
     expect(await get(read)).toBe("new");
-    expect(behind).toHaveLength(0);
+    expect(read).toHaveBeenCalledTimes(2);
   });
 
   test("an old value answers when the read fails", async () => {
@@ -76,6 +76,21 @@ describe("by age", () => {
     expect(seen).not.toHaveBeenCalled();
     await vi.advanceTimersByTimeAsync(1);
     expect(await answer).toBe("old");
+  });
+
+  test("a read too slow for an answer is kept alive behind it and serves the next one", async () => {
+    await get(source("old"));
+    elapse(LIMITS.staleMs + 1);
+    const answer = get(async () => {
+      await scheduler.wait(2_000);
+      return "new";
+    });
+    await vi.advanceTimersByTimeAsync(500);
+    expect(await answer).toBe("old");
+    expect(behind).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(1_500);
+    expect(await behind[0]).toBe("new");
+    expect(await get(source("unread"))).toBe("new");
   });
 
   test("a value that is too old serves nobody", async () => {
