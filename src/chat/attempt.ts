@@ -39,7 +39,7 @@ export interface AttemptInput {
   readonly deadlines: Deadlines;
   readonly openStream: (response: Response, control: StreamControl, reading: Reading) => Promise<Opened<OpenStream>>;
   readonly openWhole: (response: Response, reading: Reading) => Promise<Opened<WholeAnswer>>;
-  /** Called once per ended attempt, except when the client's leaving ended it. */
+  /** Called once per ended attempt, except when the client's leaving or its latency budget ended it. */
   readonly report: (candidate: Candidate, attempt: Attempt, failure: UpstreamFailure | null) => void;
 }
 
@@ -116,7 +116,9 @@ async function attemptOnce(input: AttemptInput, candidate: Candidate): Promise<A
   call.abort("failed");
   call.release();
   record.outcome = abortedBy === "client" ? "cancelled" : opened.failure.class;
-  if (abortedBy !== "client") input.report(candidate, record, opened.failure);
+  // Whose patience ended says nothing about the target, and a client may ask for as little as a millisecond.
+  const isTargetsFault = abortedBy !== "client" && abortedBy !== "latency_budget";
+  if (isTargetsFault) input.report(candidate, record, opened.failure);
   return { ok: false, failure: opened.failure, abortedBy };
 }
 

@@ -39,14 +39,19 @@ export async function identify(
     throw new RouterError("ledger_unavailable", "API keys cannot be checked at the moment. Try again shortly.");
   });
   if (key === null) throw invalidKey();
+  // From here on the environment is known, and every answer says it.
+  const known = { "x-flowlayer-env": key.env };
   // Browsers always send it, server runtimes never do; `Sec-Fetch-Mode` alone comes from Node's fetch.
   if (headers.has("sec-fetch-site")) {
-    throw new RouterError("browser_request", "API keys are for servers. Call The Flow Layer from your backend.");
+    throw new RouterError("browser_request", "API keys are for servers. Call The Flow Layer from your backend.", {
+      headers: known,
+    });
   }
   const env = headers.get("x-flowlayer-env");
   if (env !== null && env !== key.env) {
     throw new RouterError("env_mismatch", "`X-FlowLayer-Env` does not name the environment of this API key.", {
       param: "X-FlowLayer-Env",
+      headers: known,
     });
   }
   return {
@@ -69,11 +74,15 @@ function resolveApp(header: string | null, key: KeyRecord): string {
   if (header === null) return key.apps?.[0] ?? "default";
   if (!RESOURCE_NAME.test(header)) {
     const rule = "1 to 63 characters of a-z, 0-9, dot, underscore and hyphen, a letter or digit first";
-    throw new RouterError("invalid_header", `\`X-FlowLayer-App\` must be ${rule}.`, { param: "X-FlowLayer-App" });
+    throw new RouterError("invalid_header", `\`X-FlowLayer-App\` must be ${rule}.`, {
+      param: "X-FlowLayer-App",
+      headers: { "x-flowlayer-env": key.env },
+    });
   }
   if (key.apps !== null && !key.apps.includes(header)) {
     throw new RouterError("app_not_allowed", "This API key does not serve the app named in `X-FlowLayer-App`.", {
       param: "X-FlowLayer-App",
+      headers: { "x-flowlayer-env": key.env },
     });
   }
   return header;

@@ -6,6 +6,7 @@
 import { findModel } from "../catalog/index.ts";
 import { RouterError } from "../errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
+import { isDotSegment } from "../lib/names.ts";
 import { scrub } from "../lib/scrub.ts";
 import type { ChatRequest, RouteControls } from "../openai.ts";
 import { RoutePolicy, type RouteRecord } from "../policy/schema.ts";
@@ -56,7 +57,8 @@ async function findRoute(model: string, key: KeyRecord, context: ReadContext): P
 /** `<provider>/<model>` for keys with the scope `raw_models`: a route of one target, under the default policy. */
 function rawRoute(model: string, key: KeyRecord): RouteRecord {
   const [, provider = "", upstreamModel = ""] = RAW_MODEL.exec(model) ?? [];
-  if (!key.scopes.includes("raw_models") || findProvider(provider) === undefined) throw unknownRoute(model);
+  const isCallable = findProvider(provider) !== undefined && !isDotSegment(upstreamModel);
+  if (!key.scopes.includes("raw_models") || !isCallable) throw unknownRoute(model);
   return {
     env: key.env,
     name: model,

@@ -7,7 +7,7 @@
  * reached the client when it is noticed.
  */
 import { tryParseJson } from "../lib/json.ts";
-import { SseSplitter } from "../lib/sse.ts";
+import { MAX_EVENT_LENGTH, SseSplitter } from "../lib/sse.ts";
 import { interruptedEvent, usageOf, viewChunk } from "../openai.ts";
 import type { AnswerEnd, OpenStream, StreamControl, StreamWish } from "./stages.ts";
 import type { OpenAiEvents } from "./stream-events.ts";
@@ -15,7 +15,7 @@ import type { OpenAiEvents } from "./stream-events.ts";
 /** How long the tap sleeps. It also wakes when the pipe ends, so the length delays nothing. */
 const TAP_PAUSE_MS = 1_000;
 const TAP_BUFFER_BYTES = 32_768;
-/** What is kept of the end: the last events with usage, finish reason and citations. */
+/** What is kept of the end at least: the last events with usage, finish reason and citations. */
 const TAIL_LENGTH = 32_768;
 /** A chat answer is not longer; an endless stream is cut here. */
 const MAX_STREAM_BYTES = 64 * 1024 * 1024;
@@ -133,6 +133,10 @@ const INTERRUPTION = {
 /** A line end and an empty line behind it. The CR of a CRLF is no line end of its own. */
 const EMPTY_LINE = /(?:\n|\r(?!\n))(?:\r\n|\n|\r)/g;
 
+const LINE_END = /\r\n|\n|\r/;
+const FINISH = /"finish_reason":\s*"[^"]/;
+const MAYBE_ERROR = /"error":\s*(?:\{|"[^"])|"finish_reason":\s*"error"/;
+
 const TOOL_NAME = /"function":\s*\{\s*"name":\s*"([^"\\]{1,128})"/g;
 /** A tool's name is found even when two reads split it. */
 const TOOL_OVERLAP_LENGTH = 256;
@@ -144,6 +148,10 @@ class TailWatch {
   readonly #hasTools: boolean;
   #tail = "";
   #toolScan = "";
+  /** Of the events that were let go. */
+  #hasFinish = false;
+  #hasError = false;
+  #oldUsage: unknown;
 
   constructor(text: string, hasTools: boolean) {
     this.#hasTools = hasTools;
@@ -152,8 +160,22 @@ class TailWatch {
 
   add(text: string): void {
     for (let at = text.indexOf("data:"); at !== -1; at = text.indexOf("data:", at + 5)) this.events++;
-    this.#tail = (this.#tail + text).slice(-TAIL_LENGTH);
+    this.#tail += text;
+    if (this.#tail.length > 2 * TAIL_LENGTH) this.#forget();
     if (this.#hasTools) this.#scanTools(text);
+  }
+
+  /** Lets go of old events, whole ones only: half an event would be no evidence. What they prove stays. */
+  #forget(): void {
+    const boundary = lastBoundary(this.#tail.slice(0, -TAIL_LENGTH));
+    // One event as long as that is no chat answer's.
+    const end = boundary === 0 && this.#tail.length > MAX_EVENT_LENGTH ? this.#tail.length - TAIL_LENGTH : boundary;
+    if (end === 0) return;
+    const old = this.#tail.slice(0, end);
+    this.#tail = this.#tail.slice(end);
+    this.#hasFinish ||= FINISH.test(old);
+    this.#hasError ||= hasErrorEvent(old);
+    this.#oldUsage = lastUsage(old) ?? this.#oldUsage;
   }
 
   #scanTools(text: string): void {
@@ -168,18 +190,12 @@ class TailWatch {
 
   /** What stands behind the last empty line: nothing, an event that lacks only its empty line, or half an event. */
   ending(): "boundary" | "whole" | "half" {
-    const rest = this.#tail.slice(this.#lastBoundary());
+    const rest = this.#tail.slice(lastBoundary(this.#tail));
     if (rest === "") return "boundary";
     const data = new SseSplitter();
     data.push(rest);
     const last = data.flush()?.data ?? null;
     return last === null || viewChunk(last).kind !== "malformed" ? "whole" : "half";
-  }
-
-  #lastBoundary(): number {
-    let behind = 0;
-    for (const match of this.#tail.matchAll(EMPTY_LINE)) behind = match.index + match[0].length;
-    return behind;
   }
 
   /**
@@ -188,22 +204,41 @@ class TailWatch {
    */
   verdict(): "error" | "failed" | "cut" | "finished" | "done" {
     // Half an event is no evidence: the client cannot read it either.
-    const text = this.ending() === "half" ? this.#tail.slice(0, this.#lastBoundary()) : this.#tail;
+    const text = this.ending() === "half" ? this.#tail.slice(0, lastBoundary(this.#tail)) : this.#tail;
     const isDone = /^data: ?\[DONE\]/m.test(text);
-    if (/"error":\s*(?:\{|"[^"])|"finish_reason":\s*"error"/.test(text)) return isDone ? "failed" : "error";
-    if (!/"finish_reason":\s*"[^"]/.test(text)) return "cut";
+    if (this.#hasError || hasErrorEvent(text)) return isDone ? "failed" : "error";
+    if (!this.#hasFinish && !FINISH.test(text)) return "cut";
     return isDone ? "done" : "finished";
   }
 
   /** The last usage object of the stream, wherever the vendor puts it. */
   usage(): unknown {
-    const lines = this.#tail.split(/\r\n|\n|\r/);
-    for (let at = lines.length - 1; at >= 0; at--) {
-      const line = lines[at]!;
-      if (!line.startsWith("data:") || !line.includes('"usage"')) continue;
-      const usage = usageOf(tryParseJson(line.slice(5)));
-      if (usage !== undefined) return usage;
-    }
-    return undefined;
+    return lastUsage(this.#tail) ?? this.#oldUsage;
   }
+}
+
+function lastBoundary(text: string): number {
+  let behind = 0;
+  for (const match of text.matchAll(EMPTY_LINE)) behind = match.index + match[0].length;
+  return behind;
+}
+
+/** Azure's filter results and others have an `error` of their own inside a good chunk: only parsing tells. */
+function hasErrorEvent(text: string): boolean {
+  if (!MAYBE_ERROR.test(text)) return false;
+  return text.split(LINE_END).some((line) => {
+    return line.startsWith("data:") && MAYBE_ERROR.test(line) && viewChunk(line.slice(5)).kind === "error";
+  });
+}
+
+function lastUsage(text: string): unknown {
+  if (!text.includes('"usage"')) return undefined;
+  const lines = text.split(LINE_END);
+  for (let at = lines.length - 1; at >= 0; at--) {
+    const line = lines[at]!;
+    if (!line.startsWith("data:") || !line.includes('"usage"')) continue;
+    const usage = usageOf(tryParseJson(line.slice(5)));
+    if (usage !== undefined) return usage;
+  }
+  return undefined;
 }

@@ -46,28 +46,31 @@ async function pump(
   const filter = new EventFilter(wish);
   const idle = new IdleClock(wish.idleMs, () => control.abort("idle"));
   let clientLeft = false;
-  const send = async (text: string): Promise<void> => {
-    if (text === "" || clientLeft) return;
-    await writer.write(encoder.encode(text)).catch(() => {
-      clientLeft = true;
-      control.abort("failed");
-    });
-  };
-
-  await send(filter.pass(preamble));
   let bytesSeen = 0;
-  while (!filter.isOver && !clientLeft) {
+  let isEnd = false;
+  let text = filter.pass(preamble);
+  // One promise per read and one per write: a helper or a `catch` on either would cost as much as the event itself.
+  for (;;) {
+    if (text !== "") {
+      try {
+        await writer.write(encoder.encode(text));
+      } catch {
+        clientLeft = true;
+        control.abort("failed");
+      }
+    }
+    if (isEnd || clientLeft || filter.isOver) break;
     idle.start();
-    const read = await reader.read().catch(() => null);
-    idle.stop();
-    if (read === null) break;
-    if (read.done) {
+    try {
+      const { done, value } = await reader.read();
+      isEnd = done;
       // Without its empty line a last event is complete only if its JSON is; the filter drops it otherwise.
-      await send(filter.pass(events.end()));
+      text = filter.pass(done ? events.end() : events.push(value));
+      bytesSeen += value?.byteLength ?? 0;
+    } catch {
       break;
     }
-    bytesSeen += read.value.byteLength;
-    await send(filter.pass(events.push(read.value)));
+    idle.stop();
     if (bytesSeen > MAX_STREAM_BYTES || events.isOverlong) control.abort("too_large");
   }
   idle.end();
@@ -76,7 +79,8 @@ async function pump(
 
   const isComplete = filter.error === null && filter.isFinished();
   const isGone = clientLeft || control.clientGone();
-  if (!isGone) await send(isComplete ? DONE : interruptedEvent(filter.id ?? wish.traceId, filter.interruption()));
+  const last = isComplete ? DONE : interruptedEvent(filter.id ?? wish.traceId, filter.interruption());
+  if (!isGone && (await wasWritten(writer, last)) === false) clientLeft = true;
   await writer.close().catch(() => {});
   const timedOut = control.abortedBy() === "idle" || control.abortedBy() === "total";
   const outcome = isComplete ? "complete" : isGone || clientLeft ? "cancelled" : "interrupted";
@@ -88,6 +92,13 @@ async function pump(
     contentEvents: filter.contentEvents,
     toolCalls: filter.toolNames,
   };
+}
+
+async function wasWritten(writer: WritableStreamDefaultWriter<Uint8Array>, text: string): Promise<boolean> {
+  return writer.write(encoder.encode(text)).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** What the client may see of each event, and what the router learns from it. */
@@ -147,7 +158,10 @@ class EventFilter {
     const choices = Array.isArray(chunk["choices"]) ? chunk["choices"] : [];
     for (const choice of choices) {
       if (!isJsonObject(choice)) continue;
-      if (isJsonObject(choice["delta"])) this.toolNames.push(...calledTools(choice["delta"]));
+      const delta = choice["delta"];
+      if (isJsonObject(delta) && (delta["tool_calls"] !== undefined || delta["function_call"] !== undefined)) {
+        this.toolNames.push(...calledTools(delta));
+      }
       this.#begun.add(choice["index"]);
       if (isFinishReason(choice["finish_reason"])) this.#finished.add(choice["index"]);
     }

@@ -18,9 +18,16 @@ interface Vendor {
   readonly fast: string;
 }
 
-/** Vendors with OpenAI's protocol, and models that can call tools. Those of xAI and DeepSeek have no simple price. */
+/** Vendors that need no more than a secret, and models that can call tools. Some of them have no simple price. */
 const VENDORS: readonly Vendor[] = [
   { provider: "openai", secret: "OPENAI_API_KEY", deep: "gpt-5.2", fast: "gpt-5-mini" },
+  {
+    provider: "anthropic",
+    secret: "ANTHROPIC_API_KEY",
+    deep: "claude-opus-5-5",
+    fast: "claude-haiku-4-5-20251001",
+  },
+  { provider: "google", secret: "GEMINI_API_KEY", deep: "gemini-2.5-pro", fast: "gemini-3.5-flash-lite" },
   { provider: "xai", secret: "XAI_API_KEY", deep: "grok-4.7", fast: "grok-4.20-0309-non-reasoning" },
   { provider: "moonshot", secret: "MOONSHOT_API_KEY", deep: "kimi-k3", fast: "kimi-k2.5" },
   { provider: "deepseek", secret: "DEEPSEEK_API_KEY", deep: "deepseek-v4-pro", fast: "deepseek-flash" },

@@ -4,3 +4,8 @@
 export const ENV_NAME = /^[a-z][a-z0-9-]{0,30}$/;
 /** Apps and routes. */
 export const RESOURCE_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+
+/** A URL path reads these as "here" and "one up", however they are encoded: never a name that stands in a path. */
+export function isDotSegment(text: string): boolean {
+  return text === "." || text === "..";
+}

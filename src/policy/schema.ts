@@ -9,7 +9,7 @@
  */
 import * as z from "zod/mini";
 import { ModelFacts } from "../catalog/facts.ts";
-import { RESOURCE_NAME } from "../lib/names.ts";
+import { isDotSegment, RESOURCE_NAME } from "../lib/names.ts";
 
 const integer = (minimum: number, maximum: number) => z.int().check(z.minimum(minimum), z.maximum(maximum));
 const ratio = z.number().check(z.minimum(0), z.maximum(1));
@@ -19,7 +19,11 @@ const globs = z._default(z.array(z.string().check(z.minLength(1), z.maxLength(12
 
 const Target = z.strictObject({
   provider: z.string().check(z.minLength(1), z.maxLength(64)),
-  model: z.string().check(z.minLength(1), z.maxLength(256)),
+  model: z.string().check(
+    z.minLength(1),
+    z.maxLength(256),
+    z.refine((model) => !isDotSegment(model), "must be a model id"),
+  ),
   weight: z._default(z.number().check(z.minimum(0), z.maximum(1_000_000)), 1),
   params: z._default(z.record(z.string(), z.json()), {}),
 });

@@ -125,6 +125,7 @@ test("every variable of .dev.vars.example is one that the Worker reads", () => {
   const names = readFileSync(join(ROOT, ".dev.vars.example"), "utf8").matchAll(/^(?:# )?([A-Z][A-Z0-9_]+)=/gm);
   const known = new Set([
     ...quoted(section("### Variables and secrets")),
+    ...quoted(section("### Providers")),
     ...ROWS.flatMap((row) => [...row.secrets, baseUrlName(row.id)]),
   ]);
   expect([...names].map(([, name = ""]) => name).filter((name) => !known.has(name))).toEqual([]);
