@@ -171,20 +171,9 @@ export interface ChunkView {
 }
 
 const NO_CHUNK: Readonly<Record<string, unknown>> = Object.freeze({});
-/** Members of a delta that carry an answer. `reasoning` and `reasoning_content` are the vendors' two spellings. */
-const CONTENT_MEMBERS = [
-  "content",
-  "reasoning_content",
-  "reasoning",
-  "tool_calls",
-  "refusal",
-  "function_call",
-  "audio",
-];
-
 /** Classifies the data of one event of an OpenAI-protocol stream. Never throws. */
 export function viewChunk(data: string): ChunkView {
-  if (data.trim() === "[DONE]") return { kind: "done", chunk: NO_CHUNK };
+  if (data.length < 16 && data.trim() === "[DONE]") return { kind: "done", chunk: NO_CHUNK };
   const chunk = tryParseJson(data);
   return isJsonObject(chunk) ? viewParsed(chunk) : { kind: "malformed", chunk: NO_CHUNK };
 }
@@ -196,12 +185,25 @@ export function viewParsed(chunk: Readonly<Record<string, unknown>>): ChunkView 
   if (choices.length === 0) return { kind: isJsonObject(chunk["usage"]) ? "usage" : "empty", chunk };
   for (const choice of choices) {
     if (!isJsonObject(choice)) continue;
-    if (choice["finish_reason"] === "error") return { kind: "error", chunk };
-    if (isFinishReason(choice["finish_reason"])) return { kind: "content", chunk };
+    const finish = choice["finish_reason"];
+    if (isFinishReason(finish)) return { kind: finish === "error" ? "error" : "content", chunk };
     const delta = choice["delta"];
-    if (isJsonObject(delta) && CONTENT_MEMBERS.some((name) => isFilled(delta[name]))) return { kind: "content", chunk };
+    if (isJsonObject(delta) && carriesAnswer(delta)) return { kind: "content", chunk };
   }
   return { kind: "empty", chunk };
+}
+
+/** Spelled out, the commonest member first: this runs for every event. The vendors have two names for reasoning. */
+function carriesAnswer(delta: Readonly<Record<string, unknown>>): boolean {
+  return (
+    isFilled(delta["content"]) ||
+    isFilled(delta["reasoning_content"]) ||
+    isFilled(delta["tool_calls"]) ||
+    isFilled(delta["reasoning"]) ||
+    isFilled(delta["refusal"]) ||
+    isFilled(delta["function_call"]) ||
+    isFilled(delta["audio"])
+  );
 }
 
 /** Some vendors send an empty one with every chunk. */

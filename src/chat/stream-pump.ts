@@ -179,37 +179,44 @@ class EventFilter {
   }
 }
 
-/** One timer for a whole stream: a timer per read would cost more than the read. */
+/**
+ * The idle clock of a stream. It looks a few times per limit whether anything came since it last looked: neither a timer
+ * nor a reading of the time for each event, and late by at most one look.
+ */
 class IdleClock {
-  readonly #limitMs: number;
   readonly #onIdle: () => void;
-  #waitingSince: number | null = null;
-  #timer: ReturnType<typeof setTimeout> | null = null;
+  readonly #lookEveryMs: number;
+  #isWaiting = false;
+  #silentLooks = 0;
+  #timer: ReturnType<typeof setTimeout>;
 
   constructor(limitMs: number, onIdle: () => void) {
-    this.#limitMs = limitMs;
     this.#onIdle = onIdle;
+    this.#lookEveryMs = limitMs / LOOKS_PER_LIMIT;
+    this.#timer = setTimeout(() => this.#look(), this.#lookEveryMs);
   }
 
+  /** A read begins: from here silence counts. */
   start(): void {
-    this.#waitingSince = Date.now();
-    this.#timer ??= setTimeout(() => this.#check(), this.#limitMs);
+    this.#isWaiting = true;
+    this.#silentLooks = 0;
   }
 
-  /** Stops counting; the timer is left to find out, unless the stream is over. */
+  /** Something came. Until the next read it is the client we wait for. */
   stop(): void {
-    this.#waitingSince = null;
+    this.#isWaiting = false;
   }
 
   end(): void {
     clearTimeout(this.#timer);
-    this.#timer = null;
   }
 
-  #check(): void {
-    this.#timer = null;
-    const silentMs = this.#waitingSince === null ? 0 : Date.now() - this.#waitingSince;
-    if (this.#waitingSince !== null && silentMs >= this.#limitMs) this.#onIdle();
-    else this.#timer = setTimeout(() => this.#check(), this.#limitMs - silentMs);
+  #look(): void {
+    this.#silentLooks = this.#isWaiting ? this.#silentLooks + 1 : 0;
+    // The first look may come right behind the start of the read, so it proves no full interval of silence.
+    if (this.#silentLooks > LOOKS_PER_LIMIT) this.#onIdle();
+    else this.#timer = setTimeout(() => this.#look(), this.#lookEveryMs);
   }
 }
+
+const LOOKS_PER_LIMIT = 8;

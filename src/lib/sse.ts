@@ -85,13 +85,27 @@ export class SseSplitter {
   }
 }
 
+/** The joined `data` lines. Nearly every event has one, ended by LF: that one is cut out without taking all apart. */
 function dataOf(raw: string): string | null {
+  const start = raw.startsWith("data") ? 0 : raw.indexOf("\ndata") + 1;
+  const end = raw.indexOf("\n", start);
+  const isPlain = raw.charCodeAt(start + 4) === 0x3a && end !== -1 && raw.indexOf("\ndata", end) === -1;
+  if (isPlain && (start > 0 || raw.startsWith("data")) && !raw.includes("\r")) return dataValue(raw.slice(start, end));
+  return joinedData(raw);
+}
+
+function joinedData(raw: string): string | null {
   let data: string | null = null;
   for (const line of raw.split(/\r\n|\n|\r/)) {
     if (!line.startsWith("data")) continue;
     if (line.length > 4 && line.charCodeAt(4) !== 0x3a) continue;
-    const value = line.slice(line.charCodeAt(5) === 0x20 ? 6 : 5);
+    const value = dataValue(line);
     data = data === null ? value : `${data}\n${value}`;
   }
   return data;
+}
+
+/** What stands behind `data:` and the one space that may follow it. */
+function dataValue(line: string): string {
+  return line.slice(line.charCodeAt(5) === 0x20 ? 6 : 5);
 }
