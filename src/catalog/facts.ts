@@ -5,11 +5,17 @@ import * as z from "zod/mini";
  * Pico-USD per token, which is the same number as micro-USD per million tokens.
  * Cached tokens without a price of their own cost as plain input.
  */
-export const Price = z.object({
+const rates = {
   input: z.int(),
   output: z.int(),
   cache_read: z.optional(z.int()),
   cache_write: z.optional(z.int()),
+};
+
+export const Price = z.object({
+  ...rates,
+  /** Rates of a whole request whose prompt, cached tokens included, has more than `above` tokens. Ascending. */
+  tiers: z.optional(z.array(z.object({ above: z.int(), ...rates }))),
 });
 export type Price = z.infer<typeof Price>;
 

@@ -79,15 +79,22 @@ function factsOf(entry: CatalogEntry): ModelFacts {
 }
 
 /**
- * One number per kind of token, where that is the whole truth; `undefined` where length, hour, day, thinking, audio or a
- * fee change what is paid: unpriced is honest, and a price that holds only sometimes is not. Not counted among those are
- * prices of the past, and what a request must ask for by name: another service tier, a cache that lasts an hour.
+ * One number per kind of token, and per length of the prompt, where that is the whole truth; `undefined` where hour, day,
+ * thinking, audio or a fee change what is paid: unpriced is honest, and a price that holds only sometimes is not. Not
+ * counted among those are prices of the past, and what a request must ask for by name: another service tier, a cache
+ * that lasts an hour.
  */
 function simplePrice(entry: CatalogEntry): Price | undefined {
-  const { price } = entry;
-  const varies =
-    entry.tiers !== undefined || entry.hours !== undefined || entry.from !== undefined || entry.request !== undefined;
-  if (varies || price.thinking_output !== undefined || hasAudioPrice(price)) return undefined;
+  const { price, tiers } = entry;
+  const varies = entry.hours !== undefined || entry.from !== undefined || entry.request !== undefined;
+  const all = [price, ...(tiers ?? [])];
+  if (varies || all.some((each) => each.thinking_output !== undefined || hasAudioPrice(each))) return undefined;
+  if (tiers === undefined) return ratesOf(price);
+  const ascending = tiers.toSorted((left, right) => left.above - right.above);
+  return { ...ratesOf(price), tiers: ascending.map((tier) => ({ above: tier.above, ...ratesOf(tier) })) };
+}
+
+function ratesOf(price: CatalogPrice): Price {
   return {
     input: price.input,
     output: price.output,

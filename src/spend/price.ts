@@ -23,11 +23,13 @@ export function costNanoUsd(usage: Usage, price: Price | undefined): number | nu
   for (const count of [promptTokens, completionTokens, cachedTokens, cacheWriteTokens, plainTokens]) {
     if (!Number.isSafeInteger(count) || count < 0) return null;
   }
+  // A tier replaces the rates of the whole request, output included; of those that are reached the highest counts.
+  const rates = price.tiers?.findLast(({ above }) => promptTokens > above) ?? price;
   const pico =
-    BigInt(plainTokens) * BigInt(price.input) +
-    BigInt(cachedTokens) * BigInt(price.cache_read ?? price.input) +
-    BigInt(cacheWriteTokens) * BigInt(price.cache_write ?? price.input) +
-    BigInt(completionTokens) * BigInt(price.output);
+    BigInt(plainTokens) * BigInt(rates.input) +
+    BigInt(cachedTokens) * BigInt(rates.cache_read ?? rates.input) +
+    BigInt(cacheWriteTokens) * BigInt(rates.cache_write ?? rates.input) +
+    BigInt(completionTokens) * BigInt(rates.output);
   const nano = Number((pico + PICO_PER_NANO - 1n) / PICO_PER_NANO);
   return nano >= 0 && Number.isSafeInteger(nano) ? nano : null;
 }

@@ -127,11 +127,11 @@ describe("every line", () => {
     expect(names.length).toBe(new Set(names).size);
   });
 
-  test("has a simple price exactly where nothing but the kind of token decides", () => {
+  test("has a price in force exactly where nothing but the kind of token and the prompt's length decides", () => {
     const simple = lines.filter(({ provider, id }) => findModel(provider, id)?.price !== undefined);
     expect(simple.length).toBeGreaterThan(1_200);
     for (const { entry } of simple) {
-      for (const member of ["tiers", "from", "hours", "request"]) expect(entry).not.toHaveProperty(member);
+      for (const member of ["from", "hours", "request"]) expect(entry).not.toHaveProperty(member);
       expect(entry.price.thinking_output).toBeUndefined();
       expect(entry.price.audio_input ?? entry.price.input).toBe(entry.price.input);
     }
@@ -227,36 +227,27 @@ test.each<[string, string, ModelFacts]>([
   expect(findModel(provider, model)).toEqual(facts);
 });
 
+test.each([
+  {
+    provider: "openai",
+    model: "gpt-5.6-sol",
+    tiers: [{ above: 272_000, input: usd(8), output: usd(30), cache_read: usd(0.8), cache_write: usd(10) }],
+  },
+  {
+    provider: "anthropic",
+    model: "claude-haiku-5-5",
+    tiers: [{ above: 100_000, input: usd(0.5), output: usd(2.5), cache_read: usd(0.05), cache_write: usd(0.625) }],
+  },
+  {
+    provider: "google",
+    model: "gemini-2.5-pro",
+    tiers: [{ above: 200_000, input: usd(2.5), output: usd(15), cache_read: usd(0.25) }],
+  },
+])("length decides the price of $provider/$model, and its tiers come with it", ({ provider, model, tiers }) => {
+  expect(findModel(provider, model)?.price?.tiers).toEqual(tiers);
+});
+
 test.each<[string, string, string, Partial<CatalogEntry>]>([
-  [
-    "length",
-    "openai",
-    "gpt-5.6-sol",
-    { tiers: [{ above: 272_000, input: usd(8), output: usd(30), cache_read: usd(0.8), cache_write: usd(10) }] },
-  ],
-  [
-    "length",
-    "anthropic",
-    "claude-haiku-5-5",
-    {
-      tiers: [
-        {
-          above: 100_000,
-          input: usd(0.5),
-          output: usd(2.5),
-          cache_read: usd(0.05),
-          cache_write: usd(0.625),
-          cache_write_1h: usd(1),
-        },
-      ],
-    },
-  ],
-  [
-    "length",
-    "google",
-    "gemini-2.5-pro",
-    { tiers: [{ above: 200_000, input: usd(2.5), output: usd(15), cache_read: usd(0.25) }] },
-  ],
   [
     "the hour",
     "deepseek",

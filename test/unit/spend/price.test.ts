@@ -15,6 +15,11 @@ const usage = (known: Partial<Usage>): Usage => ({ ...NOTHING, ...known });
 describe("costNanoUsd", () => {
   const sol = { input: 2_000_000, output: 10_000_000, cache_read: 200_000, cache_write: 2_500_000 };
   const plain = { input: 150_000, output: 600_000 };
+  const tiered = {
+    input: 4_000_000,
+    output: 20_000_000,
+    tiers: [{ above: 272_000, input: 8_000_000, output: 30_000_000 }],
+  };
 
   test.each([
     { name: "nothing used costs nothing", usage: NOTHING, price: plain, nano: 0 },
@@ -35,6 +40,31 @@ describe("costNanoUsd", () => {
       usage: usage({ promptTokens: 272_000, completionTokens: 3_000 }),
       price: { input: 4_000_000, output: 20_000_000 },
       nano: 1_148_000_000,
+    },
+    {
+      name: "at the edge of a tier the lower rates still hold",
+      usage: usage({ promptTokens: 272_000, completionTokens: 3_000 }),
+      price: tiered,
+      nano: 1_148_000_000,
+    },
+    {
+      name: "one token more, and the tier's rates hold for the whole request",
+      usage: usage({ promptTokens: 272_001, completionTokens: 3_000 }),
+      price: tiered,
+      nano: 2_266_008_000,
+    },
+    {
+      name: "cached tokens count towards a tier, and the highest tier that is reached counts",
+      usage: usage({ promptTokens: 210_000, cachedTokens: 150_000, completionTokens: 2_000 }),
+      price: {
+        input: 1,
+        output: 1,
+        tiers: [
+          { above: 100_000, input: 2, output: 2 },
+          { above: 200_000, input: 2_500_000, output: 15_000_000, cache_read: 250_000 },
+        ],
+      },
+      nano: 217_500_000,
     },
     {
       name: "cached tokens without a price of their own cost as input",
