@@ -5,7 +5,12 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   root: new URL("..", import.meta.url).pathname,
   test: {
-    include: ["test/soak/**/*.soak.ts", "test/worker/bad-inputs.test.ts", "test/unit/providers/**/*.test.ts"],
+    include: [
+      "test/soak/**/*.soak.ts",
+      "test/worker/bad-inputs.test.ts",
+      "test/worker/fixtures.test.ts",
+      "test/unit/providers/**/*.test.ts",
+    ],
     env: { FLOW_SOAK: "1" },
     globalSetup: ["test/support/build.ts"],
     pool: "forks",
