@@ -25,6 +25,14 @@ export function isJsonObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** Writing a value throws where it is nested deeper than the stack, though reading its text did not. No real one is. */
+export function isTooDeep(value: unknown, depth = 0): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return depth > MAX_DEPTH || Object.values(value).some((each) => isTooDeep(each, depth + 1));
+}
+
+const MAX_DEPTH = 500;
+
 /** One `"key": value` of an object, as offsets into its text. `keyStart` is the opening quote; ends are exclusive. */
 export interface JsonMember {
   readonly key: string;

@@ -51,8 +51,8 @@ class ConversationBuilder {
   readonly #turns: Turn[] = [];
   readonly #dropped = new Set<string>();
   readonly #calledTools = new Set<string>();
-  /** The client's call id to the one that was sent for it last. */
-  readonly #ids = new Map<string, string>();
+  /** The client's call id to those sent for it that wait for a result; parallel calls may share one. */
+  readonly #ids = new Map<string, string[]>();
   readonly #sentIds = new Set<string>();
 
   constructor(systemTurns: boolean) {
@@ -97,7 +97,7 @@ class ConversationBuilder {
     // The vendor refuses an id that comes twice; old clients use a function's name as the id.
     for (let copy = 2; this.#sentIds.has(sent); copy++) sent = `${base}_${copy}`;
     this.#sentIds.add(sent);
-    this.#ids.set(id, sent);
+    this.#ids.set(id, [...(this.#ids.get(id) ?? []), sent]);
     this.#calledTools.add(name);
     const extra = isJsonObject(source["extra_content"]) ? source["extra_content"][REASONING_FORMAT] : undefined;
     const own = isJsonObject(extra) ? extra : {};
@@ -107,10 +107,11 @@ class ConversationBuilder {
   #addResult(message: Json): void {
     const name = message["tool_call_id"] ?? `call_${String(message["name"])}`;
     const id = String(name);
+    const sent = this.#ids.get(id)?.shift();
     const content = this.#partBlocks(message);
     const block = {
       type: "tool_result",
-      tool_use_id: this.#ids.get(id) ?? (id.replace(/[^\w-]/g, "_") || "call"),
+      tool_use_id: sent ?? (id.replace(/[^\w-]/g, "_") || "call"),
       ...(content.length > 0 ? { content } : {}),
       ...(typeof message["is_error"] === "boolean" ? { is_error: message["is_error"] } : {}),
     };

@@ -39,6 +39,8 @@ interface OpenBlock {
   readonly citations: unknown[];
   readonly textStart: number;
   signature: string;
+  /** What came later for a block that is kept as it is: the content of a compaction. */
+  added: Json;
 }
 
 const NOTHING: Json = Object.freeze({});
@@ -132,7 +134,9 @@ export class AnthropicStream implements StreamTranslator {
 
   #noteUsage(usage: unknown): void {
     for (const [name, value] of Object.entries(objectOf(usage))) {
-      if (value !== null && value !== undefined) this.#usage[name] = value;
+      // No prompt is empty: some gateways write a 0 where the vendor leaves the figure out of the last event.
+      const isFiller = name === "input_tokens" && value === 0 && this.#usage[name] !== undefined;
+      if (value !== null && value !== undefined && !isFiller) this.#usage[name] = value;
     }
   }
 
@@ -155,6 +159,7 @@ export class AnthropicStream implements StreamTranslator {
       citations: [],
       textStart: this.#textLength,
       signature: "",
+      added: NOTHING,
     };
     this.#blocks.set(index, open);
     if (isCall) this.#write(this.#writer.callStart(open.call, callOf(block, open.call)));
@@ -187,6 +192,7 @@ export class AnthropicStream implements StreamTranslator {
     else if (type === "signature_delta" && typeof delta["signature"] === "string") open.signature += delta["signature"];
     else if (type === "citations_delta") this.#onCitation(open, delta["citation"]);
     else if (type === "input_json_delta") this.#onInput(open, delta["partial_json"]);
+    else if (type === "compaction_delta") open.added = { ...open.added, ...withoutType(delta) };
   }
 
   #onText(open: OpenBlock, text: unknown): void {
@@ -235,7 +241,8 @@ export class AnthropicStream implements StreamTranslator {
       if (annotations.length > 0) this.#write(this.#writer.delta({ annotations }));
     } else if (call < 0 && type !== ANSWER_TOOL && type !== "thinking" && type !== "undefined") {
       const input = pieces.length === 0 ? undefined : tryParseJson(pieces.join(""));
-      this.#write(this.#writer.delta({ server_tool_blocks: [input === undefined ? start : { ...start, input }] }));
+      const block = { ...start, ...(input === undefined ? {} : { input }), ...open.added };
+      this.#write(this.#writer.delta({ server_tool_blocks: [block] }));
     }
   }
 
@@ -249,6 +256,10 @@ export class AnthropicStream implements StreamTranslator {
     if (Object.keys(extra).length > 0) this.#write(this.#writer.delta(extra));
     this.#write(this.#writer.finish(finishOf(reason, this.#calls, this.#isAnswerTool)));
   }
+}
+
+function withoutType({ type: _type, ...rest }: Json): Json {
+  return rest;
 }
 
 function objectOf(value: unknown): Json {

@@ -163,7 +163,7 @@ class ContentReader {
   }
 
   #addCall({ toolUseId, name, input }: Json): void {
-    const args = typeof input === "string" ? input : JSON.stringify(input ?? {});
+    const args = argumentsText(input);
     if (name === ANSWER_TOOL) this.answer = (this.answer ?? "") + args;
     else this.calls.push({ id: String(toolUseId), name: String(name), args: args === "" ? "{}" : args });
   }
@@ -173,6 +173,17 @@ class ContentReader {
       if (isJsonObject(each) && typeof each["text"] === "string") this.text += each["text"];
     }
     if (Array.isArray(citations)) this.#citations.push(...citations);
+  }
+}
+
+/** Documented as an object. */
+export function argumentsText(input: unknown): string {
+  if (typeof input === "string") return input;
+  try {
+    return JSON.stringify(input ?? {});
+  } catch {
+    // Nested deeper than the stack.
+    return "{}";
   }
 }
 

@@ -31,6 +31,9 @@ export interface ConversationOptions {
 export const isSystemRole = (role: unknown): boolean => role === "system" || role === "developer";
 export const isToolRole = (role: unknown): boolean => role === "tool" || role === "function";
 
+/** Where somebody has to say something; this says nothing. */
+const FILLER: Json = { text: "." };
+
 export function toConversation(messages: unknown, options: ConversationOptions): Conversation {
   const reader = new ConversationReader(options);
   for (const message of Array.isArray(messages) ? messages : []) {
@@ -66,6 +69,8 @@ class ConversationReader {
     const [system, turns] = [this.#system, this.#turns];
     // OpenAI answers instructions alone; here somebody has to speak first.
     if (turns.length === 0 && system.length > 0) turns.push({ role: "user", content: system.splice(0) });
+    if (turns.length === 0) turns.push({ role: "user", content: [FILLER] });
+    for (const turn of turns) if (turn.role === "user") turn.content = [...withText(turn.content)];
     const last = turns.at(-1);
     const block = last?.content.at(-1);
     if (last?.role === "assistant" && typeof block?.["text"] === "string") {
@@ -80,8 +85,10 @@ class ConversationReader {
   #push(role: Role, blocks: readonly Json[]): void {
     if (blocks.length === 0) return;
     const last = this.#turns.at(-1);
-    if (last?.role === role) last.content.push(...blocks);
-    else this.#turns.push({ role, content: [...blocks] });
+    if (last?.role !== role) this.#turns.push({ role, content: [...blocks] });
+    // Claude refuses a turn in which anything stands before the results of the calls ahead of it.
+    else if ("toolResult" in (blocks[0] ?? {})) last.content.splice(resultsEnd(last.content), 0, ...blocks);
+    else last.content.push(...blocks);
   }
 
   #assistantBlocks(message: Json): Json[] {
@@ -112,7 +119,7 @@ class ConversationReader {
     if (!toolBlocks) return [{ text: `[Result of ${this.#names.get(id) ?? id}:]` }, ...inner, ...marks];
     const failed = message["is_error"] === true || message["status"] === "error";
     const result = {
-      toolUseId: this.#ids.of(id),
+      toolUseId: this.#ids.answered(id),
       // The client's text as it is, even where it is JSON: parsing it would round its numbers.
       content: inner.length === 0 ? [{ text: "(empty)" }] : inner,
       ...(failed ? { status: "error" } : {}),
@@ -121,11 +128,27 @@ class ConversationReader {
   }
 }
 
+/** Where the results at the beginning of a turn end, their cache marks included. */
+function resultsEnd(content: readonly Json[]): number {
+  let end = 0;
+  content.forEach((block, at) => {
+    if (at === end && ("toolResult" in block || (at > 0 && "cachePoint" in block))) end = at + 1;
+  });
+  return end;
+}
+
+/** Documents need a text beside them: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Message.html. */
+function withText(content: readonly Json[]): readonly Json[] {
+  const needsText = content.some((block) => "document" in block) && !content.some((block) => "text" in block);
+  return needsText ? [...content, FILLER] : content;
+}
+
 /** Converse's rule for the id of a call; other vendors' ids break it, and some repeat theirs in every turn. */
 const VALID_ID = /^[a-zA-Z0-9_-]{1,64}$/;
 
 class CallIds {
-  readonly #current = new Map<string, string>();
+  /** Ids sent for the client's one that wait for a result; parallel calls may share one. */
+  readonly #waiting = new Map<string, string[]>();
   readonly #used = new Set<string>();
   #next = 1;
 
@@ -133,12 +156,13 @@ class CallIds {
     let alias = id;
     while (!VALID_ID.test(alias) || this.#used.has(alias)) alias = `call_${this.#next++}`;
     this.#used.add(alias);
-    this.#current.set(id, alias);
+    this.#waiting.set(id, [...(this.#waiting.get(id) ?? []), alias]);
     return alias;
   }
 
-  of(id: string): string {
-    return this.#current.get(id) ?? this.begin(id);
+  /** A result that no call waits for keeps its id, as far as that is allowed. */
+  answered(id: string): string {
+    return this.#waiting.get(id)?.shift() ?? (VALID_ID.test(id) ? id : this.begin(id));
   }
 }
 

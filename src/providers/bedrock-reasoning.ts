@@ -105,8 +105,7 @@ function forClaude(wish: Wish, traits: ModelTraits, limits: ReasoningLimits, ref
   const byBudget = wish.budget !== undefined && !wish.isAdaptive;
   if (traits.reasoning === "budget" || (traits.reasoning === "any" && byBudget)) {
     const wanted = wish.budget ?? BUDGET_TOKENS[wish.effort ?? "medium"] ?? BUDGET_TOKENS["medium"] ?? 0;
-    // The budget is part of the answer's limit, and something must be left to say.
-    const most = limits.maxTokens === undefined ? wanted : Math.min(wanted, limits.maxTokens - 1);
+    const most = limits.maxTokens === undefined ? wanted : Math.min(wanted, budgetWithin(limits.maxTokens, wish));
     if (most < MIN_BUDGET_TOKENS || limits.isBareLoop) return refused;
     return { ...OFF, additional: { thinking: { type: "enabled", budget_tokens: most } }, isThinking: true };
   }
@@ -122,6 +121,15 @@ function forClaude(wish: Wish, traits: ModelTraits, limits: ReasoningLimits, ref
     dropped: byBudget ? [`${wish.name}.${wish.name === "thinking" ? "budget_tokens" : "max_tokens"}`] : [],
     isThinking: true,
   };
+}
+
+/**
+ * The budget is part of the answer's limit. A number of the client's own may take all but one token of it; a budget that
+ * only stands for an effort leaves half of it for the answer.
+ */
+function budgetWithin(maxTokens: number, { budget }: Wish): number {
+  const half = Math.max(MIN_BUDGET_TOKENS, Math.floor(maxTokens / 2));
+  return budget === undefined ? Math.min(half, maxTokens - 1) : maxTokens - 1;
 }
 
 /** From Opus 4.7 on the text of reasoning is withheld unless asked for; before, the member is unknown. */

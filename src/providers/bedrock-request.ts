@@ -103,7 +103,7 @@ export function toConverse(call: AdapterCall): ConverseRequest {
     inferenceConfig: {
       ...(maxTokens === undefined ? {} : { maxTokens }),
       ...sampling.config,
-      ...stopConfig(fields),
+      ...stopConfig(fields, traits),
     },
     ...(tools.toolConfig === undefined ? {} : { toolConfig: tools.toolConfig }),
     ...outputConfigOf(tools, reasoning),
@@ -119,6 +119,7 @@ export function toConverse(call: AdapterCall): ConverseRequest {
     ...sampling.dropped,
     ...(writer.droppedCaching ? ["cache_control"] : []),
     ...(tools.droppedStrict ? ["tools.strict"] : []),
+    ...(stopsOf(fields).some((stop) => stop !== "" && !isStop(stop, traits)) ? ["stop"] : []),
   ];
   // Only the client is told, and only of what the client sent.
   const wasSent = (name: string): boolean => name === "cache_control" || Object.hasOwn(call.fields, firstPart(name));
@@ -154,8 +155,13 @@ function samplingOf(
   return { config, additional: traits.family === "nova" ? { inferenceConfig: { topK } } : { top_k: topK }, dropped };
 }
 
-function stopConfig(fields: Json): Json {
-  const stopSequences = stopsOf(fields).filter((stop) => stop !== "");
+/** Claude refuses stops of white space only. */
+function isStop(stop: string, { family }: ModelTraits): boolean {
+  return family === "claude" ? stop.trim() !== "" : stop !== "";
+}
+
+function stopConfig(fields: Json, traits: ModelTraits): Json {
+  const stopSequences = stopsOf(fields).filter((stop) => isStop(stop, traits));
   return stopSequences.length === 0 ? {} : { stopSequences };
 }
 

@@ -10,6 +10,7 @@ import { isJsonObject, tryParseJson } from "../lib/json.ts";
 import type { AnswerContext, StreamPart, StreamTranslator } from "./adapter.ts";
 import {
   allowsOneCall,
+  argumentsText,
   expectsAnswerTool,
   extrasOf,
   finishReasonOf,
@@ -247,7 +248,7 @@ class BlockTranslator {
   #arguments(index: unknown, input: unknown): Json[] {
     const block = this.#open.get(index);
     // Documented as a text; an object would be the arguments at once.
-    const text = typeof input === "string" ? input : isJsonObject(input) ? JSON.stringify(input) : "";
+    const text = typeof input === "string" ? input : isJsonObject(input) ? argumentsText(input) : "";
     if (block === undefined || text === "") return [];
     block.hasArguments = true;
     if (block.kind === "answer") return [this.#writer.text(text)];

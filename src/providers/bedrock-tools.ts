@@ -116,7 +116,7 @@ function toolSpec(tool: Tool, traits: ModelTraits): Json {
       name,
       // An empty description is refused.
       ...(description === undefined || description === "" ? {} : { description }),
-      inputSchema: { json: isStrict ? closed(objectSchema(parameters)) : objectSchema(parameters) },
+      inputSchema: { json: isStrict ? objectSchema(closed(parameters)) : objectSchema(parameters) },
       ...(isStrict ? { strict: true } : {}),
     },
   };
@@ -136,7 +136,7 @@ function answerToolOf(format: ResponseFormat, fields: Json): Json {
 function outputConfig(format: Extract<ResponseFormat, { kind: "json_schema" }>, fields: Json): Json {
   const description = descriptionOf(fields);
   const jsonSchema = {
-    schema: JSON.stringify(closed(objectSchema(format.schema))),
+    schema: JSON.stringify(objectSchema(closed(format.schema))),
     name: format.name,
     ...(description === undefined ? {} : { description }),
   };

@@ -4,7 +4,7 @@
  * Usage is `tokens`, what the model read and wrote, its hidden prompt included: only there does `cached_tokens` fit in.
  * What Cohere bills is less, and stays beside it as `billed_units`.
  */
-import { isJsonObject } from "../lib/json.ts";
+import { isJsonObject, isTooDeep } from "../lib/json.ts";
 import type { AnswerContext, TranslatedAnswer, UpstreamError, UpstreamFailure } from "./adapter.ts";
 import { countOf, type FinishReason, type MadeCall, type TokenCounts, toCompletion, toWireUsage } from "./chat-wire.ts";
 
@@ -50,7 +50,7 @@ export function toCohereCompletion(
   context: AnswerContext,
   classify: (error: UpstreamError) => UpstreamFailure,
 ): TranslatedAnswer {
-  const answer = isJsonObject(body) ? body : {};
+  const answer = isJsonObject(body) && !isTooDeep(body) ? body : {};
   const message = answer["message"];
   const refused = (error: unknown): TranslatedAnswer => ({
     ok: false,

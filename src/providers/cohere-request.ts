@@ -78,8 +78,16 @@ export function toCohereRequest(call: AdapterCall): UpstreamRequest {
       ...call.config.headers,
     },
     body: JSON.stringify(body),
-    droppedParams: [...droppedFields(call.fields).filter((name) => body[name] === undefined), ...dropped],
+    droppedParams: [
+      ...droppedFields(call.fields).filter((name) => body[name] === undefined),
+      ...(isStrict(call.fields) && body["strict_tools"] === undefined ? ["tools.strict"] : []),
+      ...dropped,
+    ],
   };
+}
+
+function isStrict(fields: Json): boolean {
+  return toolsOf(fields).tools.some(({ strict }) => strict);
 }
 
 /** Only what the client itself sent, and only where it said something. */
@@ -108,10 +116,19 @@ function writeTools(fields: Json, set: (name: string, value: unknown) => void): 
   const tools = offeredTools(functions, choice);
   if (tools.length + others.length === 0) return;
   set("tools", [...tools.map(toCohereTool), ...others]);
-  if (tools.some((tool) => tool.strict)) set("strict_tools", fields["strict_tools"] ?? true);
+  if (canBeStrict(tools)) set("strict_tools", fields["strict_tools"] ?? true);
   if (choice?.kind === "none") set("tool_choice", "NONE");
   const mustCall = choice?.kind === "allowed" ? choice.mode === "required" : choice?.kind !== "auto";
   if (choice !== undefined && choice.kind !== "none" && mustCall) set("tool_choice", "REQUIRED");
+}
+
+/**
+ * Strictness holds for all tools, and Cohere refuses it where one has no required parameter
+ * (https://docs.cohere.com/docs/tool-use-parameter-types). A strict tool has none only when it has no parameters.
+ */
+function canBeStrict(tools: readonly Tool[]): boolean {
+  const hasRequired = ({ parameters: { required } }: Tool): boolean => Array.isArray(required) && required.length > 0;
+  return tools.some(({ strict }) => strict) && tools.every(hasRequired);
 }
 
 function offeredTools(tools: readonly Tool[], choice: ToolChoice | undefined): readonly Tool[] {

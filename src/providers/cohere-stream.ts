@@ -4,7 +4,7 @@
  * The name of an event is in its data too (`type`), which is all that is read. An event of an unknown type is passed
  * over, unless it is an error's body: Cohere documents none inside a stream, and sends them all the same.
  */
-import { isJsonObject, tryParseJson } from "../lib/json.ts";
+import { isJsonObject, isTooDeep, tryParseJson } from "../lib/json.ts";
 import { MAX_EVENT_LENGTH, type SseEvent, SseSplitter } from "../lib/sse.ts";
 import type { AnswerContext, StreamPart, StreamTranslator } from "./adapter.ts";
 import { ChunkWriter } from "./chat-wire.ts";
@@ -54,7 +54,7 @@ export class CohereStream implements StreamTranslator {
     const last = this.#splitter.flush();
     if (last !== null) return [...parts, ...this.#event(last)];
     const body = plain === null ? undefined : tryParseJson(plain);
-    return isJsonObject(body) && !this.#isOver ? [...parts, { error: body }] : parts;
+    return isJsonObject(body) && !this.#isOver && !isTooDeep(body) ? [...parts, { error: body }] : parts;
   }
 
   #read(text: string): StreamPart[] {
@@ -67,6 +67,10 @@ export class CohereStream implements StreamTranslator {
     this.#plain = null;
     const event = tryParseJson(data);
     if (!isJsonObject(event)) return [];
+    if (isTooDeep(event)) {
+      this.#isOver = true;
+      return [{ error: { error: { message: "Nested too deep.", code: "server_error" } } }];
+    }
     const delta = objectOf(event["delta"]);
     const message = objectOf(delta["message"]);
     switch (event["type"]) {

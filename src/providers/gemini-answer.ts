@@ -6,10 +6,11 @@
  * pictures in `images`, the rest as it came under `extra_content.google`.
  * https://ai.google.dev/api/generate-content#v1beta.GenerateContentResponse
  */
-import { isJsonObject } from "../lib/json.ts";
+import { isJsonObject, isTooDeep } from "../lib/json.ts";
 import type { AnswerContext, TranslatedAnswer } from "./adapter.ts";
 import { countOf, type FinishReason, type MadeCall, type TokenCounts, toCompletion } from "./chat-wire.ts";
 import { FORMAT } from "./gemini-contents.ts";
+import { PartialCall } from "./gemini-partial.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -19,7 +20,7 @@ export type Piece =
   | { readonly kind: "call"; readonly call: MadeCall }
   | { readonly kind: "image"; readonly image: Json };
 
-/** Members of a candidate that are kept as they came; of several, the last. */
+/** Members of a candidate that are kept as they came; of several, the last. Citations are gathered from all. */
 const KEPT = ["groundingMetadata", "citationMetadata", "urlContextMetadata"] as const;
 /** Told only of an answer that did not end by itself. */
 const KEPT_OF_FAULTS = ["finishReason", "finishMessage", "safetyRatings"] as const;
@@ -43,8 +44,11 @@ export class CandidateReader {
   readonly #context: AnswerContext;
   readonly #ids = new Set<string>();
   readonly #kept: Record<string, unknown> = {};
+  readonly #citations = new Map<string, Json>();
   readonly #otherParts: unknown[] = [];
   #textLength = 0;
+  /** A call whose arguments are still coming. */
+  #partial: PartialCall | undefined;
 
   constructor(choice: number, context: AnswerContext) {
     this.choice = choice;
@@ -60,7 +64,9 @@ export class CandidateReader {
       if (isFilled(candidate[name])) this.#kept[name] = candidate[name];
     }
     const parts = isJsonObject(content) && Array.isArray(content["parts"]) ? content["parts"] : [];
+    for (const citation of citationsOf(candidate)) this.#citations.set(JSON.stringify(citation), citation);
     const pieces = parts.flatMap((part) => (isJsonObject(part) ? (this.#readPart(part) ?? []) : []));
+    if (this.finishReason !== undefined) pieces.push(...this.#endPartial());
     if (pieces.length > 0) this.hasContent = true;
     return pieces;
   }
@@ -92,17 +98,17 @@ export class CandidateReader {
     }
     if (promptFeedback !== undefined) own["promptFeedback"] = promptFeedback;
     if (this.#otherParts.length > 0) own["parts"] = this.#otherParts;
-    const citations = citationsOf(this.#kept);
+    const citations = [...this.#citations.values()];
     return {
       ...(citations.length === 0 ? {} : { citations }),
       ...(Object.keys(own).length === 0 ? {} : { extra_content: { [FORMAT]: own } }),
     };
   }
 
-  #readPart(part: Json): Piece | null {
+  #readPart(part: Json): Piece | Piece[] | null {
     const { functionCall, inlineData, thought } = part;
     const signature = typeof part["thoughtSignature"] === "string" ? part["thoughtSignature"] : "";
-    if (isJsonObject(functionCall)) return { kind: "call", call: this.#readCall(functionCall, signature) };
+    if (isJsonObject(functionCall)) return this.#takeCall(functionCall, signature);
     if (isJsonObject(inlineData) && typeof inlineData["data"] === "string" && thought !== true) {
       const url = `data:${String(inlineData["mimeType"] ?? "application/octet-stream")};base64,${inlineData["data"]}`;
       return { kind: "image", image: { type: "image_url", image_url: { url }, ...signed(signature) } };
@@ -122,6 +128,28 @@ export class CandidateReader {
     this.#textLength += text.length;
     const detail = { type: "reasoning.encrypted", format: FORMAT, data: signature, from, to: this.#textLength };
     return { kind: "text", text, detail: signature === "" ? undefined : detail };
+  }
+
+  /** At once, or begun by its name, continued without and ended by an event that says no more `willContinue`. */
+  #takeCall(call: Json, signature: string): Piece[] {
+    const isNamed = typeof call["name"] === "string" && call["name"] !== "";
+    if (isNamed) {
+      const before = this.#endPartial();
+      if (call["willContinue"] !== true && call["partialArgs"] === undefined) {
+        return [...before, { kind: "call", call: this.#readCall(call, signature) }];
+      }
+      this.#partial = new PartialCall(call, signature);
+      return call["willContinue"] === true ? before : [...before, ...this.#endPartial()];
+    }
+    this.#partial?.take(call);
+    return call["willContinue"] === true ? [] : this.#endPartial();
+  }
+
+  #endPartial(): Piece[] {
+    const partial = this.#partial;
+    if (partial === undefined) return [];
+    this.#partial = undefined;
+    return [{ kind: "call", call: this.#readCall(partial.whole(), partial.signature) }];
   }
 
   /** Older models give no ids. Ours hold the trace id, so they are the same for the same answer and unique beyond it. */
@@ -249,7 +277,7 @@ function tokenOf({ token, logProbability }: Json): Json {
 }
 
 export function toGeminiCompletion(body: unknown, context: AnswerContext): TranslatedAnswer {
-  const answer = isJsonObject(body) ? body : {};
+  const answer = isJsonObject(body) && !isTooDeep(body) ? body : {};
   const block = blockOf(answer);
   const readers = new Map<number, CandidateReader>();
   const pieces = new Map<number, Piece[]>();

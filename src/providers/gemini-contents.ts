@@ -60,6 +60,8 @@ export function toConversation(messages: unknown, model: string): Conversation {
   }
   // A request without any turn is refused: an instruction alone is then what the user says.
   const isAlone = turns.length === 0 && system.length > 0;
+  // Nor is nothing at all a request, but an empty text is one.
+  if (turns.length === 0 && system.length === 0) add("user", false, [{ text: "" }]);
   const contents = isAlone ? [{ role: "user", parts: system }] : turns.map(({ role, parts }) => ({ role, parts }));
   return { contents, systemInstruction: isAlone || system.length === 0 ? undefined : { parts: system } };
 }

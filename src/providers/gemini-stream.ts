@@ -6,7 +6,7 @@
  * middle as bare JSON between the events, without `data:`.
  */
 
-import { isJsonObject, tryParseJson } from "../lib/json.ts";
+import { isJsonObject, isTooDeep, tryParseJson } from "../lib/json.ts";
 import { MAX_EVENT_LENGTH, type SseEvent, SseSplitter } from "../lib/sse.ts";
 import { hasError } from "../openai.ts";
 import type { AnswerContext, StreamPart, StreamTranslator } from "./adapter.ts";
@@ -93,6 +93,7 @@ export class GeminiStream implements StreamTranslator {
   #value(value: unknown): StreamPart[] {
     if (Array.isArray(value)) return value.flatMap((each) => (isJsonObject(each) ? this.#value(each) : []));
     if (this.#isOver || !isJsonObject(value)) return [];
+    if (isTooDeep(value)) return this.#fail({ error: { message: "Nested too deep.", status: "MALFORMED_RESPONSE" } });
     return hasError(value) ? this.#fail(value) : this.#answer(value);
   }
 

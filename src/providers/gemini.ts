@@ -81,6 +81,10 @@ const MESSAGES: readonly (readonly [RegExp, Kind])[] = [
   ],
 ];
 
+/** What this model of Gemini's lacks, though a newer one has it and the request is sound: another target may do. */
+const NOT_THIS_MODEL =
+  /^(?:Forced function calling|Function calling|Tool use) .{0,100}\bis unsupported\b|^Thinking (?:level|budget) .{0,60}\bnot supported\b/i;
+
 /** Not private to the provider, so that tests may set the clock. */
 export function classifyGemini(error: UpstreamError, now: number): UpstreamFailure {
   const failure = classifyError(error, now, CODES);
@@ -88,7 +92,7 @@ export function classifyGemini(error: UpstreamError, now: number): UpstreamFailu
   if (failure.class === "invalid_request") {
     const message = String(status["message"] ?? "").trim();
     const kind = MESSAGES.find(([words]) => words.test(message))?.[1];
-    if (kind === undefined) return failure;
+    if (kind === undefined) return NOT_THIS_MODEL.test(message) ? { ...failure, tryNext: true } : failure;
     return kind === "context_length"
       ? { ...failure, class: kind, tryNext: true }
       : { class: kind, tryNext: true, trySame: false };

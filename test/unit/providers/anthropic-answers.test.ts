@@ -289,6 +289,20 @@ describe("streams that are none", () => {
     expect(streamedAnswer(asText(parts(text))).toolCalls).toEqual([{ id: "t", name: "f", arguments: '{"a":1}' }]);
   });
 
+  test("what comes later for a block that is kept, and a figure a gateway filled in with 0", () => {
+    const events = [
+      { type: "message_start", message: { usage: { input_tokens: 30, output_tokens: 2 } } },
+      { type: "content_block_start", index: 0, content_block: { type: "compaction", content: null } },
+      { type: "content_block_delta", index: 0, delta: { type: "compaction_delta", content: "So far." } },
+      { type: "content_block_stop", index: 0 },
+      { type: "message_delta", delta: { stop_reason: "end_turn" }, usage: { input_tokens: 0, output_tokens: 0 } },
+      { type: "message_stop" },
+    ];
+    const got = parts(events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join(""));
+    expect(deltasOf(got)[0]).toMatchObject({ server_tool_blocks: [{ type: "compaction", content: "So far." }] });
+    expect(usageOf(got)).toMatchObject({ prompt_tokens: 30, completion_tokens: 0 });
+  });
+
   test("an endless event is noticed", () => {
     const translator = open();
     expect(translator.push(encoder.encode(`data: ${"x".repeat(1_048_576)}`))).toEqual([]);

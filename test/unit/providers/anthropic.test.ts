@@ -516,6 +516,26 @@ describe("conversations", () => {
       got: [say("user", [textBlock("1"), textBlock("2")])],
     },
     {
+      name: "parallel calls of one id get their results in order",
+      messages: [
+        say("user", "1"),
+        say("assistant", null, { tool_calls: [call("same"), call("same")] }),
+        say("tool", "A", { tool_call_id: "same" }),
+        say("tool", "B", { tool_call_id: "same" }),
+      ],
+      got: [
+        say("user", [textBlock("1")]),
+        say("assistant", [
+          { type: "tool_use", id: "same", name: "now", input: {} },
+          { type: "tool_use", id: "same_2", name: "now", input: {} },
+        ]),
+        say("user", [
+          { type: "tool_result", tool_use_id: "same", content: [textBlock("A")] },
+          { type: "tool_result", tool_use_id: "same_2", content: [textBlock("B")] },
+        ]),
+      ],
+    },
+    {
       name: "system in between, on models that have it",
       messages: [say("user", "1"), say("assistant", "2"), say("system", "S"), say("user", "3")],
       got: [

@@ -366,6 +366,13 @@ describe("whole answers", () => {
     });
   });
 
+  test("arguments nested deeper than the stack do not throw", () => {
+    let input: Json = {};
+    for (let depth = 0; depth < 50_000; depth++) input = { a: input };
+    const translated = toCompletion(answer([{ toolUse: { toolUseId: "t", name: "f", input } }]), contextOf());
+    expect(translated).toMatchObject({ ok: true });
+  });
+
   test.each([
     ["end_turn", "stop"],
     ["stop_sequence", "stop"],

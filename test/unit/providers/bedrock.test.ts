@@ -273,6 +273,8 @@ describe("messages", () => {
               },
               { audio: { format: "mp3", source: { bytes: "EEEE" } } },
               { video: { format: "mp4", source: { bytes: "FFFF" } } },
+              // A document needs a text beside it.
+              { text: "." },
             ],
           },
         ],
@@ -438,6 +440,74 @@ describe("messages", () => {
       messages: [{ role: "user", content: "a", cache_control: { type: "ephemeral", ttl: "1h" } }],
       got: { messages: [{ role: "user", content: [{ text: "a" }, { cachePoint: { type: "default", ttl: "1h" } }] }] },
     },
+    {
+      name: "results stand before all that was said meanwhile",
+      tools: [tool("f")],
+      messages: [
+        ...weather,
+        { role: "assistant", content: null, tool_calls: [call("a", "f", "{}"), call("b", "f", "{}")] },
+        { role: "user", content: "wait" },
+        { role: "tool", tool_call_id: "b", content: "B", cache_control: { type: "ephemeral" } },
+        { role: "tool", tool_call_id: "a", content: "A" },
+      ],
+      got: {
+        messages: [
+          { role: "user", content: [{ text: "w?" }] },
+          {
+            role: "assistant",
+            content: [
+              { toolUse: { toolUseId: "a", name: "f", input: {} } },
+              { toolUse: { toolUseId: "b", name: "f", input: {} } },
+            ],
+          },
+          {
+            role: "user",
+            content: [
+              { toolResult: { toolUseId: "b", content: [{ text: "B" }] } },
+              { cachePoint: { type: "default" } },
+              { toolResult: { toolUseId: "a", content: [{ text: "A" }] } },
+              { text: "wait" },
+            ],
+          },
+        ],
+        toolConfig: { tools: [{ toolSpec: expect.objectContaining({ name: "f" }) }] },
+      },
+    },
+    {
+      name: "calls of one id get their results in order",
+      tools: [tool("f")],
+      messages: [
+        ...weather,
+        { role: "assistant", content: "", tool_calls: [call("same", "f", "{}"), call("same", "f", "{}")] },
+        { role: "tool", tool_call_id: "same", content: "1" },
+        { role: "tool", tool_call_id: "same", content: "2" },
+      ],
+      got: {
+        messages: [
+          { role: "user", content: [{ text: "w?" }] },
+          {
+            role: "assistant",
+            content: [
+              { toolUse: { toolUseId: "same", name: "f", input: {} } },
+              { toolUse: { toolUseId: "call_1", name: "f", input: {} } },
+            ],
+          },
+          {
+            role: "user",
+            content: [
+              { toolResult: { toolUseId: "same", content: [{ text: "1" }] } },
+              { toolResult: { toolUseId: "call_1", content: [{ text: "2" }] } },
+            ],
+          },
+        ],
+        toolConfig: { tools: [{ toolSpec: expect.objectContaining({ name: "f" }) }] },
+      },
+    },
+    {
+      name: "nothing said is nearly nothing",
+      messages: [{ role: "user", content: "" }],
+      got: { messages: [{ role: "user", content: [{ text: "." }] }] },
+    },
   ])("$name", async ({ messages, tools, model = CLAUDE, got }) => {
     const body = await sent({ messages, ...(tools === undefined ? {} : { tools }) }, { model });
     expect(body).toEqual({ inferenceConfig: {}, ...got });
@@ -541,6 +611,18 @@ describe("the shape of the answer", () => {
     expect(body["toolConfig"]).toBeUndefined();
   });
 
+  test("a root that only refers is not closed against what it refers to", async () => {
+    const schema = { $ref: "#/$defs/N", $defs: { N: { type: "object", properties: {} } } };
+    const format = { type: "json_schema", json_schema: { name: "r", schema } };
+    const { outputConfig } = await sent({ response_format: format });
+    const { textFormat } = outputConfig as { textFormat: { structure: { jsonSchema: { schema: string } } } };
+    expect(JSON.parse(textFormat.structure.jsonSchema.schema)).toEqual({
+      type: "object",
+      $ref: "#/$defs/N",
+      $defs: { N: { type: "object", properties: {}, additionalProperties: false } },
+    });
+  });
+
   test("open objects are closed where nothing depends on it", async () => {
     const body = await sent(asked({ type: "object", properties: { a: { type: "string", minLength: 2 } } }));
     expect(JSON.stringify(body["outputConfig"])).toContain('\\"additionalProperties\\":false');
@@ -596,7 +678,7 @@ describe("reasoning", () => {
       name: "a budget inside the limit",
       model: CLAUDE,
       fields: { reasoning_effort: "high", max_tokens: 5000 },
-      got: budget(4999),
+      got: budget(2500),
     },
     {
       name: "no room",
@@ -781,6 +863,8 @@ describe("other members", () => {
     },
     { fields: { tools: [tool("f", { strict: true })] }, names: ["tools.strict"], options: { model: NOVA } },
     { fields: { temperature: 0.5, top_k: 5 }, names: ["temperature", "top_k"], options: { model: OPUS } },
+    { fields: { stop: ["\n\n", ""] }, names: ["stop"] },
+    { fields: { stop: ["\n\n", ""] }, names: [], options: { model: NOVA } },
     { fields: {}, names: [], options: { params: { seed: 1, temperature: 0.5 }, model: OPUS } },
   ])("dropped of $fields: $names", async ({ fields, names, options }) => {
     expect(await dropped(fields, options)).toEqual(names);

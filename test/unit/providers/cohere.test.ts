@@ -118,8 +118,13 @@ describe("requests", () => {
     },
     {
       name: "strict tools",
-      fields: { tools: [TOOL("a", { strict: true })] },
-      got: { tools: [SENT("a")], strict_tools: true },
+      fields: { tools: [TOOL("a", { strict: true, parameters: SCHEMA })] },
+      got: { tools: [TOOL("a", { parameters: SCHEMA })], strict_tools: true },
+    },
+    {
+      name: "strict tools, of which one has no required parameter",
+      fields: { tools: [TOOL("a", { strict: true, parameters: SCHEMA }), TOOL("b", { strict: true })] },
+      got: { tools: [TOOL("a", { parameters: SCHEMA }), SENT("b")] },
     },
     {
       name: "legacy functions",
@@ -284,6 +289,18 @@ describe("requests", () => {
     expect([...droppedParams].sort()).toEqual(
       ["user", "metadata", "service_tier", "top_logprobs", "messages.name", "messages.cache_control"].sort(),
     );
+    const strict = await send({ tools: [TOOL("a", { strict: true })] });
+    expect(strict.droppedParams).toEqual(["tools.strict"]);
+  });
+
+  test("an answer nested deeper than can be written is none", () => {
+    const args = `${'{"a":'.repeat(20_000)}1${"}".repeat(20_000)}`;
+    const calls = `{"message":{"tool_calls":[{"id":"c","function":{"name":"f","arguments":${args}}}]}}`;
+    const { translation } = cohere.adapter;
+    const context = { fields: {}, model: "m", traceId: "tr_1", createdAt: 1 };
+    const bytes = new TextEncoder().encode(`data: {"type":"tool-call-start","index":0,"delta":${calls}}\n\n`);
+    expect(translation!.openStream!(context).push(bytes)).toMatchObject([{ error: {} }]);
+    expect(translation!.toCompletion!(JSON.parse(calls), context).ok).toBe(false);
   });
 
   test.each<[Json, string | null]>([

@@ -320,6 +320,11 @@ describe("requests", () => {
       system: ["A", "B"],
     },
     {
+      name: "an empty text alone",
+      messages: [{ role: "user", content: "" }],
+      contents: [{ role: "user", parts: [{ text: "" }] }],
+    },
+    {
       name: "an instruction alone is said by the user",
       messages: [{ role: "system", content: "A" }],
       contents: [{ role: "user", parts: [{ text: "A" }] }],

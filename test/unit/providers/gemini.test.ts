@@ -235,6 +235,46 @@ describe("answers", () => {
     expect(streamedAnswer(toText(translate([stream(ending(reason))]))).finishReason).toBe(finish);
   });
 
+  test("arguments in pieces: odd paths are passed over, a list does not grow by an index, a nameless call is none", () => {
+    const part = (functionCall: unknown) => ({ functionCall });
+    const pieces = [
+      ["$.a[999999999]", "far"],
+      ["$.__proto__.x", "own"],
+      ["no path", "lost"],
+      ["$.b[", "lost"],
+      [`$${"[0]".repeat(100_000)}`, "lost"],
+      ["$.a.x", "lost"],
+    ].map(([jsonPath, stringValue]) => part({ partialArgs: [{ jsonPath, stringValue }, null], willContinue: true }));
+    const parts = [part({}), part({ name: "f", willContinue: true }), ...pieces];
+    const answer = streamedAnswer(toText(translate([stream(ending("STOP", parts))])));
+    const args = '{"a":["far"],"__proto__":{"x":"own"}}';
+    expect(answer.toolCalls).toMatchObject([{ name: "f", arguments: args }]);
+    expect(answer.finishReason).toBe("tool_calls");
+    expect(whole(ending("STOP", parts))).toMatchObject({
+      completion: { choices: [{ message: { tool_calls: [{ function: { name: "f", arguments: args } }] } }] },
+    });
+  });
+
+  test("an answer nested deeper than can be written is none", () => {
+    const args = `${'{"a":'.repeat(20_000)}1${"}".repeat(20_000)}`;
+    const text = `{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":${args}}}]}}]}`;
+    expect(translate([new TextEncoder().encode(`data: ${text}\n\n`)])).toMatchObject([{ error: {} }]);
+    expect(whole(JSON.parse(text)).ok).toBe(false);
+  });
+
+  test("citations of all events are told, each once", () => {
+    const cited = (uri: string, text: string) => ({
+      candidates: [{ content: { parts: [{ text }] }, citationMetadata: { citationSources: [{ uri, endIndex: 4 }] } }],
+    });
+    const bytes = [cited("https://a.test/", "a"), cited("https://b.test/", "b"), cited("https://b.test/", "c")];
+    const parts = translate([...bytes.map((body) => stream(body)), stream(ending("RECITATION", []))]);
+    const told = parts.filter((part) => JSON.stringify(part).includes('"citations"'));
+    expect(told).toMatchObject([
+      { chunk: { choices: [{ delta: { citations: [{ url: "https://a.test/" }, { url: "https://b.test/" }] } }] } },
+    ]);
+    expect(streamedAnswer(toText(parts))).toMatchObject({ text: "abc", finishReason: "content_filter" });
+  });
+
   test("a model that breaks down over a call before it said anything gave no answer", () => {
     const body = ending("MALFORMED_FUNCTION_CALL", []);
     expect(whole(body)).toEqual({ ok: false, failure: { class: "invalid_response", tryNext: true, trySame: false } });
@@ -444,6 +484,18 @@ describe("failures", () => {
       400,
       status(400, "INVALID_ARGUMENT", "Function call is missing a thought_signature in functionCall parts."),
       { class: "invalid_response", tryNext: true },
+    ],
+    [
+      "what only this model lacks: a shape beside functions",
+      400,
+      status(400, "INVALID_ARGUMENT", "Function calling with a response mime type: 'application/json' is unsupported"),
+      { class: "invalid_request", tryNext: true },
+    ],
+    [
+      "what only this model lacks: a level of thinking",
+      400,
+      status(400, "INVALID_ARGUMENT", "Thinking level MINIMAL is not supported for this model. Please retry."),
+      { class: "invalid_request", tryNext: true },
     ],
     [
       "a wrong field",
