@@ -9,7 +9,7 @@ import { adminApp } from "./admin/app.ts";
 import { handleChatCompletion } from "./chat/handler.ts";
 import type { AppEnv } from "./env.ts";
 import { errorResponse, RouterError } from "./errors.ts";
-import { log } from "./log.ts";
+import { unexpectedFault } from "./fault.ts";
 import { newTraceId } from "./traces/schema.ts";
 import { authenticate } from "./v1/authenticate.ts";
 import { getModel, listModels } from "./v1/models.ts";
@@ -80,9 +80,6 @@ app.onError((error, c) => answerError(error, c));
 function answerError(error: unknown, c: Context<AppEnv>): Response {
   const traceId = c.get("traceId");
   const headers = { "x-request-id": traceId, "x-flowlayer-trace-id": traceId };
-  if (error instanceof RouterError) return errorResponse(error, { trace_id: traceId }, headers);
-  // The text of a fault may hold anything: the log gets its kind only.
-  log({ event: "unexpected_error", trace_id: traceId, name: error instanceof Error ? error.name : typeof error });
-  const fault = new RouterError("upstream_failed", "The router could not handle this request. Try again.");
-  return errorResponse(fault, { trace_id: traceId }, headers);
+  const known = error instanceof RouterError ? error : unexpectedFault(error, traceId);
+  return errorResponse(known, { trace_id: traceId }, headers);
 }

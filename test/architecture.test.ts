@@ -15,11 +15,11 @@ const MAX_LINES = 400;
 /** Folder, or file at the top of `src`: what it may import besides itself. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   index: ["app", "control/control-plane", "health/provider-health", "spend/key-ledger"],
-  app: ["chat", "v1", "admin", "traces", "env", "errors", "log", "lib"],
+  app: ["chat", "v1", "admin", "traces", "env", "errors", "fault", "lib"],
   v1: ["chat/authenticate", "keys", "policy", "spend", "traces", "catalog", "env", "errors", "lists", "lib"],
   chat: [
     ...["policy", "spend", "health", "keys", "approvals", "traces", "providers", "catalog"],
-    ...["openai", "env", "errors", "log", "lib"],
+    ...["openai", "env", "errors", "fault", "log", "lib"],
   ],
   policy: ["catalog", "errors", "lib"],
   keys: ["errors", "lib"],
@@ -35,6 +35,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...["openai", "env", "errors", "lists", "validation", "lib"],
   ],
   validation: ["errors"],
+  fault: ["errors", "log"],
   lists: ["errors", "lib"],
   env: [],
   openai: ["errors", "validation", "lib"],

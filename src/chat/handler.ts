@@ -6,10 +6,10 @@ import type { Context } from "hono";
 import { toolResultIds } from "../approvals/withhold.ts";
 import type { AppEnv, Env } from "../env.ts";
 import { errorResponse, invalidKey, RouterError } from "../errors.ts";
+import { unexpectedFault } from "../fault.ts";
 import { reportOutcome, targetState } from "../health/client.ts";
 import { verifyToken } from "../keys/store.ts";
 import { Deadlines } from "../lib/deadline.ts";
-import { log } from "../log.ts";
 import { type ChatRequest, parseChatRequest } from "../openai.ts";
 import type { UpstreamFailure } from "../providers/adapter.ts";
 import { findProvider } from "../providers/index.ts";
@@ -62,7 +62,7 @@ async function answerOrError(run: Run): Promise<Response> {
   } catch (error) {
     run.deadlines.stop();
     if (error instanceof ClientGone) return clientGone(run, error.candidate);
-    const known = error instanceof RouterError ? error : unexpected(error, exchange.traceId);
+    const known = error instanceof RouterError ? error : unexpectedFault(error, exchange.traceId);
     const now = Date.now();
     settlement.settle({
       ...NOTHING_USED,
@@ -252,10 +252,4 @@ function clientGone(run: Run, candidate: Candidate): Response {
   if (record !== undefined) record.costNanoUsd = bill.costNanoUsd;
   run.settlement.settle({ ...bill, status: "cancelled", httpStatus: 499, toolCalls: [], endedAt: Date.now() });
   return new Response(null, { status: 499 });
-}
-
-/** A fault of our own. Its text may hold anything, so the client and the log get its kind only. */
-function unexpected(error: unknown, traceId: string): RouterError {
-  log({ event: "unexpected_error", trace_id: traceId, name: error instanceof Error ? error.name : typeof error });
-  return new RouterError("upstream_failed", "The router could not handle this request. Try again.");
 }

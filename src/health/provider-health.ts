@@ -72,10 +72,6 @@ export class ProviderHealth extends DurableObject {
     return this.#snapshot(now);
   }
 
-  async snapshot(): Promise<HealthSnapshot> {
-    return this.#snapshot(Date.now());
-  }
-
   #snapshot(now: number): HealthSnapshot {
     const { successes, failures, durationMs } = sumWindow(this.#breaker.buckets, now);
     return {

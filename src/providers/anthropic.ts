@@ -18,7 +18,7 @@ import { toAnthropicCompletion } from "./anthropic-answer.ts";
 import { missingCapability, toAnthropicBody } from "./anthropic-request.ts";
 import { AnthropicStream } from "./anthropic-stream.ts";
 import { classifyError } from "./classify.ts";
-import { baseUrlOf, secretText, USER_AGENT } from "./settings.ts";
+import { baseUrlOf, secretText, upstreamHeaders } from "./settings.ts";
 
 const ID = "anthropic";
 const BASE_URL = "https://api.anthropic.com/v1";
@@ -50,15 +50,7 @@ function toUpstream(call: AdapterCall): UpstreamRequest {
   const { body, droppedParams } = toAnthropicBody(call);
   return {
     url: `${call.config.baseUrl}/messages`,
-    headers: {
-      "content-type": "application/json",
-      // A compressing proxy would hold events back until a block is full.
-      ...(call.stream
-        ? { accept: "text/event-stream", "accept-encoding": "identity" }
-        : { accept: "application/json" }),
-      "user-agent": USER_AGENT,
-      ...call.config.headers,
-    },
+    headers: upstreamHeaders(call.config, call.stream),
     body: JSON.stringify(body),
     droppedParams,
   };

@@ -11,10 +11,7 @@ import { toBedrockCompletion } from "./bedrock-answer.ts";
 import { classifyBedrock } from "./bedrock-errors.ts";
 import { missingOnBedrock, toConverse } from "./bedrock-request.ts";
 import { BedrockStream } from "./bedrock-stream.ts";
-import { baseUrlOf, secretText, USER_AGENT } from "./settings.ts";
-
-/** A compressing proxy would hold messages back until a block is full. */
-const STREAM_HEADERS = { accept: "application/vnd.amazon.eventstream", "accept-encoding": "identity" } as const;
+import { baseUrlOf, secretText, upstreamHeaders } from "./settings.ts";
 
 export const bedrock: Provider = {
   id: "bedrock",
@@ -61,10 +58,7 @@ async function toUpstream(call: AdapterCall): Promise<UpstreamRequest> {
   return {
     url,
     headers: {
-      "content-type": "application/json",
-      ...(stream ? STREAM_HEADERS : { accept: "application/json" }),
-      "user-agent": USER_AGENT,
-      ...config.headers,
+      ...upstreamHeaders(config, stream, "application/vnd.amazon.eventstream"),
       ...(await signature(url, text, config.settings)),
     },
     body: text,

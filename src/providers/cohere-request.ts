@@ -18,7 +18,7 @@ import {
   toolsOf,
 } from "./chat-wire.ts";
 import { cohereMessages, unsupportedPart } from "./cohere-messages.ts";
-import { USER_AGENT } from "./settings.ts";
+import { upstreamHeaders } from "./settings.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -68,15 +68,7 @@ export function toCohereRequest(call: AdapterCall): UpstreamRequest {
   for (const name of beyondReach(fields)) body[name] ??= fields[name];
   return {
     url: `${call.config.baseUrl}/chat`,
-    headers: {
-      "content-type": "application/json",
-      // A compressing proxy would hold events back until a block is full.
-      ...(call.stream
-        ? { accept: "text/event-stream", "accept-encoding": "identity" }
-        : { accept: "application/json" }),
-      "user-agent": USER_AGENT,
-      ...call.config.headers,
-    },
+    headers: upstreamHeaders(call.config, call.stream),
     body: JSON.stringify(body),
     droppedParams: [
       ...droppedFields(call.fields).filter((name) => body[name] === undefined),

@@ -21,12 +21,10 @@ import {
 } from "./chat-wire.ts";
 import { toConversation, videoUrl } from "./gemini-contents.ts";
 import { nativeThinking, THINKING_FIELDS, thinkingConfigOf } from "./gemini-thinking.ts";
-import { USER_AGENT } from "./settings.ts";
+import { upstreamHeaders } from "./settings.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** A compressing proxy would hold events back until a block is full. */
-const STREAM_HEADERS = { accept: "text/event-stream", "accept-encoding": "identity" } as const;
 const MAX_STOPS = 5;
 const MAX_CHOICES = 8;
 const MAX_SEED = 2_147_483_647;
@@ -65,12 +63,7 @@ export function toGeminiRequest(call: AdapterCall): UpstreamRequest {
   noteDropped(call.fields, dropped);
   return {
     url: urlOf(call),
-    headers: {
-      "content-type": "application/json",
-      ...(call.stream ? STREAM_HEADERS : { accept: "application/json" }),
-      "user-agent": USER_AGENT,
-      ...call.config.headers,
-    },
+    headers: upstreamHeaders(call.config, call.stream),
     body: JSON.stringify(body),
     // Only of what the client sent is the client told.
     droppedParams: [...dropped].filter((name) => Object.hasOwn(call.fields, name) || name.includes(".")),

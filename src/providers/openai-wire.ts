@@ -9,10 +9,7 @@ import type { AdapterCall, UpstreamRequest } from "./adapter.ts";
 import { isPolicyParam, LIMIT_FIELDS } from "./chat-wire.ts";
 import { writeHistory } from "./openai-history-wire.ts";
 import type { ProviderRow } from "./rows.ts";
-import { USER_AGENT } from "./settings.ts";
-
-/** A compressing proxy would hold events back until a block is full. workerd sends the header as written. */
-const STREAM_HEADERS = { accept: "text/event-stream", "accept-encoding": "identity" } as const;
+import { upstreamHeaders } from "./settings.ts";
 
 /** The first thing of `row.cannot` that `fields` really ask for: `n: 1` or an empty `tools` asks for nothing. */
 export function missingCapability(row: ProviderRow, fields: Readonly<Record<string, unknown>>): string | null {
@@ -47,12 +44,7 @@ export function toOpenAiRequest(row: ProviderRow, call: AdapterCall, url?: strin
   dropped.push(...writeStreamOptions(row, call));
   return {
     url: url ?? call.config.baseUrl + (row.chatPath ?? "/chat/completions"),
-    headers: {
-      "content-type": "application/json",
-      ...(call.stream ? STREAM_HEADERS : { accept: "application/json" }),
-      "user-agent": USER_AGENT,
-      ...call.config.headers,
-    },
+    headers: upstreamHeaders(call.config, call.stream),
     body: body.toString(),
     droppedParams: dropped,
   };

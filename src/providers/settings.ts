@@ -1,9 +1,27 @@
 /** What adapters read of the operator's configuration: addresses and secrets, checked. And how we name ourselves. */
 import { upstreamUrl } from "../lib/upstream-url.ts";
-import type { Secrets } from "./adapter.ts";
+import type { ProviderConfig, Secrets } from "./adapter.ts";
 
 /** Kept equal to `package.json` by a test. */
 export const USER_AGENT = "flow-layer/0.1.0";
+
+/**
+ * The headers of one request, made from nothing: no header of the client's can slip through. `streamType` is what a
+ * stream of this vendor is made of.
+ */
+export function upstreamHeaders(
+  config: ProviderConfig,
+  stream: boolean,
+  streamType = "text/event-stream",
+): Readonly<Record<string, string>> {
+  return {
+    "content-type": "application/json",
+    // A compressing proxy would hold events back until a block is full. workerd sends the header as written.
+    ...(stream ? { accept: streamType, "accept-encoding": "identity" } : { accept: "application/json" }),
+    "user-agent": USER_AGENT,
+    ...config.headers,
+  };
+}
 
 /** Header text: a secret with a line break or a space in it is a copying mistake, and would make `fetch` throw. */
 export function secretText(value: unknown): string | null {
