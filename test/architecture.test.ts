@@ -25,7 +25,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   keys: ["errors", "lib"],
   traces: ["errors", "log", "lib"],
   catalog: ["errors", "lib"],
-  health: ["errors", "log", "lib"],
+  health: ["control/types", "errors", "log", "lib"],
   spend: ["openai", "catalog", "traces", "errors", "log", "lib"],
   providers: ["openai", "traces", "errors", "lib"],
   approvals: ["openai", "errors", "lib"],

@@ -5,135 +5,184 @@
  * answer at most once a second per target; the answer to the post is the shared view. When the object cannot be
  * reached the local view goes on alone, and the outcomes of that second are lost, not sent twice.
  */
+import { isJsonObject, tryParseJson } from "../lib/json.ts";
+import { isAhead } from "./breaker.ts";
 import type { ProviderHealth } from "./provider-health.ts";
-import type { HealthDelta, HealthSnapshot } from "./types.ts";
+import type { RetryPermit } from "./rates.ts";
+import {
+  type AttemptReport,
+  type AttemptTicket,
+  adopt,
+  begin,
+  type Forecast,
+  forecastAt,
+  hasPending,
+  isExploring,
+  type LatencyKind,
+  leaseOwn,
+  needsLease,
+  newTargetHealth,
+  open,
+  record,
+  stateAt,
+  type TargetHealth,
+  type TargetState,
+  takeDelta,
+} from "./target.ts";
+import type { HealthAnswer, HealthSnapshot } from "./types.ts";
 
-/** Hard failures in a row after which a target rests. */
-const PENALTY_AFTER = 3;
-const PENALTY_MS = 3_000;
-/** For a vendor that limits without saying how long. */
-const DEFAULT_COOLDOWN_MS = 1_000;
-const MAX_COOLDOWN_MS = 60_000;
+export type { RetryPermit } from "./rates.ts";
+export type { AttemptReport, AttemptTicket, Forecast, LatencyKind, Outcome, TargetState } from "./target.ts";
+
 const POST_EVERY_MS = 1_000;
 const POST_LIMIT_MS = 2_000;
-/** Targets of all policies together. Beyond it the one that was first seen is forgotten. */
+/** Posts that one request makes for the others after its own. */
+const MAX_FURTHER_POSTS = 5;
+const SNAPSHOT_LIMIT_MS = 1_000;
+/** Targets of all policies together. Beyond it the one not asked for the longest time is forgotten. */
 const MAX_TARGETS = 2_000;
 
-/** `ignored`: says nothing about the target, such as a client that left or a request the vendor rightly refused. */
-export type Outcome = "success" | "failure" | "rate_limited" | "ignored";
+/** KV key of the published breaker states. */
+const PUBLISHED_KEY = "health";
+const WARM_UP_EVERY_MS = 30_000;
+const WARM_UP_LIMIT_MS = 5_000;
+const KV_CACHE_SECONDS = 30;
+/** Clocks differ; a publication from farther ahead is not believed. */
+const MAX_CLOCK_SKEW_MS = 60_000;
 
-interface TargetHealth {
-  consecutiveFailures: number;
-  /** Epoch ms until which this isolate leaves the target alone after failures. */
-  penaltyUntil: number;
-  /** Epoch ms until which the vendor asked to be left alone. */
-  cooldownUntil: number;
-  /** The shared breaker as last heard. */
-  sharedOpenUntil: number;
-  /** The shared breaker was not closed when last heard of. */
-  isOnProbation: boolean;
-  /** Not posted yet. */
-  successes: number;
-  failures: number;
-  durationMs: number;
-  lastPostAt: number;
-  /** Until then a request has promised to post. A time, not a flag: that request may die. */
-  postPromisedUntil: number;
+const NEVER_USED: Omit<HealthSnapshot, "at"> = {
+  state: "closed",
+  openUntil: 0,
+  cooldownUntil: 0,
+  ejections: 0,
+  requests: 0,
+  failures: 0,
+  rateLimited: 0,
+  firstToken: null,
+  total: null,
+};
+
+/** What a request lends to the exchange. */
+export interface HealthContext {
+  readonly namespace: DurableObjectNamespace<ProviderHealth>;
+  readonly kv: KVNamespace;
+  readonly waitUntil: (work: Promise<unknown>) => void;
 }
 
 const targets = new Map<string, TargetHealth>();
+/** Random, made by the first request that posts: nothing random may happen while the module loads. */
+let isolateId = "";
+/** When the published states were last read, and the `at` of what was read. */
+let warmedAt = 0;
+let publishedAt = 0;
 
-/** `penalised`: this isolate saw it fail or was asked to wait; `open`: the shared breaker keeps traffic away. */
-export type TargetState = "closed" | "penalised" | "open";
-
-/** How `target` (`<provider>/<model>`) stands at `now`. Unknown targets are closed. Reads memory only. */
-export function targetState(target: string, now: number): TargetState {
+/**
+ * How `target` (`<provider>/<model>`) stands at `now`. Unknown targets are closed. Reads memory only; when the target is
+ * half-open and no lease is held, asks for one behind the answer.
+ */
+export function targetState(context: HealthContext, target: string, now: number): TargetState {
   const health = targets.get(target);
   if (health === undefined) return "closed";
-  if (now < health.sharedOpenUntil) return "open";
-  return now < health.penaltyUntil || now < health.cooldownUntil ? "penalised" : "closed";
+  if (needsLease(health, now)) {
+    health.pending.wantsLease = true;
+    promisePost(context, target, health, now);
+  }
+  return stateAt(health, now);
+}
+
+/** Of the last minute; null when fewer than 3 calls are known. Reads memory only. */
+export function latencyForecast(target: string, kind: LatencyKind, now: number): Forecast | null {
+  const health = targets.get(target);
+  return health === undefined ? null : forecastAt(health, kind, now);
 }
 
 /**
- * Counts one finished call. `durationMs` is that of the call; `retryAfterMs` the vendor's own wish with
- * `rate_limited`, believed from 0 to 60 s. Never throws and never waits.
+ * May this request try an unmeasured target to measure it? At most one does so at a time per isolate; its lease of 10 s
+ * begins with the attempt and ends with its report. Changes nothing.
  */
-export function reportOutcome(
+export function mayExplore(target: string, now: number): boolean {
+  const health = targets.get(target);
+  return health === undefined || (stateAt(health, now) === "closed" && !isExploring(health, now));
+}
+
+/**
+ * An attempt starts. Uses up a probe lease, the allowance of a penalised target, an exploration. The ticket goes into
+ * the report.
+ */
+export function beginAttempt(target: string, now: number): AttemptTicket {
+  return begin(used(target), target, now);
+}
+
+/** Takes one retry of the target, `null` when its budget is used up. It is to be given back with `endRetry`. */
+export function takeRetry(target: string, now: number): RetryPermit | null {
+  return used(target).retries.take(target, now);
+}
+
+export function endRetry(permit: RetryPermit): void {
+  targets.get(permit.target)?.retries.giveBack(permit);
+}
+
+/**
+ * Counts one ended attempt and posts behind the answer. Never throws and never waits. Called at most once per ticket as
+ * its end, and once more with `failure` when a stream breaks after its first token.
+ */
+export function reportOutcome(context: HealthContext, ticket: AttemptTicket, report: AttemptReport): void {
+  const health = used(ticket.target);
+  record(health, ticket, report);
+  if (hasPending(health)) promisePost(context, ticket.target, health, report.now);
+}
+
+/** Reads the published breaker states from KV when this isolate has not for 30 s. Never awaited by a request. */
+export function warmUp(context: HealthContext, now: number): void {
+  if (isAhead(warmedAt + WARM_UP_EVERY_MS, now, WARM_UP_EVERY_MS)) return;
+  warmedAt = now;
+  const { kv } = context;
+  const read = async (): Promise<void> => {
+    const text = await within(WARM_UP_LIMIT_MS, () => kv.get(PUBLISHED_KEY, { cacheTtl: KV_CACHE_SECONDS }));
+    if (text !== null) adoptPublished(tryParseJson(text), Date.now());
+  };
+  // Advisory: without it the first failures teach the same.
+  context.waitUntil(read().catch(() => {}));
+}
+
+/**
+ * The target's shared health, for the operator: closed and without figures where nobody has used it, `null` when its
+ * object does not answer within a second.
+ */
+export async function targetSnapshot(
   namespace: DurableObjectNamespace<ProviderHealth>,
   target: string,
-  outcome: Outcome,
-  durationMs: number,
-  now: number,
-  waitUntil: (work: Promise<unknown>) => void,
-  retryAfterMs = DEFAULT_COOLDOWN_MS,
-): void {
-  if (outcome === "ignored") return;
-  const health = findOrAdd(target);
-  count(health, outcome, durationMs, now, retryAfterMs);
-  if (now < health.postPromisedUntil) return;
-  const delayMs = Math.min(POST_EVERY_MS, Math.max(0, health.lastPostAt + POST_EVERY_MS - now));
-  health.postPromisedUntil = now + delayMs + POST_LIMIT_MS;
-  waitUntil(post(namespace, target, health, delayMs));
+): Promise<HealthSnapshot | null> {
+  const read = async (): Promise<HealthSnapshot> =>
+    (await namespace.getByName(target).snapshot()) ?? { ...NEVER_USED, at: Date.now() };
+  return within(SNAPSHOT_LIMIT_MS, read).catch(() => null);
 }
 
-function findOrAdd(target: string): TargetHealth {
+/** The health of a target that is in use, as the most recently used one. */
+function used(target: string): TargetHealth {
   const known = targets.get(target);
-  if (known !== undefined) return known;
-  const added: TargetHealth = {
-    consecutiveFailures: 0,
-    penaltyUntil: 0,
-    cooldownUntil: 0,
-    sharedOpenUntil: 0,
-    isOnProbation: false,
-    successes: 0,
-    failures: 0,
-    durationMs: 0,
-    lastPostAt: 0,
-    postPromisedUntil: 0,
-  };
-  targets.set(target, added);
+  const health = known ?? newTargetHealth();
+  if (known !== undefined) targets.delete(target);
+  targets.set(target, health);
   if (targets.size > MAX_TARGETS) {
-    const oldest = targets.keys().next().value;
+    const [oldest] = targets.keys();
     if (oldest !== undefined) targets.delete(oldest);
   }
-  return added;
+  return health;
 }
 
-function count(
-  health: TargetHealth,
-  outcome: Exclude<Outcome, "ignored">,
-  durationMs: number,
-  now: number,
-  retryAfterMs: number,
-): void {
-  switch (outcome) {
-    case "success":
-      // Only the run of failures ends: a deadline that was set stays, whoever slipped through before it.
-      health.consecutiveFailures = 0;
-      health.successes++;
-      health.durationMs += Math.max(0, Math.round(durationMs));
-      return;
-    case "failure": {
-      health.consecutiveFailures++;
-      health.failures++;
-      // A failed probe needs no second and third: the others have said what it confirms.
-      const isEnough = health.consecutiveFailures >= PENALTY_AFTER || health.isOnProbation;
-      if (isEnough) health.penaltyUntil = Math.max(health.penaltyUntil, now + PENALTY_MS);
-      return;
-    }
-    case "rate_limited": {
-      // A vendor's number, so it may be a fraction, or none at all.
-      const wishMs = Number.isNaN(retryAfterMs) ? DEFAULT_COOLDOWN_MS : Math.ceil(retryAfterMs);
-      const cooldownMs = Math.min(MAX_COOLDOWN_MS, Math.max(0, wishMs));
-      health.cooldownUntil = Math.max(health.cooldownUntil, now + cooldownMs);
-      return;
-    }
-  }
+/** Makes sure that somebody posts: this request, unless another one has promised to. */
+function promisePost(context: HealthContext, target: string, health: TargetHealth, now: number): void {
+  if (isAhead(health.postPromisedUntil, now, POST_EVERY_MS + POST_LIMIT_MS)) return;
+  const dueAt = health.lastPostAt + POST_EVERY_MS;
+  const delayMs = isAhead(dueAt, now, POST_EVERY_MS) ? dueAt - now : 0;
+  health.postPromisedUntil = now + delayMs + POST_LIMIT_MS;
+  context.waitUntil(post(context.namespace, target, health, delayMs));
 }
 
 /**
  * Sends what was counted, now or when a post is due, and takes back the shared view. What is counted while a post is
- * under way goes with one more, so that the end of a burst is not left lying until the next request.
+ * under way goes with a further one, so that the end of a burst is not left lying until the next request.
  */
 async function post(
   namespace: DurableObjectNamespace<ProviderHealth>,
@@ -143,7 +192,7 @@ async function post(
 ): Promise<void> {
   if (delayMs > 0) await scheduler.wait(delayMs);
   await postOnce(namespace, target, health);
-  if (health.successes + health.failures > 0) {
+  for (let further = 0; further < MAX_FURTHER_POSTS && hasPending(health); further++) {
     health.postPromisedUntil = Date.now() + POST_EVERY_MS + POST_LIMIT_MS;
     await scheduler.wait(POST_EVERY_MS);
     await postOnce(namespace, target, health);
@@ -156,26 +205,43 @@ async function postOnce(
   target: string,
   health: TargetHealth,
 ): Promise<void> {
-  const { successes, failures, durationMs, cooldownUntil } = health;
-  const delta: HealthDelta = { successes, failures, durationMs, cooldownUntil };
-  health.successes = health.failures = health.durationMs = 0;
-  health.lastPostAt = Date.now();
-  const limit = new AbortController();
+  const sentAt = Date.now();
+  if (isolateId === "") isolateId = crypto.randomUUID();
+  const delta = takeDelta(health, isolateId, sentAt);
+  health.lastPostAt = sentAt;
+  const report = async (): Promise<HealthAnswer> => await namespace.getByName(target).report(delta);
   try {
-    const report = async (): Promise<HealthSnapshot> => await namespace.getByName(target).report(delta);
-    const tooLong = scheduler.wait(POST_LIMIT_MS, { signal: limit.signal }).then(() => null);
-    tooLong.catch(() => {});
-    const snapshot = await Promise.race([report(), tooLong]);
-    if (snapshot !== null) adopt(health, snapshot);
+    adopt(health, await within(POST_LIMIT_MS, report), sentAt, Date.now());
   } catch {
     // The local view goes on alone; the next report tries again with what is counted by then.
+    if (delta.wantsLease) leaseOwn(health, Date.now());
+  }
+}
+
+/** Rejects when `call` does, or takes longer. */
+async function within<T>(limitMs: number, call: () => Promise<T>): Promise<T> {
+  const limit = new AbortController();
+  const tooLong = scheduler.wait(limitMs, { signal: limit.signal }).then(() => {
+    throw new Error("No answer in time.");
+  });
+  tooLong.catch(() => {});
+  try {
+    return await Promise.race([call(), tooLong]);
   } finally {
     limit.abort();
   }
 }
 
-function adopt(health: TargetHealth, snapshot: HealthSnapshot): void {
-  health.sharedOpenUntil = snapshot.openUntil;
-  health.isOnProbation = snapshot.state !== "closed";
-  health.cooldownUntil = Math.max(health.cooldownUntil, snapshot.cooldownUntil);
+/** Every listed target is not closed, unless its object has told this isolate something later. */
+function adoptPublished(published: unknown, now: number): void {
+  if (!isJsonObject(published) || !isJsonObject(published["open"])) return;
+  const { at } = published;
+  // What was taken over once and has changed here since must not come back.
+  if (typeof at !== "number" || !(at > publishedAt || now < publishedAt) || at > now + MAX_CLOCK_SKEW_MS) return;
+  publishedAt = at;
+  for (const [target, openUntil] of Object.entries(published["open"])) {
+    if (typeof openUntil !== "number" || !Number.isFinite(openUntil)) continue;
+    const health = targets.get(target) ?? (targets.size < MAX_TARGETS ? used(target) : undefined);
+    if (health !== undefined && health.heardAt <= at) open(health, openUntil - now, now);
+  }
 }

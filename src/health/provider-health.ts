@@ -1,111 +1,257 @@
 /**
  * ProviderHealth: one Durable Object per target, where isolates put together what they saw of it.
  *
- * Kept in SQLite, so that an eviction does not forget an open breaker. Reports are sums and not repeatable, the one
- * exception to the house rule: whoever reports does so once and never retries, because a lost sum only delays a
- * decision and a doubled one distorts it.
+ * Kept in SQLite, so that an eviction does not forget an open breaker, its ejections or a lease: those are written with
+ * the report that changes them. Counts and latencies are written once a second at most, so an eviction may cost the last
+ * second of them. Reports are sums and not repeatable, the one exception to the house rule: whoever reports does so once
+ * and never retries, because a lost sum only delays a decision and a doubled one distorts it.
+ *
+ * A breaker that changes is announced to the control plane, which publishes it for cold isolates: at once behind the
+ * report, and by alarm until it was taken.
  */
 import { DurableObject } from "cloudflare:workers";
-import { type Breaker, type Bucket, breakerState, recordOutcomes, sumWindow } from "./breaker.ts";
-import type { HealthDelta, HealthSnapshot } from "./types.ts";
+import type { TargetHealthChange } from "../control/types.ts";
+import type { Env } from "../env.ts";
+import {
+  type Breaker,
+  breakerState,
+  CLOSED_BREAKER,
+  ejectionsAt,
+  isAhead,
+  leaseMsOf,
+  MAX_COOLDOWN_MS,
+  recordEvidence,
+  sumWindow,
+} from "./breaker.ts";
+import { LatencyWindow, sliceStart, WINDOW_MS } from "./quantile.ts";
+import { HealthTables, NO_FACTS, type TargetFacts } from "./tables.ts";
+import type { HealthAnswer, HealthDelta, HealthSnapshot, LatencySummary } from "./types.ts";
 
-/** No vendor's wish is believed beyond this. */
-const MAX_COOLDOWN_MS = 60_000;
+const FLUSH_EVERY_MS = 1_000;
+/** Quantiles change slowly and are what a report costs most. */
+const SUMMARY_CACHE_MS = 250;
+const IDLE_MS = 86_400_000;
+/** The name of the one control plane. */
+const CONTROL_PLANE = "control";
+const ANNOUNCE_LIMIT_MS = 5_000;
+const FIRST_RETRY_MS = 2_000;
+const MAX_RETRY_MS = 60_000;
 
-const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS breaker (
-    singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
-    is_open INTEGER NOT NULL,
-    open_until INTEGER NOT NULL,
-    open_ms INTEGER NOT NULL,
-    cooldown_until INTEGER NOT NULL
-  ) STRICT;
-  CREATE TABLE IF NOT EXISTS bucket (
-    start_at INTEGER PRIMARY KEY,
-    successes INTEGER NOT NULL,
-    failures INTEGER NOT NULL,
-    duration_ms INTEGER NOT NULL
-  ) STRICT;
-  INSERT OR IGNORE INTO breaker VALUES (1, 0, 0, 0, 0);
-`;
+interface Windows {
+  readonly firstToken: LatencyWindow;
+  readonly total: LatencyWindow;
+}
 
-export class ProviderHealth extends DurableObject {
-  readonly #sql: SqlStorage;
+interface Summaries {
+  readonly at: number;
+  readonly firstToken: LatencySummary | null;
+  readonly total: LatencySummary | null;
+}
+
+/** The one method of the control plane that is called here. */
+interface Announcer {
+  noteTargetHealth(change: TargetHealthChange): Promise<void>;
+}
+
+export class ProviderHealth extends DurableObject<Env> {
+  readonly #tables: HealthTables;
+  #facts: TargetFacts;
+  /** As they are stored. */
+  #saved: TargetFacts;
   #breaker: Breaker;
-  #cooldownUntil: number;
+  #windows: Windows;
+  #summaries: Summaries | null = null;
+  /** Starts of the slices that hold more than their stored rows. */
+  readonly #unsaved = new Set<number>();
+  #flushedAt = 0;
+  /** In a row. Lost on eviction, which only makes the next try earlier. */
+  #failedAnnouncements = 0;
+  /** When the alarm rings, epoch ms; `undefined` until this instance has asked. */
+  #alarmAt: number | null | undefined;
 
-  constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+  constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    this.#sql = ctx.storage.sql;
-    this.#sql.exec(SCHEMA);
-    const row = this.#sql
-      .exec<{ is_open: number; open_until: number; open_ms: number; cooldown_until: number }>("SELECT * FROM breaker")
-      .one();
-    const buckets = this.#sql
-      .exec<{ start_at: number; successes: number; failures: number; duration_ms: number }>(
-        "SELECT * FROM bucket ORDER BY start_at",
-      )
-      .toArray();
-    this.#cooldownUntil = row.cooldown_until;
-    this.#breaker = {
-      isOpen: row.is_open === 1,
-      openUntil: row.open_until,
-      openMs: row.open_ms,
-      buckets: buckets.map(({ start_at, successes, failures, duration_ms }) => ({
-        startAt: start_at,
-        successes,
-        failures,
-        durationMs: duration_ms,
-      })),
-    };
+    this.#tables = new HealthTables(ctx.storage.sql);
+    const { facts, breaker, firstToken, total } = this.#tables.load();
+    this.#facts = this.#saved = facts;
+    this.#breaker = breaker;
+    this.#windows = { firstToken: new LatencyWindow(firstToken), total: new LatencyWindow(total) };
   }
 
   /** Adds what an isolate saw and answers what all of them saw. Not repeatable: never retry it. */
-  async report(delta: HealthDelta): Promise<HealthSnapshot> {
+  async report(delta: HealthDelta): Promise<HealthAnswer> {
     const now = Date.now();
-    const { successes, failures, durationMs } = delta;
-    const next = recordOutcomes(this.#breaker, { successes, failures, durationMs }, now);
-    const cooldownUntil = Math.max(this.#cooldownUntil, Math.min(delta.cooldownUntil, now + MAX_COOLDOWN_MS));
-    this.ctx.storage.transactionSync(() => this.#save(next, cooldownUntil));
-    this.#breaker = next;
-    this.#cooldownUntil = cooldownUntil;
-    return this.#snapshot(now);
+    const next = recordEvidence(this.#breaker, delta, now);
+    this.#windows.firstToken.merge(delta.firstToken, now);
+    this.#windows.total.merge(delta.total, now);
+    this.#facts = { ...this.#facts, cooldownUntil: this.#cooldownWith(delta.cooldownMs, now), seenAt: now };
+    // Latencies are counted in the slice of now, outcomes in the newest one.
+    this.#unsaved.add(sliceStart(now));
+    const newest = next.buckets.at(-1);
+    if (newest !== undefined) this.#unsaved.add(newest.startAt);
+    const hasChanged = this.#become(next, now);
+    this.#flush(now);
+    if (hasChanged) this.ctx.waitUntil(this.#announce());
+    await this.#armAlarm(hasChanged ? now + FIRST_RETRY_MS : now + IDLE_MS);
+    return { ...this.#snapshotAt(now), leaseMs: leaseMsOf(next, delta.isolate, now) };
   }
 
-  #snapshot(now: number): HealthSnapshot {
-    const { successes, failures, durationMs } = sumWindow(this.#breaker.buckets, now);
+  /** What is known of the target; `null` when it was never reported on, or not for a day. Writes nothing. */
+  async snapshot(): Promise<HealthSnapshot | null> {
+    return this.#facts.seenAt === 0 ? null : this.#snapshotAt(Date.now());
+  }
+
+  /** Announces what could not be announced, and forgets a target nobody has reported on for a day. Never throws. */
+  override async alarm(): Promise<void> {
+    this.#alarmAt = null;
+    try {
+      await this.#tidy(Date.now());
+    } catch {
+      // Storage that fails may work again later; an error would only use up the platform's own retries.
+      await this.ctx.storage.setAlarm(Date.now() + MAX_RETRY_MS).catch(() => {});
+    }
+  }
+
+  async #tidy(now: number): Promise<void> {
+    // Whoever reads the published states must not wait for a breaker that nobody remembers.
+    if (this.#isIdle(now) && this.#breaker.isOpen) this.#become(CLOSED_BREAKER, now);
+    if (this.#mustAnnounce()) await this.#announce();
+    if (this.#mustAnnounce()) await this.#armAlarm(Date.now() + this.#retryMs());
+    else if (this.#isIdle(Date.now())) await this.#forget();
+    else await this.#armAlarm(this.#facts.seenAt + IDLE_MS);
+  }
+
+  #cooldownWith(wishMs: number, now: number): number {
+    const { cooldownUntil } = this.#facts;
+    const running = isAhead(cooldownUntil, now, MAX_COOLDOWN_MS) ? cooldownUntil : 0;
+    return wishMs > 0 ? Math.max(running, now + Math.min(MAX_COOLDOWN_MS, wishMs)) : running;
+  }
+
+  /** Takes over the next state and writes at once what an eviction must not lose. True when others must hear of it. */
+  #become(next: Breaker, now: number): boolean {
+    const before = this.#breaker;
+    this.#breaker = next;
+    const hasChanged = next.isOpen !== before.isOpen || next.openUntil !== before.openUntil;
+    if (!hasChanged && next.lease === before.lease) return false;
+    // Rising, also where the clock went back: of two changes the control plane believes the later one.
+    if (hasChanged) this.#facts = { ...this.#facts, changedAt: Math.max(now, this.#facts.changedAt + 1) };
+    this.ctx.storage.transactionSync(() => {
+      this.#saveTarget();
+      if (hasChanged) this.#tables.clearOutcomes();
+    });
+    return hasChanged;
+  }
+
+  #saveTarget(): void {
+    const { target } = this.#facts;
+    this.#facts = { ...this.#facts, target: target === "" ? (this.ctx.id.name ?? "") : target };
+    this.#tables.saveTarget(this.#facts, this.#breaker);
+    this.#saved = this.#facts;
+  }
+
+  /** Does the stored row tell too little? That somebody reported is worth a row only now and then. */
+  #isTargetStale(now: number): boolean {
+    const isNew = this.#saved.cooldownUntil !== this.#facts.cooldownUntil;
+    return isNew || !isAhead(this.#saved.seenAt + WINDOW_MS, now, WINDOW_MS);
+  }
+
+  #flush(now: number): void {
+    if (isAhead(this.#flushedAt + FLUSH_EVERY_MS, now, FLUSH_EVERY_MS)) return;
+    this.#flushedAt = now;
+    const slices = [...this.#unsaved].map((startAt) => ({
+      bucket: this.#breaker.buckets.find((bucket) => bucket.startAt === startAt) ?? { ...NO_OUTCOMES, startAt },
+      firstToken: this.#windows.firstToken.rowsAt(startAt),
+      total: this.#windows.total.rowsAt(startAt),
+    }));
+    this.ctx.storage.transactionSync(() => {
+      if (this.#isTargetStale(now)) this.#saveTarget();
+      this.#tables.saveSlices(slices);
+      this.#tables.dropSlices(now - WINDOW_MS, now + WINDOW_MS);
+    });
+    this.#unsaved.clear();
+  }
+
+  #snapshotAt(now: number): HealthSnapshot {
+    const { successes, failures, rateLimited } = sumWindow(this.#breaker.buckets, now);
+    const { firstToken, total } = this.#summariesAt(now);
     return {
+      at: now,
       state: breakerState(this.#breaker, now),
-      openUntil: this.#breaker.isOpen ? this.#breaker.openUntil : 0,
-      cooldownUntil: this.#cooldownUntil,
+      openUntil: this.#breaker.openUntil,
+      cooldownUntil: this.#facts.cooldownUntil,
+      ejections: ejectionsAt(this.#breaker, now),
       requests: successes + failures,
       failures,
-      meanDurationMs: successes === 0 ? null : Math.round(durationMs / successes),
+      rateLimited,
+      firstToken,
+      total,
     };
   }
 
-  /** Writes what differs from the stored state: in calm one row, the bucket being filled. */
-  #save(next: Breaker, cooldownUntil: number): void {
-    const { isOpen, openUntil, openMs } = next;
-    const before = this.#breaker;
-    if (isOpen !== before.isOpen || openUntil !== before.openUntil || cooldownUntil !== this.#cooldownUntil) {
-      this.#sql.exec(
-        "UPDATE breaker SET is_open = ?, open_until = ?, open_ms = ?, cooldown_until = ?",
-        isOpen ? 1 : 0,
-        openUntil,
-        openMs,
-        cooldownUntil,
-      );
-    }
-    const kept = new Set(next.buckets.map((bucket) => bucket.startAt));
-    for (const { startAt } of before.buckets) {
-      if (!kept.has(startAt)) this.#sql.exec("DELETE FROM bucket WHERE start_at = ?", startAt);
-    }
-    const stored = new Set<Bucket>(before.buckets);
-    for (const bucket of next.buckets) {
-      if (stored.has(bucket)) continue;
-      const { startAt, successes, failures, durationMs } = bucket;
-      this.#sql.exec("INSERT OR REPLACE INTO bucket VALUES (?, ?, ?, ?)", startAt, successes, failures, durationMs);
+  #summariesAt(now: number): Summaries {
+    const known = this.#summaries;
+    if (known !== null && isAhead(known.at + SUMMARY_CACHE_MS, now, SUMMARY_CACHE_MS)) return known;
+    const { firstToken, total } = this.#windows;
+    const fresh = { at: now, firstToken: firstToken.summary(now), total: total.summary(now) };
+    this.#summaries = fresh;
+    return fresh;
+  }
+
+  #mustAnnounce(): boolean {
+    return this.#facts.changedAt !== this.#facts.announcedAt && this.#facts.target !== "";
+  }
+
+  /** Never rejects; what was not taken is left to the alarm. */
+  async #announce(): Promise<void> {
+    const { target, changedAt } = this.#facts;
+    if (target === "") return;
+    const { isOpen, openUntil } = this.#breaker;
+    const limit = new AbortController();
+    const tooLong = scheduler.wait(ANNOUNCE_LIMIT_MS, { signal: limit.signal }).then(() => {
+      throw new Error("The control plane does not answer.");
+    });
+    tooLong.catch(() => {});
+    try {
+      // The platform's own stub type cannot follow all of the control plane's methods.
+      const control = this.env.CONTROL_PLANE.getByName(CONTROL_PLANE) as unknown as Announcer;
+      await Promise.race([control.noteTargetHealth({ target, isOpen, openUntil, at: changedAt }), tooLong]);
+      this.#failedAnnouncements = 0;
+      // A later change may have been taken before this one; an object that was forgotten meanwhile stays forgotten.
+      if (this.#facts.announcedAt >= changedAt || this.#facts.target === "") return;
+      this.#facts = { ...this.#facts, announcedAt: changedAt };
+      this.#saveTarget();
+    } catch {
+      this.#failedAnnouncements++;
+    } finally {
+      limit.abort();
     }
   }
+
+  #retryMs(): number {
+    return Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(10, this.#failedAnnouncements));
+  }
+
+  #isIdle(now: number): boolean {
+    return Math.abs(now - this.#facts.seenAt) >= IDLE_MS;
+  }
+
+  async #forget(): Promise<void> {
+    this.#facts = this.#saved = NO_FACTS;
+    this.#breaker = CLOSED_BREAKER;
+    this.#windows = { firstToken: new LatencyWindow(), total: new LatencyWindow() };
+    this.#summaries = null;
+    this.#unsaved.clear();
+    this.#tables.forget();
+    await this.ctx.storage.deleteAll();
+  }
+
+  /** The alarm rings at `at` or before. */
+  async #armAlarm(at: number): Promise<void> {
+    if (this.#alarmAt === undefined) this.#alarmAt = await this.ctx.storage.getAlarm();
+    if (this.#alarmAt !== null && this.#alarmAt <= at) return;
+    this.#alarmAt = at;
+    await this.ctx.storage.setAlarm(at);
+  }
 }
+
+const NO_OUTCOMES = { successes: 0, failures: 0, rateLimited: 0 };

@@ -1,24 +1,62 @@
-/** What passes between isolates and a target's shared health. Plain data only. */
+/** What passes between isolates and a target's shared health. Plain data only. Times are those of the object's clock. */
 
-/** What one isolate has seen since its last report. */
+/** One latency bucket of `quantile.ts`: how many calls were answered in it, and how many we ended at that age. */
+export type SketchRow = readonly [bucket: number, answered: number, ended: number];
+
+/** What one isolate has seen since its last report. Counts are sums; durations are relative, so clocks may differ. */
 export interface HealthDelta {
+  /** Id of the isolate: random, the same for its whole life. */
+  readonly isolate: string;
   readonly successes: number;
+  /** Hard failures. */
   readonly failures: number;
-  /** Of the successes, all together. */
-  readonly durationMs: number;
-  /** Epoch ms until which the vendor asked to be left alone; 0 when it did not. */
-  readonly cooldownUntil: number;
+  readonly rateLimited: number;
+  /** Of attempts that began while the isolate knew the target as not closed. Not among `successes` and `failures`. */
+  readonly probeSuccesses: number;
+  readonly probeFailures: number;
+  /** The isolate leaves the target alone at the moment, because of failures it saw itself. */
+  readonly isPenalising: boolean;
+  /** Asks for the right to send one probe. */
+  readonly wantsLease: boolean;
+  /** The probe of the isolate's lease ended without telling anything. */
+  readonly returnsLease: boolean;
+  /** How much longer the vendor wants to be left alone; 0 when it does not. */
+  readonly cooldownMs: number;
+  /** Time to the first token of streams. */
+  readonly firstToken: readonly SketchRow[];
+  /** Time to the whole answer. */
+  readonly total: readonly SketchRow[];
+}
+
+/** Of the last minute. */
+export interface LatencySummary {
+  /** Answered and ended ones. */
+  readonly calls: number;
+  readonly p50Ms: number;
+  readonly p95Ms: number;
 }
 
 /** What all isolates together have seen. */
 export interface HealthSnapshot {
+  /** When this was true, epoch ms. */
+  readonly at: number;
   readonly state: "closed" | "open" | "half_open";
   /** Epoch ms; before it the breaker lets nothing pass. 0 while closed. */
   readonly openUntil: number;
+  /** Epoch ms until which the vendor asked to be left alone; in the past or 0 when it does not. */
   readonly cooldownUntil: number;
-  /** Of the last minute. */
+  /** Times in a row that the target was taken out of service, forgotten one per minute in service. */
+  readonly ejections: number;
+  /** Successes and hard failures of the last minute. */
   readonly requests: number;
   readonly failures: number;
-  /** Of the successes of the last minute; `null` without one. */
-  readonly meanDurationMs: number | null;
+  readonly rateLimited: number;
+  readonly firstToken: LatencySummary | null;
+  readonly total: LatencySummary | null;
+}
+
+/** The answer to a report. */
+export interface HealthAnswer extends HealthSnapshot {
+  /** How long the asking isolate may begin one probe, milliseconds; 0 without a lease. */
+  readonly leaseMs: number;
 }

@@ -1,5 +1,5 @@
 /**
- * The Worker under test, in workerd, with real KV and Durable Objects. The only file that knows Miniflare's options.
+ * The Worker under test, in workerd, with real KV and Durable Objects. Only this file and `pops.ts` know Miniflare's options.
  *
  * Requests go to a direct socket: the development proxy in front of it hides disconnects and distorts timing. Date,
  * flags and Durable Object classes are read from `wrangler.toml`, so that tests run what a deployment runs. The flag
@@ -76,7 +76,7 @@ interface WranglerFacts {
   readonly classes: readonly { readonly binding: string; readonly className: string }[];
 }
 
-async function wranglerFacts(): Promise<WranglerFacts> {
+export async function wranglerFacts(): Promise<WranglerFacts> {
   const text = await readFile(join(ROOT, "wrangler.toml"), "utf8");
   const compatibilityDate = /^compatibility_date = "([^"]+)"/m.exec(text)?.[1];
   const flags = /^compatibility_flags = \[([^\]]*)\]/m.exec(text)?.[1];
@@ -92,7 +92,7 @@ async function wranglerFacts(): Promise<WranglerFacts> {
 }
 
 /** Every module of the bundle, behind `front` where there is one. What is not JavaScript was imported as text. */
-async function productManifest(front: string | undefined): Promise<Manifest> {
+export async function productManifest(front: string | undefined): Promise<Manifest> {
   const directory = process.env[BUNDLE_VARIABLE];
   if (directory === undefined) {
     throw new Error(`The Worker could not be bundled: ${process.env[BUNDLE_ERROR_VARIABLE] ?? "nobody tried"}`);

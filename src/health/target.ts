@@ -1,0 +1,338 @@
+/**
+ * What one isolate knows of one target: what it saw itself, and what the target's object last told it.
+ *
+ * Pure but for the record it is given; `now` is epoch ms. Every deadline has a longest run, so that a clock that jumps
+ * back by an hour does not stretch a rest of seconds into an hour.
+ */
+import { isAhead, LEASE_MS, MAX_COOLDOWN_MS, MAX_EJECTION_MS } from "./breaker.ts";
+import { LatencySketch, LatencyWindow, WINDOW_MS } from "./quantile.ts";
+import { RetryBudget, TokenBucket } from "./rates.ts";
+import type { HealthAnswer, HealthDelta, LatencySummary } from "./types.ts";
+
+/** Hard failures in a row after which a target rests. */
+const PENALTY_AFTER = 3;
+const PENALTY_MS = 3_000;
+/** For a vendor that limits without saying how long. */
+const DEFAULT_COOLDOWN_MS = 1_000;
+/** Where the object does not answer, an isolate allows itself a probe this often. */
+const OWN_LEASE_EVERY_MS = 3_000;
+const EXPLORE_MS = 10_000;
+/** Fewer calls say nothing about latency. */
+const MIN_FORECAST_CALLS = 3;
+/** From here on what this isolate saw counts more than what all of them saw: it is its own way to the target. */
+const OWN_FORECAST_CALLS = 20;
+const FORECAST_CACHE_MS = 250;
+
+/**
+ * `penalised`: this isolate saw it fail. `cooling`: the vendor asked to be left alone. `open`: nobody sends it anything,
+ * except as a probe or for want of another target.
+ */
+export type TargetState = "closed" | "penalised" | "cooling" | "open";
+
+/** Time to the first token of a stream, or to the whole answer. */
+export type LatencyKind = "firstToken" | "total";
+
+/** Half of the calls, and 19 of 20, are expected to be answered within so many milliseconds. */
+export interface Forecast {
+  readonly p50Ms: number;
+  readonly p95Ms: number;
+}
+
+/** `ignored`: says nothing about the target, such as a client that left or a request the vendor rightly refused. */
+export type Outcome = "success" | "failure" | "rate_limited" | "ignored";
+
+/** Plain data. */
+export interface AttemptTicket {
+  readonly target: string;
+  /** Epoch ms. */
+  readonly startedAt: number;
+  /** Began while the shared breaker was known as not closed: its end decides about it. */
+  readonly isProbe: boolean;
+  /** Its end has been reported; a stream that breaks later is reported once more. */
+  isEnded: boolean;
+}
+
+export interface AttemptReport {
+  readonly outcome: Outcome;
+  /** What was measured, or null when nothing was (an HTTP error, a refused connection). */
+  readonly latency: {
+    readonly kind: LatencyKind;
+    readonly ms: number;
+    /** false: we ended it at this age, it would have taken longer. */
+    readonly answered: boolean;
+  } | null;
+  /** Epoch ms. */
+  readonly now: number;
+  /** With `rate_limited`: the vendor's wish, believed from 0 to 60 s. Default a second. */
+  readonly retryAfterMs?: number | undefined;
+}
+
+interface Measured<T> {
+  firstToken: T;
+  total: T;
+}
+
+/** What was counted since the last post. */
+interface Pending {
+  successes: number;
+  failures: number;
+  rateLimited: number;
+  probeSuccesses: number;
+  probeFailures: number;
+  wantsLease: boolean;
+  returnsLease: boolean;
+}
+
+const NOTHING: Readonly<Pending> = {
+  successes: 0,
+  failures: 0,
+  rateLimited: 0,
+  probeSuccesses: 0,
+  probeFailures: 0,
+  wantsLease: false,
+  returnsLease: false,
+};
+
+export interface TargetHealth {
+  failuresInRow: number;
+  penaltyUntil: number;
+  cooldownUntil: number;
+  /** The shared breaker as last heard: not closed, and how long it lets nothing pass. */
+  isOpen: boolean;
+  openUntil: number;
+  /** The object's time of what it said last; 0 before it said anything. */
+  heardAt: number;
+  /** The right to begin one probe; ends with its use. */
+  leaseUntil: number;
+  /** Start of the attempt that used the last lease and has not ended; 0 without one. */
+  leaseUsedAt: number;
+  /** When this isolate last gave itself a lease. */
+  ownLeaseAt: number;
+  /** Start of the attempt that measures the target, 0 without one. */
+  exploredAt: number;
+  readonly allowance: TokenBucket;
+  readonly retries: RetryBudget;
+  readonly windows: Measured<LatencyWindow>;
+  /** Summaries of all isolates, and this isolate's time at which they came. */
+  readonly shared: Measured<LatencySummary | null> & { heardAt: number };
+  readonly forecasts: Measured<{ at: number; forecast: Forecast } | null>;
+  readonly pending: Pending;
+  readonly pendingLatency: Measured<LatencySketch>;
+  lastPostAt: number;
+  /** Until then a request has promised to post. A time, not a flag: that request may die. */
+  postPromisedUntil: number;
+}
+
+export function newTargetHealth(): TargetHealth {
+  return {
+    failuresInRow: 0,
+    penaltyUntil: 0,
+    cooldownUntil: 0,
+    isOpen: false,
+    openUntil: 0,
+    heardAt: 0,
+    leaseUntil: 0,
+    leaseUsedAt: 0,
+    ownLeaseAt: 0,
+    exploredAt: 0,
+    allowance: new TokenBucket(),
+    retries: new RetryBudget(),
+    windows: { firstToken: new LatencyWindow(), total: new LatencyWindow() },
+    shared: { heardAt: 0, firstToken: null, total: null },
+    forecasts: { firstToken: null, total: null },
+    pending: { ...NOTHING },
+    pendingLatency: { firstToken: new LatencySketch(), total: new LatencySketch() },
+    lastPostAt: 0,
+    postPromisedUntil: 0,
+  };
+}
+
+function isPenalised(health: TargetHealth, now: number): boolean {
+  return isAhead(health.penaltyUntil, now, PENALTY_MS);
+}
+
+function isCooling(health: TargetHealth, now: number): boolean {
+  return isAhead(health.cooldownUntil, now, MAX_COOLDOWN_MS);
+}
+
+function holdsLease(health: TargetHealth, now: number): boolean {
+  return isAhead(health.leaseUntil, now, LEASE_MS);
+}
+
+/** Changes nothing. */
+export function stateAt(health: TargetHealth, now: number): TargetState {
+  const isResting = isCooling(health, now);
+  if (health.isOpen) {
+    const mayProbe = !isAhead(health.openUntil, now, MAX_EJECTION_MS) && !isResting && holdsLease(health, now);
+    return mayProbe ? "closed" : "open";
+  }
+  const isFailing = isPenalised(health, now);
+  if (!isFailing && !isResting) return "closed";
+  if (!health.allowance.has(now)) return "open";
+  return isFailing ? "penalised" : "cooling";
+}
+
+/** The time of an open breaker is up, a probe could be sent, and this isolate neither may nor does send one. */
+export function needsLease(health: TargetHealth, now: number): boolean {
+  if (!health.isOpen || isAhead(health.openUntil, now, MAX_EJECTION_MS) || isCooling(health, now)) return false;
+  return !holdsLease(health, now) && !isAhead(health.leaseUsedAt + LEASE_MS, now, LEASE_MS);
+}
+
+export function isExploring(health: TargetHealth, now: number): boolean {
+  return isAhead(health.exploredAt + EXPLORE_MS, now, EXPLORE_MS);
+}
+
+export function begin(health: TargetHealth, target: string, now: number): AttemptTicket {
+  health.retries.noteAttempt();
+  if (health.isOpen) {
+    if (holdsLease(health, now)) {
+      health.leaseUntil = 0;
+      health.leaseUsedAt = now;
+    }
+  } else if (isPenalised(health, now) || isCooling(health, now)) {
+    health.allowance.take(now);
+  }
+  const isUnmeasured = forecastAt(health, "firstToken", now) === null || forecastAt(health, "total", now) === null;
+  if (isUnmeasured && !isExploring(health, now)) health.exploredAt = now;
+  return { target, startedAt: now, isProbe: health.isOpen, isEnded: false };
+}
+
+/** Counts an ended attempt. */
+export function record(health: TargetHealth, ticket: AttemptTicket, report: AttemptReport): void {
+  const { outcome, now } = report;
+  if (!ticket.isEnded) health.retries.noteEnd();
+  ticket.isEnded = true;
+  if (ticket.startedAt === health.exploredAt) health.exploredAt = 0;
+  const isLeased = ticket.isProbe && ticket.startedAt === health.leaseUsedAt;
+  if (isLeased) health.leaseUsedAt = 0;
+  recordLatency(health, report);
+  const { pending } = health;
+  switch (outcome) {
+    case "ignored":
+      pending.returnsLease ||= isLeased;
+      return;
+    case "rate_limited":
+      pending.returnsLease ||= isLeased;
+      pending.rateLimited++;
+      health.cooldownUntil = extended(health.cooldownUntil, believedMs(report.retryAfterMs), now);
+      return;
+    case "success":
+      // Only the run of failures ends: a deadline that was set stays, whoever slipped through before it.
+      health.failuresInRow = 0;
+      if (!ticket.isProbe) pending.successes++;
+      else {
+        pending.probeSuccesses++;
+        // The object will say the same; if it cannot be reached, this is what counts.
+        if (!isAhead(health.openUntil, now, MAX_EJECTION_MS)) close(health);
+      }
+      return;
+    case "failure":
+      health.failuresInRow++;
+      if (ticket.isProbe) pending.probeFailures++;
+      else pending.failures++;
+      // A failed probe needs no second and third: the others have said what it confirms.
+      if (health.failuresInRow >= PENALTY_AFTER || (ticket.isProbe && health.isOpen)) {
+        health.penaltyUntil = now + PENALTY_MS;
+      }
+  }
+}
+
+function recordLatency(health: TargetHealth, { latency, now }: AttemptReport): void {
+  // A clock that went back during the call has measured nothing.
+  if (latency === null || !(latency.ms >= 0)) return;
+  health.windows[latency.kind].add(latency.ms, latency.answered, now);
+  health.pendingLatency[latency.kind].add(latency.ms, latency.answered);
+}
+
+/** A vendor's number, so it may be a fraction, or none at all. */
+function believedMs(wishMs = DEFAULT_COOLDOWN_MS): number {
+  const wholeMs = Number.isNaN(wishMs) ? DEFAULT_COOLDOWN_MS : Math.ceil(wishMs);
+  return Math.min(MAX_COOLDOWN_MS, Math.max(0, wholeMs));
+}
+
+/** The later of a cooldown that runs and one of `durationMs` from now. */
+function extended(cooldownUntil: number, durationMs: number, now: number): number {
+  return Math.max(isAhead(cooldownUntil, now, MAX_COOLDOWN_MS) ? cooldownUntil : 0, now + durationMs);
+}
+
+function close(health: TargetHealth): void {
+  // What the run was made of is older than the probe that closed the breaker.
+  if (health.isOpen) health.failuresInRow = 0;
+  health.isOpen = false;
+  health.openUntil = 0;
+  health.leaseUntil = 0;
+}
+
+/** The shared breaker is not closed, and lets nothing pass for so long. */
+export function open(health: TargetHealth, openMs: number, now: number): void {
+  health.isOpen = true;
+  health.openUntil = now + Math.min(MAX_EJECTION_MS, Math.max(0, openMs));
+}
+
+/** Takes over the object's answer to a post that was sent at `sentAt`, both in this isolate's time. */
+export function adopt(health: TargetHealth, answer: HealthAnswer, sentAt: number, now: number): void {
+  health.heardAt = answer.at;
+  if (answer.state === "closed") close(health);
+  else open(health, answer.openUntil - answer.at, now);
+  // Counted from the question on: in the object's eyes it began later, so it cannot end there before it ends here.
+  if (answer.leaseMs > 0 && health.isOpen) health.leaseUntil = sentAt + Math.min(LEASE_MS, answer.leaseMs);
+  const cooldownMs = Math.min(MAX_COOLDOWN_MS, answer.cooldownUntil - answer.at);
+  if (cooldownMs > 0) health.cooldownUntil = extended(health.cooldownUntil, cooldownMs, now);
+  health.shared.heardAt = now;
+  health.shared.firstToken = answer.firstToken;
+  health.shared.total = answer.total;
+}
+
+/** Nobody could be asked for a lease: this isolate takes one itself, now and then. */
+export function leaseOwn(health: TargetHealth, now: number): void {
+  if (!needsLease(health, now) || isAhead(health.ownLeaseAt + OWN_LEASE_EVERY_MS, now, OWN_LEASE_EVERY_MS)) return;
+  health.ownLeaseAt = now;
+  health.leaseUntil = now + LEASE_MS;
+}
+
+export function hasPending({ pending, pendingLatency }: TargetHealth): boolean {
+  const { successes, failures, rateLimited, probeSuccesses, probeFailures, wantsLease, returnsLease } = pending;
+  if (successes + failures + rateLimited + probeSuccesses + probeFailures > 0 || wantsLease || returnsLease)
+    return true;
+  return pendingLatency.firstToken.calls + pendingLatency.total.calls > 0;
+}
+
+/** What is to be posted; from here on it counts as sent. */
+export function takeDelta(health: TargetHealth, isolate: string, now: number): HealthDelta {
+  const { pending, pendingLatency } = health;
+  const delta: HealthDelta = {
+    isolate,
+    ...pending,
+    isPenalising: isPenalised(health, now),
+    cooldownMs: isCooling(health, now) ? health.cooldownUntil - now : 0,
+    firstToken: pendingLatency.firstToken.rows(),
+    total: pendingLatency.total.rows(),
+  };
+  pending.successes = pending.failures = pending.rateLimited = 0;
+  pending.probeSuccesses = pending.probeFailures = 0;
+  pending.wantsLease = pending.returnsLease = false;
+  pendingLatency.firstToken.clear();
+  pendingLatency.total.clear();
+  return delta;
+}
+
+/** Of the last minute; null when fewer than 3 calls are known. */
+export function forecastAt(health: TargetHealth, kind: LatencyKind, now: number): Forecast | null {
+  const cached = health.forecasts[kind];
+  if (cached !== null && isAhead(cached.at + FORECAST_CACHE_MS, now, FORECAST_CACHE_MS)) return cached.forecast;
+  const summary = summaryAt(health, kind, now);
+  // Too little to go by is not remembered: the next call may be the one that was missing.
+  if (summary === null || summary.calls < MIN_FORECAST_CALLS) return null;
+  const forecast = { p50Ms: summary.p50Ms, p95Ms: summary.p95Ms };
+  health.forecasts[kind] = { at: now, forecast };
+  return forecast;
+}
+
+function summaryAt(health: TargetHealth, kind: LatencyKind, now: number): LatencySummary | null {
+  const own = health.windows[kind];
+  const isHeard = isAhead(health.shared.heardAt + WINDOW_MS, now, WINDOW_MS);
+  const shared = isHeard ? health.shared[kind] : null;
+  const ownCalls = own.calls(now);
+  if (shared !== null && ownCalls < OWN_FORECAST_CALLS && ownCalls < shared.calls) return shared;
+  return own.summary(now);
+}
