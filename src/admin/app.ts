@@ -9,6 +9,7 @@ import { RouterError } from "../errors.ts";
 import { auditApp } from "./audit.ts";
 import { type AdminEnv, authorize } from "./authorize.ts";
 import { keysApp } from "./keys.ts";
+import { providersApp } from "./providers.ts";
 import { routesApp } from "./routes.ts";
 
 /** Paths and the methods they know, for the answer to a wrong one. */
@@ -19,6 +20,7 @@ const METHODS = {
   "/routes/:env/:name": "GET, HEAD, PUT",
   "/routes/:env/:name/versions": "GET, HEAD",
   "/routes/:env/:name/versions/:version": "GET, HEAD",
+  "/providers": "GET, HEAD",
   "/audit": "GET, HEAD",
 } as const;
 
@@ -36,6 +38,7 @@ adminApp.use("*", authorize);
 
 adminApp.route("/keys", keysApp);
 adminApp.route("/routes", routesApp);
+adminApp.route("/providers", providersApp);
 adminApp.route("/audit", auditApp);
 
 for (const [path, methods] of Object.entries(METHODS)) {

@@ -19,7 +19,8 @@ type Call =
   | "getRoute"
   | "listRouteVersions"
   | "getRouteVersion"
-  | "listAudit";
+  | "listAudit"
+  | "listTargets";
 
 /** The methods of the object as its callers see them: every answer is a promise of plain data. */
 type Control = {

@@ -3,8 +3,8 @@
  * writer of KV.
  *
  * A change writes its rows, its audit line and what KV must hold in one transaction, then sends the latter at once;
- * what KV does not take is sent again by the alarm. The alarm is armed together with the transaction, so a change
- * reaches KV even when the object dies right after it. Digests need an await, so they are taken before the
+ * what KV does not take is sent again by the alarm. Breaker states pass through here too, on a lane of their own and
+ * without an audit line: they are no operator's change. Digests need an await, so they are taken before the
  * transaction, over text that the transaction checks or that no other call can change.
  *
  * Methods return unions and never throw on purpose. `createKey` and `putRoute` make something new at every call:
@@ -14,9 +14,8 @@ import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../env.ts";
 import { newKeyId, newSecret } from "../keys/format.ts";
 import { type KeyRecord, type KeyRequest, keyRecordKey, type PublicKey, toPublicKey } from "../keys/record.ts";
-import { log } from "../log.ts";
 import { type RouteRecord, routeIndexKey, routeKey } from "../policy/schema.ts";
-import { Outbox, retryDelayMs } from "./outbox.ts";
+import { Publisher } from "./publisher.ts";
 import {
   type AuditRow,
   byteLength,
@@ -29,6 +28,7 @@ import {
   toKeyRecord,
   toPage,
   toRouteVersion,
+  toTargetUses,
 } from "./rows.ts";
 import { migrate } from "./tables.ts";
 import type {
@@ -39,12 +39,10 @@ import type {
   RevokeKeyResult,
   RouteChange,
   RouteVersion,
+  TargetHealthChange,
+  TargetUse,
 } from "./types.ts";
 
-/** How long a change waits for KV before it answers; sending goes on behind the answer. */
-const PUBLISH_WAIT_MS = 10_000;
-/** When the alarm looks after a change whose own sending did not report back. */
-const GUARD_DELAY_MS = 30_000;
 /** Durable Object SQLite refuses rows above 2 MB; this leaves room for the other columns. */
 const MAX_VALUE_BYTES = 1_900_000;
 
@@ -78,15 +76,13 @@ interface Change {
 
 export class ControlPlane extends DurableObject<Env> {
   readonly #sql: SqlStorage;
-  readonly #outbox: Outbox;
-  /** Drains in a row that left something. Lost on eviction, which only makes the next retry earlier. */
-  #failures = 0;
+  readonly #publisher: Publisher;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#sql = ctx.storage.sql;
     ctx.storage.transactionSync(() => migrate(this.#sql));
-    this.#outbox = new Outbox(this.#sql, env.CONFIG);
+    this.#publisher = new Publisher(this.#sql, env.CONFIG, ctx.storage, Date.now());
   }
 
   /** A new key. The answer is the only place its token ever appears in. */
@@ -110,9 +106,9 @@ export class ControlPlane extends DurableObject<Env> {
         text,
         digest,
       );
-      this.#outbox.add(keyRecordKey(id), text, seq);
+      this.#publisher.add(keyRecordKey(id), text, seq);
     });
-    await this.#publish();
+    await this.#publisher.publish();
     return { ok: true, key: toPublicKey(record), token };
   }
 
@@ -139,7 +135,7 @@ export class ControlPlane extends DurableObject<Env> {
       const record = toKeyRecord(row.record);
       if (record.status === "revoked") {
         // The change that revoked it may not have reached KV; whoever repeats the call wants exactly that.
-        if (this.#outbox.waiting() > 0) await this.#publish();
+        if (this.#publisher.waiting() > 0) await this.#publisher.publish();
         return { ok: true, key: toPublicKey(record) };
       }
       const revoked: KeyRecord = { ...record, status: "revoked", version: record.version + 1 };
@@ -149,9 +145,9 @@ export class ControlPlane extends DurableObject<Env> {
       if (this.#findKey(id)?.record !== row.record) continue;
       this.#commit({ actor, action: "key.revoke", object: `key ${id}`, before: row.digest, after }, (seq) => {
         this.#sql.exec("UPDATE key_record SET record = ?, digest = ? WHERE id = ?", text, after, id);
-        this.#outbox.add(keyRecordKey(id), text, seq);
+        this.#publisher.add(keyRecordKey(id), text, seq);
       });
-      await this.#publish();
+      await this.#publisher.publish();
       return { ok: true, key: toPublicKey(revoked) };
     }
   }
@@ -160,7 +156,7 @@ export class ControlPlane extends DurableObject<Env> {
   async putRoute(change: RouteChange, actor: string): Promise<PutRouteResult> {
     const digest = await digestOf(JSON.stringify([change.policy, change.facts]));
     const result = this.#writeRoute(change, digest, actor);
-    if (result.ok) await this.#publish();
+    if (result.ok) await this.#publisher.publish();
     return result;
   }
 
@@ -196,9 +192,27 @@ export class ControlPlane extends DurableObject<Env> {
     return toPage(rows, limit, toAuditEntry);
   }
 
-  /** Sends what KV did not take. Runs until nothing waits, however often KV refuses. */
+  /**
+   * Keeps what a target's shared breaker became, and publishes it behind the answer. Repeatable: an older `at` than the
+   * one known of the target changes nothing.
+   */
+  async noteTargetHealth(change: TargetHealthChange): Promise<void> {
+    const now = Date.now();
+    this.ctx.storage.transactionSync(() => this.#publisher.noteTargetHealth(change, now));
+    // Whoever announces it does not wait for KV.
+    this.ctx.waitUntil(this.#publisher.publishHealth(now).catch(() => {}));
+  }
+
+  /** Every target that an active route names or whose breaker is known to be open. */
+  listTargets(): TargetUse[] {
+    const query = "SELECT env, name, index_entry FROM route_active ORDER BY env, name";
+    const routes = this.#sql.exec<{ env: string; name: string; index_entry: string }>(query);
+    return toTargetUses(routes, this.#publisher.openTargets());
+  }
+
+  /** Sends what KV did not take. Comes again until nothing waits, however often KV refuses. */
   override async alarm(): Promise<void> {
-    await this.#publish();
+    await this.#publisher.onAlarm(Date.now());
   }
 
   /** Synchronous, so nothing can change between what it reads and what it writes. */
@@ -237,9 +251,9 @@ export class ControlPlane extends DurableObject<Env> {
         seq,
         entry,
       );
-      this.#outbox.add(routeKey(env, name, version), text, seq);
-      this.#outbox.add(routeKey(env, name), text, seq);
-      this.#outbox.add(routeIndexKey(env), index, seq);
+      this.#publisher.add(routeKey(env, name, version), text, seq);
+      this.#publisher.add(routeKey(env, name), text, seq);
+      this.#publisher.add(routeIndexKey(env), index, seq);
     });
     return { ok: true, route: { record, active: true } };
   }
@@ -261,24 +275,7 @@ export class ControlPlane extends DurableObject<Env> {
         .one();
       write(seq);
     });
-    // Not awaited: writes without an await between them reach the disk together.
-    void this.ctx.storage.setAlarm(Date.now() + GUARD_DELAY_MS);
-  }
-
-  async #publish(): Promise<void> {
-    const patience = new AbortController();
-    const drained = this.#outbox.drain().then(() => patience.abort());
-    // The wait rejects when it is aborted, which is after the race was won.
-    await Promise.race([drained, scheduler.wait(PUBLISH_WAIT_MS, { signal: patience.signal })]).catch(() => {});
-    const waiting = this.#outbox.waiting();
-    if (waiting === 0) {
-      this.#failures = 0;
-      await this.ctx.storage.deleteAlarm();
-      return;
-    }
-    this.#failures++;
-    log({ event: "publication_delayed", waiting, failures: this.#failures });
-    await this.ctx.storage.setAlarm(Date.now() + retryDelayMs(this.#failures));
+    this.#publisher.guard(Date.now());
   }
 
   #findKey(id: string): { record: string; digest: string } | null {

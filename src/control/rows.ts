@@ -8,7 +8,8 @@ import { sha256, toHex } from "../keys/hash.ts";
 import { DEFAULT_SCOPES, type KeyRecord, type KeyRequest } from "../keys/record.ts";
 import { parseJson } from "../lib/json.ts";
 import type { RouteIndex, RouteRecord } from "../policy/schema.ts";
-import type { AuditEntry, Page, RouteVersion } from "./types.ts";
+import type { OpenTarget } from "./target-health.ts";
+import type { AuditEntry, Page, RouteVersion, TargetUse } from "./types.ts";
 
 /** A page ends early here: an RPC answer may not pass 32 MiB. */
 const MAX_PAGE_CHARACTERS = 4_000_000;
@@ -76,6 +77,34 @@ export function indexEntry(record: RouteRecord): RouteIndex[number] {
   const targets = policy.targets.map(({ provider, model }, at) => ({ provider, model, facts: facts[at] ?? {} }));
   const { description } = policy;
   return { name, version, created_at, ...(description === undefined ? {} : { description }), targets };
+}
+
+/** The targets of active routes with the routes that name each, and those that are only known to be open. */
+export function toTargetUses(
+  routes: Iterable<{ readonly env: string; readonly name: string; readonly index_entry: string }>,
+  open: readonly OpenTarget[],
+): TargetUse[] {
+  const uses = new Map<string, { provider: string; model: string; routes: string[] }>();
+  const routesOf = (provider: string, model: string): string[] => {
+    const target = `${provider}/${model}`;
+    const use = uses.get(target) ?? { provider, model, routes: [] };
+    uses.set(target, use);
+    return use.routes;
+  };
+  for (const { env, name, index_entry } of routes) {
+    const { targets } = parseJson(index_entry) as RouteIndex[number];
+    const route = `${env}/${name}`;
+    for (const { provider, model } of targets) {
+      const named = routesOf(provider, model);
+      // A policy may name a target twice, with other parameters.
+      if (named.at(-1) !== route) named.push(route);
+    }
+  }
+  for (const { target } of open) {
+    const slash = target.indexOf("/");
+    routesOf(target.slice(0, slash), target.slice(slash + 1));
+  }
+  return [...uses.values()];
 }
 
 /** `*` asks for any version, "0" for none: a route that must not exist yet. */

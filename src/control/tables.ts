@@ -55,6 +55,29 @@ const STEPS: readonly string[] = [
     seq INTEGER NOT NULL
   ) STRICT;
   `,
+  `
+  -- Each lane is sent on its own, so that one that KV refuses does not hold up another.
+  ALTER TABLE publication ADD COLUMN lane TEXT NOT NULL DEFAULT 'operator';
+
+  -- Breakers that are open, and for a while those that closed, so that a late report does not open them again.
+  CREATE TABLE target_health (
+    target TEXT PRIMARY KEY,
+    is_open INTEGER NOT NULL,
+    open_until_ms INTEGER NOT NULL,
+    -- By the clock of the target's object: decides which change is newer.
+    changed_at_ms INTEGER NOT NULL,
+    -- By our own clock: decides when the row goes.
+    noted_at_ms INTEGER NOT NULL
+  ) STRICT;
+
+  -- One row: the time in the newest list of open breakers, and when KV was last written with one.
+  CREATE TABLE health_list (
+    singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
+    at_ms INTEGER NOT NULL,
+    sent_at_ms INTEGER NOT NULL
+  ) STRICT;
+  INSERT INTO health_list VALUES (1, 0, 0);
+  `,
 ];
 
 /** Brings the tables up to date. Run inside a transaction; safe at every start. */

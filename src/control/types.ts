@@ -53,3 +53,23 @@ export interface AuditEntry {
   readonly after: string | null;
   readonly reason: string | null;
 }
+
+/** What a target's shared breaker became. Repeatable: of two changes of one target the one with the later `at` counts. */
+export interface TargetHealthChange {
+  /** `<provider>/<model>`. */
+  readonly target: string;
+  /** `false`: closed. A breaker whose time is up and that waits for its probe is still open. */
+  readonly isOpen: boolean;
+  /** Epoch ms at which a probe may pass. Means nothing while closed. */
+  readonly openUntil: number;
+  /** Epoch ms at which the breaker changed, by the clock of the target's own object. */
+  readonly at: number;
+}
+
+/** A target of the deployment, and why it is one. */
+export interface TargetUse {
+  readonly provider: string;
+  readonly model: string;
+  /** `<env>/<name>` of every active route that names it, in order. Empty: only its open breaker is known. */
+  readonly routes: readonly string[];
+}

@@ -113,6 +113,11 @@ export interface ProviderAdapter {
 export interface Provider {
   readonly id: string;
   readonly adapter: ProviderAdapter;
+  /**
+   * Sets of variables, any of which switches the provider on when all of it is set, the usual one first. What each must
+   * look like is for `configure` to say.
+   */
+  readonly requires: readonly (readonly string[])[];
   /** The provider's configuration, or `null` when a secret or an address is missing or not allowed. */
   configure(secrets: Secrets): ProviderConfig | null;
   /** The first thing the request asks for that this vendor cannot do, whatever the model; `null` when it can do all. */

@@ -35,6 +35,7 @@ export const anthropic: Provider = {
     toUpstream,
     classify: (error) => classify(error, Date.now()),
   },
+  requires: [["ANTHROPIC_API_KEY"]],
   configure,
   lacks: missingCapability,
 };

@@ -49,6 +49,10 @@ export const azure: Provider = {
     translation: { toCompletion: (body) => ({ ok: true, completion: mendChoices(body) }) },
     classify: (error) => classifyError(error, Date.now(), AZURE_ROW.codes),
   },
+  requires: [
+    ["AZURE_API_KEY", "AZURE_RESOURCE_NAME"],
+    ["AZURE_API_KEY", "AZURE_BASE_URL"],
+  ],
   configure,
   lacks: (fields) => missingCapability(AZURE_ROW, fields),
 };

@@ -23,6 +23,11 @@ export const bedrock: Provider = {
     toUpstream,
     classify: classifyBedrock,
   },
+  requires: [
+    ["AWS_BEARER_TOKEN_BEDROCK", "AWS_REGION"],
+    ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"],
+    ["AWS_BEARER_TOKEN_BEDROCK", "BEDROCK_BASE_URL"],
+  ],
   configure,
   lacks: missingOnBedrock,
 };

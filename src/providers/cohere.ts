@@ -27,6 +27,7 @@ export const cohere: Provider = {
     },
     classify,
   },
+  requires: [["COHERE_API_KEY"]],
   configure,
   lacks: cohereLacks,
 };

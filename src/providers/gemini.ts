@@ -27,6 +27,7 @@ export const gemini: Provider = {
     toUpstream: toGeminiRequest,
     classify: (error) => classifyGemini(error, Date.now()),
   },
+  requires: SECRETS.map((name) => [name]),
   configure,
   lacks: geminiLacks,
 };

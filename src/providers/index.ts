@@ -1,5 +1,5 @@
 /** The registry: every provider there is, by id. Lookups go through a `Map`, so `__proto__` is just an unknown name. */
-import type { Provider } from "./adapter.ts";
+import type { Provider, Secrets } from "./adapter.ts";
 import { anthropic } from "./anthropic.ts";
 import { azure } from "./azure.ts";
 import { bedrock } from "./bedrock.ts";
@@ -12,6 +12,7 @@ import { workersAi } from "./workers-ai.ts";
 
 const sandbox: Provider = {
   ...openAiProvider(SANDBOX_ROW),
+  requires: [["FLOW_SANDBOX"]],
   configure: configureSandbox,
   send: answerFromSandbox,
 };
@@ -36,6 +37,24 @@ export function findProvider(id: string): Provider | undefined {
 
 export function isKnownProvider(id: string): boolean {
   return PROVIDERS.has(id);
+}
+
+/**
+ * The names that are still to be set before `provider` can be called: those of the set that is nearest to complete.
+ * Empty also when all are set and one of them is not usable.
+ */
+export function missingNames(provider: Provider, secrets: Secrets): readonly string[] {
+  const isMissing = (name: string): boolean => secrets[name] === undefined || secrets[name] === "";
+  let nearest: { readonly missing: readonly string[]; readonly present: number } | undefined;
+  for (const names of provider.requires) {
+    const missing = names.filter(isMissing);
+    const present = names.length - missing.length;
+    const fewer = nearest === undefined || missing.length < nearest.missing.length;
+    // Of two that lack as many, the one that somebody has begun.
+    const begun = missing.length === nearest?.missing.length && present > nearest.present;
+    if (fewer || begun) nearest = { missing, present };
+  }
+  return nearest?.missing ?? [];
 }
 
 export function providerIds(): readonly string[] {

@@ -3,7 +3,7 @@ import type { Provider, ProviderConfig, Secrets } from "./adapter.ts";
 import { classifyError } from "./classify.ts";
 import { missingCapability, toOpenAiRequest } from "./openai-wire.ts";
 import type { ProviderRow } from "./rows.ts";
-import { baseUrlOf, secretText } from "./settings.ts";
+import { baseUrlName, baseUrlOf, secretText } from "./settings.ts";
 
 export function openAiProvider(row: ProviderRow): Provider {
   return {
@@ -12,9 +12,19 @@ export function openAiProvider(row: ProviderRow): Provider {
       toUpstream: (call) => toOpenAiRequest(row, call),
       classify: (error) => classifyError(error, Date.now(), row.codes),
     },
+    requires: requiredSets(row),
     configure: (secrets) => configure(row, secrets),
     lacks: (fields) => missingCapability(row, fields),
   };
+}
+
+/** One of its secrets, and what its address is made of or the address itself. */
+function requiredSets({ id, baseUrl, secrets, keyless }: ProviderRow): readonly (readonly string[])[] {
+  const inUrl = [...(baseUrl ?? "").matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => name);
+  const addresses = baseUrl === undefined ? [] : [inUrl];
+  if (baseUrl === undefined || inUrl.length > 0) addresses.push([baseUrlName(id)]);
+  const keys = keyless === true ? [[]] : secrets.map((name) => [name]);
+  return addresses.flatMap((address) => keys.map((key) => [...key, ...address]));
 }
 
 function configure(row: ProviderRow, secrets: Secrets): ProviderConfig | null {

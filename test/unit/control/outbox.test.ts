@@ -1,54 +1,9 @@
 /** The outbox on a real SQLite, against a KV whose answers the test decides. */
-import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { Outbox, retryDelayMs } from "../../../src/control/outbox.ts";
 import { migrate } from "../../../src/control/tables.ts";
-
-/** The part of the platform's interface that the control plane uses, on Node's own SQLite. */
-function startSql(): SqlStorage {
-  const database = new DatabaseSync(":memory:");
-  const exec = (query: string, ...bindings: SQLInputValue[]) => {
-    if (bindings.length === 0 && query.includes(";")) {
-      database.exec(query);
-      return { toArray: () => [] };
-    }
-    const rows = database.prepare(query).all(...bindings);
-    return { toArray: () => rows, one: () => rows[0] };
-  };
-  // A stand-in for the methods in use, not for the whole interface.
-  return { exec } as unknown as SqlStorage;
-}
-
-/** A KV that notes every write; the next writes fail while `failing` is above zero. */
-class FakeKv {
-  failing = 0;
-  overlapping = 0;
-  readonly values = new Map<string, string>();
-  readonly writes: string[] = [];
-  #open = 0;
-
-  put = async (key: string, value: string): Promise<void> => {
-    await this.#write(`${key}=${value}`, () => this.values.set(key, value));
-  };
-
-  delete = async (key: string): Promise<void> => {
-    await this.#write(`${key} gone`, () => this.values.delete(key));
-  };
-
-  async #write(entry: string, apply: () => void): Promise<void> {
-    this.#open++;
-    if (this.#open > 1) this.overlapping++;
-    await new Promise((resolve) => setImmediate(resolve));
-    this.#open--;
-    if (this.failing > 0) {
-      this.failing--;
-      throw new Error("KV PUT failed: 429 Too Many Requests");
-    }
-    apply();
-    this.writes.push(entry);
-  }
-}
+import { FakeKv, startSql } from "./fakes.ts";
 
 function startOutbox(): { outbox: Outbox; kv: FakeKv } {
   const sql = startSql();
@@ -60,8 +15,9 @@ function startOutbox(): { outbox: Outbox; kv: FakeKv } {
 test("the tables may be brought up to date at every start", () => {
   const sql = startSql();
   migrate(sql);
+  const steps = sql.exec("SELECT count(*) AS count FROM migration").one();
   migrate(sql);
-  expect(sql.exec("SELECT count(*) AS count FROM migration").one()).toEqual({ count: 1 });
+  expect(sql.exec("SELECT count(*) AS count FROM migration").one()).toEqual(steps);
 });
 
 test("what KV takes leaves the outbox", async () => {
@@ -106,6 +62,24 @@ test("a value that changes while the old one is on its way is sent after it", as
   await outbox.drain();
   expect(kv.writes).toEqual(["a=old", "a=new"]);
   expect(outbox.waiting()).toBe(0);
+});
+
+test("a lane sends its own keys only, and says how many KV refused", async () => {
+  const sql = startSql();
+  migrate(sql);
+  const kv = new FakeKv();
+  const operator = new Outbox(sql, kv as unknown as KVNamespace);
+  const health = new Outbox(sql, kv as unknown as KVNamespace, "health", (_, seq) => `at ${seq}`);
+  operator.add("a", "1", 1);
+  operator.add("b", "1", 2);
+  health.add("h", "", 3);
+  kv.failing = 1;
+  expect(await operator.drain()).toBe(1);
+  expect(kv.writes).toEqual(["b=1"]);
+  expect([operator.waiting(), health.waiting()]).toEqual([1, 1]);
+  expect(await health.drain()).toBe(0);
+  expect(kv.writes).toEqual(["b=1", "h=at 3"]);
+  expect([operator.waiting(), health.waiting()]).toEqual([1, 0]);
 });
 
 test("null deletes the key", async () => {

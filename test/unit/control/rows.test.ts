@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { indexEntry, matches, newRecord, toPage } from "../../../src/control/rows.ts";
+import { indexEntry, matches, newRecord, toPage, toTargetUses } from "../../../src/control/rows.ts";
 import { KeyRecord } from "../../../src/keys/record.ts";
 import { RouteIndex, RoutePolicy, type RouteRecord } from "../../../src/policy/schema.ts";
 
@@ -63,4 +63,32 @@ test("the index entry of a route pairs each target with its facts and passes its
     { provider: "groq", model: "unknown", facts: {} },
   ]);
   expect("description" in entry).toBe(false);
+});
+
+const route = (env: string, name: string, ...targets: readonly (readonly [string, string])[]) => {
+  const listed = targets.map(([provider, model]) => ({ provider, model, facts: {} }));
+  return { env, name, index_entry: JSON.stringify({ name, version: 1, created_at: "t", targets: listed }) };
+};
+
+test("each target stands once, with every route that names it", () => {
+  const routes = [
+    route("production", "fast", ["openai", "a"], ["groq", "x/y"], ["openai", "a"]),
+    route("staging", "fast", ["openai", "a"]),
+  ];
+  expect(toTargetUses(routes, [])).toEqual([
+    { provider: "openai", model: "a", routes: ["production/fast", "staging/fast"] },
+    { provider: "groq", model: "x/y", routes: ["production/fast"] },
+  ]);
+});
+
+test("an open breaker adds a target that no route names any more, and no other", () => {
+  const routes = [route("production", "fast", ["groq", "x/y"])];
+  const open = [
+    { target: "groq/x/y", openUntil: 1 },
+    { target: "openai/gone/1", openUntil: 1 },
+  ];
+  expect(toTargetUses(routes, open)).toEqual([
+    { provider: "groq", model: "x/y", routes: ["production/fast"] },
+    { provider: "openai", model: "gone/1", routes: [] },
+  ]);
 });

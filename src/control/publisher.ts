@@ -1,0 +1,173 @@
+/**
+ * When the control plane writes to KV, and what its one alarm is set to.
+ *
+ * Two lanes that never wait for each other: what operators change, which is sent at once and waited for, and the list
+ * of open breakers, which is sent behind the answer and at most once a second. What KV does not take is sent again by
+ * the alarm, which is armed together with the change: a change reaches KV even when the object dies right after it.
+ */
+import { log } from "../log.ts";
+import { Outbox, retryDelayMs } from "./outbox.ts";
+import { HEALTH_KEY, type OpenTarget, TargetHealthTable } from "./target-health.ts";
+import type { TargetHealthChange } from "./types.ts";
+
+/** How long a change of an operator waits for KV before it answers; sending goes on behind the answer. */
+const PUBLISH_WAIT_MS = 10_000;
+/** How long the alarm waits for KV: while it runs, the next one cannot. */
+const ALARM_WAIT_MS = 2_000;
+/** When the alarm looks after a change whose own sending did not report back. */
+const GUARD_DELAY_MS = 30_000;
+/** KV takes one write per key and second. */
+const HEALTH_EVERY_MS = 1_000;
+
+/** In memory. Lost on eviction, which only makes the next try earlier. */
+interface LaneState {
+  /** Drains in a row that left something. */
+  failures: number;
+  /** Epoch ms of the next try by the alarm; `null` while nothing waits. */
+  dueAt: number | null;
+}
+
+export class Publisher {
+  readonly #alarms: Pick<DurableObjectStorage, "setAlarm" | "deleteAlarm">;
+  readonly #outbox: Outbox;
+  readonly #healthOutbox: Outbox;
+  readonly #health: TargetHealthTable;
+  readonly #operatorLane: LaneState;
+  readonly #healthLane: LaneState;
+  #isHealthOnItsWay = false;
+
+  constructor(
+    sql: SqlStorage,
+    kv: Pick<KVNamespace, "put" | "delete">,
+    alarms: Pick<DurableObjectStorage, "setAlarm" | "deleteAlarm">,
+    now: number,
+  ) {
+    this.#alarms = alarms;
+    this.#health = new TargetHealthTable(sql);
+    this.#outbox = new Outbox(sql, kv);
+    // Made while it is sent: of many changes within a second only the last list is ever written down.
+    this.#healthOutbox = new Outbox(sql, kv, "health", (_, at) => this.#health.document(at));
+    this.#operatorLane = { failures: 0, dueAt: this.#outbox.waiting() > 0 ? now : null };
+    this.#healthLane = { failures: 0, dueAt: this.#healthOutbox.waiting() > 0 ? now : null };
+  }
+
+  /** Notes what KV must hold under `key`. Belongs to the caller's transaction. */
+  add(key: string, value: string, seq: number): void {
+    this.#outbox.add(key, value, seq);
+  }
+
+  /** Arms the alarm for what was just added. To be called right behind its transaction: both are then one commit. */
+  guard(now: number): void {
+    this.#operatorLane.dueAt = Math.min(this.#operatorLane.dueAt ?? Number.POSITIVE_INFINITY, now + GUARD_DELAY_MS);
+    this.#armUnawaited();
+  }
+
+  /** Number of KV keys of operators' changes that do not hold their newest value yet. */
+  waiting(): number {
+    return this.#outbox.waiting();
+  }
+
+  /** Sends what operators changed. Ends when KV has it, or after 10 s while sending goes on. Never rejects. */
+  async publish(): Promise<void> {
+    await this.#publishWithin(PUBLISH_WAIT_MS);
+  }
+
+  /** Keeps a change of a breaker; repeatable. Belongs to a transaction of its own, with `publishHealth` behind it. */
+  noteTargetHealth(change: TargetHealthChange, now: number): void {
+    const at = this.#health.note(change, now);
+    if (at !== null) this.#healthOutbox.add(HEALTH_KEY, "", at);
+  }
+
+  openTargets(): OpenTarget[] {
+    return this.#health.open();
+  }
+
+  /** Sends the list of open breakers when it waits and its second is over; else the alarm does. Never rejects. */
+  async publishHealth(now: number): Promise<void> {
+    // Whoever is sending looks at what waits when it is back.
+    if (this.#isHealthOnItsWay) return;
+    if (this.#healthOutbox.waiting() === 0) {
+      this.#healthLane.dueAt = null;
+      return;
+    }
+    const pauseUntil = this.#health.sentAt() + HEALTH_EVERY_MS;
+    // A pause that would last longer is from before the clock was set back.
+    if (now < pauseUntil && pauseUntil <= now + HEALTH_EVERY_MS) {
+      this.#healthLane.dueAt = pauseUntil;
+      await this.#arm();
+      return;
+    }
+    this.#isHealthOnItsWay = true;
+    this.#health.noteSent(now);
+    this.#healthLane.dueAt = now + GUARD_DELAY_MS;
+    this.#armUnawaited();
+    const refused = await this.#healthOutbox.drain();
+    this.#isHealthOnItsWay = false;
+    await this.#afterHealth(refused, Date.now());
+  }
+
+  /** Sends what is due. Arms the next alarm whatever happens. */
+  async onAlarm(now: number): Promise<void> {
+    const work: Promise<void>[] = [];
+    if (isDue(this.#operatorLane, now)) work.push(this.#publishWithin(ALARM_WAIT_MS));
+    if (isDue(this.#healthLane, now)) {
+      // While a write hangs there is nothing to do but to look again.
+      if (this.#isHealthOnItsWay) this.#healthLane.dueAt = now + GUARD_DELAY_MS;
+      else work.push(within(ALARM_WAIT_MS, this.publishHealth(now)));
+    }
+    await Promise.all(work);
+    await this.#arm();
+  }
+
+  async #publishWithin(waitMs: number): Promise<void> {
+    const lane = this.#operatorLane;
+    await within(waitMs, this.#outbox.drain());
+    const waiting = this.#outbox.waiting();
+    if (waiting === 0) {
+      lane.failures = 0;
+      lane.dueAt = null;
+    } else {
+      lane.failures++;
+      lane.dueAt = Date.now() + retryDelayMs(lane.failures);
+      log({ event: "publication_delayed", waiting, failures: lane.failures });
+    }
+    await this.#arm();
+  }
+
+  async #afterHealth(refused: number, now: number): Promise<void> {
+    const lane = this.#healthLane;
+    // From the end of the write: KV counts from when it came, which nobody but KV knows.
+    this.#health.noteSent(now);
+    if (refused > 0) {
+      lane.failures++;
+      lane.dueAt = now + retryDelayMs(lane.failures);
+      log({ event: "health_publication_delayed", failures: lane.failures });
+    } else {
+      lane.failures = 0;
+      lane.dueAt = this.#healthOutbox.waiting() > 0 ? now + HEALTH_EVERY_MS : null;
+    }
+    await this.#arm();
+  }
+
+  /** Writes without an await between them reach the disk together: the alarm with what it looks after. */
+  #armUnawaited(): void {
+    // Storage that fails resets the object, and with it what this alarm was for.
+    this.#arm().catch(() => {});
+  }
+
+  /** One alarm for both lanes: the earlier of what they wait for. */
+  #arm(): Promise<void> {
+    const dueTimes = [this.#operatorLane.dueAt, this.#healthLane.dueAt].filter((at) => at !== null);
+    return dueTimes.length === 0 ? this.#alarms.deleteAlarm() : this.#alarms.setAlarm(Math.min(...dueTimes));
+  }
+}
+
+const isDue = ({ dueAt }: LaneState, now: number): boolean => dueAt !== null && dueAt <= now;
+
+/** Waits for `work`, but no longer than `waitMs`. `work` goes on. */
+async function within(waitMs: number, work: Promise<unknown>): Promise<void> {
+  const patience = new AbortController();
+  const done = work.then(() => patience.abort());
+  // The wait rejects when it is aborted, which is after the race was won.
+  await Promise.race([done, scheduler.wait(waitMs, { signal: patience.signal })]).catch(() => {});
+}
