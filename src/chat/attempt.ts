@@ -2,279 +2,270 @@
  * Stage 4: candidates in order, until one has begun an answer.
  *
  * Everything up to the first content of a stream, or the whole of a non-stream answer, happens here and can fall back
- * unseen. A failed attempt is a value with a class; only the end of all of them is an error for the client.
+ * unseen. A failed attempt is a value with a class; only the end of all of them is an error for the client. At most two
+ * attempts run at a time: the second is a hedge, started when the first has been silent for longer than the latency
+ * budget can bear.
  */
-import { type ErrorCode, RouterError, retryAfter } from "../errors.ts";
-import type { Deadlines } from "../lib/deadline.ts";
-import { JsonEdit, tryParseJson } from "../lib/json.ts";
-import { readText } from "../lib/read-text.ts";
-import type { ChatRequest } from "../openai.ts";
-import type { AdapterCall, UpstreamFailure } from "../providers/adapter.ts";
-import type { FailureClass } from "../traces/schema.ts";
-import type {
-  AbortReason,
-  Answer,
-  Candidate,
-  Opened,
-  OpenStream,
-  Plan,
-  Reading,
-  ResolvedRoute,
-  StreamControl,
-  WholeAnswer,
-} from "./stages.ts";
-import type { Attempt, Exchange } from "./trace.ts";
-import { UpstreamCall } from "./upstream-call.ts";
-
-/** Enough for any vendor's error object. */
-const MAX_ERROR_BODY_BYTES = 65_536;
-
-export interface AttemptInput {
-  readonly plan: Plan;
-  readonly route: ResolvedRoute;
-  readonly request: ChatRequest;
-  readonly exchange: Exchange;
-  /** Aborts when the client leaves. */
-  readonly clientSignal: AbortSignal;
-  readonly deadlines: Deadlines;
-  readonly openStream: (response: Response, control: StreamControl, reading: Reading) => Promise<Opened<OpenStream>>;
-  readonly openWhole: (response: Response, reading: Reading) => Promise<Opened<WholeAnswer>>;
-  /** Called once per ended attempt, except when the client's leaving or its latency budget ended it. */
-  readonly report: (candidate: Candidate, attempt: Attempt, failure: UpstreamFailure | null) => void;
-}
+import { RouterError } from "../errors.ts";
+import { endRetry, latencyForecast, type RetryPermit, takeRetry, targetState } from "../health/client.ts";
+import type { UpstreamFailure } from "../providers/adapter.ts";
+import { budgetExceeded, exhausted, refusedByVendor } from "./attempt-errors.ts";
+import { earnHedge, fits, hedgeDelayMs, takeHedge } from "./attempt-hedge.ts";
+import { type AttemptInput, type Ended, RunningAttempt } from "./attempt-once.ts";
+import type { Answer, Candidate } from "./stages.ts";
+import type { Attempt } from "./trace.ts";
 
 /** Thrown when the client left before there was an answer: nobody reads what follows. */
 export class ClientGone extends Error {
   override readonly name = "ClientGone";
-  /** Who was being asked: that vendor has seen the prompt. */
-  readonly candidate: Candidate;
-
-  constructor(candidate: Candidate) {
-    super();
-    this.candidate = candidate;
-  }
 }
 
-type AttemptResult =
-  | { readonly ok: true; readonly answer: Answer }
-  | { readonly ok: false; readonly failure: UpstreamFailure; readonly abortedBy: AbortReason | undefined };
+/** An attempt the router ended while the vendor was at work, and may bill it. */
+export interface Abandoned {
+  readonly candidate: Candidate;
+  readonly attempt: Attempt;
+}
 
-/** The first answer. Throws `RouterError` when there is none, `ClientGone` when nobody waits for it. */
-export async function attempt(input: AttemptInput): Promise<Answer> {
-  const { plan, route, exchange } = input;
-  const failures: UpstreamFailure[] = [];
-  if (plan.passedOver !== null) {
-    exchange.fellBack = true;
-    exchange.noteFailure(plan.passedOver);
+type Failed = Extract<Ended, { ok: false }>;
+
+export class Attempts {
+  readonly abandoned: Abandoned[] = [];
+  readonly #input: AttemptInput;
+  /** Not asked yet, in the plan's order. */
+  readonly #waiting: Candidate[];
+  readonly #running = new Set<RunningAttempt>();
+  readonly #failures: UpstreamFailure[] = [];
+  /** Every candidate once per attempt. */
+  readonly #asked: Candidate[] = [];
+  readonly #routeId: string;
+  #isResuming = false;
+
+  constructor(input: AttemptInput) {
+    const { plan, route, exchange } = input;
+    this.#input = input;
+    this.#waiting = [...plan.candidates];
+    this.#routeId = `${route.record.env}:${route.record.name}`;
+    if (plan.passedOver !== null) {
+      exchange.fellBack = true;
+      exchange.noteFailure(plan.passedOver);
+    }
+    if (plan.candidates.length > 1) earnHedge(this.#routeId, route.policy.latency.hedge_max_ratio);
   }
-  for (const [position, candidate] of plan.candidates.entries()) {
-    if (position > 0) exchange.fellBack = true;
-    for (let retries = 0; ; retries++) {
-      const result = await attemptOnce(input, candidate);
-      if (result.ok) return result.answer;
-      const { failure, abortedBy } = result;
-      if (abortedBy === "client") throw new ClientGone(candidate);
-      failures.push(failure);
-      if (failure.class !== "invalid_request") exchange.noteFailure(failure.class);
-      if (abortedBy === "latency_budget") throw budgetExceeded(exchange);
-      if (!movesOn(failure, route)) throw refusedByVendor(failure, exchange);
-      if (exchange.attempts.length >= route.policy.fallback.max_attempts) throw exhausted(failures, exchange);
-      const pauseMs = pauseBeforeSame(failure, retries, route, exchange);
-      if (pauseMs === null) break;
-      await scheduler.wait(pauseMs, { signal: input.clientSignal }).catch(() => {
-        throw new ClientGone(candidate);
-      });
+
+  /** The first answer. Throws `RouterError` when there is none, `ClientGone` when nobody waits for it. */
+  async answer(): Promise<Answer> {
+    const { exchange, route } = this.#input;
+    let candidate = this.#take();
+    let permit: RetryPermit | null = null;
+    while (candidate !== null) {
+      let ended: Ended;
+      try {
+        ended = await this.#race(candidate);
+      } finally {
+        if (permit !== null) endRetry(permit);
+      }
+      if (ended.ok) return ended.answer;
+      const refusal = this.#failures.find((failure) => !this.#movesOn(failure));
+      if (refusal !== undefined) throw refusedByVendor(refusal, exchange);
+      if (exchange.attempts.length >= route.policy.fallback.max_attempts) break;
+      permit = await this.#retryPermit(ended);
+      candidate = permit === null ? this.#take() : ended.running.candidate;
+    }
+    throw exhausted(this.#failures, exchange);
+  }
+
+  /** The answer of the next candidate after a stream broke, `null` when there is none. The latency budget is over. */
+  async resume(): Promise<Answer | null> {
+    const { exchange, route } = this.#input;
+    this.#isResuming = true;
+    if (this.#waiting.length === 0 || exchange.attempts.length >= route.policy.fallback.max_attempts) return null;
+    try {
+      return await this.answer();
+    } catch (error) {
+      if (error instanceof RouterError || error instanceof ClientGone) return null;
+      throw error;
     }
   }
-  throw exhausted(failures, exchange);
-}
 
-async function attemptOnce(input: AttemptInput, candidate: Candidate): Promise<AttemptResult> {
-  const { route, request, exchange } = input;
-  const record = exchange.startAttempt(candidate.target.provider, candidate.target.model, Date.now());
-  const call = new UpstreamCall(input.clientSignal, input.deadlines);
-  const { timeouts } = route.policy;
-  call.limit("total", record.startedAt + timeouts.total_ms);
-  if (request.stream) call.limit("first_token", record.startedAt + timeouts.first_token_ms);
-  if (route.latencyBudgetMs !== null && route.policy.latency.mode === "hard") {
-    call.limit("latency_budget", exchange.receivedAt + route.latencyBudgetMs);
+  /** The next candidate: the first that can be expected to keep the latency budget, else the first. */
+  #take(): Candidate | null {
+    const { health, exchange, plan } = this.#input;
+    const now = Date.now();
+    // The plan never takes away the last candidate; later ones may have failed others since it was made.
+    const isFirst = this.#waiting.length === plan.candidates.length;
+    const usable = isFirst
+      ? this.#waiting
+      : this.#waiting.filter(({ name }) => targetState(health, name, now) !== "open");
+    const leftMs = this.#leftMs(now);
+    const next = (leftMs === null ? undefined : usable.find((each) => this.#fits(each, leftMs, now))) ?? usable[0];
+    if (next === undefined) return null;
+    if (!isFirst) exchange.fellBack = true;
+    else if (next !== usable[0]) {
+      exchange.fellBack = true;
+      exchange.noteFailure("slow");
+    }
+    this.#remove(next);
+    return next;
   }
-  const opened = await openAnswer(input, candidate, record, call).catch(
-    (error: unknown): Opened<never> => ({ ok: false, failure: brokenCall(error, call.abortedBy()) }),
-  );
-  record.endedAt = Date.now();
-  if (opened.ok) {
-    record.winner = true;
-    call.stop("first_token");
-    call.stop("latency_budget");
-    if (opened.value.kind === "whole") call.release();
-    input.report(candidate, record, null);
-    return { ok: true, answer: opened.value };
+
+  #remove(candidate: Candidate): void {
+    this.#waiting.splice(this.#waiting.indexOf(candidate), 1);
   }
-  const abortedBy = call.abortedBy();
-  // Closes the socket of an answer that was none: an unread body would keep it open.
-  call.abort("failed");
-  call.release();
-  record.outcome = abortedBy === "client" ? "cancelled" : opened.failure.class;
-  // Whose patience ended says nothing about the target, and a client may ask for as little as a millisecond.
-  const isTargetsFault = abortedBy !== "client" && abortedBy !== "latency_budget";
-  if (isTargetsFault) input.report(candidate, record, opened.failure);
-  return { ok: false, failure: opened.failure, abortedBy };
-}
 
-async function openAnswer(
-  input: AttemptInput,
-  candidate: Candidate,
-  record: Attempt,
-  call: UpstreamCall,
-): Promise<Opened<Answer>> {
-  const reading = readingOf(input, candidate, record);
-  const response = await send(input, candidate, call);
-  record.status = response.status;
-  if (!response.ok) {
-    const text = await readText(response, MAX_ERROR_BODY_BYTES).catch(() => null);
-    const body = text === null ? undefined : tryParseJson(text);
-    return { ok: false, failure: reading.classify({ status: response.status, headers: response.headers, body }) };
+  /** Milliseconds left of the latency budget, below zero when it is over; `null` without one, or when it was kept. */
+  #leftMs(now: number): number | null {
+    const { route, exchange } = this.#input;
+    if (route.latencyBudgetMs === null || this.#isResuming) return null;
+    return exchange.receivedAt + route.latencyBudgetMs - now;
   }
-  if (!input.request.stream) {
-    const opened = await input.openWhole(response, reading);
-    return opened.ok ? { ok: true, value: { kind: "whole", candidate, attempt: record, whole: opened.value } } : opened;
+
+  #fits(candidate: Candidate, leftMs: number, now: number): boolean {
+    return fits(latencyForecast(candidate.name, this.#latencyKind, now), leftMs);
   }
-  const opened = await input.openStream(response, call, reading);
-  if (!opened.ok) return opened;
-  record.firstTokenAt = Date.now();
-  const { release } = call;
-  return { ok: true, value: { kind: "stream", candidate, attempt: record, stream: opened.value, release } };
-}
 
-function readingOf({ request, exchange }: AttemptInput, candidate: Candidate, record: Attempt): Reading {
-  const { adapter } = candidate.provider;
-  return {
-    classify: (error) => adapter.classify(error),
-    translation: adapter.translation,
-    context: {
-      fields: request.fields,
-      model: candidate.target.model,
-      traceId: exchange.traceId,
-      createdAt: Math.floor(record.startedAt / 1000),
-    },
-  };
-}
-
-async function send(input: AttemptInput, candidate: Candidate, call: UpstreamCall): Promise<Response> {
-  const { request, route, exchange } = input;
-  const { provider, target, config } = candidate;
-  const adapterCall: AdapterCall = {
-    body: new JsonEdit(request.text, request.members).remove("route"),
-    fields: request.fields,
-    stream: request.stream,
-    model: target.model,
-    params: target.params,
-    maxOutputTokens: route.policy.limits.max_output_tokens,
-    config,
-  };
-  if (provider.send !== undefined) return provider.send(adapterCall, call.signal);
-  const upstream = await provider.adapter.toUpstream(adapterCall);
-  exchange.droppedParams = upstream.droppedParams;
-  return fetch(upstream.url, {
-    method: "POST",
-    headers: upstream.headers,
-    body: upstream.body,
-    // A redirect would carry the credential to a host nobody approved.
-    redirect: "manual",
-    signal: call.signal,
-  });
-}
-
-/** A call that rejected: ended by one of our clocks, or by the network. */
-function brokenCall(error: unknown, abortedBy: AbortReason | undefined): UpstreamFailure {
-  if (abortedBy === "too_large") return { class: "invalid_response", tryNext: true, trySame: false };
-  // After silence the same target is not asked again: it would be silent once more.
-  if (abortedBy !== undefined) return { class: "timeout", tryNext: true, trySame: false };
-  // workerd's text for a reset or refused connection; a name that does not resolve reads otherwise and will not heal.
-  const isReset = error instanceof Error && error.message.includes("Network connection lost");
-  return { class: "network", tryNext: true, trySame: isReset };
-}
-
-function movesOn(failure: UpstreamFailure, route: ResolvedRoute): boolean {
-  if (failure.class === "context_length" || failure.class === "content_filter") {
-    return route.policy.fallback.on.includes(failure.class);
+  get #latencyKind() {
+    return this.#input.request.stream ? "firstToken" : "total";
   }
-  return failure.tryNext;
-}
 
-/** Milliseconds to wait before the same target is tried again, or `null` when it is not. */
-function pauseBeforeSame(
-  failure: UpstreamFailure,
-  retries: number,
-  route: ResolvedRoute,
-  exchange: Exchange,
-): number | null {
-  const { same_target, backoff_ms, max_retry_after_ms } = route.policy.retry;
-  if (!failure.trySame || retries >= same_target) return null;
-  if (failure.retryAfterMs !== undefined && failure.retryAfterMs > max_retry_after_ms) return null;
-  // Equal jitter: full jitter can come out near zero, which is no pause at all.
-  const pauseMs = failure.retryAfterMs ?? backoff_ms / 2 + Math.random() * (backoff_ms / 2);
-  const budgetMs = route.latencyBudgetMs;
-  if (budgetMs !== null && Date.now() + pauseMs >= exchange.receivedAt + budgetMs) return null;
-  return pauseMs;
-}
-
-function attemptDetails(exchange: Exchange): { readonly attempts: readonly unknown[] } {
-  return {
-    attempts: exchange.attempts.map(({ provider, model, outcome, status, startedAt, endedAt }) => ({
-      provider,
-      model,
-      outcome,
-      status,
-      duration_ms: endedAt - startedAt,
-    })),
-  };
-}
-
-function budgetExceeded(exchange: Exchange): RouterError {
-  const message = "No target answered within the latency budget. Raise `route.latency_budget_ms` or try again.";
-  return new RouterError("latency_budget_exceeded", message, { details: attemptDetails(exchange) });
-}
-
-const REFUSALS: Partial<Record<UpstreamFailure["class"], { code: ErrorCode; message: string }>> = {
-  context_length: {
-    code: "context_length_exceeded",
-    message: "The conversation is longer than the model's context window. Shorten it.",
-  },
-  content_filter: {
-    code: "content_filter",
-    message: "The provider's content filter refused the request. Change the prompt.",
-  },
-};
-
-/** The vendor refused what the client asked for; asking another would not be this route's policy. */
-function refusedByVendor(failure: UpstreamFailure, exchange: Exchange): RouterError {
-  const { code, message } = REFUSALS[failure.class] ?? {
-    code: "upstream_invalid_request" as const,
-    message: "The provider refused the request as invalid.",
-  };
-  return new RouterError(code, failure.message ?? message, {
-    ...(failure.param === undefined ? {} : { param: failure.param }),
-    details: attemptDetails(exchange),
-  });
-}
-
-function exhausted(failures: readonly UpstreamFailure[], exchange: Exchange): RouterError {
-  const details = attemptDetails(exchange);
-  const all = (wanted: FailureClass): boolean => failures.every((failure) => failure.class === wanted);
-  if (all("rate_limited")) {
-    const delays = failures.map(({ retryAfterMs }) => retryAfterMs).filter((delay) => delay !== undefined);
-    const seconds = retryAfter(delays.length === 0 ? 1_000 : Math.min(...delays));
-    const message = "Every target of this route is rate limited by its provider. Try again later.";
-    return new RouterError("upstream_rate_limited", message, { details, headers: { "retry-after": seconds } });
+  /** Asks `first`, and a second one beside it when it is slow. The answer, or the failure of the last of them. */
+  async #race(first: Candidate): Promise<Ended> {
+    this.#start(first, false);
+    for (;;) {
+      const ended = await this.#nextEnd();
+      this.#running.delete(ended.running);
+      if (ended.ok) {
+        if (ended.running.record.hedged) this.#noteWonHedge();
+        this.#abandonRunning("hedge_lost");
+        return ended;
+      }
+      this.#noteFailure(ended);
+      if (this.#running.size === 0) return ended;
+    }
   }
-  if (all("timeout")) {
-    const message = "No target of this route answered in time. Try again, or raise the route's timeouts.";
-    return new RouterError("upstream_timeout", message, { details });
+
+  #start(candidate: Candidate, isHedge: boolean): RunningAttempt {
+    const running = new RunningAttempt(this.#input, candidate, { isHedge, isResumed: this.#isResuming });
+    this.#asked.push(candidate);
+    this.#running.add(running);
+    return running;
   }
-  const last = failures.at(-1);
-  if (last !== undefined && (all("context_length") || all("content_filter"))) return refusedByVendor(last, exchange);
-  const message = "No target of this route gave a usable answer. `error.attempts` lists what was tried.";
-  return new RouterError("upstream_failed", message, { details });
+
+  async #nextEnd(): Promise<Ended> {
+    const ends = [...this.#running].map((running) => running.ended);
+    const [only, other] = ends;
+    if (only === undefined || other !== undefined) return Promise.race(ends);
+    const hedgeAt = this.#hedgeMoment();
+    if (hedgeAt === null) return only;
+    const { deadlines } = this.#input;
+    const due = Promise.withResolvers<null>();
+    const deadline = deadlines.add(hedgeAt, () => due.resolve(null));
+    const ended = await Promise.race([only, due.promise]);
+    deadlines.drop(deadline);
+    if (ended !== null) return ended;
+    const hedge = this.#takeHedge();
+    if (hedge === null) return only;
+    const running = this.#start(hedge, true);
+    return Promise.race([only, running.ended]);
+  }
+
+  /** Epoch ms at which the one running attempt has been silent for too long; `null`: it is waited for. */
+  #hedgeMoment(): number | null {
+    const [running] = this.#running;
+    const { hedge, hedge_max_ratio } = this.#input.route.policy.latency;
+    if (running === undefined || !hedge || hedge_max_ratio <= 0 || this.#waiting.length === 0) return null;
+    const { startedAt } = running.record;
+    const leftMs = this.#leftMs(startedAt);
+    if (leftMs === null) return null;
+    const delayMs = hedgeDelayMs(latencyForecast(running.candidate.name, this.#latencyKind, startedAt), leftMs);
+    return delayMs === null ? null : startedAt + delayMs;
+  }
+
+  /** The candidate that starts beside the silent one, if there is one that can still make it and the route may hedge. */
+  #takeHedge(): Candidate | null {
+    const { route, exchange, health } = this.#input;
+    if (exchange.attempts.length >= route.policy.fallback.max_attempts) return null;
+    const now = Date.now();
+    const leftMs = this.#leftMs(now);
+    const hedge = this.#waiting.find(
+      (each) => leftMs !== null && this.#fits(each, leftMs, now) && targetState(health, each.name, now) === "closed",
+    );
+    if (hedge === undefined || !takeHedge(this.#routeId, route.policy.latency.hedge_max_ratio)) return null;
+    this.#remove(hedge);
+    return hedge;
+  }
+
+  #noteWonHedge(): void {
+    const { exchange } = this.#input;
+    exchange.fellBack = true;
+    exchange.noteFailure("slow");
+  }
+
+  /** Throws when the client or its budget ended the attempt: then all that run are over. */
+  #noteFailure({ failure, abortedBy, running }: Failed): void {
+    const { exchange } = this.#input;
+    if (abortedBy === "client") {
+      this.#abandoned(running);
+      this.#abandonRunning("client");
+      throw new ClientGone();
+    }
+    this.#failures.push(failure);
+    if (failure.class !== "invalid_request") exchange.noteFailure(failure.class);
+    if (abortedBy === "latency_budget") {
+      this.#abandoned(running);
+      this.#abandonRunning("latency_budget");
+      throw budgetExceeded(exchange);
+    }
+  }
+
+  #abandonRunning(reason: "client" | "hedge_lost" | "latency_budget"): void {
+    for (const running of this.#running) {
+      running.abandon(reason);
+      this.#abandoned(running);
+    }
+    this.#running.clear();
+  }
+
+  #abandoned({ candidate, record }: RunningAttempt): void {
+    this.abandoned.push({ candidate, attempt: record });
+  }
+
+  #movesOn(failure: UpstreamFailure): boolean {
+    if (failure.class === "context_length" || failure.class === "content_filter") {
+      return this.#input.route.policy.fallback.on.includes(failure.class);
+    }
+    return failure.tryNext;
+  }
+
+  /** Leave to try the same candidate once more, given when the pause before that is over; `null`: it is not tried. */
+  async #retryPermit({ running, failure }: Failed): Promise<RetryPermit | null> {
+    const { route, health, clientSignal } = this.#input;
+    const { candidate } = running;
+    const tries = this.#asked.filter((each) => each === candidate).length;
+    if (!failure.trySame || tries > route.policy.retry.same_target) return null;
+    const pauseMs = this.#pauseMs(failure, candidate);
+    const permit = pauseMs === null ? null : takeRetry(candidate.name, Date.now());
+    if (pauseMs === null || permit === null) return null;
+    try {
+      await scheduler.wait(pauseMs, { signal: clientSignal });
+    } catch {
+      endRetry(permit);
+      throw new ClientGone();
+    }
+    const state = targetState(health, candidate.name, Date.now());
+    // Others may have found out meanwhile that it is down; then the next one is the better choice.
+    if (this.#waiting.length === 0 || state === "closed" || state === "cooling") return permit;
+    endRetry(permit);
+    return null;
+  }
+
+  /** Milliseconds before the same candidate is asked again; `null` when that would take too long. */
+  #pauseMs(failure: UpstreamFailure, candidate: Candidate): number | null {
+    const { backoff_ms, max_retry_after_ms } = this.#input.route.policy.retry;
+    if (failure.retryAfterMs !== undefined && failure.retryAfterMs > max_retry_after_ms) return null;
+    // Equal jitter: full jitter can come out near zero, which is no pause at all.
+    const pauseMs = failure.retryAfterMs ?? backoff_ms / 2 + Math.random() * (backoff_ms / 2);
+    const now = Date.now();
+    const leftMs = this.#leftMs(now);
+    return leftMs === null || this.#fits(candidate, leftMs - pauseMs, now) ? pauseMs : null;
+  }
 }

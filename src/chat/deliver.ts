@@ -9,7 +9,7 @@ import { isJsonObject, JsonEdit } from "../lib/json.ts";
 import { type Usage, usageOf } from "../openai.ts";
 import { costNanoUsd, countUsage, readUsage } from "../spend/price.ts";
 import type { UsageSource } from "../traces/schema.ts";
-import type { Candidate, WholeAnswer } from "./stages.ts";
+import type { Answer, Candidate } from "./stages.ts";
 import type { Exchange } from "./trace.ts";
 
 /** Tokens of an answer, where the figures come from, and what they cost (`null`: the price is unknown). */
@@ -36,8 +36,7 @@ export interface WholeDelivery {
 /** The vendor's answer with `flow`, and with `usage` and `model` where it left them out. */
 export function toWholeResponse(
   exchange: Exchange,
-  candidate: Candidate,
-  whole: WholeAnswer,
+  { candidate, attempt, whole }: Extract<Answer, { kind: "whole" }>,
   bodyLength: number,
   withholdTools: boolean,
 ): WholeDelivery {
@@ -47,6 +46,7 @@ export function toWholeResponse(
   const rawUsage = usageOf(body);
   // Without figures of the vendor's, about four characters of answer are one token.
   const bill = billFor(candidate, rawUsage, bodyLength, Math.ceil(contentLength(messages) / 4));
+  attempt.costNanoUsd = bill.costNanoUsd;
   const edit = new JsonEdit(text);
   if (!isJsonObject(body["usage"])) edit.set("usage", toWireUsage(bill.usage));
   if (typeof body["model"] !== "string") edit.set("model", candidate.target.model);
@@ -60,8 +60,8 @@ export function toWholeResponse(
     }
   }
   const now = Date.now();
-  edit.set("flow", { ...exchange.toFlow(now, bill.costNanoUsd), ...flowExtra });
-  const headers = exchange.toHeaders(now, bill.costNanoUsd);
+  edit.set("flow", { ...exchange.toFlow(now, exchange.costNanoUsd), ...flowExtra });
+  const headers = exchange.toHeaders(now, exchange.costNanoUsd);
   headers["content-type"] = "application/json";
   headers["cache-control"] = "no-store";
   headers["x-content-type-options"] = "nosniff";

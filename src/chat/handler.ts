@@ -7,25 +7,24 @@ import { toolResultIds } from "../approvals/withhold.ts";
 import type { AppEnv, Env } from "../env.ts";
 import { errorResponse, invalidKey, RouterError } from "../errors.ts";
 import { unexpectedFault } from "../fault.ts";
-import { reportOutcome, targetState } from "../health/client.ts";
+import { type HealthContext, latencyForecast, mayExplore, targetState, warmUp } from "../health/client.ts";
 import { verifyToken } from "../keys/store.ts";
 import { Deadlines } from "../lib/deadline.ts";
 import { type ChatRequest, parseChatRequest } from "../openai.ts";
-import type { UpstreamFailure } from "../providers/adapter.ts";
 import { findProvider } from "../providers/index.ts";
 import { isExporting } from "../traces/exporter.ts";
 import { parseTraceparent } from "../traces/otlp.ts";
 import { admit } from "./admit.ts";
-import { attempt, ClientGone } from "./attempt.ts";
+import { Attempts, ClientGone } from "./attempt.ts";
 import { bearerToken, identify, requireScope } from "./authenticate.ts";
-import { billFor, toStreamResponse, toWholeResponse } from "./deliver.ts";
-import { plan } from "./plan.ts";
+import { type Bill, billFor, toStreamResponse, toWholeResponse } from "./deliver.ts";
+import { plan, stableDraw } from "./plan.ts";
 import { checkHead, readBody } from "./read.ts";
 import { resolve } from "./resolve.ts";
 import { Settlement } from "./settle.ts";
-import type { Answer, Caller, Candidate, Plan, ResolvedRoute } from "./stages.ts";
+import type { Answer, AnswerEnd, Caller, EventSource, Plan, ResolvedRoute, StreamWish } from "./stages.ts";
 import { openStream } from "./stream.ts";
-import { type Attempt, type Ending, Exchange } from "./trace.ts";
+import { Exchange, NO_USAGE } from "./trace.ts";
 import { openWhole } from "./whole.ts";
 
 type WaitUntil = (work: Promise<unknown>) => void;
@@ -37,6 +36,13 @@ interface Run {
   readonly exchange: Exchange;
   readonly settlement: Settlement;
   readonly deadlines: Deadlines;
+  readonly health: HealthContext;
+  /** `null` until targets are asked. */
+  attempts: Attempts | null;
+  /** The answer that is being delivered; a resumed stream has several, one after another. `null`: its end is booked. */
+  answer: Answer | null;
+  /** Of the stream that the client has the last of. */
+  bill: Bill | null;
   /** Characters of the request body, once it was read. */
   bodyLength: number;
 }
@@ -47,7 +53,11 @@ export function handleChatCompletion(context: Context<AppEnv>): Promise<Response
   const { env } = context;
   const settlement = new Settlement(exchange, env, waitUntil);
   const deadlines = new Deadlines();
-  const run: Run = { http: context.req.raw, env, waitUntil, exchange, settlement, deadlines, bodyLength: 0 };
+  const health: HealthContext = { namespace: env.PROVIDER_HEALTH, kv: env.CONFIG, waitUntil };
+  const run: Run = {
+    ...{ http: context.req.raw, env, waitUntil, exchange, settlement, deadlines, health },
+    ...{ attempts: null, answer: null, bill: null, bodyLength: 0 },
+  };
   const answer = answerOrError(run);
   // A client that leaves before the response head would otherwise end this handler at its next await: no catch, no
   // finally, nothing settled.
@@ -61,11 +71,12 @@ async function answerOrError(run: Run): Promise<Response> {
     return await complete(run);
   } catch (error) {
     run.deadlines.stop();
-    if (error instanceof ClientGone) return clientGone(run, error.candidate);
+    if (error instanceof ClientGone) return clientGone(run);
     const known = error instanceof RouterError ? error : unexpectedFault(error, exchange.traceId);
     const now = Date.now();
     settlement.settle({
-      ...NOTHING_USED,
+      ...billAbandoned(run),
+      toolCalls: [],
       status: known.status === 402 || known.status === 403 ? "denied" : "error",
       httpStatus: known.status,
       errorCode: known.code,
@@ -81,6 +92,7 @@ async function complete(run: Run): Promise<Response> {
   const token = await verifyToken(bearerToken(http.headers), env.FLOW_KEY_PEPPER ?? "");
   if (token === null) throw invalidKey();
   checkHead(http.headers);
+  warmUp(run.health, receivedAt);
   const caller = await identify(token, http.headers, env.CONFIG, receivedAt, waitUntil);
   noteCaller(run, caller);
   const request = parseChatRequest(await readBody(http, receivedAt, run.deadlines));
@@ -96,20 +108,20 @@ async function complete(run: Run): Promise<Response> {
   exchange.budgetRemainingNanoUsd = await admit(env.KEY_LEDGER, caller.key, plannedAt);
   const admittedAt = Date.now();
   exchange.timings.admission = admittedAt - plannedAt;
-  const answer = await attempt({
+  run.attempts = new Attempts({
     plan: chosen,
     route,
     request,
     exchange,
     clientSignal: http.signal,
     deadlines: run.deadlines,
-    openStream: (response, control, reading) =>
-      openStream(response, streamWish(exchange, route, request), control, reading),
+    health: run.health,
+    openStream: (response, control, reading) => openStream(response, streamWish(run, route, request), control, reading),
     openWhole,
-    report: (candidate, record, failure) => reportHealth(run, candidate, record, failure),
   });
+  run.answer = await run.attempts.answer();
   exchange.timings.upstream = Date.now() - admittedAt;
-  return deliver(run, answer, route);
+  return deliver(run, run.answer, route);
 }
 
 function noteCaller({ exchange, http, env }: Run, caller: Caller): void {
@@ -152,104 +164,116 @@ function planFor(run: Run, route: ResolvedRoute, request: ChatRequest, caller: C
     bodyLength: run.bodyLength,
     secrets: run.env as unknown as Readonly<Record<string, unknown>>,
     findProvider,
-    stateOf: ({ provider, model }) => targetState(`${provider}/${model}`, now),
-    draw: ({ provider, model }) =>
-      typeof session === "string" ? stableDraw(`${session}\n${provider}/${model}`) : Math.random(),
+    stateOf: ({ name }) => targetState(run.health, name, now),
+    forecastOf: ({ name }) => latencyForecast(name, request.stream ? "firstToken" : "total", now),
+    mayExplore: ({ name }) => mayExplore(name, now),
+    draw: ({ name }) => (typeof session === "string" ? stableDraw(session, name) : Math.random()),
   });
 }
 
-/** FNV-1a to [0, 1): the same session draws the same order as long as its target is healthy. */
-function stableDraw(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
-  return (hash >>> 0) / 0x1_0000_0000;
-}
-
-function streamWish(exchange: Exchange, route: ResolvedRoute, request: ChatRequest) {
+function streamWish(run: Run, route: ResolvedRoute, request: ChatRequest): StreamWish {
   const { tools, functions, n } = request.fields;
+  const choices = typeof n === "number" ? n : 1;
+  const mayResume = route.policy.stream_recovery === "resume" && choices === 1;
   return {
     includeUsage: request.includeUsage,
     withholdTools: route.requireToolApproval,
     hasTools: tools !== undefined || functions !== undefined,
-    choices: typeof n === "number" ? n : 1,
-    traceId: exchange.traceId,
+    choices,
+    traceId: run.exchange.traceId,
     idleMs: route.policy.timeouts.idle_ms,
+    resume: mayResume ? (broken) => resume(run, broken) : null,
   };
 }
 
-/** Failures that say nothing about the target: the request was at fault. */
-const CLIENT_FAULTS: ReadonlySet<string> = new Set(["invalid_request", "context_length", "content_filter"]);
-
-function reportHealth(run: Run, candidate: Candidate, record: Attempt, failure: UpstreamFailure | null): void {
-  const outcome =
-    failure === null
-      ? "success"
-      : failure.class === "rate_limited"
-        ? "rate_limited"
-        : CLIENT_FAULTS.has(failure.class)
-          ? "ignored"
-          : "failure";
-  const target = `${candidate.target.provider}/${candidate.target.model}`;
-  const durationMs = (record.firstTokenAt ?? record.endedAt) - record.startedAt;
-  const { endedAt } = record;
-  const { PROVIDER_HEALTH } = run.env;
-  reportOutcome(PROVIDER_HEALTH, target, outcome, durationMs, endedAt, run.waitUntil, failure?.retryAfterMs);
-}
-
 function deliver(run: Run, answer: Answer, route: ResolvedRoute): Response {
-  const { exchange, settlement } = run;
-  const { candidate, attempt: record } = answer;
-  if (answer.kind === "whole") {
-    run.deadlines.stop();
-    const delivery = toWholeResponse(exchange, candidate, answer.whole, run.bodyLength, route.requireToolApproval);
-    record.costNanoUsd = delivery.bill.costNanoUsd;
-    settlement.settle({
-      ...delivery.bill,
-      status: "ok",
-      httpStatus: 200,
-      toolCalls: delivery.toolCalls,
-      endedAt: Date.now(),
-    });
-    return delivery.response;
+  const { exchange, settlement, bodyLength } = run;
+  billAbandoned(run);
+  if (answer.kind === "stream") {
+    const { readable, end } = answer.stream.start();
+    run.waitUntil(end.then((ended) => settleStream(run, ended)));
+    return toStreamResponse(exchange, readable);
   }
-  const { readable, end } = answer.stream.start();
-  run.waitUntil(
-    end.then((ended) => {
-      answer.release();
-      run.deadlines.stop();
-      record.endedAt = Date.now();
-      if (ended.outcome === "cancelled") record.outcome = "cancelled";
-      if (ended.failure !== null) {
-        record.outcome = ended.failure;
-        reportHealth(run, candidate, record, { class: ended.failure, tryNext: false, trySame: false });
-      }
-      const bill = billFor(candidate, ended.rawUsage, run.bodyLength, ended.contentEvents);
-      record.costNanoUsd = bill.costNanoUsd;
-      settlement.settle({
-        ...bill,
-        status: ended.outcome === "complete" ? "ok" : ended.outcome === "cancelled" ? "cancelled" : "error",
-        httpStatus: 200,
-        ...(ended.outcome === "interrupted" ? { errorCode: "stream_interrupted" } : {}),
-        toolCalls: ended.toolCalls,
-        endedAt: record.endedAt,
-      });
-    }),
-  );
-  return toStreamResponse(exchange, readable);
+  run.deadlines.stop();
+  const delivery = toWholeResponse(exchange, answer, bodyLength, route.requireToolApproval);
+  settlement.settle({
+    ...delivery.bill,
+    status: "ok",
+    httpStatus: 200,
+    toolCalls: delivery.toolCalls,
+    endedAt: Date.now(),
+  });
+  return delivery.response;
 }
 
-const NOTHING_USED: Pick<Ending, "usage" | "usageSource" | "costNanoUsd" | "toolCalls"> = {
-  usage: null,
-  usageSource: "none",
-  costNanoUsd: 0,
-  toolCalls: [],
-};
+/** Closes the books on the stream that is being delivered. Of several ends that are noticed, the first counts. */
+function closeStream(run: Run, ended: AnswerEnd): void {
+  const { answer, exchange } = run;
+  if (answer?.kind !== "stream") return;
+  run.answer = null;
+  const { attempt: record, candidate } = answer;
+  answer.release();
+  record.endedAt = Date.now();
+  if (ended.outcome === "cancelled") record.outcome = "cancelled";
+  if (ended.failure !== null && !ended.differs) answer.noteBreak(ended.failure);
+  if (ended.differs) record.outcome = "invalid_response";
+  const bill = billFor(candidate, ended.rawUsage, run.bodyLength, ended.contentEvents);
+  record.costNanoUsd = bill.costNanoUsd;
+  if (ended.hasReachedClient) {
+    run.bill = bill;
+    for (const each of exchange.attempts) each.winner = each === record;
+  } else record.winner = false;
+}
 
-/** Nobody reads this response. The trace keeps it: the vendor has seen the prompt and may bill it. */
-function clientGone(run: Run, candidate: Candidate): Response {
-  const bill = billFor(candidate, undefined, run.bodyLength, 0);
-  const record = run.exchange.attempts.at(-1);
-  if (record !== undefined) record.costNanoUsd = bill.costNanoUsd;
-  run.settlement.settle({ ...bill, status: "cancelled", httpStatus: 499, toolCalls: [], endedAt: Date.now() });
+/** The stream broke: the next target's, which has to say again what the client already has. Never rejects. */
+async function resume(run: Run, broken: AnswerEnd): Promise<EventSource | null> {
+  // At once: health learns of the break, and the attempt does not last as long as the next one.
+  closeStream(run, broken);
+  let next: Answer | null = null;
+  try {
+    next = (await run.attempts?.resume()) ?? null;
+  } catch (error) {
+    unexpectedFault(error, run.exchange.traceId);
+  }
+  if (next?.kind !== "stream") return null;
+  run.answer = next;
+  return next.stream.source;
+}
+
+function settleStream(run: Run, ended: AnswerEnd): void {
+  closeStream(run, ended);
+  billAbandoned(run);
+  run.deadlines.stop();
+  if (run.bill === null) return;
+  run.settlement.settle({
+    ...run.bill,
+    status: ended.outcome === "complete" ? "ok" : ended.outcome === "cancelled" ? "cancelled" : "error",
+    httpStatus: 200,
+    ...(ended.outcome === "interrupted" ? { errorCode: "stream_interrupted" } : {}),
+    toolCalls: ended.toolCalls,
+    endedAt: Date.now(),
+  });
+}
+
+/** Nobody reads this response. The trace keeps it: the vendors have seen the prompt and may bill it. */
+function clientGone(run: Run): Response {
+  run.settlement.settle({
+    ...billAbandoned(run),
+    status: "cancelled",
+    httpStatus: 499,
+    toolCalls: [],
+    endedAt: Date.now(),
+  });
   return new Response(null, { status: 499 });
+}
+
+/** What the router ended unanswered costs its prompt: the vendor has seen it. The last one's usage, where there is any. */
+function billAbandoned({ attempts, bodyLength }: Run): Pick<Bill, "usage" | "usageSource"> {
+  let bill: Pick<Bill, "usage" | "usageSource"> = { usage: NO_USAGE, usageSource: "none" };
+  for (const { candidate, attempt } of attempts?.abandoned ?? []) {
+    const counted = billFor(candidate, undefined, bodyLength, 0);
+    attempt.costNanoUsd = counted.costNanoUsd;
+    bill = counted;
+  }
+  return bill;
 }

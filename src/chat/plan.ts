@@ -6,10 +6,10 @@
  */
 import type { Capability, ModelFacts } from "../catalog/facts.ts";
 import { RouterError } from "../errors.ts";
-import type { TargetState } from "../health/client.ts";
+import type { Forecast, TargetState } from "../health/client.ts";
 import { isJsonObject } from "../lib/json.ts";
-import type { Target } from "../policy/schema.ts";
 import type { Provider, Secrets } from "../providers/adapter.ts";
+import type { FailureClass } from "../traces/schema.ts";
 import type { Candidate, Plan, ResolvedRoute } from "./stages.ts";
 
 export interface PlanInput {
@@ -20,9 +20,13 @@ export interface PlanInput {
   readonly bodyLength: number;
   readonly secrets: Secrets;
   readonly findProvider: (id: string) => Provider | undefined;
-  readonly stateOf: (target: Target) => TargetState;
-  /** A number in [0, 1) for a target: random, or stable for a session that sticks. */
-  readonly draw: (target: Target) => number;
+  readonly stateOf: (candidate: Candidate) => TargetState;
+  /** How fast it has been of late, `null` when nobody knows. */
+  readonly forecastOf: (candidate: Candidate) => Forecast | null;
+  /** This request may find out how fast it is. */
+  readonly mayExplore: (candidate: Candidate) => boolean;
+  /** A number in [0, 1): random, or stable for a session that sticks. */
+  readonly draw: (candidate: Candidate) => number;
 }
 
 /** Throws 503 `no_target_configured` or `all_targets_down`, 400 `no_capable_target`. */
@@ -55,8 +59,12 @@ export function plan(input: PlanInput): Plan {
       "Every target of this route is failing at the moment. Try again shortly.",
     );
   }
-  const passedOver = healthy[0] === first ? null : capable[0] === first ? "breaker_open" : "capability";
-  return { candidates: healthy, passedOver };
+  return { candidates: healthy, passedOver: healthy[0] === first ? null : whyPassedOver(first, capable, input) };
+}
+
+function whyPassedOver(first: Candidate, capable: readonly Candidate[], { stateOf }: PlanInput): FailureClass {
+  if (capable[0] !== first) return "capability";
+  return stateOf(first) === "cooling" ? "rate_limited" : "breaker_open";
 }
 
 function configuredCandidates({ route, secrets, findProvider }: PlanInput): Candidate[] {
@@ -65,7 +73,8 @@ function configuredCandidates({ route, secrets, findProvider }: PlanInput): Cand
     const provider = findProvider(target.provider);
     const config = provider?.configure(secrets) ?? null;
     if (provider === undefined || config === null) return;
-    candidates.push({ target, facts: route.record.facts[index] ?? {}, provider, config });
+    const name = `${target.provider}/${target.model}`;
+    candidates.push({ name, target, facts: route.record.facts[index] ?? {}, provider, config });
   });
   return candidates;
 }
@@ -75,17 +84,41 @@ function inStrategyOrder(candidates: readonly Candidate[], input: PlanInput): re
   switch (input.route.policy.strategy) {
     case "weighted":
       // Exponential race: the smallest -ln(u)/weight comes first with probability proportional to its weight.
-      return sortedBy(candidates, ({ target }) =>
-        target.weight === 0 ? Number.POSITIVE_INFINITY : -Math.log(1 - input.draw(target)) / target.weight,
-      );
+      return sortedBy(candidates, (candidate) => {
+        const { weight } = candidate.target;
+        return weight === 0 ? Number.POSITIVE_INFINITY : -Math.log(1 - input.draw(candidate)) / weight;
+      });
     case "cheapest":
       return sortedBy(candidates, ({ facts }) =>
         facts.price === undefined ? Number.POSITIVE_INFINITY : facts.price.input + facts.price.output,
       );
-    case "ordered":
     case "fastest":
+      return fastestFirst(candidates, input);
+    case "ordered":
       return candidates;
   }
+}
+
+/** One that nobody has measured of late goes first where this request may find out, all others last: they may be slow. */
+function fastestFirst(candidates: readonly Candidate[], { forecastOf, mayExplore }: PlanInput): readonly Candidate[] {
+  const forecasts = new Map(candidates.map((candidate) => [candidate, forecastOf(candidate)]));
+  const explored = candidates.find((candidate) => forecasts.get(candidate) === null && mayExplore(candidate));
+  return sortedBy(candidates, (candidate) =>
+    candidate === explored ? -1 : (forecasts.get(candidate)?.p50Ms ?? Number.POSITIVE_INFINITY),
+  );
+}
+
+/**
+ * The draw of `session` for the target `name`, in [0, 1): always the same, so that a session keeps its order. FNV-1a, and
+ * Murmur's last steps: without them names that differ in their last character draw nearly the same number.
+ */
+export function stableDraw(session: string, name: string): number {
+  const text = `${session}\n${name}`;
+  let hash = 0x811c9dc5;
+  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return ((hash ^ (hash >>> 16)) >>> 0) / 0x1_0000_0000;
 }
 
 /** Stable: equals keep the policy's order. */
@@ -131,14 +164,15 @@ function hasImage(message: unknown): boolean {
   return message["content"].some((part) => isJsonObject(part) && part["type"] === "image_url");
 }
 
-function byHealth(candidates: readonly Candidate[], stateOf: (target: Target) => TargetState): readonly Candidate[] {
+/** The healthy first, then those that are better left alone for a while; an open breaker lets nothing pass. */
+function byHealth(candidates: readonly Candidate[], stateOf: PlanInput["stateOf"]): readonly Candidate[] {
   if (candidates.length === 1) return candidates;
   const closed: Candidate[] = [];
-  const penalised: Candidate[] = [];
+  const resting: Candidate[] = [];
   for (const candidate of candidates) {
-    const state = stateOf(candidate.target);
+    const state = stateOf(candidate);
     if (state === "closed") closed.push(candidate);
-    if (state === "penalised") penalised.push(candidate);
+    else if (state !== "open") resting.push(candidate);
   }
-  return [...closed, ...penalised];
+  return [...closed, ...resting];
 }

@@ -7,7 +7,7 @@
  */
 import type { Env } from "../env.ts";
 import { log } from "../log.ts";
-import { settleSoon } from "../spend/client.ts";
+import { type SettleRow, settleSoon } from "../spend/client.ts";
 import { exportSoon } from "../traces/exporter.ts";
 import type { Trace } from "../traces/schema.ts";
 import type { Ending, Exchange } from "./trace.ts";
@@ -30,12 +30,30 @@ export class Settlement {
     if (this.#isSettled || exchange.keyId === null || exchange.route === null) return;
     this.#isSettled = true;
     const trace = exchange.toTrace(ending);
-    const { id, status, route } = trace;
-    const row = { id, status, route, trace: JSON.stringify(trace), costNanoUsd: ending.costNanoUsd };
-    settleSoon(this.#env.KEY_LEDGER, exchange.keyId, row, this.#waitUntil);
+    settleSoon(this.#env.KEY_LEDGER, exchange.keyId, toRow(exchange, trace), this.#waitUntil);
     exportSoon(this.#env, trace, exchange.parent, this.#waitUntil);
     if (this.#env.FLOW_LOG_REQUESTS === "1" || trace.status !== "ok" || trace.fallback) logRequest(trace);
   }
+}
+
+function toRow(exchange: Exchange, trace: Trace): SettleRow {
+  const { prompt_tokens, completion_tokens, source } = trace.usage;
+  return {
+    id: trace.id,
+    status: trace.status,
+    route: trace.route,
+    trace: JSON.stringify(trace),
+    costNanoUsd: exchange.costNanoUsd,
+    env: trace.env,
+    attempts: exchange.attempts.map(({ provider, model, winner, outcome, costNanoUsd }, attempt) => {
+      const counted = costNanoUsd === 0 ? "none" : "counted";
+      return { attempt, provider, model, winner, outcome, costNanoUsd, basis: "{}", source: winner ? source : counted };
+    }),
+    tokens: prompt_tokens + completion_tokens,
+    unadmittedNanoUsd: 0,
+    startedAt: exchange.receivedAt,
+    terms: null,
+  };
 }
 
 function logRequest(trace: Trace): void {

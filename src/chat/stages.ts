@@ -1,7 +1,7 @@
 /** What passes from one stage of a request to the next. Types only. */
 import type { ModelFacts } from "../catalog/facts.ts";
 import type { KeyRecord } from "../keys/record.ts";
-import type { RouteControls } from "../openai.ts";
+import type { ChunkView, RouteControls } from "../openai.ts";
 import type { RoutePolicy, RouteRecord, Target } from "../policy/schema.ts";
 import type {
   AnswerContext,
@@ -38,6 +38,8 @@ export interface ResolvedRoute {
 
 /** From plan: a target that may answer this request. */
 export interface Candidate {
+  /** `<provider>/<model>`: what health and statistics are kept by. */
+  readonly name: string;
   readonly target: Target;
   readonly facts: ModelFacts;
   readonly provider: Provider;
@@ -56,6 +58,10 @@ export interface AnswerEnd {
   readonly outcome: "complete" | "interrupted" | "cancelled";
   /** Of an interrupted answer. */
   readonly failure: FailureClass | null;
+  /** It was to go on with a broken answer and said something else: no fault of its target's. */
+  readonly differs: boolean;
+  /** The client has something of it. Of a resumed answer that broke or differed before its first news it has nothing. */
+  readonly hasReachedClient: boolean;
   /** The vendor's own usage object, when one was seen. */
   readonly rawUsage: unknown;
   /** Events that carried content: a count of tokens when the vendor sent no usage. */
@@ -63,8 +69,35 @@ export interface AnswerEnd {
   readonly toolCalls: readonly string[];
 }
 
+/** One event of an upstream stream: its text to forward, and what it says. */
+export interface StreamEvent {
+  /** The event as it goes to the client, its closing empty line included. */
+  readonly raw: string;
+  /** `null` for a block without data: comments, blank lines. */
+  readonly view: ChunkView | null;
+}
+
+export interface EventReader {
+  push(bytes: Uint8Array): StreamEvent[];
+  /** The events that only the end of the bytes completes. */
+  end(): StreamEvent[];
+  /** What is held back is longer than any event of a chat answer. */
+  readonly isOverlong: boolean;
+}
+
+/** A stream that is read event by event, its first content included. */
+export interface EventSource {
+  readonly reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly events: EventReader;
+  /** What was read before the answer was accepted. */
+  readonly preamble: readonly StreamEvent[];
+  readonly control: StreamControl;
+}
+
 /** A stream whose first content has arrived, not yet connected to the client. */
 export interface OpenStream {
+  /** `null`: its bytes move natively. */
+  readonly source: EventSource | null;
   /** Connects the client. Called once; `end` never rejects. */
   start(): { readonly readable: ReadableStream<Uint8Array>; readonly end: Promise<AnswerEnd> };
 }
@@ -84,6 +117,8 @@ export type Answer =
       readonly stream: OpenStream;
       /** To be called at the end of the stream: stops the clocks that still run. */
       readonly release: () => void;
+      /** To be called when it broke after its first token: the target's health learns of it. */
+      readonly noteBreak: (failure: FailureClass) => void;
     }
   | { readonly kind: "whole"; readonly candidate: Candidate; readonly attempt: Attempt; readonly whole: WholeAnswer };
 
@@ -103,10 +138,23 @@ export interface StreamWish {
   readonly choices: number;
   readonly traceId: string;
   readonly idleMs: number;
+  /**
+   * Where the policy wants a broken answer to be gone on with: the stream of the next target, `null` when there is none.
+   * Told how the one before ended.
+   */
+  readonly resume: ((broken: AnswerEnd) => Promise<EventSource | null>) | null;
 }
 
 /** Why a call to an upstream was ended by us. */
-export type AbortReason = "client" | "first_token" | "idle" | "total" | "latency_budget" | "too_large" | "failed";
+export type AbortReason =
+  | "client"
+  | "first_token"
+  | "idle"
+  | "total"
+  | "latency_budget"
+  | "hedge_lost"
+  | "too_large"
+  | "failed";
 
 /** The running call, as the streams see it. */
 export interface StreamControl {

@@ -5,23 +5,10 @@
  */
 import { isJsonObject, tryParseJson } from "../lib/json.ts";
 import { type SseEvent, SseSplitter } from "../lib/sse.ts";
-import { type ChunkView, hasError, viewChunk, viewParsed } from "../openai.ts";
+import { hasError, viewChunk, viewParsed } from "../openai.ts";
 import type { StreamPart, StreamTranslator } from "../providers/adapter.ts";
-
-export interface StreamEvent {
-  /** The event as it goes to the client, its closing empty line included. */
-  readonly raw: string;
-  /** `null` for a block without data: comments, blank lines. */
-  readonly view: ChunkView | null;
-}
-
-export interface EventReader {
-  push(bytes: Uint8Array): StreamEvent[];
-  /** The events that only the end of the bytes completes. */
-  end(): StreamEvent[];
-  /** What is held back is longer than any event of a chat answer. */
-  readonly isOverlong: boolean;
-}
+import type { FailureClass } from "../traces/schema.ts";
+import type { EventReader, StreamControl, StreamEvent } from "./stages.ts";
 
 /** Events of the OpenAI protocol, raw text as it came. */
 export class OpenAiEvents implements EventReader {
@@ -85,4 +72,17 @@ function fromPart(part: StreamPart): StreamEvent {
     return { raw: "", view: { kind: "error", chunk } };
   }
   return { raw: `data: ${JSON.stringify(part.chunk)}\n\n`, view: viewParsed(part.chunk) };
+}
+
+/** Why a stream broke: what ended the call where we did it, else `seen`. */
+export function failureOf(control: StreamControl, seen: FailureClass): FailureClass {
+  switch (control.abortedBy()) {
+    case "idle":
+    case "total":
+      return "timeout";
+    case "too_large":
+      return "invalid_response";
+    default:
+      return seen;
+  }
 }

@@ -10,10 +10,12 @@ import { tryParseJson } from "../lib/json.ts";
 import { MAX_EVENT_LENGTH, SseSplitter } from "../lib/sse.ts";
 import { interruptedEvent, usageOf, viewChunk } from "../openai.ts";
 import type { AnswerEnd, OpenStream, StreamControl, StreamWish } from "./stages.ts";
-import type { OpenAiEvents } from "./stream-events.ts";
+import { failureOf, type OpenAiEvents } from "./stream-events.ts";
 
 /** How long the tap sleeps. It also wakes when the pipe ends, so the length delays nothing. */
 const TAP_PAUSE_MS = 1_000;
+/** What comes while it sleeps is kept in memory: whether an upstream sends flat out has to be seen soon. */
+const FIRST_TAP_PAUSE_MS = 50;
 const TAP_BUFFER_BYTES = 32_768;
 /** What is kept of the end at least: the last events with usage, finish reason and citations. */
 const TAIL_LENGTH = 32_768;
@@ -31,6 +33,7 @@ export function nativeStream(
   control: StreamControl,
 ): OpenStream {
   return {
+    source: null,
     start() {
       const out = new IdentityTransformStream();
       const end = follow(clientBranch, tap, out, events, wish, control);
@@ -60,7 +63,8 @@ async function follow(
     });
 
   // The tap notices silence up to one pause late, so short limits get short pauses.
-  const pauseMs = Math.min(TAP_PAUSE_MS, wish.idleMs / 4);
+  const longestPauseMs = Math.min(TAP_PAUSE_MS, wish.idleMs / 4);
+  let pauseMs = Math.min(FIRST_TAP_PAUSE_MS, longestPauseMs);
   let buffer = new Uint8Array(TAP_BUFFER_BYTES);
   let bytesSeen = 0;
   let isFull = false;
@@ -74,14 +78,15 @@ async function follow(
             resolve();
           };
         });
+        pauseMs = Math.min(2 * pauseMs, longestPauseMs);
       }
       const idle = setTimeout(() => control.abort("idle"), wish.idleMs);
       const { done, value } = await tap.read(buffer).finally(() => clearTimeout(idle));
       if (done || value === undefined) break;
       isFull = value.byteLength === TAP_BUFFER_BYTES;
       bytesSeen += value.byteLength;
-      if (bytesSeen > MAX_STREAM_BYTES) control.abort("too_large");
       watch.add(events.decoder.decode(value, { stream: true }));
+      if (bytesSeen > MAX_STREAM_BYTES || watch.isOverlong) control.abort("too_large");
       buffer = new Uint8Array(value.buffer);
     }
   } catch {
@@ -115,10 +120,11 @@ async function finish(
     if (verdict === "cut") outcome = "cancelled";
   }
   if (verdict === "cut" && control.clientGone()) outcome = "cancelled";
-  const timedOut = control.abortedBy() === "idle" || control.abortedBy() === "total";
   return {
     outcome,
-    failure: outcome !== "interrupted" ? null : timedOut ? "timeout" : verdict === "cut" ? "network" : "server_error",
+    failure: outcome === "interrupted" ? failureOf(control, verdict === "cut" ? "network" : "server_error") : null,
+    differs: false,
+    hasReachedClient: true,
     rawUsage: watch.usage(),
     contentEvents: watch.events,
     toolCalls: watch.toolNames,
@@ -144,9 +150,12 @@ const TOOL_OVERLAP_LENGTH = 256;
 /** Text that went by: its tail, how many events, which tools. */
 class TailWatch {
   events = 0;
+  /** One event was longer than any of a chat answer. */
+  isOverlong = false;
   readonly toolNames: string[] = [];
   readonly #hasTools: boolean;
   #tail = "";
+  #forgetAbove = 2 * TAIL_LENGTH;
   #toolScan = "";
   /** Of the events that were let go. */
   #hasFinish = false;
@@ -161,15 +170,18 @@ class TailWatch {
   add(text: string): void {
     for (let at = text.indexOf("data:"); at !== -1; at = text.indexOf("data:", at + 5)) this.events++;
     this.#tail += text;
-    if (this.#tail.length > 2 * TAIL_LENGTH) this.#forget();
+    if (this.#tail.length > this.#forgetAbove) this.#forget();
     if (this.#hasTools) this.#scanTools(text);
   }
 
   /** Lets go of old events, whole ones only: half an event would be no evidence. What they prove stays. */
   #forget(): void {
     const boundary = lastBoundary(this.#tail.slice(0, -TAIL_LENGTH));
-    // One event as long as that is no chat answer's.
-    const end = boundary === 0 && this.#tail.length > MAX_EVENT_LENGTH ? this.#tail.length - TAIL_LENGTH : boundary;
+    const isOverlong = boundary === 0 && this.#tail.length > MAX_EVENT_LENGTH;
+    this.isOverlong ||= isOverlong;
+    const end = isOverlong ? this.#tail.length - TAIL_LENGTH : boundary;
+    // The inside of a long event is not searched again for each read: the next look is at twice its length.
+    this.#forgetAbove = end === 0 ? Math.min(2 * this.#tail.length, MAX_EVENT_LENGTH) : 2 * TAIL_LENGTH;
     if (end === 0) return;
     const old = this.#tail.slice(0, end);
     this.#tail = this.#tail.slice(end);

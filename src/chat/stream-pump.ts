@@ -2,15 +2,16 @@
  * Complete events, forwarded one read at a time.
  *
  * For streams in which something must be seen or changed: the usage event nobody asked for, withheld tool calls,
- * several choices. A malformed event is dropped, a cut never reaches the client inside an event, and one read becomes
- * one write, so JavaScript wakes as seldom as the upstream sends.
+ * several choices, an answer that another target may have to go on with. A malformed event is dropped, a cut never
+ * reaches the client inside an event, and one read becomes one write, so JavaScript wakes as seldom as the upstream
+ * sends.
  */
-import { calledTools, StreamWithholder } from "../approvals/withhold.ts";
-import { isJsonObject } from "../lib/json.ts";
-import { interruptedEvent, isFinishReason, usageOf } from "../openai.ts";
-import type { FailureClass } from "../traces/schema.ts";
-import type { AnswerEnd, OpenStream, StreamControl, StreamWish } from "./stages.ts";
-import type { EventReader, StreamEvent } from "./stream-events.ts";
+import { interruptedEvent } from "../openai.ts";
+import type { AnswerEnd, EventSource, OpenStream, StreamWish } from "./stages.ts";
+import { failureOf } from "./stream-events.ts";
+import { EventFilter } from "./stream-filter.ts";
+import { IdleClock } from "./stream-idle.ts";
+import { SentText } from "./stream-resume.ts";
 
 /** A chat answer is not longer; an endless stream is cut here. */
 const MAX_STREAM_BYTES = 64 * 1024 * 1024;
@@ -18,32 +19,43 @@ const DONE = "data: [DONE]\n\n";
 
 const encoder = new TextEncoder();
 
-export function pumpStream(
-  reader: ReadableStreamDefaultReader<Uint8Array>,
-  events: EventReader,
-  /** What was read before the answer was accepted. */
-  preamble: readonly StreamEvent[],
-  wish: StreamWish,
-  control: StreamControl,
-): OpenStream {
+export function pumpStream(source: EventSource, wish: StreamWish): OpenStream {
   return {
+    source,
     start() {
       const out = new IdentityTransformStream();
-      const end = pump(reader, out.writable.getWriter(), events, preamble, wish, control);
+      const end = pump(source, out.writable.getWriter(), wish);
       return { readable: out.readable, end };
     },
   };
 }
 
 async function pump(
-  reader: ReadableStreamDefaultReader<Uint8Array>,
+  first: EventSource,
   writer: WritableStreamDefaultWriter<Uint8Array>,
-  events: EventReader,
-  preamble: readonly StreamEvent[],
   wish: StreamWish,
-  control: StreamControl,
 ): Promise<AnswerEnd> {
-  const filter = new EventFilter(wish);
+  const sent = wish.resume === null ? null : new SentText();
+  let source = first;
+  let filter = new EventFilter(wish, sent, null);
+  for (;;) {
+    const clientLeft = await forward(source, filter, writer, wish);
+    const end = endOf(source, filter, clientLeft);
+    const next = mayResume(end, source, sent) ? ((await wish.resume?.(end)) ?? null) : null;
+    // The client may have left while the next one was asked.
+    if (next === null) return close(source.control.clientGone() ? left(end) : end, filter, writer, wish);
+    source = next;
+    filter = new EventFilter(wish, sent, filter.id ?? wish.traceId);
+  }
+}
+
+/** Forwards until the stream is over, one way or the other. True when the client turned out to be gone. */
+async function forward(
+  { reader, events, preamble, control }: EventSource,
+  filter: EventFilter,
+  writer: WritableStreamDefaultWriter<Uint8Array>,
+  wish: StreamWish,
+): Promise<boolean> {
   const idle = new IdleClock(wish.idleMs, () => control.abort("idle"));
   let clientLeft = false;
   let bytesSeen = 0;
@@ -76,147 +88,51 @@ async function pump(
   idle.end();
   // Whatever the upstream still wants to say is not part of the answer.
   void reader.cancel().catch(() => {});
+  return clientLeft;
+}
 
-  const isComplete = filter.error === null && filter.isFinished();
+function endOf({ control }: EventSource, filter: EventFilter, clientLeft: boolean): AnswerEnd {
+  const isComplete = filter.error === null && !filter.differs && filter.isFinished();
   const isGone = clientLeft || control.clientGone();
-  const last = isComplete ? DONE : interruptedEvent(filter.id ?? wish.traceId, filter.interruption());
-  if (!isGone && (await wasWritten(writer, last)) === false) clientLeft = true;
-  await writer.close().catch(() => {});
-  const timedOut = control.abortedBy() === "idle" || control.abortedBy() === "total";
-  const outcome = isComplete ? "complete" : isGone || clientLeft ? "cancelled" : "interrupted";
-  const failure: FailureClass = timedOut ? "timeout" : (filter.error ?? "network");
+  const outcome = isComplete ? "complete" : isGone ? "cancelled" : "interrupted";
+  const failure = failureOf(control, filter.error ?? (filter.differs ? "invalid_response" : "network"));
   return {
     outcome,
     failure: outcome === "interrupted" ? failure : null,
+    differs: filter.differs,
+    hasReachedClient: filter.hasReachedClient,
     rawUsage: filter.rawUsage,
     contentEvents: filter.contentEvents,
     toolCalls: filter.toolNames,
   };
 }
 
-async function wasWritten(writer: WritableStreamDefaultWriter<Uint8Array>, text: string): Promise<boolean> {
-  return writer.write(encoder.encode(text)).then(
-    () => true,
-    () => false,
-  );
+/** A stream that ran too long or too wide would do so again, and what is no text cannot be compared. */
+function mayResume(end: AnswerEnd, { control }: EventSource, sent: SentText | null): boolean {
+  const isBroken = end.outcome === "interrupted" && !end.differs;
+  const reason = control.abortedBy();
+  return isBroken && (sent?.isComparable ?? false) && reason !== "total" && reason !== "too_large";
 }
 
-/** What the client may see of each event, and what the router learns from it. */
-class EventFilter {
-  rawUsage: unknown;
-  contentEvents = 0;
-  readonly toolNames: string[] = [];
-  /** The id of the upstream's chunks. */
-  id: string | null = null;
-  error: FailureClass | null = null;
-  isOver = false;
-  readonly #wish: StreamWish;
-  readonly #withholder: StreamWithholder | null;
-  readonly #begun = new Set<unknown>();
-  readonly #finished = new Set<unknown>();
-
-  constructor(wish: StreamWish) {
-    this.#wish = wish;
-    this.#withholder = wish.withholdTools ? new StreamWithholder() : null;
-  }
-
-  /** The text to forward for `events`. */
-  pass(events: readonly StreamEvent[]): string {
-    let text = "";
-    for (const event of events) {
-      if (this.isOver) break;
-      text += this.#passOne(event);
-    }
-    return text;
-  }
-
-  #passOne(event: StreamEvent): string {
-    if (event.view === null) return event.raw;
-    const { kind, chunk } = event.view;
-    if (kind === "malformed") return "";
-    if (kind === "done") {
-      this.isOver = true;
-      return "";
-    }
-    if (kind === "error") {
-      this.isOver = true;
-      this.error = "server_error";
-      return "";
-    }
-    if (typeof chunk["id"] === "string") this.id ??= chunk["id"];
-    this.rawUsage = usageOf(chunk) ?? this.rawUsage;
-    if (kind === "usage") return this.#wish.includeUsage ? event.raw : "";
-    if (kind === "content") this.contentEvents++;
-    this.#noteChoices(chunk);
-    if (this.#withholder === null) return event.raw;
-    const kept = this.#withholder.filter(chunk);
-    if (kept === chunk) return event.raw;
-    return kept === null ? "" : `data: ${JSON.stringify(kept)}\n\n`;
-  }
-
-  #noteChoices(chunk: Readonly<Record<string, unknown>>): void {
-    const choices = Array.isArray(chunk["choices"]) ? chunk["choices"] : [];
-    for (const choice of choices) {
-      if (!isJsonObject(choice)) continue;
-      const delta = choice["delta"];
-      if (isJsonObject(delta) && (delta["tool_calls"] !== undefined || delta["function_call"] !== undefined)) {
-        this.toolNames.push(...calledTools(delta));
-      }
-      this.#begun.add(choice["index"]);
-      if (isFinishReason(choice["finish_reason"])) this.#finished.add(choice["index"]);
-    }
-  }
-
-  /** Every choice that was begun has a finish reason. A stream without one was cut, whatever its socket says. */
-  isFinished(): boolean {
-    return this.#finished.size > 0 && this.#finished.size === this.#begun.size;
-  }
-
-  interruption(): string {
-    return this.error === null
-      ? "The provider's stream ended before the answer was complete."
-      : "The provider reported an error in the middle of its answer.";
-  }
+/** The end of an answer that nobody reads any more, if it was not complete. */
+function left(end: AnswerEnd): AnswerEnd {
+  return end.outcome === "interrupted" ? { ...end, outcome: "cancelled", failure: null } : end;
 }
 
-/**
- * The idle clock of a stream. It looks a few times per limit whether anything came since it last looked: neither a timer
- * nor a reading of the time for each event, and late by at most one look.
- */
-class IdleClock {
-  readonly #onIdle: () => void;
-  readonly #lookEveryMs: number;
-  #isWaiting = false;
-  #silentLooks = 0;
-  #timer: ReturnType<typeof setTimeout>;
-
-  constructor(limitMs: number, onIdle: () => void) {
-    this.#onIdle = onIdle;
-    this.#lookEveryMs = limitMs / LOOKS_PER_LIMIT;
-    this.#timer = setTimeout(() => this.#look(), this.#lookEveryMs);
+async function close(
+  end: AnswerEnd,
+  filter: EventFilter,
+  writer: WritableStreamDefaultWriter<Uint8Array>,
+  wish: StreamWish,
+): Promise<AnswerEnd> {
+  const last = end.outcome === "complete" ? DONE : interruptedEvent(filter.id ?? wish.traceId, filter.interruption());
+  let isGone = end.outcome === "cancelled";
+  if (!isGone) {
+    isGone = await writer.write(encoder.encode(last)).then(
+      () => false,
+      () => true,
+    );
   }
-
-  /** A read begins: from here silence counts. */
-  start(): void {
-    this.#isWaiting = true;
-    this.#silentLooks = 0;
-  }
-
-  /** Something came. Until the next read it is the client we wait for. */
-  stop(): void {
-    this.#isWaiting = false;
-  }
-
-  end(): void {
-    clearTimeout(this.#timer);
-  }
-
-  #look(): void {
-    this.#silentLooks = this.#isWaiting ? this.#silentLooks + 1 : 0;
-    // The first look may come right behind the start of the read, so it proves no full interval of silence.
-    if (this.#silentLooks > LOOKS_PER_LIMIT) this.#onIdle();
-    else this.#timer = setTimeout(() => this.#look(), this.#lookEveryMs);
-  }
+  await writer.close().catch(() => {});
+  return isGone ? left(end) : end;
 }
-
-const LOOKS_PER_LIMIT = 8;

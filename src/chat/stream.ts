@@ -6,8 +6,8 @@
  * changed, translated or checked, complete events are forwarded by hand (`stream-pump`).
  */
 import type { UpstreamFailure } from "../providers/adapter.ts";
-import type { Opened, OpenStream, Reading, StreamControl, StreamWish } from "./stages.ts";
-import { type EventReader, OpenAiEvents, type StreamEvent, TranslatedEvents } from "./stream-events.ts";
+import type { EventReader, Opened, OpenStream, Reading, StreamControl, StreamEvent, StreamWish } from "./stages.ts";
+import { OpenAiEvents, TranslatedEvents } from "./stream-events.ts";
 import { nativeStream } from "./stream-native.ts";
 import { pumpStream } from "./stream-pump.ts";
 
@@ -30,7 +30,8 @@ export async function openStream(
 ): Promise<Opened<OpenStream>> {
   if (response.body === null) return { ok: false, failure: NOT_AN_ANSWER };
   const translator = reading.translation?.openStream?.(reading.context);
-  const isNative = translator === undefined && wish.includeUsage && !wish.withholdTools && wish.choices === 1;
+  const isNative =
+    translator === undefined && wish.includeUsage && !wish.withholdTools && wish.choices === 1 && wish.resume === null;
   if (isNative) {
     const [clientBranch, side] = response.body.tee();
     const tap = side.getReader({ mode: "byob" });
@@ -44,7 +45,7 @@ export async function openStream(
   const peeked = await peek(async () => (await reader.read()).value, events, response, reading);
   if (!peeked.ok) return peeked;
   if (events instanceof OpenAiEvents) events.text = null;
-  return { ok: true, value: pumpStream(reader, events, peeked.value, wish, control) };
+  return { ok: true, value: pumpStream({ reader, events, preamble: peeked.value, control }, wish) };
 }
 
 /** The events up to the first content, and those that came with it. */

@@ -21,7 +21,12 @@ export interface Attempt {
   firstTokenAt: number | null;
   endedAt: number;
   winner: boolean;
+  /** Started beside another one that was silent for too long. */
+  readonly hedged: boolean;
+  /** 0 where nothing is billed, `null` where the price is unknown. */
   costNanoUsd: number | null;
+  /** Fields of the client that this vendor cannot express. */
+  droppedParams: readonly string[];
 }
 
 /** Durations of the phases a request waits in, milliseconds. Clocks on Workers advance across I/O only. */
@@ -37,14 +42,13 @@ export interface Ending {
   readonly status: TraceStatus;
   readonly httpStatus: number;
   readonly errorCode?: string;
-  readonly usage: Usage | null;
+  readonly usage: Usage;
   readonly usageSource: UsageSource;
-  readonly costNanoUsd: number | null;
   readonly toolCalls: readonly string[];
   readonly endedAt: number;
 }
 
-const ZERO_USAGE: Usage = {
+export const NO_USAGE: Usage = {
   promptTokens: 0,
   completionTokens: 0,
   cachedTokens: 0,
@@ -69,7 +73,6 @@ export class Exchange {
   latencyBudgetMs: number | null = null;
   budgetRemainingNanoUsd: number | null = null;
   toolApproval: "required" | "pending" | "approved" | null = null;
-  droppedParams: readonly string[] = [];
   readonly attempts: Attempt[] = [];
   /** The class of the first failure: of an attempt, or of a candidate that was passed over. */
   firstFailure: FailureClass | null = null;
@@ -86,7 +89,17 @@ export class Exchange {
     return this.attempts.find((attempt) => attempt.winner);
   }
 
-  startAttempt(provider: string, model: string, now: number): Attempt {
+  /** Of all attempts, as far as they are billed by now; `null` when the price of one is unknown. */
+  get costNanoUsd(): number | null {
+    let sum = 0;
+    for (const { costNanoUsd } of this.attempts) {
+      if (costNanoUsd === null) return null;
+      sum += costNanoUsd;
+    }
+    return sum;
+  }
+
+  startAttempt(provider: string, model: string, now: number, hedged: boolean): Attempt {
     const attempt: Attempt = {
       provider,
       model,
@@ -96,7 +109,9 @@ export class Exchange {
       firstTokenAt: null,
       endedAt: now,
       winner: false,
-      costNanoUsd: null,
+      hedged,
+      costNanoUsd: 0,
+      droppedParams: [],
     };
     this.attempts.push(attempt);
     return attempt;
@@ -137,11 +152,15 @@ export class Exchange {
       headers["x-flowlayer-latency-budget-ms"] = String(this.latencyBudgetMs);
       headers["x-flowlayer-latency-budget-met"] = String(winner !== undefined && this.#budgetMet(now) === true);
     }
+    if (this.attempts.some(({ hedged }) => hedged)) {
+      headers["x-flowlayer-hedge"] = winner?.hedged === true ? "won" : "lost";
+    }
     if (costNanoUsd !== null) headers["x-flowlayer-cost-usd"] = toUsdText(costNanoUsd);
     if (this.budgetRemainingNanoUsd !== null) {
       headers["x-flowlayer-budget-remaining-usd"] = toUsdText(this.budgetRemainingNanoUsd);
     }
-    if (this.droppedParams.length > 0) headers["x-flowlayer-dropped-params"] = this.droppedParams.join(", ");
+    const dropped = (winner ?? this.attempts.at(-1))?.droppedParams ?? [];
+    if (dropped.length > 0) headers["x-flowlayer-dropped-params"] = dropped.join(", ");
     if (this.toolApproval !== null) headers["x-flowlayer-tool-approval"] = this.toolApproval;
     headers["server-timing"] = this.#serverTiming(now);
     return headers;
@@ -190,9 +209,12 @@ export class Exchange {
   /** The stored trace. Only for a request that reached a route: earlier refusals leave nothing. */
   toTrace(ending: Ending): Trace {
     const winner = this.winner;
-    const usage = ending.usage ?? ZERO_USAGE;
-    const answeredAt = winner === undefined ? null : (winner.firstTokenAt ?? winner.endedAt);
-    const firstTokenAt = winner?.firstTokenAt ?? null;
+    const { usage } = ending;
+    const { costNanoUsd } = this;
+    // A resumed stream began with another attempt than the one that answered in the end.
+    const begins = this.attempts.map((attempt) => attempt.firstTokenAt).filter((at) => at !== null);
+    const firstTokenAt = begins.length === 0 ? null : Math.min(...begins);
+    const answeredAt = winner === undefined ? null : (firstTokenAt ?? winner.endedAt);
     return {
       id: this.traceId,
       created_at: new Date(this.receivedAt).toISOString(),
@@ -216,7 +238,7 @@ export class Exchange {
         started_ms: attempt.startedAt - this.receivedAt,
         first_token_ms: attempt.firstTokenAt === null ? null : attempt.firstTokenAt - attempt.startedAt,
         duration_ms: attempt.endedAt - attempt.startedAt,
-        hedged: false,
+        hedged: attempt.hedged,
         winner: attempt.winner,
         cost_usd: attempt.costNanoUsd === null ? null : toUsd(attempt.costNanoUsd),
       })),
@@ -234,7 +256,7 @@ export class Exchange {
         reasoning_tokens: usage.reasoningTokens,
         source: ending.usageSource,
       },
-      cost_usd: ending.costNanoUsd === null ? null : toUsd(ending.costNanoUsd),
+      cost_usd: costNanoUsd === null ? null : toUsd(costNanoUsd),
       tool_calls: ending.toolCalls.slice(0, MAX_TOOL_NAMES).map((name) => name.slice(0, MAX_TOOL_NAME_LENGTH)),
       tags: this.tags,
       client_request_id: this.clientRequestId,

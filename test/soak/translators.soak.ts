@@ -7,7 +7,8 @@
  */
 import { crc32 } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { OpenAiEvents, type StreamEvent } from "../../src/chat/stream-events.ts";
+import type { StreamEvent } from "../../src/chat/stages.ts";
+import { OpenAiEvents } from "../../src/chat/stream-events.ts";
 import type { AnswerContext } from "../../src/providers/adapter.ts";
 import { findProvider, providerIds } from "../../src/providers/index.ts";
 import { allFixtures, bytesOf, cutAtRandom, type Fixture, isStream } from "../support/fixtures.ts";

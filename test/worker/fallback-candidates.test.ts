@@ -159,7 +159,7 @@ describe("latency budget", () => {
     { name: "whole", body: {}, script: { hang: true } },
     { name: "stream", body: { stream: true }, script: { events: [": x\n\n"], end: "stall" as const } },
   ])("hard: at its end the answer is 504 and the call is dropped ($name)", async ({ body, script }) => {
-    const route = await rig.route({ policy: { latency: { mode: "hard" } } });
+    const route = await rig.route({ policy: { latency: { mode: "hard", hedge: false } } });
     rig.upstream.script(script);
     const response = await rig.ask(route, { ...body, route: { latency_budget_ms: 250 } });
     await expectError(response, { status: 504, code: "latency_budget_exceeded" });
@@ -171,7 +171,7 @@ describe("latency budget", () => {
   });
 
   test("soft: the answer is waited for, and marked as late", async () => {
-    const route = await rig.route();
+    const route = await rig.route({ policy: { latency: { hedge: false } } });
     rig.upstream.script({ ...ANSWER, headMs: 120 });
     const response = await rig.ask(route, {}, { headers: { "x-flowlayer-latency-budget-ms": "50" } });
     expect(response.status).toBe(200);

@@ -1,0 +1,237 @@
+/** One HTTP call to one candidate, from its start to an answer or a failure, and what its target's health learns of it. */
+import {
+  type AttemptReport,
+  type AttemptTicket,
+  beginAttempt,
+  type HealthContext,
+  type LatencyKind,
+  reportOutcome,
+} from "../health/client.ts";
+import type { Deadlines } from "../lib/deadline.ts";
+import { JsonEdit, tryParseJson } from "../lib/json.ts";
+import { readText } from "../lib/read-text.ts";
+import type { ChatRequest } from "../openai.ts";
+import type { AdapterCall, UpstreamFailure } from "../providers/adapter.ts";
+import type { FailureClass } from "../traces/schema.ts";
+import type {
+  AbortReason,
+  Answer,
+  Candidate,
+  Opened,
+  OpenStream,
+  Plan,
+  Reading,
+  ResolvedRoute,
+  StreamControl,
+  WholeAnswer,
+} from "./stages.ts";
+import type { Attempt, Exchange } from "./trace.ts";
+import { UpstreamCall } from "./upstream-call.ts";
+
+/** Enough for any vendor's error object. */
+const MAX_ERROR_BODY_BYTES = 65_536;
+
+export interface AttemptInput {
+  readonly plan: Plan;
+  readonly route: ResolvedRoute;
+  readonly request: ChatRequest;
+  readonly exchange: Exchange;
+  /** Aborts when the client leaves. */
+  readonly clientSignal: AbortSignal;
+  readonly deadlines: Deadlines;
+  readonly health: HealthContext;
+  readonly openStream: (response: Response, control: StreamControl, reading: Reading) => Promise<Opened<OpenStream>>;
+  readonly openWhole: (response: Response, reading: Reading) => Promise<Opened<WholeAnswer>>;
+}
+
+/** How an attempt ended. */
+export type Ended = { readonly running: RunningAttempt } & (
+  | { readonly ok: true; readonly answer: Answer }
+  | { readonly ok: false; readonly failure: UpstreamFailure; readonly abortedBy: AbortReason | undefined }
+);
+
+/** Failures that say nothing about the target: the request was at fault. */
+const CLIENT_FAULTS: ReadonlySet<string> = new Set(["invalid_request", "context_length", "content_filter"]);
+/** Ends of ours that say nothing about the target, but that it had not answered by then. */
+const NOT_THE_TARGETS: ReadonlySet<AbortReason | undefined> = new Set(["client", "latency_budget", "hedge_lost"]);
+
+export class RunningAttempt {
+  readonly candidate: Candidate;
+  readonly record: Attempt;
+  /** Never rejects. */
+  readonly ended: Promise<Ended>;
+  readonly #input: AttemptInput;
+  readonly #call: UpstreamCall;
+  readonly #ticket: AttemptTicket;
+  readonly #latencyKind: LatencyKind;
+  #isClosed = false;
+
+  constructor(
+    input: AttemptInput,
+    candidate: Candidate,
+    how: { readonly isHedge: boolean; readonly isResumed: boolean },
+  ) {
+    const { route, request, exchange } = input;
+    const now = Date.now();
+    this.#input = input;
+    this.candidate = candidate;
+    this.record = exchange.startAttempt(candidate.target.provider, candidate.target.model, now, how.isHedge);
+    this.#latencyKind = request.stream ? "firstToken" : "total";
+    this.#ticket = beginAttempt(candidate.name, now);
+    this.#call = new UpstreamCall(input.clientSignal, input.deadlines);
+    const { timeouts, latency } = route.policy;
+    this.#call.limit("total", now + timeouts.total_ms);
+    if (request.stream) this.#call.limit("first_token", now + timeouts.first_token_ms);
+    // The budget ends at the first token; a stream that is resumed has had its own.
+    if (route.latencyBudgetMs !== null && latency.mode === "hard" && !how.isResumed) {
+      this.#call.limit("latency_budget", exchange.receivedAt + route.latencyBudgetMs);
+    }
+    this.ended = this.#run();
+  }
+
+  /** Ends it unanswered: another one answered, or nobody waits any more. Its record is complete at once. */
+  abandon(reason: "client" | "hedge_lost" | "latency_budget"): void {
+    if (this.#isClosed) return;
+    this.#close(this.#call.abortedBy() ?? reason, null);
+    this.#call.abort(reason);
+    this.#call.release();
+  }
+
+  async #run(): Promise<Ended> {
+    const call = this.#call;
+    const opened = await this.#open().catch(
+      (error: unknown): Opened<never> => ({ ok: false, failure: brokenCall(error, call.abortedBy()) }),
+    );
+    if (opened.ok && !this.#isClosed) {
+      this.#isClosed = true;
+      this.record.endedAt = Date.now();
+      this.record.winner = true;
+      call.stop("first_token");
+      call.stop("latency_budget");
+      if (opened.value.kind === "whole") call.release();
+      this.#report("success", true);
+      return { running: this, ok: true, answer: opened.value };
+    }
+    const failure = opened.ok ? LOST : opened.failure;
+    const abortedBy = call.abortedBy();
+    this.#close(abortedBy, failure);
+    // Closes the socket of an answer that was none: an unread body would keep it open.
+    call.abort("failed");
+    call.release();
+    return { running: this, ok: false, failure, abortedBy };
+  }
+
+  /** Completes the record and tells the target's health. The first end counts. */
+  #close(abortedBy: AbortReason | undefined, failure: UpstreamFailure | null): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.record.endedAt = Date.now();
+    this.record.outcome =
+      abortedBy === "client"
+        ? "cancelled"
+        : abortedBy === "hedge_lost"
+          ? this.record.hedged
+            ? "cancelled"
+            : "slow"
+          : (failure?.class ?? "timeout");
+    // Whose patience ended says nothing about the target, and a client may ask for as little as a millisecond.
+    if (NOT_THE_TARGETS.has(abortedBy) || failure === null) this.#report("ignored", true);
+    else if (failure.class === "rate_limited") this.#report("rate_limited", false, failure.retryAfterMs);
+    else this.#report(CLIENT_FAULTS.has(failure.class) ? "ignored" : "failure", abortedBy !== undefined);
+  }
+
+  /** `isTimed`: the time it took says something about the target's pace, not only about its failing. */
+  #report(outcome: AttemptReport["outcome"], isTimed: boolean, retryAfterMs?: number): void {
+    const { endedAt, startedAt, firstTokenAt, winner } = this.record;
+    const latency = isTimed
+      ? { kind: this.#latencyKind, ms: (firstTokenAt ?? endedAt) - startedAt, answered: winner }
+      : null;
+    reportOutcome(this.#input.health, this.#ticket, { outcome, latency, now: endedAt, retryAfterMs });
+  }
+
+  async #open(): Promise<Opened<Answer>> {
+    const { request, openStream, openWhole } = this.#input;
+    const { record, candidate } = this;
+    const call = this.#call;
+    const reading = readingOf(this.#input, candidate, record);
+    const response = await send(this.#input, candidate, record, call);
+    record.status = response.status;
+    if (!response.ok) {
+      const text = await readText(response, MAX_ERROR_BODY_BYTES).catch(() => null);
+      const body = text === null ? undefined : tryParseJson(text);
+      return { ok: false, failure: reading.classify({ status: response.status, headers: response.headers, body }) };
+    }
+    if (!request.stream) {
+      const opened = await openWhole(response, reading);
+      if (!opened.ok) return opened;
+      return { ok: true, value: { kind: "whole", candidate, attempt: record, whole: opened.value } };
+    }
+    const opened = await openStream(response, call, reading);
+    if (!opened.ok) return opened;
+    record.firstTokenAt = Date.now();
+    const noteBreak = (failure: FailureClass): void => this.#noteBreak(failure);
+    const { release } = call;
+    return {
+      ok: true,
+      value: { kind: "stream", candidate, attempt: record, stream: opened.value, release, noteBreak },
+    };
+  }
+
+  /** The stream broke after its first token. */
+  #noteBreak(failure: FailureClass): void {
+    this.record.outcome = failure;
+    reportOutcome(this.#input.health, this.#ticket, { outcome: "failure", latency: null, now: Date.now() });
+  }
+}
+
+/** Of an answer that came when another had been taken already. */
+const LOST: UpstreamFailure = { class: "slow", tryNext: true, trySame: false };
+
+function readingOf({ request, exchange }: AttemptInput, candidate: Candidate, record: Attempt): Reading {
+  const { adapter } = candidate.provider;
+  return {
+    classify: (error) => adapter.classify(error),
+    translation: adapter.translation,
+    context: {
+      fields: request.fields,
+      model: candidate.target.model,
+      traceId: exchange.traceId,
+      createdAt: Math.floor(record.startedAt / 1000),
+    },
+  };
+}
+
+async function send(input: AttemptInput, candidate: Candidate, record: Attempt, call: UpstreamCall): Promise<Response> {
+  const { request, route } = input;
+  const { provider, target, config } = candidate;
+  const adapterCall: AdapterCall = {
+    body: new JsonEdit(request.text, request.members).remove("route"),
+    fields: request.fields,
+    stream: request.stream,
+    model: target.model,
+    params: target.params,
+    maxOutputTokens: route.policy.limits.max_output_tokens,
+    config,
+  };
+  if (provider.send !== undefined) return provider.send(adapterCall, call.signal);
+  const upstream = await provider.adapter.toUpstream(adapterCall);
+  record.droppedParams = upstream.droppedParams;
+  return fetch(upstream.url, {
+    method: "POST",
+    headers: upstream.headers,
+    body: upstream.body,
+    // A redirect would carry the credential to a host nobody approved.
+    redirect: "manual",
+    signal: call.signal,
+  });
+}
+
+/** A call that rejected: ended by one of our clocks, or by the network. */
+function brokenCall(error: unknown, abortedBy: AbortReason | undefined): UpstreamFailure {
+  if (abortedBy === "too_large") return { class: "invalid_response", tryNext: true, trySame: false };
+  // After silence the same target is not asked again: it would be silent once more.
+  if (abortedBy !== undefined) return { class: "timeout", tryNext: true, trySame: false };
+  // workerd's text for a reset or refused connection; a name that does not resolve reads otherwise and will not heal.
+  const isReset = error instanceof Error && error.message.includes("Network connection lost");
+  return { class: "network", tryNext: true, trySame: isReset };
+}
