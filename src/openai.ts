@@ -132,13 +132,40 @@ function refuseShape(shape: ReturnType<typeof scanJson>): void {
   }
 }
 
-/** `usage` in OpenAI's convention: caches and reasoning are inside their totals. */
+/**
+ * `usage` in OpenAI's convention: caches and reasoning are inside their totals. What only a price asks for may be left
+ * out, and is then zero.
+ */
 export interface Usage {
   readonly promptTokens: number;
   readonly completionTokens: number;
   readonly cachedTokens: number;
   readonly cacheWriteTokens: number;
   readonly reasoningTokens: number;
+  /** Inside `cacheWriteTokens`: kept for an hour. */
+  readonly cacheWriteHourTokens?: number;
+  /** Inside `cachedTokens`: from a cache that the client did not ask for. */
+  readonly implicitCachedTokens?: number;
+  /** Inside `promptTokens`. */
+  readonly audioInputTokens?: number;
+  /** Inside `cachedTokens` and `audioInputTokens`; absent: no more than the totals force. */
+  readonly cachedAudioTokens?: number;
+  /** Inside `completionTokens`. */
+  readonly audioOutputTokens?: number;
+  /** What the vendor charges for, where it says so beside what the model read and wrote. */
+  readonly billedPromptTokens?: number;
+  readonly billedCompletionTokens?: number;
+  /** Calls of the vendor's own tools. */
+  readonly webSearches?: number;
+  readonly fileSearches?: number;
+  /** 1 where the vendor's search found something. */
+  readonly groundedPrompts?: number;
+  /** The vendor's word for how much of the web it read. */
+  readonly searchContextSize?: string;
+  /** What the vendor itself says it charges, nano-USD. */
+  readonly reportedNanoUsd?: number;
+  /** A figure contradicts the others or is none: the totals may be shown, a cost cannot be told. */
+  readonly isDoubtful?: true;
 }
 
 /** The last event of a stream that broke after its first byte: the OpenAI SDKs raise on it. */
@@ -217,16 +244,20 @@ export function hasError(body: Readonly<Record<string, unknown>>): boolean {
   return isJsonObject(error) || (typeof error === "string" && error !== "");
 }
 
-function isFilled(value: unknown): boolean {
+export function isFilled(value: unknown): boolean {
   return value !== undefined && value !== null && value !== "" && !(Array.isArray(value) && value.length === 0);
 }
 
-/** The usage object of a chunk or answer: also where Groq (`x_groq`) and older Moonshot streams (the choice) put it. */
+/**
+ * The usage object of a chunk or answer: also where Groq (`x_groq`) and older Moonshot streams (the choice) put it.
+ * The tier that served the request decides its price, so it is put in, as `service_tier`.
+ */
 export function usageOf(chunk: unknown): unknown {
   if (!isJsonObject(chunk)) return undefined;
-  const { usage, x_groq, choices } = chunk;
+  const { usage, x_groq, choices, service_tier } = chunk;
   const choice: unknown = Array.isArray(choices) ? choices[0] : undefined;
   const ofGroq = isJsonObject(x_groq) ? x_groq["usage"] : undefined;
   const ofChoice = isJsonObject(choice) ? choice["usage"] : undefined;
-  return usage ?? ofGroq ?? ofChoice ?? undefined;
+  const found = usage ?? ofGroq ?? ofChoice ?? undefined;
+  return isJsonObject(found) && typeof service_tier === "string" ? { ...found, service_tier } : found;
 }

@@ -1,21 +1,68 @@
 /** What can be known of a model. An absent member is unknown: not zero, and not no. */
 import * as z from "zod/mini";
 
-/**
- * Pico-USD per token, which is the same number as micro-USD per million tokens.
- * Cached tokens without a price of their own cost as plain input.
- */
-const rates = {
-  input: z.int(),
-  output: z.int(),
-  cache_read: z.optional(z.int()),
-  cache_write: z.optional(z.int()),
+const rate = z.optional(z.int());
+
+/** All of them may be left out, where prices stand over other prices. */
+const someRates = {
+  /** Read from a cache; where `cache_read_implicit` stands too, from one the client asked for. */
+  cache_read: rate,
+  /** Read from a cache that the vendor kept of its own accord. */
+  cache_read_implicit: rate,
+  /** Written to a cache for five minutes, or for the only lifetime there is. */
+  cache_write: rate,
+  cache_write_1h: rate,
+  audio_input: rate,
+  audio_output: rate,
+  audio_cache_read: rate,
+  /** All output of a request that ran in thinking mode. */
+  thinking_output: rate,
 };
 
+const rates = { input: z.int(), output: z.int(), ...someRates };
+
+/**
+ * Pico-USD per token, which is the same number as micro-USD per million tokens.
+ *
+ * A kind of token without a rate of its own costs as the kind it belongs to: cached and audio tokens as plain input, a
+ * one-hour write as a five-minute one, that as plain input, audio and thoughts as output.
+ */
+export const Rates = z.object(rates);
+export type Rates = z.infer<typeof Rates>;
+
+/** Numerator and denominator. */
+const Ratio = z.tuple([z.int(), z.int()]);
+export type Ratio = readonly [number, number];
+
+/** `date` is `YYYY-MM-DD`, and its day begins at midnight UTC. */
+const DatedRates = z.object({ date: z.string(), input: rate, output: rate, ...someRates });
+
+/** What calls of a vendor's own tools are charged by: each search, each search in files, each prompt with results. */
+export const FEES = ["web_search", "file_search", "grounded_prompt"] as const;
+export type FeeName = (typeof FEES)[number];
+
+/**
+ * All that decides what a request of one model costs, beside its provider's general terms. It is stored in every
+ * published route and beside every charge, so a member stands here only where the model has it: most have rates alone.
+ */
 export const Price = z.object({
   ...rates,
   /** Rates of a whole request whose prompt, cached tokens included, has more than `above` tokens. Ascending. */
   tiers: z.optional(z.array(z.object({ above: z.int(), ...rates }))),
+  /** Rates up to, not including, a day: they stand over the others. */
+  until: z.optional(z.array(DatedRates)),
+  /** Rates from a day on: they stand over the others. */
+  from: z.optional(z.array(DatedRates)),
+  /** Rates on these weekdays (0 is Sunday) between these minutes of the day, the second excluded, UTC. */
+  hours: z.optional(z.object({ days: z.array(z.int()), minutes: z.array(z.tuple([z.int(), z.int()])), ...rates })),
+  /** Other service tiers than the default: a ratio of every rate, or rates. */
+  service: z.optional(z.record(z.string(), z.union([Ratio, Rates]))),
+  /** The ratio of every rate where the vendor may not choose the region it runs in. */
+  regional: z.optional(Ratio),
+  /** Nano-USD per call, where they differ from those of the provider. */
+  fees: z.optional(z.partialRecord(z.enum(FEES), z.int())),
+  /** Nano-USD per request, by the size of the search it makes. */
+  request: z.optional(z.record(z.string(), z.int())),
 });
 export type Price = z.infer<typeof Price>;
 

@@ -5,7 +5,9 @@
  * priced like `gpt-5`. A model that is not found is unpriced, and its capabilities and window are unknown.
  */
 import type { Capability, ModelFacts, Price } from "./facts.ts";
-import { type CatalogEntry, type CatalogPrice, catalog } from "./models.ts";
+import { type CatalogEntry, catalog } from "./models.ts";
+
+export { CATALOG_VERSION } from "./terms.ts";
 
 /** The built-in stand-in for a vendor: any model id, no cost, and that is known. */
 const SANDBOX_FACTS: ModelFacts = {
@@ -67,46 +69,32 @@ function factsOf(entry: CatalogEntry): ModelFacts {
   for (const [letter, capability] of CAPABILITY_LETTERS) {
     if (entry.can?.includes(letter) === true) capabilities[capability] = true;
   }
-  const price = simplePrice(entry);
   const facts: ModelFacts = {
     ...(entry.context === undefined ? {} : { context_window: entry.context }),
     ...(entry.max_output === undefined ? {} : { max_output_tokens: entry.max_output }),
     capabilities,
-    ...(price === undefined ? {} : { price }),
+    price: priceOf(entry),
   };
   factsByEntry.set(entry, facts);
   return facts;
 }
 
-/**
- * One number per kind of token, and per length of the prompt, where that is the whole truth; `undefined` where hour, day,
- * thinking, audio or a fee change what is paid: unpriced is honest, and a price that holds only sometimes is not. Not
- * counted among those are prices of the past, and what a request must ask for by name: another service tier, a cache
- * that lasts an hour.
- */
-function simplePrice(entry: CatalogEntry): Price | undefined {
-  const { price, tiers } = entry;
-  const varies = entry.hours !== undefined || entry.from !== undefined || entry.request !== undefined;
-  const all = [price, ...(tiers ?? [])];
-  if (varies || all.some((each) => each.thinking_output !== undefined || hasAudioPrice(each))) return undefined;
-  if (tiers === undefined) return ratesOf(price);
-  const ascending = tiers.toSorted((left, right) => left.above - right.above);
-  return { ...ratesOf(price), tiers: ascending.map((tier) => ({ above: tier.above, ...ratesOf(tier) })) };
-}
-
-function ratesOf(price: CatalogPrice): Price {
+/** What a line says of money, without what it leaves out. */
+function priceOf({ price, tiers, service, regional, until, from, hours, fees, request }: CatalogEntry): Price {
   return {
-    input: price.input,
-    output: price.output,
-    ...(price.cache_read === undefined ? {} : { cache_read: price.cache_read }),
-    ...(price.cache_write === undefined ? {} : { cache_write: price.cache_write }),
+    ...price,
+    ...(tiers === undefined ? {} : { tiers: tiers.toSorted((left, right) => left.above - right.above) }),
+    ...(service === undefined ? {} : { service }),
+    ...(regional === undefined ? {} : { regional }),
+    ...(until === undefined ? {} : { until }),
+    ...(from === undefined ? {} : { from }),
+    ...(hours === undefined ? {} : { hours: withoutException(hours) }),
+    ...(fees === undefined ? {} : { fees }),
+    ...(request === undefined ? {} : { request }),
   };
 }
 
-/** Audio that costs other than text. */
-function hasAudioPrice(price: CatalogPrice): boolean {
-  const input = price.audio_input ?? price.input;
-  const output = price.audio_output ?? price.output;
-  const cacheRead = price.audio_cache_read ?? price.cache_read;
-  return input !== price.input || output !== price.output || cacheRead !== price.cache_read;
+/** Without a calendar of the exception every such day is charged as the others are: never too little. */
+function withoutException({ except: _, ...hours }: NonNullable<CatalogEntry["hours"]>): Price["hours"] {
+  return hours;
 }

@@ -12,47 +12,21 @@
  * another model's with a date behind it. The tests check every line.
  */
 import { isJsonObject, parseJson } from "../lib/json.ts";
+import type { Price, Rates } from "./facts.ts";
 import models from "./models.json";
 
-/** Pico-USD per token. Absent: cached and audio tokens cost as plain ones, one-hour writes as five-minute ones. */
-export interface CatalogPrice {
-  readonly input: number;
-  readonly output: number;
-  readonly cache_read?: number;
-  /** Five minutes, or the only lifetime there is. */
-  readonly cache_write?: number;
-  readonly cache_write_1h?: number;
-  readonly audio_input?: number;
-  readonly audio_output?: number;
-  readonly audio_cache_read?: number;
-  /** All output of a request that ran in thinking mode. Alibaba only. */
-  readonly thinking_output?: number;
-}
+/** Members of a line that go into the model's price as they stand. Announced rises get cancelled: confirm each `from`. */
+type PriceMembers = Pick<Price, "tiers" | "service" | "regional" | "until" | "from" | "fees" | "request">;
 
-export interface CatalogEntry {
+export interface CatalogEntry extends Readonly<PriceMembers> {
   readonly context?: number;
   /** Where it is lower than `context`. */
   readonly max_input?: number;
   readonly max_output?: number;
   /** Of the vendor's default service tier. */
-  readonly price: CatalogPrice;
-  /** Of the whole request once its prompt, cached tokens included, is longer than `above`. The last match wins. */
-  readonly tiers?: readonly ({ readonly above: number } & CatalogPrice)[];
-  /** Other service tiers: a ratio `[numerator, denominator]` of every price, or prices. */
-  readonly service?: Readonly<Record<string, readonly [number, number] | CatalogPrice>>;
-  /** Prices up to, not including, a day, over those of `price`. */
-  readonly until?: readonly ({ readonly date: string } & Partial<CatalogPrice>)[];
-  /** Prices from a day on, over those of `price`. Announced rises get cancelled: confirm before the day. */
-  readonly from?: readonly ({ readonly date: string } & Partial<CatalogPrice>)[];
-  /** Prices on these weekdays (0 is Sunday) between these minutes of the day, UTC. */
-  readonly hours?: {
-    readonly days: readonly number[];
-    readonly minutes: readonly (readonly [number, number])[];
-    /** Days without such hours. */
-    readonly except: string;
-  } & CatalogPrice;
-  /** A fee per request by the size of its search, nano-USD. */
-  readonly request?: Readonly<Record<string, number>>;
+  readonly price: Rates;
+  /** As in the model's price. `except`: days without such hours, in words; no calendar of them is kept. */
+  readonly hours?: NonNullable<Price["hours"]> & { readonly except: string };
   /**
    * `t` tools, `s` JSON schema, `v` image, `V` video, `a` audio, `d` file in, `A` audio out, `r` reasoning, `w` open
    * weights, `k` sampling parameters are refused, `z` the price is zero. A letter that is missing is unknown.

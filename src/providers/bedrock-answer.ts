@@ -47,7 +47,19 @@ export function tokenCountsOf(usage: unknown): TokenCounts | null {
   if (input === undefined && completion === undefined) return null;
   const cached = countOf(usage["cacheReadInputTokens"]);
   const cacheWrite = countOf(usage["cacheWriteInputTokens"]);
-  return { prompt: (input ?? 0) + (cached ?? 0) + (cacheWrite ?? 0), completion: completion ?? 0, cached, cacheWrite };
+  return {
+    prompt: (input ?? 0) + (cached ?? 0) + (cacheWrite ?? 0),
+    completion: completion ?? 0,
+    cached,
+    cacheWrite,
+    cacheWriteHour: hourWritesIn(usage["cacheDetails"]),
+  };
+}
+
+/** Newer models say how long each part of the writes is kept. */
+function hourWritesIn(details: unknown): number {
+  const ofHour = (Array.isArray(details) ? details : []).filter((each) => isJsonObject(each) && each["ttl"] === "1h");
+  return ofHour.reduce<number>((sum, each) => sum + (countOf(each["inputTokens"]) ?? 0), 0);
 }
 
 /** The model a prompt router chose: an ARN, whose last segment is the model. */

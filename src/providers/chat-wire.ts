@@ -203,10 +203,23 @@ export interface TokenCounts {
   readonly cached?: number | undefined;
   readonly cacheWrite?: number | undefined;
   readonly reasoning?: number | undefined;
+  /** Of the cache writes, those kept for an hour. */
+  readonly cacheWriteHour?: number | undefined;
+  readonly audioInput?: number | undefined;
+  /** Of the cached tokens, those of audio. */
+  readonly cachedAudio?: number | undefined;
+  readonly audioOutput?: number | undefined;
+  /** Searches the vendor made for the answer. */
+  readonly webSearches?: number | undefined;
+  /** 1 where they found something. */
+  readonly groundedPrompts?: number | undefined;
 }
 
+/** What OpenAI has no member for stands beside its own, and only where there is some of it. */
 export function toWireUsage(counts: TokenCounts): Json {
-  const { prompt, completion, cached, cacheWrite, reasoning } = counts;
+  const { prompt, completion, cached, cacheWrite, reasoning, cacheWriteHour, audioInput, cachedAudio } = counts;
+  const { audioOutput, webSearches, groundedPrompts } = counts;
+  const calls = { ...some("web_search_requests", webSearches), ...some("grounded_prompts", groundedPrompts) };
   return {
     prompt_tokens: prompt,
     completion_tokens: completion,
@@ -214,9 +227,17 @@ export function toWireUsage(counts: TokenCounts): Json {
     prompt_tokens_details: {
       cached_tokens: cached ?? 0,
       ...(cacheWrite === undefined ? {} : { cache_write_tokens: cacheWrite }),
+      ...some("cache_write_1h_tokens", cacheWriteHour),
+      ...some("audio_tokens", audioInput),
+      ...some("cached_audio_tokens", cachedAudio),
     },
-    completion_tokens_details: { reasoning_tokens: reasoning ?? 0 },
+    completion_tokens_details: { reasoning_tokens: reasoning ?? 0, ...some("audio_tokens", audioOutput) },
+    ...(Object.keys(calls).length === 0 ? {} : { server_tool_use: calls }),
   };
+}
+
+function some(name: string, count: number | undefined): Json {
+  return count === undefined || count === 0 ? {} : { [name]: count };
 }
 
 /** A count of a vendor's usage object; anything but a number from 0 up is none. */

@@ -78,7 +78,7 @@ const STATUS_OF_CODE: ReadonlyMap<string, number> = new Map([
 ]);
 
 /** Statuses after which the same target is worth a second try: a full or restarting server, not a broken request. */
-const TRY_SAME: ReadonlySet<number> = new Set([500, 502, 503, 504, 520, 521, 522, 523, 524, 529]);
+const TRY_SAME: ReadonlySet<number> = new Set([500, 502, 503, 504, 529]);
 /** An account that is out of credit, and OpenRouter's ceiling on what is in flight, share 402. */
 const IN_FLIGHT_BUDGET = "openrouter_in_flight_budget";
 

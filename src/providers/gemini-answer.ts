@@ -217,18 +217,33 @@ export function blockOf(body: Json): Json | undefined {
   return isBlocked ? feedback : undefined;
 }
 
+/** Google's split of a count by modality, and where the part that is audio goes. */
+const AUDIO_PARTS = [
+  ["promptTokensDetails", "audioInput"],
+  ["toolUsePromptTokensDetails", "audioInput"],
+  ["cacheTokensDetails", "cachedAudio"],
+  ["candidatesTokensDetails", "audioOutput"],
+] as const;
+
 /** Google's counts. In a stream they grow from event to event, and an event may leave some out. */
 export class UsageReader {
   readonly #counts = new Map<string, number>();
+  readonly #audio = new Map<string, number>();
+  readonly #searches = new Set<string>();
+  #hasResults = false;
   #tier: string | undefined;
 
   read(body: Json): void {
+    for (const { groundingMetadata } of listOf(body["candidates"])) {
+      if (isJsonObject(groundingMetadata)) this.#readGrounding(groundingMetadata);
+    }
     const usage = body["usageMetadata"];
     if (!isJsonObject(usage)) return;
     for (const [name, value] of Object.entries(usage)) {
       const count = countOf(value);
       if (count !== undefined) this.#counts.set(name, count);
     }
+    for (const [name] of AUDIO_PARTS) if (Array.isArray(usage[name])) this.#audio.set(name, audioIn(usage[name]));
     if (typeof usage["serviceTier"] === "string") this.#tier = usage["serviceTier"].toLowerCase();
   }
 
@@ -241,7 +256,24 @@ export class UsageReader {
       completion,
       cached: this.#counts.get("cachedContentTokenCount"),
       reasoning: this.#counts.get("thoughtsTokenCount"),
+      ...this.#audioCounts(),
+      webSearches: this.#searches.size,
+      groundedPrompts: this.#hasResults ? 1 : 0,
     };
+  }
+
+  #audioCounts(): Pick<TokenCounts, (typeof AUDIO_PARTS)[number][1]> {
+    const sums = { audioInput: 0, cachedAudio: 0, audioOutput: 0 };
+    for (const [name, member] of AUDIO_PARTS) sums[member] += this.#audio.get(name) ?? 0;
+    return sums;
+  }
+
+  /** Google charges each search once, empty ones not at all; older models are charged by the prompt that found some. */
+  #readGrounding({ webSearchQueries: queries, groundingChunks: chunks }: Json): void {
+    for (const query of Array.isArray(queries) ? queries : []) {
+      if (typeof query === "string" && query.trim() !== "") this.#searches.add(query);
+    }
+    if (listOf(chunks).some(({ web, maps }) => isJsonObject(web) || isJsonObject(maps))) this.#hasResults = true;
   }
 
   /** The tier that served the request, which may be a lower one than it asked for. */
@@ -249,6 +281,11 @@ export class UsageReader {
     if (this.#tier === undefined || this.#tier === "unspecified") return {};
     return { service_tier: this.#tier === "standard" ? "default" : this.#tier };
   }
+}
+
+function audioIn(details: unknown): number {
+  const ofAudio = listOf(details).filter(({ modality }) => modality === "AUDIO");
+  return ofAudio.reduce((sum, { tokenCount }) => sum + (countOf(tokenCount) ?? 0), 0);
 }
 
 export function modelOf(body: Json): string | undefined {

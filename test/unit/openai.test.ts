@@ -224,6 +224,13 @@ test.each([
   { name: "in the choice", chunk: { choices: [{ usage: 3 }] }, usage: 3 },
   { name: "nowhere", chunk: { choices: [null], x_groq: 1 }, usage: undefined },
   { name: "in no object", chunk: "x", usage: undefined },
+  {
+    name: "with the tier that served",
+    chunk: { usage: { a: 1 }, service_tier: "flex" },
+    usage: { a: 1, service_tier: "flex" },
+  },
+  { name: "without a tier", chunk: { usage: { a: 1 }, service_tier: null }, usage: { a: 1 } },
+  { name: "nowhere, whatever the tier", chunk: { service_tier: "flex" }, usage: undefined },
 ])("usage is found $name", ({ chunk, usage }) => {
-  expect(usageOf(chunk)).toBe(usage);
+  expect(usageOf(chunk)).toEqual(usage);
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { ModelFacts } from "../../../src/catalog/facts.ts";
-import { findEntry, findModel } from "../../../src/catalog/index.ts";
+import { ModelFacts, type Price } from "../../../src/catalog/facts.ts";
+import { CATALOG_VERSION, findEntry, findModel } from "../../../src/catalog/index.ts";
 import { type CatalogEntry, catalog } from "../../../src/catalog/models.ts";
 import { ROWS } from "../../../src/providers/rows.ts";
 
@@ -10,9 +10,9 @@ const lines = Object.entries(models).flatMap(([provider, entries]) =>
 );
 
 const MEMBERS =
-  "context max_input max_output price tiers service until from hours request can efforts released knowledge shutdown status aliases trust source";
+  "context max_input max_output price tiers service regional until from hours fees request can efforts released knowledge shutdown status aliases trust source";
 const PRICES =
-  "input output cache_read cache_write cache_write_1h audio_input audio_output audio_cache_read thinking_output";
+  "input output cache_read cache_read_implicit cache_write cache_write_1h audio_input audio_output audio_cache_read thinking_output";
 /** Written by other protocols' adapters: no row of `rows.ts`. */
 const TRANSLATED = ["anthropic", "google", "bedrock", "cohere", "azure"];
 
@@ -76,13 +76,14 @@ describe("every line", () => {
       ({ provider, id }) => id.includes("claude") && ["anthropic", "bedrock"].includes(provider),
     );
     expect(claude.length).toBeGreaterThan(40);
-    const wrong = claude.filter(({ entry: { price } }) => {
-      const { input, cache_write, cache_write_1h } = price;
-      return (
-        (cache_write !== undefined && cache_write * 4 !== input * 5) ||
-        (cache_write_1h !== undefined && cache_write_1h !== input * 2)
-      );
-    });
+    const wrong = claude.filter(({ entry: { price, tiers = [] } }) =>
+      [price, ...tiers].some(
+        ({ input, cache_write, cache_write_1h }) =>
+          (cache_write !== undefined && cache_write * 4 !== input * 5) ||
+          (cache_write_1h !== undefined && cache_write_1h !== input * 2) ||
+          (price.cache_write_1h !== undefined && cache_write_1h === undefined),
+      ),
+    );
     expect(wrong.map(({ name }) => name)).toEqual([]);
   });
 
@@ -127,15 +128,49 @@ describe("every line", () => {
     expect(names.length).toBe(new Set(names).size);
   });
 
-  test("has a price in force exactly where nothing but the kind of token and the prompt's length decides", () => {
-    const simple = lines.filter(({ provider, id }) => findModel(provider, id)?.price !== undefined);
-    expect(simple.length).toBeGreaterThan(1_200);
-    for (const { entry } of simple) {
-      for (const member of ["from", "hours", "request"]) expect(entry).not.toHaveProperty(member);
-      expect(entry.price.thinking_output).toBeUndefined();
-      expect(entry.price.audio_input ?? entry.price.input).toBe(entry.price.input);
+  test("has a price with all of it, and without its words", () => {
+    for (const { provider, id, entry } of lines) {
+      const { price, tiers, service, regional, until, from, hours, fees, request } = entry;
+      const { except: _, ...peak } = hours ?? { except: "" };
+      const members = { tiers, service, regional, until, from, hours: hours && peak, fees, request };
+      expect(findModel(provider, id)?.price).toEqual({ ...price, ...members });
     }
   });
+
+  test("costs a tenth more where its region is bound, from the models on for which vendors began to charge that", () => {
+    const since: Readonly<Record<string, string>> = { anthropic: "2026-02-04", openai: "2026-03-05" };
+    const isCharged = (provider: string, { released = "9999" }: CatalogEntry): boolean =>
+      released >= (since[provider] ?? "9999-99");
+    expect(faulty((entry, _, provider) => (entry.regional !== undefined) === isCharged(provider, entry))).toEqual([]);
+    expect(faulty(({ regional = [11, 10] }) => regional[0] === 11 && regional[1] === 10)).toEqual([]);
+  });
+
+  test("charges Google's search by the prompt before its third generation, and by the search since", () => {
+    const byPrompt = { web_search: 0, grounded_prompt: 35_000_000 };
+    expect(
+      faulty((entry, id, provider) =>
+        provider === "google" && id.startsWith("gemini-2")
+          ? JSON.stringify(entry.fees) === JSON.stringify(byPrompt)
+          : entry.fees === undefined,
+      ),
+    ).toEqual([]);
+  });
+
+  test("reads Alibaba's own cache at a fifth of input wherever the one that is asked for costs a tenth", () => {
+    expect(
+      faulty((entry, _, provider) =>
+        [entry.price, ...(entry.tiers ?? [])].every(({ input, cache_read = 0, cache_read_implicit }) =>
+          provider === "alibaba" && cache_read * 10 === input
+            ? cache_read_implicit === input / 5
+            : cache_read_implicit === undefined,
+        ),
+      ),
+    ).toEqual([]);
+  });
+});
+
+test("the version that is stored beside charges is the table's", () => {
+  expect(CATALOG_VERSION).toBe(`${meta.version}@${meta.date}`);
 });
 
 const usd = (dollars: number): number => Math.round(dollars * 1_000_000);
@@ -148,7 +183,12 @@ test.each<[string, string, ModelFacts]>([
       context_window: 128_000,
       max_output_tokens: 16_384,
       capabilities: { tools: true, json_schema: true, vision: true },
-      price: { input: usd(0.15), output: usd(0.6), cache_read: usd(0.075) },
+      price: {
+        input: usd(0.15),
+        output: usd(0.6),
+        cache_read: usd(0.075),
+        service: { priority: { input: usd(0.25), output: usd(1), cache_read: usd(0.125) } },
+      },
     },
   ],
   [
@@ -158,7 +198,7 @@ test.each<[string, string, ModelFacts]>([
       context_window: 400_000,
       max_output_tokens: 128_000,
       capabilities: { tools: true, json_schema: true, vision: true },
-      price: { input: usd(1.25), output: usd(10), cache_read: usd(0.125) },
+      price: { input: usd(1.25), output: usd(10), cache_read: usd(0.125), service: { priority: [2, 1] } },
     },
   ],
   [
@@ -178,10 +218,17 @@ test.each<[string, string, ModelFacts]>([
       context_window: 1_000_000,
       max_output_tokens: 128_000,
       capabilities: { tools: true, json_schema: true, vision: true },
-      price: { input: usd(5), output: usd(25), cache_read: usd(0.5), cache_write: usd(6.25) },
+      price: {
+        input: usd(5),
+        output: usd(25),
+        cache_read: usd(0.5),
+        cache_write: usd(6.25),
+        cache_write_1h: usd(10),
+        service: { fast: [2, 1] },
+        regional: [11, 10],
+      },
     },
   ],
-  // The cut of 2026-10-07 is behind us.
   [
     "anthropic",
     "claude-sonnet-5-5",
@@ -189,7 +236,15 @@ test.each<[string, string, ModelFacts]>([
       context_window: 1_000_000,
       max_output_tokens: 128_000,
       capabilities: { tools: true, json_schema: true, vision: true },
-      price: { input: usd(2), output: usd(10), cache_read: usd(0.1), cache_write: usd(2.5) },
+      price: {
+        input: usd(2),
+        output: usd(10),
+        cache_read: usd(0.1),
+        cache_write: usd(2.5),
+        cache_write_1h: usd(4),
+        regional: [11, 10],
+        until: [{ date: "2026-10-07", cache_read: usd(0.2) }],
+      },
     },
   ],
   // A regional profile of Bedrock costs a tenth more.
@@ -200,7 +255,13 @@ test.each<[string, string, ModelFacts]>([
       context_window: 1_000_000,
       max_output_tokens: 128_000,
       capabilities: { tools: true, json_schema: true, vision: true },
-      price: { input: usd(5.5), output: usd(27.5), cache_read: usd(0.55), cache_write: usd(6.875) },
+      price: {
+        input: usd(5.5),
+        output: usd(27.5),
+        cache_read: usd(0.55),
+        cache_write: usd(6.875),
+        cache_write_1h: usd(11),
+      },
     },
   ],
   [
@@ -236,7 +297,16 @@ test.each([
   {
     provider: "anthropic",
     model: "claude-haiku-5-5",
-    tiers: [{ above: 100_000, input: usd(0.5), output: usd(2.5), cache_read: usd(0.05), cache_write: usd(0.625) }],
+    tiers: [
+      {
+        above: 100_000,
+        input: usd(0.5),
+        output: usd(2.5),
+        cache_read: usd(0.05),
+        cache_write: usd(0.625),
+        cache_write_1h: usd(1),
+      },
+    ],
   },
   {
     provider: "google",
@@ -247,19 +317,19 @@ test.each([
   expect(findModel(provider, model)?.price?.tiers).toEqual(tiers);
 });
 
-test.each<[string, string, string, Partial<CatalogEntry>]>([
+test.each<[string, string, string, Partial<Price>]>([
   [
     "the hour",
     "deepseek",
     "deepseek-flash",
     {
+      input: usd(0.15),
       hours: {
         days: [1, 2, 3, 4, 5],
         minutes: [
           [60, 240],
           [360, 600],
         ],
-        except: "CN public holidays",
         input: usd(0.3),
         output: usd(1.2),
         cache_read: usd(0.006),
@@ -270,7 +340,10 @@ test.each<[string, string, string, Partial<CatalogEntry>]>([
     "the day",
     "google",
     "gemini-3.8-flash",
-    { from: [{ date: "2027-01-01", input: usd(1.5), output: usd(7.5), cache_read: usd(0.15), audio_input: usd(1.5) }] },
+    {
+      input: usd(0.75),
+      from: [{ date: "2027-01-01", input: usd(1.5), output: usd(7.5), cache_read: usd(0.15), audio_input: usd(1.5) }],
+    },
   ],
   [
     "a fee per request",
@@ -283,28 +356,18 @@ test.each<[string, string, string, Partial<CatalogEntry>]>([
     "google",
     "gemini-2.5-flash",
     {
-      price: {
-        input: usd(0.3),
-        output: usd(2.5),
-        cache_read: usd(0.03),
-        audio_input: usd(1),
-        audio_cache_read: usd(0.1),
-      },
+      input: usd(0.3),
+      output: usd(2.5),
+      cache_read: usd(0.03),
+      audio_input: usd(1),
+      audio_cache_read: usd(0.1),
+      fees: { web_search: 0, grounded_prompt: 35_000_000 },
     },
   ],
-  ["thinking", "alibaba", "qwen-plus", { price: { input: usd(0.4), output: usd(1.2), thinking_output: usd(4) } }],
-])("%s decides the price of %s/%s: kept whole, and without a simple price", (_, provider, model, structure) => {
-  expect(findEntry(provider, model)).toMatchObject(structure);
-  const facts = findModel(provider, model);
-  expect(facts?.capabilities).toBeDefined();
-  expect(facts).not.toHaveProperty("price");
-});
-
-test("other service tiers are kept, and the simple price is that of the default one", () => {
-  expect(findEntry("openai", "gpt-4.1")?.service).toEqual({ priority: [7, 4] });
-  expect(findEntry("openai", "gpt-4o-mini")?.service).toEqual({
-    priority: { input: usd(0.25), output: usd(1), cache_read: usd(0.125) },
-  });
+  ["thinking", "alibaba", "qwen-plus", { input: usd(0.4), output: usd(1.2), thinking_output: usd(4) }],
+  ["the service tier", "openai", "gpt-4.1", { service: { priority: [7, 4] } }],
+])("%s decides the price of %s/%s, and the price says so", (_, provider, model, price) => {
+  expect(findModel(provider, model)?.price).toMatchObject(price);
 });
 
 describe("looking up", () => {
@@ -323,7 +386,7 @@ describe("looking up", () => {
   });
 
   test("a dated id with a price of its own is not read without its date", () => {
-    expect(findModel("openai", "gpt-4o-2024-05-13")?.price).toEqual({ input: usd(5), output: usd(15) });
+    expect(findModel("openai", "gpt-4o-2024-05-13")?.price).toMatchObject({ input: usd(5), output: usd(15) });
   });
 
   test("what the table does not say is absent, not false and not zero", () => {

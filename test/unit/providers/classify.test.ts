@@ -19,8 +19,8 @@ describe("a status alone", () => {
   const next = { tryNext: true, trySame: false };
   const stop = { tryNext: false, trySame: false };
   test.each([
-    ...[500, 502, 503, 504, 520, 521, 522, 523, 524, 529].map((status) => ({ status, class: "server_error", ...same })),
-    ...[501, 505, 599].map((status) => ({ status, class: "server_error", ...next })),
+    ...[500, 502, 503, 504, 529].map((status) => ({ status, class: "server_error", ...same })),
+    ...[501, 505, 520, 521, 522, 523, 524, 599].map((status) => ({ status, class: "server_error", ...next })),
     ...[401, 402, 403, 404].map((status) => ({ status, class: "auth", ...next })),
     ...[409, 425].map((status) => ({ status, class: "server_error", ...next })),
     { status: 408, class: "timeout", ...next },

@@ -1,7 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { Price, type Rates } from "../../../src/catalog/facts.ts";
+import { findModel } from "../../../src/catalog/index.ts";
+import { catalog } from "../../../src/catalog/models.ts";
 import type { Usage } from "../../../src/openai.ts";
-import { costNanoUsd, countUsage, readUsage } from "../../../src/spend/price.ts";
+import { readConditions } from "../../../src/spend/conditions.ts";
+import { basisOf, type Conditions, costOf, isOffCheck, reprice } from "../../../src/spend/price.ts";
+import { readUsage } from "../../../src/spend/usage.ts";
 
 const NOTHING: Usage = {
   promptTokens: 0,
@@ -11,312 +16,441 @@ const NOTHING: Usage = {
   reasoningTokens: 0,
 };
 const usage = (known: Partial<Usage>): Usage => ({ ...NOTHING, ...known });
+const at = (date: string): number => Date.parse(date);
+const PLAIN: Conditions = { provider: "together", startedAt: at("2026-11-22T12:00:00Z") };
+const nanoOf = (used: Usage, price: Price | undefined, more: Partial<Conditions> = {}): number | null =>
+  costOf(used, price, { ...PLAIN, ...more }).nanoUsd;
 
-describe("costNanoUsd", () => {
-  const sol = { input: 2_000_000, output: 10_000_000, cache_read: 200_000, cache_write: 2_500_000 };
-  const plain = { input: 150_000, output: 600_000 };
-  const tiered = {
-    input: 4_000_000,
-    output: 20_000_000,
-    tiers: [{ above: 272_000, input: 8_000_000, output: 30_000_000 }],
-  };
+const plain: Price = { input: 150_000, output: 600_000 };
 
+describe("the cost", () => {
   test.each([
-    { name: "nothing used costs nothing", usage: NOTHING, price: plain, nano: 0 },
-    {
-      name: "cached and written tokens are inside the prompt, reasoning inside the completion",
-      usage: usage({
-        promptTokens: 12_000,
-        cachedTokens: 8_000,
-        cacheWriteTokens: 1_024,
-        completionTokens: 900,
-        reasoningTokens: 512,
-      }),
-      price: sol,
-      nano: 19_112_000,
-    },
-    {
-      name: "a long prompt is exact",
-      usage: usage({ promptTokens: 272_000, completionTokens: 3_000 }),
-      price: { input: 4_000_000, output: 20_000_000 },
-      nano: 1_148_000_000,
-    },
-    {
-      name: "at the edge of a tier the lower rates still hold",
-      usage: usage({ promptTokens: 272_000, completionTokens: 3_000 }),
-      price: tiered,
-      nano: 1_148_000_000,
-    },
-    {
-      name: "one token more, and the tier's rates hold for the whole request",
-      usage: usage({ promptTokens: 272_001, completionTokens: 3_000 }),
-      price: tiered,
-      nano: 2_266_008_000,
-    },
-    {
-      name: "cached tokens count towards a tier, and the highest tier that is reached counts",
-      usage: usage({ promptTokens: 210_000, cachedTokens: 150_000, completionTokens: 2_000 }),
-      price: {
-        input: 1,
-        output: 1,
-        tiers: [
-          { above: 100_000, input: 2, output: 2 },
-          { above: 200_000, input: 2_500_000, output: 15_000_000, cache_read: 250_000 },
-        ],
-      },
-      nano: 217_500_000,
-    },
+    { name: "nothing used costs nothing", used: NOTHING, price: plain, nano: 0 },
     {
       name: "cached tokens without a price of their own cost as input",
-      usage: usage({ promptTokens: 1_000, cachedTokens: 900, cacheWriteTokens: 50, completionTokens: 10 }),
+      used: usage({ promptTokens: 1_000, cachedTokens: 900, cacheWriteTokens: 50, completionTokens: 10 }),
       price: plain,
       nano: 156_000,
     },
     {
+      name: "a one-hour write without a price of its own costs as a five-minute one",
+      used: usage({ promptTokens: 10, cacheWriteTokens: 10, cacheWriteHourTokens: 10 }),
+      price: { ...plain, cache_write: 200_000 },
+      nano: 2_000,
+    },
+    {
       name: "a cached price of zero is a price",
-      usage: usage({ promptTokens: 1_000, cachedTokens: 1_000 }),
+      used: usage({ promptTokens: 1_000, cachedTokens: 1_000 }),
       price: { ...plain, cache_read: 0 },
       nano: 0,
     },
     {
+      name: "audio that is cached costs as cached text where it has no price of its own",
+      used: usage({ promptTokens: 10, cachedTokens: 10, audioInputTokens: 10 }),
+      price: { ...plain, audio_input: 900_000, cache_read: 50_000 },
+      nano: 500,
+    },
+    {
+      name: "of cached and audio tokens that overlap nobody says by how much, as few as must be are both",
+      used: usage({ promptTokens: 10, cachedTokens: 6, audioInputTokens: 6 }),
+      price: { input: 1_000_000, output: 0, audio_input: 100_000, cache_read: 10_000, audio_cache_read: 1_000 },
+      nano: 4 * 100 + 4 * 10 + 2,
+    },
+    {
       name: "a fraction of a nano-USD is rounded up",
-      usage: usage({ promptTokens: 1 }),
+      used: usage({ promptTokens: 1 }),
       price: { input: 37_500, output: 0 },
       nano: 38,
     },
     {
       name: "the sum is rounded, not its parts",
-      usage: usage({ promptTokens: 1, completionTokens: 1 }),
+      used: usage({ promptTokens: 1, completionTokens: 1 }),
       price: { input: 500, output: 500 },
       nano: 1,
     },
     {
-      name: "a free model costs nothing",
-      usage: usage({ promptTokens: 9, completionTokens: 9 }),
-      price: { input: 0, output: 0 },
-      nano: 0,
-    },
-    {
       name: "beyond the exact range of a double in pico-USD",
-      usage: usage({ promptTokens: 99_999_999, completionTokens: 99_999_999 }),
+      used: usage({ promptTokens: 99_999_999, completionTokens: 99_999_999 }),
       price: { input: 150_000_001, output: 600_000_001 },
       nano: 74_999_999_450_000,
     },
-  ])("$name", ({ usage, price, nano }) => {
-    expect(costNanoUsd(usage, price)).toBe(nano);
+    {
+      name: "of several tiers the highest that is reached counts",
+      used: usage({ promptTokens: 201 }),
+      price: {
+        ...plain,
+        tiers: [
+          { above: 100, input: 1_000, output: 0 },
+          { above: 200, input: 2_000, output: 0 },
+          { above: 300, input: 3_000, output: 0 },
+        ],
+      },
+      nano: 402,
+    },
+  ] satisfies { name: string; used: Usage; price: Price; nano: number }[])("$name", ({ used, price, nano }) => {
+    expect(nanoOf(used, price)).toBe(nano);
   });
 
   test.each([
-    { name: "an unknown price", usage: usage({ promptTokens: 1 }), price: undefined },
-    { name: "a negative count", usage: usage({ promptTokens: -1 }), price: plain },
-    { name: "a fraction", usage: usage({ completionTokens: 1.5 }), price: plain },
-    { name: "no number", usage: usage({ completionTokens: Number.NaN }), price: plain },
-    { name: "more cached than asked", usage: usage({ promptTokens: 5, cachedTokens: 6 }), price: plain },
+    { name: "an unknown price", used: usage({ promptTokens: 1 }), price: undefined },
+    { name: "a negative count", used: usage({ promptTokens: -1 }), price: plain },
+    { name: "a fraction", used: usage({ completionTokens: 1.5 }), price: plain },
+    { name: "no number", used: usage({ completionTokens: Number.NaN }), price: plain },
+    { name: "more cached than asked", used: usage({ promptTokens: 5, cachedTokens: 6 }), price: plain },
     {
       name: "more cached and written than asked",
-      usage: usage({ promptTokens: 5, cachedTokens: 3, cacheWriteTokens: 3 }),
+      used: usage({ promptTokens: 5, cachedTokens: 3, cacheWriteTokens: 3 }),
       price: plain,
     },
-    { name: "a negative price", usage: usage({ promptTokens: 5 }), price: { input: -1_000, output: 0 } },
-    { name: "more money than there is", usage: usage({ promptTokens: 2 ** 52 }), price: { input: 2 ** 40, output: 0 } },
-  ])("$name has no cost", ({ usage, price }) => {
-    expect(costNanoUsd(usage, price)).toBeNull();
+    {
+      name: "more kept for an hour than written",
+      used: usage({ promptTokens: 5, cacheWriteTokens: 3, cacheWriteHourTokens: 4 }),
+      price: plain,
+    },
+    { name: "more audio than asked", used: usage({ promptTokens: 5, audioInputTokens: 6 }), price: plain },
+    {
+      name: "more cached audio than cached",
+      used: usage({ promptTokens: 9, cachedTokens: 1, audioInputTokens: 5, cachedAudioTokens: 2 }),
+      price: plain,
+    },
+    { name: "more thoughts than answer", used: usage({ completionTokens: 1, reasoningTokens: 2 }), price: plain },
+    { name: "more audio than answer", used: usage({ completionTokens: 1, audioOutputTokens: 2 }), price: plain },
+    { name: "a doubtful figure", used: usage({ promptTokens: 5, isDoubtful: true }), price: plain },
+    { name: "a search without a known fee", used: usage({ promptTokens: 5, webSearches: 1 }), price: plain },
+    { name: "a negative price", used: usage({ promptTokens: 5 }), price: { input: -1_000, output: 0 } },
+    {
+      name: "a ratio of nothing",
+      used: usage({ promptTokens: 5 }),
+      price: { ...plain, service: { slow: [1, 0] as [number, number] } },
+      tier: "slow",
+    },
+    { name: "more money than there is", used: usage({ promptTokens: 2 ** 52 }), price: { input: 2 ** 40, output: 0 } },
+  ])("$name has none", ({ used, price, tier }) => {
+    expect(nanoOf(used, price, tier === undefined ? {} : { serviceTier: tier })).toBeNull();
+  });
+});
+
+describe("the conditions", () => {
+  const thousand = usage({ promptTokens: 1_000 });
+  const dated: Price = {
+    ...plain,
+    cache_read: 10_000,
+    until: [
+      { date: "2026-06-01", input: 300_000 },
+      { date: "2026-03-01", input: 900_000, cache_read: 90_000 },
+    ],
+    from: [
+      { date: "2027-01-01", input: 400_000 },
+      { date: "2027-06-01", input: 500_000 },
+    ],
+  };
+  test.each([
+    ["2026-02-28T23:59:59.999Z", 900_000],
+    ["2026-03-01T00:00:00Z", 300_000],
+    ["2026-05-31T23:59:59.999Z", 300_000],
+    ["2026-06-01T00:00:00Z", 150_000],
+    ["2026-12-31T23:59:59.999Z", 150_000],
+    ["2027-01-01T00:00:00Z", 400_000],
+    ["2027-06-01T00:00:00Z", 500_000],
+  ])("on %s the rate is %i", (date, rate) => {
+    expect(nanoOf(thousand, dated, { startedAt: at(date) })).toBe(rate);
   });
 
-  test("a cost covers the exact sum and exceeds it by less than one nano-USD", () => {
-    const count = fc.nat(10_000_000);
-    const price = fc.record({ input: fc.nat(30_000_000), output: fc.nat(200_000_000), cache_read: fc.nat(3_000_000) });
+  test("a dated rate changes no other rate of the same row", () => {
+    const cached = usage({ promptTokens: 1_000, cachedTokens: 1_000 });
+    expect(nanoOf(cached, dated, { startedAt: at("2026-02-01") })).toBe(90_000);
+    expect(nanoOf(cached, dated, { startedAt: at("2026-04-01") })).toBe(10_000);
+  });
+
+  const hourly: Price = {
+    ...plain,
+    hours: {
+      days: [1, 5],
+      minutes: [
+        [60, 240],
+        [1_380, 1_440],
+      ],
+      input: 300_000,
+      output: 1_200_000,
+    },
+  };
+  test.each([
+    ["Monday, the minute before", "2026-11-23T00:59:59.999Z", 150_000],
+    ["Monday, the first minute", "2026-11-23T01:00:00Z", 300_000],
+    ["Monday, the last minute", "2026-11-23T03:59:59.999Z", 300_000],
+    ["Monday, the minute after", "2026-11-23T04:00:00Z", 150_000],
+    ["Monday, the end of the day", "2026-11-23T23:59:59.999Z", 300_000],
+    ["Tuesday, the same hour", "2026-11-24T02:00:00Z", 150_000],
+  ])("%s", (_, date, rate) => {
+    expect(nanoOf(thousand, hourly, { startedAt: at(date) })).toBe(rate);
+  });
+
+  test.each([
+    ["its model's ratio before its provider's", { service: { flex: [3, 4] } }, { serviceTier: "flex" }, 112_500],
+    ["its provider's ratio", {}, { serviceTier: "flex" }, 75_000],
+    ["in any spelling", {}, { serviceTier: "FLEX" }, 75_000],
+    ["prices in place of prices", { service: { turbo: { input: 1_000, output: 1 } } }, { serviceTier: "turbo" }, 1_000],
+    ["the list price", {}, { serviceTier: "default" }, 150_000],
+    ["unknown", {}, { serviceTier: "constructor" }, null],
+    ["a region's ratio on top", { regional: [11, 10] }, { serviceTier: "flex", region: "eu" }, 82_500],
+    ["a region where there is one price for all", {}, { region: "eu" }, 150_000],
+  ] satisfies [string, Partial<Price>, Partial<Conditions>, number | null][])(
+    "a tier or region has %s",
+    (_, more, conditions, nano) => {
+      expect(nanoOf(thousand, { ...plain, ...more }, { provider: "openai", ...conditions })).toBe(nano);
+    },
+  );
+
+  test("a region whose ratio nobody knows has no cost", () => {
+    expect(nanoOf(thousand, plain, { provider: "anthropic", region: "us" })).toBeNull();
+  });
+
+  test("all ratios are multiplied before the one ceil, and no fee is", () => {
+    const price: Price = { input: 1_001, output: 0, service: { odd: [1, 3] }, regional: [11, 10], request: { low: 7 } };
+    const used = usage({ promptTokens: 3, webSearches: 2, fileSearches: 1 });
+    // 3003 * 11 / 30 is 1101.1 pico-USD.
+    expect(nanoOf(used, price, { provider: "openai", serviceTier: "odd", region: "eu" })).toBe(
+      2 + 20_000_000 + 2_500_000 + 7,
+    );
+  });
+
+  test("are read from an answer's usage", () => {
+    const known = { provider: "anthropic", startedAt: 5, baseUrl: "https://api.anthropic.com/v1" };
+    expect(readConditions({ service_tier: "Batch", inference_geo: "us" }, known)).toEqual({
+      provider: "anthropic",
+      startedAt: 5,
+      serviceTier: "batch",
+      region: "us",
+    });
+    expect(readConditions({ service_tier: "default", speed: "fast" }, known)).toMatchObject({ serviceTier: "fast" });
+    for (const nowhere of ["global", "not_available", "", null]) {
+      expect(readConditions({ inference_geo: nowhere }, known)).toEqual({ provider: "anthropic", startedAt: 5 });
+    }
+    expect(readConditions(undefined, known)).toEqual({ provider: "anthropic", startedAt: 5 });
+  });
+
+  test.each([
+    ["https://eu.api.openai.com/v1", "eu"],
+    ["https://us.api.openai.com", "us"],
+    ["https://api.openai.com/v1", undefined],
+    ["https://eu.api.openai.com.example.org/v1", undefined],
+    ["https://example.org/https://eu.api.openai.com", undefined],
+  ])("at %s the region is %s", (baseUrl, region) => {
+    const conditions = readConditions({}, { provider: "openai", startedAt: 0, baseUrl });
+    expect(conditions.region).toBe(region);
+    expect(readConditions({}, { provider: "groq", startedAt: 0, baseUrl }).region).toBeUndefined();
+  });
+});
+
+describe("a cost the vendor reports", () => {
+  const chat = { prompt_tokens: 1_000, completion_tokens: 100 };
+  const price: Price = { input: 100_000, output: 1_000_000 };
+  test.each([
+    ["openrouter", { cost: 0.00001 }, 10_000],
+    ["openrouter", { cost: 1e-7 }, 100],
+    ["openrouter", { cost: 1.5e-10 }, 1],
+    ["openrouter", { cost: 1e-19 }, 1],
+    ["openrouter", { cost: 0.1 + 0.2 }, 300_000_001],
+    ["openrouter", { cost: 12 }, 12_000_000_000],
+    ["openrouter", { cost: 0 }, 0],
+    ["openrouter", { cost: 0.0001, is_byok: true, cost_details: { upstream_inference_cost: 0.002 } }, 2_100_000],
+    ["openrouter", { cost: 0.0001, is_byok: false, cost_details: { upstream_inference_cost: 0.002 } }, 100_000],
+    ["perplexity", { cost: { total_cost: 0.006 } }, 6_000_000],
+    ["deepinfra", { estimated_cost: 0.000123 }, 123_000],
+    ["xai", { cost_in_usd_ticks: 37_756_000 }, 3_775_600],
+    ["xai", { cost_in_usd_ticks: 1 }, 1],
+  ])("of %s in %j is %i", (provider, more, nanoUsd) => {
+    const cost = costOf(readUsage({ ...chat, ...more }, provider)!, price, { ...PLAIN, provider });
+    expect(cost).toMatchObject({ nanoUsd, isReported: true, checkNanoUsd: 200_000 });
+  });
+
+  test.each([
+    ["a vendor that reports none", "openai", { cost: 0.5 }],
+    ["a negative one", "openrouter", { cost: -1 }],
+    ["a text", "openrouter", { cost: "0.5" }],
+    ["none", "openrouter", { cost: null }],
+    ["an absurd one", "openrouter", { cost: 1e9 }],
+    ["one part of two", "openrouter", { cost: 0.5, is_byok: true }],
+    ["a fraction of a tick", "xai", { cost_in_usd_ticks: 0.5 }],
+    ["no total", "perplexity", { cost: { request_cost: 1 } }],
+  ])("%s is not booked, ours is", (_, provider, more) => {
+    const cost = costOf(readUsage({ ...chat, ...more }, provider)!, price, { ...PLAIN, provider });
+    expect(cost).toMatchObject({ nanoUsd: 200_000, isReported: false, checkNanoUsd: null });
+  });
+
+  test("is booked where ours is unknown", () => {
+    const used = readUsage({ ...chat, cost: 0.5, prompt_tokens_details: { cached_tokens: -1 } }, "openrouter")!;
+    expect(used.isDoubtful).toBe(true);
+    for (const each of [price, undefined]) {
+      expect(costOf(used, each, PLAIN)).toMatchObject({ nanoUsd: 500_000_000, isReported: true, checkNanoUsd: null });
+    }
+  });
+
+  test.each([
+    [1_000, 1_000, false],
+    [1_000, 990, false],
+    [1_000, 989, true],
+    [989, 1_000, true],
+    [1, 0, true],
+    [0, 0, false],
+    [null, 5, false],
+    [5, null, false],
+  ])("of %s with a check of %s is off: %s", (nanoUsd, checkNanoUsd, is) => {
+    expect(isOffCheck({ nanoUsd, checkNanoUsd, isReported: true, priceRow: null })).toBe(is);
+  });
+});
+
+describe("what is stored beside a charge", () => {
+  const provider = "anthropic";
+  const raw = {
+    prompt_tokens: 96_000,
+    completion_tokens: 10,
+    prompt_tokens_details: { cached_tokens: 90_000, cache_write_tokens: 4_000 },
+    cache_creation: { ephemeral_1h_input_tokens: 1_000 },
+    server_tool_use: { web_search_requests: 1 },
+    service_tier: "batch",
+  };
+  const conditions = readConditions(raw, { provider, startedAt: at("2026-10-06T12:00:00Z"), baseUrl: "" });
+  const used = readUsage(raw, provider)!;
+  const cost = costOf(used, findModel(provider, "claude-sonnet-5-5")?.price, conditions);
+  const stored = JSON.parse(JSON.stringify(basisOf(raw, used, cost, conditions)));
+
+  test("gives the same cost again, without the table", () => {
+    expect(cost.nanoUsd).toBeGreaterThan(0);
+    expect(reprice(stored)).toEqual(cost);
+    expect(stored).toMatchObject({ raw, catalog: expect.stringMatching(/^\d+@20\d\d-\d\d-\d\d$/) });
+  });
+
+  test("gives the cost at a corrected price, under the conditions of then", () => {
+    const corrected: Price = { input: 1_000, output: 0, until: [{ date: "2026-10-07", input: 2_000 }] };
+    // Half of 96,000 tokens at 2 nano-USD, and the search.
+    expect(reprice(stored, corrected).nanoUsd).toBe(96_000 + 10_000_000);
+  });
+
+  test("has no room for an absurd usage object, and prices what was read of it", () => {
+    const absurd = { ...raw, junk: "x".repeat(10_000) };
+    const basis = basisOf(absurd, used, cost, conditions);
+    expect(JSON.stringify(basis).length).toBeLessThan(1_000);
+    expect(reprice(basis, { input: 1_000, output: 0 }).nanoUsd).toBe(48_000 + 10_000_000);
+  });
+
+  test("keeps a vendor's own figure", () => {
+    const told = { prompt_tokens: 1, completion_tokens: 1, cost: 0.5 };
+    const of = { ...PLAIN, provider: "openrouter" };
+    const known = readUsage(told, "openrouter")!;
+    expect(reprice(basisOf(told, known, costOf(known, plain, of), of), { input: 9, output: 9 })).toMatchObject({
+      nanoUsd: 500_000_000,
+      isReported: true,
+    });
+  });
+});
+
+test("a price as it was published before these members still parses, and costs what it did", () => {
+  const old = {
+    input: 4_000_000,
+    output: 20_000_000,
+    cache_read: 400_000,
+    cache_write: 5_000_000,
+    tiers: [{ above: 272_000, input: 8_000_000, output: 30_000_000, cache_read: 800_000 }],
+  };
+  expect(Price.parse(old)).toEqual(old);
+  const used = usage({ promptTokens: 272_001, completionTokens: 3_000 });
+  expect(nanoOf(used, Price.parse(old), { provider: "openai" })).toBe(2_266_008_000);
+});
+
+test("the price of an ordinary model is its rates, and nothing else is stored of it", () => {
+  const text = (provider: string, model: string): string => JSON.stringify(findModel(provider, model)?.price);
+  expect(text("groq", "llama-3.1-8b-instant")).toBe('{"input":50000,"output":80000}');
+  expect(text("openai", "gpt-5-nano")).toBe('{"input":50000,"output":400000,"cache_read":5000}');
+  const sizes = Object.entries(catalog().models).flatMap(([provider, models]) =>
+    Object.keys(models).map((model) => text(provider, model).length),
+  );
+  sizes.sort((left, right) => left - right);
+  expect(sizes[Math.floor(sizes.length / 2)]).toBeLessThan(70);
+  expect(Math.max(...sizes)).toBeLessThan(400);
+});
+
+describe("whatever is used", () => {
+  const count = fc.nat(10_000_000);
+  const rate = fc.nat(200_000_000);
+  const ratesOf = fc.record(
+    {
+      ...{ input: rate, output: rate, cache_read: rate, cache_read_implicit: rate, cache_write: rate },
+      ...{ cache_write_1h: rate, audio_input: rate, audio_output: rate, audio_cache_read: rate, thinking_output: rate },
+    },
+    { requiredKeys: ["input", "output"] },
+  ) as fc.Arbitrary<Rates>;
+  const ratio = fc.tuple(fc.integer({ min: 1, max: 30 }), fc.integer({ min: 1, max: 30 }));
+  /** Every kind of token once, disjoint. */
+  const kinds = fc.record({
+    ...{ text: count, read: count, implicit: count, written: count, hour: count, audio: count, cachedAudio: count },
+    ...{ words: count, spoken: count, thoughts: count, searches: fc.nat(100) },
+  });
+  type Kinds = typeof kinds extends fc.Arbitrary<infer K> ? K : never;
+  const usageOfKinds = (of: Kinds): Usage => ({
+    promptTokens: of.text + of.read + of.implicit + of.written + of.hour + of.audio + of.cachedAudio,
+    cachedTokens: of.read + of.implicit + of.cachedAudio,
+    implicitCachedTokens: of.implicit,
+    cacheWriteTokens: of.written + of.hour,
+    cacheWriteHourTokens: of.hour,
+    audioInputTokens: of.audio + of.cachedAudio,
+    cachedAudioTokens: of.cachedAudio,
+    completionTokens: of.words + of.spoken + of.thoughts,
+    audioOutputTokens: of.spoken,
+    reasoningTokens: of.thoughts,
+    webSearches: of.searches,
+  });
+
+  test("a cost is a whole number that covers the exact sum and exceeds it by less than one", () => {
     fc.assert(
-      fc.property(count, count, count, price, (plainTokens, cachedTokens, completionTokens, price) => {
-        const cost = costNanoUsd(
-          usage({ promptTokens: plainTokens + cachedTokens, cachedTokens, completionTokens }),
-          price,
-        );
-        const pico =
-          BigInt(plainTokens) * BigInt(price.input) +
-          BigInt(cachedTokens) * BigInt(price.cache_read) +
-          BigInt(completionTokens) * BigInt(price.output);
-        const excess = BigInt(cost ?? -1) * 1000n - pico;
-        expect(excess >= 0n && excess < 1000n).toBe(true);
+      fc.property(kinds, ratesOf, ratio, ratio, (of, rates, service, regional) => {
+        const price: Price = { ...rates, service: { odd: service }, regional };
+        const nano = nanoOf(usageOfKinds(of), price, { provider: "openai", serviceTier: "odd", region: "eu" });
+        const { input, output, cache_read: read = input, cache_write: write = input, audio_input: ai = input } = rates;
+        const out = of.thoughts > 0 ? (rates.thinking_output ?? output) : output;
+        const sum = [
+          [of.text, input],
+          [of.read, read],
+          [of.implicit, rates.cache_read_implicit ?? read],
+          [of.written, write],
+          [of.hour, rates.cache_write_1h ?? write],
+          [of.audio, ai],
+          [of.cachedAudio, rates.audio_cache_read ?? rates.cache_read ?? ai],
+          [of.words + of.thoughts, out],
+          [of.spoken, rates.audio_output ?? out],
+        ].reduce((pico, [tokens = 0, each = 0]) => pico + BigInt(tokens) * BigInt(each), 0n);
+        const exact = sum * BigInt(service[0] * regional[0]);
+        const unit = BigInt(service[1] * regional[1]) * 1_000n;
+        const fees = of.searches * 10_000_000;
+        if (nano === null) {
+          expect(exact / unit + BigInt(fees) + 1n).toBeGreaterThan(BigInt(Number.MAX_SAFE_INTEGER));
+          return;
+        }
+        expect(Number.isSafeInteger(nano) && nano >= 0).toBe(true);
+        const excess = (BigInt(nano) - BigInt(fees)) * unit - exact;
+        expect(excess >= 0n && excess < unit).toBe(true);
       }),
     );
   });
-});
 
-describe("readUsage", () => {
-  test.each<{ name: string; raw: unknown; provider?: string; usage: Partial<Usage> }>([
-    {
-      name: "totals alone",
-      raw: { prompt_tokens: 8, completion_tokens: 5, total_tokens: 13 },
-      usage: { promptTokens: 8, completionTokens: 5 },
-    },
-    { name: "zero is a count", raw: { prompt_tokens: 0, completion_tokens: 0 }, usage: {} },
-    {
-      name: "OpenAI's details",
-      raw: {
-        prompt_tokens: 100,
-        completion_tokens: 50,
-        prompt_tokens_details: { cached_tokens: 60, cache_write_tokens: 20, audio_tokens: 0 },
-        completion_tokens_details: { reasoning_tokens: 30 },
-      },
-      usage: { promptTokens: 100, completionTokens: 50, cachedTokens: 60, cacheWriteTokens: 20, reasoningTokens: 30 },
-    },
-    {
-      name: "details that are null",
-      raw: { prompt_tokens: 10, completion_tokens: 5, prompt_tokens_details: null, completion_tokens_details: null },
-      usage: { promptTokens: 10, completionTokens: 5 },
-    },
-    {
-      name: "DeepSeek's cache hits",
-      raw: { prompt_tokens: 495, completion_tokens: 65, prompt_cache_hit_tokens: 384, prompt_cache_miss_tokens: 111 },
-      usage: { promptTokens: 495, completionTokens: 65, cachedTokens: 384 },
-    },
-    {
-      name: "Mistral's cached tokens",
-      raw: { prompt_tokens: 9, completion_tokens: 1, num_cached_tokens: 4 },
-      usage: { promptTokens: 9, completionTokens: 1, cachedTokens: 4 },
-    },
-    {
-      name: "Mistral's misspelt details",
-      raw: { prompt_tokens: 9, completion_tokens: 1, prompt_token_details: { cached_tokens: 4 } },
-      usage: { promptTokens: 9, completionTokens: 1, cachedTokens: 4 },
-    },
-    {
-      name: "Moonshot's cached tokens",
-      raw: { prompt_tokens: 9, completion_tokens: 1, cached_tokens: 4 },
-      usage: { promptTokens: 9, completionTokens: 1, cachedTokens: 4 },
-    },
-    {
-      name: "Alibaba's cache writes",
-      raw: { prompt_tokens: 9, completion_tokens: 1, prompt_tokens_details: { cache_creation_input_tokens: 4 } },
-      usage: { promptTokens: 9, completionTokens: 1, cacheWriteTokens: 4 },
-    },
-    {
-      name: "Perplexity's reasoning tokens",
-      raw: { prompt_tokens: 9, completion_tokens: 7, reasoning_tokens: 4 },
-      usage: { promptTokens: 9, completionTokens: 7, reasoningTokens: 4 },
-    },
-    {
-      name: "xAI's reasoning is added to its completion",
-      raw: {
-        prompt_tokens: 12,
-        completion_tokens: 1,
-        prompt_tokens_details: { cached_tokens: 11 },
-        completion_tokens_details: { reasoning_tokens: 290 },
-      },
-      provider: "xai",
-      usage: { promptTokens: 12, completionTokens: 291, cachedTokens: 11, reasoningTokens: 290 },
-    },
-    {
-      name: "xAI's cached tokens beyond the prompt are added to it",
-      raw: { prompt_tokens: 10, completion_tokens: 1, prompt_tokens_details: { cached_tokens: 30 } },
-      provider: "xai",
-      usage: { promptTokens: 40, completionTokens: 1, cachedTokens: 30 },
-    },
-    {
-      name: "DeepInfra's reasoning beyond the completion is added to it",
-      raw: { prompt_tokens: 1, completion_tokens: 5, completion_tokens_details: { reasoning_tokens: 6 } },
-      provider: "deepinfra",
-      usage: { promptTokens: 1, completionTokens: 11, reasoningTokens: 6 },
-    },
-    {
-      name: "DeepInfra's reasoning within the completion is left there",
-      raw: { prompt_tokens: 1, completion_tokens: 5, completion_tokens_details: { reasoning_tokens: 5 } },
-      provider: "deepinfra",
-      usage: { promptTokens: 1, completionTokens: 5, reasoningTokens: 5 },
-    },
-    {
-      name: "a completion that was left out is the rest of the total",
-      raw: { prompt_tokens: 7, total_tokens: 9 },
-      usage: { promptTokens: 7, completionTokens: 2 },
-    },
-    // A faulty detail only loses itself.
-    {
-      name: "more cached than asked",
-      raw: { prompt_tokens: 5, completion_tokens: 1, prompt_tokens_details: { cached_tokens: 9 } },
-      usage: { promptTokens: 5, completionTokens: 1, cachedTokens: 5 },
-    },
-    {
-      name: "more cached and written than asked",
-      raw: {
-        prompt_tokens: 5,
-        completion_tokens: 1,
-        prompt_tokens_details: { cached_tokens: 3, cache_write_tokens: 9 },
-      },
-      usage: { promptTokens: 5, completionTokens: 1, cachedTokens: 3, cacheWriteTokens: 2 },
-    },
-    {
-      name: "more reasoning than answered",
-      raw: { prompt_tokens: 5, completion_tokens: 1, completion_tokens_details: { reasoning_tokens: 9 } },
-      usage: { promptTokens: 5, completionTokens: 1, reasoningTokens: 1 },
-    },
-    {
-      name: "a negative detail",
-      raw: { prompt_tokens: 5, completion_tokens: 1, prompt_tokens_details: { cached_tokens: -3 } },
-      usage: { promptTokens: 5, completionTokens: 1 },
-    },
-    {
-      name: "details that are a text",
-      raw: { prompt_tokens: 5, completion_tokens: 1, prompt_tokens_details: "3" },
-      usage: { promptTokens: 5, completionTokens: 1 },
-    },
-  ])("$name", ({ raw, provider, usage: wanted }) => {
-    expect(readUsage(raw, provider)).toEqual(usage(wanted));
-  });
-
-  test.each([
-    { name: "absent", raw: undefined },
-    { name: "null", raw: null },
-    { name: "empty", raw: {} },
-    { name: "an array", raw: [1, 2] },
-    { name: "a text", raw: "12" },
-    { name: "a total of null", raw: { prompt_tokens: null, completion_tokens: 3 } },
-    { name: "without completion and sum", raw: { prompt_tokens: 3 } },
-    { name: "without prompt", raw: { completion_tokens: 3, total_tokens: 9 } },
-    { name: "with a sum below its part", raw: { prompt_tokens: 9, total_tokens: 3 } },
-    { name: "negative", raw: { prompt_tokens: -1, completion_tokens: 3 } },
-    {
-      name: "a negative completion beside a good sum",
-      raw: { prompt_tokens: 1, completion_tokens: -3, total_tokens: 9 },
-    },
-    { name: "fractional", raw: { prompt_tokens: 1, completion_tokens: 3.5 } },
-    { name: "numbers as texts", raw: { prompt_tokens: "1", completion_tokens: "3" } },
-    { name: "huge", raw: { prompt_tokens: 1e15, completion_tokens: 3 } },
-    { name: "infinite", raw: { prompt_tokens: 1, completion_tokens: Number.POSITIVE_INFINITY } },
-  ])("usage that is $name is none", ({ raw }) => {
-    expect(readUsage(raw)).toBeNull();
-  });
-
-  test("whatever a vendor sends, usage is none or can be priced", () => {
-    const value = fc.oneof(fc.jsonValue(), fc.integer(), fc.nat(1_000), fc.double());
-    const members = {
-      prompt_tokens: value,
-      completion_tokens: value,
-      total_tokens: value,
-      cached_tokens: value,
-      prompt_tokens_details: fc.oneof(value, fc.record({ cached_tokens: value, cache_write_tokens: value })),
-      completion_tokens_details: fc.oneof(value, fc.record({ reasoning_tokens: value })),
-    };
+  test("one token or call more of any kind costs no less, at any price of the table", () => {
+    const lines = Object.entries(catalog().models).flatMap(([provider, models]) =>
+      Object.keys(models).map((model) => ({ provider, model })),
+    );
+    const names = ["text", "read", "implicit", "written", "hour", "audio", "cachedAudio", "words", "spoken"] as const;
+    const small = fc.record({
+      ...{ text: fc.nat(300_000), read: fc.nat(300_000), implicit: fc.nat(9), written: fc.nat(99), hour: fc.nat(99) },
+      ...{ audio: fc.nat(99), cachedAudio: fc.nat(99), words: fc.nat(9_999), spoken: fc.nat(99), thoughts: fc.nat(1) },
+      searches: fc.constant(0),
+    });
+    const kind = fc.constantFrom(...names, "thoughts" as const);
     fc.assert(
-      fc.property(
-        fc.record(members, { requiredKeys: [] }),
-        fc.constantFrom("openai", "xai", "deepinfra"),
-        (raw, provider) => {
-          const read = readUsage(raw, provider);
-          if (read === null) return;
-          expect(costNanoUsd(read, { input: 1_000, output: 1_000 })).toBe(read.promptTokens + read.completionTokens);
-          expect(read.reasoningTokens).toBeLessThanOrEqual(read.completionTokens);
-        },
-      ),
-      { numRuns: 500 },
+      fc.property(fc.constantFrom(...lines), small, kind, ({ provider, model }, of, name) => {
+        const price = findModel(provider, model)?.price;
+        const cost = (each: Kinds): number => nanoOf(usageOfKinds(each), price, { provider }) ?? Number.NaN;
+        expect(cost({ ...of, [name]: of[name] + 1 })).toBeGreaterThanOrEqual(cost(of));
+      }),
+      { numRuns: 1_000 },
     );
   });
-});
-
-test.each([
-  { name: "nothing", promptBytes: 0, completionEvents: 0, promptTokens: 0, completionTokens: 0 },
-  { name: "a part of a token is a token", promptBytes: 5, completionEvents: 3, promptTokens: 2, completionTokens: 3 },
-  { name: "never negative", promptBytes: -1, completionEvents: -1, promptTokens: 0, completionTokens: 0 },
-])("counted usage: $name", ({ promptBytes, completionEvents, promptTokens, completionTokens }) => {
-  expect(countUsage(promptBytes, completionEvents)).toEqual(usage({ promptTokens, completionTokens }));
 });

@@ -1,0 +1,58 @@
+/**
+ * What a provider charges beyond the rates of a model: its service tiers, regions and fees, as far as they are the same
+ * for all of its models. A member of the model's own price goes before them.
+ */
+import type { FeeName, Ratio } from "./facts.ts";
+
+/** Version and day of the table of models, as stored beside charges. Here, so that nobody opens the table to know it. */
+export const CATALOG_VERSION = "2@2026-11-22";
+
+export interface ProviderTerms {
+  /** Ratio of every rate by the tier that served. */
+  readonly service?: Readonly<Record<string, Ratio>>;
+  /** Ratio of every rate where the region is bound. */
+  readonly regional?: Ratio;
+  /** Nano-USD per call. Free quotas are not taken off: nobody but the vendor knows what is left of them. */
+  readonly fees?: Readonly<Partial<Record<FeeName, number>>>;
+}
+
+const FULL: Ratio = [1, 1];
+const HALF: Ratio = [1, 2];
+const TENTH_MORE: Ratio = [11, 10];
+
+const TERMS: Readonly<Record<string, ProviderTerms>> = {
+  openai: {
+    service: { batch: HALF, flex: HALF },
+    // Models released before 2026-03-05 cost the same everywhere, the others have a ratio of their own.
+    regional: FULL,
+    fees: { web_search: 10_000_000, file_search: 2_500_000 },
+  },
+  anthropic: {
+    // Priority is capacity bought ahead: what was agreed for it is not known here.
+    service: { batch: HALF, priority: FULL },
+    fees: { web_search: 10_000_000 },
+  },
+  // Of the third generation on, each search is charged; before it, each prompt that found something.
+  google: { service: { batch: HALF, flex: HALF }, fees: { web_search: 14_000_000, grounded_prompt: 0 } },
+  azure: { regional: TENTH_MORE },
+  // Regional profiles have ids and prices of their own.
+  bedrock: { service: { batch: HALF, flex: HALF } },
+  mistral: { service: { batch: HALF } },
+  // https://console.groq.com/docs/flex-processing: flex costs as on-demand does.
+  groq: { service: { batch: HALF, flex: FULL } },
+  alibaba: { service: { batch: HALF } },
+  fireworks: { service: { batch: HALF } },
+  xai: { service: { priority: [2, 1] } },
+};
+
+const NO_TERMS: ProviderTerms = Object.freeze({});
+
+export function termsOf(provider: string): ProviderTerms {
+  return Object.hasOwn(TERMS, provider) ? (TERMS[provider] ?? NO_TERMS) : NO_TERMS;
+}
+
+/** Vendors' names of the tier the list price is for, and of capacity that was paid for ahead. */
+export const LIST_PRICE_TIERS: ReadonlySet<string> = new Set([
+  ...["default", "standard", "standard_only", "auto", "on_demand", "unspecified"],
+  ...["scale", "reserved", "provisioned"],
+]);
