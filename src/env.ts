@@ -2,12 +2,14 @@
 import type { ControlPlane } from "./control/control-plane.ts";
 import type { ProviderHealth } from "./health/provider-health.ts";
 import type { KeyLedger } from "./spend/key-ledger.ts";
+import type { TrailIndex } from "./trail/trail-index.ts";
 
 export interface Env {
   readonly CONFIG: KVNamespace;
   readonly KEY_LEDGER: DurableObjectNamespace<KeyLedger>;
   readonly PROVIDER_HEALTH: DurableObjectNamespace<ProviderHealth>;
   readonly CONTROL_PLANE: DurableObjectNamespace<ControlPlane>;
+  readonly TRAIL_INDEX: DurableObjectNamespace<TrailIndex>;
   /** Secret under every key's tail and hash. Absent or empty: no key is valid. */
   readonly FLOW_KEY_PEPPER?: string;
   /** Secret of the control plane, at least 32 characters. Absent or shorter: `/admin` is off. */

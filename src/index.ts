@@ -4,4 +4,5 @@ import { app } from "./app.ts";
 export { ControlPlane } from "./control/control-plane.ts";
 export { ProviderHealth } from "./health/provider-health.ts";
 export { KeyLedger } from "./spend/key-ledger.ts";
+export { TrailIndex } from "./trail/trail-index.ts";
 export default app;

@@ -14,7 +14,7 @@ const MAX_LINES = 400;
 
 /** Folder, or file at the top of `src`: what it may import besides itself. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
-  index: ["app", "control/control-plane", "health/provider-health", "spend/key-ledger"],
+  index: ["app", "control/control-plane", "health/provider-health", "spend/key-ledger", "trail/trail-index"],
   app: ["chat", "v1", "admin", "traces", "env", "errors", "fault", "lib"],
   v1: ["chat/authenticate", "keys", "policy", "spend", "traces", "catalog", "env", "errors", "lists", "lib"],
   chat: [
@@ -26,12 +26,13 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   traces: ["errors", "log", "lib"],
   catalog: ["errors", "lib"],
   health: ["control/types", "errors", "log", "lib"],
+  trail: ["traces", "errors", "log", "lib"],
   spend: ["openai", "catalog", "traces", "errors", "log", "lib"],
   providers: ["openai", "traces", "errors", "lib"],
   approvals: ["openai", "errors", "lib"],
   control: ["policy", "keys", "traces", "catalog", "env", "errors", "log", "lib"],
   admin: [
-    ...["control", "policy", "keys", "spend", "health", "providers", "catalog"],
+    ...["control", "policy", "keys", "spend", "trail", "traces", "health", "providers", "catalog"],
     ...["openai", "env", "errors", "lists", "validation", "lib"],
   ],
   validation: ["errors"],
@@ -46,7 +47,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Each holds one Durable Object class. Only they need workerd; every other file also runs in plain Node. */
-const DURABLE_OBJECTS = ["control/control-plane.ts", "health/provider-health.ts", "spend/key-ledger.ts"];
+const DURABLE_OBJECTS = [
+  ...["control/control-plane.ts", "health/provider-health.ts", "spend/key-ledger.ts", "trail/trail-index.ts"],
+];
 /** `handler.ts` composes the stages; the others are what they share: types, the record, one call upstream. */
 const CHAT_COMPOSERS = ["chat/handler.ts"];
 const CHAT_SHARED = ["chat/stages.ts", "chat/trace.ts", "chat/upstream-call.ts"];

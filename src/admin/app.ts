@@ -11,16 +11,24 @@ import { type AdminEnv, authorize } from "./authorize.ts";
 import { keysApp } from "./keys.ts";
 import { providersApp } from "./providers.ts";
 import { routesApp } from "./routes.ts";
+import { spendApp } from "./spend.ts";
+import { tracesApp } from "./traces.ts";
 
 /** Paths and the methods they know, for the answer to a wrong one. */
 const METHODS = {
   "/keys": "GET, HEAD, POST",
   "/keys/:id": "GET, HEAD, DELETE",
+  "/keys/:id/ledger": "GET, HEAD",
   "/routes": "GET, HEAD",
   "/routes/:env/:name": "GET, HEAD, PUT",
+  "/routes/:env/:name/evidence": "GET, HEAD",
   "/routes/:env/:name/versions": "GET, HEAD",
   "/routes/:env/:name/versions/:version": "GET, HEAD",
   "/providers": "GET, HEAD",
+  "/traces": "GET, HEAD",
+  "/traces/rebuild": "POST",
+  "/traces/:id": "GET, HEAD",
+  "/spend": "GET, HEAD",
   "/audit": "GET, HEAD",
 } as const;
 
@@ -39,6 +47,8 @@ adminApp.use("*", authorize);
 adminApp.route("/keys", keysApp);
 adminApp.route("/routes", routesApp);
 adminApp.route("/providers", providersApp);
+adminApp.route("/traces", tracesApp);
+adminApp.route("/spend", spendApp);
 adminApp.route("/audit", auditApp);
 
 for (const [path, methods] of Object.entries(METHODS)) {

@@ -13,11 +13,15 @@ import { ENV_NAME, RESOURCE_NAME } from "../lib/names.ts";
 import { RoutePolicy } from "../policy/schema.ts";
 import { forgetRoute } from "../policy/store.ts";
 import { isKnownProvider } from "../providers/index.ts";
+import { evidenceOf } from "../trail/client.ts";
 import type { AdminEnv } from "./authorize.ts";
 import { listBody, listParameters, readBody } from "./body.ts";
+import { matching, readQuery } from "./query.ts";
 
 const MAX_REASON_LENGTH = 500;
 const VERSION = /^[1-9][0-9]{0,14}$/;
+/** What a policy may set as its own window. */
+const WINDOW_HOURS = /^([1-9]|[1-9][0-9]|[1-6][0-9]{2}|7[01][0-9]|720)$/;
 
 export const routesApp = new Hono<AdminEnv>();
 
@@ -61,6 +65,21 @@ routesApp.get("/:env/:name/versions/:version", async (c) => {
     c,
     await withControl(c.env.CONTROL_PLANE, (control) => control.getRouteVersion(env, name, Number(version))),
   );
+});
+
+/** Without `version`: the active one. Without `window_hours`: that of the version's own policy. */
+routesApp.get("/:env/:name/evidence", async (c) => {
+  const { env, name } = c.req.param();
+  const query = readQuery(c, ["version", "window_hours"]);
+  const version = matching("version", query.version, VERSION, "must be the number of a version");
+  const hours = matching("window_hours", query.window_hours, WINDOW_HOURS, "must be a whole number from 1 to 720");
+  const route = await withControl(c.env.CONTROL_PLANE, (control) =>
+    version === undefined ? control.getRoute(env, name) : control.getRouteVersion(env, name, Number(version)),
+  );
+  if (route === null) throw noSuchRoute();
+  const { record } = route;
+  const windowHours = hours === undefined ? record.policy.promotion.window_hours : Number(hours);
+  return c.json(await evidenceOf(c.env.TRAIL_INDEX, env, name, record.version, windowHours, Date.now()));
 });
 
 /** The route object of the contract. */

@@ -13,6 +13,7 @@ type Call =
   | "createKey"
   | "listKeys"
   | "getKey"
+  | "listEnvironments"
   | "revokeKey"
   | "putRoute"
   | "listRoutes"

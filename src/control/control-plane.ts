@@ -65,6 +65,15 @@ const SELECT_VERSION = `
   FROM route_version LEFT JOIN route_active USING (seq)
   WHERE route_version.env = ? AND route_version.name = ? AND version = ?`;
 
+/** One step of the index per environment, not one per key. */
+const SELECT_ENVIRONMENTS = `
+  WITH RECURSIVE known (env) AS (
+    SELECT min(env) FROM key_record
+    UNION ALL
+    SELECT (SELECT min(env) FROM key_record WHERE key_record.env > known.env) FROM known WHERE known.env IS NOT NULL
+  )
+  SELECT env FROM known WHERE env IS NOT NULL`;
+
 interface Change {
   readonly actor: string;
   readonly action: string;
@@ -125,6 +134,14 @@ export class ControlPlane extends DurableObject<Env> {
   getKey(id: string): PublicKey | null {
     const row = this.#findKey(id);
     return row === null ? null : toPublicKey(toKeyRecord(row.record));
+  }
+
+  /** Environments that ever had a key, by name: nothing else makes a trace. */
+  listEnvironments(): string[] {
+    return this.#sql
+      .exec<{ env: string }>(SELECT_ENVIRONMENTS)
+      .toArray()
+      .map(({ env }) => env);
   }
 
   /** The key stays, here and in KV, as `revoked`. The second call changes nothing. */

@@ -78,6 +78,7 @@ const STEPS: readonly string[] = [
   ) STRICT;
   INSERT INTO health_list VALUES (1, 0, 0);
   `,
+  "CREATE INDEX key_by_env ON key_record (env);",
 ];
 
 /** Brings the tables up to date. Run inside a transaction; safe at every start. */

@@ -1,0 +1,114 @@
+/**
+ * `/admin/traces`: one log trail across keys, routes and providers.
+ *
+ * Lists come from the trail's index, which is at most 5 s behind; a single trace comes from the ledger of its key, which
+ * its id names.
+ */
+import { type Context, Hono } from "hono";
+import { withControl } from "../control/client.ts";
+import { RouterError } from "../errors.ts";
+import { parseJson } from "../lib/json.ts";
+import { ENV_NAME, RESOURCE_NAME } from "../lib/names.ts";
+import { badCursor, readLimit, readTime, toList } from "../lists.ts";
+import { findTrace, rebuildIndex } from "../spend/client.ts";
+import { keyIdOfTrace, TRACE_STATUSES } from "../traces/schema.ts";
+import { type Position, queryTraces } from "../trail/client.ts";
+import { decodeCursor, encodeCursor } from "../trail/cursor.ts";
+import type { AdminEnv } from "./authorize.ts";
+import { listParameters } from "./body.ts";
+import { badParameter, matching, oneOf, readQuery } from "./query.ts";
+
+const FILTERS = ["env", "app", "route", "provider", "status", "key", "since", "until", "limit", "cursor"] as const;
+const PROVIDER_ID = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+const KEY_ID = /^[0-9A-Za-z]{12}$/;
+/** A raw model: the provider, and a name of the vendor's making. */
+const RAW_MODEL = /^[a-z0-9][a-z0-9._-]{0,62}\/[\x21-\x7e]{1,200}$/;
+const ROUTE_PREFIX = "flow/";
+/** Each is one call of a ledger, and what one request may call is limited. */
+const MAX_REBUILT_KEYS = 200;
+const REBUILDS_AT_A_TIME = 6;
+
+export const tracesApp = new Hono<AdminEnv>();
+
+tracesApp.get("/", async (c) => {
+  const query = readQuery(c, FILTERS);
+  const env = matching("env", query.env, ENV_NAME, "must be the name of an environment");
+  const page = await queryTraces(c.env.TRAIL_INDEX, {
+    app: matching("app", query.app, RESOURCE_NAME, "must be the name of an app"),
+    route: readRoute(query.route),
+    provider: matching("provider", query.provider, PROVIDER_ID, "must be the id of a provider"),
+    status: oneOf("status", query.status, TRACE_STATUSES),
+    key: matching("key", query.key, KEY_ID, "must be the id of a key"),
+    since: readTime("since", query.since),
+    until: readTime("until", query.until),
+    limit: readLimit(query.limit),
+    after: readCursor(query.cursor),
+    envs: env === undefined ? await environments(c) : [env],
+    now: Date.now(),
+  });
+  const list = toList(page.traces.map(parseJson), page.next === null ? null : encodeCursor(page.next));
+  return c.json({ ...list, as_of: page.asOf });
+});
+
+/**
+ * Feeds the index anew from the ledgers, a page of keys at a time: what is known already does not count again. The keys
+ * of `failed` did not answer; they can be tried again with the same cursor.
+ */
+tracesApp.post("/rebuild", async (c) => {
+  readQuery(c, ["limit", "cursor"]);
+  const { limit, before } = listParameters(c);
+  const size = Math.min(limit, MAX_REBUILT_KEYS);
+  const page = await withControl(c.env.CONTROL_PLANE, (control) => control.listKeys(size, before));
+  const failed: string[] = [];
+  let traces = 0;
+  const waiting = page.data.values();
+  const worker = async (): Promise<void> => {
+    for (const { id } of waiting) {
+      const sent = await rebuildIndex(c.env.KEY_LEDGER, id).catch(() => null);
+      if (sent === null) failed.push(id);
+      else traces += sent;
+    }
+  };
+  await Promise.all(Array.from({ length: REBUILDS_AT_A_TIME }, worker));
+  const next = page.nextCursor === null ? null : String(page.nextCursor);
+  return c.json({
+    object: "rebuild",
+    keys: page.data.length,
+    traces,
+    failed,
+    has_more: next !== null,
+    next_cursor: next,
+  });
+});
+
+tracesApp.get("/:id", async (c) => {
+  const id = c.req.param("id");
+  const keyId = keyIdOfTrace(id);
+  const trace = keyId === null ? null : await findTrace(c.env.KEY_LEDGER, keyId, id);
+  if (trace === null) {
+    const message = "There is no settled trace of this id. A stream's trace is there 2 seconds after its end.";
+    throw new RouterError("unknown_trace", message);
+  }
+  return c.json(trace);
+});
+
+/** Environments a trace can be of. */
+export function environments(c: Context<AdminEnv>): Promise<string[]> {
+  return withControl(c.env.CONTROL_PLANE, (control) => control.listEnvironments());
+}
+
+/** With or without `flow/`; a raw model as it stands on its traces. */
+function readRoute(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  const name = text.startsWith(ROUTE_PREFIX) ? text.slice(ROUTE_PREFIX.length) : text;
+  if (RESOURCE_NAME.test(name)) return ROUTE_PREFIX + name;
+  if (RAW_MODEL.test(text)) return text;
+  throw badParameter("route", "must be the name of a route, or `<provider>/<model>`");
+}
+
+function readCursor(text: string | undefined): Position | undefined {
+  if (text === undefined) return undefined;
+  const position = decodeCursor(text);
+  if (position === null) throw badCursor();
+  return position;
+}

@@ -1,0 +1,156 @@
+/**
+ * What the trail reads from a trace, and what a trace adds to each sum.
+ *
+ * Pure. A ledger may run another version of this code than the trail does, so a trace is read with patience: what is
+ * absent or odd has a neutral value. Only a trace without an id or a time cannot be placed.
+ */
+import type { ErrorCode } from "../errors.ts";
+import { isJsonObject } from "../lib/json.ts";
+import { fromUsd } from "../lib/money.ts";
+import type { ErrorCount, SpendGroup } from "./types.ts";
+
+/** What decides in which sums an attempt's cost goes. */
+export interface AttemptCost {
+  readonly provider: string;
+  readonly model: string;
+  /** `null`: the price is unknown. */
+  readonly nanoUsd: number | null;
+}
+
+export interface AttemptFacts extends AttemptCost {
+  readonly outcome: string;
+  readonly hedged: boolean;
+}
+
+/** What decides in which sums a request goes. */
+export interface SpendFacts {
+  readonly env: string;
+  readonly keyId: string;
+  readonly app: string;
+  readonly route: string;
+  readonly attempts: readonly AttemptCost[];
+}
+
+export interface TraceFacts extends SpendFacts {
+  readonly id: string;
+  /** Epoch ms. */
+  readonly createdAt: number;
+  readonly routeVersion: number;
+  readonly status: string;
+  readonly errorCode: string | null;
+  /** Who answered; empty for nobody. */
+  readonly provider: string;
+  readonly fallback: boolean;
+  readonly attempts: readonly AttemptFacts[];
+  /** Since the request arrived. */
+  readonly firstTokenMs: number | null;
+  readonly totalMs: number | null;
+}
+
+/** Our own refusals and faults: they say nothing about the version of a route. */
+const NOT_THE_ROUTES: ReadonlySet<string> = new Set<ErrorCode>(["rate_limit_exceeded", "ledger_unavailable"]);
+/** Outcomes that are nobody's fault: the client left, or another attempt was faster. */
+const NO_ERRORS: ReadonlySet<string> = new Set(["ok", "cancelled"]);
+
+/** `null` for what cannot be placed. `value` is the parsed trace. */
+export function factsOf(value: unknown, keyId: string): TraceFacts | null {
+  if (!isJsonObject(value)) return null;
+  const id = text(value["id"]);
+  const createdAt = Date.parse(text(value["created_at"]));
+  if (id === "" || !Number.isFinite(createdAt)) return null;
+  const latency = isJsonObject(value["latency"]) ? value["latency"] : {};
+  const attempts = Array.isArray(value["attempts"]) ? value["attempts"] : [];
+  return {
+    id,
+    createdAt,
+    env: text(value["env"]),
+    keyId,
+    app: text(value["app"]),
+    route: text(value["route"]),
+    routeVersion: whole(value["route_version"]) ?? 0,
+    status: text(value["status"]),
+    errorCode: text(value["error_code"]) || null,
+    provider: text(value["provider"]),
+    fallback: value["fallback"] === true,
+    attempts: attempts.filter(isJsonObject).map(attemptOf),
+    firstTokenMs: number(latency["first_token_ms"]),
+    totalMs: number(latency["total_ms"]),
+  };
+}
+
+function attemptOf(value: Record<string, unknown>): AttemptFacts {
+  const usd = number(value["cost_usd"]);
+  return {
+    provider: text(value["provider"]),
+    model: text(value["model"]),
+    nanoUsd: usd === null ? null : whole(fromUsd(usd)),
+    outcome: text(value["outcome"]),
+    hedged: value["hedged"] === true,
+  };
+}
+
+const text = (value: unknown): string => (typeof value === "string" ? value : "");
+const number = (value: unknown): number | null => (typeof value === "number" && Number.isFinite(value) ? value : null);
+/** Anything else than a whole number from 0 cannot be stored beside the others, and counts as unknown. */
+const whole = (value: unknown): number | null =>
+  typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : null;
+
+/** What one request adds to one group. */
+export interface SpendShare {
+  readonly name: string;
+  readonly nanoUsd: number;
+  readonly isUnpriced: boolean;
+}
+
+/**
+ * One share per group the request belongs to. The shares of a request always add up to its cost: each attempt's goes
+ * to its own provider and model.
+ */
+export function sharesOf(facts: SpendFacts, groupBy: SpendGroup): SpendShare[] {
+  const { attempts } = facts;
+  switch (groupBy) {
+    case "key":
+      return [shareOf(facts.keyId, attempts)];
+    case "app":
+      return [shareOf(facts.app, attempts)];
+    case "env":
+      return [shareOf(facts.env, attempts)];
+    case "route":
+      return [shareOf(facts.route, attempts)];
+    case "provider":
+      return splitBy(attempts, ({ provider }) => provider);
+    case "model":
+      return splitBy(attempts, ({ model }) => model);
+  }
+}
+
+function splitBy(attempts: readonly AttemptCost[], nameOf: (attempt: AttemptCost) => string): SpendShare[] {
+  const names = new Set(attempts.map(nameOf));
+  return [...names].map((name) =>
+    shareOf(
+      name,
+      attempts.filter((attempt) => nameOf(attempt) === name),
+    ),
+  );
+}
+
+function shareOf(name: string, attempts: readonly AttemptCost[]): SpendShare {
+  let nanoUsd = 0;
+  for (const attempt of attempts) nanoUsd += attempt.nanoUsd ?? 0;
+  return { name, nanoUsd, isUnpriced: attempts.some((attempt) => attempt.nanoUsd === null) };
+}
+
+/**
+ * Does the request tell how good a version of its route is? A client that left tells nothing, nor does a request that
+ * we refused ourselves: for its key's budget, its limits or its tool results, or because our own ledger was away.
+ */
+export function isEvidence({ status, errorCode }: Pick<TraceFacts, "status" | "errorCode">): boolean {
+  return status === "ok" || (status === "error" && !NOT_THE_ROUTES.has(errorCode ?? ""));
+}
+
+/** What went wrong, attempt by attempt, failures included that another attempt made good. */
+export function errorsOf({ status, errorCode, attempts }: TraceFacts): ErrorCount[] {
+  const failed = attempts.filter(({ outcome }) => !NO_ERRORS.has(outcome));
+  if (failed.length > 0) return failed.map(({ outcome, provider }) => ({ class: outcome, provider, count: 1 }));
+  return status === "error" ? [{ class: errorCode ?? "error", provider: null, count: 1 }] : [];
+}

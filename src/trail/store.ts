@@ -1,0 +1,158 @@
+/**
+ * One day of one environment in SQL: what is written, and what is answered.
+ *
+ * Every trace is counted once, by its id, however often it is sent. The JSON of the oldest is dropped when a day has
+ * more than is worth listing; the row that makes a trace repeatable stays until the whole day goes, so that nothing is
+ * counted twice and a part of a day still adds up to the nano-dollar.
+ */
+import { tryParseJson } from "../lib/json.ts";
+import { dayStart, type TrailDay } from "./days.ts";
+import { factsOf, type TraceFacts } from "./facts.ts";
+import { evidenceIn, NO_EVIDENCE } from "./store-evidence.ts";
+import { listIn } from "./store-list.ts";
+import { NO_SPEND, spendIn } from "./store-spend.ts";
+import { addTally, hasTables, migrate } from "./tables.ts";
+import { Tally } from "./tally.ts";
+import type {
+  DayEvidenceQuery,
+  DayList,
+  DayListQuery,
+  DaySpend,
+  DaySpendQuery,
+  EvidenceCounts,
+  TrailBatch,
+} from "./types.ts";
+
+export interface StoreLimits {
+  /** Traces of a day that can be listed. */
+  readonly bodies: number;
+  /** How many more there may be before the oldest are dropped. */
+  readonly slack: number;
+  /** Characters of JSON in one answer: a caller holds several of them, and 32 MiB at most may cross to it. */
+  readonly answerLength: number;
+}
+
+const LIMITS: StoreLimits = { bodies: 200_000, slack: 2_000, answerLength: 4_000_000 };
+
+const INSERT_TRACE = `
+  INSERT INTO trace (id, created_at, key_id, app, route, status, provider, attempts, unadmitted_nano_usd)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING seq`;
+
+interface BodyState extends Record<string, SqlStorageValue> {
+  bodies_since: number;
+  bodies: number;
+}
+
+export class TrailStore {
+  readonly #sql: SqlStorage;
+  readonly #limits: StoreLimits;
+  #hasTables = false;
+
+  /** Brings tables that are there up to date: run it inside a transaction. */
+  constructor(sql: SqlStorage, limits: StoreLimits = LIMITS) {
+    this.#sql = sql;
+    this.#limits = limits;
+    this.lookAgain();
+    if (this.#hasTables) migrate(sql);
+  }
+
+  /** After everything was deleted, or a transaction undone. */
+  lookAgain(): void {
+    this.#hasTables = hasTables(this.#sql);
+  }
+
+  /**
+   * Writes what is new of a batch and returns the numbers of the rows that are no trace of this day. To be run inside
+   * a transaction.
+   */
+  ingest(batch: TrailBatch, day: TrailDay): number[] {
+    this.#makeTables(day);
+    const tally = new Tally(day.startAt);
+    const refused: number[] = [];
+    const { bodies_since, bodies } = this.#sql.exec<BodyState>("SELECT bodies_since, bodies FROM trail").one();
+    let addedBodies = 0;
+    for (const { seq, trace, unadmittedNanoUsd } of batch.rows) {
+      const facts = factsOf(tryParseJson(trace), batch.keyId);
+      if (facts === null || facts.env !== day.env || dayStart(facts.createdAt) !== day.startAt) {
+        refused.push(seq);
+        continue;
+      }
+      const added = this.#insert(facts, unadmittedNanoUsd);
+      if (added === null) continue;
+      tally.add(facts, unadmittedNanoUsd);
+      if (facts.createdAt < bodies_since) continue;
+      this.#sql.exec("INSERT INTO body VALUES (?, ?)", added, trace);
+      addedBodies++;
+    }
+    addTally(this.#sql, tally);
+    if (addedBodies > 0) this.#keepNewest({ bodies_since, bodies: bodies + addedBodies });
+    return refused;
+  }
+
+  /** First ms of the day; `null` while nothing was ever written. */
+  dayStartAt(): number | null {
+    if (!this.#hasTables) return null;
+    const [row] = this.#sql.exec<{ day_start_at: number }>("SELECT day_start_at FROM trail").toArray();
+    return row?.day_start_at ?? null;
+  }
+
+  list(query: DayListQuery): DayList {
+    return this.#hasTables ? listIn(this.#sql, query, this.#limits.answerLength) : { rows: [], isCut: false };
+  }
+
+  spend(query: DaySpendQuery, day: TrailDay): DaySpend {
+    return this.#hasTables ? spendIn(this.#sql, query, day) : NO_SPEND;
+  }
+
+  evidence(query: DayEvidenceQuery, day: TrailDay): EvidenceCounts {
+    return this.#hasTables ? evidenceIn(this.#sql, query, day) : NO_EVIDENCE;
+  }
+
+  #makeTables(day: TrailDay): void {
+    if (this.#hasTables) return;
+    migrate(this.#sql);
+    this.#sql.exec("INSERT OR IGNORE INTO trail VALUES (1, ?, 0, 0)", day.startAt);
+    this.#hasTables = true;
+  }
+
+  /** The number of the new row, or `null` for a trace that is known. */
+  #insert(facts: TraceFacts, unadmittedNanoUsd: number): number | null {
+    const attempts = facts.attempts.map(({ provider, model, nanoUsd }) => [provider, model, nanoUsd]);
+    const [row] = this.#sql
+      .exec<{ seq: number }>(
+        INSERT_TRACE,
+        facts.id,
+        facts.createdAt,
+        facts.keyId,
+        facts.app,
+        facts.route,
+        facts.status,
+        facts.provider,
+        JSON.stringify(attempts),
+        unadmittedNanoUsd,
+      )
+      .toArray();
+    return row?.seq ?? null;
+  }
+
+  /** Notes how many bodies there are now. Above the limit, drops all but the newest. */
+  #keepNewest(state: BodyState): void {
+    const after = state.bodies > this.#limits.bodies + this.#limits.slack ? this.#trim(state) : state;
+    this.#sql.exec("UPDATE trail SET bodies_since = ?, bodies = ?", after.bodies_since, after.bodies);
+  }
+
+  #trim({ bodies_since, bodies }: BodyState): BodyState {
+    const { created_at: since } = this.#sql
+      .exec<{ created_at: number }>(
+        "SELECT created_at FROM trace ORDER BY created_at DESC LIMIT 1 OFFSET ?",
+        this.#limits.bodies - 1,
+      )
+      .one();
+    const dropped = this.#sql.exec(
+      "DELETE FROM body WHERE seq IN (SELECT seq FROM trace WHERE created_at >= ? AND created_at < ?) RETURNING seq",
+      bodies_since,
+      since,
+    );
+    return { bodies_since: since, bodies: bodies - dropped.toArray().length };
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * What a batch of traces adds to the stored sums, gathered before it is written: a batch of one key touches few rows.
+ *
+ * Pure, and used for one batch only.
+ */
+import { slotOf } from "./days.ts";
+import { errorsOf, isEvidence, type SpendShare, sharesOf, type TraceFacts } from "./facts.ts";
+import { bucketOf } from "./histogram.ts";
+import { SPEND_GROUPS, type SpendGroup } from "./types.ts";
+
+/** Stands for the whole day among the slots. */
+export const WHOLE_DAY = -1;
+
+export interface SpendRow {
+  readonly groupBy: SpendGroup;
+  readonly slot: number;
+  readonly name: string;
+  requests: number;
+  nanoUsd: number;
+  unpricedRequests: number;
+  /** In the rows of `env` only: it belongs to the deployment. */
+  unadmittedNanoUsd: number;
+}
+
+interface VersionSlot {
+  readonly route: string;
+  readonly version: number;
+  readonly slot: number;
+}
+
+export interface CountRow extends VersionSlot {
+  requests: number;
+  succeeded: number;
+  fallbacks: number;
+  hedged: number;
+  priced: number;
+  nanoUsd: number;
+}
+
+export type LatencyKind = "first_token" | "total";
+
+export interface LatencyRow extends VersionSlot {
+  readonly kind: LatencyKind;
+  readonly bucket: number;
+  calls: number;
+}
+
+export interface ErrorRow extends VersionSlot {
+  readonly class: string;
+  /** Empty where no attempt was made. */
+  readonly provider: string;
+  errors: number;
+}
+
+export class Tally {
+  readonly #dayStartAt: number;
+  readonly #spend = new Map<string, SpendRow>();
+  readonly #counts = new Map<string, CountRow>();
+  readonly #latencies = new Map<string, LatencyRow>();
+  readonly #errors = new Map<string, ErrorRow>();
+
+  constructor(dayStartAt: number) {
+    this.#dayStartAt = dayStartAt;
+  }
+
+  add(facts: TraceFacts, unadmittedNanoUsd: number): void {
+    const slot = slotOf(facts.createdAt, this.#dayStartAt);
+    for (const groupBy of SPEND_GROUPS) {
+      for (const share of sharesOf(facts, groupBy)) {
+        const unadmitted = groupBy === "env" ? unadmittedNanoUsd : 0;
+        this.#addSpend(groupBy, slot, share, unadmitted);
+        this.#addSpend(groupBy, WHOLE_DAY, share, unadmitted);
+      }
+    }
+    if (isEvidence(facts)) this.#addEvidence(facts, { route: facts.route, version: facts.routeVersion, slot });
+  }
+
+  spend(): Iterable<SpendRow> {
+    return this.#spend.values();
+  }
+
+  counts(): Iterable<CountRow> {
+    return this.#counts.values();
+  }
+
+  latencies(): Iterable<LatencyRow> {
+    return this.#latencies.values();
+  }
+
+  errors(): Iterable<ErrorRow> {
+    return this.#errors.values();
+  }
+
+  #addSpend(groupBy: SpendGroup, slot: number, share: SpendShare, unadmittedNanoUsd: number): void {
+    const { name } = share;
+    const row = rowOf(this.#spend, [groupBy, slot, name], () => {
+      return { groupBy, slot, name, requests: 0, nanoUsd: 0, unpricedRequests: 0, unadmittedNanoUsd: 0 };
+    });
+    row.requests++;
+    row.nanoUsd += share.nanoUsd;
+    row.unpricedRequests += share.isUnpriced ? 1 : 0;
+    row.unadmittedNanoUsd += unadmittedNanoUsd;
+  }
+
+  #addEvidence(facts: TraceFacts, at: VersionSlot): void {
+    const row = rowOf(this.#counts, [at.route, at.version, at.slot], () => {
+      return { ...at, requests: 0, succeeded: 0, fallbacks: 0, hedged: 0, priced: 0, nanoUsd: 0 };
+    });
+    const isPriced = facts.attempts.every(({ nanoUsd }) => nanoUsd !== null);
+    row.requests++;
+    row.succeeded += facts.status === "ok" ? 1 : 0;
+    row.fallbacks += facts.fallback ? 1 : 0;
+    row.hedged += facts.attempts.some(({ hedged }) => hedged) ? 1 : 0;
+    row.priced += isPriced ? 1 : 0;
+    if (isPriced) for (const { nanoUsd } of facts.attempts) row.nanoUsd += nanoUsd ?? 0;
+    for (const error of errorsOf(facts)) this.#addError(at, error.class, error.provider ?? "");
+    // A failure that came quickly would make the version look fast.
+    if (facts.status !== "ok") return;
+    this.#addLatency(at, "first_token", facts.firstTokenMs);
+    this.#addLatency(at, "total", facts.totalMs);
+  }
+
+  #addError(at: VersionSlot, errorClass: string, provider: string): void {
+    const key = [at.route, at.version, at.slot, errorClass, provider];
+    rowOf(this.#errors, key, () => ({ ...at, class: errorClass, provider, errors: 0 })).errors++;
+  }
+
+  #addLatency(at: VersionSlot, kind: LatencyKind, durationMs: number | null): void {
+    if (durationMs === null) return;
+    const bucket = bucketOf(durationMs);
+    const key = [at.route, at.version, at.slot, kind, bucket];
+    rowOf(this.#latencies, key, () => ({ ...at, kind, bucket, calls: 0 })).calls++;
+  }
+}
+
+function rowOf<Row>(rows: Map<string, Row>, key: readonly (string | number)[], make: () => Row): Row {
+  const name = key.join("\n");
+  const known = rows.get(name);
+  if (known !== undefined) return known;
+  const row = make();
+  rows.set(name, row);
+  return row;
+}

@@ -1,0 +1,129 @@
+/** What passes between the trail's objects and their callers. Plain data only: all of it crosses to a Durable Object. */
+import type { BucketCount } from "./histogram.ts";
+
+/** What one ledger sends, at least once and in any order. */
+export interface TrailBatch {
+  readonly keyId: string;
+  readonly rows: readonly TrailRow[];
+}
+
+export interface TrailRow {
+  /** The ledger's own number for the row. */
+  readonly seq: number;
+  /** JSON of a `Trace`. Its id makes the row repeatable. */
+  readonly trace: string;
+  /** What vendors may bill for calls of this request that were refused after they had been sent. Never the key's. */
+  readonly unadmittedNanoUsd: number;
+}
+
+export interface TrailReceipt {
+  /** Largest `seq` of the batch: the rows of this batch up to it need not be sent again. 0 for an empty batch. */
+  readonly upTo: number;
+}
+
+/** Where a trace stands in the list, which is sorted by `createdAt` and then by `id`, both falling. */
+export interface Position {
+  /** Epoch ms. */
+  readonly createdAt: number;
+  readonly id: string;
+}
+
+/** Absent members do not filter. All compare with what stands on the trace. */
+export interface TraceFilter {
+  readonly app?: string | undefined;
+  /** `flow/<name>`, or `<provider>/<model>` of a raw model. */
+  readonly route?: string | undefined;
+  /** The one that answered. */
+  readonly provider?: string | undefined;
+  readonly status?: string | undefined;
+  /** Key id. */
+  readonly key?: string | undefined;
+  /** Epoch ms, inclusive. */
+  readonly since?: number | undefined;
+  /** Epoch ms, exclusive. */
+  readonly until?: number | undefined;
+}
+
+/** A question to the object of one day. */
+export interface DayListQuery extends TraceFilter {
+  /** Only what stands behind it in the list. */
+  readonly after?: Position | undefined;
+  readonly limit: number;
+}
+
+export interface ListedTrace extends Position {
+  /** JSON of a `Trace`. */
+  readonly trace: string;
+}
+
+export interface DayList {
+  /** Newest first. */
+  readonly rows: readonly ListedTrace[];
+  /** There is more, but the answer had grown too large. Then it holds at least one row. */
+  readonly isCut: boolean;
+}
+
+export const SPEND_GROUPS = ["key", "app", "env", "route", "provider", "model"] as const;
+export type SpendGroup = (typeof SPEND_GROUPS)[number];
+
+export interface DaySpendQuery {
+  readonly groupBy: SpendGroup;
+  /** Epoch ms, inclusive. */
+  readonly since: number;
+  /** Epoch ms, exclusive. */
+  readonly until: number;
+}
+
+export interface SpendSum {
+  /** Of `provider` and `model`: requests with an attempt there. One request may count in several. */
+  readonly requests: number;
+  /** Without what has no known price. */
+  readonly nanoUsd: number;
+  /** Requests whose cost is unknown in whole or in part. */
+  readonly unpricedRequests: number;
+}
+
+export interface NamedSpend extends SpendSum {
+  readonly name: string;
+}
+
+export interface TotalSpend extends SpendSum {
+  readonly unadmittedNanoUsd: number;
+}
+
+export interface DaySpend {
+  readonly groups: readonly NamedSpend[];
+  readonly total: TotalSpend;
+}
+
+export interface DayEvidenceQuery {
+  /** As it stands on the trace: `flow/<name>`. */
+  readonly route: string;
+  readonly version: number;
+  /** Epoch ms, inclusive; the slot it lies in counts in whole. */
+  readonly since: number;
+}
+
+export interface ErrorCount {
+  /** Outcome of an attempt, or the error code of a request that came to none. */
+  readonly class: string;
+  /** `null` where no attempt was made. */
+  readonly provider: string | null;
+  readonly count: number;
+}
+
+/** What is counted of one route version. Adding two of them is adding members. */
+export interface EvidenceCounts {
+  /** Those that ended well or badly; see `isEvidence`. */
+  readonly requests: number;
+  readonly succeeded: number;
+  readonly fallbacks: number;
+  readonly hedged: number;
+  /** Requests whose cost is known, and its sum. */
+  readonly priced: number;
+  readonly nanoUsd: number;
+  /** Of requests that succeeded, since they arrived. */
+  readonly firstToken: readonly BucketCount[];
+  readonly total: readonly BucketCount[];
+  readonly errors: readonly ErrorCount[];
+}

@@ -1,0 +1,327 @@
+/** One day against the plainest model of it: a list of traces, added up again for every question. */
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { Trace } from "../../../src/traces/schema.ts";
+import { comparePositions } from "../../../src/trail/cursor.ts";
+import { DAY_MS, SLOT_MS } from "../../../src/trail/days.ts";
+import { errorsOf, factsOf, isEvidence, sharesOf, type TraceFacts } from "../../../src/trail/facts.ts";
+import { bucketOf, mergeHistograms } from "../../../src/trail/histogram.ts";
+import { TrailStore } from "../../../src/trail/store.ts";
+import {
+  type DaySpend,
+  SPEND_GROUPS,
+  type SpendGroup,
+  type TraceFilter,
+  type TrailRow,
+} from "../../../src/trail/types.ts";
+import { attempt, DAY, KEY_IDS, makeTrace, startSql, TODAY, toRow, traceOf } from "./fakes.ts";
+
+const ROOMY = { bodies: 10_000, slack: 100, answerLength: 1_000_000 };
+
+const newStore = (limits = ROOMY): TrailStore => new TrailStore(startSql(), limits);
+
+/** As ledgers send them: each key for itself. */
+function feed(store: TrailStore, traces: readonly Trace[], toRows: (trace: Trace) => TrailRow = toRow): number[] {
+  return [...Map.groupBy(traces, ({ key_id }) => key_id)].flatMap(([keyId, own]) =>
+    store.ingest({ keyId, rows: own.map(toRows) }, DAY),
+  );
+}
+
+const factsIn = (traces: readonly Trace[]): TraceFacts[] =>
+  traces.map((trace) => factsOf(trace, trace.key_id)).filter((facts) => facts !== null);
+
+const unadmittedOf = (trace: Trace): number => trace.attempts.length * 11;
+
+/** What `spend` must answer. */
+function spendModel(traces: readonly Trace[], groupBy: SpendGroup, since: number, until: number): DaySpend {
+  const inside = traces.filter(({ created_at }) => Date.parse(created_at) >= since && Date.parse(created_at) < until);
+  const groups = new Map<string, { name: string; requests: number; nanoUsd: number; unpricedRequests: number }>();
+  let [nanoUsd, unpricedRequests] = [0, 0];
+  for (const facts of factsIn(inside)) {
+    for (const share of sharesOf(facts, groupBy)) {
+      const group = groups.get(share.name) ?? { name: share.name, requests: 0, nanoUsd: 0, unpricedRequests: 0 };
+      group.requests++;
+      group.nanoUsd += share.nanoUsd;
+      group.unpricedRequests += share.isUnpriced ? 1 : 0;
+      groups.set(share.name, group);
+    }
+    for (const each of facts.attempts) nanoUsd += each.nanoUsd ?? 0;
+    unpricedRequests += facts.attempts.some((each) => each.nanoUsd === null) ? 1 : 0;
+  }
+  const unadmittedNanoUsd = inside.reduce((sum, trace) => sum + unadmittedOf(trace), 0);
+  return {
+    groups: [...groups.values()].sort(byName),
+    total: { requests: inside.length, nanoUsd, unpricedRequests, unadmittedNanoUsd },
+  };
+}
+
+const byName = (a: { name: string }, b: { name: string }): number => (a.name < b.name ? -1 : 1);
+
+/** What `list` must answer. */
+function listModel(traces: readonly Trace[], filter: TraceFilter): string[] {
+  return traces
+    .map((trace) => ({ trace, id: trace.id, createdAt: Date.parse(trace.created_at) }))
+    .filter(({ createdAt }) => createdAt >= (filter.since ?? 0) && createdAt < (filter.until ?? Infinity))
+    .filter(({ trace }) =>
+      (["app", "route", "provider", "status"] as const).every((name) => (filter[name] ?? trace[name]) === trace[name]),
+    )
+    .filter(({ trace }) => (filter.key ?? trace.key_id) === trace.key_id)
+    .sort(comparePositions)
+    .map(({ id }) => id);
+}
+
+const traces = fc.array(traceOf(TODAY), { minLength: 1, maxLength: 30 });
+/** Inside the day, at its edges, on slots, and beyond. */
+const moment = fc.oneof(
+  fc.integer({ min: TODAY - DAY_MS, max: TODAY + 2 * DAY_MS }),
+  fc.integer({ min: -2, max: 146 }).map((slot) => TODAY + slot * SLOT_MS),
+  fc.constantFrom(TODAY, TODAY + DAY_MS, TODAY + 600_001),
+);
+
+describe("whatever is sent, how often, and in which order", () => {
+  const sent = traces.chain((all) =>
+    fc.record({
+      all: fc.constant(all),
+      // Each at least once; some again, in later batches.
+      order: fc
+        .array(fc.nat(all.length - 1), { maxLength: 40 })
+        .map((again) => [...all.keys(), ...again])
+        .chain((order) =>
+          fc.shuffledSubarray(
+            order.map((at, turn) => ({ at, turn })),
+            { minLength: order.length },
+          ),
+        ),
+    }),
+  );
+
+  test("each trace counts once in every sum, for any part of the day", () => {
+    fc.assert(
+      fc.property(sent, fc.constantFrom(...SPEND_GROUPS), moment, moment, ({ all, order }, groupBy, since, until) => {
+        const store = newStore();
+        const batches = Map.groupBy(order, ({ turn }) => turn % 7);
+        for (const batch of batches.values()) {
+          const rows = batch.flatMap(({ at }) => all[at] ?? []);
+          feed(store, rows, (trace) => toRow(trace, unadmittedOf(trace)));
+        }
+        const { groups, total } = store.spend({ groupBy, since, until }, DAY);
+        expect({ groups: groups.toSorted(byName), total }).toEqual(spendModel(all, groupBy, since, until));
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  test("each request counts once as evidence of its version", () => {
+    fc.assert(
+      fc.property(sent, moment, ({ all, order }, since) => {
+        const store = newStore();
+        for (const { at } of order) feed(store, all[at] === undefined ? [] : [all[at]]);
+        const from = Math.floor(since / SLOT_MS) * SLOT_MS;
+        const own = factsIn(all).filter((facts) => {
+          const isWanted = facts.route === "flow/fast-eval" && facts.routeVersion === 2 && facts.createdAt >= from;
+          return isWanted && isEvidence(facts);
+        });
+        const good = own.filter(({ status }) => status === "ok");
+        const histogram = (durations: readonly (number | null)[]) =>
+          mergeHistograms(durations.flatMap((ms) => (ms === null ? [] : [[[bucketOf(ms), 1] as const]])));
+        const priced = own.filter(({ attempts }) => attempts.every(({ nanoUsd }) => nanoUsd !== null));
+        const counts = store.evidence({ route: "flow/fast-eval", version: 2, since }, DAY);
+        expect({ ...counts, errors: counts.errors.reduce((sum, { count }) => sum + count, 0) }).toEqual({
+          requests: own.length,
+          succeeded: good.length,
+          fallbacks: own.filter(({ fallback }) => fallback).length,
+          hedged: own.filter(({ attempts }) => attempts.some(({ hedged }) => hedged)).length,
+          priced: priced.length,
+          nanoUsd: priced.flatMap(({ attempts }) => attempts).reduce((sum, { nanoUsd }) => sum + (nanoUsd ?? 0), 0),
+          firstToken: histogram(good.map(({ firstTokenMs }) => firstTokenMs)),
+          total: histogram(good.map(({ totalMs }) => totalMs)),
+          errors: own.flatMap(errorsOf).length,
+        });
+      }),
+      { numRuns: 150 },
+    );
+  });
+});
+
+describe("the list", () => {
+  const filter: fc.Arbitrary<TraceFilter> = fc.record(
+    {
+      app: fc.constantFrom("studio", "console", "nobody"),
+      route: fc.constantFrom("flow/best-reasoning", "openai/gpt-4o"),
+      provider: fc.constantFrom("openai", "groq"),
+      status: fc.constantFrom("ok", "error", "cancelled"),
+      key: fc.constantFrom(...KEY_IDS),
+      since: moment,
+      until: moment,
+    },
+    { requiredKeys: [] },
+  );
+
+  test("shows exactly what the filters leave, newest first, page by page without gap or repetition", () => {
+    fc.assert(
+      fc.property(traces, filter, fc.integer({ min: 1, max: 7 }), (all, wanted, limit) => {
+        const store = newStore();
+        feed(store, all);
+        const seen: string[] = [];
+        let after: { createdAt: number; id: string } | undefined;
+        for (;;) {
+          const { rows, isCut } = store.list({ ...wanted, after, limit });
+          expect(isCut).toBe(false);
+          seen.push(...rows.map(({ id }) => id));
+          after = rows.at(-1);
+          if (rows.length < limit) break;
+        }
+        expect(seen).toEqual(listModel(all, wanted));
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test("begins with `since` and ends before `until`", () => {
+    const store = newStore();
+    const all = [1, 2, 3, 4].map((ms) => makeTrace({ at: TODAY + ms }));
+    feed(store, all);
+    const { rows } = store.list({ since: TODAY + 2, until: TODAY + 4, limit: 9 });
+    expect(rows.map(({ createdAt }) => createdAt - TODAY)).toEqual([3, 2]);
+  });
+
+  test("gives back the very text that was sent", () => {
+    const store = newStore();
+    const trace = makeTrace({ tags: { note: "Zażółć \u2028 \ud83d\ude00 'quoted'" } });
+    const row = toRow(trace);
+    store.ingest({ keyId: trace.key_id, rows: [row] }, DAY);
+    expect(store.list({ limit: 5 }).rows).toEqual([
+      { id: trace.id, createdAt: Date.parse(trace.created_at), trace: row.trace },
+    ]);
+  });
+
+  test("ends early where the answer would be too large, and says so; one row is always there", () => {
+    const store = newStore({ ...ROOMY, answerLength: 2_000 });
+    feed(store, [
+      makeTrace({ tags: { a: "x".repeat(3_000) } }),
+      makeTrace({ at: TODAY + 1 }),
+      makeTrace({ at: TODAY + 2 }),
+      makeTrace({ at: TODAY + 3 }),
+    ]);
+    const first = store.list({ limit: 10 });
+    expect([first.rows.length, first.isCut]).toEqual([1, true]);
+    const second = store.list({ limit: 10, after: first.rows[0] });
+    expect([second.rows.length, second.isCut]).toEqual([2, true]);
+    const third = store.list({ limit: 10, after: second.rows[1] });
+    expect([third.rows.length, third.isCut]).toEqual([1, false]);
+  });
+});
+
+describe("a day with more traces than are kept", () => {
+  const small = { ...ROOMY, bodies: 10, slack: 5 };
+  const all = Array.from({ length: 60 }, (_, at) => makeTrace({ at: TODAY + at * 60_000 }));
+
+  test("lists the newest, and still counts every one of them once", () => {
+    const store = newStore(small);
+    for (const trace of all) feed(store, [trace]);
+    const listed = store.list({ limit: 100 }).rows.map(({ id }) => id);
+    expect(listed.length).toBeGreaterThanOrEqual(small.bodies);
+    expect(listed.length).toBeLessThanOrEqual(small.bodies + small.slack);
+    expect(listed).toEqual(
+      all
+        .map(({ id }) => id)
+        .toReversed()
+        .slice(0, listed.length),
+    );
+    // Sent again: the trimmed ones neither count again nor come back.
+    feed(store, all);
+    expect(store.list({ limit: 100 }).rows.map(({ id }) => id)).toEqual(listed);
+    expect(store.spend({ groupBy: "key", since: TODAY, until: TODAY + DAY_MS }, DAY).total).toMatchObject({
+      requests: 60,
+      nanoUsd: 60_000,
+    });
+    const middle = store.spend({ groupBy: "app", since: TODAY + 90_000, until: TODAY + 30 * 60_000 }, DAY);
+    expect(middle.total).toMatchObject({ requests: 28, nanoUsd: 28_000 });
+  });
+
+  test("a late trace of its trimmed part counts, and is not listed", () => {
+    const sql = startSql();
+    const store = new TrailStore(sql, small);
+    feed(store, all);
+    const before = store.list({ limit: 100 }).rows;
+    feed(store, [makeTrace({ at: TODAY + 30_000 })]);
+    expect(store.list({ limit: 100 }).rows).toEqual(before);
+    expect(sql.exec("SELECT count(*) AS count FROM body").one()).toEqual({ count: before.length });
+    expect(store.spend({ groupBy: "env", since: TODAY, until: TODAY + DAY_MS }, DAY).total.requests).toBe(61);
+  });
+});
+
+describe("what does not belong", () => {
+  test("is refused by its number and holds up nothing else of the batch", () => {
+    const store = newStore();
+    const good = makeTrace();
+    const rows: TrailRow[] = [
+      { seq: 1, trace: "{", unadmittedNanoUsd: 0 },
+      { seq: 2, trace: "[]", unadmittedNanoUsd: 0 },
+      { ...toRow(makeTrace({ env: "staging" })), seq: 3 },
+      { ...toRow(makeTrace({ at: TODAY - 1 })), seq: 4 },
+      { ...toRow(makeTrace({ at: TODAY + DAY_MS })), seq: 5 },
+      { ...toRow(good), seq: 6 },
+    ];
+    expect(store.ingest({ keyId: good.key_id, rows }, DAY)).toEqual([1, 2, 3, 4, 5]);
+    expect(store.list({ limit: 10 }).rows.map(({ id }) => id)).toEqual([good.id]);
+    expect(store.spend({ groupBy: "env", since: TODAY, until: TODAY + DAY_MS }, DAY).total.requests).toBe(1);
+  });
+});
+
+describe("an object that was only asked", () => {
+  test("has empty answers and no tables", () => {
+    const sql = startSql();
+    const store = new TrailStore(sql, ROOMY);
+    expect(store.list({ limit: 5 })).toEqual({ rows: [], isCut: false });
+    expect(store.spend({ groupBy: "key", since: 0, until: TODAY * 2 }, DAY).total.requests).toBe(0);
+    expect(store.evidence({ route: "flow/x", version: 1, since: 0 }, DAY).requests).toBe(0);
+    expect(store.dayStartAt()).toBeNull();
+    expect(sql.exec("SELECT name FROM sqlite_master").toArray()).toEqual([]);
+  });
+});
+
+test("what was written is there for the next instance on the same tables", () => {
+  const sql = startSql();
+  const trace = makeTrace({ attempts: [attempt({ cost_usd: 0.5 })] });
+  feed(new TrailStore(sql, ROOMY), [trace]);
+  const next = new TrailStore(sql, ROOMY);
+  feed(next, [trace, makeTrace()]);
+  expect(next.dayStartAt()).toBe(TODAY);
+  expect(next.list({ limit: 5 }).rows).toHaveLength(2);
+  expect(next.spend({ groupBy: "key", since: TODAY, until: TODAY + DAY_MS }, DAY).total.nanoUsd).toBe(500_001_000);
+});
+
+test("no question walks through all traces of a day to find a few", () => {
+  const plans: string[] = [];
+  const sql = startSql();
+  const store = new TrailStore(sql, ROOMY);
+  feed(store, [makeTrace()]);
+  const explaining = new TrailStore(
+    {
+      exec: (query: string, ...bindings: SqlStorageValue[]) => {
+        if (/^\s*SELECT/.test(query) && query.includes("FROM")) {
+          const steps = sql.exec<{ detail: string }>(`EXPLAIN QUERY PLAN ${query}`, ...bindings).toArray();
+          plans.push(steps.map(({ detail }) => detail).join("; "));
+        }
+        return sql.exec(query, ...bindings);
+      },
+    } as unknown as SqlStorage,
+    ROOMY,
+  );
+  plans.length = 0;
+  explaining.list({ limit: 5 });
+  explaining.list({ limit: 5, status: "error" });
+  explaining.list({ limit: 5, key: KEY_IDS[0] });
+  explaining.spend({ groupBy: "key", since: TODAY + 1, until: TODAY + DAY_MS }, DAY);
+  explaining.evidence({ route: "flow/x", version: 1, since: TODAY }, DAY);
+  const scans = plans
+    .join("; ")
+    .split("; ")
+    .filter((step) => /SCAN (trace|body|spend|version)/.test(step));
+  expect(scans).toEqual([]);
+  const text = plans.join("\n");
+  expect(text).toContain("SEARCH trace USING INDEX trace_by_time");
+  expect(text).toContain("SEARCH trace USING INDEX trace_not_ok");
+  expect(text).toContain("SEARCH trace USING INDEX sqlite_autoindex_trace_1 (id>? AND id<?)");
+});
