@@ -1,31 +1,234 @@
 /**
- * Stage between plan and attempt: may this key spend now?
+ * Stage between plan and attempt: may this attempt be made, and what may it cost at most?
  *
- * First form: a key with a budget or limits asks its ledger before anything is sent, and is refused when the ledger
- * cannot say. Keys without either are settled afterwards only.
+ * A key with a budget or limits needs a reservation for every attempt. It is asked for before the call, or beside it
+ * where there is so much room that a refusal is all but impossible: then it adds no wait. The request's own spend budget
+ * lowers the cap on output tokens that is written upstream. Keys and requests without any of these are settled
+ * afterwards only.
  */
-import { invalidKey, RouterError } from "../errors.ts";
+import { invalidKey, RouterError, retryAfter } from "../errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
-import { admitKey } from "../spend/client.ts";
+import { fromUsd } from "../lib/money.ts";
+import type { ChatRequest } from "../openai.ts";
+import { askedOf, boundNanoUsd } from "../spend/bound.ts";
+import { type KeyTerms, type Reservation, releaseSoon, reserve } from "../spend/client.ts";
+import { regionOf } from "../spend/conditions.ts";
+import { choicesOf, outputCap, ownCap, type PromptBound, promptBound } from "../spend/estimate.ts";
+import { forgetHeadroom, mayStartEarly, noteAnswered, noteAsked, noteHeard } from "../spend/headroom.ts";
 import type { KeyLedger } from "../spend/key-ledger.ts";
+import type { Candidate, Claim, ResolvedRoute } from "./stages.ts";
+import type { Exchange } from "./trace.ts";
 
-/** Nano-USD left of the budget, `null` without one. Throws 402, 401 for a key revoked meanwhile, 503. */
-export async function admit(
-  ledgers: DurableObjectNamespace<KeyLedger>,
-  key: KeyRecord,
-  now: number,
-): Promise<number | null> {
-  if (key.budget === null && key.limits === null) return null;
-  const admission = await admitKey(ledgers, key.id, key.budget, now);
-  if (admission.ok) return admission.remainingNanoUsd;
-  switch (admission.reason) {
+/** How long after the last clock of an attempt its settlement may still come. */
+const SETTLE_WITHIN_MS = 60_000;
+/** Bytes of ordinary text per token: good enough for a rate, which is put right when the request is settled. */
+const BYTES_PER_TOKEN = 4;
+
+export interface AdmissionInput {
+  readonly ledgers: DurableObjectNamespace<KeyLedger>;
+  readonly key: KeyRecord;
+  readonly route: ResolvedRoute;
+  readonly request: ChatRequest;
+  readonly exchange: Exchange;
+  readonly waitUntil: (work: Promise<unknown>) => void;
+}
+
+interface Bound {
+  /** Cap on the output that is to be written upstream. */
+  readonly outputTokens: number;
+  readonly nanoUsd: number;
+  /** Of the prompt alone. */
+  readonly promptNanoUsd: number;
+}
+
+export class Admission {
+  readonly #input: AdmissionInput;
+  readonly #terms: KeyTerms;
+  readonly #hasTerms: boolean;
+  /** The most this request may cost, all attempts included; `null`: not limited. */
+  readonly #limitNanoUsd: number | null;
+  #attempts = 0;
+  #prompt: PromptBound | null = null;
+
+  constructor(input: AdmissionInput) {
+    const { key, route } = input;
+    this.#input = input;
+    this.#terms = { version: key.version, budget: key.budget, limits: key.limits };
+    this.#hasTerms = key.budget !== null || key.limits !== null;
+    this.#limitNanoUsd = route.spendBudgetUsd === null ? null : fromUsd(route.spendBudgetUsd);
+  }
+
+  /** What an attempt at `candidate` needs. Throws 402 when it may cost too much, or nobody knows what it costs. */
+  claim(candidate: Candidate): Claim {
+    const isBounded = this.#terms.budget !== null || this.#limitNanoUsd !== null;
+    const claim = this.#newClaim(isBounded ? this.#boundOf(candidate, Number.POSITIVE_INFINITY) : null);
+    if (!this.#hasTerms) return claim;
+    const reservation = this.#reservation(candidate, claim);
+    const isBeside = this.#limitNanoUsd === null && mayStartEarly(this.#input.key.id, reservation, Date.now());
+    const granted = isBeside ? this.#reserve(reservation, claim) : this.#reserveWhatFits(candidate, reservation, claim);
+    return { ...claim, granted, isBeside };
+  }
+
+  #newClaim(bound: Bound | null): Claim {
+    return {
+      number: this.#attempts++,
+      maxOutputTokens: bound?.outputTokens ?? this.#input.route.policy.limits.max_output_tokens,
+      boundNanoUsd: bound?.nanoUsd ?? 0,
+      promptNanoUsd: bound?.promptNanoUsd ?? 0,
+      granted: null,
+      isBeside: false,
+    };
+  }
+
+  /** Gives back what was granted for an attempt that is not made after all. */
+  release({ number }: Claim): void {
+    if (this.#hasTerms) this.#release(number);
+  }
+
+  #release(attempt: number): void {
+    const { ledgers, key, exchange, waitUntil } = this.#input;
+    releaseSoon(ledgers, key.id, { traceId: exchange.traceId, attempt }, waitUntil);
+  }
+
+  #reservation({ target }: Candidate, { number, boundNanoUsd: bound }: Claim): Reservation {
+    const { exchange, request, route } = this.#input;
+    const cap = ownCap(request.fields) ?? route.policy.limits.max_output_tokens ?? 0;
+    return {
+      traceId: exchange.traceId,
+      attempt: number,
+      boundNanoUsd: bound,
+      boundTokens: Math.ceil(request.text.length / BYTES_PER_TOKEN) + cap,
+      expiresAt: Date.now() + route.policy.timeouts.total_ms + SETTLE_WITHIN_MS,
+      provider: target.provider,
+      model: target.model,
+      terms: this.#terms,
+    };
+  }
+
+  /** Near the end of a budget a request that names no cap of its own gets the longest answer that is still paid for. */
+  async #reserveWhatFits(candidate: Candidate, reservation: Reservation, claim: Claim): Promise<Claim | RouterError> {
+    const first = await this.#reserve(reservation, claim);
+    const left = this.#input.exchange.budgetRemainingNanoUsd;
+    const isShort = first instanceof RouterError && first.code === "budget_exceeded" && left !== null && left > 0;
+    if (!isShort || ownCap(this.#input.request.fields) !== undefined) return first;
+    try {
+      const smaller = this.#newClaim(this.#boundOf(candidate, left));
+      return await this.#reserve(this.#reservation(candidate, smaller), smaller);
+    } catch {
+      return first;
+    }
+  }
+
+  /** The claim when it is granted, else why not. Never rejects. */
+  async #reserve(reservation: Reservation, claim: Claim): Promise<Claim | RouterError> {
+    const { ledgers, key, exchange } = this.#input;
+    const askedAt = Date.now();
+    noteAsked(key.id, reservation.boundNanoUsd);
+    const answer = await reserve(ledgers, key.id, reservation);
+    noteAnswered(key.id, reservation.boundNanoUsd);
+    const now = Date.now();
+    exchange.timings.admission += now - askedAt;
+    if (!answer.ok && answer.reason === "unavailable") {
+      // It may stand all the same: the call was lost on its way back.
+      this.#release(reservation.attempt);
+      return new RouterError("ledger_unavailable", "The key's ledger does not answer. Try again shortly.");
+    }
+    exchange.budgetRemainingNanoUsd = answer.remainingNanoUsd;
+    exchange.rate = answer.rate;
+    if (answer.ok) {
+      noteHeard(key.id, answer, true, now);
+      return claim;
+    }
+    forgetHeadroom(key.id);
+    return refusal(answer.reason, answer.retryAfterMs, key);
+  }
+
+  /** The bound of an attempt, its output cap lowered to what request and key may still spend. */
+  #boundOf(candidate: Candidate, keyLeftNanoUsd: number): Bound {
+    const { request, route } = this.#input;
+    const { price } = candidate.facts;
+    const prompt = this.#promptBound(candidate);
+    const conditions = {
+      provider: candidate.target.provider,
+      startedAt: Date.now(),
+      region: regionOf(candidate.target.provider, candidate.config.baseUrl) ?? null,
+      ...askedOf({ ...candidate.target.params, ...request.fields }),
+    };
+    const choices = choicesOf(request.fields);
+    const costOf = (outputTokens: number): number | null =>
+      price === undefined ? null : boundNanoUsd(prompt, outputTokens * choices, price, conditions);
+    const cap = outputCap(request.fields, route.policy.limits.max_output_tokens, candidate.facts.max_output_tokens);
+    const promptNanoUsd = costOf(0);
+    const whole = costOf(cap);
+    if (promptNanoUsd === null || whole === null) {
+      const message = `The price of \`${candidate.name}\` is unknown, so its cost cannot be bounded. Use another target.`;
+      throw new RouterError("model_unpriced", message);
+    }
+    const requestLeft = (this.#limitNanoUsd ?? Number.POSITIVE_INFINITY) - this.#committedNanoUsd();
+    const left = Math.min(requestLeft, keyLeftNanoUsd);
+    if (whole <= left) return { outputTokens: cap, nanoUsd: whole, promptNanoUsd };
+    const fitting = largestFitting(cap, (tokens) => (costOf(tokens) ?? Number.POSITIVE_INFINITY) <= left);
+    if (fitting === 0) {
+      const message = "This request cannot be answered within its spend budget. Raise `route.spend_budget_usd`.";
+      throw new RouterError("request_budget_exceeded", message, { param: "route.spend_budget_usd" });
+    }
+    return { outputTokens: fitting, nanoUsd: costOf(fitting) ?? left, promptNanoUsd };
+  }
+
+  #promptBound({ target }: Candidate): number {
+    const { request, route } = this.#input;
+    if (this.#prompt === null) {
+      const bytes = new TextEncoder().encode(request.text).byteLength;
+      this.#prompt = promptBound(request.fields, bytes, route.policy.limits.part_tokens ?? {});
+    }
+    const prompt = this.#prompt;
+    if (!prompt.ok) {
+      const message = `A part of the type ${prompt.part} has no token ceiling. Set \`limits.part_tokens.${prompt.part}\` in the policy.`;
+      throw new RouterError("request_budget_exceeded", message, { param: "messages" });
+    }
+    return prompt.tokens + JSON.stringify(target.params).length;
+  }
+
+  /** Spent by this request's earlier attempts, or held for those that still run. */
+  #committedNanoUsd(): number {
+    let sum = 0;
+    for (const { endedAt, startedAt, outcome, costNanoUsd, boundNanoUsd: bound } of this.#input.exchange.attempts) {
+      const isRunning = outcome === "ok" && endedAt === startedAt;
+      sum += isRunning ? bound : (costNanoUsd ?? bound);
+    }
+    return sum;
+  }
+}
+
+/** The largest whole number from 1 to `most` that `fits`, 0 when none does. What fits is below what does not. */
+function largestFitting(most: number, fits: (count: number) => boolean): number {
+  let low = 0;
+  let high = most;
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (fits(middle)) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
+const LIMITED = {
+  requests: "The key's requests per minute are used up.",
+  tokens: "The key's tokens per minute are used up.",
+  concurrency: "The key has as many requests under way as it may.",
+} as const;
+
+function refusal(reason: "budget" | "revoked" | keyof typeof LIMITED, waitMs: number, key: KeyRecord): RouterError {
+  switch (reason) {
     case "budget": {
       const period = key.budget?.period === "total" ? "" : ` for this ${key.budget?.period}`;
-      throw new RouterError("budget_exceeded", `The budget of this API key${period} is spent. Raise its limit.`);
+      return new RouterError("budget_exceeded", `The budget of this API key${period} is spent. Raise its limit.`);
     }
     case "revoked":
-      throw invalidKey();
-    case "unavailable":
-      throw new RouterError("ledger_unavailable", "The key's ledger does not answer. Try again shortly.");
+      return invalidKey();
+    default:
+      return new RouterError("rate_limit_exceeded", `${LIMITED[reason]} Try again later.`, {
+        headers: { "retry-after": retryAfter(waitMs) },
+      });
   }
 }

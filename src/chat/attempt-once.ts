@@ -1,4 +1,5 @@
 /** One HTTP call to one candidate, from its start to an answer or a failure, and what its target's health learns of it. */
+import { RouterError } from "../errors.ts";
 import {
   type AttemptReport,
   type AttemptTicket,
@@ -9,7 +10,7 @@ import {
 } from "../health/client.ts";
 import type { Deadlines } from "../lib/deadline.ts";
 import { JsonEdit, tryParseJson } from "../lib/json.ts";
-import { readText } from "../lib/read-text.ts";
+import { readTextWithin } from "../lib/read-text.ts";
 import type { ChatRequest } from "../openai.ts";
 import type { AdapterCall, UpstreamFailure } from "../providers/adapter.ts";
 import type { FailureClass } from "../traces/schema.ts";
@@ -17,6 +18,7 @@ import type {
   AbortReason,
   Answer,
   Candidate,
+  Claim,
   Opened,
   OpenStream,
   Plan,
@@ -30,6 +32,13 @@ import { UpstreamCall } from "./upstream-call.ts";
 
 /** Enough for any vendor's error object. */
 const MAX_ERROR_BODY_BYTES = 65_536;
+const MAX_ERROR_BODY_MS = 1_000;
+
+/** The part of the stage before that attempts need. */
+export interface Admissions {
+  claim(candidate: Candidate): Claim;
+  release(claim: Claim): void;
+}
 
 export interface AttemptInput {
   readonly plan: Plan;
@@ -40,6 +49,9 @@ export interface AttemptInput {
   readonly clientSignal: AbortSignal;
   readonly deadlines: Deadlines;
   readonly health: HealthContext;
+  readonly admission: Admissions;
+  /** The router ended it while the vendor was at work, and may be billed for the prompt. */
+  readonly onAbandoned: (candidate: Candidate, attempt: Attempt) => void;
   readonly openStream: (response: Response, control: StreamControl, reading: Reading) => Promise<Opened<OpenStream>>;
   readonly openWhole: (response: Response, reading: Reading) => Promise<Opened<WholeAnswer>>;
 }
@@ -47,13 +59,32 @@ export interface AttemptInput {
 /** How an attempt ended. */
 export type Ended = { readonly running: RunningAttempt } & (
   | { readonly ok: true; readonly answer: Answer }
-  | { readonly ok: false; readonly failure: UpstreamFailure; readonly abortedBy: AbortReason | undefined }
+  | {
+      readonly ok: false;
+      readonly failure: UpstreamFailure;
+      readonly abortedBy: AbortReason | undefined;
+      /** The key was refused after the call had been sent. */
+      readonly refusal: RouterError | null;
+    }
 );
 
 /** Failures that say nothing about the target: the request was at fault. */
 const CLIENT_FAULTS: ReadonlySet<string> = new Set(["invalid_request", "context_length", "content_filter"]);
 /** Ends of ours that say nothing about the target, but that it had not answered by then. */
-const NOT_THE_TARGETS: ReadonlySet<AbortReason | undefined> = new Set(["client", "latency_budget", "hedge_lost"]);
+const NOT_THE_TARGETS: ReadonlySet<AbortReason | undefined> = new Set([
+  "client",
+  "latency_budget",
+  "hedge_lost",
+  "refused",
+]);
+/** Ends of ours that a vendor at work may bill. */
+const MAY_BE_BILLED: ReadonlySet<AbortReason | undefined> = new Set([
+  "client",
+  "latency_budget",
+  "hedge_lost",
+  "first_token",
+  "total",
+]);
 
 export class RunningAttempt {
   readonly candidate: Candidate;
@@ -62,6 +93,7 @@ export class RunningAttempt {
   readonly ended: Promise<Ended>;
   readonly #input: AttemptInput;
   readonly #call: UpstreamCall;
+  readonly #claim: Claim;
   readonly #ticket: AttemptTicket;
   readonly #latencyKind: LatencyKind;
   #isClosed = false;
@@ -69,13 +101,15 @@ export class RunningAttempt {
   constructor(
     input: AttemptInput,
     candidate: Candidate,
+    claim: Claim,
     how: { readonly isHedge: boolean; readonly isResumed: boolean },
   ) {
     const { route, request, exchange } = input;
     const now = Date.now();
     this.#input = input;
     this.candidate = candidate;
-    this.record = exchange.startAttempt(candidate.target.provider, candidate.target.model, now, how.isHedge);
+    this.#claim = claim;
+    this.record = exchange.startAttempt(candidate.target, claim, how.isHedge, now);
     this.#latencyKind = request.stream ? "firstToken" : "total";
     this.#ticket = beginAttempt(candidate.name, now);
     this.#call = new UpstreamCall(input.clientSignal, input.deadlines);
@@ -86,6 +120,8 @@ export class RunningAttempt {
     if (route.latencyBudgetMs !== null && latency.mode === "hard" && !how.isResumed) {
       this.#call.limit("latency_budget", exchange.receivedAt + route.latencyBudgetMs);
     }
+    if (claim.isBeside)
+      void claim.granted?.then((granted) => granted instanceof RouterError && this.#call.abort("refused"));
     this.ended = this.#run();
   }
 
@@ -102,7 +138,10 @@ export class RunningAttempt {
     const opened = await this.#open().catch(
       (error: unknown): Opened<never> => ({ ok: false, failure: brokenCall(error, call.abortedBy()) }),
     );
-    if (opened.ok && !this.#isClosed) {
+    // An answer may not be used, and no other target asked, before the key was admitted.
+    const refusal = this.#claim.isBeside ? await refusalOf(this.#claim) : null;
+    if (refusal !== null) this.#noteUnadmitted(opened.ok);
+    if (opened.ok && refusal === null && !this.#isClosed) {
       this.#isClosed = true;
       this.record.endedAt = Date.now();
       this.record.winner = true;
@@ -118,7 +157,14 @@ export class RunningAttempt {
     // Closes the socket of an answer that was none: an unread body would keep it open.
     call.abort("failed");
     call.release();
-    return { running: this, ok: false, failure, abortedBy };
+    return { running: this, ok: false, failure, abortedBy, refusal };
+  }
+
+  /** The vendor has the whole request within milliseconds, and may bill it; the key, which was refused, is not. */
+  #noteUnadmitted(isAnswered: boolean): void {
+    const { boundNanoUsd, promptNanoUsd } = this.#claim;
+    this.#input.exchange.unadmittedNanoUsd += isAnswered ? boundNanoUsd : promptNanoUsd;
+    this.#call.abort("refused");
   }
 
   /** Completes the record and tells the target's health. The first end counts. */
@@ -127,13 +173,14 @@ export class RunningAttempt {
     this.#isClosed = true;
     this.record.endedAt = Date.now();
     this.record.outcome =
-      abortedBy === "client"
+      abortedBy === "client" || abortedBy === "refused"
         ? "cancelled"
         : abortedBy === "hedge_lost"
           ? this.record.hedged
             ? "cancelled"
             : "slow"
           : (failure?.class ?? "timeout");
+    if (MAY_BE_BILLED.has(abortedBy)) this.#input.onAbandoned(this.candidate, this.record);
     // Whose patience ended says nothing about the target, and a client may ask for as little as a millisecond.
     if (NOT_THE_TARGETS.has(abortedBy) || failure === null) this.#report("ignored", true);
     else if (failure.class === "rate_limited") this.#report("rate_limited", false, failure.retryAfterMs);
@@ -154,12 +201,15 @@ export class RunningAttempt {
     const { record, candidate } = this;
     const call = this.#call;
     const reading = readingOf(this.#input, candidate, record);
-    const response = await send(this.#input, candidate, record, call);
+    const response = await send(this.#input, this.#claim, candidate, record, call);
     record.status = response.status;
     if (!response.ok) {
-      const text = await readText(response, MAX_ERROR_BODY_BYTES).catch(() => null);
+      const { text, isLate } = await readTextWithin(response, MAX_ERROR_BODY_BYTES, MAX_ERROR_BODY_MS);
       const body = text === null ? undefined : tryParseJson(text);
-      return { ok: false, failure: reading.classify({ status: response.status, headers: response.headers, body }) };
+      const failure = reading.classify({ status: response.status, headers: response.headers, body });
+      // After silence the same target is not asked again, whatever its status said before.
+      const isSilent = isLate || call.abortedBy() !== undefined;
+      return { ok: false, failure: isSilent ? { ...failure, trySame: false } : failure };
     }
     if (!request.stream) {
       const opened = await openWhole(response, reading);
@@ -184,6 +234,11 @@ export class RunningAttempt {
   }
 }
 
+async function refusalOf({ granted }: Claim): Promise<RouterError | null> {
+  const answer = await granted;
+  return answer instanceof RouterError ? answer : null;
+}
+
 /** Of an answer that came when another had been taken already. */
 const LOST: UpstreamFailure = { class: "slow", tryNext: true, trySame: false };
 
@@ -201,8 +256,13 @@ function readingOf({ request, exchange }: AttemptInput, candidate: Candidate, re
   };
 }
 
-async function send(input: AttemptInput, candidate: Candidate, record: Attempt, call: UpstreamCall): Promise<Response> {
-  const { request, route } = input;
+async function send(
+  { request }: AttemptInput,
+  { maxOutputTokens }: Claim,
+  candidate: Candidate,
+  record: Attempt,
+  call: UpstreamCall,
+): Promise<Response> {
   const { provider, target, config } = candidate;
   const adapterCall: AdapterCall = {
     body: new JsonEdit(request.text, request.members).remove("route"),
@@ -210,7 +270,7 @@ async function send(input: AttemptInput, candidate: Candidate, record: Attempt, 
     stream: request.stream,
     model: target.model,
     params: target.params,
-    maxOutputTokens: route.policy.limits.max_output_tokens,
+    maxOutputTokens,
     config,
   };
   if (provider.send !== undefined) return provider.send(adapterCall, call.signal);

@@ -12,29 +12,23 @@ import type { UpstreamFailure } from "../providers/adapter.ts";
 import { budgetExceeded, exhausted, refusedByVendor } from "./attempt-errors.ts";
 import { earnHedge, fits, hedgeDelayMs, takeHedge } from "./attempt-hedge.ts";
 import { type AttemptInput, type Ended, RunningAttempt } from "./attempt-once.ts";
-import type { Answer, Candidate } from "./stages.ts";
-import type { Attempt } from "./trace.ts";
+import type { Answer, Candidate, Claim } from "./stages.ts";
 
 /** Thrown when the client left before there was an answer: nobody reads what follows. */
 export class ClientGone extends Error {
   override readonly name = "ClientGone";
 }
 
-/** An attempt the router ended while the vendor was at work, and may bill it. */
-export interface Abandoned {
-  readonly candidate: Candidate;
-  readonly attempt: Attempt;
-}
-
 type Failed = Extract<Ended, { ok: false }>;
 
 export class Attempts {
-  readonly abandoned: Abandoned[] = [];
   readonly #input: AttemptInput;
   /** Not asked yet, in the plan's order. */
   readonly #waiting: Candidate[];
   readonly #running = new Set<RunningAttempt>();
   readonly #failures: UpstreamFailure[] = [];
+  /** Why the first candidate that could not be afforded could not. */
+  #refusal: RouterError | null = null;
   /** Every candidate once per attempt. */
   readonly #asked: Candidate[] = [];
   readonly #routeId: string;
@@ -58,11 +52,17 @@ export class Attempts {
     let candidate = this.#take();
     let permit: RetryPermit | null = null;
     while (candidate !== null) {
-      let ended: Ended;
+      let ended: Ended | null;
       try {
-        ended = await this.#race(candidate);
+        const claim = await this.#claim(candidate);
+        ended = claim === null ? null : await this.#race(candidate, claim);
       } finally {
         if (permit !== null) endRetry(permit);
+      }
+      permit = null;
+      if (ended === null) {
+        candidate = this.#take();
+        continue;
       }
       if (ended.ok) return ended.answer;
       const refusal = this.#failures.find((failure) => !this.#movesOn(failure));
@@ -71,7 +71,28 @@ export class Attempts {
       permit = await this.#retryPermit(ended);
       candidate = permit === null ? this.#take() : ended.running.candidate;
     }
-    throw exhausted(this.#failures, exchange);
+    throw this.#failures.length === 0 && this.#refusal !== null ? this.#refusal : exhausted(this.#failures, exchange);
+  }
+
+  /** What an attempt at `candidate` needs, granted or to be granted beside it; `null`: it cannot be afforded. */
+  async #claim(candidate: Candidate): Promise<Claim | null> {
+    const { admission, clientSignal } = this.#input;
+    try {
+      const claim = admission.claim(candidate);
+      const granted = claim.granted === null || claim.isBeside ? claim : await claim.granted;
+      if (granted instanceof RouterError) {
+        // The key itself is refused: no other candidate would change that.
+        this.#waiting.length = 0;
+        throw granted;
+      }
+      if (!clientSignal.aborted) return granted;
+      admission.release(granted);
+    } catch (error) {
+      if (!(error instanceof RouterError)) throw error;
+      this.#refusal ??= error;
+      return null;
+    }
+    throw new ClientGone();
   }
 
   /** The answer of the next candidate after a stream broke, `null` when there is none. The latency budget is over. */
@@ -128,8 +149,8 @@ export class Attempts {
   }
 
   /** Asks `first`, and a second one beside it when it is slow. The answer, or the failure of the last of them. */
-  async #race(first: Candidate): Promise<Ended> {
-    this.#start(first, false);
+  async #race(first: Candidate, claim: Claim): Promise<Ended> {
+    this.#start(first, claim, false);
     for (;;) {
       const ended = await this.#nextEnd();
       this.#running.delete(ended.running);
@@ -143,8 +164,8 @@ export class Attempts {
     }
   }
 
-  #start(candidate: Candidate, isHedge: boolean): RunningAttempt {
-    const running = new RunningAttempt(this.#input, candidate, { isHedge, isResumed: this.#isResuming });
+  #start(candidate: Candidate, claim: Claim, isHedge: boolean): RunningAttempt {
+    const running = new RunningAttempt(this.#input, candidate, claim, { isHedge, isResumed: this.#isResuming });
     this.#asked.push(candidate);
     this.#running.add(running);
     return running;
@@ -163,9 +184,21 @@ export class Attempts {
     deadlines.drop(deadline);
     if (ended !== null) return ended;
     const hedge = this.#takeHedge();
-    if (hedge === null) return only;
-    const running = this.#start(hedge, true);
-    return Promise.race([only, running.ended]);
+    return hedge === null ? only : this.#startHedge(hedge, only);
+  }
+
+  /** Starts the hedge as soon as it is granted, unless the attempt that is waited for has ended by then. */
+  async #startHedge(hedge: Candidate, only: Promise<Ended>): Promise<Ended> {
+    const { admission } = this.#input;
+    const claiming = this.#claim(hedge);
+    const first = await Promise.race([only, claiming]);
+    if (first === null) return only;
+    if ("running" in first) {
+      this.#waiting.unshift(hedge);
+      void claiming.then((claim) => claim !== null && admission.release(claim)).catch(() => {});
+      return first;
+    }
+    return Promise.race([only, this.#start(hedge, first, true).ended]);
   }
 
   /** Epoch ms at which the one running attempt has been silent for too long; `null`: it is waited for. */
@@ -201,32 +234,27 @@ export class Attempts {
   }
 
   /** Throws when the client or its budget ended the attempt: then all that run are over. */
-  #noteFailure({ failure, abortedBy, running }: Failed): void {
+  #noteFailure({ failure, abortedBy, refusal }: Failed): void {
     const { exchange } = this.#input;
     if (abortedBy === "client") {
-      this.#abandoned(running);
       this.#abandonRunning("client");
       throw new ClientGone();
+    }
+    if (refusal !== null) {
+      this.#abandonRunning("hedge_lost");
+      throw refusal;
     }
     this.#failures.push(failure);
     if (failure.class !== "invalid_request") exchange.noteFailure(failure.class);
     if (abortedBy === "latency_budget") {
-      this.#abandoned(running);
       this.#abandonRunning("latency_budget");
       throw budgetExceeded(exchange);
     }
   }
 
   #abandonRunning(reason: "client" | "hedge_lost" | "latency_budget"): void {
-    for (const running of this.#running) {
-      running.abandon(reason);
-      this.#abandoned(running);
-    }
+    for (const running of this.#running) running.abandon(reason);
     this.#running.clear();
-  }
-
-  #abandoned({ candidate, record }: RunningAttempt): void {
-    this.abandoned.push({ candidate, attempt: record });
   }
 
   #movesOn(failure: UpstreamFailure): boolean {

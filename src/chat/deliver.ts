@@ -7,24 +7,50 @@
 import { calledTools, withholdFromChoices } from "../approvals/withhold.ts";
 import { isJsonObject, JsonEdit } from "../lib/json.ts";
 import { type Usage, usageOf } from "../openai.ts";
-import { costNanoUsd, countUsage, readUsage } from "../spend/price.ts";
+import { readConditions } from "../spend/conditions.ts";
+import { basisOf, type CostBasis, costOf } from "../spend/price.ts";
+import { countUsage, readUsage } from "../spend/usage.ts";
 import type { UsageSource } from "../traces/schema.ts";
 import type { Answer, Candidate } from "./stages.ts";
-import type { Exchange } from "./trace.ts";
+import type { Attempt, Exchange } from "./trace.ts";
 
 /** Tokens of an answer, where the figures come from, and what they cost (`null`: the price is unknown). */
 export interface Bill {
   readonly usage: Usage;
   readonly usageSource: UsageSource;
   readonly costNanoUsd: number | null;
+  /** What the cost was made of, for the ledger. */
+  readonly costBasis: CostBasis;
 }
 
-/** The vendor's figures, or a count of what went by when it sent none. */
-export function billFor(candidate: Candidate, rawUsage: unknown, bodyLength: number, contentEvents: number): Bill {
-  const reported = readUsage(rawUsage, candidate.target.provider);
+/** The vendor's figures, or a count of what went by when it sent none. `startedAt`: of the attempt, epoch ms. */
+export function billFor(
+  candidate: Candidate,
+  rawUsage: unknown,
+  bodyLength: number,
+  contentEvents: number,
+  startedAt = Date.now(),
+): Bill {
+  const { provider } = candidate.target;
+  const reported = readUsage(rawUsage, provider);
   const usage = reported ?? countUsage(bodyLength, contentEvents);
-  const source = reported === null ? "counted" : "upstream";
-  return { usage, usageSource: source, costNanoUsd: costNanoUsd(usage, candidate.facts.price) };
+  const conditions = readConditions(rawUsage, { provider, startedAt, baseUrl: candidate.config.baseUrl });
+  const cost = costOf(usage, candidate.facts.price, conditions);
+  return {
+    usage,
+    usageSource: reported === null ? "counted" : "upstream",
+    costNanoUsd: cost.nanoUsd,
+    costBasis: basisOf(rawUsage, usage, cost, conditions),
+  };
+}
+
+/** Puts what was billed on an attempt's record. */
+export function noteBill(attempt: Attempt, { costNanoUsd, costBasis, usageSource }: Bill): void {
+  // What has a bound is never free: a bill that nobody can work out costs all that was held for it.
+  const isUnknown = costNanoUsd === null && attempt.boundNanoUsd > 0;
+  attempt.costNanoUsd = isUnknown ? attempt.boundNanoUsd : costNanoUsd;
+  attempt.usageSource = isUnknown ? "upper_bound" : usageSource;
+  attempt.costBasis = costBasis;
 }
 
 export interface WholeDelivery {
@@ -45,8 +71,8 @@ export function toWholeResponse(
   const messages = choices.map((choice) => (isJsonObject(choice) ? choice["message"] : undefined)).filter(isJsonObject);
   const rawUsage = usageOf(body);
   // Without figures of the vendor's, about four characters of answer are one token.
-  const bill = billFor(candidate, rawUsage, bodyLength, Math.ceil(contentLength(messages) / 4));
-  attempt.costNanoUsd = bill.costNanoUsd;
+  const bill = billFor(candidate, rawUsage, bodyLength, Math.ceil(contentLength(messages) / 4), attempt.startedAt);
+  noteBill(attempt, bill);
   const edit = new JsonEdit(text);
   if (!isJsonObject(body["usage"])) edit.set("usage", toWireUsage(bill.usage));
   if (typeof body["model"] !== "string") edit.set("model", candidate.target.model);

@@ -14,17 +14,17 @@ import { type ChatRequest, parseChatRequest } from "../openai.ts";
 import { findProvider } from "../providers/index.ts";
 import { isExporting } from "../traces/exporter.ts";
 import { parseTraceparent } from "../traces/otlp.ts";
-import { admit } from "./admit.ts";
+import { Admission } from "./admit.ts";
 import { Attempts, ClientGone } from "./attempt.ts";
 import { bearerToken, identify, requireScope } from "./authenticate.ts";
-import { type Bill, billFor, toStreamResponse, toWholeResponse } from "./deliver.ts";
+import { type Bill, billFor, noteBill, toStreamResponse, toWholeResponse } from "./deliver.ts";
 import { plan, stableDraw } from "./plan.ts";
 import { checkHead, readBody } from "./read.ts";
 import { resolve } from "./resolve.ts";
 import { Settlement } from "./settle.ts";
-import type { Answer, AnswerEnd, Caller, EventSource, Plan, ResolvedRoute, StreamWish } from "./stages.ts";
+import type { Answer, AnswerEnd, Caller, Candidate, EventSource, Plan, ResolvedRoute, StreamWish } from "./stages.ts";
 import { openStream } from "./stream.ts";
-import { Exchange, NO_USAGE } from "./trace.ts";
+import { type Attempt, Exchange, NO_USAGE } from "./trace.ts";
 import { openWhole } from "./whole.ts";
 
 type WaitUntil = (work: Promise<unknown>) => void;
@@ -43,6 +43,8 @@ interface Run {
   answer: Answer | null;
   /** Of the stream that the client has the last of. */
   bill: Bill | null;
+  /** Of the last call that the router ended unanswered. */
+  promptBill: Bill | null;
   /** Characters of the request body, once it was read. */
   bodyLength: number;
 }
@@ -56,7 +58,7 @@ export function handleChatCompletion(context: Context<AppEnv>): Promise<Response
   const health: HealthContext = { namespace: env.PROVIDER_HEALTH, kv: env.CONFIG, waitUntil };
   const run: Run = {
     ...{ http: context.req.raw, env, waitUntil, exchange, settlement, deadlines, health },
-    ...{ attempts: null, answer: null, bill: null, bodyLength: 0 },
+    ...{ attempts: null, answer: null, bill: null, promptBill: null, bodyLength: 0 },
   };
   const answer = answerOrError(run);
   // A client that leaves before the response head would otherwise end this handler at its next await: no catch, no
@@ -75,7 +77,7 @@ async function answerOrError(run: Run): Promise<Response> {
     const known = error instanceof RouterError ? error : unexpectedFault(error, exchange.traceId);
     const now = Date.now();
     settlement.settle({
-      ...billAbandoned(run),
+      ...promptUsage(run),
       toolCalls: [],
       status: known.status === 402 || known.status === 403 ? "denied" : "error",
       httpStatus: known.status,
@@ -105,9 +107,6 @@ async function complete(run: Run): Promise<Response> {
   refuseUnapprovedResults(route, request);
   const chosen = planFor(run, route, request, caller);
   const plannedAt = Date.now();
-  exchange.budgetRemainingNanoUsd = await admit(env.KEY_LEDGER, caller.key, plannedAt);
-  const admittedAt = Date.now();
-  exchange.timings.admission = admittedAt - plannedAt;
   run.attempts = new Attempts({
     plan: chosen,
     route,
@@ -116,11 +115,13 @@ async function complete(run: Run): Promise<Response> {
     clientSignal: http.signal,
     deadlines: run.deadlines,
     health: run.health,
+    admission: new Admission({ ledgers: env.KEY_LEDGER, key: caller.key, route, request, exchange, waitUntil }),
+    onAbandoned: (candidate, attempt) => billPrompt(run, candidate, attempt),
     openStream: (response, control, reading) => openStream(response, streamWish(run, route, request), control, reading),
     openWhole,
   });
   run.answer = await run.attempts.answer();
-  exchange.timings.upstream = Date.now() - admittedAt;
+  exchange.timings.upstream = Date.now() - plannedAt;
   return deliver(run, run.answer, route);
 }
 
@@ -188,7 +189,6 @@ function streamWish(run: Run, route: ResolvedRoute, request: ChatRequest): Strea
 
 function deliver(run: Run, answer: Answer, route: ResolvedRoute): Response {
   const { exchange, settlement, bodyLength } = run;
-  billAbandoned(run);
   if (answer.kind === "stream") {
     const { readable, end } = answer.stream.start();
     run.waitUntil(end.then((ended) => settleStream(run, ended)));
@@ -217,8 +217,8 @@ function closeStream(run: Run, ended: AnswerEnd): void {
   if (ended.outcome === "cancelled") record.outcome = "cancelled";
   if (ended.failure !== null && !ended.differs) answer.noteBreak(ended.failure);
   if (ended.differs) record.outcome = "invalid_response";
-  const bill = billFor(candidate, ended.rawUsage, run.bodyLength, ended.contentEvents);
-  record.costNanoUsd = bill.costNanoUsd;
+  const bill = billFor(candidate, ended.rawUsage, run.bodyLength, ended.contentEvents, record.startedAt);
+  noteBill(record, bill);
   if (ended.hasReachedClient) {
     run.bill = bill;
     for (const each of exchange.attempts) each.winner = each === record;
@@ -242,7 +242,6 @@ async function resume(run: Run, broken: AnswerEnd): Promise<EventSource | null> 
 
 function settleStream(run: Run, ended: AnswerEnd): void {
   closeStream(run, ended);
-  billAbandoned(run);
   run.deadlines.stop();
   if (run.bill === null) return;
   run.settlement.settle({
@@ -258,7 +257,7 @@ function settleStream(run: Run, ended: AnswerEnd): void {
 /** Nobody reads this response. The trace keeps it: the vendors have seen the prompt and may bill it. */
 function clientGone(run: Run): Response {
   run.settlement.settle({
-    ...billAbandoned(run),
+    ...promptUsage(run),
     status: "cancelled",
     httpStatus: 499,
     toolCalls: [],
@@ -267,13 +266,13 @@ function clientGone(run: Run): Response {
   return new Response(null, { status: 499 });
 }
 
-/** What the router ended unanswered costs its prompt: the vendor has seen it. The last one's usage, where there is any. */
-function billAbandoned({ attempts, bodyLength }: Run): Pick<Bill, "usage" | "usageSource"> {
-  let bill: Pick<Bill, "usage" | "usageSource"> = { usage: NO_USAGE, usageSource: "none" };
-  for (const { candidate, attempt } of attempts?.abandoned ?? []) {
-    const counted = billFor(candidate, undefined, bodyLength, 0);
-    attempt.costNanoUsd = counted.costNanoUsd;
-    bill = counted;
-  }
-  return bill;
+/** What the router ended unanswered costs its prompt: the vendor has seen it. */
+function billPrompt(run: Run, candidate: Candidate, attempt: Attempt): void {
+  run.promptBill = billFor(candidate, undefined, run.bodyLength, 0, attempt.startedAt);
+  noteBill(attempt, run.promptBill);
+}
+
+/** Of a request without an answer. */
+function promptUsage({ promptBill }: Run): Pick<Bill, "usage" | "usageSource"> {
+  return promptBill ?? { usage: NO_USAGE, usageSource: "none" };
 }

@@ -29,6 +29,7 @@ export async function resolve(request: ChatRequest, caller: Caller, context: Rea
     policy,
     mayFallBack: policy.fallback.enabled && (controls.fallback ?? true),
     latencyBudgetMs: controls.latency_budget_ms ?? policy.latency.budget_ms ?? null,
+    spendBudgetUsd: smallest(controls.spend_budget_usd, policy.spend.max_request_usd),
     requireToolApproval:
       policy.tools.require_approval ||
       caller.headerControls.require_tool_approval === true ||
@@ -36,6 +37,11 @@ export async function resolve(request: ChatRequest, caller: Caller, context: Rea
     only: controls.only,
     avoid: controls.avoid,
   };
+}
+
+function smallest(...limits: readonly (number | undefined)[]): number | null {
+  const set = limits.filter((limit) => limit !== undefined);
+  return set.length === 0 ? null : Math.min(...set);
 }
 
 async function findRoute(model: string, key: KeyRecord, context: ReadContext): Promise<RouteRecord> {

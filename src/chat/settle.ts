@@ -8,6 +8,7 @@
 import type { Env } from "../env.ts";
 import { log } from "../log.ts";
 import { type SettleRow, settleSoon } from "../spend/client.ts";
+import type { CostBasis } from "../spend/price.ts";
 import { exportSoon } from "../traces/exporter.ts";
 import type { Trace } from "../traces/schema.ts";
 import type { Ending, Exchange } from "./trace.ts";
@@ -37,7 +38,6 @@ export class Settlement {
 }
 
 function toRow(exchange: Exchange, trace: Trace): SettleRow {
-  const { prompt_tokens, completion_tokens, source } = trace.usage;
   return {
     id: trace.id,
     status: trace.status,
@@ -45,15 +45,25 @@ function toRow(exchange: Exchange, trace: Trace): SettleRow {
     trace: JSON.stringify(trace),
     costNanoUsd: exchange.costNanoUsd,
     env: trace.env,
-    attempts: exchange.attempts.map(({ provider, model, winner, outcome, costNanoUsd }, attempt) => {
-      const counted = costNanoUsd === 0 ? "none" : "counted";
-      return { attempt, provider, model, winner, outcome, costNanoUsd, basis: "{}", source: winner ? source : counted };
-    }),
-    tokens: prompt_tokens + completion_tokens,
-    unadmittedNanoUsd: 0,
+    attempts: exchange.attempts.map((attempt) => ({
+      attempt: attempt.number,
+      provider: attempt.provider,
+      model: attempt.model,
+      winner: attempt.winner,
+      outcome: attempt.outcome,
+      costNanoUsd: attempt.costNanoUsd,
+      basis: JSON.stringify(attempt.costBasis),
+      source: attempt.usageSource,
+    })),
+    tokens: exchange.attempts.reduce((sum, { costBasis }) => sum + tokensOf(costBasis), 0),
+    unadmittedNanoUsd: exchange.unadmittedNanoUsd,
     startedAt: exchange.receivedAt,
     terms: null,
   };
+}
+
+function tokensOf(basis: CostBasis | null): number {
+  return basis === null ? 0 : basis.usage.promptTokens + basis.usage.completionTokens;
 }
 
 function logRequest(trace: Trace): void {

@@ -1,5 +1,6 @@
 /** What passes from one stage of a request to the next. Types only. */
 import type { ModelFacts } from "../catalog/facts.ts";
+import type { RouterError } from "../errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
 import type { ChunkView, RouteControls } from "../openai.ts";
 import type { RoutePolicy, RouteRecord, Target } from "../policy/schema.ts";
@@ -31,6 +32,8 @@ export interface ResolvedRoute {
   readonly policy: RoutePolicy;
   readonly mayFallBack: boolean;
   readonly latencyBudgetMs: number | null;
+  /** The most the whole request may cost. */
+  readonly spendBudgetUsd: number | null;
   readonly requireToolApproval: boolean;
   readonly only: readonly string[] | undefined;
   readonly avoid: readonly string[] | undefined;
@@ -51,6 +54,23 @@ export interface Plan {
   readonly candidates: readonly Candidate[];
   /** Why the first choice is not first, when it is not. */
   readonly passedOver: FailureClass | null;
+}
+
+/** From admit: what one attempt may use. */
+export interface Claim {
+  /** Unique within the request: what its reservation and its settlement are known by. */
+  readonly number: number;
+  /** Cap on the output, to be written upstream where the client's own is not lower. */
+  readonly maxOutputTokens: number | undefined;
+  /** The most it can cost, and the most its prompt alone can; 0 where nobody needs to know. */
+  readonly boundNanoUsd: number;
+  readonly promptNanoUsd: number;
+  /**
+   * The claim to go by, which may hold less, or why it is refused. Never rejects. `null`: nobody has to be asked.
+   */
+  readonly granted: Promise<Claim | RouterError> | null;
+  /** The call may start before it is granted; its answer may not be used. */
+  readonly isBeside: boolean;
 }
 
 /** How an upstream answer ended, and what was seen of it. */
@@ -153,6 +173,7 @@ export type AbortReason =
   | "total"
   | "latency_budget"
   | "hedge_lost"
+  | "refused"
   | "too_large"
   | "failed";
 

@@ -14,8 +14,9 @@ import { failureOf, type OpenAiEvents } from "./stream-events.ts";
 
 /** How long the tap sleeps. It also wakes when the pipe ends, so the length delays nothing. */
 const TAP_PAUSE_MS = 1_000;
-/** What comes while it sleeps is kept in memory: whether an upstream sends flat out has to be seen soon. */
-const FIRST_TAP_PAUSE_MS = 50;
+/** What comes while it sleeps is kept in memory. So it begins with short pauses, and keeps to them while much comes. */
+const SHORT_TAP_PAUSE_MS = 50;
+const MUCH_PER_PAUSE_BYTES = 262_144;
 const TAP_BUFFER_BYTES = 32_768;
 /** What is kept of the end at least: the last events with usage, finish reason and citations. */
 const TAIL_LENGTH = 32_768;
@@ -62,9 +63,7 @@ async function follow(
       wake?.();
     });
 
-  // The tap notices silence up to one pause late, so short limits get short pauses.
-  const longestPauseMs = Math.min(TAP_PAUSE_MS, wish.idleMs / 4);
-  let pauseMs = Math.min(FIRST_TAP_PAUSE_MS, longestPauseMs);
+  const pauses = new TapPauses(wish.idleMs);
   let buffer = new Uint8Array(TAP_BUFFER_BYTES);
   let bytesSeen = 0;
   let isFull = false;
@@ -72,13 +71,12 @@ async function follow(
     for (;;) {
       if (!pipeEnded && !isFull) {
         await new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, pauseMs);
+          const timer = setTimeout(resolve, pauses.nextMs(bytesSeen));
           wake = () => {
             clearTimeout(timer);
             resolve();
           };
         });
-        pauseMs = Math.min(2 * pauseMs, longestPauseMs);
       }
       const idle = setTimeout(() => control.abort("idle"), wish.idleMs);
       const { done, value } = await tap.read(buffer).finally(() => clearTimeout(idle));
@@ -94,6 +92,25 @@ async function follow(
   }
   await piped;
   return finish(out, watch, wish, control);
+}
+
+class TapPauses {
+  readonly #longestMs: number;
+  #ms = SHORT_TAP_PAUSE_MS / 2;
+  #bytesBefore = 0;
+
+  constructor(idleMs: number) {
+    // The tap notices silence up to one pause late, so short limits get short pauses.
+    this.#longestMs = Math.min(TAP_PAUSE_MS, idleMs / 4);
+  }
+
+  /** The next pause, when so many bytes were seen in all. */
+  nextMs(bytesSeen: number): number {
+    const isMuch = bytesSeen - this.#bytesBefore > MUCH_PER_PAUSE_BYTES;
+    this.#bytesBefore = bytesSeen;
+    this.#ms = Math.min(isMuch ? SHORT_TAP_PAUSE_MS : 2 * this.#ms, this.#longestMs);
+    return this.#ms;
+  }
 }
 
 async function finish(

@@ -42,8 +42,7 @@ async function pump(
     const clientLeft = await forward(source, filter, writer, wish);
     const end = endOf(source, filter, clientLeft);
     const next = mayResume(end, source, sent) ? ((await wish.resume?.(end)) ?? null) : null;
-    // The client may have left while the next one was asked.
-    if (next === null) return close(source.control.clientGone() ? left(end) : end, filter, writer, wish);
+    if (next === null) return close(end, filter, writer, wish);
     source = next;
     filter = new EventFilter(wish, sent, filter.id ?? wish.traceId);
   }
@@ -114,11 +113,6 @@ function mayResume(end: AnswerEnd, { control }: EventSource, sent: SentText | nu
   return isBroken && (sent?.isComparable ?? false) && reason !== "total" && reason !== "too_large";
 }
 
-/** The end of an answer that nobody reads any more, if it was not complete. */
-function left(end: AnswerEnd): AnswerEnd {
-  return end.outcome === "interrupted" ? { ...end, outcome: "cancelled", failure: null } : end;
-}
-
 async function close(
   end: AnswerEnd,
   filter: EventFilter,
@@ -134,5 +128,5 @@ async function close(
     );
   }
   await writer.close().catch(() => {});
-  return isGone ? left(end) : end;
+  return isGone && end.outcome === "interrupted" ? { ...end, outcome: "cancelled", failure: null } : end;
 }

@@ -4,6 +4,8 @@
  */
 import { toUsd, toUsdText } from "../lib/money.ts";
 import type { Usage } from "../openai.ts";
+import type { CostBasis } from "../spend/price.ts";
+import type { RateState } from "../spend/types.ts";
 import type { TraceParent } from "../traces/otlp.ts";
 import type { AttemptOutcome, FailureClass, Trace, TraceStatus, UsageSource } from "../traces/schema.ts";
 
@@ -23,8 +25,15 @@ export interface Attempt {
   winner: boolean;
   /** Started beside another one that was silent for too long. */
   readonly hedged: boolean;
+  /** What its reservation is known by. */
+  readonly number: number;
+  /** The most it can cost; 0 where nobody needs to know. */
+  readonly boundNanoUsd: number;
   /** 0 where nothing is billed, `null` where the price is unknown. */
   costNanoUsd: number | null;
+  /** What the cost was made of; `null` where nothing is billed. */
+  costBasis: CostBasis | null;
+  usageSource: UsageSource;
   /** Fields of the client that this vendor cannot express. */
   droppedParams: readonly string[];
 }
@@ -72,6 +81,10 @@ export class Exchange {
   tags: Readonly<Record<string, string>> = {};
   latencyBudgetMs: number | null = null;
   budgetRemainingNanoUsd: number | null = null;
+  /** Of a key with rate limits. */
+  rate: RateState | null = null;
+  /** What vendors may bill for calls that were refused after they had been sent. Never the key's. */
+  unadmittedNanoUsd = 0;
   toolApproval: "required" | "pending" | "approved" | null = null;
   readonly attempts: Attempt[] = [];
   /** The class of the first failure: of an attempt, or of a candidate that was passed over. */
@@ -99,7 +112,12 @@ export class Exchange {
     return sum;
   }
 
-  startAttempt(provider: string, model: string, now: number, hedged: boolean): Attempt {
+  startAttempt(
+    { provider, model }: Pick<Attempt, "provider" | "model">,
+    { number, boundNanoUsd }: Pick<Attempt, "number" | "boundNanoUsd">,
+    hedged: boolean,
+    now: number,
+  ): Attempt {
     const attempt: Attempt = {
       provider,
       model,
@@ -110,7 +128,11 @@ export class Exchange {
       endedAt: now,
       winner: false,
       hedged,
+      number,
+      boundNanoUsd,
       costNanoUsd: 0,
+      costBasis: null,
+      usageSource: "none",
       droppedParams: [],
     };
     this.attempts.push(attempt);
@@ -160,6 +182,7 @@ export class Exchange {
       headers["x-flowlayer-budget-remaining-usd"] = toUsdText(this.budgetRemainingNanoUsd);
     }
     const dropped = (winner ?? this.attempts.at(-1))?.droppedParams ?? [];
+    if (this.rate !== null) addRateHeaders(headers, this.rate);
     if (dropped.length > 0) headers["x-flowlayer-dropped-params"] = dropped.join(", ");
     if (this.toolApproval !== null) headers["x-flowlayer-tool-approval"] = this.toolApproval;
     headers["server-timing"] = this.#serverTiming(now);
@@ -262,6 +285,27 @@ export class Exchange {
       client_request_id: this.clientRequestId,
     };
   }
+}
+
+/** OpenAI's own headers, which its SDKs and others read. A limit the key does not have has none. */
+function addRateHeaders(headers: Record<string, string>, rate: RateState): void {
+  if (rate.limitRequests !== null) {
+    headers["x-ratelimit-limit-requests"] = String(rate.limitRequests);
+    headers["x-ratelimit-remaining-requests"] = String(rate.remainingRequests);
+    headers["x-ratelimit-reset-requests"] = durationText(rate.resetRequestsMs);
+  }
+  if (rate.limitTokens !== null) {
+    headers["x-ratelimit-limit-tokens"] = String(rate.limitTokens);
+    headers["x-ratelimit-remaining-tokens"] = String(rate.remainingTokens);
+    headers["x-ratelimit-reset-tokens"] = durationText(rate.resetTokensMs);
+  }
+}
+
+/** As OpenAI writes them: `120ms`, `6.5s`, `1m0s`. */
+function durationText(milliseconds: number): string {
+  if (milliseconds < 1_000) return `${Math.ceil(milliseconds)}ms`;
+  const seconds = Math.ceil(milliseconds / 100) / 10;
+  return seconds < 60 ? `${seconds}s` : `${Math.floor(seconds / 60)}m${Math.ceil(seconds % 60)}s`;
 }
 
 function attemptLogEntry(attempt: Attempt): string {

@@ -54,6 +54,14 @@ const Timeouts = z.strictObject({
   total_ms: z._default(timeoutMs, 600_000),
 });
 
+const partTokens = z.optional(integer(0, 10_000_000));
+
+const Limits = z.strictObject({
+  max_output_tokens: z.optional(integer(1, 100_000_000)),
+  /** Most tokens of one part of a message that is not text: what a budget holds for it. */
+  part_tokens: z.optional(z.strictObject({ image: partTokens, audio: partTokens, file: partTokens })),
+});
+
 const Tools = z.strictObject({
   require_approval: z._default(z.boolean(), false),
   delivery: z._default(z.enum(["hold", "mark"]), "hold"),
@@ -83,7 +91,7 @@ export const RoutePolicy = z.strictObject({
   latency: z.prefault(Latency, {}),
   timeouts: z.prefault(Timeouts, {}),
   spend: z.prefault(z.strictObject({ max_request_usd: z.optional(usd) }), {}),
-  limits: z.prefault(z.strictObject({ max_output_tokens: z.optional(integer(1, 100_000_000)) }), {}),
+  limits: z.prefault(Limits, {}),
   tools: z.prefault(Tools, {}),
   promotion: z.prefault(Promotion, {}),
 });

@@ -1,22 +1,52 @@
 /**
  * A key's ledger as the rest of the router sees it.
  *
- * Every call has a time limit and is tried once more on a fresh stub: all of them are repeatable. What an unreachable
- * ledger means is the caller's to say, because it differs: admission turns it into a reason, the endpoints into a 503.
+ * Every call has a time limit and is tried once more on a fresh stub, except after an overload: all of them are
+ * repeatable. What an unreachable ledger means is the caller's to say, because it differs: a reservation turns it into
+ * a reason, the endpoints into a 503.
  */
 import { RouterError } from "../errors.ts";
 import { fromUsd, toUsd } from "../lib/money.ts";
+import { log } from "../log.ts";
 import type { Trace } from "../traces/schema.ts";
 import type { KeyLedger } from "./key-ledger.ts";
-import type { Admission, Budget, TracePage, TraceQuery } from "./types.ts";
+import { isOverloaded } from "./settlement.ts";
+import type {
+  Budget,
+  KeyTerms,
+  LedgerAudit,
+  Reservation,
+  ReserveAnswer,
+  TracePage,
+  TraceQuery,
+  Unavailable,
+} from "./types.ts";
 
 export { settleSoon } from "./settlement.ts";
-export type { Admission, Budget, SettleRow, TracePage, TraceQuery } from "./types.ts";
+export type {
+  Budget,
+  KeyTerms,
+  LedgerAudit,
+  Limits,
+  RateState,
+  Reservation,
+  ReserveAnswer,
+  SettleAnswer,
+  SettledAttempt,
+  SettleRow,
+  TracePage,
+  TraceQuery,
+  Unavailable,
+} from "./types.ts";
 
-/** The longest a request waits to be admitted, both tries together. */
-const ADMISSION_LIMIT_MS = 2_000;
-/** For endpoints that only read or revoke. */
+/** The longest a request waits for its reservation, both tries together. */
+const RESERVE_LIMIT_MS = 2_000;
+/** For endpoints and everything else that no client waits for. */
 const CALL_LIMIT_MS = 5_000;
+/** Within the 30 s that a finished request may go on. */
+const RELEASE_WITHIN_MS = 20_000;
+const FIRST_PAUSE_MS = 100;
+const MAX_PAUSE_MS = 4_000;
 
 type Ledgers = DurableObjectNamespace<KeyLedger>;
 type LedgerStub = DurableObjectStub<KeyLedger>;
@@ -30,19 +60,22 @@ export interface KeySpend {
   readonly remaining_usd: number | null;
 }
 
-/** May a request of this key start? Never rejects: a ledger that does not answer in 2 s is `unavailable`. */
-export async function admitKey(
+/**
+ * May this attempt be made, and is its bound held? Never rejects: a ledger that does not answer within `limitMs` is
+ * `unavailable`. The reservation may stand all the same then: whoever sends nothing calls `releaseSoon`.
+ */
+export async function reserve(
   namespace: Ledgers,
   keyId: string,
-  budget: Budget | null,
-  now: number,
-): Promise<Admission | { readonly ok: false; readonly reason: "unavailable" }> {
+  reservation: Reservation,
+  limitMs = RESERVE_LIMIT_MS,
+): Promise<ReserveAnswer | Unavailable> {
   try {
-    return await ask<Admission>(
+    return await ask<ReserveAnswer | Unavailable>(
       namespace,
       keyId,
-      ADMISSION_LIMIT_MS,
-      async (ledger) => await ledger.admit(budget, now),
+      limitMs,
+      async (ledger) => await ledger.reserve(reservation),
     );
   } catch {
     // Whatever went wrong, the caller's question has no answer, and that is what it is told.
@@ -50,22 +83,66 @@ export async function admitKey(
   }
 }
 
+/**
+ * Sets free what an attempt holds, because nothing was sent. Never throws. What cannot be released in 20 s is logged,
+ * and charged at its bound when it expires. After a settlement of the same attempt it changes nothing.
+ */
+export function releaseSoon(
+  namespace: Ledgers,
+  keyId: string,
+  { traceId, attempt }: Pick<Reservation, "traceId" | "attempt">,
+  waitUntil: (work: Promise<unknown>) => void,
+): void {
+  waitUntil(release(namespace, keyId, traceId, attempt));
+}
+
+async function release(namespace: Ledgers, keyId: string, traceId: string, attempt: number): Promise<void> {
+  const giveUpAt = Date.now() + RELEASE_WITHIN_MS;
+  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS)) {
+    try {
+      return await ask(namespace, keyId, CALL_LIMIT_MS, (ledger) => ledger.release(traceId, attempt));
+    } catch {
+      if (Date.now() + pauseMs >= giveUpAt) break;
+      await scheduler.wait(pauseMs);
+    }
+  }
+  log({ event: "reservation_unreleased", key_id: keyId, trace_id: traceId, attempt });
+}
+
 /** What the key has spent in its budget's current period; without a budget, ever. Rejects with `ledger_unavailable`. */
 export async function keySpend(namespace: Ledgers, keyId: string, budget: Budget | null): Promise<KeySpend> {
-  const { spentNanoUsd } = await ask(namespace, keyId, CALL_LIMIT_MS, (ledger) => ledger.spend(budget));
-  const remainingNanoUsd = budget === null ? null : Math.max(0, fromUsd(budget.limit_usd) - spentNanoUsd);
+  const { spentNanoUsd, reservedNanoUsd } = await ask(namespace, keyId, CALL_LIMIT_MS, (ledger) =>
+    ledger.spend(budget),
+  );
+  const remainingNanoUsd =
+    budget === null ? null : Math.max(0, fromUsd(budget.limit_usd) - spentNanoUsd - reservedNanoUsd);
   return {
     period: budget?.period ?? "total",
     limit_usd: budget?.limit_usd ?? null,
     spent_usd: toUsd(spentNanoUsd),
-    reserved_usd: 0,
+    reserved_usd: toUsd(reservedNanoUsd),
     remaining_usd: remainingNanoUsd === null ? null : toUsd(remainingNanoUsd),
   };
 }
 
-/** From its next admission on the key is refused. Repeatable; rejects with `ledger_unavailable`. */
+/** From its next reservation on the key is refused. Repeatable; rejects with `ledger_unavailable`. */
 export async function revokeLedger(namespace: Ledgers, keyId: string): Promise<void> {
   await ask(namespace, keyId, CALL_LIMIT_MS, (ledger) => ledger.revoke());
+}
+
+/** Shows the ledger what the key may do now; older terms than it knows change nothing. Rejects with `ledger_unavailable`. */
+export async function applyTerms(namespace: Ledgers, keyId: string, terms: KeyTerms): Promise<void> {
+  await ask(namespace, keyId, CALL_LIMIT_MS, (ledger) => ledger.applyTerms(terms));
+}
+
+/** The ledger checks its own books. Rejects with `ledger_unavailable`. */
+export function ledgerAudit(namespace: Ledgers, keyId: string): Promise<LedgerAudit> {
+  return ask(namespace, keyId, CALL_LIMIT_MS, (ledger) => ledger.audit());
+}
+
+/** Sends every stored trace to the index again and answers how many. Rejects with `ledger_unavailable`. */
+export function rebuildIndex(namespace: Ledgers, keyId: string): Promise<number> {
+  return ask(namespace, keyId, CALL_LIMIT_MS, (ledger) => ledger.rebuild());
 }
 
 /** One trace of the key, `null` until it is settled. Rejects with `ledger_unavailable`. */
@@ -78,7 +155,7 @@ export function listTraces(namespace: Ledgers, keyId: string, query: TraceQuery)
   return ask(namespace, keyId, CALL_LIMIT_MS, (ledger) => ledger.traces(query));
 }
 
-/** `call` on a stub of its own, and once more on another when it fails in time. */
+/** `call` on a stub of its own, and once more on another when it fails in time. An overload is not asked again. */
 async function ask<T>(
   namespace: Ledgers,
   keyId: string,
@@ -89,8 +166,9 @@ async function ask<T>(
   const tooLong = scheduler.wait(limitMs, { signal: limit.signal }).then(() => Promise.reject(unavailable()));
   tooLong.catch(() => {});
   const attempt = async (): Promise<T> => call(namespace.getByName(keyId));
+  const again = (error: unknown): Promise<T> => (isOverloaded(error) ? Promise.reject(error) : attempt());
   try {
-    return await Promise.race([attempt().catch(() => attempt()), tooLong]);
+    return await Promise.race([attempt().catch(again), tooLong]);
   } catch {
     throw unavailable();
   } finally {

@@ -8,7 +8,7 @@
  */
 import { log } from "../log.ts";
 import type { KeyLedger } from "./key-ledger.ts";
-import type { SettleRow } from "./types.ts";
+import type { SettleAnswer, SettleRow } from "./types.ts";
 
 /** How long rows are gathered before the first to wake sends them. */
 export const GATHER_MS = 50;
@@ -39,18 +39,27 @@ interface Entry {
 /** By key id: rows that nobody has taken yet. */
 const queues = new Map<string, Entry[]>();
 
-type Ledgers = DurableObjectNamespace<KeyLedger>;
+/** What one request brings for the rows it may come to send. */
+interface Sender {
+  readonly namespace: DurableObjectNamespace<KeyLedger>;
+  readonly keyId: string;
+  readonly noteAnswer: (answer: SettleAnswer) => void;
+}
 
-/** Books a finished request behind the answer. Never throws; a row that cannot be booked in 20 s is logged. */
+/**
+ * Books a finished request behind the answer. Never throws; a row that cannot be booked in 20 s is logged. What the
+ * ledger says of the key goes to `noteAnswer` once per call to it, so to one of those whose rows it held.
+ */
 export function settleSoon(
-  namespace: Ledgers,
+  namespace: DurableObjectNamespace<KeyLedger>,
   keyId: string,
   row: SettleRow,
   waitUntil: (work: Promise<unknown>) => void,
+  noteAnswer: (answer: SettleAnswer) => void = () => {},
 ): void {
   const entry: Entry = { row, state: "queued", batch: null };
   enqueue(keyId, entry);
-  waitUntil(see(namespace, keyId, entry));
+  waitUntil(see({ namespace, keyId, noteAnswer }, entry));
 }
 
 function enqueue(keyId: string, entry: Entry): void {
@@ -60,18 +69,18 @@ function enqueue(keyId: string, entry: Entry): void {
 }
 
 /** Stays until `entry` is settled or lost, and does itself what nobody else has done. */
-async function see(namespace: Ledgers, keyId: string, entry: Entry): Promise<void> {
+async function see(sender: Sender, entry: Entry): Promise<void> {
   await scheduler.wait(GATHER_MS);
   if (isOver(entry)) return;
   const giveUpAt = Date.now() + GIVE_UP_AFTER_MS;
   for (let pauseMs = FIRST_PAUSE_MS; !isOver(entry); ) {
     if (entry.state === "queued") {
-      await send(namespace, keyId, take(keyId), giveUpAt);
+      await send(sender, take(sender.keyId), giveUpAt);
       continue;
     }
     const isSenderDead = entry.batch !== null && Date.now() - entry.batch.aliveAt > SENDER_SILENCE_MS;
     if (isSenderDead) {
-      requeue(keyId, entry.batch);
+      requeue(sender.keyId, entry.batch);
       continue;
     }
     // A living sender has the row and logs its loss itself.
@@ -109,12 +118,12 @@ function requeue(keyId: string, batch: Batch | null): void {
   }
 }
 
-async function send(namespace: Ledgers, keyId: string, batch: Batch, giveUpAt: number): Promise<void> {
+async function send(sender: Sender, batch: Batch, giveUpAt: number): Promise<void> {
   const rows = batch.entries.map((entry) => entry.row);
   let settled = false;
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS)) {
     batch.aliveAt = Date.now();
-    const result = await trySettle(namespace, keyId, rows);
+    const result = await trySettle(sender, rows);
     batch.aliveAt = Date.now();
     settled = result === "settled";
     // An overloaded object is not helped by more calls, but nobody else has these rows: few calls, far apart.
@@ -123,12 +132,11 @@ async function send(namespace: Ledgers, keyId: string, batch: Batch, giveUpAt: n
     await scheduler.wait(pauseMs);
   }
   for (const entry of batch.entries) entry.state = settled ? "settled" : "lost";
-  if (!settled) logUnsettled(keyId, rows);
+  if (!settled) logUnsettled(sender.keyId, rows);
 }
 
 async function trySettle(
-  namespace: Ledgers,
-  keyId: string,
+  { namespace, keyId, noteAnswer }: Sender,
   rows: SettleRow[],
 ): Promise<"settled" | "failed" | "overloaded"> {
   const limit = new AbortController();
@@ -137,7 +145,11 @@ async function trySettle(
     const call = namespace.getByName(keyId).settle(rows);
     const tooLong = scheduler.wait(CALL_LIMIT_MS, { signal: limit.signal }).then(() => null);
     tooLong.catch(() => {});
-    return (await Promise.race([call, tooLong])) === null ? "failed" : "settled";
+    const answer = await Promise.race([call, tooLong]);
+    if (answer === null) return "failed";
+    const { revoked, keyVersion, remainingNanoUsd } = answer;
+    noteAnswer({ revoked, keyVersion, remainingNanoUsd });
+    return "settled";
   } catch (error) {
     return isOverloaded(error) ? "overloaded" : "failed";
   } finally {
@@ -146,7 +158,7 @@ async function trySettle(
 }
 
 /** Cloudflare's mark on the errors of an object that has too many requests waiting. */
-function isOverloaded(error: unknown): boolean {
+export function isOverloaded(error: unknown): boolean {
   return error instanceof Error && "overloaded" in error && error.overloaded === true;
 }
 

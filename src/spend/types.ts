@@ -1,10 +1,97 @@
 /** What passes between a key's ledger and its callers. Plain data only: all of it crosses to a Durable Object. */
-import type { Trace } from "../traces/schema.ts";
+import type { Trace, UsageSource } from "../traces/schema.ts";
 
 /** What a key may spend: the `budget` of a key record. */
 export interface Budget {
   readonly limit_usd: number;
+  /** In UTC. */
   readonly period: "day" | "month" | "total";
+}
+
+/** The `limits` of a key record. Absent: not limited. */
+export interface Limits {
+  readonly requests_per_minute?: number | undefined;
+  readonly tokens_per_minute?: number | undefined;
+  /** Requests at the same time. */
+  readonly concurrency?: number | undefined;
+}
+
+/** What a key record allows. The ledger keeps the newest it was shown, by version. */
+export interface KeyTerms {
+  readonly version: number;
+  readonly budget: Budget | null;
+  readonly limits: Limits | null;
+}
+
+/**
+ * One attempt that is about to be made, and the most it can cost. (`traceId`, `attempt`) makes it repeatable. The first
+ * that is held of a trace counts as a request for the limits, the others as money and tokens only.
+ */
+export interface Reservation {
+  readonly traceId: string;
+  /** From 0. A number is used once: not again for another attempt, not even after a release. */
+  readonly attempt: number;
+  /** Whole nano-USD, at least 0. */
+  readonly boundNanoUsd: number;
+  /** Prompt bound and output cap together, for tokens per minute. */
+  readonly boundTokens: number;
+  /** Epoch ms. Nobody settles after it: the ledger then charges the bound. */
+  readonly expiresAt: number;
+  readonly provider: string;
+  readonly model: string;
+  readonly terms: KeyTerms;
+}
+
+/** What the response headers say of the rate limits. Where a limit is `null` its other two members are 0. */
+export interface RateState {
+  readonly limitRequests: number | null;
+  readonly remainingRequests: number;
+  /** Until the window is empty again. */
+  readonly resetRequestsMs: number;
+  readonly limitTokens: number | null;
+  readonly remainingTokens: number;
+  readonly resetTokensMs: number;
+}
+
+interface ReserveFacts {
+  /** Of the budget, this reservation already taken off; `null` without a budget. Never below 0. */
+  readonly remainingNanoUsd: number | null;
+  /** Newest version of the key that the ledger knows. */
+  readonly keyVersion: number;
+  /** `null` when neither requests nor tokens per minute are limited. */
+  readonly rate: RateState | null;
+}
+
+export type RefusalReason = "budget" | "revoked" | "requests" | "tokens" | "concurrency";
+
+export type ReserveAnswer =
+  | ({ readonly ok: true } & ReserveFacts)
+  | ({
+      readonly ok: false;
+      readonly reason: RefusalReason;
+      /** 1,000 to 60,000 for a rate, 0 where waiting does not help. */
+      readonly retryAfterMs: number;
+    } & ReserveFacts);
+
+/** The ledger did not answer, or the request is over for it. Nothing may be sent; release what may stand. */
+export interface Unavailable {
+  readonly ok: false;
+  readonly reason: "unavailable";
+}
+
+/** How one attempt ended and what it cost. */
+export interface SettledAttempt {
+  /** The number it was reserved under. */
+  readonly attempt: number;
+  readonly provider: string;
+  readonly model: string;
+  readonly winner: boolean;
+  readonly outcome: string;
+  /** `null`: the price is unknown. */
+  readonly costNanoUsd: number | null;
+  /** JSON of all that the cost was made from: raw usage, price row, catalogue version, conditions. */
+  readonly basis: string;
+  readonly source: UsageSource;
 }
 
 /** One finished request. Its trace and its cost are stored together or not at all. */
@@ -14,20 +101,69 @@ export interface SettleRow {
   readonly route: string;
   /** The trace as JSON text: strings cross to the object far cheaper than the nested value. */
   readonly trace: string;
-  /** `null` when the price is unknown. */
+  /** Sum of `attempts`; `null` when the price of one is unknown. */
   readonly costNanoUsd: number | null;
+  readonly env: string;
+  /** All that were sent. What the request reserved besides is set free. */
+  readonly attempts: readonly SettledAttempt[];
+  /** Prompt and completion tokens of all attempts. */
+  readonly tokens: number;
+  /**
+   * What vendors may bill for calls that were refused after they had been sent. It comes on top of `attempts`, is never
+   * charged to the key, and is 0 for all other requests.
+   */
+  readonly unadmittedNanoUsd: number;
+  /** When the request arrived, epoch ms. Chooses the period of what was not reserved. */
+  readonly startedAt: number;
+  /** `null`: the caller has no newer terms to show. */
+  readonly terms: KeyTerms | null;
 }
 
-export type Admission =
-  | { readonly ok: true /** `null` without a budget. */; readonly remainingNanoUsd: number | null }
-  | { readonly ok: false; readonly reason: "budget" | "revoked" };
+export interface SettleAnswer {
+  readonly revoked: boolean;
+  readonly keyVersion: number;
+  /** Of the budget the ledger knows of, reservations taken off; `null` without one. Never below 0. */
+  readonly remainingNanoUsd: number | null;
+}
 
 /** What was booked in one period, in UTC. */
 export interface PeriodSpend {
   readonly spentNanoUsd: number;
+  /** Held for attempts that are not settled yet. */
+  readonly reservedNanoUsd: number;
   readonly requests: number;
-  /** Requests whose cost is unknown, and which are therefore not in `spentNanoUsd`. */
+  /** Requests whose cost is unknown in whole or in part. */
   readonly unpricedRequests: number;
+}
+
+/** What a ledger knows about its own correctness. */
+export interface LedgerAudit {
+  /** Kept beside the rows; must equal `openNanoUsd`. */
+  readonly reservedNanoUsd: number;
+  /** Sum of the rows of open reservations. */
+  readonly openNanoUsd: number;
+  readonly openReservations: number;
+  /** Requests that count for `concurrency`. */
+  readonly openRequests: number;
+  readonly day: PeriodSpend;
+  readonly month: PeriodSpend;
+  readonly total: PeriodSpend;
+  /** Sum of all attempts ever booked, those included that retention has deleted; must equal what `total` has spent. */
+  readonly bookedNanoUsd: number;
+  /** Attempts that cost more than their bound. */
+  readonly overBound: number;
+  /** Reservations that nobody settled in time, and what they were charged. */
+  readonly expired: number;
+  readonly expiredNanoUsd: number;
+  readonly unadmittedNanoUsd: number;
+  /** Traces on their way to the index. */
+  readonly unshippedTraces: number;
+  /** Traces that retention deleted before the index had them, and what they cost. */
+  readonly lostTraces: number;
+  readonly lostNanoUsd: number;
+  readonly revoked: boolean;
+  readonly keyVersion: number;
+  readonly isConsistent: boolean;
 }
 
 export interface TraceQuery {

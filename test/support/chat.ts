@@ -78,8 +78,8 @@ export function chatBody(route: TestRoute, body: object = {}): object {
   return { model: route.model, messages: [{ role: "user", content: "hi" }], ...body };
 }
 
-/** `vars` go to the Worker; a base URL given here wins over that of the scripted upstream. */
-export async function startChatRig(vars: Readonly<Record<string, string>> = {}): Promise<ChatRig> {
+/** `vars` go to the Worker; a base URL given here wins over that of the scripted upstream. `front`: see `worker.ts`. */
+export async function startChatRig(vars: Readonly<Record<string, string>> = {}, front?: string): Promise<ChatRig> {
   const upstream = await startUpstream();
   const provided = ROWS.flatMap(({ id, secrets }) => [
     [baseUrlName(id), `${upstream.url}/v1`],
@@ -88,7 +88,10 @@ export async function startChatRig(vars: Readonly<Record<string, string>> = {}):
   for (const { id, vars: needed } of TRANSLATED) {
     provided.push([baseUrlName(id), `${upstream.url}/v1`], ...Object.entries(needed));
   }
-  const worker = await startWorker({ vars: { ...Object.fromEntries(provided), ...vars } });
+  const worker = await startWorker({
+    vars: { ...Object.fromEntries(provided), ...vars },
+    ...(front === undefined ? {} : { front }),
+  });
   let routeCount = 0;
 
   const headers = ({ key }: TestRoute): Record<string, string> => {

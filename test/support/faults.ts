@@ -8,9 +8,13 @@ import type { TestWorker } from "./worker.ts";
 export interface Faults {
   readonly kv?: { readonly prefix: string; readonly how: "fail" | "hang" | "corrupt" };
   readonly ledger?: "reset" | "overloaded" | "hang";
+  /** How much longer every call to a ledger takes. */
+  readonly ledgerMs?: number;
   readonly health?: "reset" | "hang";
   /** How far the isolate's clock is ahead. */
   readonly clockMs?: number;
+  /** Calls to this upstream model: `queued` for 10 s behind six others, or over the `limit` of one request. */
+  readonly calls?: { readonly model: string; readonly how: "queued" | "limit" };
 }
 
 /** Pass as `front` to `startWorker`. */
@@ -22,6 +26,15 @@ let faults = {};
 let kvReads = 0;
 const realNow = Date.now.bind(Date);
 Date.now = () => realNow() + (faults.clockMs ?? 0);
+
+const realFetch = globalThis.fetch.bind(globalThis);
+globalThis.fetch = async (input, init) => {
+  if (faults.calls !== undefined && String(init?.body).includes('"model":' + JSON.stringify(faults.calls.model))) {
+    if (faults.calls.how === "limit") throw new Error("Too many subrequests by single Worker invocation.");
+    await scheduler.wait(10_000, { signal: init.signal });
+  }
+  return realFetch(input, init);
+};
 
 const never = () => new Promise((resolve) => setTimeout(resolve, 2_000_000_000));
 
@@ -47,14 +60,17 @@ async function broken(how) {
     : Object.assign(new Error("Durable Object is overloaded."), { overloaded: true });
 }
 
-function faultyObjects(namespace, faultOf) {
+function faultyObjects(namespace, faultOf, delayOf = () => 0) {
   return new Proxy(namespace, {
     get(target, member) {
       if (member !== "getByName") return target[member];
       return (name) => {
         const stub = target.getByName(name);
         return new Proxy(stub, {
-          get: (_, method) => (...rest) => (faultOf() === undefined ? stub[method](...rest) : broken(faultOf())),
+          get: (_, method) => async (...rest) => {
+            if (delayOf() > 0) await scheduler.wait(delayOf());
+            return faultOf() === undefined ? stub[method](...rest) : broken(faultOf());
+          },
         });
       };
     },
@@ -68,7 +84,7 @@ export default {
       return Response.json({ kvReads });
     }
     const CONFIG = faultyKv(env.CONFIG);
-    const KEY_LEDGER = faultyObjects(env.KEY_LEDGER, () => faults.ledger);
+    const KEY_LEDGER = faultyObjects(env.KEY_LEDGER, () => faults.ledger, () => faults.ledgerMs ?? 0);
     const PROVIDER_HEALTH = faultyObjects(env.PROVIDER_HEALTH, () => faults.health);
     return app.fetch(request, { ...env, CONFIG, KEY_LEDGER, PROVIDER_HEALTH }, context);
   },

@@ -30,7 +30,7 @@ const ALWAYS = { hedge_max_ratio: 1 };
 
 async function askWith(scripts: readonly Script[], body: object, policy: object = {}) {
   const providers = ["openai", "groq", "mistral"].slice(0, scripts.length);
-  const route = await rig.route({ providers, policy: { latency: { budget_ms: 400, ...ALWAYS }, ...policy } });
+  const route = await rig.route({ providers, policy: { latency: { budget_ms: 800, ...ALWAYS }, ...policy } });
   scripts.forEach((script, index) => {
     rig.upstream.scriptFor(route.models[index]!, script);
   });
@@ -42,7 +42,8 @@ const closedBy = (route: TestRoute, target: number) => rig.upstream.callsTo(rout
 
 describe.concurrent.each(MODES)("a silent first target ($mode)", ({ body }) => {
   test("gets a second one beside it at half of the budget, and the loser is ended", async ({ expect }) => {
-    const { route, response } = await askWith([HANG, late(20, "second", body)], body);
+    const latency = { budget_ms: 1_000, ...ALWAYS };
+    const { route, response } = await askWith([HANG, late(20, "second", body)], body, { latency });
     expect(await response.text()).toContain("second");
     expect(hedgeOf(response)).toBe("won");
     expect(response.headers.get("x-flowlayer-latency-budget-met")).toBe("true");
@@ -54,13 +55,13 @@ describe.concurrent.each(MODES)("a silent first target ($mode)", ({ body }) => {
       { hedged: false, winner: false },
       { hedged: true, winner: true },
     ]);
-    expect(trace.attempts[1]!.started_ms).toBeGreaterThanOrEqual(195);
-    expect(trace.latency).toMatchObject({ budget_ms: 400, budget_met: true });
+    expect(trace.attempts[1]!.started_ms).toBeGreaterThanOrEqual(495);
+    expect(trace.latency).toMatchObject({ budget_ms: 1_000, budget_met: true });
     expect(rig.calls(route)).toEqual([1, 1]);
   });
 
   test("that answers first after all wins, and the second is ended", async ({ expect }) => {
-    const { route, response } = await askWith([late(300, "first", body), HANG], body);
+    const { route, response } = await askWith([late(600, "first", body), HANG], body);
     expect(await response.text()).toContain("first");
     expect(hedgeOf(response)).toBe("lost");
     const [first, second] = route.models;
@@ -69,7 +70,7 @@ describe.concurrent.each(MODES)("a silent first target ($mode)", ({ body }) => {
   });
 
   test("a soft budget that is over waits for whoever comes first", async () => {
-    const { route, response } = await askWith([HANG, late(500, "second", body)], body);
+    const { route, response } = await askWith([HANG, late(900, "second", body)], body);
     expect(await response.text()).toContain("second");
     expect(hedgeOf(response)).toBe("won");
     expect(response.headers.get("x-flowlayer-latency-budget-met")).toBe("false");
@@ -77,7 +78,7 @@ describe.concurrent.each(MODES)("a silent first target ($mode)", ({ body }) => {
   });
 
   test("a hard budget that is over ends both with 504", async ({ expect }) => {
-    const latency = { budget_ms: 300, mode: "hard", ...ALWAYS };
+    const latency = { budget_ms: 600, mode: "hard", ...ALWAYS };
     const { route, response } = await askWith([HANG, HANG], body, { latency });
     const { error } = await expectError(response, { status: 504, code: "latency_budget_exceeded" });
     expect(error.attempts).toHaveLength(2);
@@ -87,8 +88,8 @@ describe.concurrent.each(MODES)("a silent first target ($mode)", ({ body }) => {
   });
 
   test("that fails while the second runs is not asked again: the second is waited for", async () => {
-    const failing = { status: 500, json: {}, headMs: 260 };
-    const { route, response } = await askWith([failing, late(200, "second", body)], body);
+    const failing = { status: 500, json: {}, headMs: 600 };
+    const { route, response } = await askWith([failing, late(400, "second", body)], body);
     expect(await response.text()).toContain("second");
     expect(hedgeOf(response)).toBe("won");
     const [first, second] = route.models;
@@ -102,7 +103,7 @@ describe.concurrent.each(MODES)("a silent first target ($mode)", ({ body }) => {
   });
 
   test("goes on when the second fails", async () => {
-    const { route, response } = await askWith([late(350, "first", body), { status: 503, json: {} }], body);
+    const { route, response } = await askWith([late(700, "first", body), { status: 503, json: {} }], body);
     expect(await response.text()).toContain("first");
     expect(hedgeOf(response)).toBe("lost");
     expect(rig.calls(route)).toEqual([1, 1]);
@@ -110,21 +111,21 @@ describe.concurrent.each(MODES)("a silent first target ($mode)", ({ body }) => {
   });
 
   test("when both fail a third one is asked", async () => {
-    const overlong = { status: 400, json: { error: { code: "context_length_exceeded" } }, headMs: 260 };
+    const overlong = { status: 400, json: { error: { code: "context_length_exceeded" } }, headMs: 600 };
     const { route, response } = await askWith([overlong, { status: 401, json: {} }, late(0, "third", body)], body);
     expect(await response.text()).toContain("third");
     expect(rig.calls(route)).toEqual([1, 1, 1]);
   });
 
   test("that refuses the request while the second runs: the second may still answer", async () => {
-    const refusing = { status: 400, json: { error: { message: "no such field" } }, headMs: 260 };
-    const { response } = await askWith([refusing, late(200, "second", body)], body);
+    const refusing = { status: 400, json: { error: { message: "no such field" } }, headMs: 600 };
+    const { response } = await askWith([refusing, late(400, "second", body)], body);
     expect(await response.text()).toContain("second");
   });
 
   test("that refuses the request is believed when the second fails", async () => {
-    const refusing = { status: 400, json: { error: { message: "no such field" } }, headMs: 260 };
-    const { route, response } = await askWith([refusing, { status: 500, json: {}, headMs: 150 }, HANG], body);
+    const refusing = { status: 400, json: { error: { message: "no such field" } }, headMs: 600 };
+    const { route, response } = await askWith([refusing, { status: 500, json: {}, headMs: 400 }, HANG], body);
     await expectError(response, { status: 400, code: "upstream_invalid_request" });
     expect(rig.calls(route)).toEqual([1, 1, 0]);
   });
@@ -132,15 +133,15 @@ describe.concurrent.each(MODES)("a silent first target ($mode)", ({ body }) => {
 
 describe.concurrent("there is no hedge", () => {
   test.each([
-    { name: "with latency.hedge false", policy: { latency: { budget_ms: 200, hedge: false } }, body: {} },
-    { name: "with a ratio of 0", policy: { latency: { budget_ms: 200, hedge_max_ratio: 0 } }, body: {} },
+    { name: "with latency.hedge false", policy: { latency: { budget_ms: 600, hedge: false } }, body: {} },
+    { name: "with a ratio of 0", policy: { latency: { budget_ms: 600, hedge_max_ratio: 0 } }, body: {} },
     { name: "with fallback:false", policy: {}, body: { route: { fallback: false } } },
     { name: "where the policy does not fall back", policy: { fallback: { enabled: false } }, body: {} },
     { name: "without a budget", policy: { latency: ALWAYS }, body: {} },
     { name: "when max_attempts is 1", policy: { fallback: { max_attempts: 1 } }, body: {} },
     { name: "when the client narrows to one", policy: {}, body: { route: { only: ["openai"] } } },
   ])("$name", async ({ policy, body }) => {
-    const { route, response } = await askWith([late(450, "first", {}), late(0, "second", {})], body, policy);
+    const { route, response } = await askWith([late(900, "first", {}), late(0, "second", {})], body, policy);
     expect(await response.text()).toContain("first");
     expect(hedgeOf(response)).toBeNull();
     expect(rig.calls(route)).toEqual([1, 0]);
@@ -148,16 +149,16 @@ describe.concurrent("there is no hedge", () => {
 
   test("before the request's own budget asks for one", async () => {
     const route = await rig.route({ policy: { latency: ALWAYS } });
-    rig.upstream.scriptFor(route.models[0]!, late(400, "first", {}));
+    rig.upstream.scriptFor(route.models[0]!, late(700, "first", {}));
     rig.upstream.scriptFor(route.models[1]!, late(0, "second", {}));
-    const response = await rig.ask(route, { route: { latency_budget_ms: 300 } });
+    const response = await rig.ask(route, { route: { latency_budget_ms: 600 } });
     expect(await response.text()).toContain("second");
     expect(hedgeOf(response)).toBe("won");
   });
 
   test("beyond the route's share: with 0.5 the first of two", async () => {
-    const route = await rig.route({ policy: { latency: { budget_ms: 400, hedge_max_ratio: 0.5 } } });
-    rig.upstream.scriptFor(route.models[0]!, late(330, "first", {}));
+    const route = await rig.route({ policy: { latency: { budget_ms: 1_000, hedge_max_ratio: 0.5 } } });
+    rig.upstream.scriptFor(route.models[0]!, late(900, "first", {}));
     rig.upstream.scriptFor(route.models[1]!, late(0, "second", {}));
     const texts = [await (await rig.ask(route)).text(), await (await rig.ask(route)).text()];
     expect(texts).toEqual([expect.stringContaining("second"), expect.stringContaining("first")]);

@@ -1,7 +1,7 @@
 /** A key's money and traces, through HTTP, and what only the ledger's own methods can show: settling twice, paging. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Env } from "../../src/env.ts";
-import type { SettleRow } from "../../src/spend/types.ts";
+import type { KeyTerms, Reservation, SettleRow } from "../../src/spend/types.ts";
 import { newTraceId, type Trace } from "../../src/traces/schema.ts";
 import { chunks, completion, type Script, startUpstream, type Upstream } from "../support/upstream.ts";
 import { type CreatedKey, startWorker, type TestWorker } from "../support/worker.ts";
@@ -38,8 +38,8 @@ function ask(key: CreatedKey, route: string, body: object = {}): Promise<Respons
 }
 
 /** Asks and waits until the request is settled. */
-async function askAndSettle(key: CreatedKey, route: string): Promise<{ status: number; trace: Trace }> {
-  const response = await ask(key, route);
+async function askAndSettle(key: CreatedKey, route: string, body = {}): Promise<{ status: number; trace: Trace }> {
+  const response = await ask(key, route, body);
   await response.text();
   const path = `/v1/traces/${response.headers.get("x-flowlayer-trace-id")}`;
   await expect.poll(async () => (await worker.fetch(path, withKey(key))).status, { timeout: 5_000 }).toBe(200);
@@ -80,6 +80,7 @@ describe("over HTTP", () => {
     const { KEY_LEDGER } = await worker.bindings();
     expect(await KEY_LEDGER.getByName(key.id).spend(null)).toEqual({
       spentNanoUsd: 0,
+      reservedNanoUsd: 0,
       requests: 2,
       unpricedRequests: 1,
     });
@@ -88,7 +89,7 @@ describe("over HTTP", () => {
   test("a spent budget refuses the next request and calls nobody", async () => {
     const key = await worker.createKey({ budget: { limit_usd: 0.0001, period: "day" } });
     upstream.script({ json: { ...completion(), usage: { prompt_tokens: 1_000, completion_tokens: 0 } } });
-    expect((await askAndSettle(key, "priced")).status).toBe(200);
+    expect((await askAndSettle(key, "priced", { max_tokens: 10 })).status).toBe(200);
     const refused = await ask(key, "priced");
     expect(refused.status).toBe(402);
     expect(refused.headers.get("x-should-retry")).toBe("false");
@@ -114,6 +115,27 @@ describe("over HTTP", () => {
     expect([second.has_more, second.next_cursor]).toEqual([false, null]);
     expect(ids(await list("route=flow/free"))).toEqual([made[1]]);
     expect(ids(await list("status=error"))).toEqual([]);
+  });
+
+  test("an operator can see that the books of a key agree with their own rows", async () => {
+    const key = await worker.createKey({ budget: { limit_usd: 1, period: "month" } });
+    upstream.script({ json: { ...completion(), usage: { prompt_tokens: 1_000, completion_tokens: 0 } } });
+    await askAndSettle(key, "priced");
+    const audit = async (): Promise<Record<string, unknown>> =>
+      (await (await worker.admin(`/admin/keys/${key.id}/ledger`)).json()) as Record<string, unknown>;
+    // The trace reaches the index behind the answer.
+    await expect.poll(async () => (await audit())["unshipped_traces"], { timeout: 6_000 }).toBe(0);
+    const spent = { spent_usd: 0.00015, reserved_usd: 0, requests: 1, unpriced_requests: 0 };
+    expect(await audit()).toEqual({
+      ...{ object: "ledger_audit", consistent: true, revoked: false, key_version: 1 },
+      periods: { day: spent, month: spent, total: spent },
+      ...{ booked_usd: 0.00015, reserved_usd: 0, open_reservations_usd: 0, open_reservations: 0, open_requests: 0 },
+      ...{ over_bound: 0, expired: 0, expired_usd: 0, unadmitted_usd: 0 },
+      ...{ unshipped_traces: 0, lost_traces: 0, lost_usd: 0 },
+    });
+    expect((await worker.admin("/admin/keys/nobodysledge/ledger")).status).toBe(404);
+    expect((await worker.fetch(`/admin/keys/${key.id}/ledger`, withKey(key))).status).toBe(401);
+    expect((await worker.admin(`/admin/keys/${key.id}/ledger`, { method: "POST", body: {} })).status).toBe(405);
   });
 
   test("requests that end together are each booked once", async () => {
@@ -162,6 +184,7 @@ describe("over HTTP", () => {
     const { KEY_LEDGER } = await worker.bindings();
     expect(await KEY_LEDGER.getByName(key.id).spend(null)).toEqual({
       spentNanoUsd: sumNanoUsd,
+      reservedNanoUsd: 0,
       requests: 200,
       unpricedRequests: 0,
     });
@@ -189,6 +212,7 @@ describe("the ledger itself", () => {
     ({ KEY_LEDGER: ledgers } = await worker.bindings());
   });
 
+  const NO_TERMS: KeyTerms = { version: 1, budget: null, limits: null };
   let serial = 0;
   /** Every test has a key, and so a ledger, of its own. */
   const newKeyId = (): string => `ledger${String(serial++).padStart(6, "0")}`;
@@ -196,9 +220,20 @@ describe("the ledger itself", () => {
 
   /** The ledger reads only these of a trace; the others are the writer's. */
   function row(keyId: string, at: number, costNanoUsd: number | null, status: Trace["status"] = "ok"): SettleRow {
-    const known = { id: newTraceId(keyId, at), key_id: keyId, status, route: "flow/a" };
-    return { id: known.id, status, route: known.route, trace: JSON.stringify(known), costNanoUsd };
+    const created_at = new Date(at).toISOString();
+    const known = { id: newTraceId(keyId, at), key_id: keyId, env: "production", created_at, status, route: "flow/a" };
+    const attempt = { attempt: 0, provider: "openai", model: "gpt-5", winner: true, outcome: "ok", costNanoUsd };
+    return {
+      ...{ id: known.id, status, route: known.route, trace: JSON.stringify(known), costNanoUsd, env: known.env },
+      attempts: [{ ...attempt, basis: "{}", source: "upstream" }],
+      ...{ tokens: 10, unadmittedNanoUsd: 0, startedAt: Date.now(), terms: null },
+    };
   }
+
+  const hold = (keyId: string, members: Partial<Reservation> = {}): Reservation => ({
+    ...{ traceId: newTraceId(keyId, Date.now()), attempt: 0, boundNanoUsd: 100, boundTokens: 50 },
+    ...{ expiresAt: Date.now() + 60_000, provider: "openai", model: "gpt-5", terms: NO_TERMS, ...members },
+  });
 
   test("a row costs once, however often and in whatever company it is sent", async () => {
     const keyId = newKeyId();
@@ -207,6 +242,7 @@ describe("the ledger itself", () => {
     await Promise.all(Array.from({ length: 10 }, () => ledgers.getByName(keyId).settle([first, second])));
     expect(await ledgers.getByName(keyId).spend(null)).toEqual({
       spentNanoUsd: 12,
+      reservedNanoUsd: 0,
       requests: 2,
       unpricedRequests: 0,
     });
@@ -214,40 +250,73 @@ describe("the ledger itself", () => {
 
   test("nothing to settle is nothing settled", async () => {
     const keyId = newKeyId();
-    expect(await ledgers.getByName(keyId).settle([])).toEqual({ revoked: false });
+    const nothing = { revoked: false, keyVersion: 0, remainingNanoUsd: null };
+    expect(await ledgers.getByName(keyId).settle([])).toEqual(nothing);
     expect(await ledgers.getByName(keyId).traces({ limit: 10 })).toEqual({ data: [], next_cursor: null });
-  });
-
-  test.each([
-    { name: "no budget", limitUsd: null, answer: { ok: true, remainingNanoUsd: null } },
-    { name: "room", limitUsd: 0.000001, answer: { ok: true, remainingNanoUsd: 1 } },
-    { name: "exactly spent", limitUsd: 0.000000999, answer: { ok: false, reason: "budget" } },
-    { name: "overspent", limitUsd: 0.0000005, answer: { ok: false, reason: "budget" } },
-  ])("admission with $name", async ({ limitUsd, answer }) => {
-    const keyId = newKeyId();
-    await ledgers.getByName(keyId).settle([row(keyId, T0, 999)]);
-    const budget = limitUsd === null ? null : { limit_usd: limitUsd, period: "day" as const };
-    expect(await ledgers.getByName(keyId).admit(budget, Date.now())).toEqual(answer);
-  });
-
-  test("a new day and a new month start with the whole budget, a total does not", async () => {
-    const keyId = newKeyId();
-    await ledgers.getByName(keyId).settle([row(keyId, T0, 100)]);
-    const later = Date.now() + 40 * 86_400_000;
-    const admit = (period: "day" | "month" | "total") =>
-      ledgers.getByName(keyId).admit({ limit_usd: 0.0000001, period }, later);
-    expect(await admit("day")).toEqual({ ok: true, remainingNanoUsd: 100 });
-    expect(await admit("month")).toEqual({ ok: true, remainingNanoUsd: 100 });
-    expect(await admit("total")).toEqual({ ok: false, reason: "budget" });
   });
 
   test("a revoked key is not admitted, and what it still owes is booked", async () => {
     const keyId = newKeyId();
     await ledgers.getByName(keyId).revoke();
     await ledgers.getByName(keyId).revoke();
-    expect(await ledgers.getByName(keyId).admit(null, T0)).toEqual({ ok: false, reason: "revoked" });
-    expect(await ledgers.getByName(keyId).settle([row(keyId, T0, 5)])).toEqual({ revoked: true });
+    expect(await ledgers.getByName(keyId).reserve(hold(keyId))).toMatchObject({ ok: false, reason: "revoked" });
+    expect(await ledgers.getByName(keyId).settle([row(keyId, T0, 5)])).toMatchObject({ revoked: true });
     expect(await ledgers.getByName(keyId).spend(null)).toMatchObject({ spentNanoUsd: 5 });
+  });
+
+  test("of 100 reservations at once exactly as many are granted as the budget holds", async () => {
+    const keyId = newKeyId();
+    const terms = { ...NO_TERMS, budget: { limit_usd: 0.000025, period: "total" as const } };
+    const holds = Array.from({ length: 100 }, () => hold(keyId, { terms, boundNanoUsd: 1_000 }));
+    const answers = await Promise.all(holds.map((each) => ledgers.getByName(keyId).reserve(each)));
+    const granted = holds.filter((_, index) => answers[index]?.ok === true);
+    expect(granted).toHaveLength(25);
+    const rows = granted.map(({ traceId }) => ({ ...row(keyId, T0, 400), id: traceId }));
+    await Promise.all(rows.flatMap((each) => [1, 2, 3].map(() => ledgers.getByName(keyId).settle([each]))));
+    expect(await ledgers.getByName(keyId).audit()).toMatchObject({
+      ...{ isConsistent: true, openReservations: 0, reservedNanoUsd: 0, total: { spentNanoUsd: 10_000, requests: 25 } },
+    });
+  });
+
+  test("a reservation sent 40 times at once is held once", async () => {
+    const keyId = newKeyId();
+    const once = hold(keyId);
+    const answers = await Promise.all(Array.from({ length: 40 }, () => ledgers.getByName(keyId).reserve(once)));
+    expect(answers.every(({ ok }) => ok)).toBe(true);
+    expect(await ledgers.getByName(keyId).audit()).toMatchObject({ openReservations: 1, reservedNanoUsd: 100 });
+    await Promise.all([0, 0, 0].map(() => ledgers.getByName(keyId).release(once.traceId, 0)));
+    expect(await ledgers.getByName(keyId).audit()).toMatchObject({ openReservations: 0, reservedNanoUsd: 0 });
+  });
+
+  test("what nobody settles is charged by the alarm, and corrected by who settles late", async () => {
+    const keyId = newKeyId();
+    const late = hold(keyId, { expiresAt: Date.now() + 200 });
+    const never = hold(keyId, { expiresAt: Date.now() + 200 });
+    for (const each of [late, never]) await ledgers.getByName(keyId).reserve(each);
+    const spent = async (): Promise<number> => (await ledgers.getByName(keyId).spend(null)).spentNanoUsd;
+    await expect.poll(spent, { timeout: 5_000 }).toBe(200);
+    await ledgers.getByName(keyId).settle([{ ...row(keyId, T0, 30), id: late.traceId }]);
+    expect(await ledgers.getByName(keyId).audit()).toMatchObject({
+      ...{ isConsistent: true, expired: 1, expiredNanoUsd: 100, total: { spentNanoUsd: 130 } },
+    });
+  });
+
+  test("limits are kept, and what is left of them is told", async () => {
+    const keyId = newKeyId();
+    const terms = { ...NO_TERMS, limits: { requests_per_minute: 3, tokens_per_minute: 1_000, concurrency: 2 } };
+    const [first, second] = [hold(keyId, { terms }), hold(keyId, { terms })];
+    expect(await ledgers.getByName(keyId).reserve(first)).toMatchObject({
+      ...{ ok: true, rate: { limitRequests: 3, remainingRequests: 2, limitTokens: 1_000, remainingTokens: 950 } },
+    });
+    await ledgers.getByName(keyId).reserve(second);
+    const refused = await ledgers.getByName(keyId).reserve(hold(keyId, { terms }));
+    expect(refused).toMatchObject({ ok: false, reason: "concurrency", retryAfterMs: 1_000 });
+    await ledgers.getByName(keyId).settle([{ ...row(keyId, T0, 5), id: first.traceId }]);
+    expect(await ledgers.getByName(keyId).reserve(hold(keyId, { terms }))).toMatchObject({ ok: true });
+    await ledgers.getByName(keyId).settle([{ ...row(keyId, T0, 5), id: second.traceId }]);
+    expect(await ledgers.getByName(keyId).reserve(hold(keyId, { terms }))).toMatchObject({
+      ...{ ok: false, reason: "requests" },
+    });
   });
 
   test("traces are cut by time, since inclusive and until exclusive", async () => {

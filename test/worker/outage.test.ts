@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { Trace } from "../../src/traces/schema.ts";
 import { type ErrorBody, expectError } from "../support/chat.ts";
 import { FAULTS_FRONT, kvReads, setFaults } from "../support/faults.ts";
+import { pricedModel } from "../support/models.ts";
 import { completion, startUpstream, type Upstream } from "../support/upstream.ts";
 import { type CreatedKey, startWorker, type TestWorker } from "../support/worker.ts";
 
@@ -35,7 +36,7 @@ let count = 0;
 /** A key, a route and an upstream model that no other test has. `before`: targets that come first. */
 async function own(spec: Readonly<Record<string, unknown>> = {}, before: readonly object[] = []): Promise<Own> {
   const name = `outage-${++count}`;
-  const upstreamModel = `outage-model-${count}`;
+  const upstreamModel = pricedModel();
   const targets = [...before, { provider: "openai", model: upstreamModel }];
   await worker.putRoute("production", name, { retry: { same_target: 0 }, targets });
   const key = await worker.createKey(spec);

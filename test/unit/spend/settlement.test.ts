@@ -1,16 +1,38 @@
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { admitKey, keySpend, settleSoon } from "../../../src/spend/client.ts";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import {
+  applyTerms,
+  keySpend,
+  ledgerAudit,
+  type ReserveAnswer,
+  rebuildIndex,
+  releaseSoon,
+  reserve,
+  settleSoon,
+} from "../../../src/spend/client.ts";
 import type { KeyLedger } from "../../../src/spend/key-ledger.ts";
 import { GATHER_MS } from "../../../src/spend/settlement.ts";
-import type { Admission, SettleRow } from "../../../src/spend/types.ts";
+import type { KeyTerms, PeriodSpend, SettleAnswer, SettleRow } from "../../../src/spend/types.ts";
 import { newTraceId } from "../../../src/traces/schema.ts";
 import { stubScheduler } from "../../support/scheduler.ts";
+import { reservation, settleRow } from "./fakes.ts";
 
 interface FakeLedger {
-  readonly settle?: (rows: SettleRow[]) => Promise<{ revoked: boolean }>;
-  readonly admit?: () => Promise<Admission>;
-  readonly spend?: () => Promise<{ spentNanoUsd: number; requests: number; unpricedRequests: number }>;
+  readonly settle?: (rows: SettleRow[]) => Promise<SettleAnswer>;
+  readonly reserve?: () => Promise<ReserveAnswer>;
+  readonly release?: (traceId: string, attempt: number) => Promise<void>;
+  readonly spend?: () => Promise<PeriodSpend>;
+  readonly applyTerms?: (terms: KeyTerms) => Promise<void>;
+  readonly audit?: () => Promise<unknown>;
+  readonly rebuild?: () => Promise<number>;
 }
+
+const ANSWER: SettleAnswer = { revoked: false, keyVersion: 3, remainingNanoUsd: 40 };
+
+const overloaded = (): Error => {
+  const overload: Error & { overloaded?: boolean } = new Error("Durable Object is overloaded.");
+  overload.overloaded = true;
+  return overload;
+};
 
 /** The part of a namespace that the client uses; `stubs` counts how many were made. */
 function fakeNamespace(ledger: FakeLedger) {
@@ -31,16 +53,14 @@ function recordingLedger(before: (call: number) => Promise<void> = async () => {
     count++;
     await before(count);
     calls.push(rows.map((row) => row.id));
-    return { revoked: false };
+    return ANSWER;
   };
   return { ...fakeNamespace({ settle }), calls, settled: () => calls.flat(), tries: () => count };
 }
 
 let serial = 0;
 let keyId = "";
-const newRow = (costNanoUsd: number | null = 7): SettleRow => {
-  return { id: newTraceId(keyId, Date.now()), status: "ok", route: "flow/test", trace: "{}", costNanoUsd };
-};
+const newRow = (costNanoUsd: number | null = 7): SettleRow => settleRow(newTraceId(keyId, Date.now()), [costNanoUsd]);
 
 let work: Promise<unknown>[] = [];
 const waitUntil = (promise: Promise<unknown>): void => {
@@ -187,9 +207,7 @@ test("an overloaded ledger is asked a few times, far apart, before its rows are 
   const triedAt: number[] = [];
   const ledger = recordingLedger(() => {
     triedAt.push(Date.now());
-    const overload: Error & { overloaded?: boolean } = new Error("Durable Object is overloaded.");
-    overload.overloaded = true;
-    return Promise.reject(overload);
+    return Promise.reject(overloaded());
   });
   settleAll(ledger.namespace, [newRow(), newRow()]);
   await vi.advanceTimersByTimeAsync(30_000);
@@ -209,48 +227,121 @@ test("a namespace that throws is a failed call", async () => {
   await expect(Promise.all(work)).resolves.toBeDefined();
 });
 
-test("admission is asked again on a fresh stub after one failure", async () => {
-  const answers: (() => Promise<Admission>)[] = [
-    () => Promise.reject(new Error("reset")),
-    () => Promise.resolve({ ok: true, remainingNanoUsd: 5 }),
-  ];
-  const { namespace, made } = fakeNamespace({ admit: () => (answers.shift() ?? (() => Promise.reject()))() });
-  expect(await admitKey(namespace, keyId, null, 0)).toEqual({ ok: true, remainingNanoUsd: 5 });
-  expect(made.stubs).toBe(2);
+test("what the ledger says of the key is told once per call, to one of those it answered", async () => {
+  const ledger = recordingLedger(async (call) => {
+    if (call === 1) throw new Error("Network connection lost.");
+  });
+  const told: SettleAnswer[] = [];
+  for (const row of [newRow(), newRow(), newRow()]) {
+    settleSoon(ledger.namespace, keyId, row, waitUntil, (answer) => told.push(answer));
+  }
+  await vi.advanceTimersByTimeAsync(5_000);
+  await Promise.all(work);
+  expect(told).toEqual([ANSWER]);
 });
 
-test("admission is unavailable after two failures, and after 2 s of silence", async () => {
-  const failing = fakeNamespace({ admit: () => Promise.reject(new Error("down")) });
-  expect(await admitKey(failing.namespace, keyId, null, 0)).toEqual({ ok: false, reason: "unavailable" });
-  expect(failing.made.stubs).toBe(2);
-  const silent = fakeNamespace({ admit: () => new Promise(() => {}) });
-  const admission = admitKey(silent.namespace, keyId, null, 0);
-  await vi.advanceTimersByTimeAsync(2_000);
-  expect(await admission).toEqual({ ok: false, reason: "unavailable" });
+describe("a reservation", () => {
+  const GRANTED: ReserveAnswer = { ok: true, remainingNanoUsd: 5, keyVersion: 1, rate: null };
+  const UNAVAILABLE = { ok: false, reason: "unavailable" };
+
+  test("is asked for again on a fresh stub after one failure", async () => {
+    const answers = [() => Promise.reject(new Error("reset")), () => Promise.resolve(GRANTED)];
+    const { namespace, made } = fakeNamespace({ reserve: () => (answers.shift() ?? (() => Promise.reject()))() });
+    expect(await reserve(namespace, keyId, reservation())).toEqual(GRANTED);
+    expect(made.stubs).toBe(2);
+  });
+
+  test("is unavailable after two failures, and after one overload", async () => {
+    const failing = fakeNamespace({ reserve: () => Promise.reject(new Error("down")) });
+    expect(await reserve(failing.namespace, keyId, reservation())).toEqual(UNAVAILABLE);
+    expect(failing.made.stubs).toBe(2);
+    const full = fakeNamespace({ reserve: () => Promise.reject(overloaded()) });
+    expect(await reserve(full.namespace, keyId, reservation())).toEqual(UNAVAILABLE);
+    expect(full.made.stubs).toBe(1);
+  });
+
+  test.each([
+    { limitMs: undefined, afterMs: 2_000 },
+    { limitMs: 300, afterMs: 300 },
+  ])("is unavailable when the ledger is silent for $afterMs ms", async ({ limitMs, afterMs }) => {
+    const silent = fakeNamespace({ reserve: () => new Promise(() => {}) });
+    const answer = vi.fn();
+    void reserve(silent.namespace, keyId, reservation(), limitMs).then(answer);
+    await vi.advanceTimersByTimeAsync(afterMs - 1);
+    expect(answer).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(answer).toHaveBeenCalledWith(UNAVAILABLE);
+  });
+
+  test("never rejects, whatever throws", async () => {
+    const getByName = () => {
+      throw new Error("no such object");
+    };
+    const namespace = { getByName } as unknown as DurableObjectNamespace<KeyLedger>;
+    expect(await reserve(namespace, keyId, reservation())).toEqual(UNAVAILABLE);
+  });
+
+  test("is released behind the answer, again and again until the ledger has heard it", async () => {
+    const released: string[] = [];
+    let calls = 0;
+    const { namespace } = fakeNamespace({
+      release: async (traceId, attempt) => {
+        if (++calls <= 5) throw calls === 3 ? overloaded() : new Error("down");
+        released.push(`${traceId} ${attempt}`);
+      },
+    });
+    releaseSoon(namespace, keyId, { traceId: "tr_x", attempt: 2 }, waitUntil);
+    await vi.advanceTimersByTimeAsync(10_000);
+    await Promise.all(work);
+    expect(released).toEqual(["tr_x 2"]);
+  });
+
+  test("that cannot be released in 20 s is logged, and nothing is thrown", async () => {
+    const lines = vi.spyOn(console, "log").mockImplementation(() => {});
+    const { namespace } = fakeNamespace({ release: () => Promise.reject(new Error("secret inside")) });
+    releaseSoon(namespace, keyId, { traceId: "tr_x", attempt: 2 }, waitUntil);
+    await vi.advanceTimersByTimeAsync(30_000);
+    await Promise.all(work);
+    expect(lines.mock.calls.map(([line]) => JSON.parse(String(line)))).toEqual([
+      { event: "reservation_unreleased", key_id: keyId, trace_id: "tr_x", attempt: 2 },
+    ]);
+  });
 });
 
 test.each([
   {
     name: "without a budget",
     budget: null,
-    spend: { period: "total", limit_usd: null, spent_usd: 0.25, reserved_usd: 0, remaining_usd: null },
+    spend: { period: "total", limit_usd: null, spent_usd: 0.25, reserved_usd: 0.1, remaining_usd: null },
   },
   {
     name: "within it",
     budget: { limit_usd: 1, period: "day" as const },
-    spend: { period: "day", limit_usd: 1, spent_usd: 0.25, reserved_usd: 0, remaining_usd: 0.75 },
+    spend: { period: "day", limit_usd: 1, spent_usd: 0.25, reserved_usd: 0.1, remaining_usd: 0.65 },
   },
   {
     name: "beyond it",
-    budget: { limit_usd: 0.2, period: "month" as const },
-    spend: { period: "month", limit_usd: 0.2, spent_usd: 0.25, reserved_usd: 0, remaining_usd: 0 },
+    budget: { limit_usd: 0.3, period: "month" as const },
+    spend: { period: "month", limit_usd: 0.3, spent_usd: 0.25, reserved_usd: 0.1, remaining_usd: 0 },
   },
 ])("the spend of a key $name", async ({ budget, spend }) => {
-  const ledger = { spend: async () => ({ spentNanoUsd: 250_000_000, requests: 3, unpricedRequests: 0 }) };
+  const sums = { spentNanoUsd: 250_000_000, reservedNanoUsd: 100_000_000, requests: 3, unpricedRequests: 0 };
+  const ledger = { spend: async () => sums };
   expect(await keySpend(fakeNamespace(ledger).namespace, keyId, budget)).toEqual(spend);
 });
 
-test("an endpoint is told that the ledger is unavailable", async () => {
-  const { namespace } = fakeNamespace({ spend: () => Promise.reject(new Error("secret inside")) });
-  await expect(keySpend(namespace, keyId, null)).rejects.toMatchObject({ code: "ledger_unavailable" });
+test("an endpoint is told that the ledger is unavailable, and not why", async () => {
+  const down = (): Promise<never> => Promise.reject(new Error("secret inside"));
+  const { namespace } = fakeNamespace({ spend: down, applyTerms: down, audit: down, rebuild: down });
+  const terms = { version: 1, budget: null, limits: null };
+  for (const call of [
+    keySpend(namespace, keyId, null),
+    applyTerms(namespace, keyId, terms),
+    ledgerAudit(namespace, keyId),
+    rebuildIndex(namespace, keyId),
+  ]) {
+    const error: unknown = await call.catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: "ledger_unavailable" });
+    expect(String(error)).not.toContain("secret");
+  }
 });

@@ -1,0 +1,91 @@
+/**
+ * Whether a reservation may be asked for beside the call it is for, instead of before it.
+ *
+ * What this isolate last heard of a key: plain data in module scope. A call that is refused after it was sent may still
+ * be billed by the vendor, so it is sent early only where a refusal is all but impossible.
+ */
+import type { RateState, Reservation } from "./types.ts";
+
+/** How long what a ledger said of its money and rates is believed. */
+const MONEY_FRESH_MS = 5_000;
+/** How long a key counts as live after its ledger last confirmed it. */
+const LIVE_FRESH_MS = 30_000;
+/** There must be room for so many calls like this one. */
+const ROOM_FACTOR = 20;
+/** Keys with a budget or limits that are in use here. Beyond it the one not used for the longest time is forgotten. */
+const MAX_KEYS = 5_000;
+
+interface Headroom {
+  remainingNanoUsd: number | null;
+  rate: RateState | null;
+  heardAt: number;
+  confirmedAt: number;
+  keyVersion: number;
+  /** Bounds of this isolate's own calls that were sent early and are not confirmed yet. */
+  inFlightNanoUsd: number;
+  inFlightCalls: number;
+}
+
+const keys = new Map<string, Headroom>();
+
+/** The call may start before the ledger has answered. The first of a key in an isolate never may. */
+export function mayStartEarly(keyId: string, { boundNanoUsd, boundTokens, terms }: Reservation, now: number): boolean {
+  const known = keys.get(keyId);
+  // Who runs at the same moment is known to the ledger alone.
+  if (known === undefined || terms.limits?.concurrency !== undefined || known.keyVersion !== terms.version)
+    return false;
+  if (now - known.heardAt > MONEY_FRESH_MS || now - known.confirmedAt > LIVE_FRESH_MS) return false;
+  const { remainingNanoUsd, rate, inFlightNanoUsd, inFlightCalls } = known;
+  if (terms.budget !== null) {
+    if (remainingNanoUsd === null || remainingNanoUsd - inFlightNanoUsd < ROOM_FACTOR * boundNanoUsd) return false;
+    // A free call says nothing about a budget that is used up.
+    if (remainingNanoUsd <= 0) return false;
+  }
+  if (terms.limits === null) return true;
+  if (rate === null) return false;
+  const hasRequests = rate.limitRequests === null || rate.remainingRequests - inFlightCalls >= ROOM_FACTOR;
+  const hasTokens = rate.limitTokens === null || rate.remainingTokens >= ROOM_FACTOR * boundTokens;
+  return hasRequests && hasTokens;
+}
+
+/** A call starts whose reservation is still being asked for. To be ended with `noteAnswered`. */
+export function noteAsked(keyId: string, boundNanoUsd: number): void {
+  const known = keys.get(keyId);
+  if (known === undefined) return;
+  known.inFlightNanoUsd += boundNanoUsd;
+  known.inFlightCalls++;
+}
+
+export function noteAnswered(keyId: string, boundNanoUsd: number): void {
+  const known = keys.get(keyId);
+  if (known === undefined) return;
+  known.inFlightNanoUsd = Math.max(0, known.inFlightNanoUsd - boundNanoUsd);
+  known.inFlightCalls = Math.max(0, known.inFlightCalls - 1);
+}
+
+/** What the ledger said. `isLive`: it has just admitted the key. */
+export function noteHeard(
+  keyId: string,
+  heard: { readonly remainingNanoUsd: number | null; readonly rate?: RateState | null; readonly keyVersion: number },
+  isLive: boolean,
+  now: number,
+): void {
+  const known = keys.get(keyId) ?? { confirmedAt: 0, rate: null, inFlightNanoUsd: 0, inFlightCalls: 0 };
+  keys.delete(keyId);
+  keys.set(keyId, {
+    ...known,
+    remainingNanoUsd: heard.remainingNanoUsd,
+    rate: heard.rate === undefined ? known.rate : heard.rate,
+    keyVersion: heard.keyVersion,
+    heardAt: now,
+    confirmedAt: isLive ? now : known.confirmedAt,
+  });
+  if (keys.size <= MAX_KEYS) return;
+  const oldest = keys.keys().next().value;
+  if (oldest !== undefined) keys.delete(oldest);
+}
+
+/** The key was refused, or is gone: its next call asks first. */
+export function forgetHeadroom(keyId: string): void {
+  keys.delete(keyId);
+}

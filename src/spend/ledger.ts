@@ -1,0 +1,236 @@
+/**
+ * The books of one key, on SQLite and without a clock of their own.
+ *
+ * Every method that changes something must run in a transaction of the caller's; after one that failed, `load` makes
+ * memory equal to the tables again. For each budget, what is spent and what is reserved in its period never exceed its
+ * limit by an admission: only a bill above its own bound, a lower limit or a price that was unknown can take it there.
+ */
+import { fromUsd } from "../lib/money.ts";
+import { Account } from "./account.ts";
+import { Attempts } from "./attempts.ts";
+import { Outbox } from "./outbox.ts";
+import { assertNanoUsd, PeriodSums, periodName, SpendChanges } from "./periods.ts";
+import { prepareTables } from "./tables.ts";
+import { MIN_TRACE_AGE_MS, Traces } from "./traces.ts";
+import type {
+  Budget,
+  KeyTerms,
+  LedgerAudit,
+  PeriodSpend,
+  RefusalReason,
+  Reservation,
+  ReserveAnswer,
+  SettleAnswer,
+  SettledAttempt,
+  SettleRow,
+  Unavailable,
+} from "./types.ts";
+
+/** Nobody can say when one of the requests that run will end. */
+const CONCURRENCY_RETRY_MS = 1_000;
+/** Rows of each table that one round of retention deletes, so that it never holds up requests for long. */
+const TRIM_BATCH = 500;
+
+interface Refusal {
+  readonly reason: RefusalReason;
+  readonly retryAfterMs: number;
+}
+
+export class Ledger {
+  readonly account: Account;
+  readonly attempts: Attempts;
+  readonly traces: Traces;
+  readonly outbox: Outbox;
+  readonly #sql: SqlStorage;
+  readonly #sums: PeriodSums;
+
+  constructor(sql: SqlStorage) {
+    prepareTables(sql);
+    this.#sql = sql;
+    this.#sums = new PeriodSums(sql);
+    this.account = new Account(sql);
+    this.attempts = new Attempts(sql, this.account);
+    this.traces = new Traces(sql);
+    this.outbox = new Outbox(sql);
+    this.load();
+  }
+
+  /** Reads again what is kept in memory. */
+  load(): void {
+    this.account.load();
+    this.attempts.load();
+    this.traces.load(this.#sums.of("total").requests);
+  }
+
+  /** Holds the bound of one attempt, or says why not. The same reservation again is answered again and held once. */
+  reserve(reservation: Reservation, now: number): ReserveAnswer | Unavailable {
+    assertReservation(reservation);
+    this.account.learn(reservation.terms);
+    this.sweep(now);
+    const { state, isFirst } = this.attempts.standing(reservation.traceId, reservation.attempt);
+    if (state === "withdrawn") return { ok: false, reason: "unavailable" };
+    const { budget = null, limits = null } = this.account.terms ?? {};
+    // Before the row exists: a window that is read from the rows must not count it twice.
+    const window = limits === null ? null : this.attempts.window(reservation.traceId, now);
+    const refusal = state === "new" ? this.#refusalOf(reservation, isFirst, now) : null;
+    if (state === "new" && refusal === null) this.attempts.open(reservation, isFirst, now);
+    const facts = {
+      remainingNanoUsd: this.#remaining(budget, now),
+      keyVersion: this.account.keyVersion,
+      rate: window?.state(limits, now) ?? null,
+    };
+    return refusal === null ? { ok: true, ...facts } : { ok: false, ...refusal, ...facts };
+  }
+
+  #refusalOf(reservation: Reservation, isFirst: boolean, now: number): Refusal | null {
+    const { traceId, boundNanoUsd, boundTokens } = reservation;
+    if (this.account.isRevoked) return { reason: "revoked", retryAfterMs: 0 };
+    const { budget = null, limits = null } = this.account.terms ?? {};
+    if (budget !== null && boundNanoUsd > this.#left(budget, now)) return { reason: "budget", retryAfterMs: 0 };
+    if (limits === null) return null;
+    const wait = this.attempts.window(traceId, now).wait(limits, isFirst ? 1 : 0, boundTokens, now);
+    if (wait !== null) return wait;
+    const isFull = isFirst && this.attempts.openRequests >= (limits.concurrency ?? Number.POSITIVE_INFINITY);
+    return isFull ? { reason: "concurrency", retryAfterMs: CONCURRENCY_RETRY_MS } : null;
+  }
+
+  /** The attempt was not sent and will not be. After its settlement this changes nothing. */
+  release(traceId: string, attempt: number, now: number): void {
+    this.attempts.release(traceId, attempt, now);
+  }
+
+  /** Books finished requests, each attempt once however often it is sent. */
+  settle(rows: readonly SettleRow[], now: number): SettleAnswer {
+    const changes = new SpendChanges();
+    for (const row of rows) this.#book(readRow(row, now), now, changes);
+    this.#sums.add(changes);
+    return {
+      revoked: this.account.isRevoked,
+      keyVersion: this.account.keyVersion,
+      remainingNanoUsd: this.#remaining(this.account.terms?.budget ?? null, now),
+    };
+  }
+
+  #book(row: SettleRow, now: number, changes: SpendChanges): void {
+    this.account.learn(row.terms);
+    const seq = this.traces.add(row, now);
+    const at = this.attempts.settle(row, seq !== null, now, changes);
+    if (seq === null) return;
+    const isPriced = row.costNanoUsd !== null && row.attempts.every(({ costNanoUsd }) => costNanoUsd !== null);
+    changes.add(at, 0, 1, isPriced ? 0 : 1);
+    this.outbox.add(row.id, seq);
+    if (row.unadmittedNanoUsd <= 0) return;
+    this.#sql.exec("INSERT OR IGNORE INTO unadmitted VALUES (?, ?)", row.id, row.unadmittedNanoUsd);
+    this.account.count({ unadmittedNanoUsd: row.unadmittedNanoUsd });
+  }
+
+  /** Charges reservations that nobody settled in time, a batch at most. */
+  sweep(now: number): void {
+    const changes = new SpendChanges();
+    this.attempts.sweep(now, changes);
+    this.#sums.add(changes);
+  }
+
+  applyTerms(terms: KeyTerms): void {
+    this.account.learn(terms);
+  }
+
+  revoke(): void {
+    this.account.revoke();
+  }
+
+  spend(period: Budget["period"], now: number): PeriodSpend {
+    const name = periodName(period, now);
+    const { nanoUsd, requests, unpriced } = this.#sums.of(name);
+    return {
+      spentNanoUsd: nanoUsd,
+      reservedNanoUsd: this.attempts.reservedNanoUsd(name),
+      requests,
+      unpricedRequests: unpriced,
+    };
+  }
+
+  /** One round of retention. Sums never change by it. True while more is to be deleted at once. */
+  trim(now: number): boolean {
+    const deleted = this.traces.trim(now, TRIM_BATCH);
+    const lost = deleted.length === 0 ? [] : this.outbox.remove(deleted);
+    if (lost.length > 0) this.account.count({ lostTraces: lost.length, lostNanoUsd: this.#costOf(lost) });
+    const floor = this.traces.oldest();
+    this.#sql.exec("DELETE FROM unadmitted WHERE trace_id < ?", floor);
+    const attempts = this.attempts.trim(floor, MIN_TRACE_AGE_MS, now, TRIM_BATCH);
+    return deleted.length === TRIM_BATCH || attempts === TRIM_BATCH;
+  }
+
+  /** Takes out of the outbox what says neither environment nor day: no index can have it. */
+  giveUp(traceIds: readonly string[]): void {
+    const lost = this.outbox.remove(traceIds);
+    this.account.count({ lostTraces: lost.length, lostNanoUsd: this.#costOf(lost) });
+  }
+
+  audit(now: number): LedgerAudit {
+    const { openNanoUsd, openReservations, storedNanoUsd } = this.attempts.sums();
+    const { deletedNanoUsd, ...counters } = this.account.counters();
+    const [day, month, total] = [this.spend("day", now), this.spend("month", now), this.spend("total", now)];
+    const reservedNanoUsd = total.reservedNanoUsd;
+    const bookedNanoUsd = storedNanoUsd + deletedNanoUsd;
+    const isConsistent = reservedNanoUsd === openNanoUsd && bookedNanoUsd === total.spentNanoUsd && this.#sums.agree();
+    return {
+      ...{ reservedNanoUsd, openNanoUsd, openReservations, openRequests: this.attempts.openRequests },
+      ...{ day, month, total, bookedNanoUsd, ...counters },
+      unshippedTraces: this.outbox.count(),
+      revoked: this.account.isRevoked,
+      keyVersion: this.account.keyVersion,
+      isConsistent,
+    };
+  }
+
+  #left(budget: Budget, now: number): number {
+    const { spentNanoUsd, reservedNanoUsd } = this.spend(budget.period, now);
+    return fromUsd(budget.limit_usd) - spentNanoUsd - reservedNanoUsd;
+  }
+
+  #remaining(budget: Budget | null, now: number): number | null {
+    return budget === null ? null : Math.max(0, this.#left(budget, now));
+  }
+
+  #costOf(traceIds: readonly string[]): number {
+    return this.#sql
+      .exec<{ nano_usd: number }>(
+        `SELECT coalesce(sum(nano_usd), 0) AS nano_usd FROM attempt
+         WHERE trace_id IN (SELECT value FROM json_each(?))`,
+        JSON.stringify(traceIds),
+      )
+      .one().nano_usd;
+  }
+}
+
+function assertReservation({ attempt, boundNanoUsd, boundTokens, expiresAt }: Reservation): void {
+  assertNanoUsd(boundNanoUsd);
+  for (const number of [attempt, boundTokens, expiresAt]) {
+    if (!Number.isSafeInteger(number) || number < 0) throw new RangeError("A reservation holds a bad number.");
+  }
+}
+
+/**
+ * A Worker of the version before may still be sending while this one runs: its rows know the sum only. Numbers that make
+ * no sense become none: one such row must not take its batch with it.
+ */
+function readRow(row: SettleRow, now: number): SettleRow {
+  const given: Partial<SettleRow> = row;
+  const whole: SettledAttempt = {
+    ...{ attempt: 0, provider: "", model: "", winner: true, outcome: row.status },
+    ...{ costNanoUsd: row.costNanoUsd, basis: "", source: "none" },
+  };
+  return {
+    ...row,
+    attempts: given.attempts ?? [whole],
+    tokens: countOf(given.tokens),
+    unadmittedNanoUsd: countOf(given.unadmittedNanoUsd),
+    startedAt: countOf(given.startedAt) || now,
+    terms: given.terms ?? null,
+  };
+}
+
+function countOf(value: number | undefined): number {
+  return value !== undefined && Number.isSafeInteger(value) && value > 0 ? value : 0;
+}

@@ -1,0 +1,96 @@
+/**
+ * Traces on their way to the index that spans all keys, one object of it per environment and day.
+ *
+ * A row is made in the transaction that settles the request and deleted when the index has the trace, so it arrives at
+ * least once. The trace itself is not copied: retention of traces bounds this table too.
+ */
+import { isJsonObject, tryParseJson } from "../lib/json.ts";
+import { enqueueAllTraces } from "./tables.ts";
+
+/** What an index takes; it ignores a trace that it has. */
+export interface IndexBatch {
+  readonly keyId: string;
+  readonly rows: readonly {
+    /** Grows with the age of the key: the number of its traces. */
+    readonly seq: number;
+    /** JSON text. */
+    readonly trace: string;
+    readonly unadmittedNanoUsd: number;
+  }[];
+}
+
+/** The namespace of the index, as far as a ledger uses it. */
+export interface TraceIndexes {
+  getByName(name: string): { ingest(batch: IndexBatch): Promise<unknown> };
+}
+
+/** Traces of one index. */
+export interface Parcel {
+  /** `<env>:<YYYY-MM-DD>` of the traces' start, in UTC; `null` where a trace does not say. */
+  readonly index: string | null;
+  readonly ids: readonly string[];
+  readonly rows: IndexBatch["rows"];
+}
+
+export class Outbox {
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+  }
+
+  add(traceId: string, seq: number): void {
+    this.#sql.exec("INSERT OR IGNORE INTO outbox VALUES (?, ?)", traceId, seq);
+  }
+
+  get isEmpty(): boolean {
+    return this.#sql.exec("SELECT 1 FROM outbox LIMIT 1").toArray().length === 0;
+  }
+
+  count(): number {
+    return this.#sql.exec<{ count: number }>("SELECT count(*) AS count FROM outbox").one().count;
+  }
+
+  /** The first `limit` traces that wait above `afterId`, by index. */
+  parcels(limit: number, afterId: string): Parcel[] {
+    const rows = this.#sql
+      .exec<{ trace_id: string; seq: number; body: string; unadmitted: number }>(
+        `SELECT trace_id, seq, body, coalesce((SELECT nano_usd FROM unadmitted WHERE trace_id = id), 0) AS unadmitted
+         FROM outbox JOIN trace ON id = trace_id WHERE trace_id > ? ORDER BY trace_id LIMIT ?`,
+        afterId,
+        limit,
+      )
+      .toArray();
+    const groups = Map.groupBy(rows, ({ body }) => indexOf(body));
+    return [...groups].map(([index, group]) => ({
+      index,
+      ids: group.map(({ trace_id }) => trace_id),
+      rows: group.map(({ seq, body, unadmitted }) => ({ seq, trace: body, unadmittedNanoUsd: unadmitted })),
+    }));
+  }
+
+  /** Takes out what the index has, or what never will be sent. Answers the ids that were waiting. */
+  remove(ids: readonly string[]): string[] {
+    return this.#sql
+      .exec<{ trace_id: string }>(
+        "DELETE FROM outbox WHERE trace_id IN (SELECT value FROM json_each(?)) RETURNING trace_id",
+        JSON.stringify(ids),
+      )
+      .toArray()
+      .map(({ trace_id }) => trace_id);
+  }
+
+  /** Sends every stored trace again. Answers how many wait now. */
+  refill(): number {
+    enqueueAllTraces(this.#sql);
+    return this.count();
+  }
+}
+
+function indexOf(body: string): string | null {
+  const trace = tryParseJson(body);
+  if (!isJsonObject(trace)) return null;
+  const { env, created_at } = trace;
+  if (typeof env !== "string" || env === "" || typeof created_at !== "string") return null;
+  return /^\d{4}-\d\d-\d\dT/.test(created_at) ? `${env}:${created_at.slice(0, 10)}` : null;
+}

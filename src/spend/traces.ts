@@ -1,0 +1,118 @@
+/** A key's own traces: stored once, listed newest first, and kept for 30 days or until 10,000 newer ones came. */
+import { parseJson } from "../lib/json.ts";
+import { keyIdOfTrace, type Trace, traceIdFloor } from "../traces/schema.ts";
+import type { SettleRow, TracePage, TraceQuery } from "./types.ts";
+
+export const MAX_TRACES = 10_000;
+const MAX_TRACE_AGE_MS = 30 * 86_400_000;
+/**
+ * Twice the 30 s that `waitUntil` allows a caller for its retries: the stored trace is what makes settling repeatable,
+ * so retention leaves it alone for that long, whatever its age.
+ */
+export const MIN_TRACE_AGE_MS = 60_000;
+const MAX_PAGE = 1_000;
+/** The largest time a trace id can hold. */
+const MAX_TRACE_TIME = 62 ** 8 - 1;
+/** Ids are ASCII and begin with `tr_`. */
+const ABOVE_ALL_IDS = "~";
+
+export class Traces {
+  readonly #sql: SqlStorage;
+  /** Kept in step with the table, because counting it reads every row. */
+  #count = 0;
+  #trimmed = 0;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+  }
+
+  /** `everStored`: traces this ledger has had, those included that are deleted. */
+  load(everStored: number): void {
+    this.#trimmed = this.#sql
+      .exec<{ trimmed_traces: number }>("SELECT trimmed_traces FROM ledger")
+      .one().trimmed_traces;
+    this.#count = everStored - this.#trimmed;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** The number of the trace among all that this key ever had, from 1; `null` where it is stored already. */
+  add({ id, status, route, trace }: SettleRow, now: number): number | null {
+    const added = this.#sql.exec(
+      "INSERT OR IGNORE INTO trace VALUES (?, ?, ?, ?, ?) RETURNING 1",
+      ...[id, now, status, route, trace],
+    );
+    if (added.toArray().length === 0) return null;
+    this.#count++;
+    return this.#trimmed + this.#count;
+  }
+
+  find(id: string): Trace | null {
+    const [row] = this.#sql.exec<{ body: string }>("SELECT body FROM trace WHERE id = ?", id).toArray();
+    return row === undefined ? null : readTrace(row.body);
+  }
+
+  list(query: TraceQuery): TracePage {
+    const limit = Math.min(MAX_PAGE, Math.max(1, Math.trunc(query.limit)));
+    const untilId = this.#idFloor(query.until);
+    const below = [query.cursor, untilId].filter((id) => id !== undefined).sort()[0] ?? ABOVE_ALL_IDS;
+    const rows = this.#sql
+      .exec<{ id: string; body: string }>(
+        `SELECT id, body FROM trace WHERE id >= ? AND id < ?
+         AND status = coalesce(?, status) AND route = coalesce(?, route) ORDER BY id DESC LIMIT ?`,
+        this.#idFloor(query.since) ?? "",
+        below,
+        query.status ?? null,
+        query.route ?? null,
+        limit + 1,
+      )
+      .toArray();
+    const page = rows.slice(0, limit);
+    return {
+      data: page.map((row) => readTrace(row.body)),
+      next_cursor: rows.length > limit ? (page.at(-1)?.id ?? null) : null,
+    };
+  }
+
+  /** Deletes up to `limit` of what is too old or too much, oldest first, and answers the ids. */
+  trim(now: number, limit: number): string[] {
+    // Nothing is below the floor where there is no trace.
+    const floor = this.#idFloor(now - MAX_TRACE_AGE_MS) ?? "";
+    const excess = Math.max(0, this.#count - MAX_TRACES);
+    const deleted = this.#sql
+      .exec<{ id: string }>(
+        `DELETE FROM trace WHERE id IN (
+           SELECT id FROM (SELECT id FROM trace WHERE settled_at < ? ORDER BY id LIMIT ?)
+           UNION SELECT id FROM (SELECT id FROM trace WHERE id < ? AND settled_at < ? ORDER BY id LIMIT ?)
+         ) RETURNING id`,
+        ...[now - MIN_TRACE_AGE_MS, Math.min(excess, limit), floor, now - MIN_TRACE_AGE_MS, limit],
+      )
+      .toArray();
+    if (deleted.length > 0) {
+      this.#sql.exec("UPDATE ledger SET trimmed_traces = trimmed_traces + ?", deleted.length);
+      this.#trimmed += deleted.length;
+      this.#count -= deleted.length;
+    }
+    return deleted.map(({ id }) => id);
+  }
+
+  /** Below it, nothing is stored and nothing is new: what else belongs to such an id may go. */
+  oldest(): string {
+    const [row] = this.#sql.exec<{ id: string }>("SELECT id FROM trace ORDER BY id LIMIT 1").toArray();
+    return row?.id ?? "";
+  }
+
+  /** The smallest id of a trace begun at `time`. Any stored trace tells which key this is; without one, all match. */
+  #idFloor(time: number | undefined): string | undefined {
+    if (time === undefined) return undefined;
+    const keyId = keyIdOfTrace(this.oldest());
+    return keyId === null ? undefined : traceIdFloor(keyId, Math.min(time, MAX_TRACE_TIME));
+  }
+}
+
+function readTrace(body: string): Trace {
+  // Written by `add` from a `Trace`, and nobody else writes to this table.
+  return parseJson(body) as Trace;
+}

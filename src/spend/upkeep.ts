@@ -1,0 +1,154 @@
+/**
+ * What a ledger does between calls, on one alarm: charge reservations that nobody settled, delete what is too old, ship
+ * traces to the index. Each step may run twice. None may keep the others from running, or the alarm from being set
+ * again, because an alarm that keeps failing is dropped by the platform.
+ */
+import { log } from "../log.ts";
+import { keyIdOfTrace } from "../traces/schema.ts";
+import type { Ledger } from "./ledger.ts";
+import type { Parcel, TraceIndexes } from "./outbox.ts";
+import { MAX_TRACES, MIN_TRACE_AGE_MS } from "./traces.ts";
+
+/** Traces older than the limit are looked for once a day. */
+const AGE_CHECK_MS = 86_400_000;
+/** How long traces are gathered before they are shipped. */
+export const SHIP_DELAY_MS = 1_000;
+export const SHIP_BATCH = 200;
+/** One call to an index. */
+const SHIP_LIMIT_MS = 3_000;
+/** Shipping ends after it, and goes on with the next alarm: the other steps must not wait for it. */
+const SHIP_SLICE_MS = 2_000;
+const MAX_SHIP_PAUSE_MS = 60_000;
+/** After a step that failed for no reason the ledger knows. */
+const RECOVERY_MS = 5_000;
+
+/** Runs `work` in one transaction; it must not be async. */
+export type Transact = <T>(work: () => T) => T;
+export type Alarms = Pick<DurableObjectStorage, "getAlarm" | "setAlarm">;
+
+export class Upkeep {
+  readonly #ledger: Ledger;
+  readonly #transact: Transact;
+  readonly #alarms: Alarms;
+  readonly #indexes: TraceIndexes | undefined;
+  /** When the alarm rings, epoch ms. */
+  #alarmAt: number | null = null;
+  #trimAt = 0;
+  #isTrimBehind = false;
+  /** `null`: nothing waits to be shipped. */
+  #shipAt: number | null = null;
+  #shipFailures = 0;
+  /** Trace id behind which shipping goes on, so that what no index takes does not hold up the rest. */
+  #shippedTo = "";
+
+  constructor(ledger: Ledger, transact: Transact, alarms: Alarms, indexes: TraceIndexes | undefined) {
+    this.#ledger = ledger;
+    this.#transact = transact;
+    this.#alarms = alarms;
+    this.#indexes = indexes;
+  }
+
+  /** Before the first call is answered: whatever was waiting when the last instance ended gets its alarm again. */
+  async start(now: number): Promise<void> {
+    this.#alarmAt = await this.#alarms.getAlarm();
+    if (!this.#ledger.outbox.isEmpty) this.noteTraces(now);
+    await this.arm(now);
+  }
+
+  /** There are traces to ship. */
+  noteTraces(now: number): void {
+    this.#shipAt ??= now + SHIP_DELAY_MS;
+  }
+
+  /** Sees to it that the alarm rings by the time something is due, and not before `notBefore`. */
+  async arm(now: number, notBefore = now): Promise<void> {
+    const dueAt = Math.max(notBefore, this.#dueAt(now));
+    if (dueAt === Number.POSITIVE_INFINITY || (this.#alarmAt !== null && this.#alarmAt <= dueAt)) return;
+    this.#alarmAt = dueAt;
+    try {
+      await this.#alarms.setAlarm(dueAt);
+    } catch (error) {
+      this.#alarmAt = null;
+      throw error;
+    }
+  }
+
+  #dueAt(now: number): number {
+    const shipAt = this.#indexes === undefined ? null : this.#shipAt;
+    return Math.min(this.#ledger.attempts.nextExpiryAt, shipAt ?? Number.POSITIVE_INFINITY, this.#trimDueAt(now));
+  }
+
+  #trimDueAt(now: number): number {
+    const { count } = this.#ledger.traces;
+    if (this.#isTrimBehind) return now;
+    if (count === 0) return Number.POSITIVE_INFINITY;
+    return Math.max(this.#trimAt, now + (count > MAX_TRACES ? MIN_TRACE_AGE_MS : AGE_CHECK_MS));
+  }
+
+  /** The alarm. Rejects only when the next one cannot be set. */
+  async run(): Promise<void> {
+    this.#alarmAt = null;
+    const now = Date.now();
+    const isSwept = tried("sweep", () => this.#transact(() => this.#ledger.sweep(now)));
+    const isTrimmed = tried("trim", () => this.#trim(now));
+    if (this.#indexes !== undefined) await this.#ship(this.#indexes);
+    const endedAt = Date.now();
+    await this.arm(endedAt, isSwept && isTrimmed ? endedAt : endedAt + RECOVERY_MS);
+  }
+
+  #trim(now: number): void {
+    if (now < this.#trimAt) return;
+    this.#trimAt = now + MIN_TRACE_AGE_MS;
+    this.#isTrimBehind = false;
+    this.#isTrimBehind = this.#transact(() => this.#ledger.trim(now));
+    if (this.#isTrimBehind) this.#trimAt = now;
+  }
+
+  /** Never rejects. */
+  async #ship(indexes: TraceIndexes): Promise<void> {
+    const startedAt = Date.now();
+    if (this.#shipAt === null || this.#shipAt > startedAt) return;
+    const found = { sent: 0, failed: 0 };
+    let mayWrap = this.#shippedTo !== "";
+    while (Date.now() < startedAt + SHIP_SLICE_MS) {
+      const parcels = this.#ledger.outbox.parcels(SHIP_BATCH, this.#shippedTo);
+      const sentBefore = found.sent;
+      for (const parcel of parcels) found[(await this.#send(indexes, parcel)) ? "sent" : "failed"]++;
+      this.#shippedTo = parcels.at(-1)?.ids.at(-1) ?? "";
+      if (parcels.length === 0 && mayWrap) mayWrap = false;
+      else if (found.sent === sentBefore) break;
+    }
+    this.#shipFailures = found.failed === 0 || found.sent > 0 ? 0 : this.#shipFailures + 1;
+    const pauseMs = found.failed === 0 ? 0 : Math.min(MAX_SHIP_PAUSE_MS, SHIP_DELAY_MS * 2 ** this.#shipFailures);
+    this.#shipAt = this.#ledger.outbox.isEmpty ? null : Date.now() + pauseMs;
+  }
+
+  async #send(indexes: TraceIndexes, { index, ids, rows }: Parcel): Promise<boolean> {
+    if (index === null) return tried("give_up", () => this.#transact(() => this.#ledger.giveUp(ids)));
+    const limit = new AbortController();
+    try {
+      const keyId = keyIdOfTrace(ids[0] ?? "") ?? "";
+      const tooLong = scheduler.wait(SHIP_LIMIT_MS, { signal: limit.signal }).then(() => Promise.reject());
+      tooLong.catch(() => {});
+      // A stub that has failed stays broken, so each call makes its own.
+      await Promise.race([indexes.getByName(index).ingest({ keyId, rows }), tooLong]);
+      this.#transact(() => this.#ledger.outbox.remove(ids));
+      return true;
+    } catch {
+      // The rows stay and go again: the index ignores what it has.
+      return false;
+    } finally {
+      limit.abort();
+    }
+  }
+}
+
+function tried(step: string, work: () => void): boolean {
+  try {
+    work();
+    return true;
+  } catch {
+    log({ event: "ledger_upkeep_failed", step });
+    return false;
+  }
+}

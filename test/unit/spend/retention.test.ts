@@ -1,0 +1,183 @@
+/** What a ledger keeps for how long, and what it takes over from the version before. */
+import { describe, expect, test } from "vitest";
+import { newTraceId } from "../../../src/traces/schema.ts";
+import {
+  type Books,
+  DAY_MS,
+  KEY_ID,
+  MINUTE_MS,
+  openBooks,
+  reservation,
+  settleRow,
+  startStore,
+  T0,
+  traceId,
+} from "./fakes.ts";
+
+/** One transaction of up to 200 rows of 3 nano-USD, each of its own second. */
+function fill(books: Books, count: number, firstAt: number, now: number): void {
+  const rows = Array.from({ length: count }, (_, index) => {
+    const startedAt = firstAt + index * 10;
+    return settleRow(traceId(startedAt), [1, 2], { startedAt });
+  });
+  for (let at = 0; at < count; at += 200) books.call((ledger) => ledger.settle(rows.slice(at, at + 200), now));
+}
+
+function trimAll(books: Books, now: number): number {
+  let rounds = 1;
+  while (books.call((ledger) => ledger.trim(now))) rounds++;
+  return rounds;
+}
+
+const sizes = ({ store: { sql } }: Books) => {
+  const count = (table: string): unknown => sql.exec(`SELECT count(*) AS count FROM ${table}`).one()["count"];
+  return { traces: count("trace"), attempts: count("attempt"), outbox: count("outbox") };
+};
+
+/** Everything that must not change when rows are deleted. */
+function sums(books: Books, now: number): unknown {
+  const { day, month, total, bookedNanoUsd, isConsistent, expired, expiredNanoUsd } = books.ledger.audit(now);
+  expect(isConsistent).toBe(true);
+  return { day, month, total, bookedNanoUsd, expired, expiredNanoUsd };
+}
+
+describe("retention", () => {
+  test("keeps the newest 10,000 traces and their attempts, in small rounds, and every sum", () => {
+    const books = openBooks();
+    fill(books, 10_700, T0, T0 + 1_000);
+    const later = T0 + 2 * MINUTE_MS;
+    const before = sums(books, later);
+    expect(trimAll(books, later)).toBeGreaterThan(2);
+    expect(sizes(books)).toEqual({ traces: 10_000, attempts: 20_000, outbox: 10_000 });
+    expect(sums(books, later)).toEqual(before);
+    expect(books.ledger.audit(later)).toMatchObject({ lostTraces: 700, lostNanoUsd: 2_100, unshippedTraces: 10_000 });
+    books.evict();
+    expect(books.ledger.traces.count).toBe(10_000);
+    trimAll(books, later);
+    expect(sizes(books)).toEqual({ traces: 10_000, attempts: 20_000, outbox: 10_000 });
+  });
+
+  test("leaves alone what was settled within the last minute, so that it can be sent again", () => {
+    const books = openBooks();
+    fill(books, 10_100, T0, T0 + 1_000);
+    trimAll(books, T0 + 30_000);
+    expect(sizes(books)).toMatchObject({ traces: 10_100 });
+  });
+
+  test("deletes traces of 30 days, never a reservation, and an expired one only after an hour", () => {
+    const books = openBooks();
+    const [open, expired] = [traceId(T0), traceId(T0 + 1)];
+    fill(books, 3, T0, T0 + 1_000);
+    const late = T0 + 31 * DAY_MS;
+    const hold = { boundNanoUsd: 50, expiresAt: late + DAY_MS / 2 };
+    books.call((ledger) => ledger.reserve(reservation({ ...hold, traceId: open }), late));
+    books.call((ledger) => ledger.reserve(reservation({ ...hold, traceId: expired, expiresAt: late }), late));
+    fill(books, 1, late, late);
+    books.call((ledger) => ledger.sweep(late));
+    const before = sums(books, late);
+    trimAll(books, late + 2 * MINUTE_MS);
+    // Of the new trace two attempts, the reservation, and what the sweep has charged.
+    expect(sizes(books)).toEqual({ traces: 1, attempts: 4, outbox: 1 });
+    expect(sums(books, late)).toEqual(before);
+    trimAll(books, late + 61 * MINUTE_MS);
+    expect(sizes(books)).toEqual({ traces: 1, attempts: 3, outbox: 1 });
+    expect(sums(books, late)).toEqual(before);
+    expect(books.ledger.audit(late)).toMatchObject({ openReservations: 1, reservedNanoUsd: 50, expired: 1 });
+  });
+
+  test("forgets after a minute that a reservation was taken back before it came", () => {
+    const books = openBooks();
+    const id = traceId();
+    books.call((ledger) => ledger.release(id, 0, T0));
+    trimAll(books, T0 + 30_000);
+    expect(books.call((ledger) => ledger.reserve(reservation({ traceId: id }), T0 + 30_000)).ok).toBe(false);
+    trimAll(books, T0 + 2 * MINUTE_MS);
+    expect(sizes(books).attempts).toBe(0);
+  });
+
+  const rounds = process.env["FLOW_SOAK"] === "1" ? 25 : 6;
+  test(`keeps the tables as large as they are, over ${rounds * 4_000} requests`, () => {
+    const books = openBooks();
+    let now = T0;
+    for (let round = 0; round < rounds; round++) {
+      now += 2 * MINUTE_MS;
+      fill(books, 4_000, now, now);
+      trimAll(books, now);
+      for (const parcel of books.ledger.outbox.parcels(4_000, "")) books.ledger.outbox.remove(parcel.ids);
+    }
+    expect(sizes(books)).toEqual({ traces: 10_000, attempts: 20_000, outbox: 0 });
+    expect(books.ledger.audit(now)).toMatchObject({
+      ...{ isConsistent: true, lostTraces: 0, lostNanoUsd: 0 },
+      total: { spentNanoUsd: rounds * 12_000, requests: rounds * 4_000 },
+    });
+  }, 30_000);
+});
+
+describe("a ledger of the version before", () => {
+  /** Its tables as that version made them, after 3 requests of which one is trimmed. */
+  function oldStore(revoked: 0 | 1) {
+    const store = startStore();
+    store.sql.exec(`
+      CREATE TABLE trace (
+        id TEXT PRIMARY KEY,
+        settled_at INTEGER NOT NULL,
+        status TEXT NOT NULL,
+        route TEXT NOT NULL,
+        body TEXT NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE spend (
+        period TEXT PRIMARY KEY,
+        nano_usd INTEGER NOT NULL,
+        requests INTEGER NOT NULL,
+        unpriced_requests INTEGER NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE ledger (
+        singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
+        revoked INTEGER NOT NULL,
+        trimmed_traces INTEGER NOT NULL
+      ) STRICT;
+      INSERT INTO spend VALUES ('2026-11-21', 300, 1, 0);
+      INSERT INTO spend VALUES ('2026-11-22', 700, 2, 1);
+      INSERT INTO spend VALUES ('2026-11', 1000, 3, 1);
+      INSERT INTO spend VALUES ('total', 1000, 3, 1);
+    `);
+    store.sql.exec("INSERT INTO ledger VALUES (1, ?, 1)", revoked);
+    const ids = [newTraceId(KEY_ID, T0 - 2_000), newTraceId(KEY_ID, T0 - 1_000)];
+    for (const id of ids) {
+      const { status, route, trace } = settleRow(id, [5]);
+      store.sql.exec("INSERT INTO trace VALUES (?, ?, ?, ?, ?)", id, T0, status, route, trace);
+    }
+    return { store, ids };
+  }
+
+  test("keeps its spend, its traces and its revocation, and its traces go to the index", () => {
+    const { store, ids } = oldStore(1);
+    const books = openBooks(store);
+    const audit = books.ledger.audit(T0);
+    expect(audit).toMatchObject({
+      ...{ isConsistent: true, revoked: true, bookedNanoUsd: 1_000, unshippedTraces: 2 },
+      day: { spentNanoUsd: 700, requests: 2, unpricedRequests: 1 },
+      month: { spentNanoUsd: 1_000 },
+      total: { spentNanoUsd: 1_000, requests: 3, unpricedRequests: 1 },
+    });
+    expect(books.ledger.traces.count).toBe(2);
+    expect(books.ledger.traces.list({ limit: 9 }).data.map(({ id }) => id)).toEqual(ids.toReversed());
+    expect(books.ledger.outbox.parcels(9, "").flatMap(({ rows }) => rows.map(({ seq }) => seq))).toEqual([2, 3]);
+  });
+
+  test("goes on where it stood: a row it has is not booked again, new ones are, the budget is what is left", () => {
+    const { store, ids } = oldStore(0);
+    const books = openBooks(store);
+    books.evict();
+    books.call((ledger) => ledger.settle([settleRow(traceId(), [40])], T0));
+    const budget = { limit_usd: 0.000001, period: "day" as const };
+    const terms = { version: 1, budget, limits: null };
+    const ask = (boundNanoUsd: number) =>
+      books.call((ledger) => ledger.reserve(reservation({ boundNanoUsd, terms }), T0));
+    expect(ask(261)).toMatchObject({ ok: false, reason: "budget", remainingNanoUsd: 260 });
+    expect(ask(260)).toMatchObject({ ok: true });
+    expect(books.ledger.audit(T0)).toMatchObject({ isConsistent: true, total: { spentNanoUsd: 1_040, requests: 4 } });
+    books.call((ledger) => ledger.settle([settleRow(ids[0] ?? "", [5])], T0));
+    expect(books.ledger.audit(T0)).toMatchObject({ isConsistent: true, total: { spentNanoUsd: 1_040, requests: 4 } });
+  });
+});

@@ -1,0 +1,131 @@
+/** Ledgers on disk: what a killed Worker leaves behind, and what the version before has written. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Reservation, SettleRow } from "../../src/spend/types.ts";
+import { newTraceId } from "../../src/traces/schema.ts";
+import { startWorker } from "../support/worker.ts";
+
+let directory: string;
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "ledger-"));
+});
+afterAll(() => rm(directory, { recursive: true, force: true }));
+
+const OLD_KEY = "ledgerold001";
+const CRASH_KEY = "ledgercrash1";
+const BUDGET = { limit_usd: 0.0001, period: "total" as const };
+
+/** The ledger of the version before, as far as it writes: its tables, and one settled request. */
+const OLD_FRONT = `
+import { DurableObject } from "cloudflare:workers";
+import app from "./index.js";
+export * from "./index.js";
+export class KeyLedger extends DurableObject {
+  constructor(ctx, env) {
+    super(ctx, env);
+    ctx.storage.sql.exec(\`
+      CREATE TABLE IF NOT EXISTS trace (
+        id TEXT PRIMARY KEY, settled_at INTEGER NOT NULL, status TEXT NOT NULL, route TEXT NOT NULL, body TEXT NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS spend (
+        period TEXT PRIMARY KEY, nano_usd INTEGER NOT NULL, requests INTEGER NOT NULL, unpriced_requests INTEGER NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS ledger (
+        singleton INTEGER PRIMARY KEY CHECK (singleton = 1), revoked INTEGER NOT NULL, trimmed_traces INTEGER NOT NULL
+      ) STRICT;
+      INSERT OR IGNORE INTO ledger VALUES (1, 0, 0);\`);
+  }
+  async settle([row]) {
+    const { sql } = this.ctx.storage;
+    const day = new Date().toISOString().slice(0, 10);
+    sql.exec("INSERT INTO trace VALUES (?, ?, ?, ?, ?)", row.id, Date.now(), row.status, row.route, row.trace);
+    for (const period of [day, day.slice(0, 7), "total"]) {
+      sql.exec("INSERT INTO spend VALUES (?, ?, 1, 0)", period, row.costNanoUsd);
+    }
+    await this.ctx.storage.setAlarm(Date.now() + 86400000);
+    return { revoked: false };
+  }
+  async alarm() {}
+}
+export default app;
+`;
+
+function row(keyId: string, costNanoUsd: number, members: Partial<SettleRow> = {}): SettleRow {
+  const id = members.id ?? newTraceId(keyId, Date.now());
+  const known = { id, status: "ok", route: "flow/a", env: "production", created_at: new Date().toISOString() };
+  const attempt = { attempt: 0, provider: "openai", model: "gpt-5", winner: true, outcome: "ok", costNanoUsd };
+  return {
+    ...{ id, status: known.status, route: known.route, trace: JSON.stringify(known), costNanoUsd, env: known.env },
+    attempts: [{ ...attempt, basis: "{}", source: "upstream" }],
+    ...{ tokens: 10, unadmittedNanoUsd: 0, startedAt: Date.now(), terms: null, ...members },
+  };
+}
+
+const hold = (keyId: string, members: Partial<Reservation> = {}): Reservation => ({
+  ...{ traceId: newTraceId(keyId, Date.now()), attempt: 0, boundNanoUsd: 1_000, boundTokens: 50 },
+  ...{ expiresAt: Date.now() + 600_000, provider: "openai", model: "gpt-5" },
+  ...{ terms: { version: 1, budget: BUDGET, limits: { requests_per_minute: 1_000 } }, ...members },
+});
+
+test("a ledger of the version before keeps its spend and goes on", async () => {
+  const old = row(OLD_KEY, 60_000);
+  const before = await startWorker({ persist: directory, front: OLD_FRONT });
+  await (await before.bindings()).KEY_LEDGER.getByName(OLD_KEY).settle([old]);
+  await before.stop();
+
+  const worker = await startWorker({ persist: directory });
+  const ledger = async () => (await worker.bindings()).KEY_LEDGER.getByName(OLD_KEY);
+  expect(await (await ledger()).spend(BUDGET)).toMatchObject({ spentNanoUsd: 60_000, requests: 1 });
+  // Sent again, as its sender may have lost the answer.
+  await (await ledger()).settle([old]);
+  expect(await (await ledger()).reserve(hold(OLD_KEY, { boundNanoUsd: 40_001 }))).toMatchObject({ reason: "budget" });
+  const last = hold(OLD_KEY, { boundNanoUsd: 40_000 });
+  expect(await (await ledger()).reserve(last)).toMatchObject({ ok: true, remainingNanoUsd: 0 });
+  await (await ledger()).settle([row(OLD_KEY, 5_000, { id: last.traceId })]);
+  expect(await (await ledger()).audit()).toMatchObject({
+    ...{ isConsistent: true, openReservations: 0, total: { spentNanoUsd: 65_000, requests: 2 } },
+  });
+  expect((await (await ledger()).trace(old.id))?.id).toBe(old.id);
+  await worker.stop();
+});
+
+test("a Worker killed under load has held all that it granted, and nobody's settlement is lost or doubled", async () => {
+  const before = await startWorker({ persist: directory });
+  const { KEY_LEDGER } = await before.bindings();
+  const granted: Reservation[] = [];
+  const booked: string[] = [];
+  const requests = Array.from({ length: 150 }, async (_, index) => {
+    // The last ones expire unsettled.
+    const held = hold(CRASH_KEY, index < 100 ? {} : { expiresAt: Date.now() + 3_000 });
+    const answer = await KEY_LEDGER.getByName(CRASH_KEY).reserve(held);
+    if (!answer.ok) return;
+    granted.push(held);
+    if (index % 3 > 0 || index >= 100) return;
+    await KEY_LEDGER.getByName(CRASH_KEY).settle([row(CRASH_KEY, 400, { id: held.traceId })]);
+    booked.push(held.traceId);
+  });
+  const over = Promise.allSettled(requests);
+  await expect.poll(() => booked.length, { timeout: 10_000, interval: 5 }).toBeGreaterThan(5);
+  await before.stop();
+  await Promise.race([over, new Promise((resolve) => setTimeout(resolve, 1_000))]);
+  const [grantedBefore, bookedBefore] = [[...granted], [...booked]];
+
+  const worker = await startWorker({ persist: directory });
+  const ledger = async () => (await worker.bindings()).KEY_LEDGER.getByName(CRASH_KEY);
+  const found = await (await ledger()).audit();
+  expect(found.isConsistent).toBe(true);
+  expect(found.total.requests).toBeGreaterThanOrEqual(bookedBefore.length);
+  expect(found.openReservations + found.total.requests + found.expired).toBeGreaterThanOrEqual(grantedBefore.length);
+  expect(found.total.spentNanoUsd + found.reservedNanoUsd).toBeLessThanOrEqual(100_000);
+  // Everything that was granted is settled now, what was settled already once more.
+  const rows = grantedBefore.map(({ traceId }) => row(CRASH_KEY, 400, { id: traceId }));
+  await (await ledger()).settle(rows);
+  await expect.poll(async () => (await (await ledger()).audit()).unshippedTraces, { timeout: 6_000 }).toBe(0);
+  const after = await (await ledger()).audit();
+  expect(after.isConsistent).toBe(true);
+  expect(after.total.requests).toBeGreaterThanOrEqual(grantedBefore.length);
+  expect(after.total.spentNanoUsd).toBe(after.total.requests * 400 + after.expiredNanoUsd);
+  await worker.stop();
+});

@@ -1,0 +1,298 @@
+/** What a key and a request may spend: held before the call, booked after it, never passed, and no wait where there is room. */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type ChatRig, chatBody, expectError, type RouteSpec, startChatRig, type TestRoute } from "../support/chat.ts";
+import { FAULTS_FRONT, setFaults } from "../support/faults.ts";
+import { pricedModel } from "../support/models.ts";
+import { connectRaw, requestText } from "../support/raw.ts";
+import { chunks, completion, type Script, usage } from "../support/upstream.ts";
+
+let rig: ChatRig;
+beforeAll(async () => {
+  rig = await startChatRig({}, FAULTS_FRONT);
+});
+afterAll(async () => {
+  const logs = rig.worker.logs();
+  await rig.stop();
+  expect(logs).not.toContain("unexpected_error");
+  expect(logs).not.toMatch(/uncaught|unhandled/i);
+});
+
+/** Targets with a known price. */
+async function pricedRoute(spec: RouteSpec = {}): Promise<TestRoute> {
+  const own = (spec.providers ?? ["openai", "openai"]).map(pricedModel);
+  const targets = own.map((model) => ({ model }));
+  const route = await rig.route({ ...spec, providers: own.map(() => "openai"), targets });
+  return { ...route, models: own };
+}
+
+const ANSWER: Script = { json: completion({ usage: usage(100, 10) }) };
+/** 100 prompt tokens at 400 nano-USD and 10 of the answer at 1,600. */
+const ANSWER_USD = 0.000_056;
+const CAPPED = { max_tokens: 100 };
+
+interface Spend {
+  readonly limit_usd: number | null;
+  readonly spent_usd: number;
+  readonly reserved_usd: number;
+  readonly remaining_usd: number | null;
+}
+
+async function spendOf(route: TestRoute): Promise<Spend> {
+  const response = await rig.worker.admin(`/admin/keys/${route.keyId}`);
+  return ((await response.json()) as { spend: Spend }).spend;
+}
+
+async function auditOf(route: TestRoute): Promise<Readonly<Record<string, unknown>>> {
+  return (await (await rig.worker.admin(`/admin/keys/${route.keyId}/ledger`)).json()) as Record<string, unknown>;
+}
+
+const quiet = (route: TestRoute): Promise<void> =>
+  expect.poll(async () => (await spendOf(route)).reserved_usd, { timeout: 3_000 }).toBe(0);
+
+const remainingOf = (response: Response): number => Number(response.headers.get("x-flowlayer-budget-remaining-usd"));
+
+/** What one capped request of this length holds. */
+async function boundUsd(): Promise<number> {
+  const route = await pricedRoute({ key: { budget: { limit_usd: 1, period: "day" } } });
+  rig.upstream.scriptFor(route.models[0]!, ANSWER);
+  return 1 - remainingOf(await rig.ask(route, CAPPED));
+}
+
+/** The cap on output tokens that the first target got. */
+function capOf(route: TestRoute): number | undefined {
+  const body = JSON.parse(rig.upstream.callsTo(route.models[0]!)[0]!.body) as Record<string, number>;
+  return body["max_completion_tokens"] ?? body["max_tokens"];
+}
+
+describe("the budget of a key", () => {
+  test("is held before the call, and afterwards what was used is booked and the rest is free", async () => {
+    const route = await pricedRoute({ key: { budget: { limit_usd: 1, period: "month" } } });
+    rig.upstream.scriptFor(route.models[0]!, { ...ANSWER, headMs: 300 });
+    const asking = rig.ask(route, CAPPED);
+    await expect.poll(async () => (await spendOf(route)).reserved_usd).toBeGreaterThan(0.000_16);
+    const response = await asking;
+    expect(response.status).toBe(200);
+    expect(remainingOf(response)).toBeGreaterThan(0.999);
+    await quiet(route);
+    expect(await spendOf(route)).toEqual({
+      period: "month",
+      limit_usd: 1,
+      spent_usd: ANSWER_USD,
+      reserved_usd: 0,
+      remaining_usd: 1 - ANSWER_USD,
+    });
+    expect((await auditOf(route))["consistent"]).toBe(true);
+  });
+
+  test("cannot be passed by a crowd: of 40 at once as many as it holds are admitted, the others call nobody", async () => {
+    const limit_usd = 10.5 * (await boundUsd());
+    const route = await pricedRoute({ key: { budget: { limit_usd, period: "total" } } });
+    rig.upstream.scriptFor(route.models[0]!, { ...ANSWER, headMs: 400 });
+    const responses = await Promise.all(Array.from({ length: 40 }, () => rig.ask(route, CAPPED)));
+    const admitted = responses.filter(({ status }) => status === 200).length;
+    expect(admitted).toBe(10);
+    expect(rig.calls(route)).toEqual([10, 0]);
+    for (const response of responses.filter(({ status }) => status !== 200)) {
+      await expectError(response, { status: 402, code: "budget_exceeded" });
+    }
+    await quiet(route);
+    const spend = await spendOf(route);
+    expect(spend.spent_usd).toBeCloseTo(10 * ANSWER_USD, 9);
+    expect(await auditOf(route)).toMatchObject({ consistent: true, unadmitted_usd: 0 });
+  });
+
+  test("a request without a cap of its own gets what the budget leaves, written upstream", async () => {
+    const route = await pricedRoute({ key: { budget: { limit_usd: 0.001, period: "day" } } });
+    rig.upstream.scriptFor(route.models[0]!, ANSWER);
+    const response = await rig.ask(route);
+    expect(response.status).toBe(200);
+    const cap = capOf(route);
+    expect(cap).toBeGreaterThan(400);
+    expect(cap).toBeLessThan(625);
+    await quiet(route);
+    expect((await spendOf(route)).spent_usd).toBe(ANSWER_USD);
+  });
+
+  test("a spent one refuses, and nobody is called", async () => {
+    const route = await pricedRoute({ key: { budget: { limit_usd: 0.000_2, period: "day" } } });
+    rig.upstream.scriptFor(route.models[0]!, { json: completion({ usage: usage(100, 95) }) });
+    await (await rig.ask(route)).text();
+    await quiet(route);
+    await expectError(await rig.ask(route, CAPPED), { status: 402, code: "budget_exceeded" });
+    expect(rig.calls(route)).toEqual([1, 0]);
+  });
+
+  test("a target without a price is passed over, and alone refused", async () => {
+    const known = pricedModel();
+    const targets = [{ model: "nobody-knows-1" }, { model: known }];
+    const route = await rig.route({
+      targets,
+      providers: ["openai", "openai"],
+      key: { budget: { limit_usd: 1, period: "day" } },
+    });
+    rig.upstream.scriptFor(known, ANSWER);
+    const response = await rig.ask(route, CAPPED);
+    expect(response.headers.get("x-flowlayer-model")).toBe(known);
+    expect(rig.upstream.callsTo("nobody-knows-1")).toHaveLength(0);
+    const alone = await rig.ask(route, { ...CAPPED, route: { fallback: false } });
+    await expectError(alone, { status: 402, code: "model_unpriced" });
+  });
+
+  test.each([
+    { name: "whole", body: {} },
+    { name: "stream", body: { stream: true } },
+  ])("a client that leaves is charged for what was used, and nothing stays held ($name)", async ({ body }) => {
+    const route = await pricedRoute({ key: { budget: { limit_usd: 1, period: "day" } } });
+    rig.upstream.scriptFor(route.models[0]!, { hang: true });
+    const client = await connectRaw(rig.worker.url);
+    const text = JSON.stringify(chatBody(route, { ...CAPPED, ...body }));
+    client.send(requestText("POST", "/v1/chat/completions", rig.headers(route), text));
+    await expect.poll(() => rig.calls(route), { interval: 5 }).toEqual([1, 0]);
+    client.reset();
+    await expect.poll(async () => (await rig.traces(route)).map(({ status }) => status)).toEqual(["cancelled"]);
+    await quiet(route);
+    const { spent_usd } = await spendOf(route);
+    expect(spent_usd).toBeGreaterThan(0);
+    expect(spent_usd).toBe((await rig.traces(route))[0]!.cost_usd);
+  });
+
+  test("failed attempts hold nothing afterwards, and only the answer is charged", async () => {
+    const route = await pricedRoute({ key: { budget: { limit_usd: 1, period: "day" } } });
+    rig.upstream.scriptFor(route.models[0]!, { status: 500, json: {} });
+    rig.upstream.scriptFor(route.models[1]!, ANSWER);
+    expect((await rig.ask(route, CAPPED)).status).toBe(200);
+    await quiet(route);
+    expect((await spendOf(route)).spent_usd).toBe(ANSWER_USD);
+  });
+});
+
+describe("the budget of a request", () => {
+  test("lowers the cap that is written upstream, and the answer stays within it", async () => {
+    const route = await pricedRoute();
+    rig.upstream.scriptFor(route.models[0]!, ANSWER);
+    const response = await rig.ask(route, { max_tokens: 5_000, route: { spend_budget_usd: 0.001 } });
+    expect(response.status).toBe(200);
+    const cap = capOf(route);
+    expect(cap).toBeGreaterThan(400);
+    expect(cap).toBeLessThan(625);
+    expect(Number(response.headers.get("x-flowlayer-cost-usd"))).toBeLessThanOrEqual(0.001);
+  });
+
+  test.each([
+    { name: "of the body", init: {}, body: { route: { spend_budget_usd: 0.000_01 } }, policy: {} },
+    { name: "of the header", init: { headers: { "x-flowlayer-spend-budget-usd": "0.00001" } }, body: {}, policy: {} },
+    { name: "of the policy", init: {}, body: {}, policy: { spend: { max_request_usd: 0.000_01 } } },
+    {
+      name: "of the policy, which the request cannot raise",
+      init: {},
+      body: { route: { spend_budget_usd: 5 } },
+      policy: { spend: { max_request_usd: 0.000_01 } },
+    },
+  ])("$name: when nothing fits it is refused and nobody is called", async ({ init, body, policy }) => {
+    const route = await pricedRoute({ policy });
+    const error = await expectError(await rig.ask(route, body, init), { status: 402, code: "request_budget_exceeded" });
+    expect(error.error.param).toBe("route.spend_budget_usd");
+    expect(rig.calls(route)).toEqual([0, 0]);
+  });
+
+  test("counts all attempts: a fallback that does not fit any more is not started", async () => {
+    const route = await pricedRoute({ policy: { timeouts: { total_ms: 200 }, latency: { hedge: false } } });
+    rig.upstream.scriptFor(route.models[0]!, { hang: true });
+    const long = [{ role: "user", content: "word ".repeat(2_000) }];
+    // The first call is charged its prompt, about 2,500 tokens; the bound of a second one is over 10,000.
+    const response = await rig.ask(route, { messages: long, max_tokens: 1, route: { spend_budget_usd: 0.004_2 } });
+    await expectError(response, { status: 504, code: "upstream_timeout" });
+    expect(rig.calls(route)).toEqual([1, 0]);
+  });
+});
+
+describe("the limits of a key", () => {
+  test("requests per minute: the one too many is 429 with Retry-After, and the headers count down", async () => {
+    const route = await rig.route({ key: { limits: { requests_per_minute: 3 } } });
+    const left: (string | null)[] = [];
+    for (let call = 0; call < 3; call++) {
+      const response = await rig.ask(route);
+      expect(response.status).toBe(200);
+      expect(response.headers.get("x-ratelimit-limit-requests")).toBe("3");
+      expect(response.headers.get("x-ratelimit-reset-requests")).toMatch(/^\d+(ms|(\.\d)?s|m\d+s)$/);
+      left.push(response.headers.get("x-ratelimit-remaining-requests"));
+    }
+    expect(left).toEqual(["2", "1", "0"]);
+    const refused = await rig.ask(route);
+    await expectError(refused, { status: 429, code: "rate_limit_exceeded", retry: true });
+    expect(Number(refused.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
+    expect(Number(refused.headers.get("retry-after"))).toBeLessThanOrEqual(60);
+    expect(rig.calls(route)).toEqual([3, 0]);
+  });
+
+  test.each([{ stream: false }, { stream: true }])(
+    "tokens per minute, counted as used (stream: $stream)",
+    async ({ stream }) => {
+      const route = await rig.route({ key: { limits: { tokens_per_minute: 200 } } });
+      const used = usage(100, 90);
+      rig.upstream.scriptFor(
+        route.models[0]!,
+        stream ? { events: chunks("hello", { usage: used }) } : { json: completion({ usage: used }) },
+      );
+      const first = await rig.ask(route, { stream });
+      expect(first.headers.get("x-ratelimit-limit-tokens")).toBe("200");
+      await first.text();
+      await expect
+        .poll(async () => {
+          const response = await rig.ask(route, { stream });
+          await response.text();
+          return response.status;
+        })
+        .toBe(429);
+    },
+  );
+
+  test("concurrency: those too many are refused while the others run, and admitted after", async () => {
+    const route = await rig.route({ key: { limits: { concurrency: 2 } } });
+    rig.upstream.scriptFor(route.models[0]!, { json: completion(), headMs: 500 });
+    const statuses = (await Promise.all(Array.from({ length: 6 }, () => rig.ask(route)))).map(({ status }) => status);
+    expect(statuses.toSorted()).toEqual([200, 200, 429, 429, 429, 429]);
+    expect(rig.calls(route)).toEqual([2, 0]);
+    await expect.poll(async () => (await rig.ask(route)).status, { timeout: 3_000 }).toBe(200);
+  });
+});
+
+describe("without a wait", () => {
+  const elapsed = async (work: () => Promise<Response>): Promise<number> => {
+    const startedAt = performance.now();
+    expect((await work()).status).toBe(200);
+    return performance.now() - startedAt;
+  };
+
+  test("with room the reservation runs beside the call: a slow ledger adds nothing", async () => {
+    const route = await pricedRoute({ key: { budget: { limit_usd: 100, period: "day" } } });
+    rig.upstream.scriptFor(route.models[0]!, { ...ANSWER, headMs: 400 });
+    await setFaults(rig.worker, { ledgerMs: 300 });
+    try {
+      // The first of a key in an isolate knows of no room and waits.
+      expect(await elapsed(() => rig.ask(route, CAPPED))).toBeGreaterThan(690);
+      expect(await elapsed(() => rig.ask(route, CAPPED))).toBeLessThan(650);
+    } finally {
+      await setFaults(rig.worker);
+    }
+  });
+
+  test("a call that is refused after it was sent is ended, not charged, and what it may cost is shown", async () => {
+    const route = await pricedRoute({ key: { budget: { limit_usd: 100, period: "day" } } });
+    rig.upstream.scriptFor(route.models[0]!, ANSWER);
+    await (await rig.ask(route, CAPPED)).text();
+    await quiet(route);
+    const { KEY_LEDGER } = await rig.worker.bindings();
+    const budget = { limit_usd: 0.000_000_1, period: "day" as const };
+    await KEY_LEDGER.getByName(route.keyId).applyTerms({ version: 1_000, budget, limits: null });
+    rig.upstream.scriptFor(route.models[0]!, { hang: true });
+    await setFaults(rig.worker, { ledgerMs: 200 });
+    const response = await rig.ask(route, CAPPED).finally(() => setFaults(rig.worker));
+    await expectError(response, { status: 402, code: "budget_exceeded" });
+    expect(rig.calls(route)).toEqual([2, 0]);
+    await expect.poll(() => rig.upstream.callsTo(route.models[0]!)[1]?.closedBy).toBe("router");
+    await expect.poll(async () => (await auditOf(route))["unadmitted_usd"]).toBeGreaterThan(0);
+    expect((await spendOf(route)).spent_usd).toBe(ANSWER_USD);
+    expect((await auditOf(route))["consistent"]).toBe(true);
+  });
+});
