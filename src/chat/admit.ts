@@ -14,7 +14,7 @@ import { askedOf, boundNanoUsd } from "../spend/bound.ts";
 import { type KeyTerms, type Reservation, releaseSoon, reserve } from "../spend/client.ts";
 import { regionOf } from "../spend/conditions.ts";
 import { choicesOf, outputCap, ownCap, type PromptBound, promptBound } from "../spend/estimate.ts";
-import { forgetHeadroom, mayStartEarly, noteAnswered, noteAsked, noteHeard } from "../spend/headroom.ts";
+import { forgetHeadroom, mayStartEarly, noteAdmitted, noteAnswered, noteAsked } from "../spend/headroom.ts";
 import type { KeyLedger } from "../spend/key-ledger.ts";
 import type { Candidate, Claim, ResolvedRoute } from "./stages.ts";
 import type { Exchange } from "./trace.ts";
@@ -136,7 +136,7 @@ export class Admission {
     exchange.budgetRemainingNanoUsd = answer.remainingNanoUsd;
     exchange.rate = answer.rate;
     if (answer.ok) {
-      noteHeard(key.id, answer, true, now);
+      noteAdmitted(key.id, answer, now);
       return claim;
     }
     forgetHeadroom(key.id);

@@ -6,8 +6,10 @@
  * more than all of routing, so a request that simply went well has none unless the operator asks for it.
  */
 import type { Env } from "../env.ts";
+import { forgetKey } from "../keys/store.ts";
 import { log } from "../log.ts";
 import { type SettleRow, settleSoon } from "../spend/client.ts";
+import { noteSettled } from "../spend/headroom.ts";
 import type { CostBasis } from "../spend/price.ts";
 import { exportSoon } from "../traces/exporter.ts";
 import type { Trace } from "../traces/schema.ts";
@@ -31,7 +33,12 @@ export class Settlement {
     if (this.#isSettled || exchange.keyId === null || exchange.route === null) return;
     this.#isSettled = true;
     const trace = exchange.toTrace(ending);
-    settleSoon(this.#env.KEY_LEDGER, exchange.keyId, toRow(exchange, trace), this.#waitUntil);
+    const { keyId } = exchange;
+    settleSoon(this.#env.KEY_LEDGER, keyId, toRow(exchange, trace), this.#waitUntil, (answer) => {
+      noteSettled(keyId, answer, Date.now());
+      // The next request reads the key's record again, which KV may have by then.
+      if (answer.revoked) forgetKey(keyId);
+    });
     exportSoon(this.#env, trace, exchange.parent, this.#waitUntil);
     if (this.#env.FLOW_LOG_REQUESTS === "1" || trace.status !== "ok" || trace.fallback) logRequest(trace);
   }

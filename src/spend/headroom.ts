@@ -4,7 +4,7 @@
  * What this isolate last heard of a key: plain data in module scope. A call that is refused after it was sent may still
  * be billed by the vendor, so it is sent early only where a refusal is all but impossible.
  */
-import type { RateState, Reservation } from "./types.ts";
+import type { RateState, Reservation, SettleAnswer } from "./types.ts";
 
 /** How long what a ledger said of its money and rates is believed. */
 const MONEY_FRESH_MS = 5_000;
@@ -63,26 +63,31 @@ export function noteAnswered(keyId: string, boundNanoUsd: number): void {
   known.inFlightCalls = Math.max(0, known.inFlightCalls - 1);
 }
 
-/** What the ledger said. `isLive`: it has just admitted the key. */
-export function noteHeard(
+/** The ledger has just admitted the key, and said how it stands. */
+export function noteAdmitted(
   keyId: string,
-  heard: { readonly remainingNanoUsd: number | null; readonly rate?: RateState | null; readonly keyVersion: number },
-  isLive: boolean,
+  { remainingNanoUsd, rate, keyVersion }: Pick<Headroom, "remainingNanoUsd" | "rate" | "keyVersion">,
   now: number,
 ): void {
-  const known = keys.get(keyId) ?? { confirmedAt: 0, rate: null, inFlightNanoUsd: 0, inFlightCalls: 0 };
+  const { inFlightNanoUsd = 0, inFlightCalls = 0 } = keys.get(keyId) ?? {};
   keys.delete(keyId);
-  keys.set(keyId, {
-    ...known,
-    remainingNanoUsd: heard.remainingNanoUsd,
-    rate: heard.rate === undefined ? known.rate : heard.rate,
-    keyVersion: heard.keyVersion,
-    heardAt: now,
-    confirmedAt: isLive ? now : known.confirmedAt,
-  });
+  const heard = { remainingNanoUsd, rate, keyVersion, heardAt: now, confirmedAt: now };
+  keys.set(keyId, { ...heard, inFlightNanoUsd, inFlightCalls });
   if (keys.size <= MAX_KEYS) return;
   const oldest = keys.keys().next().value;
   if (oldest !== undefined) keys.delete(oldest);
+}
+
+/** What came back with a settlement. It says nothing about rates, so what was known of them grows old. */
+export function noteSettled(keyId: string, { revoked, keyVersion, remainingNanoUsd }: SettleAnswer, now: number): void {
+  const known = keys.get(keyId);
+  if (known === undefined) return;
+  if (revoked) keys.delete(keyId);
+  known.keyVersion = keyVersion;
+  known.confirmedAt = now;
+  if (known.rate !== null) return;
+  known.remainingNanoUsd = remainingNanoUsd;
+  known.heardAt = now;
 }
 
 /** The key was refused, or is gone: its next call asks first. */
