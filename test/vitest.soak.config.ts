@@ -1,21 +1,43 @@
-/** `npm run test:soak`: properties with many more tries than a normal run has time for. */
+/**
+ * `npm run test:soak`: routing under faults at full load, then properties with many more tries than a normal run has
+ * time for.
+ */
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
+
+const UNDER_LOAD = "test/soak/outage.soak.ts";
 
 export default defineConfig({
   root: new URL("..", import.meta.url).pathname,
   test: {
-    include: [
-      "test/soak/**/*.soak.ts",
-      "test/worker/bad-inputs.test.ts",
-      "test/worker/fixtures.test.ts",
-      "test/unit/providers/**/*.test.ts",
-    ],
     env: { FLOW_SOAK: "1" },
     globalSetup: ["test/support/build.ts"],
     pool: "forks",
-    maxWorkers: Math.max(2, availableParallelism()),
     testTimeout: 900_000,
     hookTimeout: 60_000,
+    projects: [
+      {
+        extends: true,
+        // First and alone: it measures, and the others take all the processor time there is.
+        test: { name: "load", include: [UNDER_LOAD], maxWorkers: 1, sequence: { groupOrder: 1 } },
+      },
+      {
+        extends: true,
+        test: {
+          name: "tries",
+          include: [
+            "test/soak/**/*.soak.ts",
+            "test/worker/bad-inputs.test.ts",
+            "test/worker/fixtures.test.ts",
+            "test/unit/providers/**/*.test.ts",
+            "test/unit/spend/ledger-model.test.ts",
+            "test/unit/spend/retention.test.ts",
+          ],
+          exclude: [UNDER_LOAD],
+          maxWorkers: Math.max(2, availableParallelism()),
+          sequence: { groupOrder: 2 },
+        },
+      },
+    ],
   },
 });

@@ -50,6 +50,9 @@ export interface AttemptTicket {
   readonly isProbe: boolean;
   /** Its end has been reported; a stream that breaks later is reported once more. */
   isEnded: boolean;
+  /** Of a success: the run of failures that it ended, and how many successes there had been with it. */
+  failuresBefore: number;
+  successesThen: number;
 }
 
 export interface AttemptReport {
@@ -95,6 +98,8 @@ const NOTHING: Readonly<Pending> = {
 
 export interface TargetHealth {
   failuresInRow: number;
+  /** Ever. */
+  successes: number;
   penaltyUntil: number;
   cooldownUntil: number;
   /** The shared breaker as last heard: not closed, and how long it lets nothing pass. */
@@ -126,6 +131,7 @@ export interface TargetHealth {
 export function newTargetHealth(): TargetHealth {
   return {
     failuresInRow: 0,
+    successes: 0,
     penaltyUntil: 0,
     cooldownUntil: 0,
     isOpen: false,
@@ -194,13 +200,15 @@ export function begin(health: TargetHealth, target: string, now: number): Attemp
   }
   const isUnmeasured = forecastAt(health, "firstToken", now) === null || forecastAt(health, "total", now) === null;
   if (isUnmeasured && !isExploring(health, now)) health.exploredAt = now;
-  return { target, startedAt: now, isProbe: health.isOpen, isEnded: false };
+  return { target, startedAt: now, isProbe: health.isOpen, isEnded: false, failuresBefore: 0, successesThen: -1 };
 }
 
 /** Counts an ended attempt. */
 export function record(health: TargetHealth, ticket: AttemptTicket, report: AttemptReport): void {
   const { outcome, now } = report;
   if (!ticket.isEnded) health.retries.noteEnd();
+  // A stream that breaks was no success: unless there was another one, the run of failures goes on where it had ended it.
+  else if (health.successes === ticket.successesThen) health.failuresInRow += ticket.failuresBefore;
   ticket.isEnded = true;
   if (ticket.startedAt === health.exploredAt) health.exploredAt = 0;
   const isLeased = ticket.isProbe && ticket.startedAt === health.leaseUsedAt;
@@ -217,6 +225,8 @@ export function record(health: TargetHealth, ticket: AttemptTicket, report: Atte
       health.cooldownUntil = extended(health.cooldownUntil, believedMs(report.retryAfterMs), now);
       return;
     case "success":
+      ticket.failuresBefore = health.failuresInRow;
+      ticket.successesThen = ++health.successes;
       // Only the run of failures ends: a deadline that was set stays, whoever slipped through before it.
       health.failuresInRow = 0;
       if (!ticket.isProbe) pending.successes++;

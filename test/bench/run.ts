@@ -1,5 +1,6 @@
 /**
- * `npm run bench`: what the router costs, against a bare Worker that only forwards, in the same run.
+ * `npm run bench`: what the router costs, against a bare Worker that only forwards, in the same run; and what hedging
+ * gains. `npm run bench -- hedge` runs one section alone, see `SECTIONS`.
  *
  * Both run in a workerd of their own behind direct sockets, call the same provider, and take turns, so that whatever
  * else the machine does hits both. Absolute numbers are of this machine; the ratios are the result. The router's
@@ -12,6 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BUNDLE_VARIABLE, bundle } from "../support/build.ts";
 import { startWorker, type TestWorker } from "../support/worker.ts";
+import { compareHedging } from "./hedge.ts";
 import {
   measureRequests,
   measureStreams,
@@ -160,7 +162,21 @@ async function printLookUp(directory: string): Promise<void> {
   console.log(`\nCatalogue, first look-up ${first.toFixed(2)} ms, the next one ${second.toFixed(3)} ms.`);
 }
 
+const SECTIONS = ["requests", "pumps", "catalogue", "hedge"] as const;
+type Section = (typeof SECTIONS)[number];
+
+/** The sections that were named on the command line; all of them without a name. */
+function wantedSections(): readonly Section[] {
+  const names = process.argv.slice(2);
+  const wanted = SECTIONS.filter((section) => names.length === 0 || names.includes(section));
+  if (wanted.length < names.length || wanted.length === 0) {
+    throw new Error(`Unknown section. There are: ${SECTIONS.join(", ")}.`);
+  }
+  return wanted;
+}
+
 async function main(): Promise<void> {
+  const sections = wantedSections();
   const directory = await mkdtemp(join(tmpdir(), "flow-bench-"));
   await bundle(directory);
   process.env[BUNDLE_VARIABLE] = directory;
@@ -176,13 +192,19 @@ async function main(): Promise<void> {
     const key = await prepareRouter(router.worker);
     const headers = { authorization: `Bearer ${key}` };
     const through = { name: "router", url: router.worker.url, headers, pid: router.pid };
-    await compare([{ name: "bare", url: bare.worker.url, headers: {}, pid: bare.pid }, through]);
-    await comparePumps([
+    const sides = [{ name: "bare", url: bare.worker.url, headers: {}, pid: bare.pid }, through];
+    const pumps = [
       { name: "pump", url: pump.worker.url, headers: {}, pid: pump.pid },
       { ...through, name: "read", usage: false },
       { ...through, name: "translated", route: "translated" },
-    ]);
-    await printLookUp(directory);
+    ];
+    const run: Record<Section, () => Promise<void>> = {
+      requests: () => compare(sides),
+      pumps: () => comparePumps(pumps),
+      catalogue: () => printLookUp(directory),
+      hedge: () => compareHedging(router.worker, key),
+    };
+    for (const section of sections) await run[section]();
   } finally {
     await Promise.all([bare, pump, router].map(({ worker }) => worker.stop()));
     provider.child.kill();

@@ -2,14 +2,19 @@
  * The provider of the bench, in a process of its own so that its work disturbs neither side of the comparison.
  *
  * Answers at once, or streams `CHUNKS` chunks `GAP_MS` apart. The text of each chunk is the time it was written, so
- * that the client can tell how long it was under way: both processes read the same host's clock.
+ * that the client can tell how long it was under way: both processes read the same host's clock. Models whose name
+ * begins with `BIMODAL` answer whole, most of them soon and a few very late.
  */
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { randomFrom } from "../support/random.ts";
 import { chunks, completion, usage } from "../support/upstream.ts";
 
 export const CHUNKS = 300;
 export const GAP_MS = 20;
+
+export const BIMODAL = { model: "bimodal", soonMs: 200, lateMs: 8_000, lateShare: 0.05 };
+const SEED = 20_261_122;
 
 /** Milliseconds since the epoch, with fractions. */
 export const preciseNow = (): number => performance.timeOrigin + performance.now();
@@ -54,6 +59,30 @@ function stream(response: ServerResponse, { first, text, last }: typeof OPENAI):
   setTimeout(next, GAP_MS);
 }
 
+interface Lots {
+  readonly random: () => number;
+  calls: number;
+  /** Which call of the block is late. */
+  late: number;
+}
+
+const lots = new Map<string, Lots>();
+
+/**
+ * Milliseconds until the answer to `body`. Of each block of calls to a bimodal model one is late, at a place drawn by
+ * lot: the share is exact, and every model draws the same lots, so that sides can be compared.
+ */
+function delayOf(body: string): number {
+  const [, model] = /"model":"([^"]+)"/.exec(body) ?? [];
+  if (model?.startsWith(BIMODAL.model) !== true) return 0;
+  const drawn = lots.get(model) ?? { random: randomFrom(SEED), calls: 0, late: 0 };
+  lots.set(model, drawn);
+  const block = 1 / BIMODAL.lateShare;
+  const place = drawn.calls++ % block;
+  if (place === 0) drawn.late = Math.floor(drawn.random() * block);
+  return place === drawn.late ? BIMODAL.lateMs : BIMODAL.soonMs;
+}
+
 function listen(): void {
   const server = createServer((request, response) => {
     let body = "";
@@ -63,7 +92,12 @@ function listen(): void {
     request.on("end", () => {
       if (body.includes('"stream":true'))
         stream(response, request.url?.endsWith(ANTHROPIC.path) === true ? ANTHROPIC : OPENAI);
-      else response.writeHead(200, { "content-type": "application/json" }).end(ANSWER);
+      else {
+        const answer = (): void => void response.writeHead(200, { "content-type": "application/json" }).end(ANSWER);
+        const delayMs = delayOf(body);
+        if (delayMs === 0) answer();
+        else setTimeout(answer, delayMs);
+      }
     });
   });
   server.on("connection", (socket) => socket.setNoDelay(true));

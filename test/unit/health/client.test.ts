@@ -66,6 +66,21 @@ describe("what this isolate saw", () => {
     expect(mayExplore(target, Date.now())).toBe(true);
   });
 
+  test.each([
+    { name: "one after another", order: "s0 b0 s1 b1 s2 b2", rest: "penalised" },
+    { name: "all at once", order: "s0 s1 s2 b0 b1 b2", rest: "penalised" },
+    { name: "with a whole one in between", order: "s0 b0 s1 b1 s2 s3 b3", rest: "closed" },
+    { name: "and two failures before the third", order: "f4 f5 s0 b0", rest: "penalised" },
+  ])("streams that break after their first token count as failures in a row: $name", ({ order, rest }) => {
+    const health = fakeHealth();
+    const target = newTarget();
+    const tickets = Array.from({ length: 6 }, () => beginAttempt(target, Date.now()));
+    for (const [what, index] of order.split(" ")) {
+      end(health, tickets[Number(index)]!, what === "s" ? "success" : "failure");
+    }
+    expect(stateOf(target)).toBe(rest);
+  });
+
   test.each<{ name: string; outcomes: readonly Outcome[]; rest: string; restMs: number }>([
     { name: "two failures", outcomes: ["failure", "failure"], rest: "closed", restMs: 0 },
     { name: "three failures in a row", outcomes: ["failure", "failure", "failure"], rest: "penalised", restMs: 3_000 },
