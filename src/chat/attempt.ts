@@ -74,6 +74,19 @@ export class Attempts {
     throw this.#failures.length === 0 && this.#refusal !== null ? this.#refusal : exhausted(this.#failures, exchange);
   }
 
+  /** The answer of the next candidate after a stream broke, `null` when there is none. The latency budget is over. */
+  async resume(): Promise<Answer | null> {
+    const { exchange, route } = this.#input;
+    this.#isResuming = true;
+    if (this.#waiting.length === 0 || exchange.attempts.length >= route.policy.fallback.max_attempts) return null;
+    try {
+      return await this.answer();
+    } catch (error) {
+      if (error instanceof RouterError || error instanceof ClientGone) return null;
+      throw error;
+    }
+  }
+
   /** What an attempt at `candidate` needs, granted or to be granted beside it; `null`: it cannot be afforded. */
   async #claim(candidate: Candidate): Promise<Claim | null> {
     const { admission, clientSignal } = this.#input;
@@ -93,19 +106,6 @@ export class Attempts {
       return null;
     }
     throw new ClientGone();
-  }
-
-  /** The answer of the next candidate after a stream broke, `null` when there is none. The latency budget is over. */
-  async resume(): Promise<Answer | null> {
-    const { exchange, route } = this.#input;
-    this.#isResuming = true;
-    if (this.#waiting.length === 0 || exchange.attempts.length >= route.policy.fallback.max_attempts) return null;
-    try {
-      return await this.answer();
-    } catch (error) {
-      if (error instanceof RouterError || error instanceof ClientGone) return null;
-      throw error;
-    }
   }
 
   /** The next candidate: the first that can be expected to keep the latency budget, else the first. */
@@ -190,12 +190,13 @@ export class Attempts {
   /** Starts the hedge as soon as it is granted, unless the attempt that is waited for has ended by then. */
   async #startHedge(hedge: Candidate, only: Promise<Ended>): Promise<Ended> {
     const { admission } = this.#input;
-    const claiming = this.#claim(hedge);
+    // A client that leaves meanwhile ends the attempt that runs, which says so.
+    const claiming = this.#claim(hedge).catch(() => null);
     const first = await Promise.race([only, claiming]);
     if (first === null) return only;
     if ("running" in first) {
       this.#waiting.unshift(hedge);
-      void claiming.then((claim) => claim !== null && admission.release(claim)).catch(() => {});
+      void claiming.then((claim) => claim !== null && admission.release(claim));
       return first;
     }
     return Promise.race([only, this.#start(hedge, first, true).ended]);
@@ -233,7 +234,7 @@ export class Attempts {
     exchange.noteFailure("slow");
   }
 
-  /** Throws when the client or its budget ended the attempt: then all that run are over. */
+  /** Throws when the client, its budget or the key's refusal ended the attempt: then all that run are over. */
   #noteFailure({ failure, abortedBy, refusal }: Failed): void {
     const { exchange } = this.#input;
     if (abortedBy === "client") {
@@ -280,8 +281,10 @@ export class Attempts {
       throw new ClientGone();
     }
     const state = targetState(health, candidate.name, Date.now());
-    // Others may have found out meanwhile that it is down; then the next one is the better choice.
-    if (this.#waiting.length === 0 || state === "closed" || state === "cooling") return permit;
+    // Others may have found out meanwhile that it is down: the next one is the better choice, and one whose breaker is
+    // open gets no second call at all.
+    if (state === "closed" || state === "cooling") return permit;
+    if (this.#waiting.length === 0 && state !== "open") return permit;
     endRetry(permit);
     return null;
   }

@@ -227,8 +227,9 @@ export function record(health: TargetHealth, ticket: AttemptTicket, report: Atte
     case "success":
       ticket.failuresBefore = health.failuresInRow;
       ticket.successesThen = ++health.successes;
-      // Only the run of failures ends: a deadline that was set stays, whoever slipped through before it.
       health.failuresInRow = 0;
+      // Whoever slipped through before the penalty was set proves nothing; one that began after it does.
+      if (ticket.startedAt > health.penaltyUntil - PENALTY_MS) health.penaltyUntil = 0;
       if (!ticket.isProbe) pending.successes++;
       else {
         pending.probeSuccesses++;

@@ -81,6 +81,18 @@ describe("what this isolate saw", () => {
     expect(stateOf(target)).toBe(rest);
   });
 
+  test("a penalty ends with the first success that began after it, and not with one that began before", async () => {
+    const health = fakeHealth();
+    const target = newTarget();
+    const early = beginAttempt(target, Date.now());
+    attempts(health, target, ["failure", "failure", "failure"]);
+    await pass(100);
+    end(health, early, "success");
+    expect(stateOf(target)).toBe("penalised");
+    attempts(health, target, ["success"]);
+    expect(stateOf(target)).toBe("closed");
+  });
+
   test.each<{ name: string; outcomes: readonly Outcome[]; rest: string; restMs: number }>([
     { name: "two failures", outcomes: ["failure", "failure"], rest: "closed", restMs: 0 },
     { name: "three failures in a row", outcomes: ["failure", "failure", "failure"], rest: "penalised", restMs: 3_000 },
