@@ -6,9 +6,11 @@
  */
 import { Hono } from "hono";
 import { RouterError } from "../errors.ts";
+import { approvalsApp } from "./approvals.ts";
 import { auditApp } from "./audit.ts";
 import { type AdminEnv, authorize } from "./authorize.ts";
 import { keysApp } from "./keys.ts";
+import { promotionsApp } from "./promotions.ts";
 import { providersApp } from "./providers.ts";
 import { routesApp } from "./routes.ts";
 import { spendApp } from "./spend.ts";
@@ -17,18 +19,25 @@ import { tracesApp } from "./traces.ts";
 /** Paths and the methods they know, for the answer to a wrong one. */
 const METHODS = {
   "/keys": "GET, HEAD, POST",
-  "/keys/:id": "GET, HEAD, DELETE",
+  "/keys/:id": "GET, HEAD, PATCH, DELETE",
+  "/keys/:id/rotate": "POST",
   "/keys/:id/ledger": "GET, HEAD",
   "/routes": "GET, HEAD",
-  "/routes/:env/:name": "GET, HEAD, PUT",
+  // Behind one name or two: an environment may have a route called `promote`.
+  "/routes/:env/promote": "GET, HEAD, PUT, DELETE, POST",
+  "/routes/:env/:name": "GET, HEAD, PUT, DELETE",
+  "/routes/:env/:name/rollback": "POST",
   "/routes/:env/:name/evidence": "GET, HEAD",
   "/routes/:env/:name/versions": "GET, HEAD",
   "/routes/:env/:name/versions/:version": "GET, HEAD",
   "/providers": "GET, HEAD",
+  "/providers/:id": "PUT, DELETE",
   "/traces": "GET, HEAD",
   "/traces/rebuild": "POST",
   "/traces/:id": "GET, HEAD",
   "/spend": "GET, HEAD",
+  "/approvals": "GET, HEAD",
+  "/approvals/:id": "POST",
   "/audit": "GET, HEAD",
 } as const;
 
@@ -46,9 +55,11 @@ adminApp.use("*", authorize);
 
 adminApp.route("/keys", keysApp);
 adminApp.route("/routes", routesApp);
+adminApp.route("/routes", promotionsApp);
 adminApp.route("/providers", providersApp);
 adminApp.route("/traces", tracesApp);
 adminApp.route("/spend", spendApp);
+adminApp.route("/approvals", approvalsApp);
 adminApp.route("/audit", auditApp);
 
 for (const [path, methods] of Object.entries(METHODS)) {

@@ -35,6 +35,15 @@ export async function readBody<Schema extends z.ZodMiniType>(
   return parsed.data;
 }
 
+/** The same where every member may be left out: no body at all is an empty one. */
+export async function readOptionalBody<Schema extends z.ZodMiniType>(
+  c: Context<AdminEnv>,
+  schema: Schema,
+): Promise<z.infer<Schema>> {
+  const isEmpty = c.req.raw.body === null || c.req.header("content-length") === "0";
+  return isEmpty ? schema.parse({}) : readBody(c, schema);
+}
+
 async function readText(request: Request): Promise<string> {
   const chunks: Uint8Array[] = [];
   let byteCount = 0;

@@ -1,29 +1,26 @@
 /**
- * `/admin/keys`: issue, look at and revoke API keys.
+ * `/admin/keys`: issue, look at, change, rotate and revoke API keys.
  *
- * The token of a key is in the answer that creates it and nowhere else. Revocation goes to the key's ledger first,
- * which refuses the next call of a budgeted key at once, and then to KV, which the other requests read.
+ * The token of a key is in the answer that made it and nowhere else. Revocation goes to the key's ledger first,
+ * which refuses the next call of a budgeted key at once, and then to KV, which the other requests read. A change of
+ * terms goes the other way: the ledger only hears of it early, and learns of it from the next reservation otherwise.
  */
 import { type Context, Hono } from "hono";
 import { controlPlane, withControl } from "../control/client.ts";
 import { RouterError } from "../errors.ts";
-import { KeyRequest, type PublicKey } from "../keys/record.ts";
+import { KeyChange, KeyRequest, KeyRotation, type PublicKey } from "../keys/record.ts";
 import { forgetKey } from "../keys/store.ts";
-import { keySpend, revokeLedger } from "../spend/client.ts";
+import { toUsd } from "../lib/money.ts";
+import { applyTerms, keySpend, type LedgerAudit, ledgerAudit, revokeLedger } from "../spend/client.ts";
 import type { AdminEnv } from "./authorize.ts";
-import { listBody, listParameters, readBody } from "./body.ts";
+import { listBody, listParameters, readBody, readOptionalBody } from "./body.ts";
 
 export const keysApp = new Hono<AdminEnv>();
 
 keysApp.post("/", async (c) => {
   const request = await readBody(c, KeyRequest);
   const created = await controlPlane(c.env.CONTROL_PLANE).createKey(inUtc(request), c.get("actor"));
-  if (!created.ok) {
-    throw new RouterError(
-      "admin_disabled",
-      "Keys cannot be created. Set the secret FLOW_KEY_PEPPER to a long random text.",
-    );
-  }
+  if (!created.ok) throw refusal(created.reason);
   return c.json({ ...created.key, spend: unspent(created.key.budget), key: created.token }, 201);
 });
 
@@ -39,6 +36,34 @@ keysApp.get("/:id", async (c) => {
   return c.json({ ...key, spend });
 });
 
+keysApp.patch("/:id", async (c) => {
+  const change = inUtc(await readBody(c, KeyChange));
+  const id = c.req.param("id");
+  const changed = await withControl(c.env.CONTROL_PLANE, (control) => control.updateKey(id, change, c.get("actor")));
+  if (!changed.ok) throw refusal(changed.reason);
+  forgetKey(id);
+  const { key, terms } = changed;
+  // What is written is written: a ledger that does not answer leaves only its own figures out.
+  const spend = await applyTerms(c.env.KEY_LEDGER, id, terms)
+    .then(() => keySpend(c.env.KEY_LEDGER, id, key.budget))
+    .catch(() => null);
+  return c.json({ ...key, spend });
+});
+
+keysApp.post("/:id/rotate", async (c) => {
+  const { overlap_seconds: overlapSeconds } = await readOptionalBody(c, KeyRotation);
+  const id = c.req.param("id");
+  const rotated = await controlPlane(c.env.CONTROL_PLANE).rotateKey(id, overlapSeconds, c.get("actor"));
+  if (!rotated.ok) throw refusal(rotated.reason);
+  forgetKey(id);
+  return c.json({ id, key: rotated.token, previous_expires_at: rotated.previousExpiresAt });
+});
+
+keysApp.get("/:id/ledger", async (c) => {
+  const { id } = await findKey(c, c.req.param("id"));
+  return c.json(auditBody(await ledgerAudit(c.env.KEY_LEDGER, id)));
+});
+
 keysApp.delete("/:id", async (c) => {
   const { id } = await findKey(c, c.req.param("id"));
   // A ledger that cannot be reached must not keep the key alive in KV: the operator learns of it only afterwards.
@@ -51,8 +76,24 @@ keysApp.delete("/:id", async (c) => {
 
 async function findKey(c: Context<AdminEnv>, id: string): Promise<PublicKey> {
   const key = await withControl(c.env.CONTROL_PLANE, (control) => control.getKey(id));
-  if (key === null) throw new RouterError("not_found", "There is no key with this id.");
+  if (key === null) throw refusal("not_found");
   return key;
+}
+
+function refusal(reason: "not_found" | "revoked" | "expired" | "pepper_missing"): RouterError {
+  switch (reason) {
+    case "not_found":
+      return new RouterError("not_found", "There is no key with this id.");
+    case "revoked":
+      return new RouterError("invalid_request", "The key is revoked, which is for good. Create a new one.");
+    case "expired":
+      return new RouterError("invalid_request", "The key has expired. Give it a later `expires_at` first.");
+    case "pepper_missing":
+      return new RouterError(
+        "admin_disabled",
+        "Keys cannot be created. Set the secret FLOW_KEY_PEPPER to a long random text.",
+      );
+  }
 }
 
 /** `spend` of a key that was never used, without asking a ledger: the token must not be lost over that question. */
@@ -62,11 +103,40 @@ function unspent(budget: PublicKey["budget"]) {
 }
 
 /** Times are kept in UTC, whatever zone the operator wrote. */
-function inUtc(request: KeyRequest): KeyRequest {
-  if (request.expires_at === undefined) return request;
+function inUtc<Request extends KeyRequest | KeyChange>(request: Request): Request {
+  if (request.expires_at == null) return request;
   const expiresAt = new Date(request.expires_at);
   if (Number.isNaN(expiresAt.getTime())) {
     throw new RouterError("invalid_request", "`expires_at`: is not a date that exists.", { param: "expires_at" });
   }
   return { ...request, expires_at: expiresAt.toISOString() };
+}
+
+/** The books of a key and whether they agree with their own rows, for an operator who doubts them. */
+function auditBody(audit: LedgerAudit) {
+  const periodBody = ({ spentNanoUsd, reservedNanoUsd, requests, unpricedRequests }: LedgerAudit["day"]) => ({
+    spent_usd: toUsd(spentNanoUsd),
+    reserved_usd: toUsd(reservedNanoUsd),
+    requests,
+    unpriced_requests: unpricedRequests,
+  });
+  return {
+    object: "ledger_audit",
+    consistent: audit.isConsistent,
+    revoked: audit.revoked,
+    key_version: audit.keyVersion,
+    periods: { day: periodBody(audit.day), month: periodBody(audit.month), total: periodBody(audit.total) },
+    booked_usd: toUsd(audit.bookedNanoUsd),
+    reserved_usd: toUsd(audit.reservedNanoUsd),
+    open_reservations_usd: toUsd(audit.openNanoUsd),
+    open_reservations: audit.openReservations,
+    open_requests: audit.openRequests,
+    over_bound: audit.overBound,
+    expired: audit.expired,
+    expired_usd: toUsd(audit.expiredNanoUsd),
+    unadmitted_usd: toUsd(audit.unadmittedNanoUsd),
+    unshipped_traces: audit.unshippedTraces,
+    lost_traces: audit.lostTraces,
+    lost_usd: toUsd(audit.lostNanoUsd),
+  };
 }

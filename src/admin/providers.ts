@@ -1,18 +1,25 @@
 /**
- * `/admin/providers`: which providers this deployment can call, and how their targets fare.
+ * `/admin/providers`: which providers this deployment can call, how their targets fare, and operators' own endpoints.
  *
- * Names of missing secrets, never a value, and no address: an address may hold a credential. The figures are those of
- * each target's own object and advisory: one that does not answer is `unknown` and holds up nothing.
+ * Names of missing secrets, never a value, and no address from a variable: it may hold a credential. Of an operator's
+ * own provider the address is shown, as it came in here. The figures are those of each target's own object and advisory:
+ * one that does not answer is `unknown` and holds up nothing.
  */
 import { type Context, Hono } from "hono";
 import { withControl } from "../control/client.ts";
 import type { TargetUse } from "../control/types.ts";
+import { RouterError } from "../errors.ts";
 import { targetSnapshot } from "../health/client.ts";
 import type { HealthSnapshot, LatencySummary } from "../health/types.ts";
+import { type Reach, upstreamUrl } from "../lib/upstream-url.ts";
 import { badCursor, readLimit, toList } from "../lists.ts";
+import { PROVIDER_ID, type ProviderRecord, ProviderRequest } from "../policy/provider-record.ts";
+import { forgetProvider } from "../policy/store.ts";
 import type { Secrets } from "../providers/adapter.ts";
-import { findProvider, missingNames, providerIds } from "../providers/index.ts";
+import { findProvider, isKnownProvider, missingNames, operatorProvider, providerIds } from "../providers/index.ts";
 import type { AdminEnv } from "./authorize.ts";
+import { readBody } from "./body.ts";
+import { badParameter } from "./query.ts";
 
 /** What the health of a target tells about. */
 const WINDOW_SECONDS = 60;
@@ -24,13 +31,57 @@ export const providersApp = new Hono<AdminEnv>();
 
 providersApp.get("/", async (c) => {
   const limit = readLimit(c.req.query("limit"));
-  const ids = providerIds();
+  const own = await ownProviders(c);
+  const ids = [...providerIds(), ...own.keys()];
   const start = startOf(ids, c.req.query("cursor"));
   const page = ids.slice(start, start + limit);
   const uses = await withControl(c.env.CONTROL_PLANE, (control) => control.listTargets());
-  const data = await describe(c, page, uses);
+  const data = await describe(c, page, own, uses);
   return c.json(toList(data, start + limit < ids.length ? (page.at(-1) ?? null) : null));
 });
+
+providersApp.put("/:id", async (c) => {
+  const id = c.req.param("id");
+  refuseBuiltIn(id);
+  if (!PROVIDER_ID.test(id)) throw badParameter("id", `in the path must match ${PROVIDER_ID.source}`);
+  const { protocol, base_url: text, secret = null } = await readBody(c, ProviderRequest);
+  const reach: Reach = c.env.FLOW_ALLOW_PRIVATE_UPSTREAMS === "1" ? "any" : "public";
+  const baseUrl = upstreamUrl(text, reach);
+  if (baseUrl === null) {
+    throw badParameter("base_url", "must be an https address of a public host, without user, query and fragment");
+  }
+  const record: ProviderRecord = { id, protocol, base_url: baseUrl, secret };
+  const result = await withControl(c.env.CONTROL_PLANE, (control) => control.putProvider(record, c.get("actor")));
+  if (!result.ok) throw new RouterError("invalid_request", "There is no room for another provider. Delete one.");
+  forgetProvider(id);
+  return c.json(toOwn(record, c.env as unknown as Secrets));
+});
+
+providersApp.delete("/:id", async (c) => {
+  const id = c.req.param("id");
+  refuseBuiltIn(id);
+  const result = await withControl(c.env.CONTROL_PLANE, (control) => control.deleteProvider(id, c.get("actor")));
+  if (!result.ok) throw new RouterError("not_found", "No provider of this id was ever added.");
+  forgetProvider(id);
+  return c.body(null, 204);
+});
+
+function refuseBuiltIn(id: string): void {
+  if (!isKnownProvider(id)) return;
+  throw new RouterError("invalid_request", `\`${id}\` is built in. Choose another id.`, { param: "id" });
+}
+
+/** By id. One that a later release has built in gives way to it. */
+async function ownProviders(c: Context<AdminEnv>): Promise<ReadonlyMap<string, ProviderRecord>> {
+  const records = await withControl(c.env.CONTROL_PLANE, (control) => control.listProviders());
+  return new Map(records.filter(({ id }) => !isKnownProvider(id)).map((record) => [record.id, record]));
+}
+
+function toOwn(record: ProviderRecord, secrets: Secrets) {
+  const provider = operatorProvider(record);
+  const configured = provider.configure(secrets) !== null;
+  return { ...record, configured, missing: configured ? [] : missingNames(provider, secrets) };
+}
 
 /** The cursor is the last id shown. */
 function startOf(ids: readonly string[], cursor: string | undefined): number {
@@ -40,15 +91,22 @@ function startOf(ids: readonly string[], cursor: string | undefined): number {
   return at + 1;
 }
 
-async function describe(c: Context<AdminEnv>, ids: readonly string[], uses: readonly TargetUse[]) {
+async function describe(
+  c: Context<AdminEnv>,
+  ids: readonly string[],
+  own: ReadonlyMap<string, ProviderRecord>,
+  uses: readonly TargetUse[],
+) {
   const asked = uses.filter((use) => ids.includes(use.provider));
   const states = await snapshots(c.env.PROVIDER_HEALTH, asked);
   // The bindings and variables of a Worker are one object; the provider table picks what it knows by name.
   const secrets = c.env as unknown as Secrets;
   return ids.flatMap((id) => {
-    const provider = findProvider(id);
+    const record = own.get(id);
+    const provider = record === undefined ? findProvider(id) : operatorProvider(record);
     if (provider === undefined) return [];
     const targets = asked.flatMap((use, index) => (use.provider === id ? [toTarget(use, states[index] ?? null)] : []));
+    if (record !== undefined) return [{ ...toOwn(record, secrets), targets }];
     const configured = provider.configure(secrets) !== null;
     return [{ id, configured, missing: configured ? [] : missingNames(provider, secrets), targets }];
   });

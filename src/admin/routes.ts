@@ -1,13 +1,12 @@
 /**
- * `/admin/routes`: publish route policies and look at every version of them.
+ * `/admin/routes`: publish route policies, take them back, and look at every version of them.
  *
  * A policy is checked here, completely, before it becomes a version; the facts of its models are looked up here too,
  * so that neither the control plane nor the request path needs the catalogue.
  */
 import { type Context, Hono } from "hono";
-import { findModel } from "../catalog/index.ts";
+import * as z from "zod/mini";
 import { controlPlane, withControl } from "../control/client.ts";
-import type { PutRouteResult, RouteVersion } from "../control/types.ts";
 import { RouterError } from "../errors.ts";
 import { ENV_NAME, RESOURCE_NAME } from "../lib/names.ts";
 import { RoutePolicy } from "../policy/schema.ts";
@@ -17,11 +16,14 @@ import { evidenceOf } from "../trail/client.ts";
 import type { AdminEnv } from "./authorize.ts";
 import { listBody, listParameters, readBody } from "./body.ts";
 import { matching, readQuery } from "./query.ts";
+import { answer, factsOf, noSuchRoute, refusal, toRoute } from "./route-answers.ts";
 
 const MAX_REASON_LENGTH = 500;
 const VERSION = /^[1-9][0-9]{0,14}$/;
 /** What a policy may set as its own window. */
 const WINDOW_HOURS = /^([1-9]|[1-9][0-9]|[1-6][0-9]{2}|7[01][0-9]|720)$/;
+
+const Rollback = z.strictObject({ version: z.int().check(z.minimum(1), z.maximum(Number.MAX_SAFE_INTEGER)) });
 
 export const routesApp = new Hono<AdminEnv>();
 
@@ -41,10 +43,31 @@ routesApp.put("/:env/:name", async (c) => {
   refuseName("env", env, ENV_NAME);
   refuseName("name", name, RESOURCE_NAME);
   const policy = await readBody(c, RoutePolicy);
-  refuseUnknownProvider(policy);
-  const facts = policy.targets.map(({ provider, model }) => findModel(provider, model) ?? {});
-  const change = { env, name, policy, facts, ...ifMatch(c), ...forceReason(c) };
+  await refuseUnknownProvider(c, policy);
+  const change = { env, name, policy, facts: factsOf(policy), ...ifMatch(c), ...forceReason(c) };
   const result = await controlPlane(c.env.CONTROL_PLANE).putRoute(change, c.get("actor"));
+  if (!result.ok) throw refusal(result);
+  forgetRoute(env, name);
+  return answer(c, result.route);
+});
+
+routesApp.delete("/:env/:name", async (c) => {
+  const { env, name } = c.req.param();
+  const deletion = { env, name, ...ifMatch(c) };
+  const result = await withControl(c.env.CONTROL_PLANE, (control) => control.deleteRoute(deletion, c.get("actor")));
+  if (!result.ok) throw refusal(result);
+  forgetRoute(env, name);
+  return c.body(null, 204);
+});
+
+/** For an operator in a hurry: no promotion is asked for, because this version was in force before. */
+routesApp.post("/:env/:name/rollback", async (c) => {
+  const { env, name } = c.req.param();
+  const { version } = await readBody(c, Rollback);
+  const old = await withControl(c.env.CONTROL_PLANE, (control) => control.getRouteVersion(env, name, version));
+  if (old === null) throw noSuchRoute();
+  const rollback = { env, name, version, facts: factsOf(old.record.policy), ...ifMatch(c) };
+  const result = await controlPlane(c.env.CONTROL_PLANE).rollBackRoute(rollback, c.get("actor"));
   if (!result.ok) throw refusal(result);
   forgetRoute(env, name);
   return answer(c, result.route);
@@ -82,24 +105,17 @@ routesApp.get("/:env/:name/evidence", async (c) => {
   return c.json(await evidenceOf(c.env.TRAIL_INDEX, env, name, record.version, windowHours, Date.now()));
 });
 
-/** The route object of the contract. */
-function toRoute({ record, active }: RouteVersion) {
-  const { env, name, version, policy, created_at, actor } = record;
-  return { env, name, version, active, policy, created_at, actor };
-}
-
-function answer(c: Context<AdminEnv>, route: RouteVersion | null): Response {
-  if (route === null) throw noSuchRoute();
-  return c.json(toRoute(route), 200, { etag: `"${route.record.version}"` });
-}
-
 function refuseName(param: string, value: string, pattern: RegExp): void {
   if (pattern.test(value)) return;
   throw new RouterError("invalid_request", `\`${param}\` in the path must match ${pattern.source}.`, { param });
 }
 
-function refuseUnknownProvider(policy: RoutePolicy): void {
-  const at = policy.targets.findIndex(({ provider }) => !isKnownProvider(provider));
+/** Only what is not built in is asked for: most policies need no further call. */
+async function refuseUnknownProvider(c: Context<AdminEnv>, { targets }: RoutePolicy): Promise<void> {
+  if (targets.every(({ provider }) => isKnownProvider(provider))) return;
+  const own = await withControl(c.env.CONTROL_PLANE, (control) => control.listProviders());
+  const known = new Set(own.map(({ id }) => id));
+  const at = targets.findIndex(({ provider }) => !isKnownProvider(provider) && !known.has(provider));
   if (at === -1) return;
   const param = `targets[${at}].provider`;
   throw new RouterError("invalid_request", `\`${param}\`: is not a provider of this deployment.`, { param });
@@ -119,27 +135,4 @@ function forceReason(c: Context<AdminEnv>): { forceReason?: string } {
     throw new RouterError("invalid_request", message, { param: "force" });
   }
   return reason === "" ? {} : { forceReason: reason };
-}
-
-const noSuchRoute = (): RouterError => new RouterError("not_found", "There is no such route or version.");
-
-function refusal(result: Extract<PutRouteResult, { ok: false }>): RouterError {
-  switch (result.reason) {
-    case "version_mismatch": {
-      const state = result.activeVersion === 0 ? "does not exist" : `is at version ${result.activeVersion}`;
-      return new RouterError("version_mismatch", `The route ${state}. Read it again and repeat the change.`);
-    }
-    case "promotion_required":
-      return new RouterError(
-        "promotion_required",
-        "The active policy asks for a promotion. Promote a tried version, or give a reason with `?force=<reason>`.",
-      );
-    case "policy_too_large":
-      return new RouterError("request_too_large", "The policy is too large to be stored. Shorten its `params`.");
-    case "environment_full":
-      return new RouterError(
-        "request_too_large",
-        "The environment has no room for this route. Shorten descriptions or use another environment.",
-      );
-  }
 }

@@ -2,8 +2,9 @@
  * The control plane as the admin endpoints call it.
  *
  * Calls that may be repeated go through `withControl`, which tries once more on a fresh stub when the object was
- * reset or the connection lost. `createKey` and `putRoute` use `controlPlane` directly: after a lost answer nobody
- * knows whether they happened, and the operator can look.
+ * reset or the connection lost. Those that make something new at every call (`createKey`, `rotateKey`, `putRoute`,
+ * `rollBackRoute`, `promoteRoute`) use `controlPlane` directly: after a lost answer nobody knows whether they happened,
+ * and the operator can look.
  */
 import type { ControlPlane } from "./control-plane.ts";
 
@@ -15,13 +16,23 @@ type Call =
   | "getKey"
   | "listEnvironments"
   | "revokeKey"
+  | "updateKey"
+  | "rotateKey"
   | "putRoute"
+  | "deleteRoute"
+  | "rollBackRoute"
+  | "promotionView"
+  | "promoteRoute"
   | "listRoutes"
   | "getRoute"
   | "listRouteVersions"
   | "getRouteVersion"
   | "listAudit"
-  | "listTargets";
+  | "listTargets"
+  | "listApprovals"
+  | "putProvider"
+  | "deleteProvider"
+  | "listProviders";
 
 /** The methods of the object as its callers see them: every answer is a promise of plain data. */
 type Control = {

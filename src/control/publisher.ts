@@ -51,8 +51,8 @@ export class Publisher {
     this.#healthLane = { failures: 0, dueAt: this.#healthOutbox.waiting() > 0 ? now : null };
   }
 
-  /** Notes what KV must hold under `key`. Belongs to the caller's transaction. */
-  add(key: string, value: string, seq: number): void {
+  /** Notes what KV must hold under `key`; `null`: nothing. Belongs to the caller's transaction. */
+  add(key: string, value: string | null, seq: number): void {
     this.#outbox.add(key, value, seq);
   }
 

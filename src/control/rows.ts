@@ -7,14 +7,16 @@
 import { sha256, toHex } from "../keys/hash.ts";
 import { DEFAULT_SCOPES, type KeyRecord, type KeyRequest } from "../keys/record.ts";
 import { parseJson } from "../lib/json.ts";
+import type { ProviderRecord } from "../policy/provider-record.ts";
 import type { RouteIndex, RouteRecord } from "../policy/schema.ts";
 import type { OpenTarget } from "./target-health.ts";
-import type { AuditEntry, Page, RouteVersion, TargetUse } from "./types.ts";
+import type { AuditEntry, Page, RouteVersion, TargetUse, VersionOrigin } from "./types.ts";
 
 /** A page ends early here: an RPC answer may not pass 32 MiB. */
 const MAX_PAGE_CHARACTERS = 4_000_000;
 
-export type RouteRow = { seq: number; record: string; active: number };
+/** `reason` and `detail` are those of the audit line that made the version. */
+export type RouteRow = { seq: number; record: string; active: number; reason: string | null; detail: string | null };
 
 export type AuditRow = {
   seq: number;
@@ -25,13 +27,18 @@ export type AuditRow = {
   before_digest: string | null;
   after_digest: string | null;
   reason: string | null;
+  detail: string | null;
 };
 
 export function toAuditEntry(row: AuditRow): AuditEntry {
   const { seq, at_ms, actor, action, object, before_digest, after_digest, reason } = row;
   const at = new Date(at_ms).toISOString();
-  return { seq, at, actor, action, object, before: before_digest, after: after_digest, reason };
+  const detail = toOrigin(row.detail);
+  return { seq, at, actor, action, object, before: before_digest, after: after_digest, reason, detail };
 }
+
+const toOrigin = (detail: string | null): VersionOrigin | null =>
+  detail === null ? null : (parseJson(detail) as VersionOrigin);
 
 /** Reads `limit` rows, fewer when they are large, from a cursor asked for one more. */
 export function toPage<Row extends { seq: number; record?: string }, T>(
@@ -114,10 +121,17 @@ export function matches(ifMatch: string | undefined, activeVersion: number): boo
 }
 
 export function toRouteVersion(row: RouteRow): RouteVersion {
-  return { record: parseJson(row.record) as RouteRecord, active: row.active === 1 };
+  const origin = toOrigin(row.detail);
+  return {
+    record: parseJson(row.record) as RouteRecord,
+    active: row.active === 1,
+    origin: origin === null ? null : { ...origin, reason: row.reason },
+  };
 }
 
 export const toKeyRecord = (text: string): KeyRecord => parseJson(text) as KeyRecord;
+
+export const toProviderRecord = (text: string): ProviderRecord => parseJson(text) as ProviderRecord;
 
 /** Length in UTF-8, which is what the database and KV count. */
 export const byteLength = (text: string): number => new TextEncoder().encode(text).length;

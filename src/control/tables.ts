@@ -79,6 +79,33 @@ const STEPS: readonly string[] = [
   INSERT INTO health_list VALUES (1, 0, 0);
   `,
   "CREATE INDEX key_by_env ON key_record (env);",
+  `
+  -- Tool calls that wait for a decision, or had one lately. The truth is with each key.
+  CREATE TABLE approval (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    key_id TEXT NOT NULL,
+    tool_call_id TEXT NOT NULL,
+    env TEXT NOT NULL,
+    app TEXT NOT NULL,
+    status TEXT NOT NULL,
+    created_at_ms INTEGER NOT NULL,
+    expires_at_ms INTEGER NOT NULL,
+    UNIQUE (key_id, tool_call_id)
+  ) STRICT;
+  CREATE INDEX approval_by_expiry ON approval (expires_at_ms);
+  CREATE INDEX approval_by_call ON approval (tool_call_id);
+  `,
+  `
+  -- What a change was made on, as JSON: where a version comes from, and the evidence and gates of a promotion.
+  ALTER TABLE audit ADD COLUMN detail TEXT;
+
+  -- Operators' own providers. A record of NULL: deleted.
+  CREATE TABLE provider (
+    id TEXT PRIMARY KEY,
+    record TEXT,
+    digest TEXT
+  ) STRICT;
+  `,
 ];
 
 /** Brings the tables up to date. Run inside a transaction; safe at every start. */

@@ -1,6 +1,6 @@
 /** What crosses the RPC boundary of the control plane. Plain data; refusals are members of a union, never errors. */
 import type { ModelFacts } from "../catalog/facts.ts";
-import type { PublicKey } from "../keys/record.ts";
+import type { KeyRecord, PublicKey } from "../keys/record.ts";
 import type { RoutePolicy, RouteRecord } from "../policy/schema.ts";
 
 export interface Page<T> {
@@ -18,6 +18,21 @@ export type RevokeKeyResult =
   | { readonly ok: true; readonly key: PublicKey }
   | { readonly ok: false; readonly reason: "not_found" };
 
+export type UpdateKeyResult =
+  /** `terms` are for the key's ledger. */
+  | { readonly ok: true; readonly key: PublicKey; readonly terms: Pick<KeyRecord, "version" | "budget" | "limits"> }
+  | { readonly ok: false; readonly reason: "not_found" | "revoked" };
+
+/** `token` as in `CreateKeyResult`. */
+export type RotateKeyResult =
+  | {
+      readonly ok: true;
+      readonly token: string;
+      /** ISO 8601 UTC. When the secret before it stops working. */
+      readonly previousExpiresAt: string;
+    }
+  | { readonly ok: false; readonly reason: "not_found" | "revoked" | "expired" | "pepper_missing" };
+
 export interface RouteChange {
   readonly env: string;
   readonly name: string;
@@ -30,16 +45,122 @@ export interface RouteChange {
   readonly forceReason?: string;
 }
 
+export type GateName =
+  | "min_requests"
+  | "min_success_rate"
+  | "min_success_lower_bound"
+  | "max_p95_latency_ms"
+  | "max_cost_usd_per_request";
+
+export interface GateResult {
+  readonly name: GateName;
+  readonly wanted: number;
+  /** `null`: nothing is known, which does not pass. */
+  readonly measured: number | null;
+  readonly passed: boolean;
+}
+
+/** What a promotion was decided on. */
+export interface PromotionRecord {
+  readonly gates: readonly GateResult[];
+  /** The evidence as it was shown; `null` when no gate asked for it, or when it could not be read. */
+  readonly evidence: object | null;
+  /** A gate did not pass and an operator went past it. */
+  readonly forced: boolean;
+}
+
+/** Where a version comes from that was not written by hand. */
+export type VersionOrigin =
+  | { readonly kind: "rollback"; readonly from: VersionName }
+  | ({ readonly kind: "promotion"; readonly from: VersionName } & PromotionRecord);
+
+export interface VersionName {
+  readonly env: string;
+  readonly version: number;
+}
+
 export interface RouteVersion {
   readonly record: RouteRecord;
   readonly active: boolean;
+  readonly origin: (VersionOrigin & { readonly reason: string | null }) | null;
+}
+
+/** `activeVersion` is 0 when there is none. */
+interface VersionMismatch {
+  readonly ok: false;
+  readonly reason: "version_mismatch";
+  readonly activeVersion: number;
+}
+
+interface NoRoom {
+  readonly ok: false;
+  readonly reason: "policy_too_large" | "environment_full";
+}
+
+interface Published {
+  readonly ok: true;
+  readonly route: RouteVersion;
+}
+
+interface NotFound {
+  readonly ok: false;
+  readonly reason: "not_found";
 }
 
 export type PutRouteResult =
-  | { readonly ok: true; readonly route: RouteVersion }
-  /** `activeVersion` is 0 when there is none. */
-  | { readonly ok: false; readonly reason: "version_mismatch"; readonly activeVersion: number }
-  | { readonly ok: false; readonly reason: "promotion_required" | "policy_too_large" | "environment_full" };
+  | Published
+  | VersionMismatch
+  | NoRoom
+  | { readonly ok: false; readonly reason: "promotion_required" };
+
+export interface RouteRollback {
+  readonly env: string;
+  readonly name: string;
+  /** The version that becomes the newest one. */
+  readonly version: number;
+  /** Facts of its targets as they are known today. */
+  readonly facts: ModelFacts[];
+  readonly ifMatch?: string;
+}
+
+export type RollbackResult = Published | NotFound | VersionMismatch | NoRoom;
+
+export interface RouteDeletion {
+  readonly env: string;
+  readonly name: string;
+  readonly ifMatch?: string;
+}
+
+export type DeleteRouteResult = { readonly ok: true } | NotFound | VersionMismatch;
+
+/** The two versions a promotion is about. */
+export interface PromotionView {
+  /** The active version where it comes from. */
+  readonly candidate: RouteVersion | null;
+  /** The newest version where it goes; not active when the route is deleted there. */
+  readonly target: RouteVersion | null;
+  /** The environment it goes to is there from the start, or has or had a key or a route. */
+  readonly isKnownEnvironment: boolean;
+}
+
+export interface RoutePromotion {
+  readonly name: string;
+  readonly from: VersionName;
+  /** Where it goes, and what was in force there: version 0 for nothing. */
+  readonly to: VersionName & { readonly active: boolean };
+  readonly facts: ModelFacts[];
+  readonly reason?: string;
+  readonly record: PromotionRecord;
+}
+
+export type PromoteRouteResult =
+  | Published
+  | NoRoom
+  /** One of the two routes is not as it was when it was decided. */
+  | { readonly ok: false; readonly reason: "changed" };
+
+export type PutProviderResult = { readonly ok: true } | { readonly ok: false; readonly reason: "too_many" };
+export type DeleteProviderResult = { readonly ok: true } | NotFound;
 
 export interface AuditEntry {
   readonly seq: number;
@@ -52,6 +173,8 @@ export interface AuditEntry {
   readonly before: string | null;
   readonly after: string | null;
   readonly reason: string | null;
+  /** Of a rollback or a promotion. */
+  readonly detail: VersionOrigin | null;
 }
 
 /** What a target's shared breaker became. Repeatable: of two changes of one target the one with the later `at` counts. */

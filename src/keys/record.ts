@@ -22,18 +22,43 @@ const Limits = z.strictObject({
   concurrency: z.optional(positiveInteger),
 });
 
+const keyName = z.string().check(z.minLength(1), z.maxLength(128));
+const resourceNames = z.array(resourceName).check(z.minLength(1), z.maxLength(100));
+const scopes = z.array(z.enum(SCOPES)).check(z.minLength(1));
+const time = z.iso.datetime({ offset: true });
+
 /** Body of `POST /admin/keys`. */
 export const KeyRequest = z.strictObject({
-  name: z.string().check(z.minLength(1), z.maxLength(128)),
+  name: keyName,
   env: z.string().check(z.regex(ENV_NAME, "must match ^[a-z][a-z0-9-]{0,30}$")),
-  apps: z.optional(z.array(resourceName).check(z.minLength(1), z.maxLength(100))),
-  routes: z.optional(z.array(resourceName).check(z.minLength(1), z.maxLength(100))),
-  scopes: z.optional(z.array(z.enum(SCOPES)).check(z.minLength(1))),
+  apps: z.optional(resourceNames),
+  routes: z.optional(resourceNames),
+  scopes: z.optional(scopes),
   budget: z.optional(Budget),
   limits: z.optional(Limits),
-  expires_at: z.optional(z.iso.datetime({ offset: true })),
+  expires_at: z.optional(time),
 });
 export type KeyRequest = z.infer<typeof KeyRequest>;
+
+/** Body of `PATCH /admin/keys/{id}`: each member replaces the one before as a whole, `null` takes it away. */
+export const KeyChange = z.strictObject({
+  name: z.optional(keyName),
+  apps: z.optional(z.nullable(resourceNames)),
+  routes: z.optional(z.nullable(resourceNames)),
+  scopes: z.optional(scopes),
+  budget: z.optional(z.nullable(Budget)),
+  limits: z.optional(z.nullable(Limits)),
+  expires_at: z.optional(z.nullable(time)),
+});
+export type KeyChange = z.infer<typeof KeyChange>;
+
+const MAX_OVERLAP_SECONDS = 30 * 86_400;
+const DEFAULT_OVERLAP_SECONDS = 3_600;
+
+/** Body of `POST /admin/keys/{id}/rotate`: how long the secret before it keeps working. */
+export const KeyRotation = z.strictObject({
+  overlap_seconds: z._default(z.int().check(z.minimum(0), z.maximum(MAX_OVERLAP_SECONDS)), DEFAULT_OVERLAP_SECONDS),
+});
 
 export const KeyRecord = z.strictObject({
   id: z.string(),

@@ -23,3 +23,21 @@ export async function readText(response: Response, maxBytes: number): Promise<st
     text += decoder.decode(value, { stream: true });
   }
 }
+
+/**
+ * The same within `maxMs`, for a body that only explains what the status has said already: `null` also when it is cut.
+ * Never rejects. What is left of a late body is the caller's to end.
+ */
+export async function readTextWithin(
+  response: Response,
+  maxBytes: number,
+  maxMs: number,
+): Promise<{ readonly text: string | null; readonly isLate: boolean }> {
+  const late = Promise.withResolvers<{ text: null; isLate: true }>();
+  const timer = setTimeout(() => late.resolve({ text: null, isLate: true }), maxMs);
+  const read = readText(response, maxBytes).then(
+    (text) => ({ text, isLate: false }),
+    () => ({ text: null, isLate: false }),
+  );
+  return Promise.race([read, late.promise]).finally(() => clearTimeout(timer));
+}

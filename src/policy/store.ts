@@ -1,11 +1,13 @@
 /**
- * Route policy as the request path reads it: isolate cache, then KV. KV is a near copy, never the truth.
+ * Route policy, and the operators' own providers it may name, as the request path reads them: isolate cache, then KV. KV
+ * is a near copy, never the truth.
  *
  * A read that fails, or a value that does not parse, leaves the last good copy in force for as long as the isolate
  * lives. The admin endpoint that changes a route drops its own isolate's copy; the others follow within a minute.
  */
 import { IsolateCache } from "../lib/isolate-cache.ts";
 import { tryParseJson } from "../lib/json.ts";
+import { ProviderRecord, providerKey } from "./provider-record.ts";
 import { RouteIndex, RouteRecord, routeIndexKey, routeKey } from "./schema.ts";
 
 /** KV's own floor for `cacheTtl`, seconds. */
@@ -14,6 +16,7 @@ const LIMITS = { maxEntries: 2_000, freshMs: 5_000, staleMs: 25_000, keepMs: Num
 
 const routes = new IsolateCache<RouteRecord>(LIMITS);
 const indexes = new IsolateCache<RouteIndex>(LIMITS);
+const providers = new IsolateCache<ProviderRecord>(LIMITS);
 
 export interface ReadContext {
   readonly kv: KVNamespace;
@@ -44,6 +47,21 @@ export async function getRouteIndex(context: ReadContext, env: string): Promise<
     return text === null ? null : RouteIndex.parse(tryParseJson(text));
   };
   return (await indexes.get(key, context.now, read, context.waitUntil)) ?? [];
+}
+
+/** An operator's own provider; `null` when there is none. Rejects when KV fails cold. */
+export function getProvider(context: ReadContext, id: string): Promise<ProviderRecord | null> {
+  const key = providerKey(id);
+  const read = async (): Promise<ProviderRecord | null> => {
+    const text = await context.kv.get(key, { cacheTtl: KV_CACHE_SECONDS });
+    return text === null ? null : ProviderRecord.parse(tryParseJson(text));
+  };
+  return providers.get(key, context.now, read, context.waitUntil);
+}
+
+/** Drops this isolate's copy of an operator's own provider. */
+export function forgetProvider(id: string): void {
+  providers.delete(providerKey(id));
 }
 
 /** Drops this isolate's copies of a route and of its environment's list. */

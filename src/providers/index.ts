@@ -6,9 +6,12 @@ import { bedrock } from "./bedrock.ts";
 import { cohere } from "./cohere.ts";
 import { gemini } from "./gemini.ts";
 import { openAiProvider } from "./openai-compatible.ts";
+import { operatorProvider } from "./openai-operator.ts";
 import { ROWS, WORKERS_AI_ROW } from "./rows.ts";
 import { answerFromSandbox, configureSandbox, SANDBOX_ROW } from "./sandbox.ts";
 import { workersAi } from "./workers-ai.ts";
+
+export { operatorProvider };
 
 const sandbox: Provider = {
   ...openAiProvider(SANDBOX_ROW),

@@ -4,7 +4,7 @@ import { zodResponseFormat } from "openai/helpers/zod";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
 import { countingFetch, type OwnRoute, type Rig, startRig } from "../support/rig.ts";
-import { chunks, completion } from "../support/upstream.ts";
+import { chunks, completion, usage } from "../support/upstream.ts";
 
 let rig: Rig;
 beforeAll(async () => {
@@ -496,12 +496,12 @@ describe("errors", () => {
 
   test("a spent budget is an APIError 402 and stops before the vendor", async () => {
     const name = "budget-openai";
-    rig.upstream.scriptFor("gpt-4o-mini", { json: completion() });
+    rig.upstream.scriptFor("gpt-4o-mini", { json: completion({ usage: usage(1_000, 100) }) });
     await rig.worker.putRoute("production", name, { targets: [{ provider: "openai", model: "gpt-4o-mini" }] });
-    const { key } = await rig.worker.createKey({ budget: { limit_usd: 0.000000001, period: "total" } });
+    const { key } = await rig.worker.createKey({ budget: { limit_usd: 0.0001, period: "total" } });
     const client = clientOf({ key });
     const ask = () => client.chat.completions.create({ model: `flow/${name}`, messages });
-    expect((await ask()).usage?.total_tokens).toBe(15);
+    expect((await ask()).usage?.total_tokens).toBe(1_100);
     // The first answer is settled behind it.
     await expect
       .poll(() =>

@@ -100,11 +100,15 @@ describe("authorization", () => {
     }
     for (const [path, method, allow] of [
       ["/admin/keys", "PUT", "GET, HEAD, POST"],
-      ["/admin/keys/x", "POST", "GET, HEAD, DELETE"],
+      ["/admin/keys/x", "POST", "GET, HEAD, PATCH, DELETE"],
+      ["/admin/keys/x/rotate", "GET", "POST"],
       ["/admin/routes", "POST", "GET, HEAD"],
-      ["/admin/routes/production/x", "POST", "GET, HEAD, PUT"],
+      ["/admin/routes/production/x", "POST", "GET, HEAD, PUT, DELETE"],
+      ["/admin/routes/x/promote", "PATCH", "GET, HEAD, PUT, DELETE, POST"],
+      ["/admin/routes/production/x/rollback", "PUT", "POST"],
       ["/admin/routes/production/x/versions", "PUT", "GET, HEAD"],
       ["/admin/routes/production/x/versions/1", "DELETE", "GET, HEAD"],
+      ["/admin/providers/x", "GET", "PUT, DELETE"],
       ["/admin/audit", "DELETE", "GET, HEAD"],
     ] as const) {
       const response = await worker.admin(path, { method });

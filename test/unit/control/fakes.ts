@@ -1,5 +1,11 @@
 /** A real SQLite under the control plane's own interface, and a KV whose answers the test decides. */
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
+import { Journal } from "../../../src/control/journal.ts";
+import { KeyTable } from "../../../src/control/key-table.ts";
+import { ProviderTable } from "../../../src/control/provider-table.ts";
+import { Publisher } from "../../../src/control/publisher.ts";
+import { RouteTable } from "../../../src/control/route-table.ts";
+import { migrate } from "../../../src/control/tables.ts";
 
 /** The part of the platform's interface that the control plane uses, on Node's own SQLite. */
 export function startSql(): SqlStorage {
@@ -10,7 +16,7 @@ export function startSql(): SqlStorage {
       return { toArray: () => [] };
     }
     const rows = database.prepare(query).all(...bindings);
-    return { toArray: () => rows, one: () => rows[0] };
+    return { toArray: () => rows, one: () => rows[0], [Symbol.iterator]: () => rows[Symbol.iterator]() };
   };
   // A stand-in for the methods in use, not for the whole interface.
   return { exec } as unknown as SqlStorage;
@@ -66,4 +72,40 @@ export class FakeKv {
     apply();
     this.writes.push(entry);
   }
+}
+
+/** The control plane's tables as its object holds them, on a database of their own. */
+export function startTables() {
+  const sql = startSql();
+  migrate(sql);
+  const kv = new FakeKv();
+  const alarms = { setAlarm: async () => {}, deleteAlarm: async () => {} };
+  const publisher = new Publisher(sql, kv, alarms, Date.now());
+  const transactionSync = <T>(work: () => T): T => {
+    sql.exec("BEGIN");
+    try {
+      const result = work();
+      sql.exec("COMMIT");
+      return result;
+    } catch (error) {
+      sql.exec("ROLLBACK");
+      throw error;
+    }
+  };
+  const journal = new Journal({ sql, transactionSync }, publisher);
+  return {
+    sql,
+    kv,
+    publisher,
+    journal,
+    keys: new KeyTable(sql, journal, publisher),
+    routes: new RouteTable(sql, journal, publisher),
+    providers: new ProviderTable(sql, journal, publisher),
+    /** Actions of the audit log, oldest first. */
+    actions: () =>
+      journal
+        .list(1_000, null)
+        .data.map(({ action }) => action)
+        .reverse(),
+  };
 }

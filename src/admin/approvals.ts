@@ -1,0 +1,49 @@
+/**
+ * `/admin/approvals`: operators see and decide the tool calls of all keys.
+ *
+ * The list says which calls there are, the record of each key what became of them. The audit line of a decision is
+ * written when the record announces it.
+ */
+import { Hono } from "hono";
+import { decideCall, showApprovals } from "../approvals/client.ts";
+import { DecisionRequest, decided, onePlace } from "../approvals/decision.ts";
+import { APPROVAL_STATUSES } from "../approvals/types.ts";
+import { withControl } from "../control/client.ts";
+import type { AdminEnv } from "./authorize.ts";
+import { listBody, listParameters, readBody } from "./body.ts";
+import { matching, oneOf, readQuery } from "./query.ts";
+
+const KEY_ID = /^[0-9A-Za-z]{12}$/;
+/** An id in two keys is asked for with the key; a third one would change nothing. */
+const MAX_PLACES = 10;
+
+export const approvalsApp = new Hono<AdminEnv>();
+
+approvalsApp.get("/", async (c) => {
+  const query = readQuery(c, ["status", "key", "limit", "cursor"]);
+  const status = oneOf("status", query.status, APPROVAL_STATUSES);
+  const keyId = matching("key", query.key, KEY_ID, "must be the id of a key");
+  const { limit, before } = listParameters(c);
+  const page = await withControl(c.env.CONTROL_PLANE, (control) =>
+    control.listApprovals({ status, keyId, limit, before }),
+  );
+  const approvals = await showApprovals(c.env.TOOL_APPROVALS, page.data);
+  // The list may be a moment behind the records.
+  const data = approvals.filter((approval) => status === undefined || approval.status === status);
+  return c.json(listBody({ data, nextCursor: page.nextCursor }, (approval) => approval));
+});
+
+approvalsApp.post("/:id", async (c) => {
+  const { key } = readQuery(c, ["key"]);
+  const keyId = matching("key", key, KEY_ID, "must be the id of a key");
+  const { decision, reason } = await readBody(c, DecisionRequest);
+  const toolCallId = c.req.param("id");
+  const page = await withControl(c.env.CONTROL_PLANE, (control) =>
+    control.listApprovals({ toolCallId, keyId, limit: MAX_PLACES, before: null }),
+  );
+  const place = onePlace(page.data);
+  const answer = await decideCall(c.env.TOOL_APPROVALS, place.keyId, {
+    ...{ id: toolCallId, decision, reason: reason ?? null, by: `operator:${c.get("actor")}`, within: null },
+  });
+  return c.json(decided(answer));
+});

@@ -1,0 +1,59 @@
+/** What endpoints of routes answer: the route object, and every refusal of the control plane in words. */
+import type { Context } from "hono";
+import type { ModelFacts } from "../catalog/facts.ts";
+import { findModel } from "../catalog/index.ts";
+import type {
+  DeleteRouteResult,
+  PromoteRouteResult,
+  PutRouteResult,
+  RollbackResult,
+  RouteVersion,
+} from "../control/types.ts";
+import { RouterError } from "../errors.ts";
+import type { RoutePolicy } from "../policy/schema.ts";
+import type { AdminEnv } from "./authorize.ts";
+
+/** The route object of the contract. Of a version that was promoted or rolled back to: where it comes from, too. */
+export function toRoute({ record, active, origin }: RouteVersion) {
+  const { env, name, version, policy, created_at, actor } = record;
+  return { env, name, version, active, policy, created_at, actor, ...(origin === null ? {} : { origin }) };
+}
+
+export function answer(c: Context<AdminEnv>, route: RouteVersion | null): Response {
+  if (route === null) throw noSuchRoute();
+  return c.json(toRoute(route), 200, { etag: `"${route.record.version}"` });
+}
+
+/** What the catalogue knows of a policy's targets, in their order. */
+export function factsOf(policy: RoutePolicy): ModelFacts[] {
+  return policy.targets.map(({ provider, model }) => findModel(provider, model) ?? {});
+}
+
+export const noSuchRoute = (): RouterError => new RouterError("not_found", "There is no such route or version.");
+
+type Refusal = Extract<PutRouteResult | RollbackResult | DeleteRouteResult | PromoteRouteResult, { ok: false }>;
+
+export function refusal(result: Refusal): RouterError {
+  switch (result.reason) {
+    case "not_found":
+      return noSuchRoute();
+    case "version_mismatch": {
+      const state = result.activeVersion === 0 ? "does not exist" : `is at version ${result.activeVersion}`;
+      return new RouterError("version_mismatch", `The route ${state}. Read it again and repeat the change.`);
+    }
+    case "changed":
+      return new RouterError("version_mismatch", "One of the routes was changed meanwhile. Repeat the promotion.");
+    case "promotion_required":
+      return new RouterError(
+        "promotion_required",
+        "The active policy asks for a promotion. Promote a tried version, or give a reason with `?force=<reason>`.",
+      );
+    case "policy_too_large":
+      return new RouterError("request_too_large", "The policy is too large to be stored. Shorten its `params`.");
+    case "environment_full":
+      return new RouterError(
+        "request_too_large",
+        "The environment has no room for this route. Shorten descriptions or use another environment.",
+      );
+  }
+}

@@ -1,0 +1,162 @@
+/**
+ * API keys: the control plane's own table of them, and what may become of one.
+ *
+ * A digest needs an await, and another call may change the record during it. So every change looks again before it
+ * writes, and decides anew from the record it finds.
+ */
+import { newKeyId, newSecret } from "../keys/format.ts";
+import {
+  type KeyChange,
+  type KeyRecord,
+  type KeyRequest,
+  keyRecordKey,
+  type PublicKey,
+  toPublicKey,
+} from "../keys/record.ts";
+import type { Journal, Publication } from "./journal.ts";
+import { digestOf, newRecord, toKeyRecord, toPage } from "./rows.ts";
+import type { CreateKeyResult, Page, RevokeKeyResult, RotateKeyResult, UpdateKeyResult } from "./types.ts";
+
+/** One step of the index per environment, not one per key. */
+const SELECT_ENVIRONMENTS = `
+  WITH RECURSIVE known (env) AS (
+    SELECT min(env) FROM key_record
+    UNION ALL
+    SELECT (SELECT min(env) FROM key_record WHERE key_record.env > known.env) FROM known WHERE known.env IS NOT NULL
+  )
+  SELECT env FROM known WHERE env IS NOT NULL`;
+
+type Changed<Reason> =
+  | { readonly ok: true; readonly record: KeyRecord }
+  | { readonly ok: false; readonly reason: Reason | "not_found" };
+
+export class KeyTable {
+  readonly #sql: SqlStorage;
+  readonly #journal: Journal;
+  readonly #publication: Publication;
+
+  constructor(sql: SqlStorage, journal: Journal, publication: Publication) {
+    this.#sql = sql;
+    this.#journal = journal;
+    this.#publication = publication;
+  }
+
+  async create(request: KeyRequest, actor: string, pepper: string): Promise<CreateKeyResult> {
+    if (pepper === "") return { ok: false, reason: "pepper_missing" };
+    const id = newKeyId();
+    const { token, hash } = await newSecret(pepper, request.env, id);
+    const createdAt = Date.now();
+    const record = newRecord(id, request, hash, createdAt);
+    const text = JSON.stringify(record);
+    const digest = await digestOf(text);
+    this.#journal.commit({ actor, action: "key.create", object: `key ${id}`, before: null, after: digest }, (seq) => {
+      this.#sql.exec(
+        "INSERT INTO key_record (seq, id, env, name, created_at_ms, record, digest) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        seq,
+        id,
+        record.env,
+        record.name,
+        createdAt,
+        text,
+        digest,
+      );
+      this.#publication.add(keyRecordKey(id), text, seq);
+    });
+    await this.#journal.publish();
+    return { ok: true, key: toPublicKey(record), token };
+  }
+
+  list(limit: number, before: number | null): Page<PublicKey> {
+    const rows = this.#sql.exec<{ seq: number; record: string }>(
+      "SELECT seq, record FROM key_record WHERE seq < ? ORDER BY seq DESC LIMIT ?",
+      before ?? Number.MAX_SAFE_INTEGER,
+      limit + 1,
+    );
+    return toPage(rows, limit, ({ record }) => toPublicKey(toKeyRecord(record)));
+  }
+
+  get(id: string): PublicKey | null {
+    const row = this.#find(id);
+    return row === null ? null : toPublicKey(toKeyRecord(row.record));
+  }
+
+  environments(): string[] {
+    return this.#sql
+      .exec<{ env: string }>(SELECT_ENVIRONMENTS)
+      .toArray()
+      .map(({ env }) => env);
+  }
+
+  async revoke(id: string, actor: string): Promise<RevokeKeyResult> {
+    const changed = await this.#change(id, "key.revoke", actor, (record) =>
+      record.status === "revoked" ? record : { ...record, status: "revoked", version: record.version + 1 },
+    );
+    return changed.ok ? { ok: true, key: toPublicKey(changed.record) } : { ok: false, reason: "not_found" };
+  }
+
+  async update(id: string, change: KeyChange, actor: string): Promise<UpdateKeyResult> {
+    const asked = Object.entries(change).filter(([, value]) => value !== undefined);
+    const changed = await this.#change(id, "key.update", actor, (record): KeyRecord | "revoked" => {
+      if (record.status === "revoked") return "revoked";
+      const next: KeyRecord = { ...record, ...Object.fromEntries(asked) };
+      return JSON.stringify(next) === JSON.stringify(record) ? record : { ...next, version: record.version + 1 };
+    });
+    if (!changed.ok) return changed;
+    const { version, budget, limits } = changed.record;
+    return { ok: true, key: toPublicKey(changed.record), terms: { version, budget, limits } };
+  }
+
+  async rotate(id: string, overlapSeconds: number, actor: string, pepper: string): Promise<RotateKeyResult> {
+    if (pepper === "") return { ok: false, reason: "pepper_missing" };
+    const key = this.get(id);
+    if (key === null) return { ok: false, reason: "not_found" };
+    const { token, hash } = await newSecret(pepper, key.env, id);
+    const now = Date.now();
+    const previousExpiresAt = new Date(now + overlapSeconds * 1_000).toISOString();
+    const changed = await this.#change(id, "key.rotate", actor, (record): KeyRecord | "revoked" | "expired" => {
+      if (record.status === "revoked") return "revoked";
+      if (record.expires_at !== null && Date.parse(record.expires_at) <= now) return "expired";
+      // The newest is the first. What was there besides it is of an earlier rotation, and ends now.
+      const previous = overlapSeconds === 0 ? [] : record.secrets.slice(0, 1);
+      const ending = previous.map((secret) => ({ ...secret, expires_at: previousExpiresAt }));
+      return { ...record, secrets: [{ hash, expires_at: null }, ...ending], version: record.version + 1 };
+    });
+    return changed.ok ? { ok: true, token, previousExpiresAt } : changed;
+  }
+
+  /** Writes what `next` makes of the record. The same object: nothing is to be written. A text: why it may not be. */
+  async #change<Reason extends string>(
+    id: string,
+    action: string,
+    actor: string,
+    next: (record: KeyRecord) => KeyRecord | Reason,
+  ): Promise<Changed<Reason>> {
+    for (;;) {
+      const row = this.#find(id);
+      if (row === null) return { ok: false, reason: "not_found" };
+      const record = toKeyRecord(row.record);
+      const changed = next(record);
+      if (typeof changed === "string") return { ok: false, reason: changed };
+      if (changed === record) {
+        await this.#journal.publishAgain();
+        return { ok: true, record };
+      }
+      const text = JSON.stringify(changed);
+      const after = await digestOf(text);
+      // Another call may have changed the record during the digest: then its state decides anew.
+      if (this.#find(id)?.record !== row.record) continue;
+      this.#journal.commit({ actor, action, object: `key ${id}`, before: row.digest, after }, (seq) => {
+        const update = "UPDATE key_record SET name = ?, record = ?, digest = ? WHERE id = ?";
+        this.#sql.exec(update, changed.name, text, after, id);
+        this.#publication.add(keyRecordKey(id), text, seq);
+      });
+      await this.#journal.publish();
+      return { ok: true, record: changed };
+    }
+  }
+
+  #find(id: string): { record: string; digest: string } | null {
+    const query = "SELECT record, digest FROM key_record WHERE id = ?";
+    return this.#sql.exec<{ record: string; digest: string }>(query, id).toArray()[0] ?? null;
+  }
+}

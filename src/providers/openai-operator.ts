@@ -1,0 +1,35 @@
+/**
+ * An operator's own endpoint, which speaks OpenAI's protocol.
+ *
+ * Its address is taken as it stands, never as a template, and its secret by the one name in its record: the record came
+ * in through the admin endpoints and must not reach any other variable of the Worker.
+ */
+import { upstreamUrl } from "../lib/upstream-url.ts";
+import type { Provider, ProviderConfig, Secrets } from "./adapter.ts";
+import { openAiProvider } from "./openai-compatible.ts";
+import { secretText } from "./settings.ts";
+
+export interface OperatorEndpoint {
+  readonly id: string;
+  readonly base_url: string;
+  /** Name of a Worker secret; `null`: none is sent. */
+  readonly secret: string | null;
+}
+
+export function operatorProvider(endpoint: OperatorEndpoint): Provider {
+  const { id, secret } = endpoint;
+  return {
+    ...openAiProvider({ id, source: "", secrets: [] }),
+    requires: [secret === null ? [] : [secret]],
+    configure: (secrets) => configure(endpoint, secrets),
+  };
+}
+
+function configure({ base_url, secret }: OperatorEndpoint, secrets: Secrets): ProviderConfig | null {
+  // Checked again: what may be called is the deployment's to say, and it may have changed since.
+  const baseUrl = upstreamUrl(base_url, secrets["FLOW_ALLOW_PRIVATE_UPSTREAMS"] === "1" ? "any" : "public");
+  if (baseUrl === null) return null;
+  if (secret === null) return { baseUrl, headers: {} };
+  const text = secretText(secrets[secret]);
+  return text === null || text === "" ? null : { baseUrl, headers: { authorization: `Bearer ${text}` } };
+}
