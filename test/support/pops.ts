@@ -13,26 +13,26 @@ type WorkerOptions = MiniflareOptions["workers"][number];
 
 const CORE = "core";
 
-/** Of a point of presence: a clock that can be put forward, and a slow link to the objects of targets. */
+/** Of a point of presence: a clock that can be put forward, and slow links to the objects of targets and keys. */
 const POP_FRONT = `
 import app from "./index.js";
 
-let state = { clockMs: 0, healthLinkMs: 0 };
+let state = { clockMs: 0, healthLinkMs: 0, ledgerLinkMs: 0 };
 const realNow = Date.now.bind(Date);
 Date.now = () => realNow() + state.clockMs;
 
-const slow = (stub) =>
+const slow = (stub, link) =>
   new Proxy(stub, {
     get: (target, method) => async (...parameters) => {
-      await scheduler.wait(state.healthLinkMs / 2);
+      await scheduler.wait(state[link] / 2);
       try {
         return await target[method](...parameters);
       } finally {
-        await scheduler.wait(state.healthLinkMs / 2);
+        await scheduler.wait(state[link] / 2);
       }
     },
   });
-const far = (namespace) => ({ getByName: (name) => slow(namespace.getByName(name)) });
+const far = (namespace, link) => ({ getByName: (name) => slow(namespace.getByName(name), link) });
 
 export default {
   async fetch(request, env, context) {
@@ -40,7 +40,9 @@ export default {
       state = { ...state, ...(await request.json()) };
       return new Response();
     }
-    return app.fetch(request, { ...env, PROVIDER_HEALTH: far(env.PROVIDER_HEALTH) }, context);
+    const PROVIDER_HEALTH = far(env.PROVIDER_HEALTH, "healthLinkMs");
+    const KEY_LEDGER = far(env.KEY_LEDGER, "ledgerLinkMs");
+    return app.fetch(request, { ...env, PROVIDER_HEALTH, KEY_LEDGER }, context);
   },
 };
 `;
@@ -98,10 +100,16 @@ export interface Pops {
   readonly count: number;
   /** Sends a request to one of them. */
   fetch(pop: number, path: string, init?: RequestInit): Promise<Response>;
+  /** Base URL of each, without a slash at the end. */
+  readonly urls: readonly string[];
   /** The operator's call, with the operator's token. Throws when it is refused. */
-  admin(path: string, method: string, body: unknown): Promise<Readonly<Record<string, unknown>>>;
+  admin(path: string, method: string, body?: unknown): Promise<Readonly<Record<string, unknown>>>;
   /** Puts the clock of all isolates forward, so that nobody waits for a breaker; or makes the way to the objects slow. */
-  set(state: { readonly clockMs?: number; readonly healthLinkMs?: number }): Promise<void>;
+  set(state: {
+    readonly clockMs?: number;
+    readonly healthLinkMs?: number;
+    readonly ledgerLinkMs?: number;
+  }): Promise<void>;
   snapshot(target: string): Promise<HealthSnapshot | null>;
   /** What KV holds for cold isolates. */
   published(): Promise<{ readonly open: Readonly<Record<string, number>> } | null>;
@@ -157,11 +165,14 @@ export async function startPops(count: number, vars: Readonly<Record<string, str
   const about = (path: string, target: string): string => `${core}${path}?target=${encodeURIComponent(target)}`;
 
   return {
-    count,
+    ...{ count, urls },
     fetch: (pop, path, init) => fetch(urls[pop] + path, init),
     async admin(path, method, body) {
       const headers = { authorization: `Bearer ${adminToken}`, "content-type": "application/json" };
-      const response = await fetch(core + path, { method, headers, body: JSON.stringify(body) });
+      const response = await fetch(core + path, {
+        ...{ method, headers },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
       if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
       return (await response.json()) as Readonly<Record<string, unknown>>;
     },

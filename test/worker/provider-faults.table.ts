@@ -10,6 +10,7 @@ import { brotliCompressSync, constants, deflateSync, gzipSync } from "node:zlib"
 import type { ErrorCode } from "../../src/errors.ts";
 import type { AttemptOutcome } from "../../src/traces/schema.ts";
 import { CANARY_SECRET } from "../support/chat.ts";
+import type { Place } from "../support/fault-places.ts";
 import { type Bytes, chunk, type FaultScript, head, LAST_CHUNK, response, type Step } from "../support/fault-server.ts";
 import { type AnswerSpec, chunks, completion } from "../support/upstream.ts";
 
@@ -24,28 +25,6 @@ export const REQUESTS: Readonly<Record<Mode, object>> = {
   pump: { stream: true },
   native: { stream: true, stream_options: { include_usage: true } },
 };
-
-/** Where the first target lives, and which provider of the table plays it. `scripted`: the fault server proper. */
-export const PLACES = {
-  scripted: "openai",
-  /** The same server, for a provider with a protocol of its own. */
-  translated: "anthropic",
-  "nobody listens": "together",
-  "drops SYN": "fireworks",
-  "no such name": "cerebras",
-  "certificate of an authority that is trusted": "perplexity",
-  "certificate ran out": "nvidia",
-  "certificate of the future": "moonshot",
-  "certificate of another host": "zai",
-  "certificate signed by itself": "zhipu",
-  "TLS handshake stalls": "minimax",
-  "plain HTTP on the port for TLS": "alibaba",
-  "closes at once": "deepinfra",
-  "resets at once": "sambanova",
-  /** Scripted, and no other row uses its connections. */
-  "one connection": "nebius",
-} as const;
-export type Place = keyof typeof PLACES;
 
 type FailureText = `${AttemptOutcome | "invalid_request"};${number | "-"}`;
 
@@ -784,6 +763,7 @@ const ENDS: readonly Row[] = [
   { id: "F60 absent", play: used(), expect: COUNTED },
   { id: "F60 null", play: used("null"), expect: COUNTED },
   { id: "F60 twice", play: used(tokens(10, 2), tokens(10, 5)), expect: answers() },
+  { id: "F60 decreasing", play: used(tokens(10, 7), tokens(10, 5)), expect: answers() },
   { id: "F60 negative", play: used(tokens(-10, 5)), expect: COUNTED },
   { id: "F60 a fraction", play: used(tokens(10.5, 5)), expect: COUNTED },
   { id: "F60 texts", play: used(tokens("10", "5")), expect: COUNTED },
@@ -871,7 +851,7 @@ const ENDS: readonly Row[] = [
 const spec = (name: string, args: string): AnswerSpec => ({ toolCalls: [{ id: "c1", name, arguments: args }] });
 const OWN = { index: 0, id: "c1", type: "function", function: { name: "f", arguments: '{"a":' } };
 const OFFERED = { tools: [{ type: "function", function: { name: "f" } }] };
-const WITHHELD = /^(?:one )?\[The Flow Layer withheld /;
+const WITHHELD = /^(?:one \n\n)?\[The Flow Layer (?:withheld|removed) /;
 /** What is played, and the names on the record. */
 const TOOL_STREAMS: readonly (readonly [string, unknown, readonly string[]])[] = [
   ["a gap in the index", [{ ...OWN, index: 7 }], ["f"]],
@@ -901,7 +881,7 @@ const TOOLS: readonly Row[] = [
     ([name, calls, tools]): Row => ({
       id: `F62 ${name}, gated`,
       play: () => wholeSse(ROLE, ONE, callDelta(calls), CALLED, USAGE, DONE),
-      policy: { tools: { require_approval: true } },
+      policy: { tools: { require_approval: true, wait_ms: 0 } },
       modes: ["pump"],
       expect: answers({ text: WITHHELD, tools }),
     }),
@@ -915,7 +895,7 @@ const TOOLS: readonly Row[] = [
   {
     id: "F62 in a whole answer, gated",
     play: () => json(completion(spec("f", "{nonsense"))),
-    policy: { tools: { require_approval: true } },
+    policy: { tools: { require_approval: true, wait_ms: 0 } },
     modes: ["whole"],
     expect: answers({ text: WITHHELD, tools: ["f"] }),
   },
@@ -1037,7 +1017,7 @@ export const ELSEWHERE: Readonly<Record<string, readonly [file: string, words: s
 export const NOT_SHOWN: Readonly<Record<string, string>> = {
   F4: "workerd asks the system's resolver, which no test can slow down; the clocks are those of F2",
   P10: "storage has no limit here; a ledger that refuses a write is P5",
-  P14: "approvals are not decided by the product yet: every call is withheld, see worker/gate.test.ts",
+  P14: "see `faults` in worker/approvals.test.ts",
   P16: "the product uses no queue",
   P18: "one process runs one version of the code; new code on old data is in worker/ledger-crash.test.ts",
   P23: "there is no limit of CPU time here; F43 and the bad inputs B64 to B70 are the largest work a body can make",
