@@ -68,6 +68,7 @@ export class Attempts {
       const refusal = this.#failures.find((failure) => !this.#movesOn(failure));
       if (refusal !== undefined) throw refusedByVendor(refusal, exchange);
       if (exchange.attempts.length >= route.policy.fallback.max_attempts) break;
+      if (ended.failure.class === "context_length") this.#dropSmaller(ended.running.candidate);
       permit = await this.#retryPermit(ended);
       candidate = permit === null ? this.#take() : ended.running.candidate;
     }
@@ -127,6 +128,13 @@ export class Attempts {
     }
     this.#remove(next);
     return next;
+  }
+
+  /** What was too long for one window is too long for every smaller one. An unknown window counts as larger. */
+  #dropSmaller({ facts: { context_window: window } }: Candidate): void {
+    if (window === undefined) return;
+    const larger = this.#waiting.filter(({ facts }) => (facts.context_window ?? Number.POSITIVE_INFINITY) > window);
+    this.#waiting.splice(0, this.#waiting.length, ...larger);
   }
 
   #remove(candidate: Candidate): void {

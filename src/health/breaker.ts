@@ -81,6 +81,7 @@ export type Evidence = Pick<
   HealthDelta,
   | "isolate"
   | "successes"
+  | "broken"
   | "failures"
   | "rateLimited"
   | "probeSuccesses"
@@ -141,7 +142,7 @@ function withOutcomes(breaker: Breaker, evidence: Evidence, now: number): Breake
     case "half_open": {
       if (probeSuccesses + probeFailures === 0) return breaker;
       if (probeFailures >= probeSuccesses) return opened(breaker, now);
-      const probes = { ...evidence, successes: 0, failures: 0 };
+      const probes = { ...evidence, successes: 0, failures: 0, broken: 0 };
       return { ...breaker, ...AFRESH, isOpen: false, closedAt: now, buckets: addToWindow([], probes, now) };
     }
     case "closed":
@@ -178,6 +179,8 @@ export function sumWindow(buckets: readonly Bucket[], now: number): Omit<Bucket,
     sum.failures += bucket.failures;
     sum.rateLimited += bucket.rateLimited;
   }
+  // Streams that broke took back successes, some of which the window has forgotten.
+  sum.successes = Math.max(0, sum.successes);
   return sum;
 }
 
@@ -199,7 +202,7 @@ function withLatest(latest: readonly Second[], evidence: Evidence, now: number):
   const startAt = now - (now % 1_000);
   const kept = latest.filter((second) => Math.abs(startAt - second.startAt) < LATEST_MS);
   const failures = evidence.failures + evidence.probeFailures;
-  const requests = failures + evidence.successes + evidence.probeSuccesses;
+  const requests = failures + evidence.successes + evidence.probeSuccesses - evidence.broken;
   const same = kept.find((second) => second.startAt === startAt);
   if (same === undefined) return [...kept, { startAt, requests, failures }];
   const more = { startAt, requests: same.requests + requests, failures: same.failures + failures };
@@ -215,10 +218,10 @@ function isMostlyFailing(latest: readonly Second[]): boolean {
 function addToWindow(buckets: readonly Bucket[], evidence: Evidence, now: number): readonly Bucket[] {
   const kept = buckets.filter((bucket) => isInWindow(bucket.startAt, now));
   // Probes that end after another one has closed the breaker are requests like any other.
-  const successes = evidence.successes + evidence.probeSuccesses;
+  const successes = evidence.successes + evidence.probeSuccesses - evidence.broken;
   const failures = evidence.failures + evidence.probeFailures;
   const { rateLimited } = evidence;
-  if (successes + failures + rateLimited === 0) return kept;
+  if (successes === 0 && failures === 0 && rateLimited === 0) return kept;
   const startAt = sliceStart(now);
   const last = kept.at(-1);
   if (last === undefined || last.startAt < startAt) {

@@ -174,7 +174,9 @@ function toBreaker(row: HealthRow, slices: readonly SliceRow[]): Breaker {
     openUntil: row.open_until,
     ejections: row.ejections,
     closedAt: row.closed_at,
-    buckets: buckets.filter(({ successes, failures, rateLimited }) => successes + failures + rateLimited > 0),
+    buckets: buckets.filter(({ successes, failures, rateLimited }) => {
+      return successes !== 0 || failures !== 0 || rateLimited !== 0;
+    }),
     votes: [],
     latest: [],
     lease: row.lease_isolate === "" ? null : { isolate: row.lease_isolate, until: row.lease_until },

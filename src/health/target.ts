@@ -80,6 +80,7 @@ interface Pending {
   successes: number;
   failures: number;
   rateLimited: number;
+  broken: number;
   probeSuccesses: number;
   probeFailures: number;
   wantsLease: boolean;
@@ -90,6 +91,7 @@ const NOTHING: Readonly<Pending> = {
   successes: 0,
   failures: 0,
   rateLimited: 0,
+  broken: 0,
   probeSuccesses: 0,
   probeFailures: 0,
   wantsLease: false,
@@ -239,6 +241,7 @@ export function record(health: TargetHealth, ticket: AttemptTicket, report: Atte
       return;
     case "failure":
       health.failuresInRow++;
+      if (ticket.successesThen !== -1 && !ticket.isProbe) pending.broken++;
       if (ticket.isProbe) pending.probeFailures++;
       else pending.failures++;
       // A failed probe needs no second and third: the others have said what it confirms.
@@ -319,7 +322,7 @@ export function takeDelta(health: TargetHealth, isolate: string, now: number): H
     firstToken: pendingLatency.firstToken.rows(),
     total: pendingLatency.total.rows(),
   };
-  pending.successes = pending.failures = pending.rateLimited = 0;
+  pending.successes = pending.failures = pending.rateLimited = pending.broken = 0;
   pending.probeSuccesses = pending.probeFailures = 0;
   pending.wantsLease = pending.returnsLease = false;
   pendingLatency.firstToken.clear();

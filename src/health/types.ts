@@ -11,6 +11,8 @@ export interface HealthDelta {
   /** Hard failures. */
   readonly failures: number;
   readonly rateLimited: number;
+  /** Of the failures: streams that had been reported as successes before they broke. */
+  readonly broken: number;
   /** Of attempts that began while the isolate knew the target as not closed. Not among `successes` and `failures`. */
   readonly probeSuccesses: number;
   readonly probeFailures: number;

@@ -1,6 +1,7 @@
 /** Who is asked at all, how often, and what the client hears when nobody answers. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type ChatRig, expectError, expectStory, startChatRig, vendorError } from "../support/chat.ts";
+import { pricedModel } from "../support/models.ts";
 import { chunks, completion, type Script } from "../support/upstream.ts";
 
 let rig: ChatRig;
@@ -152,6 +153,18 @@ describe("when all fail", () => {
       provider: null,
     });
   });
+});
+
+test("a conversation too long for one window goes to larger and unknown windows only", async () => {
+  const long = pricedModel();
+  const targets = [{ model: long }, { model: "gpt-4o-mini" }, { model: "unknown-window" }];
+  const route = await rig.route({ providers: ["openai", "openai", "openai"], targets });
+  rig.upstream.scriptFor(long, vendorError(400, { code: "context_length_exceeded" }));
+  rig.upstream.scriptFor("unknown-window", ANSWER);
+  const response = await rig.ask(route);
+  expect(response.headers.get("x-flowlayer-model")).toBe("unknown-window");
+  expect(response.headers.get("x-flowlayer-fallback-reason")).toBe("context_length");
+  expect(rig.upstream.callsTo("gpt-4o-mini")).toHaveLength(0);
 });
 
 describe("latency budget", () => {

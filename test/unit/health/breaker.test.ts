@@ -19,6 +19,7 @@ const NOTHING: Evidence = {
   successes: 0,
   failures: 0,
   rateLimited: 0,
+  broken: 0,
   probeSuccesses: 0,
   probeFailures: 0,
   isPenalising: false,
@@ -286,6 +287,18 @@ test("a target that flaps soon rests for 20 s each time", () => {
   expect(rests).toEqual([5_000, 10_000, 20_000, 20_000]);
 });
 
+test("a stream that breaks takes back the success it was: 20 of them open the breaker, however late they break", () => {
+  const begun = recordEvidence(CLOSED_BREAKER, { ...NOTHING, successes: 20 }, T0);
+  const half = recordEvidence(begun, { ...NOTHING, failures: 9, broken: 9 }, T0 + 7_000);
+  expect(sumWindow(half.buckets, T0 + 7_000)).toEqual({ successes: 11, failures: 9, rateLimited: 0 });
+  expect(breakerState(half, T0 + 7_000)).toBe("closed");
+  const most = recordEvidence(half, { ...NOTHING, failures: 1, broken: 1 }, T0 + 8_000);
+  expect(breakerState(most, T0 + 8_000)).toBe("open");
+  // The successes have left the window, their failures have not.
+  const late = recordEvidence(begun, { ...NOTHING, failures: 5, broken: 5 }, T0 + 70_000);
+  expect(sumWindow(late.buckets, T0 + 70_000)).toEqual({ successes: 0, failures: 5, rateLimited: 0 });
+});
+
 describe("a lease", () => {
   const wants = (isolate: string): Partial<Evidence> => ({ isolate, wantsLease: true });
   const leases = (breaker: Breaker, at: number): Record<string, number> =>
@@ -428,6 +441,7 @@ describe("against a model that keeps every report", () => {
     successes: fc.nat(12),
     failures: fc.nat(12),
     rateLimited: fc.nat(3),
+    broken: fc.constant(0),
     probeSuccesses: fc.constantFrom(0, 0, 0, 1),
     probeFailures: fc.constantFrom(0, 0, 0, 1),
     isPenalising: fc.boolean(),

@@ -108,6 +108,7 @@ const NOTHING: HealthDelta = {
   successes: 0,
   failures: 0,
   rateLimited: 0,
+  broken: 0,
   probeSuccesses: 0,
   probeFailures: 0,
   isPenalising: false,
