@@ -1,91 +1,49 @@
 /**
- * The attempts of a key: what each holds while it runs, and what it cost in the end.
+ * The attempts of a key, from reservation to charge, and what the last minute of them counts for rate limits.
  *
- * Sums of what is open and the rate window are kept in memory beside the rows, changed only together with them, and
- * read from them again by `load`: after an eviction, or after a transaction that was rolled back.
+ * The rate window is kept in memory once a limit has asked for it, and made from the rows again after an eviction or a
+ * transaction that was rolled back: it costs no write of its own.
  */
 import { keyIdOfTrace, traceIdFloor } from "../traces/schema.ts";
 import type { Account } from "./account.ts";
-import { assertNanoUsd, periodsOf, type SpendChanges } from "./periods.ts";
+import { type Charge, Charges } from "./charges.ts";
+import { type Hold, Holds } from "./holds.ts";
+import type { SpendChanges } from "./periods.ts";
 import { RateWindow, WINDOW_MS } from "./rates.ts";
 import type { Reservation, SettledAttempt, SettleRow } from "./types.ts";
 
-const DAY_MS = 86_400_000;
-/** No policy lets a request run for longer than hours; a clock that is wrong must not hold money for years. */
-const MAX_HOLD_MS = DAY_MS;
 /** How far back a request that was not reserved may have started. */
-const MAX_AGE_MS = DAY_MS;
+const MAX_AGE_MS = 86_400_000;
 /** A request lasts an hour at most, so older ids reserve nothing any more. */
 const MAX_REQUEST_MS = 2 * 3_600_000;
-/** Expired reservations that one call settles, so that none is held up for long. */
+/** Expired reservations that one call charges, so that none is held up for long. */
 const SWEEP_BATCH = 500;
-/** How long a release waits for the reservation it overtook. */
-const WITHDRAWN_MS = 60_000;
-/** A late settlement must find what the sweep charged, or it would be charged again. */
-const EXPIRED_MS = 3_600_000;
 
 export interface Standing {
-  /** What became of a number: free to reserve, held or booked already, or taken back before it was reserved. */
+  /** What became of a number: free to reserve, held or charged already, or taken back before it was reserved. */
   readonly state: "new" | "known" | "withdrawn";
-  /** Nothing of its request is held or booked, so it is the one that counts as a request. */
+  /** Nothing of its request is held or charged, so it is the one that counts as a request. */
   readonly isFirst: boolean;
 }
 
-type AttemptRow = {
-  readonly attempt: number;
-  readonly state: "R" | "S" | "X" | "V";
-  readonly reserved_at: number;
-  readonly expires_at: number;
-  readonly bound_nano_usd: number | null;
-  readonly nano_usd: number | null;
-  readonly tokens: number;
-  readonly requests: number;
-};
-
-const COLUMNS = "attempt, state, reserved_at, expires_at, bound_nano_usd, nano_usd, tokens, requests";
-
 export class Attempts {
+  readonly holds: Holds;
+  readonly charges: Charges;
   readonly #sql: SqlStorage;
   readonly #account: Account;
-  readonly #reservedNanoUsd = new Map<string, number>();
-  #openRequests = 0;
-  #nextExpiryAt = Number.POSITIVE_INFINITY;
   /** `null` until a limit asks for it. */
   #window: RateWindow | null = null;
 
   constructor(sql: SqlStorage, account: Account) {
     this.#sql = sql;
     this.#account = account;
+    this.holds = new Holds(sql);
+    this.charges = new Charges(sql, account);
   }
 
   load(): void {
-    this.#reservedNanoUsd.clear();
-    this.#openRequests = 0;
-    this.#nextExpiryAt = Number.POSITIVE_INFINITY;
+    this.holds.load();
     this.#window = null;
-    const query = `
-      SELECT reserved_at / ${DAY_MS} AS day, sum(bound_nano_usd) AS nano_usd, sum(requests) AS requests,
-      min(expires_at) AS expires_at FROM attempt WHERE state = 'R' GROUP BY day`;
-    type Sums = { day: number; nano_usd: number; requests: number; expires_at: number };
-    for (const { day, nano_usd, requests, expires_at } of this.#sql.exec<Sums>(query).toArray()) {
-      this.#hold(day * DAY_MS, nano_usd);
-      this.#openRequests += requests;
-      this.#nextExpiryAt = Math.min(this.#nextExpiryAt, expires_at);
-    }
-  }
-
-  /** Held for attempts that were reserved in `period`. */
-  reservedNanoUsd(period: string): number {
-    return this.#reservedNanoUsd.get(period) ?? 0;
-  }
-
-  get openRequests(): number {
-    return this.#openRequests;
-  }
-
-  /** Epoch ms; never later than the first reservation expires, infinite without one. */
-  get nextExpiryAt(): number {
-    return this.#nextExpiryAt;
   }
 
   /** The last minute. `traceId`: any of this key. */
@@ -95,51 +53,30 @@ export class Attempts {
   }
 
   standing(traceId: string, attempt: number): Standing {
-    const { state, is_over, others } = this.#sql
-      .exec<{ state: AttemptRow["state"] | null; is_over: number; others: number }>(
-        `SELECT (SELECT state FROM attempt WHERE trace_id = ? AND attempt = ?) AS state,
-         EXISTS (SELECT 1 FROM attempt WHERE trace_id = ? AND state <> 'V') AS others,
-         EXISTS (SELECT 1 FROM trace WHERE id = ?) AS is_over`,
-        ...[traceId, attempt, traceId, traceId],
-      )
-      .one();
-    const isFirst = others === 0;
-    if (state !== null && state !== "V") return { state: "known", isFirst };
-    // A request that is settled sends nothing any more: a late reservation would be held for nobody.
-    return { state: state === "V" || is_over === 1 ? "withdrawn" : "new", isFirst };
+    const holds = this.holds.of(traceId);
+    const charges = this.charges.of(traceId);
+    const isFirst = charges.length === 0 && holds.every(({ state }) => state === "W");
+    const hold = holds.find((each) => each.attempt === attempt);
+    if (hold?.state === "R" || charges.some((each) => each.attempt === attempt)) return { state: "known", isFirst };
+    return { state: hold === undefined ? "new" : "withdrawn", isFirst };
   }
 
   open(reservation: Reservation, isFirst: boolean, now: number): void {
-    const { traceId, attempt, boundNanoUsd, boundTokens, provider, model } = reservation;
-    const expiresAt = Math.min(reservation.expiresAt, now + MAX_HOLD_MS);
     const requests = isFirst ? 1 : 0;
-    this.#sql.exec(
-      `INSERT INTO attempt
-       (trace_id, attempt, state, reserved_at, expires_at, bound_nano_usd, tokens, requests, provider, model)
-       VALUES (?, ?, 'R', ?, ?, ?, ?, ?, ?, ?)`,
-      ...[traceId, attempt, now, expiresAt, boundNanoUsd, boundTokens, requests, provider, model],
-    );
-    this.#hold(now, boundNanoUsd);
-    this.#window?.add(now, requests, boundTokens);
-    this.#openRequests += requests;
-    this.#nextExpiryAt = Math.min(this.#nextExpiryAt, expiresAt);
+    this.holds.open(reservation, requests, now);
+    this.#window?.add(now, requests, reservation.boundTokens);
   }
 
-  /** Nothing was sent. What is not open stays as it is; what is not known yet will not be reserved any more. */
+  /** Nothing was sent. What is charged stays; what is not known yet will not be reserved any more. */
   release(traceId: string, attempt: number, now: number): void {
-    const { state } = this.standing(traceId, attempt);
-    if (state === "withdrawn") return;
-    if (state === "new") {
-      this.#sql.exec(
-        `INSERT INTO attempt
-         (trace_id, attempt, state, reserved_at, expires_at, settled_at, tokens, requests, provider, model)
-         VALUES (?, ?, 'V', ?, ?, ?, 0, 0, '', '')`,
-        ...[traceId, attempt, now, now, now],
-      );
-      return;
-    }
-    const row = this.#rowsOf(traceId).find((each) => each.attempt === attempt);
-    if (row?.state === "R") this.#forget(traceId, row);
+    if (this.standing(traceId, attempt).state === "new") this.holds.withdraw(traceId, attempt, now);
+    const hold = this.holds.of(traceId).find((each) => each.attempt === attempt);
+    if (hold?.state === "R") this.#free(hold);
+  }
+
+  #free(hold: Hold): void {
+    this.holds.remove(hold);
+    this.#window?.add(hold.reserved_at, -hold.requests, -hold.tokens);
   }
 
   /**
@@ -147,160 +84,90 @@ export class Attempts {
    * never sent then, and is set free. Answers when its first attempt was reserved, which chooses the period.
    */
   settle(row: SettleRow, isNew: boolean, now: number, changes: SpendChanges): number {
-    const rows = new Map(this.#rowsOf(row.id).map((each) => [each.attempt, each]));
+    const holds = new Map(this.holds.of(row.id).map((hold) => [hold.attempt, hold]));
+    const charges = new Map(this.charges.of(row.id).map((charge) => [charge.attempt, charge]));
+    const isUnknown = charges.size === 0 && [...holds.values()].every(({ state }) => state === "W");
     // The version before stored the sum of a request and no attempts: such a request is booked.
-    if (!isNew && rows.size === 0) return now;
+    if (!isNew && isUnknown) return now;
     const startedAt = Math.min(now, Math.max(row.startedAt, now - MAX_AGE_MS));
     let firstAt: number | null = null;
     // On the first: the tokens of all, and the request itself where no reservation has counted it.
     let tokens = isNew ? row.tokens : 0;
-    let requests = [...rows.values()].some(({ state }) => state !== "V") ? 0 : 1;
+    let requests = isUnknown ? 1 : 0;
     for (const settled of [...row.attempts].sort((a, b) => a.attempt - b.attempt)) {
-      const before = rows.get(settled.attempt);
-      if (before?.state === "S") continue;
-      const after = this.#close(row.id, settled, before, { startedAt, now, tokens, requests }, changes);
-      rows.set(settled.attempt, after);
-      firstAt ??= after.reserved_at;
+      const charged = charges.get(settled.attempt);
+      if (charged?.state === "S") continue;
+      const before = { hold: holds.get(settled.attempt), charged };
+      const charge = this.#charge(row.id, settled, before, { startedAt, now, tokens, requests }, changes);
+      charges.set(settled.attempt, charge);
+      holds.delete(settled.attempt);
+      firstAt ??= charge.reserved_at;
       tokens = requests = 0;
     }
-    if (isNew) for (const rest of rows.values()) this.#correct(row.id, rest, changes);
+    if (isNew) this.#freeRest(holds.values(), charges.values(), changes);
     return firstAt ?? startedAt;
   }
 
-  #close(
+  #charge(
     traceId: string,
     settled: SettledAttempt,
-    before: AttemptRow | undefined,
+    { hold, charged }: { readonly hold: Hold | undefined; readonly charged: Charge | undefined },
     to: { readonly startedAt: number; readonly now: number; readonly tokens: number; readonly requests: number },
     changes: SpendChanges,
-  ): AttemptRow {
-    const { attempt, provider, model, winner, outcome, source, basis } = settled;
-    const nanoUsd = readNanoUsd(settled.costNanoUsd);
-    const held = before?.state === "R" || before?.state === "X" ? before : null;
-    const after: AttemptRow = {
-      ...{ attempt, state: "S", tokens: to.tokens, nano_usd: nanoUsd },
-      reserved_at: held?.reserved_at ?? to.startedAt,
-      expires_at: held?.expires_at ?? to.now,
-      bound_nano_usd: held?.bound_nano_usd ?? null,
-      requests: held?.requests ?? to.requests,
+  ): Charge {
+    const known = hold?.state === "R" ? hold : charged;
+    const charge: Charge = {
+      ...{ trace_id: traceId, attempt: settled.attempt, state: "S", settled_at: to.now, tokens: to.tokens },
+      reserved_at: known?.reserved_at ?? to.startedAt,
+      bound_nano_usd: known?.bound_nano_usd ?? null,
+      nano_usd: readNanoUsd(settled.costNanoUsd),
+      requests: known?.requests ?? to.requests,
     };
-    const isOverBound = nanoUsd !== null && held !== null && nanoUsd > (held.bound_nano_usd ?? 0);
-    if (isOverBound) this.#account.count({ overBound: 1 });
-    if (held !== null) this.#drop(held);
-    this.#window?.add(after.reserved_at, after.requests, after.tokens);
-    this.#sql.exec(
-      "INSERT OR REPLACE INTO attempt VALUES (?, ?, 'S', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      ...[traceId, attempt, after.reserved_at, after.expires_at, after.bound_nano_usd, after.tokens, after.requests],
-      ...[to.now, nanoUsd, isOverBound ? 1 : 0, provider, model, winner ? 1 : 0, outcome, source, basis],
-    );
-    changes.add(after.reserved_at, (nanoUsd ?? 0) - this.#uncharge(held));
-    return after;
+    if (hold !== undefined) this.#free(hold);
+    if (charged !== undefined) this.#uncharge(charged, changes);
+    this.#window?.add(charge.reserved_at, charge.requests, charge.tokens);
+    this.charges.put(charge, settled);
+    changes.add(charge.reserved_at, charge.nano_usd ?? 0);
+    return charge;
   }
 
-  /** A request is over and did not name this attempt: it was never sent. */
-  #correct(traceId: string, row: AttemptRow, changes: SpendChanges): void {
-    if (row.state !== "R" && row.state !== "X") return;
-    changes.add(row.reserved_at, -this.#uncharge(row));
-    this.#forget(traceId, row);
+  /** The request is over and did not name these: they were never sent. */
+  #freeRest(holds: Iterable<Hold>, charges: Iterable<Charge>, changes: SpendChanges): void {
+    for (const hold of holds) this.#free(hold);
+    for (const charge of charges) {
+      if (charge.state !== "X") continue;
+      this.#uncharge(charge, changes);
+      this.charges.remove(charge);
+    }
   }
 
-  /** What the sweep has charged for this attempt; from now on it counts as settled after all. */
-  #uncharge(row: AttemptRow | null): number {
-    if (row?.state !== "X") return 0;
-    const nanoUsd = row.nano_usd ?? 0;
+  /** Takes back what the sweep has charged; its request has come to be settled after all. */
+  #uncharge({ reserved_at, nano_usd, tokens, requests }: Charge, changes: SpendChanges): void {
+    const nanoUsd = nano_usd ?? 0;
     this.#account.count({ expired: -1, expiredNanoUsd: -nanoUsd });
-    return nanoUsd;
-  }
-
-  #forget(traceId: string, row: AttemptRow): void {
-    this.#sql.exec("DELETE FROM attempt WHERE trace_id = ? AND attempt = ?", traceId, row.attempt);
-    this.#drop(row);
+    this.#window?.add(reserved_at, -requests, -tokens);
+    changes.add(reserved_at, -nanoUsd);
   }
 
   /** Charges what nobody settled in time at its bound, a batch at most. */
   sweep(now: number, changes: SpendChanges): void {
-    if (this.#nextExpiryAt > now) return;
-    const rows = this.#sql
-      .exec<AttemptRow & { readonly trace_id: string }>(
-        `SELECT trace_id, ${COLUMNS} FROM attempt
-         WHERE state = 'R' AND expires_at <= ? ORDER BY expires_at LIMIT ?`,
-        now,
-        SWEEP_BATCH,
-      )
-      .toArray();
-    for (const row of rows) {
-      this.#sql.exec(
-        "UPDATE attempt SET state = 'X', nano_usd = bound_nano_usd, settled_at = ? WHERE trace_id = ? AND attempt = ?",
-        ...[now, row.trace_id, row.attempt],
-      );
-      const nanoUsd = row.bound_nano_usd ?? 0;
-      this.#hold(row.reserved_at, -nanoUsd);
-      this.#openRequests -= row.requests;
-      changes.add(row.reserved_at, nanoUsd);
-      this.#account.count({ expired: 1, expiredNanoUsd: nanoUsd });
-    }
-    const first = "SELECT min(expires_at) AS expires_at FROM attempt WHERE state = 'R'";
-    const { expires_at } = this.#sql.exec<{ expires_at: number | null }>(first).one();
-    this.#nextExpiryAt = expires_at ?? Number.POSITIVE_INFINITY;
-  }
-
-  /** Deletes up to `limit` finished attempts of traces below `floor`. Answers how many went. */
-  trim(floor: string, minAgeMs: number, now: number, limit: number): number {
-    this.#sql.exec("DELETE FROM attempt WHERE state = 'V' AND settled_at < ?", now - WITHDRAWN_MS);
-    const deleted = this.#sql
-      .exec<{ nano_usd: number | null }>(
-        `DELETE FROM attempt WHERE (trace_id, attempt) IN (
-           SELECT trace_id, attempt FROM attempt WHERE trace_id < ? AND state IN ('S', 'X')
-           AND settled_at < CASE state WHEN 'X' THEN ? ELSE ? END ORDER BY trace_id LIMIT ?
-         ) RETURNING nano_usd`,
-        ...[floor, now - Math.max(minAgeMs, EXPIRED_MS), now - minAgeMs, limit],
-      )
-      .toArray();
-    this.#account.count({ deletedNanoUsd: deleted.reduce((sum, { nano_usd }) => sum + (nano_usd ?? 0), 0) });
-    return deleted.length;
-  }
-
-  /** Sums of the rows themselves, for the audit. */
-  sums(): { readonly openNanoUsd: number; readonly openReservations: number; readonly storedNanoUsd: number } {
-    return this.#sql
-      .exec<{ openNanoUsd: number; openReservations: number; storedNanoUsd: number }>(
-        `SELECT coalesce(sum(CASE state WHEN 'R' THEN bound_nano_usd END), 0) AS openNanoUsd,
-         coalesce(sum(state = 'R'), 0) AS openReservations,
-         coalesce(sum(CASE WHEN state IN ('S', 'X') THEN nano_usd END), 0) AS storedNanoUsd FROM attempt`,
-      )
-      .one();
-  }
-
-  #rowsOf(traceId: string): AttemptRow[] {
-    return this.#sql.exec<AttemptRow>(`SELECT ${COLUMNS} FROM attempt WHERE trace_id = ?`, traceId).toArray();
-  }
-
-  /** Takes a reservation out of the sums. One that has expired is in the window only. */
-  #drop(row: AttemptRow): void {
-    this.#window?.add(row.reserved_at, -row.requests, -row.tokens);
-    if (row.state !== "R") return;
-    this.#hold(row.reserved_at, -(row.bound_nano_usd ?? 0));
-    this.#openRequests -= row.requests;
-  }
-
-  #hold(at: number, nanoUsd: number): void {
-    for (const period of periodsOf(at)) {
-      const sum = (this.#reservedNanoUsd.get(period) ?? 0) + nanoUsd;
-      assertNanoUsd(sum);
-      if (sum === 0) this.#reservedNanoUsd.delete(period);
-      else this.#reservedNanoUsd.set(period, sum);
+    for (const hold of this.holds.takeExpired(now, SWEEP_BATCH)) {
+      this.charges.expire(hold, now);
+      changes.add(hold.reserved_at, hold.bound_nano_usd);
     }
   }
 
   #readWindow(traceId: string, now: number): RateWindow {
     const window = new RateWindow();
     const keyId = keyIdOfTrace(traceId);
+    const oldest = keyId === null ? "" : traceIdFloor(keyId, now - MAX_REQUEST_MS);
     type Second = { at: number; requests: number; tokens: number };
     const seconds = this.#sql.exec<Second>(
-      `SELECT reserved_at / 1000 * 1000 AS at, sum(requests) AS requests, sum(tokens) AS tokens FROM attempt
-       WHERE trace_id >= ? AND reserved_at > ? AND state <> 'V' GROUP BY at`,
-      keyId === null ? "" : traceIdFloor(keyId, now - MAX_REQUEST_MS),
-      now - WINDOW_MS,
+      `SELECT reserved_at / 1000 * 1000 AS at, sum(requests) AS requests, sum(tokens) AS tokens FROM (
+         SELECT reserved_at, requests, tokens FROM hold WHERE state = 'R'
+         UNION ALL SELECT reserved_at, requests, tokens FROM charge WHERE trace_id >= ?
+       ) WHERE reserved_at > ? GROUP BY at`,
+      ...[oldest, now - WINDOW_MS],
     );
     for (const { at, requests, tokens } of seconds.toArray()) window.add(at, requests, tokens);
     return window;

@@ -68,7 +68,9 @@ export class Ledger {
     this.account.learn(reservation.terms);
     this.sweep(now);
     const { state, isFirst } = this.attempts.standing(reservation.traceId, reservation.attempt);
-    if (state === "withdrawn") return { ok: false, reason: "unavailable" };
+    // A request that is settled sends nothing any more: a late reservation would be held for nobody.
+    const isOver = state === "new" && this.traces.has(reservation.traceId);
+    if (state === "withdrawn" || isOver) return { ok: false, reason: "unavailable" };
     const { budget = null, limits = null } = this.account.terms ?? {};
     // Before the row exists: a window that is read from the rows must not count it twice.
     const window = limits === null ? null : this.attempts.window(reservation.traceId, now);
@@ -90,7 +92,7 @@ export class Ledger {
     if (limits === null) return null;
     const wait = this.attempts.window(traceId, now).wait(limits, isFirst ? 1 : 0, boundTokens, now);
     if (wait !== null) return wait;
-    const isFull = isFirst && this.attempts.openRequests >= (limits.concurrency ?? Number.POSITIVE_INFINITY);
+    const isFull = isFirst && this.attempts.holds.openRequests >= (limits.concurrency ?? Number.POSITIVE_INFINITY);
     return isFull ? { reason: "concurrency", retryAfterMs: CONCURRENCY_RETRY_MS } : null;
   }
 
@@ -144,7 +146,7 @@ export class Ledger {
     const { nanoUsd, requests, unpriced } = this.#sums.of(name);
     return {
       spentNanoUsd: nanoUsd,
-      reservedNanoUsd: this.attempts.reservedNanoUsd(name),
+      reservedNanoUsd: this.attempts.holds.reservedNanoUsd(name),
       requests,
       unpricedRequests: unpriced,
     };
@@ -154,28 +156,31 @@ export class Ledger {
   trim(now: number): boolean {
     const deleted = this.traces.trim(now, TRIM_BATCH);
     const lost = deleted.length === 0 ? [] : this.outbox.remove(deleted);
-    if (lost.length > 0) this.account.count({ lostTraces: lost.length, lostNanoUsd: this.#costOf(lost) });
+    if (lost.length > 0)
+      this.account.count({ lostTraces: lost.length, lostNanoUsd: this.attempts.charges.costOf(lost) });
+    this.attempts.holds.forgetWithdrawn(now);
     const floor = this.traces.oldest();
     this.#sql.exec("DELETE FROM unadmitted WHERE trace_id < ?", floor);
-    const attempts = this.attempts.trim(floor, MIN_TRACE_AGE_MS, now, TRIM_BATCH);
+    const attempts = this.attempts.charges.trim(floor, MIN_TRACE_AGE_MS, now, TRIM_BATCH);
     return deleted.length === TRIM_BATCH || attempts === TRIM_BATCH;
   }
 
   /** Takes out of the outbox what says neither environment nor day: no index can have it. */
   giveUp(traceIds: readonly string[]): void {
     const lost = this.outbox.remove(traceIds);
-    this.account.count({ lostTraces: lost.length, lostNanoUsd: this.#costOf(lost) });
+    this.account.count({ lostTraces: lost.length, lostNanoUsd: this.attempts.charges.costOf(lost) });
   }
 
   audit(now: number): LedgerAudit {
-    const { openNanoUsd, openReservations, storedNanoUsd } = this.attempts.sums();
+    const { holds, charges } = this.attempts;
+    const { openNanoUsd, openReservations } = holds.sums();
     const { deletedNanoUsd, ...counters } = this.account.counters();
     const [day, month, total] = [this.spend("day", now), this.spend("month", now), this.spend("total", now)];
     const reservedNanoUsd = total.reservedNanoUsd;
-    const bookedNanoUsd = storedNanoUsd + deletedNanoUsd;
+    const bookedNanoUsd = charges.sumNanoUsd() + deletedNanoUsd;
     const isConsistent = reservedNanoUsd === openNanoUsd && bookedNanoUsd === total.spentNanoUsd && this.#sums.agree();
     return {
-      ...{ reservedNanoUsd, openNanoUsd, openReservations, openRequests: this.attempts.openRequests },
+      ...{ reservedNanoUsd, openNanoUsd, openReservations, openRequests: holds.openRequests },
       ...{ day, month, total, bookedNanoUsd, ...counters },
       unshippedTraces: this.outbox.count(),
       revoked: this.account.isRevoked,
@@ -191,16 +196,6 @@ export class Ledger {
 
   #remaining(budget: Budget | null, now: number): number | null {
     return budget === null ? null : Math.max(0, this.#left(budget, now));
-  }
-
-  #costOf(traceIds: readonly string[]): number {
-    return this.#sql
-      .exec<{ nano_usd: number }>(
-        `SELECT coalesce(sum(nano_usd), 0) AS nano_usd FROM attempt
-         WHERE trace_id IN (SELECT value FROM json_each(?))`,
-        JSON.stringify(traceIds),
-      )
-      .one().nano_usd;
   }
 }
 

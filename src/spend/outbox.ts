@@ -56,7 +56,7 @@ export class Outbox {
     const rows = this.#sql
       .exec<{ trace_id: string; seq: number; body: string; unadmitted: number }>(
         `SELECT trace_id, seq, body, coalesce((SELECT nano_usd FROM unadmitted WHERE trace_id = id), 0) AS unadmitted
-         FROM outbox JOIN trace ON id = trace_id WHERE trace_id > ? ORDER BY trace_id LIMIT ?`,
+         FROM outbox JOIN request ON id = trace_id WHERE trace_id > ? ORDER BY trace_id LIMIT ?`,
         afterId,
         limit,
       )

@@ -41,7 +41,7 @@ export class Traces {
   /** The number of the trace among all that this key ever had, from 1; `null` where it is stored already. */
   add({ id, status, route, trace }: SettleRow, now: number): number | null {
     const added = this.#sql.exec(
-      "INSERT OR IGNORE INTO trace VALUES (?, ?, ?, ?, ?) RETURNING 1",
+      "INSERT OR IGNORE INTO request VALUES (?, ?, ?, ?, ?) RETURNING 1",
       ...[id, now, status, route, trace],
     );
     if (added.toArray().length === 0) return null;
@@ -49,8 +49,12 @@ export class Traces {
     return this.#trimmed + this.#count;
   }
 
+  has(id: string): boolean {
+    return this.#sql.exec("SELECT 1 FROM request WHERE id = ?", id).toArray().length > 0;
+  }
+
   find(id: string): Trace | null {
-    const [row] = this.#sql.exec<{ body: string }>("SELECT body FROM trace WHERE id = ?", id).toArray();
+    const [row] = this.#sql.exec<{ body: string }>("SELECT body FROM request WHERE id = ?", id).toArray();
     return row === undefined ? null : readTrace(row.body);
   }
 
@@ -60,7 +64,7 @@ export class Traces {
     const below = [query.cursor, untilId].filter((id) => id !== undefined).sort()[0] ?? ABOVE_ALL_IDS;
     const rows = this.#sql
       .exec<{ id: string; body: string }>(
-        `SELECT id, body FROM trace WHERE id >= ? AND id < ?
+        `SELECT id, body FROM request WHERE id >= ? AND id < ?
          AND status = coalesce(?, status) AND route = coalesce(?, route) ORDER BY id DESC LIMIT ?`,
         this.#idFloor(query.since) ?? "",
         below,
@@ -78,16 +82,19 @@ export class Traces {
 
   /** Deletes up to `limit` of what is too old or too much, oldest first, and answers the ids. */
   trim(now: number, limit: number): string[] {
-    // Nothing is below the floor where there is no trace.
-    const floor = this.#idFloor(now - MAX_TRACE_AGE_MS) ?? "";
+    const settledBy = now - MIN_TRACE_AGE_MS;
+    // Nothing is below a floor where there is no trace. What was settled by then had begun before, so no other rows
+    // need to be looked at.
+    const begunBy = this.#idFloor(settledBy) ?? "";
+    const tooOld = this.#idFloor(now - MAX_TRACE_AGE_MS) ?? "";
     const excess = Math.max(0, this.#count - MAX_TRACES);
     const deleted = this.#sql
       .exec<{ id: string }>(
-        `DELETE FROM trace WHERE id IN (
-           SELECT id FROM (SELECT id FROM trace WHERE settled_at < ? ORDER BY id LIMIT ?)
-           UNION SELECT id FROM (SELECT id FROM trace WHERE id < ? AND settled_at < ? ORDER BY id LIMIT ?)
+        `DELETE FROM request WHERE id IN (
+           SELECT id FROM (SELECT id FROM request WHERE id < ? AND settled_at < ? ORDER BY id LIMIT ?)
+           UNION SELECT id FROM (SELECT id FROM request WHERE id < ? AND settled_at < ? ORDER BY id LIMIT ?)
          ) RETURNING id`,
-        ...[now - MIN_TRACE_AGE_MS, Math.min(excess, limit), floor, now - MIN_TRACE_AGE_MS, limit],
+        ...[begunBy, settledBy, Math.min(excess, limit), tooOld, settledBy, limit],
       )
       .toArray();
     if (deleted.length > 0) {
@@ -100,7 +107,7 @@ export class Traces {
 
   /** Below it, nothing is stored and nothing is new: what else belongs to such an id may go. */
   oldest(): string {
-    const [row] = this.#sql.exec<{ id: string }>("SELECT id FROM trace ORDER BY id LIMIT 1").toArray();
+    const [row] = this.#sql.exec<{ id: string }>("SELECT id FROM request ORDER BY id LIMIT 1").toArray();
     return row?.id ?? "";
   }
 

@@ -7,10 +7,12 @@ import { log } from "../log.ts";
 import { keyIdOfTrace } from "../traces/schema.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Parcel, TraceIndexes } from "./outbox.ts";
-import { MAX_TRACES, MIN_TRACE_AGE_MS } from "./traces.ts";
+import { MAX_TRACES } from "./traces.ts";
 
 /** Traces older than the limit are looked for once a day. */
 const AGE_CHECK_MS = 86_400_000;
+/** While more traces come than are kept: a busy key would otherwise pile up as many again in between. */
+const TRIM_PAUSE_MS = 10_000;
 /** How long traces are gathered before they are shipped. */
 export const SHIP_DELAY_MS = 1_000;
 export const SHIP_BATCH = 200;
@@ -75,14 +77,14 @@ export class Upkeep {
 
   #dueAt(now: number): number {
     const shipAt = this.#indexes === undefined ? null : this.#shipAt;
-    return Math.min(this.#ledger.attempts.nextExpiryAt, shipAt ?? Number.POSITIVE_INFINITY, this.#trimDueAt(now));
+    return Math.min(this.#ledger.attempts.holds.nextExpiryAt, shipAt ?? Number.POSITIVE_INFINITY, this.#trimDueAt(now));
   }
 
   #trimDueAt(now: number): number {
     const { count } = this.#ledger.traces;
     if (this.#isTrimBehind) return now;
     if (count === 0) return Number.POSITIVE_INFINITY;
-    return Math.max(this.#trimAt, now + (count > MAX_TRACES ? MIN_TRACE_AGE_MS : AGE_CHECK_MS));
+    return Math.max(this.#trimAt, now + (count > MAX_TRACES ? TRIM_PAUSE_MS : AGE_CHECK_MS));
   }
 
   /** The alarm. Rejects only when the next one cannot be set. */
@@ -98,7 +100,7 @@ export class Upkeep {
 
   #trim(now: number): void {
     if (now < this.#trimAt) return;
-    this.#trimAt = now + MIN_TRACE_AGE_MS;
+    this.#trimAt = now + TRIM_PAUSE_MS;
     this.#isTrimBehind = false;
     this.#isTrimBehind = this.#transact(() => this.#ledger.trim(now));
     if (this.#isTrimBehind) this.#trimAt = now;

@@ -128,7 +128,7 @@ class Reference {
   settle({ id, costs, tokens }: Settle, startedAt: number): void {
     const isNew = !this.isOver(id);
     // As of the version before, which kept no attempts.
-    if (!isNew && this.attempts.every((each) => each.id !== id)) return;
+    if (!isNew && this.isUnknown(id)) return;
     let isUnknown = this.isUnknown(id);
     let isFirst = true;
     let at = startedAt;

@@ -153,6 +153,20 @@ describe("money", () => {
     expect(reserve(books, { terms, boundTokens: 990 }, T0 + 2_000)).toMatchObject({ ok: true });
   });
 
+  test("what a cost was made from is kept with it, unless it is absurdly long", () => {
+    const books = openBooks();
+    const id = traceId();
+    const bases = ['{"usage":{"prompt_tokens":3}}', "x".repeat(20_000)];
+    settle(books, [
+      settleRow(
+        id,
+        bases.map((basis, attempt) => settled(attempt, 1, { basis })),
+      ),
+    ]);
+    const rows = books.store.sql.exec<{ basis: string }>("SELECT basis FROM charge ORDER BY attempt").toArray();
+    expect(rows.map(({ basis }) => basis)).toEqual([bases[0], ""]);
+  });
+
   test("rows of the version before, which know the sum only, are booked once", () => {
     const books = openBooks();
     const { id, status, route, trace } = settleRow(traceId(), []);

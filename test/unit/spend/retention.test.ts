@@ -30,8 +30,8 @@ function trimAll(books: Books, now: number): number {
 }
 
 const sizes = ({ store: { sql } }: Books) => {
-  const count = (table: string): unknown => sql.exec(`SELECT count(*) AS count FROM ${table}`).one()["count"];
-  return { traces: count("trace"), attempts: count("attempt"), outbox: count("outbox") };
+  const count = (table: string): number => Number(sql.exec(`SELECT count(*) AS count FROM ${table}`).one()["count"]);
+  return { traces: count("request"), attempts: count("hold") + count("charge"), outbox: count("outbox") };
 };
 
 /** Everything that must not change when rows are deleted. */

@@ -105,7 +105,7 @@ describe("shipping", () => {
     const waited = (alarm.at ?? 0) - T0;
     expect(waited).toBeLessThanOrEqual(SHIP_DELAY_MS);
     await pass(4_000);
-    const trace = books.store.sql.exec<{ body: string }>("SELECT body FROM trace").one().body;
+    const trace = books.store.sql.exec<{ body: string }>("SELECT body FROM request").one().body;
     expect(indexes.calls).toEqual([
       { name: "production:2026-11-22", batch: { keyId: KEY_ID, rows: [{ seq: 1, trace, unadmittedNanoUsd: 7 }] } },
     ]);

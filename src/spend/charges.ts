@@ -1,0 +1,112 @@
+/** What attempts have cost: one row each, settled (`S`) or expired and charged at its bound until it is settled (`X`). */
+import type { Account } from "./account.ts";
+import type { Hold } from "./holds.ts";
+import type { SettledAttempt } from "./types.ts";
+
+/** A late settlement must find what the sweep charged, or it would be charged again. */
+const EXPIRED_MS = 3_600_000;
+
+/** Far above any real one. A row too long for the table would take its batch with it. */
+const MAX_BASIS_LENGTH = 16_384;
+
+export type Charge = {
+  readonly trace_id: string;
+  readonly attempt: number;
+  readonly state: "S" | "X";
+  /** Chooses the periods and the slot of the rate window. */
+  readonly reserved_at: number;
+  readonly settled_at: number;
+  /** `null`: it was never reserved. */
+  readonly bound_nano_usd: number | null;
+  /** `null`: the price is unknown. */
+  readonly nano_usd: number | null;
+  /** Its bound while it is expired. Settled: what the whole request used, on its first attempt, else 0. */
+  readonly tokens: number;
+  /** 1 on the attempt that counts its request for the limits. */
+  readonly requests: number;
+};
+
+const COLUMNS = "trace_id, attempt, state, reserved_at, settled_at, bound_nano_usd, nano_usd, tokens, requests";
+
+type Ending = Pick<SettledAttempt, "provider" | "model" | "winner" | "outcome" | "source" | "basis">;
+
+export class Charges {
+  readonly #sql: SqlStorage;
+  readonly #account: Account;
+
+  constructor(sql: SqlStorage, account: Account) {
+    this.#sql = sql;
+    this.#account = account;
+  }
+
+  of(traceId: string): Charge[] {
+    return this.#sql.exec<Charge>(`SELECT ${COLUMNS} FROM charge WHERE trace_id = ?`, traceId).toArray();
+  }
+
+  /** Replaces what the sweep may have charged for the same attempt. */
+  put(charge: Charge, { provider, model, winner, outcome, source, basis }: Ending): void {
+    const { trace_id, attempt, state, reserved_at, settled_at, bound_nano_usd, nano_usd, tokens, requests } = charge;
+    const isOverBound = bound_nano_usd !== null && nano_usd !== null && nano_usd > bound_nano_usd;
+    if (isOverBound) this.#account.count({ overBound: 1 });
+    this.#sql.exec(
+      "INSERT OR REPLACE INTO charge VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      ...[trace_id, attempt, state, reserved_at, settled_at, bound_nano_usd, nano_usd, tokens, requests],
+      ...[
+        isOverBound ? 1 : 0,
+        provider,
+        model,
+        winner ? 1 : 0,
+        outcome,
+        source,
+        basis.length > MAX_BASIS_LENGTH ? "" : basis,
+      ],
+    );
+  }
+
+  /** Nobody has settled it in time: it is charged all it may have cost. */
+  expire(hold: Hold, now: number): void {
+    const { trace_id, attempt, reserved_at, bound_nano_usd, tokens, requests, provider, model } = hold;
+    const nano_usd = bound_nano_usd;
+    this.put(
+      { trace_id, attempt, state: "X", reserved_at, settled_at: now, bound_nano_usd, nano_usd, tokens, requests },
+      { provider, model, winner: false, outcome: "expired", source: "upper_bound", basis: "" },
+    );
+    this.#account.count({ expired: 1, expiredNanoUsd: nano_usd });
+  }
+
+  remove({ trace_id, attempt }: Charge): void {
+    this.#sql.exec("DELETE FROM charge WHERE trace_id = ? AND attempt = ?", trace_id, attempt);
+  }
+
+  /** Deletes up to `limit` charges of traces below `floor` and keeps their sum. Answers how many went. */
+  trim(floor: string, minAgeMs: number, now: number, limit: number): number {
+    const deleted = this.#sql
+      .exec<{ nano_usd: number | null }>(
+        `DELETE FROM charge WHERE rowid IN (
+           SELECT rowid FROM charge WHERE trace_id < ? AND settled_at < CASE state WHEN 'X' THEN ? ELSE ? END
+           ORDER BY trace_id LIMIT ?
+         ) RETURNING nano_usd`,
+        ...[floor, now - Math.max(minAgeMs, EXPIRED_MS), now - minAgeMs, limit],
+      )
+      .toArray();
+    this.#account.count({ deletedNanoUsd: deleted.reduce((sum, { nano_usd }) => sum + (nano_usd ?? 0), 0) });
+    return deleted.length;
+  }
+
+  /** What the attempts of these requests cost. Unknown prices count as nothing. */
+  costOf(traceIds: readonly string[]): number {
+    return this.#sql
+      .exec<{ nano_usd: number }>(
+        `SELECT coalesce(sum(nano_usd), 0) AS nano_usd FROM charge
+         WHERE trace_id IN (SELECT value FROM json_each(?))`,
+        JSON.stringify(traceIds),
+      )
+      .one().nano_usd;
+  }
+
+  /** Sum of the rows themselves, for the audit. */
+  sumNanoUsd(): number {
+    const query = "SELECT coalesce(sum(nano_usd), 0) AS nano_usd FROM charge";
+    return this.#sql.exec<{ nano_usd: number }>(query).one().nano_usd;
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * What attempts hold that are not settled yet, in a table as small as what runs. Its sums are kept in memory beside it,
+ * changed only together with it, and read from it by `load`.
+ */
+import { assertNanoUsd, periodsOf } from "./periods.ts";
+import type { Reservation } from "./types.ts";
+
+const DAY_MS = 86_400_000;
+/** No policy lets a request run for longer than hours; a clock that is wrong must not hold money for years. */
+const MAX_HOLD_MS = DAY_MS;
+/** How long a release waits for the reservation it overtook. */
+const WITHDRAWN_MS = 60_000;
+
+/** One attempt's reservation, or the mark that it was released before its reservation came (`W`). */
+export type Hold = {
+  readonly trace_id: string;
+  readonly attempt: number;
+  readonly state: "R" | "W";
+  readonly reserved_at: number;
+  readonly expires_at: number;
+  readonly bound_nano_usd: number;
+  readonly tokens: number;
+  /** 1 on the attempt that counts its request for the limits. */
+  readonly requests: number;
+  readonly provider: string;
+  readonly model: string;
+};
+
+export class Holds {
+  readonly #sql: SqlStorage;
+  readonly #reservedNanoUsd = new Map<string, number>();
+  #openRequests = 0;
+  #nextExpiryAt = Number.POSITIVE_INFINITY;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+  }
+
+  load(): void {
+    this.#reservedNanoUsd.clear();
+    this.#openRequests = 0;
+    const query = `SELECT reserved_at / ${DAY_MS} AS day, sum(bound_nano_usd) AS nano_usd, sum(requests) AS requests
+      FROM hold WHERE state = 'R' GROUP BY day`;
+    type Sums = { day: number; nano_usd: number; requests: number };
+    for (const { day, nano_usd, requests } of this.#sql.exec<Sums>(query).toArray()) {
+      this.#count(day * DAY_MS, nano_usd, requests);
+    }
+    this.#findExpiry();
+  }
+
+  /** Held for attempts that were reserved in `period`. */
+  reservedNanoUsd(period: string): number {
+    return this.#reservedNanoUsd.get(period) ?? 0;
+  }
+
+  get openRequests(): number {
+    return this.#openRequests;
+  }
+
+  /** Epoch ms; never later than the first reservation expires, infinite without one. */
+  get nextExpiryAt(): number {
+    return this.#nextExpiryAt;
+  }
+
+  of(traceId: string): Hold[] {
+    return this.#sql.exec<Hold>("SELECT * FROM hold WHERE trace_id = ?", traceId).toArray();
+  }
+
+  open(reservation: Reservation, requests: number, now: number): void {
+    const { traceId, attempt, boundNanoUsd, boundTokens, provider, model } = reservation;
+    const expiresAt = Math.min(reservation.expiresAt, now + MAX_HOLD_MS);
+    this.#sql.exec(
+      "INSERT INTO hold VALUES (?, ?, 'R', ?, ?, ?, ?, ?, ?, ?)",
+      ...[traceId, attempt, now, expiresAt, boundNanoUsd, boundTokens, requests, provider, model],
+    );
+    this.#count(now, boundNanoUsd, requests);
+    this.#nextExpiryAt = Math.min(this.#nextExpiryAt, expiresAt);
+  }
+
+  /** For a minute, a reservation under this number is not taken. */
+  withdraw(traceId: string, attempt: number, now: number): void {
+    const values = [traceId, attempt, now, now + WITHDRAWN_MS];
+    this.#sql.exec("INSERT INTO hold VALUES (?, ?, 'W', ?, ?, 0, 0, 0, '', '')", ...values);
+  }
+
+  remove({ trace_id, attempt, state, reserved_at, bound_nano_usd, requests }: Hold): void {
+    this.#sql.exec("DELETE FROM hold WHERE trace_id = ? AND attempt = ?", trace_id, attempt);
+    if (state === "R") this.#count(reserved_at, -bound_nano_usd, -requests);
+  }
+
+  /** Takes out up to `limit` reservations that have expired, the oldest first. */
+  takeExpired(now: number, limit: number): Hold[] {
+    if (this.#nextExpiryAt > now) return [];
+    const expired = this.#sql
+      .exec<Hold>("SELECT * FROM hold WHERE state = 'R' AND expires_at <= ? ORDER BY expires_at LIMIT ?", now, limit)
+      .toArray();
+    for (const hold of expired) this.remove(hold);
+    this.#findExpiry();
+    return expired;
+  }
+
+  forgetWithdrawn(now: number): void {
+    this.#sql.exec("DELETE FROM hold WHERE state = 'W' AND expires_at <= ?", now);
+  }
+
+  /** Sums of the rows themselves, for the audit. */
+  sums(): { readonly openNanoUsd: number; readonly openReservations: number } {
+    return this.#sql
+      .exec<{ openNanoUsd: number; openReservations: number }>(
+        `SELECT coalesce(sum(bound_nano_usd), 0) AS openNanoUsd, count(*) AS openReservations FROM hold
+         WHERE state = 'R'`,
+      )
+      .one();
+  }
+
+  #findExpiry(): void {
+    const query = "SELECT min(expires_at) AS expires_at FROM hold WHERE state = 'R'";
+    const { expires_at } = this.#sql.exec<{ expires_at: number | null }>(query).one();
+    this.#nextExpiryAt = expires_at ?? Number.POSITIVE_INFINITY;
+  }
+
+  #count(at: number, nanoUsd: number, requests: number): void {
+    this.#openRequests += requests;
+    for (const period of periodsOf(at)) {
+      const sum = (this.#reservedNanoUsd.get(period) ?? 0) + nanoUsd;
+      assertNanoUsd(sum);
+      if (sum === 0) this.#reservedNanoUsd.delete(period);
+      else this.#reservedNanoUsd.set(period, sum);
+    }
+  }
+}
