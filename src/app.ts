@@ -2,7 +2,7 @@
  * The service on one screen: paths, methods, and the one place where errors become answers.
  *
  * Default deny: every path under `/v1` needs a key before it says whether it exists, every path under `/admin` an
- * operator's token; only `/health` is open.
+ * operator's token; only `/health` and `/openapi.json` are open.
  */
 import { type Context, Hono } from "hono";
 import { adminApp } from "./admin/app.ts";
@@ -10,7 +10,9 @@ import { handleChatCompletion } from "./chat/handler.ts";
 import type { AppEnv } from "./env.ts";
 import { errorResponse, RouterError } from "./errors.ts";
 import { unexpectedFault } from "./fault.ts";
+import { openApiDocument } from "./openapi/document.ts";
 import { newTraceId } from "./traces/schema.ts";
+import { getApprovals, postApproval } from "./v1/approvals.ts";
 import { authenticate } from "./v1/authenticate.ts";
 import { getModel, listModels } from "./v1/models.ts";
 import { getTrace, getTraces } from "./v1/traces.ts";
@@ -31,22 +33,28 @@ app.use(async (c, next) => {
 });
 
 app.get("/health", (c) => c.json({ status: "ok" }));
+app.get("/openapi.json", (c) => c.json(openApiDocument()));
 
 app.post("/v1/chat/completions", handleChatCompletion);
 app.get("/v1/models", listModels);
 app.get("/v1/models/*", getModel);
 app.get("/v1/traces", getTraces);
 app.get("/v1/traces/:id", getTrace);
+app.get("/v1/approvals", getApprovals);
+app.post("/v1/approvals/:id", postApproval);
 
 app.route("/admin", adminApp);
 
 for (const [path, allow] of [
   ["/health", "GET, HEAD"],
+  ["/openapi.json", "GET, HEAD"],
   ["/v1/chat/completions", "POST"],
   ["/v1/models", "GET, HEAD"],
   ["/v1/models/*", "GET, HEAD"],
   ["/v1/traces", "GET, HEAD"],
   ["/v1/traces/:id", "GET, HEAD"],
+  ["/v1/approvals", "GET, HEAD"],
+  ["/v1/approvals/:id", "POST"],
 ] as const) {
   app.all(path, (c) => {
     const message = `${c.req.method} is not possible at ${path}. Use ${allow.split(",")[0]}.`;

@@ -1,4 +1,5 @@
 /** Bindings, variables and secrets of the Worker, and the types Hono carries through a request. */
+import type { ToolApprovals } from "./approvals/tool-approvals.ts";
 import type { ControlPlane } from "./control/control-plane.ts";
 import type { ProviderHealth } from "./health/provider-health.ts";
 import type { KeyLedger } from "./spend/key-ledger.ts";
@@ -10,6 +11,7 @@ export interface Env {
   readonly PROVIDER_HEALTH: DurableObjectNamespace<ProviderHealth>;
   readonly CONTROL_PLANE: DurableObjectNamespace<ControlPlane>;
   readonly TRAIL_INDEX: DurableObjectNamespace<TrailIndex>;
+  readonly TOOL_APPROVALS: DurableObjectNamespace<ToolApprovals>;
   /** Secret under every key's tail and hash. Absent or empty: no key is valid. */
   readonly FLOW_KEY_PEPPER?: string;
   /** Secret of the control plane, at least 32 characters. Absent or shorter: `/admin` is off. */

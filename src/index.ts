@@ -1,6 +1,7 @@
 /** Worker entry: the app, and the Durable Object classes that wrangler.toml binds. */
 import { app } from "./app.ts";
 
+export { ToolApprovals } from "./approvals/tool-approvals.ts";
 export { ControlPlane } from "./control/control-plane.ts";
 export { ProviderHealth } from "./health/provider-health.ts";
 export { KeyLedger } from "./spend/key-ledger.ts";

@@ -4,7 +4,8 @@
  * `toWholeResponse` splices the router's members into the vendor's own text; `toStreamResponse` completes the trace
  * headers before the first byte leaves, because nothing can be added to them after.
  */
-import { calledTools, withholdFromChoices } from "../approvals/withhold.ts";
+import { calledTools } from "../approvals/calls.ts";
+import { type Release, releaseChoices, toolApproval } from "../approvals/release.ts";
 import { isJsonObject, JsonEdit } from "../lib/json.ts";
 import { type Usage, usageOf } from "../openai.ts";
 import { readConditions } from "../spend/conditions.ts";
@@ -53,46 +54,56 @@ export function noteBill(attempt: Attempt, { costNanoUsd, costBasis, usageSource
   attempt.costBasis = costBasis;
 }
 
-export interface WholeDelivery {
-  readonly response: Response;
-  readonly bill: Bill;
-  readonly toolCalls: readonly string[];
+export type WholeUpstream = Extract<Answer, { kind: "whole" }>;
+
+/** What a whole answer used and cost, and the tools it calls. */
+export function billWhole(
+  { candidate, attempt, whole }: WholeUpstream,
+  bodyLength: number,
+): { readonly bill: Bill; readonly toolCalls: readonly string[] } {
+  const messages = choicesOf(whole.body)
+    .map((choice) => (isJsonObject(choice) ? choice["message"] : undefined))
+    .filter(isJsonObject);
+  // Without figures of the vendor's, about four characters of answer are one token.
+  const events = Math.ceil(contentLength(messages) / 4);
+  const bill = billFor(candidate, usageOf(whole.body), bodyLength, events, attempt.startedAt);
+  noteBill(attempt, bill);
+  return { bill, toolCalls: messages.flatMap(calledTools) };
 }
 
-/** The vendor's answer with `flow`, and with `usage` and `model` where it left them out. */
+/**
+ * The vendor's answer with `flow`, and with `usage` and `model` where it left them out. `release`: what may go out of its
+ * tool calls, where they need approval.
+ */
 export function toWholeResponse(
   exchange: Exchange,
-  { candidate, attempt, whole }: Extract<Answer, { kind: "whole" }>,
-  bodyLength: number,
-  withholdTools: boolean,
-): WholeDelivery {
+  { candidate, whole }: WholeUpstream,
+  bill: Bill,
+  release: Release | null,
+): Response {
   const { text, body } = whole;
-  const choices = Array.isArray(body["choices"]) ? body["choices"] : [];
-  const messages = choices.map((choice) => (isJsonObject(choice) ? choice["message"] : undefined)).filter(isJsonObject);
-  const rawUsage = usageOf(body);
-  // Without figures of the vendor's, about four characters of answer are one token.
-  const bill = billFor(candidate, rawUsage, bodyLength, Math.ceil(contentLength(messages) / 4), attempt.startedAt);
-  noteBill(attempt, bill);
   const edit = new JsonEdit(text);
   if (!isJsonObject(body["usage"])) edit.set("usage", toWireUsage(bill.usage));
   if (typeof body["model"] !== "string") edit.set("model", candidate.target.model);
-  const flowExtra: Record<string, unknown> = {};
-  if (withholdTools) {
-    const held = withholdFromChoices(choices);
-    if (held !== null) {
-      edit.set("choices", held.choices);
-      exchange.toolApproval = "pending";
-      flowExtra["tool_approval"] = { status: "pending", tools: held.withheld };
-    }
-  }
+  const choices = release === null ? null : releaseChoices(choicesOf(body), release);
+  if (choices !== null) edit.set("choices", choices);
   const now = Date.now();
-  edit.set("flow", { ...exchange.toFlow(now, exchange.costNanoUsd), ...flowExtra });
+  const flow = exchange.toFlow(now, exchange.costNanoUsd);
+  edit.set("flow", release === null ? flow : { ...flow, tool_approval: toolApproval(release) });
+  return toJsonResponse(exchange, edit.toString(), now);
+}
+
+/** A whole answer that is ready to go at `now`, epoch ms. */
+export function toJsonResponse(exchange: Exchange, text: string, now: number): Response {
   const headers = exchange.toHeaders(now, exchange.costNanoUsd);
   headers["content-type"] = "application/json";
   headers["cache-control"] = "no-store";
   headers["x-content-type-options"] = "nosniff";
-  const response = new Response(edit.toString(), { headers });
-  return { response, bill, toolCalls: messages.flatMap(calledTools) };
+  return new Response(text, { headers });
+}
+
+function choicesOf({ choices }: Readonly<Record<string, unknown>>): readonly unknown[] {
+  return Array.isArray(choices) ? choices : [];
 }
 
 export function toStreamResponse(exchange: Exchange, readable: ReadableStream<Uint8Array>): Response {

@@ -3,7 +3,6 @@
  * of checks, and a stage knows no other.
  */
 import type { Context } from "hono";
-import { toolResultIds } from "../approvals/withhold.ts";
 import type { AppEnv, Env } from "../env.ts";
 import { errorResponse, invalidKey, RouterError } from "../errors.ts";
 import { unexpectedFault } from "../fault.ts";
@@ -11,13 +10,25 @@ import { type HealthContext, latencyForecast, mayExplore, targetState, warmUp } 
 import { verifyToken } from "../keys/store.ts";
 import { Deadlines } from "../lib/deadline.ts";
 import { type ChatRequest, parseChatRequest } from "../openai.ts";
-import { findProvider } from "../providers/index.ts";
+import type { Provider } from "../providers/adapter.ts";
 import { isExporting } from "../traces/exporter.ts";
 import { parseTraceparent } from "../traces/otlp.ts";
 import { Admission } from "./admit.ts";
+import { ToolApproval } from "./approve.ts";
+import { releasedBody, releasedStream, toolsOf } from "./approve-resume.ts";
 import { Attempts, ClientGone } from "./attempt.ts";
 import { bearerToken, identify, requireScope } from "./authenticate.ts";
-import { type Bill, billFor, noteBill, toStreamResponse, toWholeResponse } from "./deliver.ts";
+import {
+  type Bill,
+  billFor,
+  billWhole,
+  noteBill,
+  toJsonResponse,
+  toStreamResponse,
+  toWholeResponse,
+  type WholeUpstream,
+} from "./deliver.ts";
+import { providersOf } from "./own-providers.ts";
 import { plan, stableDraw } from "./plan.ts";
 import { checkHead, readBody } from "./read.ts";
 import { resolve } from "./resolve.ts";
@@ -104,8 +115,15 @@ async function complete(run: Run): Promise<Response> {
   requireScope(caller.key, "chat");
   noteRoute(exchange, route, request);
   exchange.timings.policy = Date.now() - readAt;
-  refuseUnapprovedResults(route, request);
-  const chosen = planFor(run, route, request, caller);
+  const approval = new ToolApproval({
+    ...{ records: env.TOOL_APPROVALS, caller, route, request, exchange, clientSignal: http.signal },
+    onUpstreamEnd: (end) => closeStream(run, end),
+  });
+  await approval.admit();
+  const { resume: heldTrace } = request.controls;
+  if (heldTrace !== undefined) return resumeStep(run, approval, heldTrace, request);
+  const findProvider = await providersOf(route.policy.targets, { kv: env.CONFIG, now: readAt, waitUntil });
+  const chosen = planFor(run, route, request, caller, findProvider);
   const plannedAt = Date.now();
   run.attempts = new Attempts({
     plan: chosen,
@@ -117,12 +135,13 @@ async function complete(run: Run): Promise<Response> {
     health: run.health,
     admission: new Admission({ ledgers: env.KEY_LEDGER, key: caller.key, route, request, exchange, waitUntil }),
     onAbandoned: (candidate, attempt) => billPrompt(run, candidate, attempt),
-    openStream: (response, control, reading) => openStream(response, streamWish(run, route, request), control, reading),
+    openStream: (response, control, reading) =>
+      openStream(response, streamWish(run, route, request, approval), control, reading),
     openWhole,
   });
   run.answer = await run.attempts.answer();
   exchange.timings.upstream = Date.now() - plannedAt;
-  return deliver(run, run.answer, route);
+  return deliver(run, run.answer, approval);
 }
 
 function noteCaller({ exchange, http, env }: Run, caller: Caller): void {
@@ -143,20 +162,13 @@ function noteRoute(exchange: Exchange, route: ResolvedRoute, request: ChatReques
   if (route.requireToolApproval) exchange.toolApproval = "required";
 }
 
-/** No call has been released for approval yet, so a gated route can hold no result of an approved one. */
-function refuseUnapprovedResults(route: ResolvedRoute, request: ChatRequest): void {
-  if (request.controls.resume !== undefined) {
-    throw new RouterError("unknown_trace", "No held step belongs to this trace id.", { param: "route.resume" });
-  }
-  if (!route.requireToolApproval) return;
-  const ids = toolResultIds(request.fields["messages"]);
-  if (ids.length === 0) return;
-  const message =
-    "This route requires tool approval, and the request carries results of tool calls it did not approve.";
-  throw new RouterError("tool_approval_required", message, { param: "messages", details: { tool_calls: ids } });
-}
-
-function planFor(run: Run, route: ResolvedRoute, request: ChatRequest, caller: Caller): Plan {
+function planFor(
+  run: Run,
+  route: ResolvedRoute,
+  request: ChatRequest,
+  caller: Caller,
+  findProvider: (id: string) => Provider | undefined,
+): Plan {
   const now = Date.now();
   const session = caller.sessionId ?? request.fields["prompt_cache_key"];
   return plan({
@@ -172,13 +184,13 @@ function planFor(run: Run, route: ResolvedRoute, request: ChatRequest, caller: C
   });
 }
 
-function streamWish(run: Run, route: ResolvedRoute, request: ChatRequest): StreamWish {
+function streamWish(run: Run, route: ResolvedRoute, request: ChatRequest, approval: ToolApproval): StreamWish {
   const { tools, functions, n } = request.fields;
   const choices = typeof n === "number" ? n : 1;
   const mayResume = route.policy.stream_recovery === "resume" && choices === 1;
   return {
     includeUsage: request.includeUsage,
-    withholdTools: route.requireToolApproval,
+    gate: route.requireToolApproval ? approval : null,
     hasTools: tools !== undefined || functions !== undefined,
     choices,
     traceId: run.exchange.traceId,
@@ -187,23 +199,47 @@ function streamWish(run: Run, route: ResolvedRoute, request: ChatRequest): Strea
   };
 }
 
-function deliver(run: Run, answer: Answer, route: ResolvedRoute): Response {
-  const { exchange, settlement, bodyLength } = run;
-  if (answer.kind === "stream") {
-    const { readable, end } = answer.stream.start();
-    run.waitUntil(end.then((ended) => settleStream(run, ended)));
+async function deliver(run: Run, answer: Answer, approval: ToolApproval): Promise<Response> {
+  if (answer.kind === "whole") return deliverWhole(run, answer, approval);
+  const { readable, end } = answer.stream.start();
+  run.waitUntil(end.then((ended) => settleStream(run, ended)));
+  return toStreamResponse(run.exchange, readable);
+}
+
+async function deliverWhole(run: Run, answer: WholeUpstream, approval: ToolApproval): Promise<Response> {
+  const { exchange, settlement } = run;
+  run.deadlines.stop();
+  exchange.answeredAt = Date.now();
+  const { bill, toolCalls } = billWhole(answer, run.bodyLength);
+  // Whatever keeps it from the client now, the vendor bills it.
+  run.promptBill = bill;
+  const release = await approval.releaseOf(answer.whole);
+  if (release === "client_gone") throw new ClientGone();
+  const response = toWholeResponse(exchange, answer, bill, release);
+  settlement.settle({ ...bill, status: "ok", httpStatus: 200, toolCalls, endedAt: Date.now() });
+  return response;
+}
+
+/** The same step once more: it is answered from the record, and no provider is called. */
+async function resumeStep(run: Run, approval: ToolApproval, traceId: string, request: ChatRequest): Promise<Response> {
+  const { exchange, settlement } = run;
+  const step = await approval.heldStep(traceId);
+  const ending = { usage: NO_USAGE, usageSource: "none", httpStatus: 200, toolCalls: toolsOf(step) } as const;
+  if (request.stream) {
+    const { readable, end } = releasedStream(approval, step, traceId, request.includeUsage);
+    const settle = (how: Awaited<typeof end>): void => {
+      const status = how === "complete" ? "ok" : how === "cancelled" ? "cancelled" : "error";
+      settlement.settle({ ...ending, status, endedAt: Date.now() });
+    };
+    run.waitUntil(end.then(settle));
     return toStreamResponse(exchange, readable);
   }
-  run.deadlines.stop();
-  const delivery = toWholeResponse(exchange, answer, bodyLength, route.requireToolApproval);
-  settlement.settle({
-    ...delivery.bill,
-    status: "ok",
-    httpStatus: 200,
-    toolCalls: delivery.toolCalls,
-    endedAt: Date.now(),
-  });
-  return delivery.response;
+  const release = await approval.releaseStep(traceId, step.ruling, null);
+  if (release === "client_gone") throw new ClientGone();
+  const now = Date.now();
+  const flow = exchange.toFlow(now, exchange.costNanoUsd);
+  settlement.settle({ ...ending, status: "ok", endedAt: now });
+  return toJsonResponse(exchange, releasedBody(step, release, flow), now);
 }
 
 /** Closes the books on the stream that is being delivered. Of several ends that are noticed, the first counts. */

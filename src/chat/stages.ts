@@ -1,4 +1,5 @@
 /** What passes from one stage of a request to the next. Types only. */
+import type { StreamGate } from "../approvals/stream-gate.ts";
 import type { ModelFacts } from "../catalog/facts.ts";
 import type { RouterError } from "../errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
@@ -147,12 +148,29 @@ export type Opened<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly failure: UpstreamFailure };
 
+/** What is to be sent for the tool calls that a stream held back. */
+export type GateEnd =
+  /** The events that end the answer, all but `[DONE]`. */
+  | { readonly kind: "release"; readonly text: string }
+  /** They are nowhere on record: nothing may be released, and nothing can be decided. */
+  | { readonly kind: "unrecorded" }
+  | { readonly kind: "client_gone" };
+
+/** Where tool calls need approval. */
+export interface CallGate {
+  /**
+   * Records the calls of a stream that is complete, and waits for what becomes of them. `say` sends a comment meanwhile,
+   * false when the client is gone. Never rejects.
+   */
+  settle(held: StreamGate, end: AnswerEnd, say: (text: string) => Promise<boolean>): Promise<GateEnd>;
+}
+
 /** What `stream` needs to know of the request to open an upstream stream. */
 export interface StreamWish {
   /** The client asked for the usage event. */
   readonly includeUsage: boolean;
-  /** Tool calls must not reach the client. */
-  readonly withholdTools: boolean;
+  /** Where tool calls need approval; `null`: they pass. */
+  readonly gate: CallGate | null;
   /** The client offered tools: their names are noted on the trace. */
   readonly hasTools: boolean;
   readonly choices: number;

@@ -1,5 +1,6 @@
 /** What passes of a stream that is read event by event, and what the router learns from it. */
-import { calledTools, StreamWithholder } from "../approvals/withhold.ts";
+import { calledTools } from "../approvals/calls.ts";
+import { StreamGate } from "../approvals/stream-gate.ts";
 import { isJsonObject } from "../lib/json.ts";
 import { isFinishReason, usageOf } from "../openai.ts";
 import type { FailureClass } from "../traces/schema.ts";
@@ -21,7 +22,8 @@ export class EventFilter {
   /** The client has something of this answer. */
   hasReachedClient: boolean;
   readonly #wish: StreamWish;
-  readonly #withholder: StreamWithholder | null;
+  /** Where tool calls need approval: keeps them back. */
+  readonly gate: StreamGate | null;
   /** Notes what the client gets; `null` where no stream is ever resumed. */
   readonly #sent: SentText | null;
   /** Of a resumed stream. */
@@ -32,7 +34,7 @@ export class EventFilter {
 
   constructor(wish: StreamWish, sent: SentText | null, resumedId: string | null) {
     this.#wish = wish;
-    this.#withholder = wish.withholdTools ? new StreamWithholder() : null;
+    this.gate = wish.gate === null ? null : new StreamGate();
     this.#sent = sent;
     this.#catchUp = sent === null || resumedId === null ? null : new CatchUp(sent, resumedId);
     this.id = resumedId;
@@ -66,10 +68,14 @@ export class EventFilter {
     if (typeof chunk["id"] === "string" && chunk["id"] !== "") this.id ??= chunk["id"];
     this.rawUsage = usageOf(chunk) ?? this.rawUsage;
     if (kind !== "usage") return this.#passChunk(event, chunk, kind === "content");
-    if (!this.#wish.includeUsage) return "";
+    return this.#wish.includeUsage ? this.#passUsage(event, chunk) : "";
+  }
+
+  #passUsage(event: StreamEvent, chunk: Chunk): string {
     // Of an answer that may yet be resumed, the client gets the usage of the target that ends it.
-    if (this.#sent === null || this.isFinished()) return this.#passChunk(event, chunk, false);
-    this.#earlyUsage = event;
+    if (this.#sent !== null && !this.isFinished()) this.#earlyUsage = event;
+    else if (this.gate?.isHolding === true) this.gate.keepUsage(chunk, event.raw);
+    else return this.#passChunk(event, chunk, false);
     return "";
   }
 
@@ -83,13 +89,13 @@ export class EventFilter {
     }
     if (fresh === null) return "";
     this.#noteChoices(fresh);
-    const kept = this.#withholder === null ? fresh : this.#withholder.filter(fresh);
-    if (kept === null) return "";
-    if (hasContent) this.hasReachedClient = true;
-    this.#sent?.note(kept);
-    const text = kept === chunk ? raw : `data: ${JSON.stringify(kept)}\n\n`;
-    if (this.#earlyUsage === null || !this.isFinished()) return text;
+    const own = fresh === chunk ? raw : `data: ${JSON.stringify(fresh)}\n\n`;
+    const kept = this.gate === null ? fresh : this.gate.pass(fresh, own);
+    if (hasContent && kept !== null) this.hasReachedClient = true;
+    if (kept !== null) this.#sent?.note(kept);
+    const text = kept === null ? "" : kept === fresh ? own : `data: ${JSON.stringify(kept)}\n\n`;
     const usage = this.#earlyUsage;
+    if (usage === null || !this.isFinished()) return text;
     this.#earlyUsage = null;
     return text + this.#passOne(usage);
   }

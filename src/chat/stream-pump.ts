@@ -99,7 +99,8 @@ function endOf({ control }: EventSource, filter: EventFilter, clientLeft: boolea
     outcome,
     failure: outcome === "interrupted" ? failure : null,
     differs: filter.differs,
-    hasReachedClient: filter.hasReachedClient,
+    // What a gate holds back reaches it in one form or another.
+    hasReachedClient: filter.hasReachedClient || (isComplete && filter.gate?.isHolding === true),
     rawUsage: filter.rawUsage,
     contentEvents: filter.contentEvents,
     toolCalls: filter.toolNames,
@@ -119,14 +120,30 @@ async function close(
   writer: WritableStreamDefaultWriter<Uint8Array>,
   wish: StreamWish,
 ): Promise<AnswerEnd> {
-  const last = end.outcome === "complete" ? DONE : interruptedEvent(filter.id ?? wish.traceId, filter.interruption());
-  let isGone = end.outcome === "cancelled";
-  if (!isGone) {
-    isGone = await writer.write(encoder.encode(last)).then(
-      () => false,
+  const say = (text: string): Promise<boolean> =>
+    writer.write(encoder.encode(text)).then(
       () => true,
+      () => false,
     );
-  }
+  const { outcome, text } = await ending(end, filter, wish, say);
+  const isGone = outcome === "cancelled" || !(await say(text));
   await writer.close().catch(() => {});
-  return isGone && end.outcome === "interrupted" ? { ...end, outcome: "cancelled", failure: null } : end;
+  if (outcome === "complete") return end;
+  return { ...end, outcome: isGone ? "cancelled" : outcome, failure: isGone ? null : end.failure };
+}
+
+/** The last events of the stream. Where tool calls need approval, that is when they are decided, or the wait is over. */
+async function ending(
+  end: AnswerEnd,
+  filter: EventFilter,
+  wish: StreamWish,
+  say: (text: string) => Promise<boolean>,
+): Promise<{ outcome: AnswerEnd["outcome"]; text: string }> {
+  const broken = (why: string): string => interruptedEvent(filter.id ?? wish.traceId, why);
+  if (end.outcome !== "complete") return { outcome: end.outcome, text: broken(filter.interruption()) };
+  if (wish.gate === null || filter.gate?.isHolding !== true) return { outcome: "complete", text: DONE };
+  const gated = await wish.gate.settle(filter.gate, end, say);
+  if (gated.kind === "release") return { outcome: "complete", text: gated.text + DONE };
+  if (gated.kind === "client_gone") return { outcome: "cancelled", text: "" };
+  return { outcome: "interrupted", text: broken("The tool calls of this answer could not be recorded for approval.") };
 }

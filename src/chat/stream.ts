@@ -31,7 +31,7 @@ export async function openStream(
   if (response.body === null) return { ok: false, failure: NOT_AN_ANSWER };
   const translator = reading.translation?.openStream?.(reading.context);
   const isNative =
-    translator === undefined && wish.includeUsage && !wish.withholdTools && wish.choices === 1 && wish.resume === null;
+    translator === undefined && wish.includeUsage && wish.gate === null && wish.choices === 1 && wish.resume === null;
   if (isNative) {
     const [clientBranch, side] = response.body.tee();
     const tap = side.getReader({ mode: "byob" });

@@ -86,6 +86,8 @@ export class Exchange {
   /** What vendors may bill for calls that were refused after they had been sent. Never the key's. */
   unadmittedNanoUsd = 0;
   toolApproval: "required" | "pending" | "approved" | null = null;
+  /** Epoch ms at which a whole answer was there, which may be long before it is released. */
+  answeredAt: number | null = null;
   readonly attempts: Attempt[] = [];
   /** The class of the first failure: of an attempt, or of a candidate that was passed over. */
   firstFailure: FailureClass | null = null;
@@ -172,7 +174,8 @@ export class Exchange {
     }
     if (this.latencyBudgetMs !== null) {
       headers["x-flowlayer-latency-budget-ms"] = String(this.latencyBudgetMs);
-      headers["x-flowlayer-latency-budget-met"] = String(winner !== undefined && this.#budgetMet(now) === true);
+      const isMet = this.#budgetMet(this.answeredAt ?? now);
+      headers["x-flowlayer-latency-budget-met"] = String(winner !== undefined && isMet === true);
     }
     if (this.attempts.some(({ hedged }) => hedged)) {
       headers["x-flowlayer-hedge"] = winner?.hedged === true ? "won" : "lost";

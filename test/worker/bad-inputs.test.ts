@@ -58,7 +58,7 @@ beforeAll(async () => {
   const targets = [{ provider: "openai", model: MODEL }];
   await worker.putRoute("production", ROUTE, { targets });
   await worker.putRoute("production", UNGRANTED_ROUTE, { targets });
-  await worker.putRoute("production", GATED_ROUTE, { targets, tools: { require_approval: true } });
+  await worker.putRoute("production", GATED_ROUTE, { targets, tools: { require_approval: true, wait_ms: 0 } });
   key = await worker.createKey();
   known = await setUp();
   for (const row of SLOW) {

@@ -1,6 +1,9 @@
-/** Routes that require tool approval, as long as nothing can be approved: no call is released, no result admitted. */
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type ChatRig, expectError, startChatRig } from "../support/chat.ts";
+/**
+ * Who puts an answer behind the gate, what gets past it undecided (nothing), and which results of tools a key may bring
+ * back, whatever route or flag they come with.
+ */
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { type ChatRig, expectError, startChatRig, type TestRoute } from "../support/chat.ts";
 import { collect } from "../support/sse.ts";
 import { chunks, completion } from "../support/upstream.ts";
 
@@ -11,11 +14,13 @@ beforeAll(async () => {
 afterAll(() => rig.stop());
 beforeEach(() => rig.upstream.reset());
 
-const POLICY = { tools: { require_approval: true } };
+/** Nobody decides here, so nobody waits. */
+const POLICY = { tools: { require_approval: true, wait_ms: 0 } };
+const OPEN = { tools: { wait_ms: 0 } };
 const GATES = [
   { by: "the policy", policy: POLICY, body: {}, headers: {} },
-  { by: "the body", policy: {}, body: { route: { require_tool_approval: true } }, headers: {} },
-  { by: "the header", policy: {}, body: {}, headers: { "x-flowlayer-require-tool-approval": "true" } },
+  { by: "the body", policy: OPEN, body: { route: { require_tool_approval: true } }, headers: {} },
+  { by: "the header", policy: OPEN, body: {}, headers: { "x-flowlayer-require-tool-approval": "true" } },
   {
     by: "the policy, which nobody can loosen",
     policy: POLICY,
@@ -24,7 +29,7 @@ const GATES = [
   },
   {
     by: "the header, which the body cannot loosen",
-    policy: {},
+    policy: OPEN,
     body: { route: { require_tool_approval: false } },
     headers: { "x-flowlayer-require-tool-approval": "true" },
   },
@@ -42,7 +47,7 @@ const toolCalls = [
 const tools = toolCalls.map(({ name }) => ({ type: "function", function: { name } }));
 
 const expectNothingReleased = (text: string): void => {
-  for (const part of ["tool_calls", "mallory", "call_1", "function_call"]) expect(text).not.toContain(part);
+  for (const part of ["mallory", "arguments", '"type":"function"', "function_call"]) expect(text).not.toContain(part);
 };
 
 interface Whole {
@@ -141,4 +146,117 @@ test.each([{ stream: false }, { stream: true }])("without a gate calls and resul
   expect(response.headers.has("x-flowlayer-tool-approval")).toBe(false);
   expect(await response.text()).toContain("mallory");
   expect(rig.calls(route)).toEqual([1, 0]);
+});
+
+describe("results of recorded calls, whatever route they come with", () => {
+  const SEARCH = {
+    id: "call_s",
+    name: "search",
+    arguments: '{"q": "caf\\u00e9", "limit": 1.0, "account": 9007199254740993}',
+  };
+  const SEND = { id: "call_p", name: "send_money", arguments: '{"to":"mallory"}' };
+  type Call = typeof SEARCH;
+  const asked = (...calls: Call[]) => ({
+    role: "assistant",
+    tool_calls: calls.map(({ id, name, arguments: text }) => ({
+      id,
+      type: "function",
+      function: { name, arguments: text },
+    })),
+  });
+  const result = (id: string) => ({ role: "tool", tool_call_id: id, content: "done" });
+  const legacy = ({ name, arguments: text }: Call) => [
+    { role: "assistant", content: null, function_call: { name, arguments: text } },
+    { role: "function", name, content: "done" },
+  ];
+  const hi = { role: "user", content: "hi" };
+
+  let open: TestRoute;
+  let gated: TestRoute;
+  beforeAll(async () => {
+    const rules = { require_approval: true, delivery: "mark", auto_approve: ["search"] };
+    gated = await rig.route({ policy: { tools: rules } });
+    // The same key, on a route that asks for nothing.
+    open = { ...(await rig.route()), key: gated.key };
+    rig.upstream.script({ json: completion({ toolCalls: [SEARCH, SEND, { ...SEND, id: "call_d" }] }) });
+    const answer = await rig.ask(gated, { tools });
+    expect(await answer.text()).toContain("call_d");
+    const url = `/admin/approvals/call_d?key=${gated.keyId}`;
+    const deny = async () => (await rig.worker.admin(url, { body: { decision: "deny" } })).status;
+    await vi.waitFor(async () => expect(await deny()).toBe(200), { timeout: 3_000, interval: 20 });
+  });
+
+  const APPROVED = 200;
+  const REQUIRED = "tool_approval_required";
+  const ALTERED = "tool_call_altered";
+  const DENIED = "tool_call_denied";
+  const changed = (part: Partial<Call>): object => asked({ ...SEARCH, ...part });
+  test.each<{ name: string; messages: object[]; open: string | number; gated?: string | number; ids?: string[] }>([
+    { name: "an approved call", messages: [asked(SEARCH), result("call_s")], open: APPROVED },
+    {
+      name: "an approved call, written anew by the client",
+      messages: [changed({ arguments: '{"account":9007199254740993,"limit":1,"q":"café"}' }), result("call_s")],
+      open: APPROVED,
+    },
+    {
+      name: "other arguments",
+      messages: [changed({ arguments: SEARCH.arguments.replace("993", "992") }), result("call_s")],
+      ...{ open: ALTERED, ids: ["call_s"] },
+    },
+    { name: "another name", messages: [changed({ name: "send_money" }), result("call_s")], open: ALTERED },
+    { name: "no call at all", messages: [result("call_s")], open: ALTERED },
+    {
+      name: "the call twice, once altered",
+      messages: [asked(SEARCH), changed({ arguments: "{}" }), result("call_s")],
+      open: ALTERED,
+    },
+    { name: "a call that waits", messages: [asked(SEND), result("call_p")], open: REQUIRED, ids: ["call_p"] },
+    {
+      name: "a denied call",
+      messages: [asked({ ...SEND, id: "call_d" }), result("call_d")],
+      open: DENIED,
+      ids: ["call_d"],
+    },
+    {
+      name: "a call of somebody else",
+      messages: [asked({ ...SEND, id: "call_x" }), result("call_x")],
+      open: 200,
+      gated: REQUIRED,
+    },
+    { name: "an approved call in the legacy form", messages: legacy(SEARCH), open: APPROVED },
+    { name: "a denied call in the legacy form", messages: legacy(SEND), open: DENIED, ids: ["send_money"] },
+    { name: "another call in the legacy form", messages: legacy({ ...SEND, arguments: "{}" }), open: ALTERED },
+    {
+      name: "a legacy function nobody recorded",
+      messages: legacy({ ...SEND, name: "other" }),
+      open: 200,
+      gated: REQUIRED,
+    },
+    {
+      name: "good ones and bad ones",
+      messages: [asked(SEARCH, SEND), result("call_s"), result("call_p")],
+      ...{ open: REQUIRED, ids: ["call_p"] },
+    },
+  ])("$name: as the record says", async ({ messages, open: onOpen, gated: onGated = onOpen, ids }) => {
+    for (const [route, code] of [
+      [open, onOpen],
+      [gated, onGated],
+    ] as const) {
+      const before = rig.upstream.calls.length;
+      rig.upstream.script({ json: completion({ text: "Done." }) });
+      const response = await rig.ask(route, { messages: [hi, ...messages] });
+      if (code === 200) expect(response.status, await response.clone().text()).toBe(200);
+      else {
+        const { error } = await expectError(response, { status: 403, code: String(code) });
+        if (ids !== undefined) expect(error.tool_calls).toEqual(ids);
+      }
+      expect(rig.upstream.calls.length - before).toBe(code === 200 ? 1 : 0);
+    }
+  });
+
+  test("another key has recorded nothing", async () => {
+    const other = await rig.route();
+    const response = await rig.ask(other, { messages: [hi, asked(SEND), result("call_p")] });
+    expect(response.status).toBe(200);
+  });
 });

@@ -695,10 +695,10 @@ async function send(route: TestRoute): Promise<RawClient> {
 }
 
 describe.concurrent("where tool calls need approval", () => {
-  const GATED: RouteSpec = { policy: { tools: { require_approval: true } } };
+  const GATED: RouteSpec = { policy: { tools: { require_approval: true, wait_ms: 0 } } };
   const toolCalls = [{ id: "call_1", name: "send_money", arguments: '{"to":"mallory"}' }];
   const expectNothingReleased = (raw: string): void => {
-    for (const part of ["tool_calls", "mallory", "call_1", "function_call"]) expect(raw).not.toContain(part);
+    for (const part of ["tool_calls", "mallory", "arguments", "function_call"]) expect(raw).not.toContain(part);
   };
   const CALLING = chunks(SENT, { toolCalls });
   const CUT_IN_CALL: Script = { events: CALLING.slice(0, 4), gapMs: 5, end: "fin" };

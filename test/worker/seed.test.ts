@@ -17,7 +17,10 @@ const keys: Record<string, string> = {};
 beforeAll(async () => {
   worker = await startWorker();
   for (const env of SEED_ENVIRONMENTS) {
-    for (const [name, policy] of Object.entries(seedRoutes(() => false))) await worker.putRoute(env, name, policy);
+    for (const [name, policy] of Object.entries(seedRoutes(() => false))) {
+      // Nobody decides here, so nobody waits.
+      await worker.putRoute(env, name, { ...policy, tools: { ...policy.tools, wait_ms: 0 } });
+    }
     keys[env] = (await worker.createKey({ env })).key;
   }
 });

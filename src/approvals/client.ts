@@ -1,0 +1,179 @@
+/**
+ * A key's record of tool calls as the rest of the router sees it.
+ *
+ * Everything here may be repeated, so each call is tried once more on a fresh stub. What an unreachable record means is
+ * always the same: denied. The request is answered 503 `ledger_unavailable`, and nothing is released or sent.
+ */
+import { RouterError } from "../errors.ts";
+import { sha256, toHex } from "../keys/hash.ts";
+import { isJsonObject } from "../lib/json.ts";
+import type { SeenCall } from "./calls.ts";
+import { type ToolRules, verdictOf } from "./match.ts";
+import type { ToolApprovals } from "./tool-approvals.ts";
+import type {
+  AnswerToRecord,
+  Approval,
+  CallToRecord,
+  CheckAnswer,
+  DecideAnswer,
+  Decision,
+  RecordAnswer,
+  ResultClaim,
+  Ruling,
+  StoredStep,
+} from "./types.ts";
+
+const CALL_LIMIT_MS = 5_000;
+/** One turn of a wait. While it lasts the object stays in memory. */
+const TURN_MS = 20_000;
+/** The answer to a turn may be on its way for so long. */
+const TURN_GRACE_MS = 5_000;
+const MAX_PAUSE_MS = 2_000;
+const KEYS_AT_A_TIME = 6;
+/** Keys that are believed to have no recorded call; beyond it all are asked for again. */
+const MAX_BELIEFS = 10_000;
+
+type Namespace = DurableObjectNamespace<ToolApprovals>;
+type Stub = DurableObjectStub<ToolApprovals>;
+
+/** Key id to the epoch ms until which its record is known to be empty. */
+const noneUntil = new Map<string, number>();
+
+/**
+ * The calls as they are recorded. An id that `usedIds` holds, or another call of the answer has, is left out: the record
+ * gives the call one of its own.
+ */
+export async function toRecord(
+  calls: readonly SeenCall[],
+  usedIds: readonly string[],
+  rules: ToolRules,
+): Promise<CallToRecord[]> {
+  const used = new Set(usedIds);
+  const own = calls.map(({ id }) => {
+    if (id === null || used.has(id)) return null;
+    used.add(id);
+    return id;
+  });
+  return Promise.all(
+    calls.map(async (call, at) => ({
+      ...{ id: own[at] ?? null, kind: call.kind, name: call.name, arguments: call.arguments },
+      sha256: toHex(await sha256(call.arguments)),
+      verdict: verdictOf(call.name, rules),
+    })),
+  );
+}
+
+/** Records the calls of an answer. Rejects with `ledger_unavailable` when they are not recorded. */
+export async function recordAnswer(namespace: Namespace, answer: AnswerToRecord): Promise<RecordAnswer> {
+  noneUntil.delete(answer.keyId);
+  return ask<RecordAnswer>(namespace, answer.keyId, async (record) => await record.record(answer));
+}
+
+/** May the results of these calls go on to a model? Rejects with `ledger_unavailable`. */
+export async function checkResults(
+  namespace: Namespace,
+  keyId: string,
+  claims: readonly ResultClaim[],
+): Promise<CheckAnswer> {
+  const askedAt = Date.now();
+  if ((noneUntil.get(keyId) ?? 0) > askedAt) return { verdicts: claims.map(() => "unknown"), noneForMs: 0 };
+  const answer = await ask<CheckAnswer>(namespace, keyId, async (record) => await record.check([...claims]));
+  if (noneUntil.size >= MAX_BELIEFS) noneUntil.clear();
+  if (answer.noneForMs > 0) noneUntil.set(keyId, askedAt + answer.noneForMs);
+  else noneUntil.delete(keyId);
+  return answer;
+}
+
+/** A held answer, `null` when this key has none under the trace id. Rejects with `ledger_unavailable`. */
+export function findStep(namespace: Namespace, keyId: string, traceId: string): Promise<StoredStep | null> {
+  return ask<StoredStep | null>(namespace, keyId, async (record) => await record.step(traceId));
+}
+
+/**
+ * Waits until nothing of the answer is pending, at most until `until` (epoch ms) or until `signal` aborts. `null` when
+ * the record said nothing all that time. Never rejects: what is not known to be decided is not.
+ */
+export async function waitForDecision(
+  namespace: Namespace,
+  keyId: string,
+  traceId: string,
+  until: number,
+  signal: AbortSignal,
+): Promise<Ruling | null> {
+  let known: Ruling | null = null;
+  let failures = 0;
+  while (!signal.aborted && Date.now() < until) {
+    const turnMs = Math.min(TURN_MS, until - Date.now());
+    try {
+      const turn = namespace.getByName(keyId).waitFor(traceId, turnMs) as Promise<Ruling | null>;
+      known = (await within(turn, turnMs + TURN_GRACE_MS, signal)) ?? known;
+      failures = 0;
+    } catch {
+      await pause(Math.min(MAX_PAUSE_MS, 50 * 2 ** failures++, Math.max(0, until - Date.now())), signal);
+      continue;
+    }
+    if (known !== null && !known.calls.some(({ status }) => status === "pending")) return known;
+  }
+  return known;
+}
+
+/** Rejects with `ledger_unavailable`. */
+export function decideCall(namespace: Namespace, keyId: string, decision: Decision): Promise<DecideAnswer> {
+  return ask<DecideAnswer>(namespace, keyId, async (record) => await record.decide(decision));
+}
+
+/** The approvals at `places`, in their order; those that a record has forgotten are left out. Rejects likewise. */
+export async function showApprovals(
+  namespace: Namespace,
+  places: readonly { readonly keyId: string; readonly toolCallId: string }[],
+): Promise<Approval[]> {
+  const idsOf = new Map<string, string[]>();
+  for (const { keyId, toolCallId } of places) idsOf.set(keyId, [...(idsOf.get(keyId) ?? []), toolCallId]);
+  const found = new Map<string, Approval>();
+  const waiting = idsOf.entries();
+  const worker = async (): Promise<void> => {
+    for (const [keyId, ids] of waiting) {
+      const shown = await ask<Approval[]>(namespace, keyId, async (record) => await record.show(ids));
+      for (const approval of shown) found.set(`${keyId} ${approval.tool_call_id}`, approval);
+    }
+  };
+  await Promise.all(Array.from({ length: KEYS_AT_A_TIME }, worker));
+  return places
+    .map(({ keyId, toolCallId }) => found.get(`${keyId} ${toolCallId}`))
+    .filter((approval) => approval !== undefined);
+}
+
+/** `call` on a stub of its own, and once more on another when it fails. An overload is not asked again. */
+async function ask<T>(namespace: Namespace, keyId: string, call: (record: Stub) => Promise<T>): Promise<T> {
+  const attempt = async (): Promise<T> => call(namespace.getByName(keyId));
+  const again = (error: unknown): Promise<T> => (isOverloaded(error) ? Promise.reject(error) : attempt());
+  try {
+    return await within(attempt().catch(again), CALL_LIMIT_MS);
+  } catch {
+    const message = "The record of this key's tool calls did not answer, so nothing is let through. Try again shortly.";
+    throw new RouterError("ledger_unavailable", message);
+  }
+}
+
+const isOverloaded = (error: unknown): boolean => isJsonObject(error) && error["overloaded"] === true;
+
+/** `work`, but no longer than `limitMs` and only while nobody aborts: then it rejects, and `work` goes on unseen. */
+async function within<T>(work: Promise<T>, limitMs: number, signal?: AbortSignal): Promise<T> {
+  const over = new AbortController();
+  const stop = (): void => over.abort();
+  signal?.addEventListener("abort", stop, { once: true });
+  const tooLong = scheduler.wait(limitMs, { signal: over.signal }).then(() => Promise.reject(new Error("too long")));
+  tooLong.catch(() => {});
+  work.catch(() => {});
+  try {
+    return await Promise.race([work, tooLong]);
+  } finally {
+    signal?.removeEventListener("abort", stop);
+    over.abort();
+  }
+}
+
+/** Ends early when `signal` aborts. */
+export async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (!signal.aborted) await scheduler.wait(ms, { signal }).catch(() => {});
+}

@@ -1,0 +1,146 @@
+/**
+ * ToolApprovals: one Durable Object per API key, the record of the tool calls its gated answers made, and of who
+ * decided them.
+ *
+ * Each call is one transaction and may be repeated. A held answer waits inside the object: the decision, another call of
+ * the same object, wakes it. What waits is lost with the object, which costs its caller one more call. Calls that
+ * somebody has to decide are announced to the control plane, with every decision, until it has taken them.
+ */
+import { DurableObject } from "cloudflare:workers";
+import { CallRecord } from "./record.ts";
+import type {
+  AnswerToRecord,
+  Approval,
+  ApprovalNote,
+  CheckAnswer,
+  DecideAnswer,
+  Decision,
+  RecordAnswer,
+  ResultClaim,
+  Ruling,
+  StoredStep,
+} from "./types.ts";
+
+/** The longest turn of a wait: while one lasts the object cannot leave memory. */
+const MAX_TURN_MS = 20_000;
+const NOTES_AT_A_TIME = 100;
+const FIRST_RETRY_MS = 1_000;
+const MAX_RETRY_MS = 60_000;
+const PRUNE_EVERY_MS = 86_400_000;
+/** Name of the one control plane of a deployment. */
+const CONTROL_PLANE = "control";
+
+interface ControlPlanes {
+  getByName(name: string): { noteApprovals(notes: readonly ApprovalNote[]): Promise<void> };
+}
+
+export class ToolApprovals extends DurableObject {
+  readonly #record: CallRecord;
+  readonly #controlPlanes: ControlPlanes | undefined;
+  readonly #waiters = new Map<string, Set<() => void>>();
+  #isSending = false;
+  #failures = 0;
+
+  constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+    super(ctx, env);
+    this.#record = ctx.storage.transactionSync(() => new CallRecord(ctx.storage.sql));
+    // A deployment without a control plane keeps its notes waiting.
+    this.#controlPlanes = (env as { readonly CONTROL_PLANE?: ControlPlanes }).CONTROL_PLANE;
+  }
+
+  async record(answer: AnswerToRecord): Promise<RecordAnswer> {
+    const now = Date.now();
+    const recorded = this.ctx.storage.transactionSync(() => this.#record.record(answer, now));
+    await this.#announceSoon(now);
+    return recorded;
+  }
+
+  /** May these results go on to a model? */
+  async check(claims: readonly ResultClaim[]): Promise<CheckAnswer> {
+    return this.ctx.storage.transactionSync(() => this.#record.check(claims, Date.now()));
+  }
+
+  /** What a held answer was, `null` when the key has no such step. */
+  async step(traceId: string): Promise<StoredStep | null> {
+    return this.#record.step(traceId, Date.now());
+  }
+
+  /** Returns as soon as nothing of the answer is pending, or after `waitMs`. `null`: it was never recorded. */
+  async waitFor(traceId: string, waitMs: number): Promise<Ruling | null> {
+    const until = Date.now() + Math.min(waitMs, MAX_TURN_MS);
+    for (;;) {
+      const now = Date.now();
+      const ruling = this.#record.ruling(traceId, now);
+      const isOpen = ruling?.calls.some(({ status }) => status === "pending") ?? false;
+      if (ruling === null || !isOpen || now >= until) return ruling;
+      await this.#woken(traceId, Math.min(until, ruling.expiresAt) - now);
+    }
+  }
+
+  async decide(decision: Decision): Promise<DecideAnswer> {
+    const now = Date.now();
+    const answer = this.ctx.storage.transactionSync(() => this.#record.decide(decision, now));
+    const traceId = answer.ok ? this.#record.traceOf(decision.id) : null;
+    for (const wake of this.#waiters.get(traceId ?? "") ?? []) wake();
+    await this.#announceSoon(now);
+    return answer;
+  }
+
+  async show(ids: readonly string[]): Promise<Approval[]> {
+    return this.#record.show(ids, Date.now());
+  }
+
+  /** Announces what could not be announced, and forgets what is too old. Running it twice changes nothing more. */
+  override async alarm(): Promise<void> {
+    const now = Date.now();
+    const hasMore = this.ctx.storage.transactionSync(() => this.#record.prune(now));
+    if (this.#record.isEmpty()) return;
+    await this.ctx.storage.setAlarm(now + (hasMore ? FIRST_RETRY_MS : PRUNE_EVERY_MS));
+    if (this.#hasUnsent()) await this.#announce();
+  }
+
+  async #woken(traceId: string, ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const all = this.#waiters.get(traceId) ?? new Set();
+    this.#waiters.set(traceId, all.add(resolve));
+    const timer = setTimeout(resolve, Math.max(1, ms));
+    await promise;
+    clearTimeout(timer);
+    all.delete(resolve);
+    if (all.size === 0) this.#waiters.delete(traceId);
+  }
+
+  #hasUnsent(): boolean {
+    return this.#record.unsent(1).length > 0;
+  }
+
+  /** At once behind the answer; the alarm, set before, comes when that fails or the object dies. */
+  async #announceSoon(now: number): Promise<void> {
+    const isUnsent = this.#hasUnsent();
+    const alarmAt = await this.ctx.storage.getAlarm();
+    const dueAt = now + (isUnsent ? FIRST_RETRY_MS : PRUNE_EVERY_MS);
+    if (alarmAt === null || alarmAt > dueAt) await this.ctx.storage.setAlarm(dueAt);
+    if (isUnsent) this.ctx.waitUntil(this.#announce());
+  }
+
+  /** Never throws. */
+  async #announce(): Promise<void> {
+    if (this.#isSending || this.#controlPlanes === undefined) return;
+    this.#isSending = true;
+    try {
+      for (;;) {
+        const notes = this.#record.unsent(NOTES_AT_A_TIME);
+        if (notes.length === 0) break;
+        await this.#controlPlanes.getByName(CONTROL_PLANE).noteApprovals(notes);
+        this.ctx.storage.transactionSync(() => this.#record.noteSent(notes));
+      }
+      this.#failures = 0;
+    } catch {
+      // The notes stay, and the alarm sends them again.
+      const pauseMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(this.#failures++, 10));
+      await this.ctx.storage.setAlarm(Date.now() + pauseMs).catch(() => {});
+    } finally {
+      this.#isSending = false;
+    }
+  }
+}

@@ -1,0 +1,148 @@
+/** What crosses the boundary of the record of tool approvals. Plain data; refusals are members of a union. */
+import type { Verdict } from "./match.ts";
+
+export type CallKind = "function" | "custom" | "legacy";
+
+/** Of a call. `expired`: the time to decide is over and nobody did. */
+export type ApprovalStatus = Verdict | "expired";
+
+export const APPROVAL_STATUSES = ["pending", "approved", "denied", "expired"] as const satisfies ApprovalStatus[];
+
+/** A call of an answer, to be recorded. */
+export interface CallToRecord {
+  /** The vendor's; `null`: it needs one of ours. */
+  readonly id: string | null;
+  readonly kind: CallKind;
+  readonly name: string;
+  readonly arguments: string;
+  /** Of the arguments' UTF-8, in hex. */
+  readonly sha256: string;
+  readonly verdict: Verdict;
+}
+
+/** All calls of one answer. Sent again under the same trace id it changes nothing. */
+export interface AnswerToRecord {
+  readonly traceId: string;
+  readonly keyId: string;
+  readonly env: string;
+  readonly app: string;
+  /** As the contract shows it, `flow/<name>`. */
+  readonly route: string;
+  /** How long a pending call may be decided. */
+  readonly ttlMs: number;
+  readonly calls: readonly CallToRecord[];
+  /** What answers the same request once it is decided; `null` where nothing is held. */
+  readonly step: HeldStep | null;
+}
+
+/** An answer that was not given yet, and the request it belongs to. */
+export interface HeldStep {
+  /** A digest of the request: see `stepDigest`. */
+  readonly digest: string;
+  /** The whole answer as a chat completion, JSON text, with the calls as the vendor numbered them. */
+  readonly body: string;
+}
+
+/** What became of a call of an answer so far. */
+export interface RuledCall {
+  readonly id: string;
+  readonly name: string;
+  readonly status: ApprovalStatus;
+}
+
+/** The calls of one answer, in its order. */
+export interface Ruling {
+  readonly calls: readonly RuledCall[];
+  /** Epoch ms at which the time to decide ends. */
+  readonly expiresAt: number;
+}
+
+export type RecordAnswer =
+  | {
+      readonly ok: true;
+      readonly ruling: Ruling;
+      /** Nothing may be released before: other isolates may believe for so long that the key has no recorded call. */
+      readonly releaseInMs: number;
+    }
+  | { readonly ok: false; readonly reason: "too_large" };
+
+export interface StoredStep extends HeldStep {
+  readonly ruling: Ruling;
+}
+
+/** A call as a conversation shows it. */
+export interface CallClaim {
+  readonly kind: CallKind;
+  readonly name: string;
+  readonly arguments: string;
+}
+
+/** A tool result that a request carries, and the calls of the conversation it may belong to. */
+export interface ResultClaim {
+  /** A legacy result names no call, only a function. */
+  readonly by: "id" | "name";
+  /** The id, or the name. */
+  readonly id: string;
+  readonly calls: readonly CallClaim[];
+}
+
+/** `unknown`: no call of the key was recorded under this id or name. */
+export type ClaimVerdict = "admitted" | "unknown" | "pending" | "denied" | "altered" | "expired";
+
+export interface CheckAnswer {
+  /** One for each claim, in their order. */
+  readonly verdicts: readonly ClaimVerdict[];
+  /** For so long no call will be released that the key had recorded: until then nobody has to ask. 0: ask. */
+  readonly noneForMs: number;
+}
+
+/** The contract's approval. */
+export interface Approval {
+  readonly tool_call_id: string;
+  readonly name: string;
+  /** Empty once they are no longer kept. */
+  readonly arguments: string;
+  readonly arguments_sha256: string;
+  readonly status: ApprovalStatus;
+  readonly key_id: string;
+  readonly env: string;
+  readonly app: string;
+  readonly route: string;
+  readonly trace_id: string;
+  readonly created_at: string;
+  readonly expires_at: string;
+  readonly decided_by?: string;
+  readonly decided_at?: string;
+  readonly reason?: string;
+}
+
+export interface Decision {
+  readonly id: string;
+  readonly decision: "approve" | "deny";
+  readonly reason: string | null;
+  /** Who decides, as the approval shows it. */
+  readonly by: string;
+  /** Where the decider may decide; `null`: everywhere. */
+  readonly within: { readonly env: string; readonly apps: readonly string[] | null } | null;
+}
+
+export type DecideAnswer =
+  | { readonly ok: true; readonly approval: Approval }
+  | { readonly ok: false; readonly reason: "not_found" }
+  | { readonly ok: false; readonly reason: "decided" | "expired"; readonly approval: Approval };
+
+/** What the control plane learns of a call that somebody has to decide. Repeatable: a decision is final. */
+export interface ApprovalNote {
+  readonly toolCallId: string;
+  readonly keyId: string;
+  readonly env: string;
+  readonly app: string;
+  readonly status: Verdict;
+  readonly sha256: string;
+  /** Epoch ms. */
+  readonly createdAt: number;
+  readonly expiresAt: number;
+  readonly decidedBy: string | null;
+  readonly decidedAt: number | null;
+  readonly reason: string | null;
+}
