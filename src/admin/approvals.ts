@@ -41,7 +41,9 @@ approvalsApp.post("/:id", async (c) => {
   const page = await withControl(c.env.CONTROL_PLANE, (control) =>
     control.listApprovals({ toolCallId, keyId, limit: MAX_PLACES, before: null }),
   );
-  const place = onePlace(page.data);
+  // A call that the list has not heard of yet: the operator knows whose it is.
+  const isUnlisted = page.data.length === 0 && keyId !== undefined;
+  const place = onePlace(isUnlisted ? [{ keyId, toolCallId }] : page.data);
   const answer = await decideCall(c.env.TOOL_APPROVALS, place.keyId, {
     ...{ id: toolCallId, decision, reason: reason ?? null, by: `operator:${c.get("actor")}`, within: null },
   });

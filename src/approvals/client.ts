@@ -175,5 +175,5 @@ async function within<T>(work: Promise<T>, limitMs: number, signal?: AbortSignal
 
 /** Ends early when `signal` aborts. */
 export async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (!signal.aborted) await scheduler.wait(ms, { signal }).catch(() => {});
+  if (ms > 0 && !signal.aborted) await scheduler.wait(ms, { signal }).catch(() => {});
 }
