@@ -133,8 +133,9 @@ export class Attempts {
   /** What was too long for one window is too long for every smaller one. An unknown window counts as larger. */
   #dropSmaller({ facts: { context_window: window } }: Candidate): void {
     if (window === undefined) return;
-    const larger = this.#waiting.filter(({ facts }) => (facts.context_window ?? Number.POSITIVE_INFINITY) > window);
-    this.#waiting.splice(0, this.#waiting.length, ...larger);
+    // One of the same size stays: another tokenizer may need fewer tokens.
+    const others = this.#waiting.filter(({ facts }) => (facts.context_window ?? Number.POSITIVE_INFINITY) >= window);
+    this.#waiting.splice(0, this.#waiting.length, ...others);
   }
 
   #remove(candidate: Candidate): void {

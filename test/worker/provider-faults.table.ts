@@ -74,6 +74,8 @@ export interface Row {
   /** The catalogue's id, and what tells its variants apart. */
   readonly id: string;
   readonly at?: Place;
+  /** What the first target's model is called like. */
+  readonly model?: string;
   /** What the first target plays; of a list one script per call, the last one stays. Nobody may ask `canaryUrl`. */
   readonly play?: (mode: Mode, canaryUrl: string) => FaultScript | readonly FaultScript[];
   readonly expect: Expected | Readonly<Partial<Record<Mode, Expected>>>;
@@ -322,6 +324,8 @@ const STATUS = beforeBody([
   ...[400, 413, 422].map(
     (status): Row => ({
       id: `F21 ${status} with its code`,
+      // Its window is smaller than the second target's.
+      model: "gpt-4o",
       play: () => vendorError(status, { code: "context_length_exceeded" }),
       expect: movesOn(`context_length;${status}`),
       alone: { status: 400, code: "context_length_exceeded" },

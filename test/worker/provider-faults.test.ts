@@ -78,7 +78,7 @@ let dayCount = 0;
 /** A name no other row has, of a model with a price: a date behind it changes nothing about that. */
 function ownModel(row: Row): string {
   const date = new Date(Date.UTC(2031, 0, 1 + dayCount++)).toISOString().slice(0, 10);
-  return `${row.at === "translated" ? "claude-opus-4-5" : "gpt-5"}-${date}`;
+  return `${row.at === "translated" ? "claude-opus-4-5" : (row.model ?? "gpt-5")}-${date}`;
 }
 
 /** Straight to where the request path reads it: the control plane would keep a list of hundreds of routes. */
@@ -438,7 +438,8 @@ function cooldownOf({ row, expected }: Own): readonly [from: number, to: number]
 function countedOf(own: Own, attemptsAlone: number): Counted {
   const { expected, row, provider, model } = own;
   const classes = (expected.failed ?? []).map((each) => each.replace(/;.*/, ""));
-  const winner = expected.sees === "answer" ? ["ok"] : expected.sees === "cut" ? ["ok", expected.outcome] : [];
+  // A stream that breaks takes back the success that its first token was.
+  const winner = expected.sees === "answer" ? ["ok"] : expected.sees === "cut" ? [expected.outcome] : [];
   const alone = Array<string>(attemptsAlone).fill(classes.at(-1) ?? "");
   const warmUps = Array<string>(row.warmUps ?? 0).fill("ok");
   // Whose patience ended says nothing about a target.
