@@ -14,9 +14,25 @@ const MAX_LINES = 400;
 
 /** Folder, or file at the top of `src`: what it may import besides itself. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
-  index: ["app", "control/control-plane", "health/provider-health", "spend/key-ledger", "trail/trail-index"],
-  app: ["chat", "v1", "admin", "traces", "env", "errors", "fault", "lib"],
-  v1: ["chat/authenticate", "keys", "policy", "spend", "traces", "catalog", "env", "errors", "lists", "lib"],
+  index: [
+    ...["app", "approvals/tool-approvals", "control/control-plane", "health/provider-health"],
+    ...["spend/key-ledger", "trail/trail-index"],
+  ],
+  app: ["chat", "v1", "admin", "openapi", "traces", "env", "errors", "fault", "lib"],
+  v1: [
+    ...[
+      "chat/authenticate",
+      "chat/read",
+      "approvals",
+      "control/client",
+      "keys",
+      "policy",
+      "spend",
+      "traces",
+      "catalog",
+    ],
+    ...["env", "errors", "lists", "validation", "lib"],
+  ],
   chat: [
     ...["policy", "spend", "health", "keys", "approvals", "traces", "providers", "catalog"],
     ...["openai", "env", "errors", "fault", "log", "lib"],
@@ -29,11 +45,15 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   trail: ["traces", "errors", "log", "lib"],
   spend: ["openai", "catalog", "traces", "errors", "log", "lib"],
   providers: ["openai", "traces", "errors", "lib"],
-  approvals: ["openai", "errors", "lib"],
-  control: ["policy", "keys", "traces", "catalog", "env", "errors", "log", "lib"],
+  approvals: ["openai", "keys/hash", "errors", "lib"],
+  control: ["approvals/types", "policy", "keys", "traces", "catalog", "env", "errors", "log", "lib"],
   admin: [
-    ...["control", "policy", "keys", "spend", "trail", "traces", "health", "providers", "catalog"],
+    ...["approvals", "control", "policy", "keys", "spend", "trail", "traces", "health", "providers", "catalog"],
     ...["openai", "env", "errors", "lists", "validation", "lib"],
+  ],
+  openapi: [
+    ...["admin/promotions", "admin/routes", "approvals/decision", "approvals/types", "keys/record", "policy"],
+    ...["traces/schema", "trail/types", "openai", "errors"],
   ],
   validation: ["errors"],
   fault: ["errors", "log"],
@@ -44,11 +64,13 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   log: ["lib"],
   lib: [],
   dev: [],
+  cli: ["policy", "validation", "lib"],
 };
 
 /** Each holds one Durable Object class. Only they need workerd; every other file also runs in plain Node. */
 const DURABLE_OBJECTS = [
-  ...["control/control-plane.ts", "health/provider-health.ts", "spend/key-ledger.ts", "trail/trail-index.ts"],
+  ...["approvals/tool-approvals.ts", "control/control-plane.ts", "health/provider-health.ts"],
+  ...["spend/key-ledger.ts", "trail/trail-index.ts"],
 ];
 /** `handler.ts` composes the stages; the others are what they share: types, the record, one call upstream. */
 const CHAT_COMPOSERS = ["chat/handler.ts"];

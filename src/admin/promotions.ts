@@ -21,7 +21,8 @@ import { factsOf, refusal } from "./route-answers.ts";
 
 const environment = z.string().check(z.regex(ENV_NAME, "must match ^[a-z][a-z0-9-]{0,30}$"));
 
-const PromotionRequest = z.strictObject({
+/** Body of `POST …/promote`. */
+export const PromotionRequest = z.strictObject({
   from: environment,
   to: environment,
   force: z._default(z.boolean(), false),

@@ -23,7 +23,10 @@ const VERSION = /^[1-9][0-9]{0,14}$/;
 /** What a policy may set as its own window. */
 const WINDOW_HOURS = /^([1-9]|[1-9][0-9]|[1-6][0-9]{2}|7[01][0-9]|720)$/;
 
-const Rollback = z.strictObject({ version: z.int().check(z.minimum(1), z.maximum(Number.MAX_SAFE_INTEGER)) });
+/** Body of `POST …/rollback`. */
+export const RollbackRequest = z.strictObject({
+  version: z.int().check(z.minimum(1), z.maximum(Number.MAX_SAFE_INTEGER)),
+});
 
 export const routesApp = new Hono<AdminEnv>();
 
@@ -63,7 +66,7 @@ routesApp.delete("/:env/:name", async (c) => {
 /** For an operator in a hurry: no promotion is asked for, because this version was in force before. */
 routesApp.post("/:env/:name/rollback", async (c) => {
   const { env, name } = c.req.param();
-  const { version } = await readBody(c, Rollback);
+  const { version } = await readBody(c, RollbackRequest);
   const old = await withControl(c.env.CONTROL_PLANE, (control) => control.getRouteVersion(env, name, version));
   if (old === null) throw noSuchRoute();
   const rollback = { env, name, version, facts: factsOf(old.record.policy), ...ifMatch(c) };

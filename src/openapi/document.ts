@@ -1,0 +1,97 @@
+/** `GET /openapi.json`: the HTTP contract as a machine reads it. Nothing in it depends on the deployment. */
+import { ERRORS, type ErrorCode } from "../errors.ts";
+import { OPERATIONS, type Operation } from "./operations.ts";
+import { type JsonSchema, REFERENCE } from "./schema.ts";
+import { components } from "./shapes.ts";
+
+const VERSION = "1";
+const HEADERS = { "x-request-id": { $ref: "#/components/headers/RequestId" } };
+/** Header mirrors of the members of `route`, and what groups and correlates. */
+const CHAT_HEADERS = [
+  ...["X-FlowLayer-Fallback", "X-FlowLayer-Latency-Budget-Ms", "X-FlowLayer-Spend-Budget-Usd"],
+  ...["X-FlowLayer-Require-Tool-Approval", "X-Session-Id", "traceparent"],
+];
+const KEY_HEADERS = ["X-FlowLayer-App", "X-FlowLayer-Env", "X-Client-Request-Id"];
+
+/** The document, an OpenAPI 3.1 object. Made anew at every call. */
+export function openApiDocument(): JsonSchema {
+  const paths: Record<string, Record<string, JsonSchema>> = {};
+  for (const operation of OPERATIONS) {
+    const { path, method } = operation;
+    paths[path] = { ...paths[path], [method]: describe(operation) };
+  }
+  const bearer = (description: string): JsonSchema => ({ type: "http", scheme: "bearer", description });
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "The Flow Layer",
+      version: VERSION,
+      description:
+        "An OpenAI-compatible router. Another method of a path is 405 `method_not_allowed`; another path is 404 `not_found`.",
+    },
+    paths,
+    components: {
+      schemas: components(),
+      headers: { RequestId: { description: "The trace id.", schema: { type: "string" } } },
+      securitySchemes: { key: bearer("An API key: `fl_…`."), operator: bearer("The admin token.") },
+    },
+  };
+}
+
+function describe(operation: Operation): JsonSchema {
+  const { method, path, summary, caller, body, isBodyOptional } = operation;
+  const parameters = parametersOf(operation);
+  return {
+    operationId: `${method}${path.replace(/[^A-Za-z0-9]+(\w?)/g, (_, letter: string) => letter.toUpperCase())}`,
+    summary,
+    security: caller === "anyone" ? [] : [{ [caller]: [] }],
+    ...(parameters.length === 0 ? {} : { parameters }),
+    ...(body === undefined
+      ? {}
+      : { requestBody: { required: isBodyOptional !== true, content: json({ $ref: REFERENCE + body }) } }),
+    responses: responsesOf(operation),
+  };
+}
+
+const json = (schema: JsonSchema): JsonSchema => ({ "application/json": { schema } });
+
+function parametersOf({ path, query = {}, takesIfMatch, caller, isStream }: Operation): JsonSchema[] {
+  const text: JsonSchema = { type: "string" };
+  const headers = [
+    ...(caller === "key" ? KEY_HEADERS : []),
+    ...(isStream === true ? CHAT_HEADERS : []),
+    ...(takesIfMatch === true ? ["If-Match"] : []),
+  ];
+  return [
+    ...[...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({ name, in: "path", required: true, schema: text })),
+    ...Object.entries(query).map(([name, kind]) => ({
+      ...{ name, in: "query", schema: querySchema(kind) },
+      ...(name === "group_by" ? { required: true } : {}),
+    })),
+    ...headers.map((name) => ({ name, in: "header", schema: text })),
+  ];
+}
+
+function querySchema(kind: string): JsonSchema {
+  if (kind.includes("|")) return { type: "string", enum: kind.split("|") };
+  if (kind === "integer") return { type: kind, minimum: 1 };
+  return kind === "date-time" ? { type: "string", format: kind } : { type: kind };
+}
+
+/** One response per status, with the codes it may carry. */
+function responsesOf({ success: [status, name], codes, isStream }: Operation): JsonSchema {
+  const byStatus = Map.groupBy(codes, (code: ErrorCode) => ERRORS[code].status);
+  const stream = isStream === true ? { "text/event-stream": { schema: { type: "string" } } } : {};
+  const content = name === null ? {} : { content: { ...json({ $ref: REFERENCE + name }), ...stream } };
+  const failures = [...byStatus].sort(([one], [other]) => one - other);
+  return {
+    [status]: { description: "Success", headers: HEADERS, ...content },
+    ...Object.fromEntries(failures.map(([failure, those]) => [failure, failureOf(those)])),
+  };
+}
+
+function failureOf(codes: readonly ErrorCode[]): JsonSchema {
+  const narrowed = { properties: { error: { properties: { code: { enum: codes } } } } };
+  const description = codes.map((code) => `\`${code}\``).join(", ");
+  return { description, headers: HEADERS, content: json({ allOf: [{ $ref: `${REFERENCE}Error` }, narrowed] }) };
+}

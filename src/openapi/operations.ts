@@ -1,0 +1,186 @@
+/** Every operation of the service: who may call it, what it takes, and all that it may answer. */
+import { APPROVAL_STATUSES } from "../approvals/types.ts";
+import type { ErrorCode } from "../errors.ts";
+import { TRACE_STATUSES } from "../traces/schema.ts";
+import { SPEND_GROUPS } from "../trail/types.ts";
+
+export interface Operation {
+  readonly method: "get" | "post" | "put" | "patch" | "delete";
+  readonly path: string;
+  readonly summary: string;
+  readonly caller: "anyone" | "key" | "operator";
+  /** Status and component of a success; `null` for none. */
+  readonly success: readonly [number, string | null];
+  readonly codes: readonly ErrorCode[];
+  readonly body?: string;
+  readonly isBodyOptional?: true;
+  /** Query parameters; `a|b` lists the values of one. */
+  readonly query?: Readonly<Record<string, string>>;
+  /** It may answer with a stream of events, too. */
+  readonly isStream?: true;
+  readonly takesIfMatch?: true;
+}
+
+const KEY: readonly ErrorCode[] = [
+  ...(["missing_api_key", "invalid_api_key", "env_mismatch", "app_not_allowed", "browser_request"] as const),
+  ...(["scope_required", "invalid_header", "ledger_unavailable", "upstream_failed"] as const),
+];
+const OPERATOR: readonly ErrorCode[] = [
+  ...(["missing_api_key", "invalid_api_key", "not_found", "admin_disabled", "ledger_unavailable"] as const),
+  "upstream_failed",
+];
+const BODY: readonly ErrorCode[] = ["invalid_json", "invalid_request", "request_too_large", "unsupported_media_type"];
+const BAD: readonly ErrorCode[] = ["invalid_request"];
+const TOOLS: readonly ErrorCode[] = [
+  ...(["tool_approval_required", "tool_call_denied", "tool_call_altered", "tool_approval_expired"] as const),
+];
+const CHAT: readonly ErrorCode[] = [
+  ...(["unknown_route", "unknown_trace", "no_capable_target", "context_length_exceeded", "content_filter"] as const),
+  ...(["upstream_invalid_request", "budget_exceeded", "request_budget_exceeded", "model_unpriced"] as const),
+  ...(["route_not_allowed", "rate_limit_exceeded", "upstream_rate_limited", "no_target_configured"] as const),
+  ...(["all_targets_down", "upstream_timeout", "latency_budget_exceeded"] as const),
+];
+
+const PAGE = { limit: "integer", cursor: "string" };
+const SPAN = { since: "date-time", until: "date-time" };
+const TRACE_STATUS = TRACE_STATUSES.join("|");
+const APPROVAL_STATUS = APPROVAL_STATUSES.join("|");
+const FORCE = { force: "string" };
+
+type Extra = Partial<Pick<Operation, "body" | "isBodyOptional" | "query" | "isStream" | "takesIfMatch">>;
+
+function operation(caller: Operation["caller"], common: readonly ErrorCode[]) {
+  return (
+    call: string,
+    summary: string,
+    success: Operation["success"],
+    codes: readonly ErrorCode[] = [],
+    extra: Extra = {},
+  ): Operation => {
+    const [method = "", path = ""] = call.split(" ");
+    const all = [...new Set([...common, ...codes, ...(extra.body === undefined ? [] : BODY)])];
+    // The calls are written below, each with one of the methods.
+    return { method: method as Operation["method"], path, summary, caller, success, codes: all, ...extra };
+  };
+}
+
+const open = operation("anyone", []);
+const key = operation("key", KEY);
+const operator = operation("operator", OPERATOR);
+
+export const OPERATIONS: readonly Operation[] = [
+  open("get /health", "Whether the service answers", [200, "Health"]),
+  open("get /openapi.json", "This document", [200, "Document"]),
+
+  key(
+    "post /v1/chat/completions",
+    "A chat completion, by the targets of a route",
+    [200, "ChatCompletion"],
+    [...CHAT, ...TOOLS],
+    {
+      body: "ChatRequest",
+      isStream: true,
+    },
+  ),
+  key("get /v1/models", "The routes this key may call", [200, "ModelList"]),
+  key("get /v1/models/{id}", "One of them", [200, "Model"], ["not_found"]),
+  key("get /v1/traces", "This key's requests, newest first", [200, "TraceList"], BAD, {
+    query: { ...PAGE, ...SPAN, status: TRACE_STATUS, route: "string" },
+  }),
+  key("get /v1/traces/{id}", "One of them", [200, "Trace"], ["unknown_trace"]),
+  key("get /v1/approvals", "Tool calls of the environment, within the key's apps", [200, "ApprovalList"], BAD, {
+    query: { ...PAGE, status: APPROVAL_STATUS },
+  }),
+  key(
+    "post /v1/approvals/{id}",
+    "Decide a tool call of another key",
+    [200, "Approval"],
+    ["not_found", "approval_decided", "tool_approval_expired"],
+    { body: "Decision", query: { key: "string" } },
+  ),
+
+  operator("post /admin/keys", "Issue a key", [201, "NewKey"], [], { body: "KeyRequest" }),
+  operator("get /admin/keys", "All keys", [200, "KeyList"], BAD, { query: PAGE }),
+  operator("get /admin/keys/{id}", "A key and its spend", [200, "KeyWithSpend"]),
+  operator("patch /admin/keys/{id}", "Change a key", [200, "KeyWithSpend"], [], { body: "KeyChange" }),
+  operator("delete /admin/keys/{id}", "Revoke a key for good", [204, null]),
+  operator(
+    "post /admin/keys/{id}/rotate",
+    "A new secret; the one before works on for a while",
+    [200, "RotatedKey"],
+    [],
+    {
+      body: "KeyRotation",
+      isBodyOptional: true,
+    },
+  ),
+  operator("get /admin/keys/{id}/ledger", "The books of a key", [200, "Ledger"]),
+
+  operator("get /admin/routes", "The active policies", [200, "RouteList"], BAD, { query: PAGE }),
+  operator("get /admin/routes/{env}/{name}", "The active policy", [200, "Route"]),
+  operator(
+    "put /admin/routes/{env}/{name}",
+    "Publish a policy",
+    [200, "Route"],
+    ["version_mismatch", "promotion_required"],
+    {
+      body: "Policy",
+      query: FORCE,
+      takesIfMatch: true,
+    },
+  ),
+  operator("delete /admin/routes/{env}/{name}", "Take a route away", [204, null], ["version_mismatch"], {
+    takesIfMatch: true,
+  }),
+  operator(
+    "post /admin/routes/{env}/{name}/rollback",
+    "An old version becomes the newest",
+    [200, "Route"],
+    ["version_mismatch"],
+    {
+      body: "Rollback",
+      takesIfMatch: true,
+    },
+  ),
+  operator("get /admin/routes/{env}/{name}/versions", "All versions", [200, "RouteList"], BAD, { query: PAGE }),
+  operator("get /admin/routes/{env}/{name}/versions/{version}", "One version", [200, "Route"]),
+  operator("get /admin/routes/{env}/{name}/evidence", "How a version fared", [200, "Evidence"], BAD, {
+    query: { version: "integer", window_hours: "integer" },
+  }),
+  operator(
+    "post /admin/routes/{name}/promote",
+    "The active version of one environment becomes that of another",
+    [200, "Promotion"],
+    ["promotion_blocked", "version_mismatch"],
+    { body: "PromotionRequest" },
+  ),
+
+  operator("get /admin/providers", "Providers and how their targets fare", [200, "ProviderList"], BAD, { query: PAGE }),
+  operator("put /admin/providers/{id}", "An endpoint of the operator's own", [200, "Provider"], [], {
+    body: "ProviderRequest",
+  }),
+  operator("delete /admin/providers/{id}", "Take it away", [204, null], BAD),
+
+  operator("get /admin/traces", "Requests of all keys, newest first", [200, "TraceList"], BAD, {
+    query: {
+      ...{ ...PAGE, ...SPAN, status: TRACE_STATUS, env: "string", app: "string" },
+      ...{ route: "string", provider: "string", key: "string" },
+    },
+  }),
+  operator("post /admin/traces/rebuild", "Feed the index of traces anew", [200, "Rebuild"], BAD, { query: PAGE }),
+  operator("get /admin/traces/{id}", "One request", [200, "Trace"], ["unknown_trace"]),
+  operator("get /admin/spend", "What was spent, in groups", [200, "Spend"], BAD, {
+    query: { group_by: SPEND_GROUPS.join("|"), ...SPAN },
+  }),
+  operator("get /admin/approvals", "Tool calls of all keys", [200, "ApprovalList"], BAD, {
+    query: { ...PAGE, status: APPROVAL_STATUS, key: "string" },
+  }),
+  operator(
+    "post /admin/approvals/{id}",
+    "Decide a tool call",
+    [200, "Approval"],
+    ["approval_decided", "tool_approval_expired"],
+    { body: "Decision", query: { key: "string" } },
+  ),
+  operator("get /admin/audit", "Who changed what, newest first", [200, "AuditEntryList"], BAD, { query: PAGE }),
+];

@@ -1,0 +1,138 @@
+/** The components of the document: what requests are checked with, and the shapes of answers. */
+import { PromotionRequest } from "../admin/promotions.ts";
+import { RollbackRequest } from "../admin/routes.ts";
+import { DecisionRequest } from "../approvals/decision.ts";
+import { APPROVAL_STATUSES } from "../approvals/types.ts";
+import { KeyChange, KeyRequest, KeyRotation } from "../keys/record.ts";
+import { ChatFields } from "../openai.ts";
+import { ProviderRequest } from "../policy/provider-record.ts";
+import { RoutePolicy } from "../policy/schema.ts";
+import { TRACE_STATUSES } from "../traces/schema.ts";
+import { answerSchema, type JsonSchema, requestSchema, type Spelling } from "./schema.ts";
+
+/** Bodies, each the schema that checks it. */
+const REQUESTS = {
+  ChatRequest: ChatFields,
+  Decision: DecisionRequest,
+  KeyRequest,
+  KeyChange,
+  KeyRotation,
+  Policy: RoutePolicy,
+  Rollback: RollbackRequest,
+  PromotionRequest,
+  ProviderRequest,
+};
+
+const KEY: { readonly [member: string]: Spelling } = {
+  ...{ id: "string", name: "string", env: "string", scopes: ["string"], status: "active|revoked" },
+  ...{ apps: "any", routes: "any", budget: "any", limits: "any", created_at: "time", expires_at: "time?" },
+};
+const SPEND = {
+  ...{ period: "day|month|total", limit_usd: "number?", spent_usd: "number", reserved_usd: "number" },
+  remaining_usd: "number?",
+};
+const ROUTE: { readonly [member: string]: Spelling } = {
+  ...{ env: "string", name: "string", version: "integer", active: "boolean", policy: "Policy" },
+  ...{ created_at: "time", actor: "string", "origin?": "object" },
+};
+const GATE = { name: "string", wanted: "number", measured: "number?", passed: "boolean" };
+const PERIOD = { spent_usd: "number", reserved_usd: "number", requests: "integer", unpriced_requests: "integer" };
+const ATTEMPT: Spelling = {
+  ...{ provider: "string", model: "string", outcome: "string", status: "integer?", started_ms: "number" },
+  ...{ first_token_ms: "number?", duration_ms: "number", hedged: "boolean", winner: "boolean", cost_usd: "number?" },
+};
+const TRACE: Spelling = {
+  ...{ id: "string", created_at: "time", key_id: "string", env: "string", app: "string", route: "string" },
+  ...{ route_version: "integer", stream: "boolean", status: TRACE_STATUSES.join("|"), http_status: "integer" },
+  ...{ "error_code?": "string", provider: "string?", model: "string?", fallback: "boolean", attempts: [ATTEMPT] },
+  latency: { first_token_ms: "number?", total_ms: "number", budget_ms: "number?", budget_met: "boolean?" },
+  usage: {
+    ...{ prompt_tokens: "integer", completion_tokens: "integer", cached_tokens: "integer" },
+    ...{ cache_write_tokens: "integer", reasoning_tokens: "integer", source: "upstream|counted|upper_bound|none" },
+  },
+  ...{ cost_usd: "number?", tool_calls: ["string"], tags: "object", client_request_id: "string?" },
+};
+const APPROVAL: Spelling = {
+  ...{ tool_call_id: "string", name: "string", arguments: "string", arguments_sha256: "string" },
+  ...{ status: APPROVAL_STATUSES.join("|"), key_id: "string", env: "string", app: "string", route: "string" },
+  ...{ trace_id: "string", created_at: "time", expires_at: "time" },
+  ...{ "decided_by?": "string", "decided_at?": "time", "reason?": "string" },
+};
+
+const ANSWERS: Readonly<Record<string, Spelling>> = {
+  Error: {
+    error: { message: "string", type: "string", code: "string", param: "string?" },
+    flow: { trace_id: "string" },
+  },
+  Health: { status: "string" },
+  Document: "object",
+  ChatCompletion: {
+    ...{ id: "string", object: "string", created: "integer", model: "string", choices: ["object"], usage: "object" },
+    flow: {
+      ...{ trace_id: "string", route: "string", route_version: "integer", provider: "string", model: "string" },
+      ...{ attempts: "integer", fallback: "boolean", latency_ms: "number", cost_usd: "number?" },
+      ...{ "budget_remaining_usd?": "number", "tool_approval?": "object" },
+    },
+  },
+  Model: {
+    ...{ id: "string", object: "string", created: "integer", owned_by: "string", route_version: "integer" },
+    ...{ description: "string?", targets: ["object"], context_window: "integer?", max_output_tokens: "integer?" },
+    ...{ capabilities: "object", prices: "any" },
+  },
+  ModelList: { object: "string", data: ["Model"] },
+  Trace: TRACE,
+  Approval: APPROVAL,
+  Key: KEY,
+  KeyWithSpend: { ...KEY, spend: "any" },
+  NewKey: { ...KEY, spend: SPEND, key: "string" },
+  RotatedKey: { id: "string", key: "string", previous_expires_at: "time" },
+  Ledger: {
+    ...{ object: "string", consistent: "boolean", revoked: "boolean", key_version: "integer" },
+    periods: { day: PERIOD, month: PERIOD, total: PERIOD },
+    ...{ booked_usd: "number", reserved_usd: "number", open_reservations_usd: "number", unadmitted_usd: "number" },
+  },
+  Route: ROUTE,
+  Evidence: {
+    ...{ version: "integer", window: "object", requests: "integer", success_rate: "number?" },
+    ...{
+      success_lower_bound: "number?",
+      fallback_rate: "number?",
+      hedge_rate: "number?",
+      first_token_ms: "Quantiles?",
+    },
+    ...{ total_ms: "Quantiles?", cost_usd_per_request: "number?", as_of: "time" },
+    errors: [{ class: "string", provider: "string?", count: "integer" }],
+  },
+  Quantiles: { p50: "number", p95: "number", p99: "number" },
+  Promotion: {
+    ...{ env: "string", name: "string", version: "integer", from: { env: "string", version: "integer" } },
+    ...{ gates: [GATE], forced: "boolean" },
+  },
+  Provider: { id: "string", configured: "boolean", missing: ["string"], "targets?": ["object"] },
+  Rebuild: {
+    ...{ object: "string", keys: "integer", traces: "integer", failed: ["string"], has_more: "boolean" },
+    next_cursor: "string?",
+  },
+  Spend: {
+    ...{ object: "string", group_by: "string", data: ["object"], total_usd: "number", unadmitted_usd: "number" },
+    as_of: "time",
+  },
+  AuditEntry: {
+    ...{ seq: "integer", at: "time", actor: "string", action: "string", object: "string", before: "string?" },
+    ...{ after: "string?", reason: "string?", detail: "any" },
+  },
+};
+
+/** Objects that come in the contract's list shape. */
+const LISTED = ["Trace", "Approval", "Key", "Route", "Provider", "AuditEntry"];
+
+export function components(): Readonly<Record<string, JsonSchema>> {
+  const list = (name: string): Spelling => ({
+    ...{ object: "string", data: [name], has_more: "boolean", next_cursor: "string?", "as_of?": "time" },
+  });
+  return {
+    ...Object.fromEntries(Object.entries(REQUESTS).map(([name, schema]) => [name, requestSchema(schema)])),
+    ...Object.fromEntries(Object.entries(ANSWERS).map(([name, spelling]) => [name, answerSchema(spelling)])),
+    ...Object.fromEntries(LISTED.map((name) => [`${name}List`, answerSchema(list(name))])),
+  };
+}

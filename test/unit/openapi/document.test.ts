@@ -1,0 +1,71 @@
+import { describe, expect, test } from "vitest";
+import { app } from "../../../src/app.ts";
+import { ERRORS } from "../../../src/errors.ts";
+import { openApiDocument } from "../../../src/openapi/document.ts";
+
+interface Described {
+  readonly operationId: string;
+  readonly responses: Readonly<Record<string, unknown>>;
+}
+interface Document {
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Described>>>>;
+  readonly components: { readonly schemas: Readonly<Record<string, unknown>> };
+}
+
+const document = JSON.parse(JSON.stringify(openApiDocument())) as Document;
+const text = JSON.stringify(document);
+const described = Object.entries(document.paths).flatMap(([path, methods]) =>
+  Object.entries(methods).map(([method, operation]) => ({
+    call: `${method.toUpperCase()} ${path}`,
+    path,
+    ...operation,
+  })),
+);
+
+/** As the document spells a registered path. */
+const spelled = (path: string): string =>
+  path
+    .replace(/:(\w+)/g, "{$1}")
+    .replace(/\*$/, "{id}")
+    .replace(/(?<=.)\/$/, "");
+
+describe("the document", () => {
+  test("has exactly the routes that are registered", () => {
+    const registered = app.routes
+      .filter(({ method }) => method !== "ALL")
+      .map(({ method, path }) => `${method} ${spelled(path)}`);
+    expect(registered.length).toBeGreaterThan(30);
+    expect(described.map(({ call }) => call).sort()).toEqual([...new Set(registered)].sort());
+  });
+
+  test("refers only to components that are there, and to each of them", () => {
+    const named = [...text.matchAll(/#\/components\/schemas\/(\w+)/g)].map(([, name]) => name);
+    expect([...new Set(named)].sort()).toEqual(Object.keys(document.components.schemas).sort());
+  });
+
+  test("names every operation once and none of its errors under two statuses", () => {
+    const ids = described.map(({ operationId }) => operationId);
+    expect(new Set(ids).size).toBe(ids.length);
+    for (const { responses } of described) {
+      for (const [status, response] of Object.entries(responses)) {
+        const codes = [...JSON.stringify(response).matchAll(/"enum":(\[[^\]]*\])/g)].flatMap(([, list]) =>
+          JSON.parse(list ?? "[]"),
+        );
+        for (const code of codes) expect(ERRORS[code as keyof typeof ERRORS].status).toBe(Number(status));
+      }
+    }
+  });
+
+  test("names every error code there is but the one of a wrong method, which is everywhere", () => {
+    const missing = Object.keys(ERRORS).filter((code) => !text.includes(`"${code}"`));
+    expect(missing).toEqual(["method_not_allowed"]);
+  });
+
+  test("every parameter of a path is described", () => {
+    for (const { path, call, ...operation } of described) {
+      const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
+      const { parameters = [] } = operation as { parameters?: { name: string; in: string }[] };
+      expect([call, parameters.filter((each) => each.in === "path").map(({ name }) => name)]).toEqual([call, names]);
+    }
+  });
+});

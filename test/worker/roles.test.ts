@@ -1,0 +1,152 @@
+/** Who may call what: every operation of the service with every kind of caller. */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { app } from "../../src/app.ts";
+import { OPERATIONS, type Operation } from "../../src/openapi/operations.ts";
+import {
+  chat,
+  EVERY_SCOPE,
+  exampleOf,
+  NAMED_OPERATIONS,
+  pendingCall,
+  prepare,
+  send,
+  type World,
+} from "../support/operations.ts";
+import { startWorker, type TestWorker } from "../support/worker.ts";
+
+const CALLERS = ["nobody", "owner", "elsewhere", "approver", "foreign", "revoked", "expired", "operator"] as const;
+type Caller = (typeof CALLERS)[number];
+
+let worker: TestWorker;
+let world: World;
+const tokens = new Map<Caller, string | null>();
+
+beforeAll(async () => {
+  worker = await startWorker();
+  world = await prepare(worker);
+  const made = async (spec: object): Promise<string> => (await worker.createKey(spec as Record<string, unknown>)).key;
+  const revoked = await worker.createKey({ scopes: EVERY_SCOPE });
+  await worker.admin(`/admin/keys/${revoked.id}`, { method: "DELETE" });
+  tokens.set("nobody", null);
+  // Makes the traces and tool calls that are asked for. It has the three scopes that a key has by default.
+  tokens.set("owner", world.owner.key);
+  // Of another environment, with every scope.
+  tokens.set("elsewhere", await made({ env: "staging", scopes: EVERY_SCOPE }));
+  tokens.set("approver", await made({ scopes: ["approvals:decide"] }));
+  // Of the same environment, with every scope, and with nothing of its own.
+  tokens.set("foreign", await made({ scopes: EVERY_SCOPE }));
+  tokens.set("revoked", revoked.key);
+  tokens.set("expired", await made({ scopes: EVERY_SCOPE, expires_at: "2020-01-01T00:00:00Z" }));
+  tokens.set("operator", worker.adminToken);
+});
+afterAll(() => worker.stop());
+
+const tokenOf = (caller: Caller): string | null => tokens.get(caller) ?? null;
+
+type Outcome = string;
+const NOT_SERVED = "401 invalid_api_key";
+const NO_SCOPE = "403 scope_required";
+
+/** What the callers with a live key get, where it is not the same for all. `ok` is the success of the operation. */
+const BY_KEY: Readonly<
+  Record<string, readonly [owner: Outcome, elsewhere: Outcome, approver: Outcome, foreign: Outcome]>
+> = {
+  "post /v1/chat/completions": ["ok", "400 unknown_route", NO_SCOPE, "ok"],
+  "get /v1/models": ["ok", "ok", NO_SCOPE, "ok"],
+  "get /v1/models/{id}": ["ok", "404 not_found", NO_SCOPE, "ok"],
+  "get /v1/traces": ["ok", "ok", NO_SCOPE, "ok"],
+  "get /v1/traces/{id}": ["ok", "404 unknown_trace", NO_SCOPE, "404 unknown_trace"],
+  "get /v1/approvals": [NO_SCOPE, "ok", "ok", "ok"],
+  "post /v1/approvals/{id}": [NO_SCOPE, "404 not_found", "ok", "ok"],
+};
+const LIVE: readonly Caller[] = ["owner", "elsewhere", "approver", "foreign"];
+
+function expected(name: string, operation: Operation, caller: Caller): Outcome {
+  if (operation.caller === "anyone") return "ok";
+  if (caller === "nobody") return "401 missing_api_key";
+  if (operation.caller === "operator") return caller === "operator" ? "ok" : NOT_SERVED;
+  const row = BY_KEY[name];
+  if (row === undefined) throw new Error(`Add ${name} to BY_KEY.`);
+  return row[LIVE.indexOf(caller)] ?? NOT_SERVED;
+}
+
+async function outcomeOf(response: Response, success: number): Promise<Outcome> {
+  const text = await response.text();
+  if (response.status === success) return "ok";
+  const { error } = JSON.parse(text) as { error: { code: string } };
+  return `${response.status} ${error.code}`;
+}
+
+test("the matrix covers every route that is registered", () => {
+  const registered = app.routes.filter(({ method }) => method !== "ALL");
+  expect(new Set(registered.map(({ method, path }) => `${method} ${path.replace(/(?<=.)\/$/, "")}`)).size).toBe(
+    OPERATIONS.length,
+  );
+});
+
+describe("each caller gets what is theirs and no more", () => {
+  test.each(NAMED_OPERATIONS)("%s", async (name, operation) => {
+    const outcomes: Partial<Record<Caller, Outcome>> = {};
+    for (const caller of CALLERS) {
+      const example = await exampleOf(operation, world);
+      outcomes[caller] = await outcomeOf(await send(world, operation, example, tokenOf(caller)), operation.success[0]);
+    }
+    expect(outcomes).toEqual(Object.fromEntries(CALLERS.map((each) => [each, expected(name, operation, each)])));
+  });
+});
+
+test("who may not change anything has changed nothing", async () => {
+  const newest = async (): Promise<string> => (await worker.admin("/admin/audit?limit=1")).text();
+  for (const [, operation] of NAMED_OPERATIONS) {
+    if (operation.caller !== "operator" || operation.method === "get") continue;
+    const example = await exampleOf(operation, world);
+    const before = await newest();
+    for (const caller of CALLERS.filter((each) => each !== "operator")) {
+      await (await send(world, operation, example, tokenOf(caller))).text();
+    }
+    expect(await newest()).toBe(before);
+  }
+});
+
+describe("what belongs to others", () => {
+  const get = async (caller: Caller, path: string): Promise<string> =>
+    (await worker.fetch(path, { headers: { authorization: `Bearer ${tokenOf(caller)}` } })).text();
+
+  test.each(["elsewhere", "foreign"] as const)("no list of a key that is %s names it", async (caller) => {
+    for (const path of ["/v1/traces", "/v1/traces?route=flow/deep&limit=1000"]) {
+      expect(await get(caller, path)).not.toContain(world.owner.id);
+      expect(await get("owner", path)).toContain(world.owner.id);
+    }
+  });
+
+  test("a key sees neither routes nor tool calls of another environment", async () => {
+    const id = await pendingCall(world);
+    expect(await get("approver", "/v1/approvals")).toContain(id);
+    expect(JSON.parse(await get("elsewhere", "/v1/approvals"))).toMatchObject({ data: [] });
+    expect(await get("foreign", "/v1/models")).toContain("flow/deep");
+    expect(await get("elsewhere", "/v1/models")).not.toContain("flow/deep");
+  });
+
+  test("a key never decides its own tool call", async () => {
+    const both = await worker.createKey({ scopes: EVERY_SCOPE });
+    const id = await pendingCall({ ...world, owner: both });
+    const path = `/v1/approvals/${id}`;
+    const headers = { authorization: `Bearer ${both.key}`, "content-type": "application/json" };
+    const own = await worker.fetch(path, { method: "POST", headers, body: '{"decision":"approve"}' });
+    expect(await outcomeOf(own, 200)).toBe(NO_SCOPE);
+  });
+
+  test("a path that does not exist tells a stranger nothing, and a key that there is nothing", async () => {
+    for (const path of ["/v1/none", "/admin/none"]) {
+      expect(await outcomeOf(await worker.fetch(path), 200)).toBe("401 missing_api_key");
+    }
+    const headers = { authorization: `Bearer ${tokenOf("approver")}` };
+    expect(await outcomeOf(await worker.fetch("/v1/none", { headers }), 200)).toBe("404 not_found");
+    expect(await outcomeOf(await worker.fetch("/admin/none", { headers }), 200)).toBe(NOT_SERVED);
+  });
+
+  test("the route of one environment is none in another", async () => {
+    const answer = await chat(worker, tokenOf("elsewhere") ?? "");
+    expect(await outcomeOf(answer, 200)).toBe("400 unknown_route");
+  });
+});
