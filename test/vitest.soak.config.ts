@@ -5,7 +5,7 @@
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
-const UNDER_LOAD = "test/soak/outage.soak.ts";
+const UNDER_LOAD = ["test/soak/outage.soak.ts", "test/soak/money*.soak.ts"];
 
 export default defineConfig({
   root: new URL("..", import.meta.url).pathname,
@@ -19,7 +19,7 @@ export default defineConfig({
       {
         extends: true,
         // First and alone: it measures, and the others take all the processor time there is.
-        test: { name: "load", include: [UNDER_LOAD], maxWorkers: 1, sequence: { groupOrder: 1 } },
+        test: { name: "load", include: UNDER_LOAD, maxWorkers: 1, sequence: { groupOrder: 1 } },
       },
       {
         extends: true,
@@ -33,7 +33,7 @@ export default defineConfig({
             "test/unit/spend/ledger-model.test.ts",
             "test/unit/spend/retention.test.ts",
           ],
-          exclude: [UNDER_LOAD],
+          exclude: UNDER_LOAD,
           maxWorkers: Math.max(2, availableParallelism()),
           sequence: { groupOrder: 2 },
         },

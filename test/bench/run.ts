@@ -1,6 +1,6 @@
 /**
- * `npm run bench`: what the router costs, against a bare Worker that only forwards, in the same run; and what hedging
- * gains. `npm run bench -- hedge` runs one section alone, see `SECTIONS`.
+ * `npm run bench`: what the router costs, against a bare Worker that only forwards, in the same run; what hedging
+ * gains, and what a budget costs. `npm run bench -- hedge` runs one section alone, see `SECTIONS`.
  *
  * Both run in a workerd of their own behind direct sockets, call the same provider, and take turns, so that whatever
  * else the machine does hits both. Absolute numbers are of this machine; the ratios are the result. The router's
@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BUNDLE_VARIABLE, bundle } from "../support/build.ts";
 import { startWorker, type TestWorker } from "../support/worker.ts";
+import { compareBudget } from "./budget.ts";
 import { compareHedging } from "./hedge.ts";
 import {
   measureRequests,
@@ -162,7 +163,7 @@ async function printLookUp(directory: string): Promise<void> {
   console.log(`\nCatalogue, first look-up ${first.toFixed(2)} ms, the next one ${second.toFixed(3)} ms.`);
 }
 
-const SECTIONS = ["requests", "pumps", "catalogue", "hedge"] as const;
+const SECTIONS = ["requests", "pumps", "catalogue", "hedge", "budget"] as const;
 type Section = (typeof SECTIONS)[number];
 
 /** The sections that were named on the command line; all of them without a name. */
@@ -192,7 +193,8 @@ async function main(): Promise<void> {
     const key = await prepareRouter(router.worker);
     const headers = { authorization: `Bearer ${key}` };
     const through = { name: "router", url: router.worker.url, headers, pid: router.pid };
-    const sides = [{ name: "bare", url: bare.worker.url, headers: {}, pid: bare.pid }, through];
+    const bareSide = { name: "bare", url: bare.worker.url, headers: {}, pid: bare.pid };
+    const sides = [bareSide, through];
     const pumps = [
       { name: "pump", url: pump.worker.url, headers: {}, pid: pump.pid },
       { ...through, name: "read", usage: false },
@@ -203,6 +205,7 @@ async function main(): Promise<void> {
       pumps: () => comparePumps(pumps),
       catalogue: () => printLookUp(directory),
       hedge: () => compareHedging(router.worker, key),
+      budget: () => compareBudget(bareSide, through, router.worker, vars),
     };
     for (const section of sections) await run[section]();
   } finally {

@@ -3,7 +3,7 @@
  *
  * Answers at once, or streams `CHUNKS` chunks `GAP_MS` apart. The text of each chunk is the time it was written, so
  * that the client can tell how long it was under way: both processes read the same host's clock. Models whose name
- * begins with `BIMODAL` answer whole, most of them soon and a few very late.
+ * begins with `BIMODAL` answer whole, most of them soon and a few very late; `SLOW` answers whole after its delay.
  */
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -14,6 +14,7 @@ export const CHUNKS = 300;
 export const GAP_MS = 20;
 
 export const BIMODAL = { model: "bimodal", soonMs: 200, lateMs: 8_000, lateShare: 0.05 };
+export const SLOW = { model: "gpt-4.1-mini-2030-02-01", delayMs: 300 };
 const SEED = 20_261_122;
 
 /** Milliseconds since the epoch, with fractions. */
@@ -74,6 +75,7 @@ const lots = new Map<string, Lots>();
  */
 function delayOf(body: string): number {
   const [, model] = /"model":"([^"]+)"/.exec(body) ?? [];
+  if (model === SLOW.model) return SLOW.delayMs;
   if (model?.startsWith(BIMODAL.model) !== true) return 0;
   const drawn = lots.get(model) ?? { random: randomFrom(SEED), calls: 0, late: 0 };
   lots.set(model, drawn);

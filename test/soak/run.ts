@@ -130,7 +130,7 @@ function watchBreakers(worker: TestWorker, wanted: string): { readonly sights: B
 }
 
 /** Processor time, in and beside the Worker: a machine that has none left measures itself. */
-function startMeter(): () => string {
+export function startMeter(): () => string {
   const [pid = null] = workerdChildren();
   const machine = (): { readonly idle: number; readonly all: number } => {
     const times = cpus().map((cpu) => cpu.times);
