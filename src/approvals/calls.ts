@@ -40,7 +40,7 @@ export function readCalls(message: Json): SeenCall[] {
 }
 
 function readCall(call: Json): SeenCall {
-  const id = isFilled(call["id"]) ? String(call["id"]) : null;
+  const id = isFilled(call["id"]) ? idText(call["id"]) : null;
   const { custom } = call;
   if (isJsonObject(custom)) {
     return { id, kind: "custom", name: textOf(custom["name"]), arguments: argumentText(custom["input"]) };
@@ -74,6 +74,11 @@ export function hasResults(messages: unknown): boolean {
 
 const isResult = ({ role }: Json): boolean => role === "tool" || role === "function";
 
+/** An id or a name as text. What is neither text nor number is none: a client's object may not even have a text. */
+function idText(value: unknown): string {
+  return typeof value === "string" || typeof value === "number" ? String(value) : "";
+}
+
 /**
  * The tool results of a conversation, one per call, each with every call that it may be the result of: for `role:"tool"`
  * those of its id, for the legacy `role:"function"` the last one of its name before it.
@@ -85,16 +90,19 @@ export function readResults(messages: unknown): ResultClaim[] {
   const legacy: ResultClaim[] = [];
   for (const message of Array.isArray(messages) ? messages : []) {
     if (!isJsonObject(message)) continue;
-    if (message["role"] === "tool") ids.add(String(message["tool_call_id"] ?? ""));
+    if (message["role"] === "tool") ids.add(idText(message["tool_call_id"]));
     else if (message["role"] === "function") {
-      const name = String(message["name"] ?? "");
+      const name = idText(message["name"]);
       const call = byName.get(name);
       legacy.push({ by: "name", id: name, calls: call === undefined ? [] : [call] });
     } else {
       for (const { id, kind, name, arguments: text } of readCalls(message)) {
         const claim = { kind, name, arguments: text };
         byName.set(name, claim);
-        if (id !== null) byId.set(id, [...(byId.get(id) ?? []), claim]);
+        if (id === null) continue;
+        const known = byId.get(id);
+        if (known === undefined) byId.set(id, [claim]);
+        else known.push(claim);
       }
     }
   }
@@ -106,7 +114,7 @@ export function usedIds(messages: unknown): string[] {
   const ids: string[] = [];
   for (const message of Array.isArray(messages) ? messages : []) {
     if (!isJsonObject(message)) continue;
-    if (message["role"] === "tool") ids.push(String(message["tool_call_id"] ?? ""));
+    if (message["role"] === "tool") ids.push(idText(message["tool_call_id"]));
     for (const { id } of readCalls(message)) if (id !== null) ids.push(id);
   }
   return ids;

@@ -17,7 +17,7 @@ import { choicesOf, outputCap, ownCap, type PromptBound, promptBound } from "../
 import { forgetHeadroom, mayStartEarly, noteAdmitted, noteAnswered, noteAsked } from "../spend/headroom.ts";
 import type { KeyLedger } from "../spend/key-ledger.ts";
 import type { Candidate, Claim, ResolvedRoute } from "./stages.ts";
-import type { Exchange } from "./trace.ts";
+import type { Attempt, Exchange } from "./trace.ts";
 
 /** How long after the last clock of an attempt its settlement may still come. */
 const SETTLE_WITHIN_MS = 60_000;
@@ -59,13 +59,14 @@ export class Admission {
   }
 
   /** What an attempt at `candidate` needs. Throws 402 when it may cost too much, or nobody knows what it costs. */
-  claim(candidate: Candidate): Claim {
+  claim(candidate: Candidate, isHedge: boolean): Claim {
     const isBounded = this.#terms.budget !== null || this.#limitNanoUsd !== null;
-    const claim = this.#newClaim(isBounded ? this.#boundOf(candidate, Number.POSITIVE_INFINITY) : null);
+    const claim = this.#newClaim(isBounded ? this.#boundOf(candidate, Number.POSITIVE_INFINITY, !isHedge) : null);
     if (!this.#hasTerms) return claim;
     const reservation = this.#reservation(candidate, claim);
     const isBeside = this.#limitNanoUsd === null && mayStartEarly(this.#input.key.id, reservation, Date.now());
-    const granted = isBeside ? this.#reserve(reservation, claim) : this.#reserveWhatFits(candidate, reservation, claim);
+    const isFixed = isBeside || isHedge;
+    const granted = isFixed ? this.#reserve(reservation, claim) : this.#reserveWhatFits(candidate, reservation, claim);
     return { ...claim, granted, isBeside };
   }
 
@@ -102,6 +103,7 @@ export class Admission {
       provider: target.provider,
       model: target.model,
       terms: this.#terms,
+      over: exchange.attempts.filter(isOverForFree).map((each) => each.number),
     };
   }
 
@@ -112,7 +114,7 @@ export class Admission {
     const isShort = first instanceof RouterError && first.code === "budget_exceeded" && left !== null && left > 0;
     if (!isShort || ownCap(this.#input.request.fields) !== undefined) return first;
     try {
-      const smaller = this.#newClaim(this.#boundOf(candidate, left));
+      const smaller = this.#newClaim(this.#boundOf(candidate, left, true));
       return await this.#reserve(this.#reservation(candidate, smaller), smaller);
     } catch {
       return first;
@@ -143,8 +145,11 @@ export class Admission {
     return refusal(answer.reason, answer.retryAfterMs, key);
   }
 
-  /** The bound of an attempt, its output cap lowered to what request and key may still spend. */
-  #boundOf(candidate: Candidate, keyLeftNanoUsd: number): Bound {
+  /**
+   * The bound of an attempt. Where it `mayShrink`, its output cap is lowered to what request and key may still spend: a
+   * hedge that could only give a stub must not win against a whole answer.
+   */
+  #boundOf(candidate: Candidate, keyLeftNanoUsd: number, mayShrink: boolean): Bound {
     const { request, route } = this.#input;
     const { price } = candidate.facts;
     const prompt = this.#promptBound(candidate);
@@ -154,7 +159,7 @@ export class Admission {
       region: regionOf(candidate.target.provider, candidate.config.baseUrl) ?? null,
       ...askedOf({ ...candidate.target.params, ...request.fields }),
     };
-    const choices = choicesOf(request.fields);
+    const choices = choicesOf({ ...candidate.target.params, ...request.fields });
     const costOf = (outputTokens: number): number | null =>
       price === undefined ? null : boundNanoUsd(prompt, outputTokens * choices, price, conditions);
     const cap = outputCap(request.fields, route.policy.limits.max_output_tokens, candidate.facts.max_output_tokens);
@@ -167,7 +172,10 @@ export class Admission {
     const requestLeft = (this.#limitNanoUsd ?? Number.POSITIVE_INFINITY) - this.#committedNanoUsd();
     const left = Math.min(requestLeft, keyLeftNanoUsd);
     if (whole <= left) return { outputTokens: cap, nanoUsd: whole, promptNanoUsd };
-    const fitting = largestFitting(cap, (tokens) => (costOf(tokens) ?? Number.POSITIVE_INFINITY) <= left);
+    const fitting = largestFitting(
+      mayShrink ? cap : 0,
+      (tokens) => (costOf(tokens) ?? Number.POSITIVE_INFINITY) <= left,
+    );
     if (fitting === 0) {
       const message = "This request cannot be answered within its spend budget. Raise `route.spend_budget_usd`.";
       throw new RouterError("request_budget_exceeded", message, { param: "route.spend_budget_usd" });
@@ -186,7 +194,7 @@ export class Admission {
       const message = `A part of the type ${prompt.part} has no token ceiling. Set \`limits.part_tokens.${prompt.part}\` in the policy.`;
       throw new RouterError("request_budget_exceeded", message, { param: "messages" });
     }
-    return prompt.tokens + JSON.stringify(target.params).length;
+    return prompt.tokens + new TextEncoder().encode(JSON.stringify(target.params)).byteLength;
   }
 
   /** Spent by this request's earlier attempts, or held for those that still run. */
@@ -210,6 +218,11 @@ function largestFitting(most: number, fits: (count: number) => boolean): number 
     else high = middle - 1;
   }
   return low;
+}
+
+/** Failed before the vendor was at work: its fallback must not be refused for what it held. */
+function isOverForFree({ outcome, costNanoUsd }: Attempt): boolean {
+  return outcome !== "ok" && costNanoUsd === 0;
 }
 
 const LIMITED = {

@@ -1,7 +1,6 @@
 /** What the client is told when no attempt gave an answer. */
 import { type ErrorCode, RouterError, retryAfter } from "../errors.ts";
 import type { UpstreamFailure } from "../providers/adapter.ts";
-import type { FailureClass } from "../traces/schema.ts";
 import type { Exchange } from "./trace.ts";
 
 function attemptDetails(exchange: Exchange): { readonly attempts: readonly unknown[] } {
@@ -46,7 +45,7 @@ export function refusedByVendor(failure: UpstreamFailure, exchange: Exchange): R
 
 export function exhausted(failures: readonly UpstreamFailure[], exchange: Exchange): RouterError {
   const details = attemptDetails(exchange);
-  const all = (wanted: FailureClass): boolean => failures.every((failure) => failure.class === wanted);
+  const all = (wanted: UpstreamFailure["class"]): boolean => failures.every((failure) => failure.class === wanted);
   if (all("rate_limited")) {
     const delays = failures.map(({ retryAfterMs }) => retryAfterMs).filter((delay) => delay !== undefined);
     const seconds = retryAfter(delays.length === 0 ? 1_000 : Math.min(...delays));
@@ -58,7 +57,8 @@ export function exhausted(failures: readonly UpstreamFailure[], exchange: Exchan
     return new RouterError("upstream_timeout", message, { details });
   }
   const last = failures.at(-1);
-  if (last !== undefined && (all("context_length") || all("content_filter"))) return refusedByVendor(last, exchange);
+  const isRefused = all("context_length") || all("content_filter") || all("invalid_request");
+  if (last !== undefined && isRefused) return refusedByVendor(last, exchange);
   const message = "No target of this route gave a usable answer. `error.attempts` lists what was tried.";
   return new RouterError("upstream_failed", message, { details });
 }

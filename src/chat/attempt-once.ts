@@ -12,7 +12,7 @@ import type { Deadlines } from "../lib/deadline.ts";
 import { JsonEdit, tryParseJson } from "../lib/json.ts";
 import { readTextWithin } from "../lib/read-text.ts";
 import type { ChatRequest } from "../openai.ts";
-import type { AdapterCall, UpstreamFailure } from "../providers/adapter.ts";
+import type { AdapterCall, ProviderAdapter, UpstreamFailure, UpstreamRequest } from "../providers/adapter.ts";
 import type { FailureClass } from "../traces/schema.ts";
 import type {
   AbortReason,
@@ -36,7 +36,8 @@ const MAX_ERROR_BODY_MS = 1_000;
 
 /** The part of the stage before that attempts need. */
 export interface Admissions {
-  claim(candidate: Candidate): Claim;
+  /** A hedge fits whole or not at all. */
+  claim(candidate: Candidate, isHedge: boolean): Claim;
   release(claim: Claim): void;
 }
 
@@ -127,10 +128,18 @@ export class RunningAttempt {
 
   /** Ends it unanswered: another one answered, or nobody waits any more. Its record is complete at once. */
   abandon(reason: "client" | "hedge_lost" | "latency_budget"): void {
-    if (this.#isClosed) return;
-    this.#close(this.#call.abortedBy() ?? reason, null);
+    if (!this.#isClosed) this.#close(this.#call.abortedBy() ?? reason, null);
+    else if (this.record.winner) this.#loseAfterAll();
+    else return;
     this.#call.abort(reason);
     this.#call.release();
+  }
+
+  /** It answered too, in the same turn as the one that was taken. */
+  #loseAfterAll(): void {
+    this.record.winner = false;
+    this.record.outcome = this.record.hedged ? "cancelled" : "slow";
+    this.#input.onAbandoned(this.candidate, this.record);
   }
 
   async #run(): Promise<Ended> {
@@ -139,8 +148,10 @@ export class RunningAttempt {
       (error: unknown): Opened<never> => ({ ok: false, failure: brokenCall(error, call.abortedBy()) }),
     );
     // An answer may not be used, and no other target asked, before the key was admitted.
-    const refusal = this.#claim.isBeside ? await refusalOf(this.#claim) : null;
-    if (refusal !== null) this.#noteUnadmitted(opened.ok);
+    // Ended by the client or its budget: what the ledger says changes nothing the client hears.
+    const isOver = call.abortedBy() === "client" || call.abortedBy() === "latency_budget";
+    const refusal = this.#claim.isBeside && !isOver ? await refusalOf(this.#claim) : null;
+    if (refusal !== null && !this.#isClosed) this.#noteUnadmitted(opened.ok);
     if (opened.ok && refusal === null && !this.#isClosed) {
       this.#isClosed = true;
       this.record.endedAt = Date.now();
@@ -153,7 +164,7 @@ export class RunningAttempt {
     }
     const failure = opened.ok ? LOST : opened.failure;
     const abortedBy = call.abortedBy();
-    this.#close(abortedBy, failure);
+    this.#close(refusal === null ? abortedBy : "refused", failure);
     // Closes the socket of an answer that was none: an unread body would keep it open.
     call.abort("failed");
     call.release();
@@ -274,7 +285,7 @@ async function send(
     config,
   };
   if (provider.send !== undefined) return provider.send(adapterCall, call.signal);
-  const upstream = await provider.adapter.toUpstream(adapterCall);
+  const upstream = await written(provider.adapter, adapterCall);
   record.droppedParams = upstream.droppedParams;
   return fetch(upstream.url, {
     method: "POST",
@@ -286,11 +297,26 @@ async function send(
   });
 }
 
+/** The request cannot be put into the vendor's words: no vendor was asked. */
+class Unwritable extends Error {
+  override readonly name = "Unwritable";
+}
+
+async function written(adapter: ProviderAdapter, call: AdapterCall): Promise<UpstreamRequest> {
+  try {
+    return await adapter.toUpstream(call);
+  } catch {
+    throw new Unwritable();
+  }
+}
+
 /** A call that rejected: ended by one of our clocks, or by the network. */
 function brokenCall(error: unknown, abortedBy: AbortReason | undefined): UpstreamFailure {
   if (abortedBy === "too_large") return { class: "invalid_response", tryNext: true, trySame: false };
   // After silence the same target is not asked again: it would be silent once more.
   if (abortedBy !== undefined) return { class: "timeout", tryNext: true, trySame: false };
+  // The client's doing: were it the target's failure, a client could talk a shared target out of service.
+  if (error instanceof Unwritable) return { class: "invalid_request", tryNext: true, trySame: false };
   // workerd's text for a reset or refused connection; a name that does not resolve reads otherwise and will not heal.
   const isReset = error instanceof Error && error.message.includes("Network connection lost");
   return { class: "network", tryNext: true, trySame: isReset };

@@ -89,14 +89,14 @@ export class Attempts {
   }
 
   /** What an attempt at `candidate` needs, granted or to be granted beside it; `null`: it cannot be afforded. */
-  async #claim(candidate: Candidate): Promise<Claim | null> {
+  async #claim(candidate: Candidate, isHedge = false): Promise<Claim | null> {
     const { admission, clientSignal } = this.#input;
     try {
-      const claim = admission.claim(candidate);
+      const claim = admission.claim(candidate, isHedge);
       const granted = claim.granted === null || claim.isBeside ? claim : await claim.granted;
       if (granted instanceof RouterError) {
-        // The key itself is refused: no other candidate would change that.
-        this.#waiting.length = 0;
+        // The key itself is refused: no other candidate would change that, unless a cheaper one fits its budget.
+        if (!isHedge && granted.code !== "budget_exceeded") this.#waiting.length = 0;
         throw granted;
       }
       if (!clientSignal.aborted) return granted;
@@ -200,9 +200,13 @@ export class Attempts {
   async #startHedge(hedge: Candidate, only: Promise<Ended>): Promise<Ended> {
     const { admission } = this.#input;
     // A client that leaves meanwhile ends the attempt that runs, which says so.
-    const claiming = this.#claim(hedge).catch(() => null);
+    const claiming = this.#claim(hedge, true).catch(() => null);
     const first = await Promise.race([only, claiming]);
-    if (first === null) return only;
+    if (first === null) {
+      // Refused beside another one; as a fallback it may fit.
+      this.#waiting.unshift(hedge);
+      return only;
+    }
     if ("running" in first) {
       this.#waiting.unshift(hedge);
       void claiming.then((claim) => claim !== null && admission.release(claim));
@@ -244,13 +248,15 @@ export class Attempts {
   }
 
   /** Throws when the client, its budget or the key's refusal ended the attempt: then all that run are over. */
-  #noteFailure({ failure, abortedBy, refusal }: Failed): void {
+  #noteFailure({ failure, abortedBy, refusal, running }: Failed): void {
     const { exchange } = this.#input;
     if (abortedBy === "client") {
       this.#abandonRunning("client");
       throw new ClientGone();
     }
     if (refusal !== null) {
+      // Only the hedge is refused: the attempt that was admitted before it goes on.
+      if (running.record.hedged && this.#running.size > 0) return;
       this.#abandonRunning("hedge_lost");
       throw refusal;
     }

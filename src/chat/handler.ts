@@ -186,7 +186,9 @@ function planFor(
 
 function streamWish(run: Run, route: ResolvedRoute, request: ChatRequest, approval: ToolApproval): StreamWish {
   const { tools, functions, n } = request.fields;
-  const choices = typeof n === "number" ? n : 1;
+  // Where the client leaves it open, a target's own parameters may ask for several.
+  const asked = n === undefined ? route.policy.targets.map(({ params }) => params["n"]) : [n];
+  const choices = Math.max(1, ...asked.filter((each) => typeof each === "number"));
   const mayResume = route.policy.stream_recovery === "resume" && choices === 1;
   return {
     includeUsage: request.includeUsage,

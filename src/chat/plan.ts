@@ -131,7 +131,7 @@ function sortedBy(candidates: readonly Candidate[], score: (candidate: Candidate
 function capableCandidates(candidates: readonly Candidate[], input: PlanInput): readonly Candidate[] {
   const needs = neededCapabilities(input.fields);
   const capable = candidates.filter(({ facts, provider }) => {
-    if (provider.lacks?.(input.fields)) return false;
+    if (isLacking(provider, input.fields)) return false;
     if (needs.some((need) => facts.capabilities?.[need] === false)) return false;
     return fitsWindow(facts, input.bodyLength);
   });
@@ -140,6 +140,15 @@ function capableCandidates(candidates: readonly Candidate[], input: PlanInput): 
     "no_capable_target",
     "No target of this route can serve this request's tools, format or length.",
   );
+}
+
+/** A body so odd that the question itself fails is none this vendor can serve. */
+function isLacking(provider: Provider, fields: PlanInput["fields"]): boolean {
+  try {
+    return (provider.lacks?.(fields) ?? null) !== null;
+  } catch {
+    return true;
+  }
 }
 
 /** Tokens of ordinary text have about four bytes; at twice that a prompt longer than the window surely does not fit. */

@@ -26,12 +26,16 @@ type Part = keyof PartCeilings;
 
 const PARTS: ReadonlyMap<unknown, Part> = new Map<unknown, Part>([
   ["image_url", "image"],
+  ["image", "image"],
   ["input_image", "image"],
   ["input_audio", "audio"],
-  ["audio_url", "audio"],
+  // By its address: nothing of it is in the body.
+  ["audio_url", "file"],
   ["file", "file"],
   ["input_file", "file"],
   ["document", "file"],
+  ["document_url", "file"],
+  ["video", "file"],
   ["video_url", "file"],
 ]);
 

@@ -44,7 +44,7 @@ export function mayStartEarly(keyId: string, { boundNanoUsd, boundTokens, terms 
   if (terms.limits === null) return true;
   if (rate === null) return false;
   const hasRequests = rate.limitRequests === null || rate.remainingRequests - inFlightCalls >= ROOM_FACTOR;
-  const hasTokens = rate.limitTokens === null || rate.remainingTokens >= ROOM_FACTOR * boundTokens;
+  const hasTokens = rate.limitTokens === null || rate.remainingTokens >= (ROOM_FACTOR + inFlightCalls) * boundTokens;
   return hasRequests && hasTokens;
 }
 

@@ -40,6 +40,8 @@ export interface Reservation {
   readonly provider: string;
   readonly model: string;
   readonly terms: KeyTerms;
+  /** Earlier attempts of this request that ended at no cost: what they hold is free. */
+  readonly over?: readonly number[];
 }
 
 /** What the response headers say of the rate limits. Where a limit is `null` its other two members are 0. */

@@ -296,3 +296,39 @@ describe("without a wait", () => {
     expect((await auditOf(route))["consistent"]).toBe(true);
   });
 });
+
+describe("a small budget", () => {
+  test("still has its fallback: what a failed attempt held is free for the next one", async () => {
+    const limit_usd = 1.5 * (await boundUsd());
+    const route = await pricedRoute({ key: { budget: { limit_usd, period: "day" } } });
+    rig.upstream.scriptFor(route.models[0]!, { status: 500, json: {} });
+    rig.upstream.scriptFor(route.models[1]!, ANSWER);
+    const response = await rig.ask(route, CAPPED);
+    expect(response.status).toBe(200);
+    expect(response.headers.get("x-flowlayer-model")).toBe(route.models[1]);
+    await quiet(route);
+    expect((await spendOf(route)).spent_usd).toBe(ANSWER_USD);
+    expect((await auditOf(route))["consistent"]).toBe(true);
+  });
+
+  test("is not passed by several answers that a target's own parameters ask for", async () => {
+    const model = pricedModel();
+    const targets = [{ model, params: { n: 4 } }];
+    const route = await rig.route({ providers: ["openai"], targets });
+    rig.upstream.scriptFor(model, ANSWER);
+    expect((await rig.ask(route, { max_tokens: 5_000, route: { spend_budget_usd: 0.001 } })).status).toBe(200);
+    const body = JSON.parse(rig.upstream.callsTo(model)[0]!.body) as Record<string, number>;
+    expect((body["max_completion_tokens"] ?? body["max_tokens"] ?? 0) * 4 * 1_600e-9).toBeLessThan(0.001);
+  });
+
+  test("gives a hedge the whole cap or none: a stub never wins against a whole answer", async () => {
+    const bound = await boundUsd();
+    const latency = { budget_ms: 300, hedge_max_ratio: 1 };
+    const route = await pricedRoute({ policy: { latency } });
+    rig.upstream.scriptFor(route.models[0]!, { ...ANSWER, headMs: 600 });
+    const response = await rig.ask(route, { ...CAPPED, route: { spend_budget_usd: 1.3 * bound } });
+    expect(response.status).toBe(200);
+    expect(response.headers.get("x-flowlayer-hedge")).toBeNull();
+    expect(rig.calls(route)).toEqual([1, 0]);
+  });
+});
