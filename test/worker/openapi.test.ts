@@ -101,6 +101,8 @@ const MEMBERS = {
   from: fc.constantFrom("production", "staging"),
   to: fc.constantFrom("production", "staging", "nowhere"),
   role: fc.constantFrom("user", "tool", "assistant", "x"),
+  // A raw model has the default policy, which holds a call for 20 s.
+  require_tool_approval: fc.constantFrom(false, "yes"),
   base_url: fc.constantFrom("https://vendor.example/v1", "http://127.0.0.1:9", "x"),
 };
 const anySegment = fc.string({ minLength: 1, maxLength: 12 }).filter((text) => !/^\.{1,2}$/.test(text));
