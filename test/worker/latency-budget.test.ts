@@ -174,7 +174,7 @@ describe.concurrent("recent latency steers", () => {
   }
 
   test.each(MODES)("a target whose p50 does not fit goes behind one that may ($mode)", async ({ body }) => {
-    const route = await rig.route();
+    const route = await rig.route({ policy: { latency: { hedge: false } } });
     rig.upstream.scriptFor(route.models[0]!, late(150, "first", body));
     rig.upstream.scriptFor(route.models[1]!, late(0, "second", body));
     await teach(route, "openai", body);
@@ -187,7 +187,7 @@ describe.concurrent("recent latency steers", () => {
   });
 
   test("streams and whole answers are kept apart", async () => {
-    const route = await rig.route();
+    const route = await rig.route({ policy: { latency: { hedge: false } } });
     rig.upstream.scriptFor(route.models[0]!, late(150, "first", {}));
     await teach(route, "openai", {});
     rig.upstream.scriptFor(route.models[0]!, late(0, "first", { stream: true }));
@@ -221,10 +221,10 @@ describe.concurrent("recent latency steers", () => {
     rig.upstream.scriptFor(route.models[0]!, HANG);
     rig.upstream.scriptFor(route.models[1]!, late(0, "second", {}));
     for (let call = 0; call < 3; call++) {
-      const ended = await rig.ask(route, { route: { latency_budget_ms: 100 } });
+      const ended = await rig.ask(route, { route: { latency_budget_ms: 600 } });
       await expectError(ended, { status: 504, code: "latency_budget_exceeded" });
     }
-    const response = await rig.ask(route, { route: { latency_budget_ms: 80 } });
+    const response = await rig.ask(route, { route: { latency_budget_ms: 500 } });
     expect(await response.text()).toContain("second");
   });
 
