@@ -6,7 +6,8 @@
  */
 import { RouterError } from "../errors.ts";
 import { sha256, toHex } from "../keys/hash.ts";
-import { isJsonObject } from "../lib/json.ts";
+import { askTwice } from "../lib/durable-object.ts";
+import { within } from "../lib/within.ts";
 import type { SeenCall } from "./calls.ts";
 import { type ToolRules, verdictOf } from "./match.ts";
 import type { ToolApprovals } from "./tool-approvals.ts";
@@ -105,8 +106,8 @@ export async function waitForDecision(
   while (!signal.aborted && Date.now() < until) {
     const turnMs = Math.min(TURN_MS, until - Date.now());
     try {
-      const turn = namespace.getByName(keyId).waitFor(traceId, turnMs) as Promise<Ruling | null>;
-      known = (await within(turn, turnMs + TURN_GRACE_MS, signal)) ?? known;
+      const turn = async (): Promise<Ruling | null> => await namespace.getByName(keyId).waitFor(traceId, turnMs);
+      known = (await within(turnMs + TURN_GRACE_MS, turn, signal)) ?? known;
       failures = 0;
     } catch {
       await pause(Math.min(MAX_PAUSE_MS, 50 * 2 ** failures++, Math.max(0, until - Date.now())), signal);
@@ -143,33 +144,12 @@ export async function showApprovals(
     .filter((approval) => approval !== undefined);
 }
 
-/** `call` on a stub of its own, and once more on another when it fails. An overload is not asked again. */
 async function ask<T>(namespace: Namespace, keyId: string, call: (record: Stub) => Promise<T>): Promise<T> {
-  const attempt = async (): Promise<T> => call(namespace.getByName(keyId));
-  const again = (error: unknown): Promise<T> => (isOverloaded(error) ? Promise.reject(error) : attempt());
   try {
-    return await within(attempt().catch(again), CALL_LIMIT_MS);
+    return await askTwice(CALL_LIMIT_MS, async () => call(namespace.getByName(keyId)));
   } catch {
     const message = "The record of this key's tool calls did not answer, so nothing is let through. Try again shortly.";
     throw new RouterError("ledger_unavailable", message);
-  }
-}
-
-const isOverloaded = (error: unknown): boolean => isJsonObject(error) && error["overloaded"] === true;
-
-/** `work`, but no longer than `limitMs` and only while nobody aborts: then it rejects, and `work` goes on unseen. */
-async function within<T>(work: Promise<T>, limitMs: number, signal?: AbortSignal): Promise<T> {
-  const over = new AbortController();
-  const stop = (): void => over.abort();
-  signal?.addEventListener("abort", stop, { once: true });
-  const tooLong = scheduler.wait(limitMs, { signal: over.signal }).then(() => Promise.reject(new Error("too long")));
-  tooLong.catch(() => {});
-  work.catch(() => {});
-  try {
-    return await Promise.race([work, tooLong]);
-  } finally {
-    signal?.removeEventListener("abort", stop);
-    over.abort();
   }
 }
 

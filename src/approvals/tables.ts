@@ -1,4 +1,5 @@
 /** The tables of one key's record of tool calls, as an append-only list of steps. */
+import { migrateTables } from "../lib/durable-object.ts";
 
 const STEPS: readonly string[] = [
   `
@@ -49,11 +50,5 @@ const STEPS: readonly string[] = [
 
 /** Brings the tables up to date. Run inside a transaction; safe at every start. */
 export function migrate(sql: SqlStorage): void {
-  sql.exec("CREATE TABLE IF NOT EXISTS migration (step INTEGER PRIMARY KEY) STRICT");
-  const done = sql.exec<{ count: number }>("SELECT count(*) AS count FROM migration").one().count;
-  for (const [step, statements] of STEPS.entries()) {
-    if (step < done) continue;
-    sql.exec(statements);
-    sql.exec("INSERT INTO migration (step) VALUES (?)", step);
-  }
+  migrateTables(sql, STEPS);
 }

@@ -153,13 +153,14 @@ export class Admission {
     const { request, route } = this.#input;
     const { price } = candidate.facts;
     const prompt = this.#promptBound(candidate);
+    const asked = { ...candidate.target.params, ...request.fields };
     const conditions = {
       provider: candidate.target.provider,
       startedAt: Date.now(),
       region: regionOf(candidate.target.provider, candidate.config.baseUrl) ?? null,
-      ...askedOf({ ...candidate.target.params, ...request.fields }),
+      ...askedOf(asked),
     };
-    const choices = choicesOf({ ...candidate.target.params, ...request.fields });
+    const choices = choicesOf(asked);
     const costOf = (outputTokens: number): number | null =>
       price === undefined ? null : boundNanoUsd(prompt, outputTokens * choices, price, conditions);
     const cap = outputCap(request.fields, route.policy.limits.max_output_tokens, candidate.facts.max_output_tokens);

@@ -5,6 +5,7 @@
  * `audit.seq`, and whatever it writes carries that number, so "newest first" and "which is newer" mean the same
  * everywhere and no clock decides.
  */
+import { migrateTables } from "../lib/durable-object.ts";
 
 const STEPS: readonly string[] = [
   `
@@ -110,11 +111,5 @@ const STEPS: readonly string[] = [
 
 /** Brings the tables up to date. Run inside a transaction; safe at every start. */
 export function migrate(sql: SqlStorage): void {
-  sql.exec("CREATE TABLE IF NOT EXISTS migration (step INTEGER PRIMARY KEY) STRICT");
-  const done = sql.exec<{ count: number }>("SELECT count(*) AS count FROM migration").one().count;
-  for (const [step, statements] of STEPS.entries()) {
-    if (step < done) continue;
-    sql.exec(statements);
-    sql.exec("INSERT INTO migration (step) VALUES (?)", step);
-  }
+  migrateTables(sql, STEPS);
 }

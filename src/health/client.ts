@@ -6,6 +6,7 @@
  * reached the local view goes on alone, and the outcomes of that second are lost, not sent twice.
  */
 import { isJsonObject, tryParseJson } from "../lib/json.ts";
+import { within } from "../lib/within.ts";
 import { isAhead } from "./breaker.ts";
 import type { ProviderHealth } from "./provider-health.ts";
 import type { RetryPermit } from "./rates.ts";
@@ -215,20 +216,6 @@ async function postOnce(
   } catch {
     // The local view goes on alone; the next report tries again with what is counted by then.
     if (delta.wantsLease) leaseOwn(health, Date.now());
-  }
-}
-
-/** Rejects when `call` does, or takes longer. */
-async function within<T>(limitMs: number, call: () => Promise<T>): Promise<T> {
-  const limit = new AbortController();
-  const tooLong = scheduler.wait(limitMs, { signal: limit.signal }).then(() => {
-    throw new Error("No answer in time.");
-  });
-  tooLong.catch(() => {});
-  try {
-    return await Promise.race([call(), tooLong]);
-  } finally {
-    limit.abort();
   }
 }
 

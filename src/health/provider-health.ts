@@ -9,9 +9,11 @@
  * A breaker that changes is announced to the control plane, which publishes it for cold isolates: at once behind the
  * report, and by alarm until it was taken.
  */
+
 import { DurableObject } from "cloudflare:workers";
 import type { TargetHealthChange } from "../control/types.ts";
 import type { Env } from "../env.ts";
+import { within } from "../lib/within.ts";
 import {
   type Breaker,
   breakerState,
@@ -206,15 +208,11 @@ export class ProviderHealth extends DurableObject<Env> {
     const { target, changedAt } = this.#facts;
     if (target === "") return;
     const { isOpen, openUntil } = this.#breaker;
-    const limit = new AbortController();
-    const tooLong = scheduler.wait(ANNOUNCE_LIMIT_MS, { signal: limit.signal }).then(() => {
-      throw new Error("The control plane does not answer.");
-    });
-    tooLong.catch(() => {});
     try {
       // The platform's own stub type cannot follow all of the control plane's methods.
       const control = this.env.CONTROL_PLANE.getByName(CONTROL_PLANE) as unknown as Announcer;
-      await Promise.race([control.noteTargetHealth({ target, isOpen, openUntil, at: changedAt }), tooLong]);
+      const change = { target, isOpen, openUntil, at: changedAt };
+      await within(ANNOUNCE_LIMIT_MS, () => control.noteTargetHealth(change));
       this.#failedAnnouncements = 0;
       // A later change may have been taken before this one; an object that was forgotten meanwhile stays forgotten.
       if (this.#facts.announcedAt >= changedAt || this.#facts.target === "") return;
@@ -222,8 +220,6 @@ export class ProviderHealth extends DurableObject<Env> {
       this.#saveTarget();
     } catch {
       this.#failedAnnouncements++;
-    } finally {
-      limit.abort();
     }
   }
 

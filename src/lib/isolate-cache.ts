@@ -4,6 +4,7 @@
  * Holds plain data only, never a promise: a promise made by one request dies with it and would hang whoever awaits it
  * (measured in workerd). A refresh runs behind the answer, so a hot key costs one read per `freshMs` and isolate.
  */
+import { within } from "./within.ts";
 
 export interface CacheLimits {
   readonly maxEntries: number;
@@ -62,16 +63,7 @@ export class IsolateCache<T> {
   }
 
   async #loadCold(key: string, read: () => Promise<T | null>): Promise<T | null> {
-    const limit = new AbortController();
-    const tooLong = scheduler.wait(COLD_READ_MS, { signal: limit.signal }).then(() => {
-      throw new Error("The store does not answer.");
-    });
-    tooLong.catch(() => {});
-    try {
-      return await Promise.race([this.#load(key, read), tooLong]);
-    } finally {
-      limit.abort();
-    }
+    return within(COLD_READ_MS, () => this.#load(key, read));
   }
 
   async #load(key: string, read: () => Promise<T | null>): Promise<T | null> {

@@ -6,11 +6,11 @@
  * a reason, the endpoints into a 503.
  */
 import { RouterError } from "../errors.ts";
+import { askTwice } from "../lib/durable-object.ts";
 import { fromUsd, toUsd } from "../lib/money.ts";
 import { log } from "../log.ts";
 import type { Trace } from "../traces/schema.ts";
 import type { KeyLedger } from "./key-ledger.ts";
-import { isOverloaded } from "./settlement.ts";
 import type {
   Budget,
   KeyTerms,
@@ -155,24 +155,16 @@ export function listTraces(namespace: Ledgers, keyId: string, query: TraceQuery)
   return ask(namespace, keyId, CALL_LIMIT_MS, (ledger) => ledger.traces(query));
 }
 
-/** `call` on a stub of its own, and once more on another when it fails in time. An overload is not asked again. */
 async function ask<T>(
   namespace: Ledgers,
   keyId: string,
   limitMs: number,
   call: (ledger: LedgerStub) => Promise<T>,
 ): Promise<T> {
-  const limit = new AbortController();
-  const tooLong = scheduler.wait(limitMs, { signal: limit.signal }).then(() => Promise.reject(unavailable()));
-  tooLong.catch(() => {});
-  const attempt = async (): Promise<T> => call(namespace.getByName(keyId));
-  const again = (error: unknown): Promise<T> => (isOverloaded(error) ? Promise.reject(error) : attempt());
   try {
-    return await Promise.race([attempt().catch(again), tooLong]);
+    return await askTwice(limitMs, async () => call(namespace.getByName(keyId)));
   } catch {
     throw unavailable();
-  } finally {
-    limit.abort();
   }
 }
 

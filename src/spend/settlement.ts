@@ -6,6 +6,8 @@
  * whoever wakes first sends all that wait, the others watch, and a batch whose sender fell silent is put back in the
  * queue. A row may therefore be sent twice, which the ledger ignores.
  */
+import { isOverloaded } from "../lib/durable-object.ts";
+import { within } from "../lib/within.ts";
 import { log } from "../log.ts";
 import type { KeyLedger } from "./key-ledger.ts";
 import type { SettleAnswer, SettleRow } from "./types.ts";
@@ -139,27 +141,15 @@ async function trySettle(
   { namespace, keyId, noteAnswer }: Sender,
   rows: SettleRow[],
 ): Promise<"settled" | "failed" | "overloaded"> {
-  const limit = new AbortController();
   try {
     // A stub that has failed stays broken, so each try makes its own.
-    const call = namespace.getByName(keyId).settle(rows);
-    const tooLong = scheduler.wait(CALL_LIMIT_MS, { signal: limit.signal }).then(() => null);
-    tooLong.catch(() => {});
-    const answer = await Promise.race([call, tooLong]);
-    if (answer === null) return "failed";
-    const { revoked, keyVersion, remainingNanoUsd } = answer;
+    const settle = async (): Promise<SettleAnswer> => await namespace.getByName(keyId).settle(rows);
+    const { revoked, keyVersion, remainingNanoUsd } = await within(CALL_LIMIT_MS, settle);
     noteAnswer({ revoked, keyVersion, remainingNanoUsd });
     return "settled";
   } catch (error) {
     return isOverloaded(error) ? "overloaded" : "failed";
-  } finally {
-    limit.abort();
   }
-}
-
-/** Cloudflare's mark on the errors of an object that has too many requests waiting. */
-export function isOverloaded(error: unknown): boolean {
-  return error instanceof Error && "overloaded" in error && error.overloaded === true;
 }
 
 /** The last trace of money nobody booked. Ids and amounts only. */

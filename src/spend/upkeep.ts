@@ -3,6 +3,7 @@
  * traces to the index. Each step may run twice. None may keep the others from running, or the alarm from being set
  * again, because an alarm that keeps failing is dropped by the platform.
  */
+import { within } from "../lib/within.ts";
 import { log } from "../log.ts";
 import { keyIdOfTrace } from "../traces/schema.ts";
 import type { Ledger } from "./ledger.ts";
@@ -127,20 +128,15 @@ export class Upkeep {
 
   async #send(indexes: TraceIndexes, { index, ids, rows }: Parcel): Promise<boolean> {
     if (index === null) return tried("give_up", () => this.#transact(() => this.#ledger.giveUp(ids)));
-    const limit = new AbortController();
     try {
       const keyId = keyIdOfTrace(ids[0] ?? "") ?? "";
-      const tooLong = scheduler.wait(SHIP_LIMIT_MS, { signal: limit.signal }).then(() => Promise.reject());
-      tooLong.catch(() => {});
       // A stub that has failed stays broken, so each call makes its own.
-      await Promise.race([indexes.getByName(index).ingest({ keyId, rows }), tooLong]);
+      await within(SHIP_LIMIT_MS, () => indexes.getByName(index).ingest({ keyId, rows }));
       this.#transact(() => this.#ledger.outbox.remove(ids));
       return true;
     } catch {
       // The rows stay and go again: the index ignores what it has.
       return false;
-    } finally {
-      limit.abort();
     }
   }
 }

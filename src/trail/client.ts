@@ -6,6 +6,7 @@
  * All functions reject with `ledger_unavailable` then, and with nothing else.
  */
 import { RouterError } from "../errors.ts";
+import { askTwice } from "../lib/durable-object.ts";
 import { toUsd } from "../lib/money.ts";
 import { comparePositions } from "./cursor.ts";
 import { clampSpan, daysOf, SLOT_MS, trailName } from "./days.ts";
@@ -203,26 +204,13 @@ async function inTurn<Item, Result>(items: readonly Item[], work: (item: Item) =
   return results;
 }
 
-/** `call` on a stub of its own, and once more on another when it fails in time. An overload is not asked again. */
 async function ask<T>(namespace: Trails, name: string, call: (trail: Trail) => Promise<T>): Promise<T> {
-  const limit = new AbortController();
-  const tooLong = scheduler.wait(CALL_LIMIT_MS, { signal: limit.signal }).then(() => Promise.reject(unavailable()));
-  tooLong.catch(() => {});
-  // The same methods: the platform's own stub type makes arrays of the tuples in a histogram.
-  const attempt = async (): Promise<T> => call(namespace.getByName(name) as unknown as Trail);
-  const again = (error: unknown): Promise<T> => (isOverloaded(error) ? Promise.reject(error) : attempt());
   try {
-    return await Promise.race([attempt().catch(again), tooLong]);
+    // The same methods: the platform's own stub type makes arrays of the tuples in a histogram.
+    return await askTwice(CALL_LIMIT_MS, async () => call(namespace.getByName(name) as unknown as Trail));
   } catch {
     throw unavailable();
-  } finally {
-    limit.abort();
   }
-}
-
-/** Cloudflare's mark on the errors of an object that has too many requests waiting. */
-function isOverloaded(error: unknown): boolean {
-  return error instanceof Error && "overloaded" in error && error.overloaded === true;
 }
 
 function unavailable(): RouterError {

@@ -4,6 +4,7 @@
  * A step that was ever deployed is never edited: a new one is added below it. An object that was only asked has no
  * tables: a question about an empty day costs no storage.
  */
+import { migrateTables } from "../lib/durable-object.ts";
 import type { CountRow, ErrorRow, LatencyRow, SpendRow, Tally } from "./tally.ts";
 
 const STEPS: readonly string[] = [
@@ -112,13 +113,7 @@ export function hasTables(sql: SqlStorage): boolean {
 
 /** Brings the tables up to date. Run inside a transaction; safe at every start. */
 export function migrate(sql: SqlStorage): void {
-  sql.exec("CREATE TABLE IF NOT EXISTS migration (step INTEGER PRIMARY KEY) STRICT");
-  const done = sql.exec<{ count: number }>("SELECT count(*) AS count FROM migration").one().count;
-  for (const [step, statements] of STEPS.entries()) {
-    if (step < done) continue;
-    sql.exec(statements);
-    sql.exec("INSERT INTO migration (step) VALUES (?)", step);
-  }
+  migrateTables(sql, STEPS);
 }
 
 /** Adds a batch to the stored sums. */
