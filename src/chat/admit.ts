@@ -11,7 +11,7 @@ import type { KeyRecord } from "../keys/record.ts";
 import { fromUsd } from "../lib/money.ts";
 import type { ChatRequest } from "../openai.ts";
 import { askedOf, boundNanoUsd } from "../spend/bound.ts";
-import { type KeyTerms, type Reservation, releaseSoon, reserve } from "../spend/client.ts";
+import { type KeyTerms, type Reservation, releaseSoon, reserve, reserveBeside } from "../spend/client.ts";
 import { regionOf } from "../spend/conditions.ts";
 import { choicesOf, outputCap, ownCap, type PromptBound, promptBound } from "../spend/estimate.ts";
 import { forgetHeadroom, mayStartEarly, noteAdmitted, noteAnswered, noteAsked } from "../spend/headroom.ts";
@@ -65,9 +65,9 @@ export class Admission {
     if (!this.#hasTerms) return claim;
     const reservation = this.#reservation(candidate, claim);
     const isBeside = this.#limitNanoUsd === null && mayStartEarly(this.#input.key.id, reservation, Date.now());
-    const isFixed = isBeside || isHedge;
-    const granted = isFixed ? this.#reserve(reservation, claim) : this.#reserveWhatFits(candidate, reservation, claim);
-    return { ...claim, granted, isBeside };
+    if (isBeside) return { ...claim, granted: this.#reserve(reservation, claim, reserveBeside), isBeside };
+    const granted = isHedge ? this.#reserve(reservation, claim) : this.#reserveWhatFits(candidate, reservation, claim);
+    return { ...claim, granted };
   }
 
   #newClaim(bound: Bound | null): Claim {
@@ -122,11 +122,15 @@ export class Admission {
   }
 
   /** The claim when it is granted, else why not. Never rejects. */
-  async #reserve(reservation: Reservation, claim: Claim): Promise<Claim | RouterError> {
-    const { ledgers, key, exchange } = this.#input;
+  async #reserve(
+    reservation: Reservation,
+    claim: Claim,
+    ask: typeof reserveBeside = reserve,
+  ): Promise<Claim | RouterError> {
+    const { ledgers, key, exchange, waitUntil } = this.#input;
     const askedAt = Date.now();
     noteAsked(key.id, reservation.boundNanoUsd);
-    const answer = await reserve(ledgers, key.id, reservation);
+    const answer = await ask(ledgers, key.id, reservation, waitUntil);
     noteAnswered(key.id, reservation.boundNanoUsd);
     const now = Date.now();
     exchange.timings.admission += now - askedAt;

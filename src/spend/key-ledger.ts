@@ -45,6 +45,14 @@ export class KeyLedger extends DurableObject {
     return answer;
   }
 
+  /** The same for several attempts, whose calls are under way. Answers in their order. */
+  async reserveAll(reservations: readonly Reservation[]): Promise<(ReserveAnswer | Unavailable)[]> {
+    const now = Date.now();
+    const answers = this.#transact(() => reservations.map((each) => this.#ledger.reserve(each, now)));
+    await this.#upkeep.arm(now);
+    return answers;
+  }
+
   /** Sets free what an attempt holds, when nothing was sent. */
   async release(traceId: string, attempt: number): Promise<void> {
     this.#transact(() => this.#ledger.release(traceId, attempt, Date.now()));

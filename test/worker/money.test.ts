@@ -277,6 +277,27 @@ describe("without a wait", () => {
     }
   });
 
+  test("clients that leave take nobody's reservation with them: the others of their group are answered in time", async () => {
+    const route = await pricedRoute({ key: { budget: { limit_usd: 100, period: "day" } } });
+    rig.upstream.scriptFor(route.models[0]!, { ...ANSWER, headMs: 100 });
+    await (await rig.ask(route, CAPPED)).text();
+    await setFaults(rig.worker, { ledgerMs: 300 });
+    try {
+      const leaving = await Promise.all(Array.from({ length: 5 }, () => connectRaw(rig.worker.url)));
+      const text = JSON.stringify(chatBody(route, CAPPED));
+      for (const client of leaving) client.send(requestText("POST", "/v1/chat/completions", rig.headers(route), text));
+      const staying = Array.from({ length: 5 }, () => elapsed(() => rig.ask(route, CAPPED)));
+      await expect.poll(() => rig.upstream.callsTo(route.models[0]!).length, { interval: 5 }).toBe(11);
+      for (const client of leaving) client.reset();
+      // Who finds its sender dead asks for itself, and only after 1,100 ms.
+      for (const tookMs of await Promise.all(staying)) expect(tookMs).toBeLessThan(1_000);
+    } finally {
+      await setFaults(rig.worker);
+    }
+    await quiet(route);
+    expect(await auditOf(route)).toMatchObject({ consistent: true, open_requests: 0 });
+  });
+
   test("a call that is refused after it was sent is ended, not charged, and what it may cost is shown", async () => {
     const route = await pricedRoute({ key: { budget: { limit_usd: 100, period: "day" } } });
     rig.upstream.scriptFor(route.models[0]!, ANSWER);

@@ -1,0 +1,97 @@
+/**
+ * Reservations that are asked for beside their calls travel in groups: one call to the ledger, and one write of it, for
+ * all requests of a key that began together.
+ *
+ * As with settlements, requests share plain data only, never a promise or a stub: either dies with the request that
+ * made it. Whoever wakes first asks for all that wait; the others look for their answer. Who finds none asks for itself:
+ * the ledger holds the same reservation once, however often it is sent.
+ */
+import { isOverloaded } from "../lib/durable-object.ts";
+import { within } from "../lib/within.ts";
+import type { KeyLedger } from "./key-ledger.ts";
+import type { Reservation, ReserveAnswer, Unavailable } from "./types.ts";
+
+/** How long reservations are gathered. No vendor answers sooner, so nobody waits for it. */
+export const GATHER_MS = 4;
+const MAX_GROUP = 100;
+/** One call for a group. Below what a request waits for its reservation: it must still be able to ask for itself. */
+const GROUP_LIMIT_MS = 1_000;
+/** After which a sender that has not answered is taken for dead. */
+const SENDER_LIMIT_MS = GROUP_LIMIT_MS + 100;
+const FIRST_LOOK_MS = 2;
+const MAX_LOOK_MS = 16;
+
+interface Entry {
+  readonly reservation: Reservation;
+  /** Epoch ms. */
+  readonly queuedAt: number;
+  /** `null`: waiting, or with a sender that has not answered. */
+  answer: ReserveAnswer | Unavailable | "ask_alone" | null;
+  /** Epoch ms; `null`: nobody has taken it yet; 0: nobody sends it. */
+  sentAt: number | null;
+}
+
+/** By key id: what nobody has taken yet, the oldest first. */
+const queues = new Map<string, Entry[]>();
+
+/**
+ * The ledger's answer to a reservation, asked for together with others. `null`: it is to be asked for alone. Never
+ * rejects. What this request sends for others goes on in `waitUntil` when its client leaves.
+ */
+export async function reserveTogether(
+  namespace: DurableObjectNamespace<KeyLedger>,
+  keyId: string,
+  reservation: Reservation,
+  waitUntil: (work: Promise<unknown>) => void,
+): Promise<ReserveAnswer | Unavailable | null> {
+  const entry: Entry = { reservation, queuedAt: Date.now(), answer: null, sentAt: null };
+  const queue = queues.get(keyId);
+  if (queue === undefined) queues.set(keyId, [entry]);
+  else queue.push(entry);
+  await scheduler.wait(GATHER_MS);
+  while (isWaiting(entry)) {
+    const sending = send(namespace, keyId, take(keyId));
+    waitUntil(sending);
+    await sending;
+  }
+  for (let lookMs = FIRST_LOOK_MS; entry.answer === null; lookMs = Math.min(2 * lookMs, MAX_LOOK_MS)) {
+    if (Date.now() - (entry.sentAt ?? 0) > SENDER_LIMIT_MS) return null;
+    await scheduler.wait(lookMs);
+  }
+  return entry.answer === "ask_alone" ? null : entry.answer;
+}
+
+/** Asked through a function: the compiler does not see that other requests change it during a wait. */
+function isWaiting(entry: Entry): boolean {
+  return entry.sentAt === null;
+}
+
+function take(keyId: string): readonly Entry[] {
+  const queue = queues.get(keyId) ?? [];
+  const taken = queue.length <= MAX_GROUP ? queue : queue.splice(0, MAX_GROUP);
+  if (taken === queue) queues.delete(keyId);
+  const now = Date.now();
+  // Whoever waits takes its own in time: what is older was left by a request that died, and would be held for nobody.
+  const isFresh = ({ queuedAt }: Entry): boolean => now - queuedAt <= SENDER_LIMIT_MS;
+  for (const entry of taken) entry.sentAt = isFresh(entry) ? now : 0;
+  return taken.filter(isFresh);
+}
+
+async function send(
+  namespace: DurableObjectNamespace<KeyLedger>,
+  keyId: string,
+  entries: readonly Entry[],
+): Promise<void> {
+  if (entries.length === 0) return;
+  const reservations = entries.map(({ reservation }) => reservation);
+  const ask = async (): Promise<readonly (ReserveAnswer | Unavailable)[]> =>
+    await namespace.getByName(keyId).reserveAll(reservations);
+  try {
+    const answers = await within(GROUP_LIMIT_MS, ask);
+    for (const [index, entry] of entries.entries()) entry.answer = answers[index] ?? "ask_alone";
+  } catch (error) {
+    // An overloaded object is not helped by a call of each.
+    const answer = isOverloaded(error) ? ({ ok: false, reason: "unavailable" } as const) : "ask_alone";
+    for (const entry of entries) entry.answer = answer;
+  }
+}
