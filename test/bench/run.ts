@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: what the router costs, against a bare Worker that only forwards, in the same run; what hedging
- * gains, and what a budget costs. `npm run bench -- hedge` runs one section alone, see `SECTIONS`.
+ * gains, what a budget costs, and what the operator's questions and held answers do. `npm run bench -- hedge` runs one section alone, see `SECTIONS`.
  *
  * Both run in a workerd of their own behind direct sockets, call the same provider, and take turns, so that whatever
  * else the machine does hits both. Absolute numbers are of this machine; the ratios are the result. The router's
@@ -25,6 +25,7 @@ import {
   type StreamResult,
   workerdChildren,
 } from "./measure.ts";
+import { compareOperator } from "./operator.ts";
 import { CHUNKS, GAP_MS } from "./upstream.ts";
 
 const ROUNDS = 3;
@@ -163,7 +164,7 @@ async function printLookUp(directory: string): Promise<void> {
   console.log(`\nCatalogue, first look-up ${first.toFixed(2)} ms, the next one ${second.toFixed(3)} ms.`);
 }
 
-const SECTIONS = ["requests", "pumps", "catalogue", "hedge", "budget"] as const;
+const SECTIONS = ["requests", "pumps", "catalogue", "hedge", "budget", "operator"] as const;
 type Section = (typeof SECTIONS)[number];
 
 /** The sections that were named on the command line; all of them without a name. */
@@ -206,6 +207,7 @@ async function main(): Promise<void> {
       catalogue: () => printLookUp(directory),
       hedge: () => compareHedging(router.worker, key),
       budget: () => compareBudget(bareSide, through, router.worker, vars),
+      operator: compareOperator,
     };
     for (const section of sections) await run[section]();
   } finally {
