@@ -20,8 +20,10 @@ export function badCursor(): RouterError {
 /** Epoch ms of an ISO 8601 time in the query parameter `name`. Throws 400. */
 export function readTime(name: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
-  const time = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isFinite(time)) return time;
+  const [day = ""] = /^\d{4}-\d{2}-\d{2}(?=T|$)/.exec(text) ?? [];
+  const time = Date.parse(text);
+  // What parses February 30 makes another day of it.
+  if (day !== "" && Number.isFinite(time) && new Date(Date.parse(day)).toISOString().startsWith(day)) return time;
   const message = `\`${name}\` must be an ISO 8601 time such as 2026-11-22T12:00:00Z.`;
   throw new RouterError("invalid_request", message, { param: name });
 }

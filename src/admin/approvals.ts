@@ -23,7 +23,7 @@ approvalsApp.get("/", async (c) => {
   const query = readQuery(c, ["status", "key", "limit", "cursor"]);
   const status = oneOf("status", query.status, APPROVAL_STATUSES);
   const keyId = matching("key", query.key, KEY_ID, "must be the id of a key");
-  const { limit, before } = listParameters(c);
+  const { limit, before } = listParameters(c, ["status", "key"]);
   const page = await withControl(c.env.CONTROL_PLANE, (control) =>
     control.listApprovals({ status, keyId, limit, before }),
   );

@@ -8,11 +8,12 @@ import type { Context } from "hono";
 import type * as z from "zod/mini";
 import type { Page } from "../control/types.ts";
 import { RouterError } from "../errors.ts";
-import { parseJson, scanJson } from "../lib/json.ts";
+import { parseJson, repeatedKey, scanJson } from "../lib/json.ts";
 import { badCursor, type ListShape, readLimit, toList } from "../lists.ts";
 import { MAX_DEPTH } from "../openai.ts";
 import { EXPLAINED, invalidField } from "../validation.ts";
 import type { AdminEnv } from "./authorize.ts";
+import { readQuery } from "./query.ts";
 
 const MAX_BODY_BYTES = 1_048_576;
 /** Up to here a body that is too large is read to its end and dropped: a client cut off while it sends sees no answer. */
@@ -74,18 +75,13 @@ function parseBody(text: string): unknown {
   } catch {
     throw notJson();
   }
-  const { depth, members } = scanJson(text);
-  if (depth > MAX_DEPTH) {
+  if (scanJson(text).depth > MAX_DEPTH) {
     throw new RouterError("invalid_request", `The request body is nested deeper than ${MAX_DEPTH} levels.`);
   }
-  const seen = new Set<string>();
-  for (const { key } of members) {
-    // Of two equal keys one would silently lose, which in a policy is a typo that goes live.
-    if (seen.has(key)) {
-      const param = key.slice(0, 200);
-      throw new RouterError("invalid_request", `\`${param}\` is given twice. Send it once.`, { param });
-    }
-    seen.add(key);
+  // Of two equal keys one would silently lose, which in a policy is a typo that goes live.
+  const param = repeatedKey(text)?.slice(0, 200);
+  if (param !== undefined) {
+    throw new RouterError("invalid_request", `\`${param}\` is given twice. Send it once.`, { param });
   }
   return value;
 }
@@ -102,10 +98,10 @@ export interface ListParameters {
   readonly before: number | null;
 }
 
-/** `limit` and `cursor` of a list call. Throws 400 for anything that is not one of ours. */
-export function listParameters(c: Context<AdminEnv>): ListParameters {
-  const limit = readLimit(c.req.query("limit"));
-  const cursor = c.req.query("cursor");
+/** `limit` and `cursor` of a list call that has the `filters` besides. Throws 400 for anything that is not one of ours. */
+export function listParameters(c: Context<AdminEnv>, filters: readonly string[] = []): ListParameters {
+  const { limit: text, cursor } = readQuery(c, ["limit", "cursor", ...filters]);
+  const limit = readLimit(text);
   if (cursor === undefined) return { limit, before: null };
   if (!CURSOR.test(cursor)) throw badCursor();
   return { limit, before: Number(cursor) };

@@ -15,6 +15,9 @@ import { applyTerms, keySpend, type LedgerAudit, ledgerAudit, revokeLedger } fro
 import type { AdminEnv } from "./authorize.ts";
 import { listBody, listParameters, readBody, readOptionalBody } from "./body.ts";
 
+const FIRST_TIME = Date.parse("0000-01-01T00:00:00Z");
+const LAST_TIME = Date.parse("9999-12-31T23:59:59.999Z");
+
 export const keysApp = new Hono<AdminEnv>();
 
 keysApp.post("/", async (c) => {
@@ -105,11 +108,12 @@ function unspent(budget: PublicKey["budget"]) {
 /** Times are kept in UTC, whatever zone the operator wrote. */
 function inUtc<Request extends KeyRequest | KeyChange>(request: Request): Request {
   if (request.expires_at == null) return request;
-  const expiresAt = new Date(request.expires_at);
-  if (Number.isNaN(expiresAt.getTime())) {
+  const time = Date.parse(request.expires_at);
+  // In UTC the first and the last hours of the calendar's four digits are a year that no client can read.
+  if (!(time >= FIRST_TIME && time <= LAST_TIME)) {
     throw new RouterError("invalid_request", "`expires_at`: is not a date that exists.", { param: "expires_at" });
   }
-  return { ...request, expires_at: expiresAt.toISOString() };
+  return { ...request, expires_at: new Date(time).toISOString() };
 }
 
 /** The books of a key and whether they agree with their own rows, for an operator who doubts them. */

@@ -19,7 +19,7 @@ import type { Secrets } from "../providers/adapter.ts";
 import { findProvider, isKnownProvider, missingNames, operatorProvider, providerIds } from "../providers/index.ts";
 import type { AdminEnv } from "./authorize.ts";
 import { readBody } from "./body.ts";
-import { badParameter } from "./query.ts";
+import { badParameter, readQuery } from "./query.ts";
 
 /** What the health of a target tells about. */
 const WINDOW_SECONDS = 60;
@@ -30,10 +30,11 @@ const SNAPSHOTS_LIMIT_MS = 5_000;
 export const providersApp = new Hono<AdminEnv>();
 
 providersApp.get("/", async (c) => {
-  const limit = readLimit(c.req.query("limit"));
+  const query = readQuery(c, ["limit", "cursor"]);
+  const limit = readLimit(query.limit);
   const own = await ownProviders(c);
   const ids = [...providerIds(), ...own.keys()];
-  const start = startOf(ids, c.req.query("cursor"));
+  const start = startOf(ids, query.cursor);
   const page = ids.slice(start, start + limit);
   const uses = await withControl(c.env.CONTROL_PLANE, (control) => control.listTargets());
   const data = await describe(c, page, own, uses);
@@ -67,7 +68,8 @@ providersApp.delete("/:id", async (c) => {
 });
 
 function refuseBuiltIn(id: string): void {
-  if (!isKnownProvider(id)) return;
+  // `flow/<name>` is a route wherever a model is named.
+  if (!isKnownProvider(id) && id !== "flow") return;
   throw new RouterError("invalid_request", `\`${id}\` is built in. Choose another id.`, { param: "id" });
 }
 

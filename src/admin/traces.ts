@@ -55,7 +55,6 @@ tracesApp.get("/", async (c) => {
  * of `failed` did not answer; they can be tried again with the same cursor.
  */
 tracesApp.post("/rebuild", async (c) => {
-  readQuery(c, ["limit", "cursor"]);
   const { limit, before } = listParameters(c);
   const size = Math.min(limit, MAX_REBUILT_KEYS);
   const page = await withControl(c.env.CONTROL_PLANE, (control) => control.listKeys(size, before));

@@ -10,7 +10,7 @@ import { isDotSegment } from "../lib/names.ts";
 import { scrub } from "../lib/scrub.ts";
 import type { ChatRequest, RouteControls } from "../openai.ts";
 import { RoutePolicy, type RouteRecord } from "../policy/schema.ts";
-import { getRoute, type ReadContext } from "../policy/store.ts";
+import { getProvider, getRoute, type ReadContext } from "../policy/store.ts";
 import { findProvider } from "../providers/index.ts";
 import type { Caller, ResolvedRoute } from "./stages.ts";
 
@@ -19,7 +19,7 @@ const RAW_MODEL = /^([a-z0-9][a-z0-9-]{0,62})\/([!-~]{1,256})$/;
 /** Pins are for trying versions out; production traffic follows what was released. */
 const PRODUCTION = "production";
 
-/** Throws 400 `unknown_route`, 403 `route_not_allowed`, or 503 when the policy was never read and cannot be. */
+/** Throws 400 `unknown_route`, 403 `route_not_allowed`, or 503 when what the model names was never read and cannot be. */
 export async function resolve(request: ChatRequest, caller: Caller, context: ReadContext): Promise<ResolvedRoute> {
   const record = await findRoute(request.model, caller.key, context);
   const { policy } = record;
@@ -46,13 +46,11 @@ function smallest(...limits: readonly (number | undefined)[]): number | null {
 
 async function findRoute(model: string, key: KeyRecord, context: ReadContext): Promise<RouteRecord> {
   const named = ROUTE_MODEL.exec(model);
-  if (named === null) return rawRoute(model, key);
+  if (named === null) return rawRoute(model, key, context);
   const [, name = "", version] = named;
   if (version !== undefined && key.env === PRODUCTION) throw unknownRoute(model);
   const pinned = version === undefined ? undefined : Number(version);
-  const record = await getRoute(context, key.env, name, pinned).catch(() => {
-    throw new RouterError("ledger_unavailable", "The route's policy cannot be read at the moment. Try again shortly.");
-  });
+  const record = await getRoute(context, key.env, name, pinned).catch(unreadable);
   if (record === null) throw unknownRoute(model);
   if (key.routes !== null && !key.routes.includes(name)) {
     throw new RouterError("route_not_allowed", `This API key may not call \`flow/${name}\`.`, { param: "model" });
@@ -61,10 +59,10 @@ async function findRoute(model: string, key: KeyRecord, context: ReadContext): P
 }
 
 /** `<provider>/<model>` for keys with the scope `raw_models`: a route of one target, under the default policy. */
-function rawRoute(model: string, key: KeyRecord): RouteRecord {
+async function rawRoute(model: string, key: KeyRecord, context: ReadContext): Promise<RouteRecord> {
   const [, provider = "", upstreamModel = ""] = RAW_MODEL.exec(model) ?? [];
-  const isCallable = findProvider(provider) !== undefined && !isDotSegment(upstreamModel);
-  if (!key.scopes.includes("raw_models") || !isCallable) throw unknownRoute(model);
+  const mayCall = key.scopes.includes("raw_models") && provider !== "" && !isDotSegment(upstreamModel);
+  if (!mayCall || !(await isProvider(provider, context))) throw unknownRoute(model);
   return {
     env: key.env,
     name: model,
@@ -74,6 +72,15 @@ function rawRoute(model: string, key: KeyRecord): RouteRecord {
     policy: RoutePolicy.parse({ targets: [{ provider, model: upstreamModel }] }),
     facts: [findModel(provider, upstreamModel) ?? {}],
   };
+}
+
+/** One that is built in, or an operator's own. */
+async function isProvider(id: string, context: ReadContext): Promise<boolean> {
+  return findProvider(id) !== undefined || (await getProvider(context, id).catch(unreadable)) !== null;
+}
+
+function unreadable(): never {
+  throw new RouterError("ledger_unavailable", "The route's policy cannot be read at the moment. Try again shortly.");
 }
 
 function unknownRoute(model: string): RouterError {

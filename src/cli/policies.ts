@@ -1,7 +1,7 @@
 /** The folder of policies: `<folder>/<env>/<route>.json`, plain JSON. Every file is checked before anything is compared. */
 import { readdir, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { scanJson, tryParseJson } from "../lib/json.ts";
+import { repeatedKey, tryParseJson } from "../lib/json.ts";
 import { ENV_NAME, RESOURCE_NAME } from "../lib/names.ts";
 import { RoutePolicy } from "../policy/schema.ts";
 import { EXPLAINED, invalidField } from "../validation.ts";
@@ -48,9 +48,8 @@ async function readPolicy(path: string, env: string, name: string): Promise<Poli
   if (text === null) return "cannot be read.";
   const value = tryParseJson(text);
   if (value === undefined) return "is not valid JSON. Comments are not allowed.";
-  const keys = scanJson(text).members.map(({ key }) => key);
-  const twice = keys.find((key, at) => keys.indexOf(key) !== at);
-  if (twice !== undefined) return `\`${twice}\` is given twice.`;
+  const twice = repeatedKey(text);
+  if (twice !== null) return `\`${twice}\` is given twice.`;
   const parsed = RoutePolicy.safeParse(value, EXPLAINED);
   return parsed.success ? { env, name, text, policy: parsed.data } : invalidField(parsed.error.issues[0]).message;
 }

@@ -165,7 +165,10 @@ export async function rollBackRoute(input: CommandInput): Promise<number> {
     [toLiveRoute(active)],
     false,
   );
-  const show = plan.changes.length === 0 ? `~ ${safe(route)} (the policy is the same)\n` : showPlan(plan);
+  // A version that was in force before needs no promotion, whatever the active policy asks of others.
+  const changes = plan.changes.map((change) => ({ ...change, needs_promotion: false }));
+  const show =
+    changes.length === 0 ? `~ ${safe(route)} (the policy is the same)\n` : showPlan({ changes, unmanaged: [] });
   input.terminal.writeError(`Back to version ${version}:\n${show}`);
   await input.confirm(`Roll ${safe(route)} back on ${client.origin}?`);
   const call = { body: JSON.stringify({ version }), ifMatch: String(active["version"]) };

@@ -55,7 +55,9 @@ export function noteApprovals(sql: SqlStorage, notes: readonly ApprovalNote[], n
     const action = status === "approved" ? "approval.approve" : "approval.deny";
     const object = `tool call ${toolCallId} of key ${keyId}`;
     const at = note.decidedAt ?? now;
-    sql.exec(INSERT_AUDIT, at, note.decidedBy ?? "", action, object, `sha256:${note.sha256}`, note.reason);
+    // An operator is named in every line alike; a key keeps its `key:`, which no operator's name can begin with.
+    const actor = note.decidedBy?.replace(/^operator:/, "") ?? "";
+    sql.exec(INSERT_AUDIT, at, actor, action, object, `sha256:${note.sha256}`, note.reason);
   }
   sql.exec(
     "DELETE FROM approval WHERE seq IN (SELECT seq FROM approval WHERE expires_at_ms <= ? LIMIT ?)",

@@ -5,6 +5,7 @@
  * of open breakers, which is sent behind the answer and at most once a second. What KV does not take is sent again by
  * the alarm, which is armed together with the change: a change reaches KV even when the object dies right after it.
  */
+import { within } from "../lib/within.ts";
 import { log } from "../log.ts";
 import { Outbox, retryDelayMs } from "./outbox.ts";
 import { HEALTH_KEY, type OpenTarget, TargetHealthTable } from "./target-health.ts";
@@ -113,7 +114,7 @@ export class Publisher {
     if (isDue(this.#healthLane, now)) {
       // While a write hangs there is nothing to do but to look again.
       if (this.#isHealthOnItsWay) this.#healthLane.dueAt = now + GUARD_DELAY_MS;
-      else work.push(within(ALARM_WAIT_MS, this.publishHealth(now)));
+      else work.push(within(ALARM_WAIT_MS, () => this.publishHealth(now)).catch(() => {}));
     }
     await Promise.all(work);
     await this.#arm();
@@ -121,11 +122,13 @@ export class Publisher {
 
   async #publishWithin(waitMs: number): Promise<void> {
     const lane = this.#operatorLane;
-    await within(waitMs, this.#outbox.drain());
+    // `null`: KV takes longer than that.
+    const refused = await within(waitMs, () => this.#outbox.drain()).catch(() => null);
     const waiting = this.#outbox.waiting();
-    if (waiting === 0) {
+    if (refused === 0 || waiting === 0) {
       lane.failures = 0;
-      lane.dueAt = null;
+      // What still waits came meanwhile: whoever changed it sends it next.
+      lane.dueAt = waiting === 0 ? null : Date.now() + GUARD_DELAY_MS;
     } else {
       lane.failures++;
       lane.dueAt = Date.now() + retryDelayMs(lane.failures);
@@ -163,11 +166,3 @@ export class Publisher {
 }
 
 const isDue = ({ dueAt }: LaneState, now: number): boolean => dueAt !== null && dueAt <= now;
-
-/** Waits for `work`, but no longer than `waitMs`. `work` goes on. */
-async function within(waitMs: number, work: Promise<unknown>): Promise<void> {
-  const patience = new AbortController();
-  const done = work.then(() => patience.abort());
-  // The wait rejects when it is aborted, which is after the race was won.
-  await Promise.race([done, scheduler.wait(waitMs, { signal: patience.signal })]).catch(() => {});
-}

@@ -141,6 +141,28 @@ export function scanJson(text: string): JsonShape {
   return { members, depth: deepest, memberCount };
 }
 
+/** The first key that one object of `text` has twice, at whatever depth; `null` when none has. Same precondition. */
+export function repeatedKey(text: string): string | null {
+  const objects: Set<string>[] = [];
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === OPEN_BRACE) objects.push(new Set());
+    else if (code === CLOSE_BRACE) objects.pop();
+    if (code !== QUOTE) continue;
+    const end = endOfString(text, at);
+    let next = end;
+    while (isSpace(text.charCodeAt(next))) next++;
+    if (text.charCodeAt(next) === COLON) {
+      const key = String(JSON.parse(text.slice(at, end)));
+      const seen = objects.at(-1);
+      if (seen?.has(key)) return key;
+      seen?.add(key);
+    }
+    at = end - 1;
+  }
+  return null;
+}
+
 /** Offsets of the elements of the array whose `[` is at or behind `start` in `text`. Same precondition as `scanJson`. */
 export function scanArray(text: string, start: number): { start: number; end: number }[] {
   const elements: { start: number; end: number }[] = [];

@@ -16,7 +16,8 @@ const LIMITS = { maxEntries: 2_000, freshMs: 5_000, staleMs: 25_000, keepMs: Num
 
 const routes = new IsolateCache<RouteRecord>(LIMITS);
 const indexes = new IsolateCache<RouteIndex>(LIMITS);
-const providers = new IsolateCache<ProviderRecord>(LIMITS);
+/** Absence is kept too: a route that names a deleted provider would read KV at every request. */
+const providers = new IsolateCache<{ readonly record: ProviderRecord | null }>(LIMITS);
 
 export interface ReadContext {
   readonly kv: KVNamespace;
@@ -50,13 +51,13 @@ export async function getRouteIndex(context: ReadContext, env: string): Promise<
 }
 
 /** An operator's own provider; `null` when there is none. Rejects when KV fails cold. */
-export function getProvider(context: ReadContext, id: string): Promise<ProviderRecord | null> {
+export async function getProvider(context: ReadContext, id: string): Promise<ProviderRecord | null> {
   const key = providerKey(id);
-  const read = async (): Promise<ProviderRecord | null> => {
+  const read = async () => {
     const text = await context.kv.get(key, { cacheTtl: KV_CACHE_SECONDS });
-    return text === null ? null : ProviderRecord.parse(tryParseJson(text));
+    return { record: text === null ? null : ProviderRecord.parse(tryParseJson(text)) };
   };
-  return providers.get(key, context.now, read, context.waitUntil);
+  return (await providers.get(key, context.now, read, context.waitUntil))?.record ?? null;
 }
 
 /** Drops this isolate's copy of an operator's own provider. */

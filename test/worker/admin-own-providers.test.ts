@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { ProviderRecord, providerKey } from "../../src/policy/provider-record.ts";
 import { auditOf, expectRefusal, type Json, okBody, withoutAudit } from "../support/admin.ts";
-import { FAULTS_FRONT, setFaults } from "../support/faults.ts";
+import { FAULTS_FRONT, kvReads, setFaults } from "../support/faults.ts";
 import { completion, startUpstream, type Upstream } from "../support/upstream.ts";
 import { startWorker, type TestWorker } from "../support/worker.ts";
 
@@ -88,7 +88,7 @@ describe("PUT /admin/providers/{id}", () => {
     expect(second?.["after"]).not.toBe(first?.["after"]);
   });
 
-  test.each(["openai", "sandbox", "workers-ai"])("%s is built in", async (builtIn) => {
+  test.each(["openai", "sandbox", "workers-ai", "flow"])("%s is taken", async (builtIn) => {
     for (const response of [await put({}, builtIn), await remove(builtIn)]) {
       await expectRefusal(response, { status: 400, code: "invalid_request", param: "id" });
     }
@@ -165,6 +165,30 @@ describe("routes to an operator's provider", () => {
     expect(call?.headers["authorization"]).toBe(`Bearer ${SECRET}`);
     const entry = (await listed()).find((each) => each["id"] === id);
     expect(entry?.["targets"]).toMatchObject([{ model, routes: [`production/own-${id}`] }]);
+  });
+
+  test("a key with raw_models may name it without a route, like one that is built in; no other key may", async () => {
+    await put({});
+    const model = `${id}/org/${id}-model`;
+    upstream.scriptFor(`org/${id}-model`, { json: completion() });
+    const raw = await worker.createKey({ scopes: ["chat", "raw_models"] });
+    const plain = await worker.createKey();
+    const ask = (key: string, body: object) => {
+      const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
+      const whole = JSON.stringify({ messages: [{ role: "user", content: "hi" }], ...body });
+      return worker.fetch("/v1/chat/completions", { method: "POST", headers, body: whole });
+    };
+    const answer = await ask(raw.key, { model });
+    expect([answer.status, answer.headers.get("x-flowlayer-provider")]).toEqual([200, id]);
+    const noRoute = { status: 400, code: "unknown_route", param: "model" };
+    await expectRefusal(await ask(plain.key, { model }), noRoute);
+    await expectRefusal(await ask(raw.key, { model: `${id}-none/x` }), noRoute);
+    await remove();
+    await expectRefusal(await ask(raw.key, { model }), noRoute);
+    await setFaults(worker, { kv: { prefix: "provider:", how: "fail" } });
+    const unread = await ask(raw.key, { model: `${id}-unread/x` });
+    await setFaults(worker);
+    await expectRefusal(unread, { status: 503, code: "ledger_unavailable" });
   });
 
   test("without a secret no credential is sent", async () => {
@@ -248,6 +272,17 @@ describe("DELETE /admin/providers/{id}", () => {
     await expectRefusal(await ask(), { status: 503, code: "no_target_configured" });
     await put({});
     expect((await ask()).status).toBe(200);
+  });
+
+  test("a route that still names it does not read KV for it at every request", async () => {
+    await put({});
+    const ask = await routeTo({ provider: id, model: "x" }, { provider: "sandbox", model: "deep-1" });
+    await remove();
+    await (await ask()).text();
+    const before = await kvReads(worker);
+    for (let request = 0; request < 5; request++)
+      expect((await ask()).headers.get("x-flowlayer-provider")).toBe("sandbox");
+    expect(await kvReads(worker)).toBe(before);
   });
 
   test("deleting it again is no change, and one that never was is 404", async () => {

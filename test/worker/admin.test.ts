@@ -199,6 +199,13 @@ describe("bodies and list parameters", () => {
       code: "invalid_request",
     },
     {
+      name: "a key given twice further in",
+      type: "application/json",
+      body: `{${key},"budget":{"limit_usd":1,"limit_usd":5,"period":"day"}}`,
+      status: 400,
+      code: "invalid_request",
+    },
+    {
       name: "deep nesting",
       type: "application/json",
       body: `{"x":${"[".repeat(50_000)}${"]".repeat(50_000)}}`,
@@ -236,17 +243,18 @@ describe("bodies and list parameters", () => {
     expect(response.status).toBe(201);
   });
 
-  test.each(["limit=0", "limit=-1", "limit=x", "limit=1.5", "limit=", "cursor=x", "cursor=0", "cursor=1e3"])(
-    "?%s is refused on every list",
-    async (query) => {
-      await worker.putRoute("production", "listed", POLICY);
-      for (const path of ["keys", "routes", "routes/production/listed/versions", "audit"]) {
-        const param = query.slice(0, query.indexOf("="));
-        const response = await worker.admin(`/admin/${path}?${query}`);
-        await expectRefusal(response, { status: 400, code: "invalid_request", param });
-      }
-    },
-  );
+  test.each([
+    ...["limit=0", "limit=-1", "limit=x", "limit=1.5", "limit=", "cursor=x", "cursor=0", "cursor=1e3"],
+    // A filter that is not there would show everything as if it had matched.
+    ...["actor=ann", "limit=1&limit=2"],
+  ])("?%s is refused on every list", async (query) => {
+    await worker.putRoute("production", "listed", POLICY);
+    for (const path of ["keys", "routes", "routes/production/listed/versions", "audit", "providers"]) {
+      const param = query.slice(0, query.indexOf("="));
+      const response = await worker.admin(`/admin/${path}?${query}`);
+      await expectRefusal(response, { status: 400, code: "invalid_request", param });
+    }
+  });
 
   test("a limit above 1000 is clamped", async () => {
     expect((await worker.admin("/admin/keys?limit=99999999999999999999")).status).toBe(200);
@@ -310,6 +318,16 @@ describe("keys", () => {
     {
       name: "a date without a zone",
       body: { name: "x", env: "production", expires_at: "2030-01-01T00:00:00" },
+      param: "expires_at",
+    },
+    {
+      name: "a time that is in the year 10000 in UTC",
+      body: { name: "x", env: "production", expires_at: "9999-12-31T23:59:59-12:00" },
+      param: "expires_at",
+    },
+    {
+      name: "a time that is before the year 0 in UTC",
+      body: { name: "x", env: "production", expires_at: "0000-01-01T00:00:00+12:00" },
       param: "expires_at",
     },
     { name: "a name that is no text", body: { name: 5, env: "production" }, param: "name" },

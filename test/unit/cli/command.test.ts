@@ -121,6 +121,20 @@ describe("what is asked first", () => {
     expect(ended.asked.length).toBe(answer === undefined ? 0 : 1);
   });
 
+  test("a rollback shows what comes back, and asks for no promotion that it does not need", async () => {
+    const path = "/admin/routes/production/r";
+    const guarded = { ...POLICY, description: "new", promotion: { required: true } };
+    const host = fakeHost({
+      [`GET ${path}`]: { body: { env: "production", name: "r", version: 2, policy: guarded } },
+      [`GET ${path}/versions/1`]: { body: { env: "production", name: "r", version: 1, policy: POLICY } },
+      [`POST ${path}/rollback`]: { body: { version: 3 } },
+    });
+    const ended = await run(["routes", "rollback", "production/r"], { fetch: host.fetch, answer: "y" });
+    expect([ended.code, host.changes().map(({ body }) => body)]).toEqual([0, [{ version: 1 }]]);
+    expect(ended.err).toContain('description: "new"');
+    expect(ended.err).not.toContain("by promotion only");
+  });
+
   test("every change holds only for the version the plan was made on", async () => {
     const host = fakeHost(HOST);
     const directory = await policies({ "policies/staging/r.json": POLICY });
@@ -140,6 +154,11 @@ describe("policy files", () => {
     { name: "text that is no JSON", files: { "policies/staging/r.json": "// no\n{}" }, says: "not valid JSON" },
     { name: "a typo in a policy", files: { "policies/staging/r.json": { ...POLICY, latencyy: {} } }, says: "latencyy" },
     { name: "a member twice", files: { "policies/staging/r.json": '{"targets":[],"targets":[]}' }, says: "twice" },
+    {
+      name: "a member twice further in",
+      files: { "policies/staging/r.json": '{"targets":[{"provider":"openai","model":"a","model":"b"}]}' },
+      says: "`model` is given twice",
+    },
     { name: "a name that is none", files: { "policies/staging/R R.json": POLICY }, says: "must match" },
     { name: "an environment that is none", files: { "policies/Staging/r.json": POLICY }, says: "must match" },
   ])("$name: nothing is asked of the host", async ({ files, argv = [], says = "folder" }) => {

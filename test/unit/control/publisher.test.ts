@@ -321,3 +321,55 @@ describe("what KV does to one lane does not reach the other", () => {
     expect(object.alarmAt).toBeNull();
   });
 });
+
+describe("operators' changes", () => {
+  test("changes at the same time are no delay: nothing is logged, and KV ends at the newest", async () => {
+    const object = new FakeObject();
+    object.kv.takesMs = 50;
+    const changes: Promise<string>[] = [];
+    for (let index = 0; index < 20; index++) {
+      changes.push(object.change(`route:${index % 5}`));
+      await pass(20);
+    }
+    await pass(3_000);
+    expect([...object.kv.values.values()].sort()).toEqual((await Promise.all(changes)).slice(-5).sort());
+    expect(console.log).not.toHaveBeenCalled();
+    expect(object.alarmAt).toBeNull();
+  });
+
+  test.each(["refuse", "hang"] as const)(
+    "%s of everything for ten minutes, with evictions: KV never goes backwards and ends at the newest of each key",
+    async (behaviour) => {
+      const object = new FakeObject();
+      const newest = new Map<string, string>();
+      const change = (key: string): void => {
+        void object.change(key).then((value) => newest.set(key, value));
+      };
+      change("route:a");
+      change("route:b");
+      await pass(100);
+      const before = new Map(object.kv.values);
+      object.kv.behaviour = () => behaviour;
+      for (let minute = 0; minute < 10; minute++) {
+        change(minute % 2 === 0 ? "route:a" : "routes");
+        await pass(45_000);
+        if (minute % 3 === 2) object.evict();
+        await pass(15_000);
+      }
+      expect(object.kv.values).toEqual(before);
+      // What hangs ends with the object.
+      object.evict();
+      object.kv.behaviour = () => "take";
+      await pass(61_000);
+      expect(Object.fromEntries(object.kv.values)).toEqual(Object.fromEntries(newest));
+      expect(object.kv.values.size).toBe(3);
+      for (const key of newest.keys()) {
+        const order = object.kv.writes
+          .filter((write) => write.startsWith(`${key}=`))
+          .map((write) => +write.slice(key.length + 1));
+        expect(order).toEqual(order.toSorted((left, right) => left - right));
+      }
+      expect(object.alarmAt).toBeNull();
+    },
+  );
+});

@@ -1,6 +1,14 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { isJsonObject, JsonEdit, parseJson, scanArray, scanJson, tryParseJson } from "../../../src/lib/json.ts";
+import {
+  isJsonObject,
+  JsonEdit,
+  parseJson,
+  repeatedKey,
+  scanArray,
+  scanJson,
+  tryParseJson,
+} from "../../../src/lib/json.ts";
 
 /** Key and raw value of each outermost member. */
 const membersOf = (text: string): [string, string][] =>
@@ -161,6 +169,34 @@ describe("scanArray", () => {
         expect(found.map((text) => JSON.stringify(parseJson(text)))).toEqual(
           values.map((value) => JSON.stringify(value)),
         );
+      }),
+    );
+  });
+});
+
+describe("repeatedKey", () => {
+  test.each<{ text: string; key: string | null }>([
+    { text: '"a"', key: null },
+    { text: '{"a":"a","b":["a","a"]}', key: null },
+    { text: '[{"a":1},{"a":{"a":2}}]', key: null },
+    { text: '{"a":1,"a":2}', key: "a" },
+    { text: '{"tools":{"deny":["rm"],"auto":{"deny":1},"deny" : []}}', key: "deny" },
+    { text: '{"a":{"b":1},"c":[{}],"a":{}}', key: "a" },
+    { text: '{"mod\\u0065l":1,"model":2}', key: "model" },
+    { text: '{"a":"}","b":"\\":{","a":1}', key: "a" },
+    { text: '{"__proto__":1,"constructor":2}', key: null },
+    { text: '{"":1,"":2}', key: "" },
+  ])("$text", ({ text, key }) => {
+    expect(repeatedKey(text)).toBe(key);
+  });
+
+  test("no text that was made from a value repeats a key, and one that was put in twice is found", () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), fc.string(), fc.constantFrom(0, 1, "\t"), (value, key, space) => {
+        const text = JSON.stringify([value, { other: value }], null, space);
+        expect(repeatedKey(text)).toBeNull();
+        const name = JSON.stringify(key);
+        expect(repeatedKey(`[${text},{${name}:${text} , ${name} : 1}]`)).toBe(key);
       }),
     );
   });
