@@ -104,6 +104,7 @@ export class Admission {
       model: target.model,
       terms: this.#terms,
       over: exchange.attempts.filter(isOverForFree).map((each) => each.number),
+      origin: exchange.toOrigin(),
     };
   }
 

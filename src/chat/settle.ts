@@ -10,10 +10,15 @@ import { forgetKey } from "../keys/store.ts";
 import { log } from "../log.ts";
 import { type SettleRow, settleSoon } from "../spend/client.ts";
 import { noteSettled } from "../spend/headroom.ts";
-import type { CostBasis } from "../spend/price.ts";
+import { type CostBasis, isOffCheck, reprice } from "../spend/price.ts";
 import { exportSoon } from "../traces/exporter.ts";
 import type { Trace } from "../traces/schema.ts";
-import type { Ending, Exchange } from "./trace.ts";
+import type { Attempt, Ending, Exchange } from "./trace.ts";
+
+/** A price that is wrong is wrong for every request of its model. */
+const OFF_CHECK_PAUSE_MS = 60_000;
+/** `<provider>/<model>` to when its line was last written, epoch ms. As many as have a price. */
+const offCheckLoggedAt = new Map<string, number>();
 
 export class Settlement {
   readonly #exchange: Exchange;
@@ -39,6 +44,7 @@ export class Settlement {
       // The next request reads the key's record again, which KV may have by then.
       if (answer.revoked) forgetKey(keyId);
     });
+    for (const attempt of exchange.attempts) checkCost(trace.id, attempt);
     exportSoon(this.#env, trace, exchange.parent, this.#waitUntil);
     if (this.#env.FLOW_LOG_REQUESTS === "1" || trace.status !== "ok" || trace.fallback) logRequest(trace);
   }
@@ -71,6 +77,17 @@ function toRow(exchange: Exchange, trace: Trace): SettleRow {
 
 function tokensOf(basis: CostBasis | null): number {
   return basis === null ? 0 : basis.usage.promptTokens + basis.usage.completionTokens;
+}
+
+/** What the vendor says it charges is booked; an operator learns, once a minute, that the table says something else. */
+function checkCost(traceId: string, { provider, model, costBasis, endedAt }: Attempt): void {
+  if (costBasis?.usage.reportedNanoUsd === undefined) return;
+  const cost = reprice(costBasis);
+  const name = `${provider}/${model}`;
+  if (!isOffCheck(cost) || endedAt - (offCheckLoggedAt.get(name) ?? 0) < OFF_CHECK_PAUSE_MS) return;
+  offCheckLoggedAt.set(name, endedAt);
+  const { nanoUsd: reported_nano_usd, checkNanoUsd: computed_nano_usd } = cost;
+  log({ event: "cost_off_check", trace_id: traceId, provider, model, reported_nano_usd, computed_nano_usd });
 }
 
 function logRequest(trace: Trace): void {

@@ -5,7 +5,7 @@
 import { toUsd, toUsdText } from "../lib/money.ts";
 import type { Usage } from "../openai.ts";
 import type { CostBasis } from "../spend/price.ts";
-import type { RateState } from "../spend/types.ts";
+import type { RateState, RequestOrigin } from "../spend/types.ts";
 import type { TraceParent } from "../traces/otlp.ts";
 import type { AttemptOutcome, FailureClass, Trace, TraceStatus, UsageSource } from "../traces/schema.ts";
 
@@ -230,6 +230,12 @@ export class Exchange {
 
   #routeName(): string | null {
     return this.route === null || this.routeVersion === 0 ? this.route : `flow/${this.route}`;
+  }
+
+  /** What the ledger makes the trace from when nobody settles. The same values as on the settled one. */
+  toOrigin(): RequestOrigin {
+    const { env, app, routeVersion, stream, receivedAt } = this;
+    return { env: env ?? "", app: app ?? "", route: this.#routeName() ?? "", routeVersion, stream, receivedAt };
   }
 
   /** The stored trace. Only for a request that reached a route: earlier refusals leave nothing. */

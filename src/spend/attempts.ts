@@ -11,6 +11,7 @@ import { type Hold, Holds } from "./holds.ts";
 import type { SpendChanges } from "./periods.ts";
 import { RateWindow, WINDOW_MS } from "./rates.ts";
 import type { Reservation, SettledAttempt, SettleRow } from "./types.ts";
+import { type Counted, countedAs, type ExpiredAttempt } from "./unsettled.ts";
 
 /** How far back a request that was not reserved may have started. */
 const MAX_AGE_MS = 86_400_000;
@@ -24,6 +25,14 @@ export interface Standing {
   readonly state: "new" | "known" | "withdrawn";
   /** Nothing of its request is held or charged, so it is the one that counts as a request. */
   readonly isFirst: boolean;
+}
+
+/** One attempt that was charged because nobody settled it. */
+export interface Swept {
+  readonly traceId: string;
+  /** Expired attempts of its request that have a trace: without this one, and with it. */
+  readonly before: readonly ExpiredAttempt[];
+  readonly after: readonly ExpiredAttempt[];
 }
 
 export class Attempts {
@@ -81,14 +90,22 @@ export class Attempts {
 
   /**
    * Books the attempts of a request, each once. `isNew`: the request was not settled before; what else it holds was
-   * never sent then, and is set free. Answers when its first attempt was reserved, which chooses the period.
+   * never sent then, and is set free. Answers when its first attempt was reserved, which chooses the period, and how the
+   * sweep had counted the request, if it had.
    */
-  settle(row: SettleRow, isNew: boolean, now: number, changes: SpendChanges): number {
+  settle(
+    row: SettleRow,
+    isNew: boolean,
+    now: number,
+    changes: SpendChanges,
+  ): { readonly at: number; readonly swept: Counted | null } {
     const holds = new Map(this.holds.of(row.id).map((hold) => [hold.attempt, hold]));
     const charges = new Map(this.charges.of(row.id).map((charge) => [charge.attempt, charge]));
     const isUnknown = charges.size === 0 && [...holds.values()].every(({ state }) => state === "W");
     // The version before stored the sum of a request and no attempts: such a request is booked.
-    if (!isNew && isUnknown) return now;
+    if (!isNew && isUnknown) return { at: now, swept: null };
+    const isSwept = [...charges.values()].some(({ state }) => state === "X");
+    const swept = isSwept ? countedAs(this.charges.expiredOf(row.id)) : null;
     const startedAt = Math.min(now, Math.max(row.startedAt, now - MAX_AGE_MS));
     let firstAt: number | null = null;
     // On the first: the tokens of all, and the request itself where no reservation has counted it.
@@ -105,7 +122,7 @@ export class Attempts {
       tokens = requests = 0;
     }
     if (isNew) this.#freeRest(holds.values(), charges.values(), changes);
-    return firstAt ?? startedAt;
+    return { at: firstAt ?? startedAt, swept };
   }
 
   #charge(
@@ -150,11 +167,14 @@ export class Attempts {
   }
 
   /** Charges what nobody settled in time at its bound, a batch at most. */
-  sweep(now: number, changes: SpendChanges): void {
-    for (const hold of this.holds.takeExpired(now, SWEEP_BATCH)) {
+  sweep(now: number, changes: SpendChanges): Swept[] {
+    return this.holds.takeExpired(now, SWEEP_BATCH).map((hold) => {
+      const traceId = hold.trace_id;
+      const before = this.charges.expiredOf(traceId);
       this.charges.expire(hold, now);
       changes.add(hold.reserved_at, hold.bound_nano_usd);
-    }
+      return { traceId, before, after: this.charges.expiredOf(traceId) };
+    });
   }
 
   #readWindow(traceId: string, now: number): RateWindow {

@@ -2,6 +2,7 @@
 import type { Account } from "./account.ts";
 import type { Hold } from "./holds.ts";
 import type { SettledAttempt } from "./types.ts";
+import type { ExpiredAttempt } from "./unsettled.ts";
 
 /** A late settlement must find what the sweep charged, or it would be charged again. */
 const EXPIRED_MS = 3_600_000;
@@ -63,13 +64,24 @@ export class Charges {
     );
   }
 
-  /** Nobody has settled it in time: it is charged all it may have cost. */
+  /** The expired attempts of a request that have a trace, in their order. */
+  expiredOf(traceId: string): ExpiredAttempt[] {
+    return this.#sql
+      .exec<ExpiredAttempt>(
+        `SELECT attempt, reserved_at, settled_at, nano_usd, provider, model, basis AS origin FROM charge
+         WHERE trace_id = ? AND state = 'X' AND basis <> '' ORDER BY attempt`,
+        traceId,
+      )
+      .toArray();
+  }
+
+  /** Nobody has settled it in time: it is charged all it may have cost. Its basis is what its trace is made from. */
   expire(hold: Hold, now: number): void {
-    const { trace_id, attempt, reserved_at, bound_nano_usd, tokens, requests, provider, model } = hold;
+    const { trace_id, attempt, reserved_at, bound_nano_usd, tokens, requests, provider, model, origin } = hold;
     const nano_usd = bound_nano_usd;
     this.put(
       { trace_id, attempt, state: "X", reserved_at, settled_at: now, bound_nano_usd, nano_usd, tokens, requests },
-      { provider, model, winner: false, outcome: "expired", source: "upper_bound", basis: "" },
+      { provider, model, winner: false, outcome: "expired", source: "upper_bound", basis: origin },
     );
     this.#account.count({ expired: 1, expiredNanoUsd: nano_usd });
   }
@@ -102,6 +114,13 @@ export class Charges {
         JSON.stringify(traceIds),
       )
       .one().nano_usd;
+  }
+
+  /** Is each trace as settled as its attempts are? For the audit. */
+  agreeWithTraces(): boolean {
+    const query = `SELECT 1 FROM request WHERE unsettled_attempts <>
+      (SELECT count(*) FROM charge WHERE trace_id = id AND state = 'X' AND basis <> '') LIMIT 1`;
+    return this.#sql.exec(query).toArray().length === 0;
   }
 
   /** Sum of the rows themselves, for the audit. */

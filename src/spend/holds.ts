@@ -3,7 +3,7 @@
  * changed only together with it, and read from it by `load`.
  */
 import { assertNanoUsd, periodsOf } from "./periods.ts";
-import type { Reservation } from "./types.ts";
+import type { RequestOrigin, Reservation } from "./types.ts";
 
 const DAY_MS = 86_400_000;
 /** No policy lets a request run for longer than hours; a clock that is wrong must not hold money for years. */
@@ -24,6 +24,8 @@ export type Hold = {
   readonly requests: number;
   readonly provider: string;
   readonly model: string;
+  /** JSON of a `RequestOrigin`; empty where there is none. */
+  readonly origin: string;
 };
 
 export class Holds {
@@ -67,11 +69,11 @@ export class Holds {
   }
 
   open(reservation: Reservation, requests: number, now: number): void {
-    const { traceId, attempt, boundNanoUsd, boundTokens, provider, model } = reservation;
+    const { traceId, attempt, boundNanoUsd, boundTokens, provider, model, origin } = reservation;
     const expiresAt = Math.min(reservation.expiresAt, now + MAX_HOLD_MS);
     this.#sql.exec(
-      "INSERT INTO hold VALUES (?, ?, 'R', ?, ?, ?, ?, ?, ?, ?)",
-      ...[traceId, attempt, now, expiresAt, boundNanoUsd, boundTokens, requests, provider, model],
+      "INSERT INTO hold VALUES (?, ?, 'R', ?, ?, ?, ?, ?, ?, ?, ?)",
+      ...[traceId, attempt, now, expiresAt, boundNanoUsd, boundTokens, requests, provider, model, originText(origin)],
     );
     this.#count(now, boundNanoUsd, requests);
     this.#nextExpiryAt = Math.min(this.#nextExpiryAt, expiresAt);
@@ -80,7 +82,7 @@ export class Holds {
   /** For a minute, a reservation under this number is not taken. */
   withdraw(traceId: string, attempt: number, now: number): void {
     const values = [traceId, attempt, now, now + WITHDRAWN_MS];
-    this.#sql.exec("INSERT INTO hold VALUES (?, ?, 'W', ?, ?, 0, 0, 0, '', '')", ...values);
+    this.#sql.exec("INSERT INTO hold VALUES (?, ?, 'W', ?, ?, 0, 0, 0, '', '', '')", ...values);
   }
 
   remove({ trace_id, attempt, state, reserved_at, bound_nano_usd, requests }: Hold): void {
@@ -128,4 +130,9 @@ export class Holds {
       else this.#reservedNanoUsd.set(period, sum);
     }
   }
+}
+
+/** A time that no date has could not be put on a trace, and would keep the sweep from ever ending. */
+function originText(origin: RequestOrigin | undefined): string {
+  return Number.isNaN(new Date(origin?.receivedAt ?? Number.NaN).getTime()) ? "" : JSON.stringify(origin);
 }

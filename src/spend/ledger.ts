@@ -11,7 +11,7 @@ import { Attempts } from "./attempts.ts";
 import { Outbox } from "./outbox.ts";
 import { assertNanoUsd, PeriodSums, periodName, SpendChanges } from "./periods.ts";
 import { prepareTables } from "./tables.ts";
-import { MIN_TRACE_AGE_MS, Traces } from "./traces.ts";
+import { type AddedTrace, MIN_TRACE_AGE_MS, Traces } from "./traces.ts";
 import type {
   Budget,
   KeyTerms,
@@ -25,6 +25,7 @@ import type {
   SettleRow,
   Unavailable,
 } from "./types.ts";
+import { type Counted, countedAs, unsettledTrace } from "./unsettled.ts";
 
 /** Nobody can say when one of the requests that run will end. */
 const CONCURRENCY_RETRY_MS = 1_000;
@@ -116,21 +117,40 @@ export class Ledger {
 
   #book(row: SettleRow, now: number, changes: SpendChanges): void {
     this.account.learn(row.terms);
-    const seq = this.traces.add(row, now);
-    const at = this.attempts.settle(row, seq !== null, now, changes);
-    if (seq === null) return;
+    const added = this.traces.add(row, 0, now);
+    const { at, swept } = this.attempts.settle(row, added !== null, now, changes);
+    if (added === null) return;
     const isPriced = row.costNanoUsd !== null && row.attempts.every(({ costNanoUsd }) => costNanoUsd !== null);
-    changes.add(at, 0, 1, isPriced ? 0 : 1);
-    this.outbox.add(row.id, seq);
+    this.#noteTrace(row.id, added, { before: swept, after: { at, unpriced: isPriced ? 0 : 1 } }, changes);
     if (row.unadmittedNanoUsd <= 0) return;
     this.#sql.exec("INSERT OR IGNORE INTO unadmitted VALUES (?, ?)", row.id, row.unadmittedNanoUsd);
     this.account.count({ unadmittedNanoUsd: row.unadmittedNanoUsd });
   }
 
-  /** Charges reservations that nobody settled in time, a batch at most. */
+  /** Counts the request of a trace that was added, once, however often the trace is replaced. */
+  #noteTrace(
+    id: string,
+    { isNew, seq }: AddedTrace,
+    { before, after }: { readonly before: Counted | null; readonly after: Counted },
+    changes: SpendChanges,
+  ): void {
+    if (before !== null) {
+      changes.add(before.at, 0, -1, -before.unpriced);
+      if (isNew) this.traces.forgetTrimmed();
+    }
+    changes.add(after.at, 0, 1, after.unpriced);
+    this.outbox.add(id, seq);
+  }
+
+  /** Charges reservations that nobody settled in time, a batch at most, and stores what is known as their trace. */
   sweep(now: number): void {
     const changes = new SpendChanges();
-    this.attempts.sweep(now, changes);
+    for (const { traceId, before, after } of this.attempts.sweep(now, changes)) {
+      const counted = countedAs(after);
+      if (counted === null || after.length === before.length) continue;
+      const added = this.traces.add(unsettledTrace(traceId, after), after.length, now);
+      if (added !== null) this.#noteTrace(traceId, added, { before: countedAs(before), after: counted }, changes);
+    }
     this.#sums.add(changes);
   }
 
@@ -179,7 +199,8 @@ export class Ledger {
     const [day, month, total] = [this.spend("day", now), this.spend("month", now), this.spend("total", now)];
     const reservedNanoUsd = total.reservedNanoUsd;
     const bookedNanoUsd = charges.sumNanoUsd() + deletedNanoUsd;
-    const isConsistent = reservedNanoUsd === openNanoUsd && bookedNanoUsd === total.spentNanoUsd && this.#sums.agree();
+    const areSumsRight = reservedNanoUsd === openNanoUsd && bookedNanoUsd === total.spentNanoUsd && this.#sums.agree();
+    const isConsistent = areSumsRight && charges.agreeWithTraces();
     return {
       ...{ reservedNanoUsd, openNanoUsd, openReservations, openRequests: holds.openRequests },
       ...{ day, month, total, bookedNanoUsd, ...counters },

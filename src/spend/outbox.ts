@@ -7,7 +7,7 @@
 import { isJsonObject, tryParseJson } from "../lib/json.ts";
 import { enqueueAllTraces } from "./tables.ts";
 
-/** What an index takes; it ignores a trace that it has. */
+/** What an index takes; it ignores a trace that it has, unless that was of the sweep and this one says more. */
 export interface IndexBatch {
   readonly keyId: string;
   readonly rows: readonly {
@@ -16,6 +16,8 @@ export interface IndexBatch {
     /** JSON text. */
     readonly trace: string;
     readonly unadmittedNanoUsd: number;
+    /** How many attempts the sweep has charged because nobody settled the request; absent: it is settled. */
+    readonly unsettledAttempts?: number;
   }[];
 }
 
@@ -34,6 +36,7 @@ export interface Parcel {
 
 export class Outbox {
   readonly #sql: SqlStorage;
+  #hasNews = false;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -41,6 +44,14 @@ export class Outbox {
 
   add(traceId: string, seq: number): void {
     this.#sql.exec("INSERT OR IGNORE INTO outbox VALUES (?, ?)", traceId, seq);
+    this.#hasNews = true;
+  }
+
+  /** Was something added since the last call? After a transaction that failed it may say so for nothing. */
+  takeNews(): boolean {
+    const hadNews = this.#hasNews;
+    this.#hasNews = false;
+    return hadNews;
   }
 
   get isEmpty(): boolean {
@@ -54,8 +65,8 @@ export class Outbox {
   /** The first `limit` traces that wait above `afterId`, by index. */
   parcels(limit: number, afterId: string): Parcel[] {
     const rows = this.#sql
-      .exec<{ trace_id: string; seq: number; body: string; unadmitted: number }>(
-        `SELECT trace_id, seq, body, coalesce((SELECT nano_usd FROM unadmitted WHERE trace_id = id), 0) AS unadmitted
+      .exec<{ trace_id: string; seq: number; body: string; unsettled_attempts: number; unadmitted: number }>(
+        `SELECT trace_id, seq, body, unsettled_attempts, coalesce((SELECT nano_usd FROM unadmitted WHERE trace_id = id), 0) AS unadmitted
          FROM outbox JOIN request ON id = trace_id WHERE trace_id > ? ORDER BY trace_id LIMIT ?`,
         afterId,
         limit,
@@ -65,11 +76,26 @@ export class Outbox {
     return [...groups].map(([index, group]) => ({
       index,
       ids: group.map(({ trace_id }) => trace_id),
-      rows: group.map(({ seq, body, unadmitted }) => ({ seq, trace: body, unadmittedNanoUsd: unadmitted })),
+      rows: group.map(({ seq, body, unadmitted, unsettled_attempts: unsettledAttempts }) => ({
+        ...{ seq, trace: body, unadmittedNanoUsd: unadmitted },
+        ...(unsettledAttempts === 0 ? {} : { unsettledAttempts }),
+      })),
     }));
   }
 
-  /** Takes out what the index has, or what never will be sent. Answers the ids that were waiting. */
+  /** Takes out what an index has, unless the trace was replaced on its way: then the new one is still to be sent. */
+  removeSent({ ids, rows }: Parcel): void {
+    this.remove(ids.filter((id, at) => this.#isCurrent(id, rows[at]?.unsettledAttempts)));
+  }
+
+  #isCurrent(id: string, unsettledAttempts: number | undefined): boolean {
+    // Nothing replaces a settled trace.
+    if (unsettledAttempts === undefined) return true;
+    const query = "SELECT 1 FROM request WHERE id = ? AND unsettled_attempts = ?";
+    return this.#sql.exec(query, id, unsettledAttempts).toArray().length > 0;
+  }
+
+  /** Takes out what need not be sent any more. Answers the ids that were waiting. */
   remove(ids: readonly string[]): string[] {
     return this.#sql
       .exec<{ trace_id: string }>(

@@ -37,7 +37,7 @@ function booked(usage: Usage, priceRow: PriceRow | null): Cost {
     : { nanoUsd: reported, isReported: true, checkNanoUsd: computed, priceRow };
 }
 
-/** The vendor charges over 1% more or less than the table says: one of the two is wrong. */
+/** The vendor charges over 1 % more or less than the table says: one of the two is wrong, and an operator should look. */
 export function isOffCheck({ nanoUsd, checkNanoUsd }: Cost): boolean {
   if (nanoUsd === null || checkNanoUsd === null) return false;
   return Math.abs(nanoUsd - checkNanoUsd) > Math.max(nanoUsd, checkNanoUsd) / 100;
@@ -69,7 +69,10 @@ function keepable(raw: unknown): unknown {
   }
 }
 
-/** The cost again: by the row it was charged by, or by a corrected price of the model. */
+/**
+ * The cost again: by the row it was charged by, or by a corrected price of the model. It needs nothing but what is stored
+ * beside a charge, so that books can be checked, and a wrong price be put right, at any later time.
+ */
 export function reprice(basis: CostBasis, price?: Price): Cost {
   const { raw, usage, row, conditions } = basis;
   if (price === undefined) return booked(usage, row);

@@ -5,6 +5,7 @@
  * long in tables with a row number, which are written at their end. (A long row in a table without one takes a page of
  * its own.)
  */
+import { migrateTables } from "../lib/durable-object.ts";
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS spend (
@@ -79,16 +80,27 @@ const SCHEMA = `
   ) STRICT;
 `;
 
+/** What was added since. A step that was ever deployed is never edited: a new one is added below it. */
+const STEPS: readonly string[] = [
+  `
+  -- JSON of a \`RequestOrigin\`, empty where the reservation had none.
+  ALTER TABLE hold ADD COLUMN origin TEXT NOT NULL DEFAULT '';
+  -- Attempts that were charged at their bound because nobody settled the request; 0 once it is settled.
+  ALTER TABLE request ADD COLUMN unsettled_attempts INTEGER NOT NULL DEFAULT 0;
+  `,
+];
+
 /** Makes the tables, and takes a ledger of the first version over: its sums stand, its traces go to the index. */
 export function prepareTables(sql: SqlStorage): void {
   sql.exec(SCHEMA);
+  migrateTables(sql, STEPS);
   // What was booked before attempts had rows of their own counts as booked and deleted since.
   sql.exec(
     `INSERT OR IGNORE INTO account
      VALUES (1, NULL, coalesce((SELECT nano_usd FROM spend WHERE period = 'total'), 0), 0, 0, 0, 0, 0, 0)`,
   );
   if (sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'trace'").toArray().length === 0) return;
-  sql.exec("INSERT OR IGNORE INTO request SELECT id, settled_at, status, route, body FROM trace ORDER BY id");
+  sql.exec("INSERT OR IGNORE INTO request SELECT id, settled_at, status, route, body, 0 FROM trace ORDER BY id");
   sql.exec("DROP TABLE trace");
   enqueueAllTraces(sql);
 }

@@ -16,6 +16,19 @@ const MAX_TRACE_TIME = 62 ** 8 - 1;
 /** Ids are ASCII and begin with `tr_`. */
 const ABOVE_ALL_IDS = "~";
 
+const REPLACE = `
+  UPDATE request SET settled_at = ?2, status = ?3, route = ?4, body = ?5, unsettled_attempts = ?6
+  WHERE id = ?1 AND unsettled_attempts > 0 AND (?6 = 0 OR ?6 > unsettled_attempts) RETURNING 1`;
+
+type StoredTrace = Pick<SettleRow, "id" | "status" | "route" | "trace">;
+
+export interface AddedTrace {
+  /** No trace of this id was there. */
+  readonly isNew: boolean;
+  /** How many traces this key ever had, this one included. */
+  readonly seq: number;
+}
+
 export class Traces {
   readonly #sql: SqlStorage;
   /** Kept in step with the table, because counting it reads every row. */
@@ -38,19 +51,28 @@ export class Traces {
     return this.#count;
   }
 
-  /** The number of the trace among all that this key ever had, from 1; `null` where it is stored already. */
-  add({ id, status, route, trace }: SettleRow, now: number): number | null {
-    const added = this.#sql.exec(
-      "INSERT OR IGNORE INTO request VALUES (?, ?, ?, ?, ?) RETURNING 1",
-      ...[id, now, status, route, trace],
-    );
-    if (added.toArray().length === 0) return null;
-    this.#count++;
-    return this.#trimmed + this.#count;
+  /**
+   * Stores a trace; `null` where it is stored already. `unsettledAttempts`: how many the sweep has charged, 0 of a
+   * request that is settled. The settled trace replaces one of the sweep, and of those the one that says more counts.
+   */
+  add({ id, status, route, trace }: StoredTrace, unsettledAttempts: number, now: number): AddedTrace | null {
+    const values = [id, now, status, route, trace, unsettledAttempts];
+    const inserted = this.#sql.exec("INSERT OR IGNORE INTO request VALUES (?, ?, ?, ?, ?, ?) RETURNING 1", ...values);
+    const isNew = inserted.toArray().length > 0;
+    if (isNew) this.#count++;
+    else if (this.#sql.exec(REPLACE, ...values).toArray().length === 0) return null;
+    return { isNew, seq: this.#trimmed + this.#count };
   }
 
+  /** A trace that was just added has been stored and deleted before, and counts once. */
+  forgetTrimmed(): void {
+    this.#sql.exec("UPDATE ledger SET trimmed_traces = trimmed_traces - 1");
+    this.#trimmed--;
+  }
+
+  /** Is the request settled? */
   has(id: string): boolean {
-    return this.#sql.exec("SELECT 1 FROM request WHERE id = ?", id).toArray().length > 0;
+    return this.#sql.exec("SELECT 1 FROM request WHERE id = ? AND unsettled_attempts = 0", id).toArray().length > 0;
   }
 
   find(id: string): Trace | null {

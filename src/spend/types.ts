@@ -23,6 +23,18 @@ export interface KeyTerms {
   readonly limits: Limits | null;
 }
 
+/** What a trace says of a request from its beginning on. */
+export interface RequestOrigin {
+  readonly env: string;
+  readonly app: string;
+  /** As it stands on the trace: `flow/best-reasoning`. */
+  readonly route: string;
+  readonly routeVersion: number;
+  readonly stream: boolean;
+  /** Epoch ms, and the `created_at` of the settled trace to the millisecond: it chooses the object of the index. */
+  readonly receivedAt: number;
+}
+
 /**
  * One attempt that is about to be made, and the most it can cost. (`traceId`, `attempt`) makes it repeatable. The first
  * that is held of a trace counts as a request for the limits, the others as money and tokens only.
@@ -42,6 +54,8 @@ export interface Reservation {
   readonly terms: KeyTerms;
   /** Earlier attempts of this request that ended at no cost: what they hold is free. */
   readonly over?: readonly number[];
+  /** What the trace is made from when nobody settles. Without it (version before) the charge has no trace. */
+  readonly origin?: RequestOrigin;
 }
 
 /** What the response headers say of the rate limits. Where a limit is `null` its other two members are 0. */
@@ -133,6 +147,7 @@ export interface PeriodSpend {
   readonly spentNanoUsd: number;
   /** Held for attempts that are not settled yet. */
   readonly reservedNanoUsd: number;
+  /** Those with a trace: settled ones, and those charged at their bound because nobody settled them. */
   readonly requests: number;
   /** Requests whose cost is unknown in whole or in part. */
   readonly unpricedRequests: number;

@@ -65,6 +65,7 @@ export class Upkeep {
 
   /** Sees to it that the alarm rings by the time something is due, and not before `notBefore`. */
   async arm(now: number, notBefore = now): Promise<void> {
+    if (this.#ledger.outbox.takeNews()) this.noteTraces(now);
     const dueAt = Math.max(notBefore, this.#dueAt(now));
     if (dueAt === Number.POSITIVE_INFINITY || (this.#alarmAt !== null && this.#alarmAt <= dueAt)) return;
     this.#alarmAt = dueAt;
@@ -126,16 +127,17 @@ export class Upkeep {
     this.#shipAt = this.#ledger.outbox.isEmpty ? null : Date.now() + pauseMs;
   }
 
-  async #send(indexes: TraceIndexes, { index, ids, rows }: Parcel): Promise<boolean> {
+  async #send(indexes: TraceIndexes, parcel: Parcel): Promise<boolean> {
+    const { index, ids, rows } = parcel;
     if (index === null) return tried("give_up", () => this.#transact(() => this.#ledger.giveUp(ids)));
     try {
       const keyId = keyIdOfTrace(ids[0] ?? "") ?? "";
       // A stub that has failed stays broken, so each call makes its own.
       await within(SHIP_LIMIT_MS, () => indexes.getByName(index).ingest({ keyId, rows }));
-      this.#transact(() => this.#ledger.outbox.remove(ids));
+      this.#transact(() => this.#ledger.outbox.removeSent(parcel));
       return true;
     } catch {
-      // The rows stay and go again: the index ignores what it has.
+      // The rows stay and go again: the index takes each once.
       return false;
     }
   }

@@ -15,8 +15,14 @@ export type FailureClass =
   | "breaker_open"
   | "capability";
 
+/**
+ * The `error_code` of a request whose end nobody reported: its isolate died. What it held is charged in full, and all
+ * else is unknown. A settlement that comes after all replaces such a trace.
+ */
+export const UNSETTLED = "unsettled";
+
 /** How an attempt ended. `invalid_request`: the vendor blames the client's request; `cancelled`: the client left. */
-export type AttemptOutcome = "ok" | "cancelled" | "invalid_request" | FailureClass;
+export type AttemptOutcome = "ok" | "cancelled" | "invalid_request" | typeof UNSETTLED | FailureClass;
 
 export const TRACE_STATUSES = ["ok", "error", "cancelled", "denied"] as const;
 export type TraceStatus = (typeof TRACE_STATUSES)[number];
@@ -59,6 +65,7 @@ export interface Trace {
   readonly route_version: number;
   readonly stream: boolean;
   readonly status: TraceStatus;
+  /** 0: nobody knows what the client got. */
   readonly http_status: number;
   readonly error_code?: string;
   readonly provider: string | null;

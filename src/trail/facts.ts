@@ -7,6 +7,7 @@
 import type { ErrorCode } from "../errors.ts";
 import { isJsonObject } from "../lib/json.ts";
 import { fromUsd } from "../lib/money.ts";
+import { UNSETTLED } from "../traces/schema.ts";
 import type { ErrorCount, SpendGroup } from "./types.ts";
 
 /** What decides in which sums an attempt's cost goes. */
@@ -48,7 +49,9 @@ export interface TraceFacts extends SpendFacts {
 }
 
 /** Our own refusals and faults: they say nothing about the version of a route. */
-const NOT_THE_ROUTES: ReadonlySet<string> = new Set<ErrorCode>(["rate_limit_exceeded", "ledger_unavailable"]);
+const NOT_THE_ROUTES: ReadonlySet<string> = new Set<ErrorCode | typeof UNSETTLED>([
+  ...(["rate_limit_exceeded", "ledger_unavailable", UNSETTLED] as const),
+]);
 /** Outcomes that are nobody's fault: the client left, or another attempt was faster. */
 const NO_ERRORS: ReadonlySet<string> = new Set(["ok", "cancelled"]);
 
@@ -142,7 +145,8 @@ function shareOf(name: string, attempts: readonly AttemptCost[]): SpendShare {
 
 /**
  * Does the request tell how good a version of its route is? A client that left tells nothing, nor does a request that
- * we refused ourselves: for its key's budget, its limits or its tool results, or because our own ledger was away.
+ * we refused ourselves: for its key's budget, its limits or its tool results, or because our own ledger was away. And
+ * nobody knows how one ended that was never settled.
  */
 export function isEvidence({ status, errorCode }: Pick<TraceFacts, "status" | "errorCode">): boolean {
   return status === "ok" || (status === "error" && !NOT_THE_ROUTES.has(errorCode ?? ""));

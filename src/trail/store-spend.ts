@@ -16,7 +16,7 @@ export const NO_SPEND: DaySpend = { groups: [], total: NO_TOTAL };
 const SUM_SLOTS = `
   SELECT name, sum(requests) AS requests, sum(nano_usd) AS nano_usd, sum(unpriced_requests) AS unpriced_requests,
   sum(unadmitted_nano_usd) AS unadmitted_nano_usd
-  FROM spend WHERE group_by = ? AND slot BETWEEN ? AND ? GROUP BY name`;
+  FROM spend WHERE group_by = ? AND slot BETWEEN ? AND ? GROUP BY name HAVING sum(requests) > 0`;
 const TRACES =
   "SELECT key_id, app, route, attempts, unadmitted_nano_usd FROM trace WHERE created_at >= ? AND created_at < ?";
 
@@ -119,7 +119,7 @@ function addSums(a: Sum, b: Sum): Sum {
   };
 }
 
-function readAttempts(text: string): AttemptCost[] {
+export function readAttempts(text: string): AttemptCost[] {
   // Written by the store from `AttemptCost`s, and by nobody else.
   const attempts = (tryParseJson(text) ?? []) as [string, string, number | null][];
   return attempts.map(([provider, model, nanoUsd]) => ({ provider, model, nanoUsd }));

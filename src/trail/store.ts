@@ -1,7 +1,8 @@
 /**
  * One day of one environment in SQL: what is written, and what is answered.
  *
- * Every trace is counted once, by its id, however often it is sent. The JSON of the oldest is dropped when a day has
+ * Every trace is counted once, by its id, however often it is sent; one that nobody had settled is replaced by its
+ * settlement, and its sums are put right. The JSON of the oldest is dropped when a day has
  * more than is worth listing; the row that makes a trace repeatable stays until the whole day goes, so that nothing is
  * counted twice and a part of a day still adds up to the nano-dollar.
  */
@@ -10,7 +11,7 @@ import { dayStart, type TrailDay } from "./days.ts";
 import { factsOf, type TraceFacts } from "./facts.ts";
 import { evidenceIn, NO_EVIDENCE } from "./store-evidence.ts";
 import { listIn } from "./store-list.ts";
-import { NO_SPEND, spendIn } from "./store-spend.ts";
+import { NO_SPEND, readAttempts, spendIn } from "./store-spend.ts";
 import { addTally, hasTables, migrate } from "./tables.ts";
 import { Tally } from "./tally.ts";
 import type {
@@ -21,6 +22,7 @@ import type {
   DaySpendQuery,
   EvidenceCounts,
   TrailBatch,
+  TrailRow,
 } from "./types.ts";
 
 export interface StoreLimits {
@@ -35,8 +37,28 @@ export interface StoreLimits {
 const LIMITS: StoreLimits = { bodies: 200_000, slack: 2_000, answerLength: 4_000_000 };
 
 const INSERT_TRACE = `
-  INSERT INTO trace (id, created_at, key_id, app, route, status, provider, attempts, unadmitted_nano_usd)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING seq`;
+  INSERT INTO trace
+  (id, created_at, key_id, app, route, status, provider, attempts, unadmitted_nano_usd, unsettled_attempts)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING seq`;
+const DELETE_UNSETTLED = `
+  DELETE FROM trace WHERE id = ?1 AND unsettled_attempts > 0 AND (?2 = 0 OR ?2 > unsettled_attempts)
+  RETURNING seq, created_at, key_id, app, route, attempts, unadmitted_nano_usd`;
+
+interface AddedRow {
+  readonly seq: number;
+  /** 1 where it took the place of a row that could be listed. */
+  readonly droppedBodies: number;
+}
+
+interface UnsettledRow extends Record<string, SqlStorageValue> {
+  seq: number;
+  created_at: number;
+  key_id: string;
+  app: string;
+  route: string;
+  attempts: string;
+  unadmitted_nano_usd: number;
+}
 
 interface BodyState extends Record<string, SqlStorageValue> {
   bodies_since: number;
@@ -71,21 +93,23 @@ export class TrailStore {
     const refused: number[] = [];
     const { bodies_since, bodies } = this.#sql.exec<BodyState>("SELECT bodies_since, bodies FROM trail").one();
     let addedBodies = 0;
-    for (const { seq, trace, unadmittedNanoUsd } of batch.rows) {
+    for (const row of batch.rows) {
+      const { seq, trace, unadmittedNanoUsd } = row;
       const facts = factsOf(tryParseJson(trace), batch.keyId);
       if (facts === null || facts.env !== day.env || dayStart(facts.createdAt) !== day.startAt) {
         refused.push(seq);
         continue;
       }
-      const added = this.#insert(facts, unadmittedNanoUsd);
+      const added = this.#insert(facts, row) ?? this.#replace(facts, row, tally);
       if (added === null) continue;
+      addedBodies -= added.droppedBodies;
       tally.add(facts, unadmittedNanoUsd);
       if (facts.createdAt < bodies_since) continue;
-      this.#sql.exec("INSERT INTO body VALUES (?, ?)", added, trace);
+      this.#sql.exec("INSERT INTO body VALUES (?, ?)", added.seq, trace);
       addedBodies++;
     }
     addTally(this.#sql, tally);
-    if (addedBodies > 0) this.#keepNewest({ bodies_since, bodies: bodies + addedBodies });
+    if (addedBodies !== 0) this.#keepNewest({ bodies_since, bodies: bodies + addedBodies });
     return refused;
   }
 
@@ -115,8 +139,8 @@ export class TrailStore {
     this.#hasTables = true;
   }
 
-  /** The number of the new row, or `null` for a trace that is known. */
-  #insert(facts: TraceFacts, unadmittedNanoUsd: number): number | null {
+  /** `null` for a trace that is known. */
+  #insert(facts: TraceFacts, { unadmittedNanoUsd, unsettledAttempts = 0 }: TrailRow): AddedRow | null {
     const attempts = facts.attempts.map(({ provider, model, nanoUsd }) => [provider, model, nanoUsd]);
     const [row] = this.#sql
       .exec<{ seq: number }>(
@@ -130,9 +154,22 @@ export class TrailStore {
         facts.provider,
         JSON.stringify(attempts),
         unadmittedNanoUsd,
+        unsettledAttempts,
       )
       .toArray();
-    return row?.seq ?? null;
+    return row === undefined ? null : { seq: row.seq, droppedBodies: 0 };
+  }
+
+  /** In place of a row that says less; `null` where the one that is known stays. */
+  #replace(facts: TraceFacts, row: TrailRow, tally: Tally): AddedRow | null {
+    const [known] = this.#sql.exec<UnsettledRow>(DELETE_UNSETTLED, facts.id, row.unsettledAttempts ?? 0).toArray();
+    if (known === undefined) return null;
+    const { created_at: createdAt, key_id: keyId, app, route } = known;
+    const attempts = readAttempts(known.attempts);
+    tally.takeBack({ createdAt, env: facts.env, keyId, app, route, attempts }, known.unadmitted_nano_usd);
+    const bodies = this.#sql.exec("DELETE FROM body WHERE seq = ? RETURNING seq", known.seq).toArray();
+    const added = this.#insert(facts, row);
+    return added === null ? null : { ...added, droppedBodies: bodies.length };
   }
 
   /** Notes how many bodies there are now. Above the limit, drops all but the newest. */

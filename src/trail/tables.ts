@@ -86,6 +86,8 @@ const STEPS: readonly string[] = [
     PRIMARY KEY (route, version, slot, class, provider)
   ) STRICT, WITHOUT ROWID;
   `,
+  // See `TrailRow`. Rows of the version before are of settled requests.
+  "ALTER TABLE trace ADD COLUMN unsettled_attempts INTEGER NOT NULL DEFAULT 0",
 ];
 
 const ADD_SPEND = `

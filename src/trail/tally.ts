@@ -4,7 +4,7 @@
  * Pure, and used for one batch only.
  */
 import { slotOf } from "./days.ts";
-import { errorsOf, isEvidence, type SpendShare, sharesOf, type TraceFacts } from "./facts.ts";
+import { errorsOf, isEvidence, type SpendFacts, type SpendShare, sharesOf, type TraceFacts } from "./facts.ts";
 import { bucketOf } from "./histogram.ts";
 import { SPEND_GROUPS, type SpendGroup } from "./types.ts";
 
@@ -21,6 +21,9 @@ export interface SpendRow {
   /** In the rows of `env` only: it belongs to the deployment. */
   unadmittedNanoUsd: number;
 }
+
+/** What decides in which sums of its day a request goes. */
+export type PlacedSpend = SpendFacts & Pick<TraceFacts, "createdAt">;
 
 interface VersionSlot {
   readonly route: string;
@@ -64,15 +67,25 @@ export class Tally {
   }
 
   add(facts: TraceFacts, unadmittedNanoUsd: number): void {
+    this.#addShares(facts, unadmittedNanoUsd, 1);
+    const slot = slotOf(facts.createdAt, this.#dayStartAt);
+    if (isEvidence(facts)) this.#addEvidence(facts, { route: facts.route, version: facts.routeVersion, slot });
+  }
+
+  /** Takes back what a trace has added that was no evidence. */
+  takeBack(facts: PlacedSpend, unadmittedNanoUsd: number): void {
+    this.#addShares(facts, unadmittedNanoUsd, -1);
+  }
+
+  #addShares(facts: PlacedSpend, unadmittedNanoUsd: number, sign: 1 | -1): void {
     const slot = slotOf(facts.createdAt, this.#dayStartAt);
     for (const groupBy of SPEND_GROUPS) {
       for (const share of sharesOf(facts, groupBy)) {
         const unadmitted = groupBy === "env" ? unadmittedNanoUsd : 0;
-        this.#addSpend(groupBy, slot, share, unadmitted);
-        this.#addSpend(groupBy, WHOLE_DAY, share, unadmitted);
+        this.#addSpend(groupBy, slot, share, unadmitted, sign);
+        this.#addSpend(groupBy, WHOLE_DAY, share, unadmitted, sign);
       }
     }
-    if (isEvidence(facts)) this.#addEvidence(facts, { route: facts.route, version: facts.routeVersion, slot });
   }
 
   spend(): Iterable<SpendRow> {
@@ -91,15 +104,15 @@ export class Tally {
     return this.#errors.values();
   }
 
-  #addSpend(groupBy: SpendGroup, slot: number, share: SpendShare, unadmittedNanoUsd: number): void {
+  #addSpend(groupBy: SpendGroup, slot: number, share: SpendShare, unadmittedNanoUsd: number, sign: 1 | -1): void {
     const { name } = share;
     const row = rowOf(this.#spend, [groupBy, slot, name], () => {
       return { groupBy, slot, name, requests: 0, nanoUsd: 0, unpricedRequests: 0, unadmittedNanoUsd: 0 };
     });
-    row.requests++;
-    row.nanoUsd += share.nanoUsd;
-    row.unpricedRequests += share.isUnpriced ? 1 : 0;
-    row.unadmittedNanoUsd += unadmittedNanoUsd;
+    row.requests += sign;
+    row.nanoUsd += sign * share.nanoUsd;
+    row.unpricedRequests += share.isUnpriced ? sign : 0;
+    row.unadmittedNanoUsd += sign * unadmittedNanoUsd;
   }
 
   #addEvidence(facts: TraceFacts, at: VersionSlot): void {

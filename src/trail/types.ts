@@ -14,6 +14,11 @@ export interface TrailRow {
   readonly trace: string;
   /** What vendors may bill for calls of this request that were refused after they had been sent. Never the key's. */
   readonly unadmittedNanoUsd: number;
+  /**
+   * How many attempts are charged at their bound because nobody settled the request; absent or 0: it is settled. Of the
+   * rows of one trace the settled one counts, before it came the one with the most attempts.
+   */
+  readonly unsettledAttempts?: number;
 }
 
 export interface TrailReceipt {

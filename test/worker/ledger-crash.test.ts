@@ -4,8 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Reservation, SettleRow } from "../../src/spend/types.ts";
-import { newTraceId } from "../../src/traces/schema.ts";
-import { startWorker } from "../support/worker.ts";
+import { newTraceId, type Trace } from "../../src/traces/schema.ts";
+import { pricedModel } from "../support/models.ts";
+import { completion, startUpstream } from "../support/upstream.ts";
+import { startWorker, type TestWorker } from "../support/worker.ts";
 
 let directory: string;
 beforeAll(async () => {
@@ -127,5 +129,88 @@ test("a Worker killed under load has held all that it granted, and nobody's sett
   expect(after.isConsistent).toBe(true);
   expect(after.total.requests).toBeGreaterThanOrEqual(grantedBefore.length);
   expect(after.total.spentNanoUsd).toBe(after.total.requests * 400 + after.expiredNanoUsd);
+  await worker.stop();
+});
+
+/** Reservations are good for a second, in place of minutes. */
+const HASTY_FRONT = `
+import app, { KeyLedger as Ledger } from "./index.js";
+export * from "./index.js";
+const hasty = (reservation) => ({ ...reservation, expiresAt: Date.now() + 1000 });
+export class KeyLedger extends Ledger {
+  reserve(reservation) { return super.reserve(hasty(reservation)); }
+  reserveAll(reservations) { return super.reserveAll(reservations.map(hasty)); }
+}
+export default app;
+`;
+
+interface Spend {
+  readonly data: readonly { readonly group: string; readonly requests: number; readonly cost_usd: number }[];
+  readonly total_usd: number;
+}
+
+test("what a killed Worker had held is in traces and /admin/spend to the nano-dollar, and is put right when it is settled", async () => {
+  const upstream = await startUpstream();
+  const vars = { OPENAI_API_KEY: "sk-test", OPENAI_BASE_URL: `${upstream.url}/v1` };
+  const before = await startWorker({ persist: directory, front: HASTY_FRONT, vars });
+  const model = pricedModel();
+  await before.putRoute("production", "held", { targets: [{ provider: "openai", model }] });
+  const key = await before.createKey({ budget: { limit_usd: 10, period: "total" } });
+  const ask = (worker: TestWorker): Promise<Response> =>
+    worker.fetch("/v1/chat/completions", {
+      method: "POST",
+      headers: { authorization: `Bearer ${key.key}`, "content-type": "application/json" },
+      body: JSON.stringify({ model: "flow/held", max_tokens: 10, messages: [{ role: "user", content: "hi" }] }),
+    });
+  upstream.script([{ json: completion() }, { hang: true }]);
+  expect((await ask(before)).status).toBe(200);
+  const books = async () => (await before.bindings()).KEY_LEDGER.getByName(key.id).spend(null);
+  await expect.poll(async () => (await books()).requests, { timeout: 5_000 }).toBe(1);
+  const held = ask(before).catch(() => null);
+  // A reservation beside its call may come after it.
+  await expect.poll(async () => (await books()).reservedNanoUsd, { timeout: 1_000, interval: 5 }).toBeGreaterThan(0);
+  await before.stop();
+  await held;
+  await upstream.stop();
+
+  const worker = await startWorker({ persist: directory, vars });
+  const ledger = async () => (await worker.bindings()).KEY_LEDGER.getByName(key.id);
+  const audit = async () => (await ledger()).audit();
+  const spendOf = async (group: string): Promise<Spend> =>
+    (await (await worker.admin(`/admin/spend?group_by=${group}`)).json()) as Spend;
+  const ofKey = async (): Promise<unknown> => {
+    const row = (await spendOf("key")).data.find((each) => each.group === key.id);
+    return { requests: row?.requests, nanoUsd: Math.round((row?.cost_usd ?? 0) * 1e9) };
+  };
+  const tracesOf = async (): Promise<readonly Trace[]> => {
+    const list = await (await worker.admin(`/admin/traces?key=${key.id}`)).json();
+    return (list as { data: readonly Trace[] }).data;
+  };
+
+  await expect.poll(async () => (await audit()).expired, { timeout: 8_000 }).toBe(1);
+  await expect.poll(async () => (await audit()).unshippedTraces, { timeout: 8_000 }).toBe(0);
+  const swept = await audit();
+  expect(swept).toMatchObject({ isConsistent: true, reservedNanoUsd: 0, total: { requests: 2 } });
+  expect(swept.expiredNanoUsd).toBeGreaterThan(0);
+  expect(await ofKey()).toEqual({ requests: 2, nanoUsd: swept.total.spentNanoUsd });
+  const [unsettled] = await tracesOf();
+  expect(unsettled).toMatchObject({
+    ...{ key_id: key.id, env: "production", app: "default", route: "flow/held", route_version: 1, stream: false },
+    ...{ status: "error", error_code: "unsettled", cost_usd: swept.expiredNanoUsd / 1e9 },
+    attempts: [{ provider: "openai", model, outcome: "unsettled", cost_usd: swept.expiredNanoUsd / 1e9 }],
+  });
+  const own = await worker.fetch(`/v1/traces/${unsettled?.id}`, { headers: { authorization: `Bearer ${key.key}` } });
+  expect(await own.json()).toEqual(unsettled);
+
+  // The settlement has only been late.
+  const attempts = [{ ...unsettled?.attempts[0], outcome: "ok", winner: true, cost_usd: 0.000_000_4 }];
+  const trace = { ...unsettled, status: "ok", error_code: undefined, attempts, cost_usd: 0.000_000_4 };
+  await (await ledger()).settle([row(key.id, 400, { id: unsettled?.id ?? "", trace: JSON.stringify(trace) })]);
+  await expect.poll(async () => (await audit()).unshippedTraces, { timeout: 8_000 }).toBe(0);
+  const after = await audit();
+  expect(after).toMatchObject({ isConsistent: true, expired: 0, expiredNanoUsd: 0 });
+  expect(after.total.spentNanoUsd).toBe(swept.total.spentNanoUsd - swept.expiredNanoUsd + 400);
+  expect(await ofKey()).toEqual({ requests: 2, nanoUsd: after.total.spentNanoUsd });
+  expect((await tracesOf()).map(({ status }) => status)).toEqual(["ok", "ok"]);
   await worker.stop();
 });

@@ -11,6 +11,7 @@ import { type Books, NO_TERMS, openBooks, reservation, settled, settleRow, trace
 const START = Date.UTC(2026, 10, 30, 23, 57);
 const USD = 1_000_000_000;
 const IDS = Array.from({ length: 6 }, (_, index) => traceId(START + index));
+const ORIGIN = { env: "production", app: "a", route: "flow/a", routeVersion: 1, stream: false, receivedAt: START };
 const runs = process.env["FLOW_SOAK"] === "1" ? 5_000 : 200;
 
 interface KnownAttempt {
@@ -24,6 +25,8 @@ interface KnownAttempt {
   tokens: number;
   /** It is the one that counts as a request. */
   readonly isFirst: boolean;
+  /** Its trace can be made without a settlement. */
+  readonly hasOrigin: boolean;
 }
 
 interface KnownRequest {
@@ -32,7 +35,14 @@ interface KnownRequest {
   readonly isPriced: boolean;
 }
 
-type Reserve = { id: string; attempt: number; bound: number; tokens: number; ttlMs: number };
+type Reserve = {
+  id: string;
+  attempt: number;
+  bound: number;
+  tokens: number;
+  ttlMs: number;
+  hasOrigin: boolean;
+};
 type Settle = { id: string; costs: readonly (readonly [number, number | null])[]; tokens: number; copies: number };
 
 const utc = (at: number, length: number): string => new Date(at).toISOString().slice(0, length);
@@ -86,6 +96,20 @@ class Reference {
     };
   }
 
+  /** By id, the expired attempts that have a trace. Each is a request that nobody settled. */
+  unsettled(): KnownAttempt[][] {
+    const traced = this.attempts.filter(({ state, hasOrigin }) => state === "X" && hasOrigin);
+    return [...Map.groupBy(traced, (each) => each.id).values()].map((own) => own.sort((a, b) => a.attempt - b.attempt));
+  }
+
+  /** All that have a trace. */
+  traced(): readonly Pick<KnownRequest, "at" | "isPriced">[] {
+    const swept = this.unsettled().map((own) => {
+      return { at: own[0]?.at ?? 0, isPriced: own.every(({ cost }) => cost !== 0) };
+    });
+    return [...this.requests, ...swept];
+  }
+
   sweep(): void {
     for (const each of this.attempts) {
       if (each.state !== "R" || each.expiresAt > this.now) continue;
@@ -95,7 +119,7 @@ class Reference {
   }
 
   /** The reason of the refusal, `null` when it is granted. */
-  reserve({ id, attempt, bound, tokens, ttlMs }: Reserve): string | null {
+  reserve({ id, attempt, bound, tokens, ttlMs, hasOrigin }: Reserve): string | null {
     this.sweep();
     const known = this.find(id, attempt);
     if (known !== undefined) return known.state === "V" ? "unavailable" : null;
@@ -112,7 +136,8 @@ class Reference {
     const running = this.attempts.filter((each) => each.state === "R" && each.isFirst).length;
     if (isFirst && running >= (limits?.concurrency ?? Number.POSITIVE_INFINITY)) return "concurrency";
     const expiresAt = this.now + ttlMs;
-    this.attempts.push({ ...{ state: "R", id, attempt, at: this.now, expiresAt, bound, cost: null, tokens, isFirst } });
+    const held = { at: this.now, expiresAt, bound, cost: null, tokens, isFirst, hasOrigin };
+    this.attempts.push({ state: "R", id, attempt, ...held });
     return null;
   }
 
@@ -120,7 +145,7 @@ class Reference {
     const known = this.find(id, attempt);
     if (known?.state === "R") this.attempts.splice(this.attempts.indexOf(known), 1);
     else if (known === undefined && !this.isOver(id)) {
-      const none = { expiresAt: this.now, bound: null, cost: null, tokens: 0, isFirst: false };
+      const none = { expiresAt: this.now, bound: null, cost: null, tokens: 0, isFirst: false, hasOrigin: false };
       this.attempts.push({ state: "V", id, attempt, at: this.now, ...none });
     }
   }
@@ -140,7 +165,7 @@ class Reference {
       if (known !== undefined) this.attempts.splice(this.attempts.indexOf(known), 1);
       const reservedAt = wasHeld ? known.at : startedAt;
       const used = isFirst && isNew ? tokens : 0;
-      const rest = { expiresAt: this.now, bound: known?.bound ?? null, cost, tokens: used };
+      const rest = { expiresAt: this.now, bound: known?.bound ?? null, cost, tokens: used, hasOrigin: false };
       const counts = wasHeld ? known.isFirst : isUnknown;
       isUnknown = false;
       this.attempts.push({ state: "S", id, attempt, at: reservedAt, ...rest, isFirst: counts });
@@ -159,6 +184,7 @@ class Reference {
 function compare(model: Reference, books: Books): void {
   const audit = books.ledger.audit(model.now);
   const expired = model.attempts.filter(({ state }) => state === "X");
+  const traced = model.traced();
   expect(audit).toMatchObject({
     isConsistent: true,
     reservedNanoUsd: model.reserved(),
@@ -168,8 +194,8 @@ function compare(model: Reference, books: Books): void {
     month: { spentNanoUsd: model.spent(7), reservedNanoUsd: model.reserved(7) },
     total: {
       spentNanoUsd: model.spent(),
-      requests: model.requests.length,
-      unpricedRequests: model.requests.filter(({ isPriced }) => !isPriced).length,
+      requests: traced.length,
+      unpricedRequests: traced.filter(({ isPriced }) => !isPriced).length,
     },
     bookedNanoUsd: model.spent(),
     expired: expired.length,
@@ -180,7 +206,13 @@ function compare(model: Reference, books: Books): void {
   });
   const window = books.ledger.attempts.window(IDS[0] ?? "", model.now);
   expect(window.used(model.now)).toEqual(model.window());
-  const today = model.requests.filter(({ at }) => utc(at, 10) === utc(model.now, 10));
+  for (const own of model.unsettled()) {
+    const { error_code, attempts = [] } = books.ledger.traces.find(own[0]?.id ?? "") ?? {};
+    expect(error_code).toBe("unsettled");
+    expect(attempts.map(({ cost_usd }) => Math.round((cost_usd ?? 0) * USD))).toEqual(own.map((each) => each.cost));
+  }
+  for (const { id } of model.requests) expect(books.ledger.traces.find(id)?.status).toBe("ok");
+  const today = traced.filter(({ at }) => utc(at, 10) === utc(model.now, 10));
   expect(audit.day.requests).toBe(today.length);
 }
 
@@ -197,11 +229,12 @@ const command = (text: string, act: (model: Reference, books: Books) => void): C
 
 function reserveCommand(what: Reserve): Command {
   return command(`reserve ${JSON.stringify(what)}`, (model, books) => {
-    const { id, attempt, bound, tokens, ttlMs } = what;
+    const { id, attempt, bound, tokens, ttlMs, hasOrigin } = what;
     const wasKnown = model.find(id, attempt) !== undefined;
     const reason = model.reserve(what);
     const asked = { traceId: id, attempt, boundNanoUsd: bound, boundTokens: tokens };
-    const whole = reservation({ ...asked, expiresAt: model.now + ttlMs, terms: model.terms });
+    const held = { ...asked, expiresAt: model.now + ttlMs, terms: model.terms };
+    const whole = reservation(hasOrigin ? { ...held, origin: ORIGIN } : held);
     const answer = books.call((ledger) => ledger.reserve(whole, model.now));
     expect(answer.ok ? null : answer.reason).toBe(reason);
     const { budget } = model.terms;
@@ -265,6 +298,7 @@ const reserves = fc
     bound: fc.nat({ max: 120 }),
     tokens: fc.nat({ max: 200 }),
     ttlMs: fc.integer({ min: 1, max: 90_000 }),
+    hasOrigin: fc.nat({ max: 4 }).map((number) => number > 0),
   })
   .map(reserveCommand);
 const settles = fc

@@ -227,9 +227,9 @@ describe("shipping", () => {
 });
 
 describe("the alarm", () => {
-  async function reserve(expiresAt: number): Promise<string> {
+  async function reserve(expiresAt: number, members: Parameters<typeof reservation>[0] = {}): Promise<string> {
     const id = traceId(Date.now());
-    books.call((ledger) => ledger.reserve(reservation({ traceId: id, expiresAt }), Date.now()));
+    books.call((ledger) => ledger.reserve(reservation({ traceId: id, expiresAt, ...members }), Date.now()));
     await upkeep.arm(Date.now());
     return id;
   }
@@ -244,6 +244,41 @@ describe("the alarm", () => {
     await pass(60_000);
     expect(books.ledger.audit(Date.now())).toMatchObject({ expired: 2, openReservations: 0, isConsistent: true });
     expect(alarm.at).toBeNull();
+  });
+
+  const origin = { env: "production", app: "a", route: "flow/a", routeVersion: 1, stream: false, receivedAt: T0 };
+
+  test("ships the trace of what expired within 5 seconds, without a call from outside", async () => {
+    await reserve(T0 + 30_000, { origin });
+    await pass(30_000 + 5_000);
+    expect(indexes.calls).toMatchObject([
+      { name: "production:2026-11-22", batch: { rows: [{ seq: 1, unsettledAttempts: 1 }] } },
+    ]);
+    expect(books.ledger.outbox.isEmpty).toBe(true);
+  });
+
+  test("ships it too where a reservation has swept", async () => {
+    await reserve(T0 + 30_000, { origin });
+    await vi.advanceTimersByTimeAsync(31_000);
+    alarm.at = null;
+    await start();
+    await reserve(T0 + 90_000);
+    await pass(5_000);
+    expect(indexes.calls).toMatchObject([{ batch: { rows: [{ unsettledAttempts: 1 }] } }]);
+  });
+
+  test("sends a settlement that came while its unsettled trace was on the way", async () => {
+    const id = await reserve(T0 + 1_000, { origin });
+    indexes.answer = async () => {
+      indexes.answer = async () => ({});
+      books.call((ledger) => ledger.settle([settleRow(id, [30])], Date.now()));
+    };
+    await pass(MINUTE_MS);
+    expect(indexes.calls.map(({ batch }) => batch.rows.map((row) => row.unsettledAttempts))).toEqual([
+      [1],
+      [undefined],
+    ]);
+    expect(books.ledger.outbox.isEmpty).toBe(true);
   });
 
   test("is one for all reservations of a minute", async () => {

@@ -7,6 +7,7 @@ import { comparePositions } from "../../../src/trail/cursor.ts";
 import { DAY_MS } from "../../../src/trail/days.ts";
 import { SPEND_GROUPS } from "../../../src/trail/types.ts";
 import { stubScheduler } from "../../support/scheduler.ts";
+import { tries } from "../../support/tries.ts";
 import { attempt, type FakeTrails, fakeTrails, KEY_IDS, makeTrace, TODAY, traceOf } from "./fakes.ts";
 
 const ENVS = ["production", "staging"];
@@ -60,7 +61,7 @@ describe("the list", () => {
         trails.ingest(traces);
         expect(await readAll(trails, { limit })).toEqual(idsOf(traces));
       }),
-      { numRuns: 60 },
+      { numRuns: tries(60) },
     );
   });
 
@@ -119,7 +120,7 @@ describe("spend", () => {
         expect(fromUsd(spend.total_usd)).toBe(cost);
         expect(spend.data.reduce((sum, { cost_usd }) => sum + fromUsd(cost_usd), 0)).toBe(cost);
       }),
-      { numRuns: 60 },
+      { numRuns: tries(60) },
     );
   });
 

@@ -14,6 +14,7 @@ import {
   type TraceFilter,
   type TrailRow,
 } from "../../../src/trail/types.ts";
+import { tries } from "../../support/tries.ts";
 import { attempt, DAY, KEY_IDS, makeTrace, startSql, TODAY, toRow, traceOf } from "./fakes.ts";
 
 const ROOMY = { bodies: 10_000, slack: 100, answerLength: 1_000_000 };
@@ -107,7 +108,7 @@ describe("whatever is sent, how often, and in which order", () => {
         const { groups, total } = store.spend({ groupBy, since, until }, DAY);
         expect({ groups: groups.toSorted(byName), total }).toEqual(spendModel(all, groupBy, since, until));
       }),
-      { numRuns: 150 },
+      { numRuns: tries(150) },
     );
   });
 
@@ -138,7 +139,7 @@ describe("whatever is sent, how often, and in which order", () => {
           errors: own.flatMap(errorsOf).length,
         });
       }),
-      { numRuns: 150 },
+      { numRuns: tries(150) },
     );
   });
 });
@@ -173,7 +174,7 @@ describe("the list", () => {
         }
         expect(seen).toEqual(listModel(all, wanted));
       }),
-      { numRuns: 200 },
+      { numRuns: tries(200) },
     );
   });
 
@@ -324,4 +325,68 @@ test("no question walks through all traces of a day to find a few", () => {
   expect(text).toContain("SEARCH trace USING INDEX trace_by_time");
   expect(text).toContain("SEARCH trace USING INDEX trace_not_ok");
   expect(text).toContain("SEARCH trace USING INDEX sqlite_autoindex_trace_1 (id>? AND id<?)");
+});
+
+describe("a request that nobody had settled", () => {
+  const swept = (attempts: number): Trace =>
+    makeTrace({
+      ...{ id: "tr_trailtest00100000000unsettled000", status: "error", error_code: "unsettled" },
+      attempts: Array.from({ length: attempts }, () => attempt({ provider: "groq", winner: false, cost_usd: 0.5 })),
+    });
+  const settled = makeTrace({ id: swept(1).id });
+  const rowOf = (trace: Trace): TrailRow => {
+    const unsettledAttempts = trace === settled ? 0 : trace.attempts.length;
+    return { ...toRow(trace, 7), ...(unsettledAttempts === 0 ? {} : { unsettledAttempts }) };
+  };
+  const versions = [swept(1), swept(2), settled, settled, swept(1)];
+
+  test.each([true, false])(
+    "counts once, as what is known best, in whatever order it is sent (in one batch: %s)",
+    (one) => {
+      fc.assert(
+        fc.property(fc.shuffledSubarray(versions, { minLength: 1 }), moment, moment, (sent, since, until) => {
+          const store = newStore();
+          if (one) feed(store, sent, rowOf);
+          else for (const trace of sent) feed(store, [trace], rowOf);
+          const best = versions.slice(0, 3).findLast((trace) => sent.includes(trace)) ?? swept(1);
+          for (const groupBy of SPEND_GROUPS) {
+            const plain = newStore();
+            feed(plain, [best], rowOf);
+            for (const span of [
+              { since, until },
+              { since: TODAY, until: TODAY + DAY_MS },
+            ]) {
+              expect(store.spend({ groupBy, ...span }, DAY)).toEqual(plain.spend({ groupBy, ...span }, DAY));
+            }
+          }
+          expect(store.list({ limit: 9 }).rows.map(({ trace }) => trace)).toEqual([JSON.stringify(best)]);
+          const { requests, errors } = store.evidence({ route: best.route, version: 1, since: TODAY }, DAY);
+          expect({ requests, errors }).toEqual({ requests: best === settled ? 1 : 0, errors: [] });
+        }),
+        { numRuns: 60 },
+      );
+    },
+  );
+
+  test("keeps the count of what can be listed", () => {
+    const sql = startSql();
+    const store = new TrailStore(sql, ROOMY);
+    for (const trace of [swept(1), swept(2), settled, settled]) feed(store, [trace], rowOf);
+    expect(sql.exec("SELECT bodies, (SELECT count(*) FROM body) AS kept FROM trail").one()).toEqual({
+      bodies: 1,
+      kept: 1,
+    });
+  });
+
+  test("in an object of the version before, every trace counts as settled", () => {
+    const sql = startSql();
+    feed(new TrailStore(sql, ROOMY), [settled]);
+    sql.exec("ALTER TABLE trace DROP COLUMN unsettled_attempts");
+    sql.exec("DELETE FROM migration WHERE step = 1");
+    const store = new TrailStore(sql, ROOMY);
+    feed(store, [swept(2), settled], rowOf);
+    expect(store.spend({ groupBy: "key", since: TODAY, until: TODAY + DAY_MS }, DAY).total).toMatchObject({
+      ...{ requests: 1, nanoUsd: 1_000 },
+    });
+  });
 });
