@@ -6,7 +6,7 @@
  */
 import * as z from "zod/mini";
 import { RouterError } from "./errors.ts";
-import { isJsonObject, type JsonMember, parseJson, scanJson, tryParseJson } from "./lib/json.ts";
+import { isJsonObject, type JsonMember, parseJson, scanArray, scanJson, tryParseJson } from "./lib/json.ts";
 import { EXPLAINED, invalidField } from "./validation.ts";
 
 /** Nesting beyond this is refused: no real request comes near, and deep values cannot cross to a Durable Object. */
@@ -98,6 +98,7 @@ export function parseChatRequest(text: string): ChatRequest {
   refuseShape(shape);
   const parsed = ChatFields.safeParse(fields, EXPLAINED);
   if (!parsed.success) throw invalidField(parsed.error.issues[0]);
+  refuseTwins(fields, text, shape);
   const { model, stream, stream_options, route } = parsed.data;
   return {
     model,
@@ -130,6 +131,42 @@ function refuseShape(shape: ReturnType<typeof scanJson>): void {
     }
     seen.add(key);
   }
+}
+
+/** Members of a message that say whose result it is or what it calls. */
+const GATED_KEYS: ReadonlySet<string> = new Set([
+  ...["role", "name", "content", "tool_call_id", "tool_calls", "function_call"],
+]);
+
+/**
+ * Refuses a message in which a vendor may read another call or result than the router: of two equal keys some parsers
+ * take the first. Costs next to nothing where no key of the body is given twice.
+ */
+function refuseTwins(fields: Record<string, unknown>, text: string, shape: ReturnType<typeof scanJson>): void {
+  if (countMembers(fields) === shape.memberCount) return;
+  const member = shape.members.find(({ key }) => key === "messages");
+  if (member === undefined) return;
+  const isTwofold = scanArray(text, member.valueStart).some(({ start, end }) => {
+    const raw = text.slice(start, end);
+    const { members } = scanJson(raw);
+    const read = members.filter(({ key }) => GATED_KEYS.has(key));
+    const values = read.map(({ valueStart, valueEnd }) => raw.slice(valueStart, valueEnd));
+    const isTwin = new Set(read.map(({ key }) => key)).size < read.length;
+    return isTwin || values.some((value) => countMembers(tryParseJson(value)) !== scanJson(value).memberCount);
+  });
+  if (!isTwofold) return;
+  throw new RouterError("invalid_request", "A message gives a key twice. Send each key once.", { param: "messages" });
+}
+
+/** As `JsonShape.memberCount`, where of equal keys one is left. Spelled out: this runs for every request. */
+function countMembers(value: unknown): number {
+  let count = 0;
+  if (Array.isArray(value)) {
+    for (const each of value) if (typeof each === "object") count += countMembers(each);
+  } else if (isJsonObject(value)) {
+    for (const key in value) count += typeof value[key] === "object" ? 1 + countMembers(value[key]) : 1;
+  }
+  return count;
 }
 
 /**

@@ -39,10 +39,12 @@ type Stub = DurableObjectStub<ToolApprovals>;
 
 /** Key id to the epoch ms until which its record is known to be empty. */
 const noneUntil = new Map<string, number>();
+/** Keys whose record knows that calls may come. */
+const expecting = new Set<string>();
 
 /**
- * The calls as they are recorded. An id that `usedIds` holds, or another call of the answer has, is left out: the record
- * gives the call one of its own.
+ * The calls as they are recorded. An id that `usedIds` holds, or another call of the answer has, or that cannot be kept as
+ * it is, is left out: the record gives the call one of its own.
  */
 export async function toRecord(
   calls: readonly SeenCall[],
@@ -51,7 +53,7 @@ export async function toRecord(
 ): Promise<CallToRecord[]> {
   const used = new Set(usedIds);
   const own = calls.map(({ id }) => {
-    if (id === null || used.has(id)) return null;
+    if (id === null || used.has(id) || !id.isWellFormed()) return null;
     used.add(id);
     return id;
   });
@@ -59,7 +61,8 @@ export async function toRecord(
     calls.map(async (call, at) => ({
       ...{ id: own[at] ?? null, kind: call.kind, name: call.name, arguments: call.arguments },
       sha256: toHex(await sha256(call.arguments)),
-      verdict: verdictOf(call.name, rules),
+      // Half a character cannot be kept as it is, and so cannot be approved.
+      verdict: call.name.isWellFormed() && call.arguments.isWellFormed() ? verdictOf(call.name, rules) : "denied",
     })),
   );
 }
@@ -70,15 +73,32 @@ export async function recordAnswer(namespace: Namespace, answer: AnswerToRecord)
   return ask<RecordAnswer>(namespace, answer.keyId, async (record) => await record.record(answer));
 }
 
-/** May the results of these calls go on to a model? Rejects with `ledger_unavailable`. */
+/**
+ * Tells the record of a key, behind the back of its request, that a call may have to be recorded. What isolates believe of
+ * an empty record then ends while the model still thinks, not when the call is to be released. Nobody waits for it: a
+ * record that does not hear of it only lets the first release come later.
+ */
+export function expectCalls(namespace: Namespace, keyId: string): void {
+  if (expecting.has(keyId)) return;
+  if (expecting.size >= MAX_BELIEFS) expecting.clear();
+  expecting.add(keyId);
+  checkResults(namespace, keyId, [], true).catch(() => expecting.delete(keyId));
+}
+
+/**
+ * May the results of these calls go on to a model? `isGated`: the answer may hold calls to be recorded. Rejects with
+ * `ledger_unavailable`.
+ */
 export async function checkResults(
   namespace: Namespace,
   keyId: string,
   claims: readonly ResultClaim[],
+  isGated: boolean,
 ): Promise<CheckAnswer> {
   const askedAt = Date.now();
-  if ((noneUntil.get(keyId) ?? 0) > askedAt) return { verdicts: claims.map(() => "unknown"), noneForMs: 0 };
-  const answer = await ask<CheckAnswer>(namespace, keyId, async (record) => await record.check([...claims]));
+  const isNone = !isGated && (noneUntil.get(keyId) ?? 0) > askedAt;
+  if (isNone) return { verdicts: claims.map(() => "unknown"), noneForMs: 0 };
+  const answer = await ask<CheckAnswer>(namespace, keyId, async (record) => await record.check([...claims], isGated));
   if (noneUntil.size >= MAX_BELIEFS) noneUntil.clear();
   if (answer.noneForMs > 0) noneUntil.set(keyId, askedAt + answer.noneForMs);
   else noneUntil.delete(keyId);

@@ -10,12 +10,15 @@ export const DecisionRequest = z.strictObject({
 });
 export type DecisionRequest = z.infer<typeof DecisionRequest>;
 
-/** Which key's call is meant. Throws 404 when there is none, 400 when an id stands for calls of several keys. */
-export function onePlace<Place extends { readonly keyId: string }>(places: readonly Place[]): Place {
+/**
+ * Which key's call is meant. Throws 404 when there is none, 400 when an id stands for calls of several keys. A call of
+ * `ownKeyId`, which that key may not decide, counts: the decider may have meant it.
+ */
+export function onePlace<Place extends { readonly keyId: string }>(places: readonly Place[], ownKeyId?: string): Place {
   const [place] = places;
   if (place === undefined) throw noSuchCall();
   if (places.length === 1) return place;
-  const keys = places.map(({ keyId }) => keyId).join(", ");
+  const keys = places.flatMap(({ keyId }) => (keyId === ownKeyId ? [] : [keyId])).join(", ");
   const message = `Several keys have a tool call of this id. Add \`?key=<key id>\` with one of ${keys}.`;
   throw new RouterError("invalid_request", message, { param: "key" });
 }

@@ -138,6 +138,8 @@ function canonicalNumber(text: string): string {
   const significant = digits.replace(/0+$/, "");
   if (significant === "") return "0";
   const power = Number(exponent) - fraction.length + (digits.length - significant.length);
+  // The exponent itself lost digits when it was read.
+  if (!Number.isSafeInteger(power)) return text;
   if (power >= 0 && power <= 400) return `${sign}${significant}e${power}`;
   const double = Number(text);
   return Number.isFinite(double) && double !== 0 ? String(double) : `${sign}${significant}e${power}`;

@@ -120,9 +120,13 @@ export class CallRecord {
     return step === undefined || ruling === null ? null : { ...step, ruling };
   }
 
-  /** May the results of these calls go on to a model? */
-  check(claims: readonly ResultClaim[], now: number): CheckAnswer {
-    if (this.isEmpty()) {
+  /**
+   * May the results of these calls go on to a model? `isGated`: calls may be recorded soon, so from now on nobody may
+   * believe that there are none.
+   */
+  check(claims: readonly ResultClaim[], isGated: boolean, now: number): CheckAnswer {
+    if (isGated) this.#sql.exec("UPDATE belief SET is_over = 1 WHERE is_over = 0");
+    if (this.isEmpty() && !this.#isBeliefOver()) {
       this.#sql.exec("UPDATE belief SET none_until_ms = ?", now + BELIEF_MS + BELIEF_MARGIN_MS);
       return { verdicts: claims.map(() => "unknown"), noneForMs: BELIEF_MS };
     }
@@ -147,11 +151,11 @@ export class CallRecord {
     const query = "SELECT * FROM call WHERE name = ? ORDER BY seq DESC LIMIT ?";
     const rows = this.#sql.exec<Row>(query, name, MAX_LEGACY_ROWS).toArray();
     if (rows.length === 0) return "unknown";
-    const [call] = calls;
-    if (call === undefined) return "altered";
-    const canonical = canonicalJson(call.arguments);
+    const text = calls[0]?.arguments ?? null;
+    if (text === null) return "altered";
+    const canonical = canonicalJson(text);
     const found = rows.find(({ arguments: known }) => {
-      if (known === null || known === call.arguments) return known !== null;
+      if (known === null || known === text) return known !== null;
       return canonical !== null && canonical === canonicalJson(known);
     });
     return found === undefined ? "altered" : verdictOn(found, now);
@@ -220,6 +224,10 @@ export class CallRecord {
     return this.#sql.exec<{ none_until_ms: number }>("SELECT none_until_ms FROM belief").one().none_until_ms;
   }
 
+  #isBeliefOver(): boolean {
+    return this.#sql.exec<{ is_over: number }>("SELECT is_over FROM belief").one().is_over === 1;
+  }
+
   #find(id: string): Row | null {
     return this.#sql.exec<Row>("SELECT * FROM call WHERE id = ?", id).toArray()[0] ?? null;
   }
@@ -247,7 +255,7 @@ function verdictOn(row: Row, now: number): ClaimVerdict {
 }
 
 function isSameCall(row: Row, call: CallClaim): boolean {
-  if (row.name !== call.name || row.arguments === null) return false;
+  if (row.name !== call.name || row.arguments === null || call.arguments === null) return false;
   // A custom tool's input is free text.
   if (row.kind === "custom" || call.kind === "custom") {
     return row.kind === call.kind && row.arguments === call.arguments;

@@ -4,7 +4,7 @@
  * Names in that text are the model's own output; arguments are left out.
  */
 import { isJsonObject } from "../lib/json.ts";
-import { carriesCalls, readCalls, type SeenCall, withoutCalls } from "./calls.ts";
+import { carriesCalls, isPlainMessage, readCalls, type SeenCall, withoutCalls } from "./calls.ts";
 import type { ApprovalStatus, RuledCall, Ruling } from "./types.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -107,6 +107,7 @@ export function releaseChoices(choices: readonly unknown[], release: Release): u
     at += seen.length;
     const isAsItIs =
       seen.length > 0 &&
+      isPlainMessage(message) &&
       ruled.length === seen.length &&
       ruled.every((call, index) => isReleased(release, call) && hasItsId(seen[index], call));
     if (isAsItIs) return choice;

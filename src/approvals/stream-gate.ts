@@ -7,7 +7,7 @@
  */
 import { isJsonObject } from "../lib/json.ts";
 import { isFilled, isFinishReason } from "../openai.ts";
-import { carriesCalls, readCalls, type SeenCall, withoutCalls } from "./calls.ts";
+import { carriesCalls, isPlain, isPlainMessage, readCalls, type SeenCall, withoutCalls } from "./calls.ts";
 import { isReleased, missingText, type Release, toolApproval, writeCalls } from "./release.ts";
 import type { RuledCall } from "./types.ts";
 
@@ -138,7 +138,7 @@ export class StreamGate {
     this.#noteText(state, delta);
     const carries = carriesCalls(delta) || carriesCalls(message);
     if (carriesCalls(delta)) this.#assemble(state, delta);
-    else if (carries) state.repeated = readCalls(message);
+    if (carriesCalls(message)) this.#repeat(state, message);
     state.hasCalls ||= carries;
     const isLast = isFinishReason(choice["finish_reason"]);
     if (isLast) state.finishReason = String(choice["finish_reason"]);
@@ -176,15 +176,23 @@ export class StreamGate {
     }
   }
 
+  /** Some clients read the message, others the delta: where both call something they may get different calls. */
+  #repeat(state: ChoiceState, message: Json): void {
+    if (state.calls.length + state.repeated.length > 0 || !isPlainMessage(message)) this.#isOdd = true;
+    state.repeated = readCalls(message);
+  }
+
   #assemble(state: ChoiceState, delta: Json): void {
+    if (state.repeated.length > 0) this.#isOdd = true;
     const listed = Array.isArray(delta["tool_calls"]) ? delta["tool_calls"] : [];
     const fragments = readCalls({ tool_calls: listed });
     for (const [at, part] of listed.filter(isJsonObject).entries()) {
-      if (!isPlain(part)) this.#isOdd = true;
+      if (!Number.isInteger(part["index"]) || !isPlain(part)) this.#isOdd = true;
       const fragment = fragments[at];
       if (fragment !== undefined) this.#add(state, part["index"], fragment);
     }
     if (!Array.isArray(delta["tool_calls"]) && isFilled(delta["tool_calls"])) this.#isOdd = true;
+    if (!isPlain({ function: delta["function_call"] })) this.#isOdd = true;
     for (const legacy of readCalls({ function_call: delta["function_call"] })) this.#add(state, "legacy", legacy);
   }
 
@@ -239,13 +247,6 @@ export class StreamGate {
 }
 
 const UNREADABLE = "[The Flow Layer removed a tool call that cannot be read]";
-
-/** As OpenAI writes a fragment. */
-function isPlain({ index, function: called, custom }: Json): boolean {
-  const detail = isJsonObject(custom) ? custom : called;
-  const texts = isJsonObject(detail) ? Object.values(detail) : [];
-  return Number.isInteger(index) && texts.every((text) => !isFilled(text) || typeof text === "string");
-}
 
 function callsOf(state: ChoiceState): SeenCall[] {
   const { calls, repeated } = state;

@@ -46,6 +46,7 @@ const STEPS: readonly string[] = [
   ) STRICT;
   INSERT INTO belief VALUES (1, 0);
   `,
+  "ALTER TABLE belief ADD COLUMN is_over INTEGER NOT NULL DEFAULT 0",
 ];
 
 /** Brings the tables up to date. Run inside a transaction; safe at every start. */

@@ -55,9 +55,9 @@ export class ToolApprovals extends DurableObject {
     return recorded;
   }
 
-  /** May these results go on to a model? */
-  async check(claims: readonly ResultClaim[]): Promise<CheckAnswer> {
-    return this.ctx.storage.transactionSync(() => this.#record.check(claims, Date.now()));
+  /** May these results go on to a model? See `CallRecord.check`. */
+  async check(claims: readonly ResultClaim[], isGated = false): Promise<CheckAnswer> {
+    return this.ctx.storage.transactionSync(() => this.#record.check(claims, isGated, Date.now()));
   }
 
   /** What a held answer was, `null` when the key has no such step. */

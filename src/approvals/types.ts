@@ -74,7 +74,8 @@ export interface StoredStep extends HeldStep {
 export interface CallClaim {
   readonly kind: CallKind;
   readonly name: string;
-  readonly arguments: string;
+  /** `null`: others may read something else in the call, so it is none that was recorded. */
+  readonly arguments: string | null;
 }
 
 /** A tool result that a request carries, and the calls of the conversation it may belong to. */

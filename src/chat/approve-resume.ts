@@ -3,6 +3,7 @@ import { calledTools } from "../approvals/calls.ts";
 import { type Release, releaseChoices, toolApproval } from "../approvals/release.ts";
 import { StreamGate } from "../approvals/stream-gate.ts";
 import type { StoredStep } from "../approvals/types.ts";
+import type { Deadlines } from "../lib/deadline.ts";
 import { isJsonObject, JsonEdit, tryParseJson } from "../lib/json.ts";
 import { interruptedEvent } from "../openai.ts";
 import type { Say, ToolApproval } from "./approve.ts";
@@ -27,20 +28,23 @@ export function toolsOf({ body }: StoredStep): string[] {
   return choicesOf(body).flatMap((choice) => (isJsonObject(choice["message"]) ? calledTools(choice["message"]) : []));
 }
 
-/** The step as a stream: its text at once, its calls when they are decided. `end` never rejects; false: nobody reads it. */
+export interface ReleaseWish {
+  readonly includeUsage: boolean;
+  readonly deadlines: Deadlines;
+  /** Epoch ms. After it a client that does not read is taken for gone. */
+  readonly endsAt: number;
+}
+
+/** The step as a stream: its text at once, its calls when they are decided. `end` never rejects. */
 export function releasedStream(
   approval: ToolApproval,
   step: StoredStep,
   traceId: string,
-  includeUsage: boolean,
+  { includeUsage, deadlines, endsAt }: ReleaseWish,
 ): { readable: ReadableStream<Uint8Array>; end: Promise<"complete" | "cancelled" | "interrupted"> } {
   const out = new IdentityTransformStream();
   const writer = out.writable.getWriter();
-  const say: Say = (text) =>
-    writer.write(encoder.encode(text)).then(
-      () => true,
-      () => false,
-    );
+  const say: Say = (text) => deadlines.isTaken(writer.write(encoder.encode(text)), endsAt, writer);
   const play = async (): Promise<"complete" | "cancelled" | "interrupted"> => {
     const gate = new StreamGate();
     const text = passText(gate, step.body, includeUsage);
@@ -51,7 +55,7 @@ export function releasedStream(
     if (!isSaid) return "cancelled";
     return release === null ? "interrupted" : "complete";
   };
-  const end = play().finally(() => writer.close().catch(() => {}));
+  const end = play().finally(() => deadlines.isTaken(writer.close(), endsAt, writer));
   return { readable: out.readable, end };
 }
 

@@ -6,7 +6,15 @@
  * results is refused, and so is an answer with calls.
  */
 import { hasResults, readResults, type SeenCall, usedIds } from "../approvals/calls.ts";
-import { checkResults, findStep, pause, recordAnswer, toRecord, waitForDecision } from "../approvals/client.ts";
+import {
+  checkResults,
+  expectCalls,
+  findStep,
+  pause,
+  recordAnswer,
+  toRecord,
+  waitForDecision,
+} from "../approvals/client.ts";
 import { canonicalValue } from "../approvals/match.ts";
 import {
   callsOfChoices,
@@ -84,14 +92,18 @@ export class ToolApproval implements CallGate {
   async admit(): Promise<void> {
     const { records, caller, route, request } = this.#input;
     const messages = request.fields["messages"];
-    if (!hasResults(messages)) return;
+    const isGated = route.requireToolApproval;
+    if (!hasResults(messages)) {
+      if (isGated) expectCalls(records, caller.key.id);
+      return;
+    }
     const claims = readResults(messages);
-    const { verdicts } = await checkResults(records, caller.key.id, claims);
+    const { verdicts } = await checkResults(records, caller.key.id, claims, isGated);
     for (const { code, verdicts: refused, message } of REFUSALS) {
       const ids = claims
         .filter((_, at) => {
           const verdict = verdicts[at] ?? "pending";
-          return refused.includes(verdict) && (verdict !== "unknown" || route.requireToolApproval);
+          return refused.includes(verdict) && (verdict !== "unknown" || isGated);
         })
         .map(({ id }) => id);
       if (ids.length > 0) throw new RouterError(code, message, { param: "messages", details: { tool_calls: ids } });

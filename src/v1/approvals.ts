@@ -46,12 +46,11 @@ export async function postApproval(context: Context<AppEnv>): Promise<Response> 
   const toolCallId = context.req.param("id") ?? "";
   const query = { ...within(key), toolCallId, keyId: context.req.query("key"), limit: MAX_PLACES, before: null };
   const page = await unlessDown(withControl(context.env.CONTROL_PLANE, (control) => control.listApprovals(query)));
-  const others = page.data.filter(({ keyId }) => keyId !== key.id);
-  if (others.length === 0 && page.data.length > 0) {
+  const { keyId } = onePlace(page.data, key.id);
+  if (keyId === key.id) {
     const message = "A key cannot decide its own tool calls. Use another key with the scope `approvals:decide`.";
     throw new RouterError("scope_required", message);
   }
-  const { keyId } = onePlace(others);
   const answer = await decideCall(context.env.TOOL_APPROVALS, keyId, {
     ...{ id: toolCallId, decision, reason: reason ?? null, by: `key:${key.id}` },
     within: { env: key.env, apps: key.apps },

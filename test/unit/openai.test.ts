@@ -119,6 +119,33 @@ describe("parseChatRequest", () => {
     expect(refusal.message.length).toBeLessThan(400);
   });
 
+  test.each([
+    { name: "a role", message: '{"role":"tool","role":"user","content":"1"}' },
+    { name: "a role, once spelt with an escape", message: '{"role":"tool","r\\u006fle":"user","content":"1"}' },
+    { name: "an id", message: '{"role":"tool","tool_call_id":"a","tool_call_id":"b","content":"1"}' },
+    { name: "the calls", message: '{"role":"assistant","tool_calls":[{"id":"a"}],"tool_calls":[]}' },
+    { name: "a call's id", message: '{"role":"assistant","tool_calls":[{"id":"a","id":"b"}]}' },
+    {
+      name: "a call's arguments",
+      message: '{"role":"assistant","tool_calls":[{"id":"a","function":{"arguments":"1","arguments":"2"}}]}',
+    },
+    { name: "a part's type", message: '{"role":"user","content":[{"type":"tool_result","type":"text","text":"1"}]}' },
+  ])("$name of a message given twice is refused: a vendor may read the other one", ({ message }) => {
+    const body = `{"model":"flow/a","messages":[{"role":"user","content":"hi"},${message}]}`;
+    expect(refusalOf(body)).toMatchObject({ code: "invalid_request", param: "messages" });
+  });
+
+  test.each([
+    { name: "beside the messages", body: text('"x":1,"x":2,"y":{"k":1,"k":2},"tools":[{"a":1,"a":2}]') },
+    {
+      name: "in what the router does not read of a message",
+      body: '{"model":"flow/a","messages":[{"role":"user","content":"{\\"role\\":1}","x":{"k":1,"k":2},"x":1}]}',
+    },
+    { name: "nowhere, with odd names", body: text('"__proto__":{"__proto__":[{"":1}]},"1":[[{"a":1}],null]') },
+  ])("keys given twice $name are the vendor's to judge", ({ body }) => {
+    expect(parseChatRequest(body).text).toBe(body);
+  });
+
   test("members are counted in all objects together, to the last one", () => {
     const nested = (count: number): string =>
       `"x":[${Array.from({ length: count }, (_, at) => `{"${at % 7}":0}`).join(",")}]`;

@@ -101,6 +101,23 @@ async function decideAll(route: TestRoute, decisions: Readonly<Record<string, st
   for (const [id, decision] of Object.entries(decisions)) expect((await decide(route, id, decision)).status).toBe(200);
 }
 
+/** As after an eviction: the record loses what it had only in memory. */
+async function reset(route: TestRoute): Promise<void> {
+  await (await rig.worker.fetch(`/reset?key=${route.keyId}`)).text();
+}
+
+/** The result of `SEND`, changed by `more`. */
+function sendResult(route: TestRoute, more: Partial<typeof SEND>): Promise<Response> {
+  const { id, name, arguments: text } = { ...SEND, ...more };
+  rig.upstream.script({ json: completion({ text: "Done." }) });
+  const calls = [{ id, type: "function", function: { name, arguments: text } }];
+  const messages = [
+    { role: "assistant", tool_calls: calls },
+    { role: "tool", tool_call_id: id, content: "1" },
+  ];
+  return rig.ask(route, { messages });
+}
+
 const choicesOf = (body: object): unknown => (body as Whole).choices;
 
 const expectNothingOf = (text: string, ...parts: string[]): void => {
@@ -221,6 +238,22 @@ describe("held answers", () => {
     const body = (await (await rig.ask(route, { tools })).json()) as Whole;
     expect(body.choices[0]?.message.tool_calls?.map(({ id }) => id)).toEqual(["call_2"]);
     expect(body.choices[0]?.message.content).toContain("denied: `send_money`");
+  });
+
+  test("a held answer counts for the key's concurrency until it is released", async () => {
+    for (const stream of [false, true]) {
+      const route = await gated({}, { limits: { concurrency: 1 } });
+      const spec = { toolCalls: [SEND] };
+      rig.upstream.script(stream ? { events: chunks("", spec) } : { json: completion(spec) });
+      const asked = rig.ask(route, { tools, stream });
+      await expect.poll(() => listed(route), { timeout: 3_000, interval: 20 }).toHaveLength(1);
+      await expectError(await rig.ask(route), { status: 429, code: "rate_limit_exceeded", retry: true });
+      await decide(route, "call_1", "approve");
+      expect(await (await asked).text()).toContain("mallory");
+      rig.upstream.script({ json: completion({ text: "Hello." }) });
+      const status = async (): Promise<number> => (await rig.ask(route)).status;
+      await expect.poll(status, { timeout: 3_000, interval: 50 }).toBe(200);
+    }
   });
 
   test("a client that leaves ends the wait, and the answer is billed", async () => {
@@ -434,6 +467,36 @@ describe("keys that decide", () => {
     expect(await listed(two)).toHaveLength(0);
   });
 
+  test("an id that is also of a call of its own needs the key, too", async () => {
+    const other = await waiting({ apps: ["mine"] });
+    const own = await waiting({ apps: ["mine"], scopes: ["chat", "approvals:decide"] });
+    const refused = await as(own, "/v1/approvals/call_1", { decision: "approve" });
+    const { error } = await expectError(refused, { status: 400, code: "invalid_request" });
+    expect(error.param).toBe("key");
+    expect(error.message).toContain(other.keyId);
+    expect(error.message).not.toContain(own.keyId);
+    for (const route of [own, other]) expect(await listed(route)).toHaveLength(1);
+    await expectError(await as(own, at(own), { decision: "approve" }), { status: 403, code: "scope_required" });
+    expect((await as(own, at(other), { decision: "approve" })).status).toBe(200);
+    expect(await listed(own)).toHaveLength(1);
+  });
+
+  test("any id that a vendor may give can be decided, and its result comes back under it", async () => {
+    const route = await gated({ wait_ms: 0 }, { apps: ["odd"] });
+    const ids = ["functions.send:0", "a/b?c=d#e%2F", " ünï 💥\n", "x\u0000y", "-".repeat(1_000)];
+    rig.upstream.script({ json: completion({ toolCalls: ids.map((id) => ({ ...SEND, id })) }) });
+    await (await rig.ask(route, { tools })).text();
+    await expect.poll(() => listed(route), { timeout: 2_000, interval: 20 }).toHaveLength(ids.length);
+    const key = await decider({ apps: ["odd"] });
+    for (const [at, id] of ids.entries()) {
+      const path = `approvals/${encodeURIComponent(id)}`;
+      const byOperator = () => rig.worker.admin(`/admin/${path}`, { body: { decision: "approve" } });
+      const answer = await (at % 2 === 0 ? as(key, `/v1/${path}`, { decision: "approve" }) : byOperator());
+      expect([answer.status, ((await answer.json()) as Approval).tool_call_id]).toEqual([200, id]);
+      expect((await sendResult(route, { id })).status).toBe(200);
+    }
+  });
+
   test.each([
     { name: "an unknown decision", path: "/call_1", body: { decision: "maybe" }, code: "invalid_request", status: 400 },
     {
@@ -488,15 +551,26 @@ describe("faults", () => {
     expect(rig.calls(route)).toEqual([0, 0]);
   });
 
-  test("a record that is reset while an answer waits costs nothing but a call", async () => {
-    const route = await gated();
-    rig.upstream.script({ json: completion({ toolCalls: [SEND] }) });
-    const asked = rig.ask(route, { tools });
-    await expect.poll(() => listed(route), { timeout: 3_000, interval: 20 }).toHaveLength(1);
-    await rig.worker.fetch(`/reset?key=${route.keyId}`);
-    await decideAll(route, { call_1: "approve" });
-    expect(choicesOf((await (await asked).json()) as object)).toEqual(choicesOf(completion({ toolCalls: [SEND] })));
-  });
+  test.each([{ stream: false }, { stream: true }])(
+    "a record that is reset while an answer waits costs nothing but a call, and still enforces what was decided (%j)",
+    async ({ stream }) => {
+      const route = await gated();
+      const events = chunks("", { toolCalls: [SEND] });
+      const whole = completion({ toolCalls: [SEND] });
+      rig.upstream.script(stream ? { events } : { json: whole });
+      const asked = rig.ask(route, { tools, stream, stream_options: { include_usage: true } });
+      await expect.poll(() => listed(route), { timeout: 3_000, interval: 20 }).toHaveLength(1);
+      await reset(route);
+      await decideAll(route, { call_1: "approve" });
+      await reset(route);
+      const text = await (await asked).text();
+      if (stream) expect(text.replaceAll(COMMENT, "")).toBe(events.join(""));
+      else expect(choicesOf(JSON.parse(text) as object)).toEqual(choicesOf(whole));
+      expect((await sendResult(route, {})).status).toBe(200);
+      const altered = await sendResult(route, { arguments: "{}" });
+      await expectError(altered, { status: 403, code: "tool_call_altered" });
+    },
+  );
 
   test("what the control plane does not take is announced again", async () => {
     const route = await gated({ wait_ms: 0 });
@@ -504,7 +578,7 @@ describe("faults", () => {
     rig.upstream.script({ json: completion({ toolCalls: [SEND] }) });
     await (await rig.ask(route, { tools })).text();
     expect(await listed(route)).toEqual([]);
-    await rig.worker.fetch(`/reset?key=${route.keyId}`);
+    await reset(route);
     await fail();
     await expect.poll(() => listed(route), { timeout: 5_000, interval: 50 }).toHaveLength(1);
   });
@@ -518,5 +592,20 @@ describe("faults", () => {
     const messages = [{ role: "tool", tool_call_id: "call_1", content: "1" }];
     for (let round = 0; round < 3; round++) expect((await rig.ask(route, { messages })).status).toBe(200);
     expect(await calls()).toEqual(["check"]);
+  });
+
+  test("the first call of a key is not kept waiting by results it sent before: gated requests end what isolates believe", async () => {
+    const route = await gated({ auto_approve: ["*"] });
+    const open = { ...(await rig.route()), key: route.key };
+    const messages = [{ role: "tool", tool_call_id: "call_0", content: "1" }];
+    rig.upstream.script({ json: completion({ text: "Hello." }) });
+    expect((await rig.ask(route, { tools })).status).toBe(200);
+    expect((await rig.ask(open, { messages })).status).toBe(200);
+    rig.upstream.script({ json: completion({ toolCalls: [SEND] }) });
+    const startedAt = performance.now();
+    expect(await (await rig.ask(route, { tools })).text()).toContain("mallory");
+    expect(performance.now() - startedAt).toBeLessThan(2_000);
+    expect((await sendResult(open, {})).status).toBe(200);
+    await expectError(await sendResult(open, { name: "x" }), { status: 403, code: "tool_call_altered" });
   });
 });

@@ -1,4 +1,7 @@
-/** Several points of presence and one health of targets: who learns what, from whom, how soon, and at what cost. */
+/**
+ * Several points of presence and one health of targets: who learns what, from whom, how soon, and at what cost. And one
+ * record of a key's tool calls, which all of them enforce.
+ */
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { type Pops, startPops } from "../support/pops.ts";
 import { completion, startUpstream, type Upstream } from "../support/upstream.ts";
@@ -34,6 +37,10 @@ afterAll(async () => {
 });
 
 interface Own {
+  /** Of the route, and of its targets. */
+  readonly model: string;
+  readonly models: readonly [string, string];
+  readonly key: string;
   /** The first target, which tests let fail. */
   readonly target: string;
   fail(): void;
@@ -66,6 +73,7 @@ async function own(): Promise<Own> {
     return response;
   };
   return {
+    ...{ model: name, models, key: String(key) },
     target: `openai/${models[0]}`,
     fail: () => upstream.scriptFor(models[0], { status: 500, json: { error: { message: "no" } } }),
     heal: () => upstream.scriptFor(models[0], { json: completion() }),
@@ -180,6 +188,72 @@ test("a reset of the object does not forget an open breaker", async () => {
   const calls = mine.calls();
   await mine.askUntil(FRESH, false, 2_000);
   expect(mine.calls() - calls).toBeLessThanOrEqual(2);
+});
+
+test("a call held in one point of presence is decided through others, once, and all enforce it", async () => {
+  const mine = await own();
+  const gated = `${mine.model}-gated`;
+  const targets = [{ provider: "openai", model: mine.models[0] }];
+  const tools = { require_approval: true, wait_ms: 12_000 };
+  await pops.admin(`/admin/routes/production/${gated}`, "PUT", { targets, tools });
+  const decider = await pops.admin("/admin/keys", "POST", {
+    ...{ name: `${gated}-decider`, env: "production", scopes: ["approvals:decide"] },
+  });
+  const post = async (pop: number, path: string, key: unknown, body: object) => {
+    const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
+    const response = await pops.fetch(pop, path, { method: "POST", headers, body: JSON.stringify(body) });
+    const text = await response.text();
+    const { error } = JSON.parse(text) as { error?: { code: string } };
+    return { status: response.status, code: error?.code, text };
+  };
+  const decide = (pop: number, id: string, decision: string) =>
+    post(pop, `/v1/approvals/${id}`, decider["key"], { decision });
+  const calls = ["yes", "no", "a", "b", "c"].map((id) => ({ id: `${gated}-${id}`, name: "send", arguments: "[1]" }));
+  const [yes = "", no = "", ...disputed] = calls.map(({ id }) => id);
+  const result = async (pop: number, route: string, id: string, text = "[1.0]") => {
+    const made = { id, type: "function", function: { name: "send", arguments: text } };
+    const messages = [
+      { role: "assistant", tool_calls: [made] },
+      { role: "tool", tool_call_id: id, content: "sent" },
+    ];
+    const { status, code } = await post(pop, "/v1/chat/completions", mine.key, { model: `flow/${route}`, messages });
+    return code ?? status;
+  };
+  const everywhere = (id: string, text?: string) =>
+    Promise.all([0, 1, 2, 3].flatMap((pop) => [gated, mine.model].map((route) => result(pop, route, id, text))));
+  const all = (outcome: unknown): unknown[] => Array.from({ length: 8 }, () => outcome);
+
+  // A point of presence that believes that the key has no recorded calls.
+  mine.heal();
+  expect(await result(2, mine.model, "unknown")).toBe(200);
+  upstream.scriptFor(mine.models[0], { json: completion({ toolCalls: calls }) });
+  const messages = [{ role: "user", content: "Pay." }];
+  const held = post(0, "/v1/chat/completions", mine.key, { model: `flow/${gated}`, messages });
+  const seen = async (): Promise<string> => {
+    const headers = { authorization: `Bearer ${decider["key"]}` };
+    return await (await pops.fetch(1, "/v1/approvals?status=pending", { headers })).text();
+  };
+  await expect.poll(seen, { timeout: 3_000 }).toContain(yes);
+  await forward(5_500);
+  mine.heal();
+  expect(await everywhere(yes)).toEqual(all("tool_approval_required"));
+
+  expect((await decide(1, yes, "approve")).status).toBe(200);
+  expect((await decide(2, no, "deny")).status).toBe(200);
+  const winners: Record<string, unknown> = {};
+  for (const id of disputed) {
+    const [one, other] = await Promise.all([decide(1, id, "approve"), decide(3, id, "deny")]);
+    expect([one.status, other.status].sort()).toEqual([200, 409]);
+    winners[id] = one.status === 200 ? 200 : "tool_call_denied";
+  }
+  const { status, text } = await held;
+  expect(status).toBe(200);
+  for (const id of [yes, no, ...disputed]) {
+    const isReleased = id === yes || winners[id] === 200;
+    expect(text.includes(`"id":"${id}","type":"function"`)).toBe(isReleased);
+    expect(await everywhere(id)).toEqual(all(isReleased ? 200 : "tool_call_denied"));
+  }
+  expect(await everywhere(yes, "[2]")).toEqual(all("tool_call_altered"));
 });
 
 test("an object 300 ms away adds nothing to a request, and 2,000 ms neither", async () => {

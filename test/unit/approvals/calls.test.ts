@@ -5,6 +5,7 @@ import {
   calledTools,
   carriesCalls,
   hasResults,
+  isPlain,
   readCalls,
   readResults,
   usedIds,
@@ -43,6 +44,21 @@ test.each([
     message: { tool_calls: [fn("a", "send", { a: 1 })] },
     ...{ calls: [["a", "function", "send", '{"a":1}']], carries: true },
   },
+  {
+    name: "an id that is no text",
+    message: { tool_calls: [fn(true, "send"), fn({ toString: 1 }, "send"), fn(7, "send")] },
+    calls: [
+      ["true", "function", "send", "{}"],
+      ["[object Object]", "function", "send", "{}"],
+      ["7", "function", "send", "{}"],
+    ],
+    carries: true,
+  },
+  {
+    name: "a call of two kinds",
+    message: { tool_calls: [{ ...custom, ...fn("a", "send") }] },
+    ...{ calls: [["a", "function", "", ""]], carries: true },
+  },
   { name: "no function", message: { tool_calls: [{ id: "a" }] }, calls: [["a", "function", "", ""]], carries: true },
   {
     name: "calls that are no list",
@@ -66,7 +82,7 @@ test("calls are named in order, whatever their kind", () => {
 });
 
 describe("results", () => {
-  const claim = (name: string, text = "{}", kind = "function") => ({ kind, name, arguments: text });
+  const claim = (name: string, text: string | null = "{}", kind = "function") => ({ kind, name, arguments: text });
   test.each([
     { name: "text alone", messages: [{ role: "user", content: "hi" }], results: [] },
     { name: "no list", messages: "tool", results: [] },
@@ -76,8 +92,110 @@ describe("results", () => {
       results: [{ by: "id", id: "a", calls: [] }],
     },
     { name: "a result without an id", messages: [{ role: "tool" }], results: [{ by: "id", id: "", calls: [] }] },
+    ...[
+      { role: "tool" },
+      { role: "tool", name: "send" },
+      { role: "tool", tool_call_id: "a " },
+      { role: "tool", tool_call_id: "A" },
+      { role: "user", content: [{ type: "tool_result", content: "1" }] },
+    ].map((result) => ({
+      name: `a result that names no call, and so may be of any: ${JSON.stringify(result)}`,
+      messages: [{ role: "assistant", tool_calls: [fn("a", "send"), fn("b", "buy")] }, result],
+      results: [
+        { by: "id", id: typeof result.tool_call_id === "string" ? result.tool_call_id : "", calls: [] },
+        { by: "id", id: "a", calls: [claim("send")] },
+        { by: "id", id: "b", calls: [claim("buy")] },
+      ],
+    })),
     {
-      name: "every call of the id, wherever it stands",
+      name: "a result under the id that some adapters give a legacy call",
+      messages: [
+        { role: "assistant", function_call: { name: "send", arguments: "1" } },
+        { role: "tool", tool_call_id: "call_send" },
+      ],
+      results: [
+        { by: "id", id: "call_send", calls: [] },
+        { by: "name", id: "send", calls: [claim("send", "1", "legacy")] },
+      ],
+    },
+    {
+      name: "a legacy result of a name nobody called",
+      messages: [
+        { role: "assistant", tool_calls: [fn("a", "send")] },
+        { role: "function", name: "other" },
+      ],
+      results: [
+        { by: "id", id: "a", calls: [claim("send")] },
+        { by: "name", id: "other", calls: [] },
+      ],
+    },
+    {
+      name: "a legacy result with the id of a call",
+      messages: [
+        { role: "assistant", tool_calls: [fn("a", "send")] },
+        { role: "assistant", function_call: { name: "buy", arguments: "{}" } },
+        { role: "function", name: "buy", tool_call_id: "a" },
+      ],
+      results: [
+        { by: "id", id: "a", calls: [claim("send")] },
+        { by: "name", id: "buy", calls: [claim("buy", "{}", "legacy")] },
+      ],
+    },
+    {
+      name: "a result as a part of a user's content",
+      messages: [
+        { role: "assistant", tool_calls: [fn("a", "send"), fn("b", "buy")] },
+        { role: "user", content: [{ type: "text", text: "hi" }, { type: "tool_result", tool_use_id: "a" }, null] },
+      ],
+      results: [{ by: "id", id: "a", calls: [claim("send")] }],
+    },
+    {
+      name: "calls in a message of another role, which some adapters do not take for calls",
+      messages: [
+        { role: "user", tool_calls: [fn("a", "send")] },
+        { role: "assistant", tool_calls: [fn("b", "buy")] },
+        { role: "tool", tool_call_id: "a" },
+      ],
+      results: [
+        { by: "id", id: "a", calls: [claim("send")] },
+        { by: "id", id: "b", calls: [claim("buy")] },
+      ],
+    },
+    {
+      name: "calls that others may read otherwise",
+      messages: [
+        {
+          role: "assistant",
+          tool_calls: [
+            fn("a", "send", { account: 2 ** 53 }),
+            fn("b", "send", { amounts: [Number.POSITIVE_INFINITY] }),
+            fn("c", "send", { amount: 0.1, big: "9007199254740993" }),
+            { ...custom, ...fn("d", "send") },
+          ],
+        },
+        ...["a", "b", "c", "d"].map((id) => ({ role: "tool", tool_call_id: id })),
+      ],
+      results: [
+        { by: "id", id: "a", calls: [claim("send", null)] },
+        { by: "id", id: "b", calls: [claim("send", null)] },
+        { by: "id", id: "c", calls: [claim("send", '{"amount":0.1,"big":"9007199254740993"}')] },
+        { by: "id", id: "d", calls: [claim("", null)] },
+      ],
+    },
+    {
+      name: "more results of an id than calls, which adapters may give to another call",
+      messages: [
+        { role: "assistant", tool_calls: [fn("a.b", "send"), fn("a_b", "buy")] },
+        { role: "tool", tool_call_id: "a_b" },
+        { role: "tool", tool_call_id: "a_b" },
+      ],
+      results: [
+        { by: "id", id: "a_b", calls: [claim("buy")] },
+        { by: "id", id: "a.b", calls: [claim("send")] },
+      ],
+    },
+    {
+      name: "every call of the id, wherever it stands, and of any where there are more results than calls before them",
       messages: [
         { role: "assistant", tool_calls: [fn("a", "send"), fn("b", "buy")] },
         { role: "tool", tool_call_id: "a" },
@@ -85,21 +203,23 @@ describe("results", () => {
         { role: "tool", tool_call_id: "a" },
         { role: "assistant", tool_calls: [fn("a", "send", "{ }")] },
       ],
-      results: [{ by: "id", id: "a", calls: [claim("send"), claim("send", "{ }")] }],
+      results: [
+        { by: "id", id: "a", calls: [claim("send"), claim("send", "{ }")] },
+        { by: "id", id: "b", calls: [claim("buy")] },
+      ],
     },
     {
-      name: "legacy results, each with the last call of its name before it",
+      name: "legacy results, each with every call of its name",
       messages: [
         { role: "assistant", function_call: { name: "send", arguments: "1" } },
         { role: "function", name: "send" },
         { role: "assistant", function_call: { name: "send", arguments: "2" } },
         { role: "function", name: "send" },
-        { role: "function", name: "buy" },
+        { role: "assistant", function_call: { name: "buy", arguments: "3" } },
       ],
       results: [
         { by: "name", id: "send", calls: [claim("send", "1", "legacy")] },
         { by: "name", id: "send", calls: [claim("send", "2", "legacy")] },
-        { by: "name", id: "buy", calls: [] },
       ],
     },
   ])("$name", ({ messages, results }) => {
@@ -108,15 +228,39 @@ describe("results", () => {
   });
 });
 
+test.each([
+  { call: fn("a", "send"), plain: true },
+  { call: custom, plain: true },
+  { call: { id: "a" }, plain: true },
+  { call: fn("a", "send", undefined), plain: true },
+  { call: fn("a", "send", { to: "bob" }), plain: false },
+  { call: { ...custom, ...fn("a", "send") }, plain: false },
+])("$call is read alike by everybody: $plain", ({ call, plain }) => {
+  expect(isPlain(call)).toBe(plain);
+});
+
+test("a call with half a character in it is denied: it cannot be kept as it is", async () => {
+  const calls = [
+    { name: "f\ud800", arguments: "{}" },
+    { name: "f", arguments: '{"a":"\udc00"}' },
+    { name: "f", arguments: '{"a":"\\ud800"}' },
+    { name: "f", arguments: '{"a":"\ud83c\udf0d"}' },
+  ].map((call) => ({ id: null, kind: "function" as const, ...call }));
+  const recorded = await toRecord(calls, [], { auto_approve: ["*"], deny: [] });
+  expect(recorded.map(({ verdict }) => verdict)).toEqual(["denied", "denied", "approved", "approved"]);
+});
+
 test("ids a conversation uses, doubled ones and missing ones are not recorded as they are", async () => {
   const messages = [
     { role: "assistant", tool_calls: [fn("a", "x"), fn(null, "y")] },
     { role: "tool", tool_call_id: "b" },
   ];
   expect(usedIds(messages)).toEqual(["a", "b"]);
-  const calls = ["a", "b", "c", "c", null].map((id) => ({ id, kind: "function", name: "f", arguments: "é" }) as const);
+  const calls = ["a", "b", "c", "c", null, "d\ud800"].map(
+    (id) => ({ id, kind: "function", name: "f", arguments: "é" }) as const,
+  );
   const recorded = await toRecord(calls, usedIds(messages), { auto_approve: [], deny: ["f"] });
-  expect(recorded.map(({ id }) => id)).toEqual([null, null, "c", null, null]);
+  expect(recorded.map(({ id }) => id)).toEqual([null, null, "c", null, null, null]);
   expect(recorded[0]).toMatchObject({
     verdict: "denied",
     sha256: createHash("sha256").update("é").digest("hex"),

@@ -1,6 +1,6 @@
 /** How the router talks to a key's record: turns of a wait, faults, and what it need not ask. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { checkResults, decideCall, recordAnswer, waitForDecision } from "../../../src/approvals/client.ts";
+import { checkResults, decideCall, expectCalls, recordAnswer, waitForDecision } from "../../../src/approvals/client.ts";
 import type { ApprovalStatus, Ruling } from "../../../src/approvals/types.ts";
 import { stubScheduler } from "../../support/scheduler.ts";
 
@@ -132,6 +132,7 @@ describe("asking", () => {
         recordOf(() => new Promise(() => {})),
         "hang",
         claims,
+        false,
       ),
     ).rejects.toMatchObject({
       code: "ledger_unavailable",
@@ -146,7 +147,7 @@ describe("asking", () => {
       if (method === "check") asked++;
       return method === "check" ? { verdicts: ["unknown"], noneForMs: 10_000 } : { ok: false, reason: "too_large" };
     });
-    const check = async () => (await checkResults(record, "quiet", claims)).verdicts;
+    const check = async () => (await checkResults(record, "quiet", claims, false)).verdicts;
     for (let round = 0; round < 3; round++) expect(await check()).toEqual(["unknown"]);
     expect(asked).toBe(1);
     await vi.advanceTimersByTimeAsync(10_000);
@@ -156,5 +157,26 @@ describe("asking", () => {
     await recordAnswer(record, answer);
     await check();
     expect(asked).toBe(3);
+  });
+
+  test("a gated request believes nothing, and tells the record of a key once that calls may come", async () => {
+    const asked: unknown[] = [];
+    let isDown = true;
+    const record = recordOf(async (_, ...[, isGated]: never[]) => {
+      asked.push(isGated);
+      if (isDown) throw new Error("down");
+      return { verdicts: ["unknown"], noneForMs: 10_000 };
+    });
+    expectCalls(record, "gated");
+    await vi.advanceTimersByTimeAsync(1);
+    isDown = false;
+    for (let round = 0; round < 3; round++) {
+      expectCalls(record, "gated");
+      await vi.advanceTimersByTimeAsync(1);
+    }
+    // Twice while it was down, once when it was not.
+    expect(asked).toEqual([true, true, true]);
+    for (let round = 0; round < 2; round++) await checkResults(record, "gated", claims, true);
+    expect(asked).toHaveLength(5);
   });
 });

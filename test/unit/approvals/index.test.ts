@@ -55,7 +55,7 @@ test("a decision is final and has one audit line, in whatever order and however 
   expect(found({ status: "approved" })).toEqual(["one/b", "one/a"]);
   const line = {
     at_ms: T0 + 5,
-    actor: "operator:admin",
+    actor: "admin",
     action: "approval.approve",
     after_digest: "sha256:ab",
     reason: "fine",

@@ -234,6 +234,29 @@ describe("streams", () => {
     expect(gate.finish(ruled(gate, ["denied"]))).not.toContain('"arguments"');
   });
 
+  test.each<{ name: string; chunks: Chunk[] }>([
+    { name: "the message after it", chunks: [chunk(begin(0, "a", "f", "{}")), beside("evil")] },
+    { name: "the message before it", chunks: [beside("evil"), chunk(begin(0, "a", "f", "{}"))] },
+    { name: "another message", chunks: [beside("evil"), beside("f")] },
+  ])("what $name calls is not released with a call of the same answer", ({ chunks }) => {
+    const { gate } = play([...chunks, chunk({}, "tool_calls")]);
+    expect(gate.calls()).toMatchObject([{ name: "f" }]);
+    const text = gate.finish(ruled(gate, []));
+    expect(collect(text).toolCalls).toMatchObject([{ name: "f", arguments: "{}" }]);
+    expect(text).not.toContain("evil");
+  });
+
+  test.each<{ name: string; delta: object }>([
+    {
+      name: "a call of two kinds",
+      delta: { tool_calls: [{ index: 0, id: "a", function: { name: "f" }, custom: { name: "g" } }] },
+    },
+    { name: "legacy arguments as the value itself", delta: { function_call: { name: "f", arguments: { a: 1 } } } },
+  ])("$name is written anew: clients would disagree", ({ delta }) => {
+    const { gate } = play([chunk(delta), chunk({}, "tool_calls")]);
+    expect(gate.finish(ruled(gate, []))).not.toContain(JSON.stringify(delta).slice(1, -1));
+  });
+
   test("an id of ours takes the place of the vendor's, usage in the last chunk stays", () => {
     const last = { ...chunk({}, "tool_calls"), usage: { prompt_tokens: 3 } };
     const { gate } = play([chunk(begin(0, "a", "f", "{}")), last]);
@@ -283,6 +306,12 @@ describe("streams", () => {
   });
 });
 
+/** A call in a message beside the delta. */
+function beside(name: string): Chunk {
+  const message = { role: "assistant", tool_calls: [{ id: "a", function: { name, arguments: "{}" } }] };
+  return { id: "c", choices: [{ index: 0, delta: {}, message, finish_reason: null }] };
+}
+
 describe("whole answers", () => {
   const message = {
     content: "Sure.",
@@ -312,6 +341,23 @@ describe("whole answers", () => {
     const how = delivery === undefined ? {} : { delivery };
     expect(releaseChoices(choices, release(status, how))).toEqual([
       { index: 0, message: { content: says }, finish_reason: "stop" },
+    ]);
+  });
+
+  test.each<{ name: string; calls: unknown }>([
+    { name: "arguments as the value itself", calls: [{ id: "a", function: { name: "f", arguments: { n: 2 ** 53 } } }] },
+    { name: "a call of two kinds", calls: [{ id: "a", function: { name: "f" }, custom: { name: "g", input: "" } }] },
+    { name: "calls that are no list", calls: { 0: { id: "a", function: { name: "f", arguments: "{}" } } } },
+    { name: "what is no call", calls: [{ id: "a", function: { name: "f", arguments: "{}" } }, "g()"] },
+  ])("$name: the client gets what was decided, not what came", ({ calls }) => {
+    const given = [{ index: 0, message: { content: null, tool_calls: calls }, finish_reason: "tool_calls" }];
+    const [{ name = "", arguments: text = "" } = {}] = callsOfChoices(given);
+    expect(releaseChoices(given, release("approved"))).toEqual([
+      {
+        index: 0,
+        message: { content: null, tool_calls: [{ id: "a", type: "function", function: { name, arguments: text } }] },
+        finish_reason: "tool_calls",
+      },
     ]);
   });
 
