@@ -11,7 +11,14 @@ import type { KeyRecord } from "../keys/record.ts";
 import { fromUsd } from "../lib/money.ts";
 import type { ChatRequest } from "../openai.ts";
 import { askedOf, boundNanoUsd } from "../spend/bound.ts";
-import { type KeyTerms, type Reservation, releaseSoon, reserve, reserveBeside } from "../spend/client.ts";
+import {
+  type EndedAttempt,
+  type KeyTerms,
+  type Reservation,
+  releaseSoon,
+  reserve,
+  reserveBeside,
+} from "../spend/client.ts";
 import { regionOf } from "../spend/conditions.ts";
 import { choicesOf, outputCap, ownCap, type PromptBound, promptBound } from "../spend/estimate.ts";
 import { forgetHeadroom, mayStartEarly, noteAdmitted, noteAnswered, noteAsked } from "../spend/headroom.ts";
@@ -37,8 +44,6 @@ interface Bound {
   /** Cap on the output that is to be written upstream. */
   readonly outputTokens: number;
   readonly nanoUsd: number;
-  /** Of the prompt alone. */
-  readonly promptNanoUsd: number;
 }
 
 export class Admission {
@@ -75,7 +80,6 @@ export class Admission {
       number: this.#attempts++,
       maxOutputTokens: bound?.outputTokens ?? this.#input.route.policy.limits.max_output_tokens,
       boundNanoUsd: bound?.nanoUsd ?? 0,
-      promptNanoUsd: bound?.promptNanoUsd ?? 0,
       granted: null,
       isBeside: false,
     };
@@ -94,16 +98,17 @@ export class Admission {
   #reservation({ target }: Candidate, { number, boundNanoUsd: bound }: Claim): Reservation {
     const { exchange, request, route } = this.#input;
     const cap = ownCap(request.fields) ?? route.policy.limits.max_output_tokens ?? 0;
+    const heldMs = route.requireToolApproval ? route.policy.tools.wait_ms : 0;
     return {
       traceId: exchange.traceId,
       attempt: number,
       boundNanoUsd: bound,
       boundTokens: Math.ceil(request.text.length / BYTES_PER_TOKEN) + cap,
-      expiresAt: Date.now() + route.policy.timeouts.total_ms + SETTLE_WITHIN_MS,
+      expiresAt: Date.now() + route.policy.timeouts.total_ms + heldMs + SETTLE_WITHIN_MS,
       provider: target.provider,
       model: target.model,
       terms: this.#terms,
-      over: exchange.attempts.filter(isOverForFree).map((each) => each.number),
+      over: exchange.attempts.flatMap(endedAttempt),
       origin: exchange.toOrigin(),
     };
   }
@@ -169,15 +174,14 @@ export class Admission {
     const costOf = (outputTokens: number): number | null =>
       price === undefined ? null : boundNanoUsd(prompt, outputTokens * choices, price, conditions);
     const cap = outputCap(request.fields, route.policy.limits.max_output_tokens, candidate.facts.max_output_tokens);
-    const promptNanoUsd = costOf(0);
     const whole = costOf(cap);
-    if (promptNanoUsd === null || whole === null) {
+    if (whole === null) {
       const message = `The price of \`${candidate.name}\` is unknown, so its cost cannot be bounded. Use another target.`;
       throw new RouterError("model_unpriced", message);
     }
     const requestLeft = (this.#limitNanoUsd ?? Number.POSITIVE_INFINITY) - this.#committedNanoUsd();
     const left = Math.min(requestLeft, keyLeftNanoUsd);
-    if (whole <= left) return { outputTokens: cap, nanoUsd: whole, promptNanoUsd };
+    if (whole <= left) return { outputTokens: cap, nanoUsd: whole };
     const fitting = largestFitting(
       mayShrink ? cap : 0,
       (tokens) => (costOf(tokens) ?? Number.POSITIVE_INFINITY) <= left,
@@ -186,7 +190,7 @@ export class Admission {
       const message = "This request cannot be answered within its spend budget. Raise `route.spend_budget_usd`.";
       throw new RouterError("request_budget_exceeded", message, { param: "route.spend_budget_usd" });
     }
-    return { outputTokens: fitting, nanoUsd: costOf(fitting) ?? left, promptNanoUsd };
+    return { outputTokens: fitting, nanoUsd: costOf(fitting) ?? left };
   }
 
   #promptBound({ target }: Candidate): number {
@@ -226,9 +230,9 @@ function largestFitting(most: number, fits: (count: number) => boolean): number 
   return low;
 }
 
-/** Failed before the vendor was at work: its fallback must not be refused for what it held. */
-function isOverForFree({ outcome, costNanoUsd }: Attempt): boolean {
-  return outcome !== "ok" && costNanoUsd === 0;
+/** A failed attempt's fallback must not be refused for what it held beyond its cost. */
+function endedAttempt({ number, outcome, costNanoUsd }: Attempt): EndedAttempt[] {
+  return outcome === "ok" || costNanoUsd === null ? [] : [{ attempt: number, costNanoUsd }];
 }
 
 const LIMITED = {

@@ -13,6 +13,7 @@ import { JsonEdit, tryParseJson } from "../lib/json.ts";
 import { readTextWithin } from "../lib/read-text.ts";
 import type { ChatRequest } from "../openai.ts";
 import type { AdapterCall, ProviderAdapter, UpstreamFailure, UpstreamRequest } from "../providers/adapter.ts";
+import { withoutCredentials } from "../providers/classify.ts";
 import type { FailureClass } from "../traces/schema.ts";
 import type {
   AbortReason,
@@ -51,10 +52,16 @@ export interface AttemptInput {
   readonly deadlines: Deadlines;
   readonly health: HealthContext;
   readonly admission: Admissions;
-  /** The router ended it while the vendor was at work, and may be billed for the prompt. */
-  readonly onAbandoned: (candidate: Candidate, attempt: Attempt) => void;
+  /** The router ended it while the vendor was at work, and may be billed: the prompt, and the characters that had come. */
+  readonly onAbandoned: (candidate: Candidate, attempt: Attempt, answerLength: number) => void;
+  /** The key was refused after the vendor had got the call, which it may bill, and may have answered. */
+  readonly onUnadmitted: (candidate: Candidate, attempt: Attempt, answer: Answer | null) => void;
   readonly openStream: (response: Response, control: StreamControl, reading: Reading) => Promise<Opened<OpenStream>>;
-  readonly openWhole: (response: Response, reading: Reading) => Promise<Opened<WholeAnswer>>;
+  readonly openWhole: (
+    response: Response,
+    reading: Reading,
+    onText: (piece: string) => void,
+  ) => Promise<Opened<WholeAnswer>>;
 }
 
 /** How an attempt ended. */
@@ -97,6 +104,8 @@ export class RunningAttempt {
   readonly #claim: Claim;
   readonly #ticket: AttemptTicket;
   readonly #latencyKind: LatencyKind;
+  /** Characters of a whole answer that have come. Vendors send white space to keep a connection alive. */
+  #answerLength = 0;
   #isClosed = false;
 
   constructor(
@@ -113,9 +122,8 @@ export class RunningAttempt {
     this.record = exchange.startAttempt(candidate.target, claim, how.isHedge, now);
     this.#latencyKind = request.stream ? "firstToken" : "total";
     this.#ticket = beginAttempt(candidate.name, now);
-    this.#call = new UpstreamCall(input.clientSignal, input.deadlines);
     const { timeouts, latency } = route.policy;
-    this.#call.limit("total", now + timeouts.total_ms);
+    this.#call = new UpstreamCall(input.clientSignal, input.deadlines, now + timeouts.total_ms);
     if (request.stream) this.#call.limit("first_token", now + timeouts.first_token_ms);
     // The budget ends at the first token; a stream that is resumed has had its own.
     if (route.latencyBudgetMs !== null && latency.mode === "hard" && !how.isResumed) {
@@ -127,7 +135,7 @@ export class RunningAttempt {
   }
 
   /** Ends it unanswered: another one answered, or nobody waits any more. Its record is complete at once. */
-  abandon(reason: "client" | "hedge_lost" | "latency_budget"): void {
+  abandon(reason: "hedge_lost" | "latency_budget"): void {
     if (!this.#isClosed) this.#close(this.#call.abortedBy() ?? reason, null);
     else if (this.record.winner) this.#loseAfterAll();
     else return;
@@ -139,7 +147,7 @@ export class RunningAttempt {
   #loseAfterAll(): void {
     this.record.winner = false;
     this.record.outcome = this.record.hedged ? "cancelled" : "slow";
-    this.#input.onAbandoned(this.candidate, this.record);
+    this.#input.onAbandoned(this.candidate, this.record, this.#answerLength);
   }
 
   async #run(): Promise<Ended> {
@@ -151,7 +159,7 @@ export class RunningAttempt {
     // Ended by the client or its budget: what the ledger says changes nothing the client hears.
     const isOver = call.abortedBy() === "client" || call.abortedBy() === "latency_budget";
     const refusal = this.#claim.isBeside && !isOver ? await refusalOf(this.#claim) : null;
-    if (refusal !== null && !this.#isClosed) this.#noteUnadmitted(opened.ok);
+    if (refusal !== null && !this.#isClosed) this.#noteUnadmitted(opened);
     if (opened.ok && refusal === null && !this.#isClosed) {
       this.#isClosed = true;
       this.record.endedAt = Date.now();
@@ -162,7 +170,7 @@ export class RunningAttempt {
       this.#report("success", true);
       return { running: this, ok: true, answer: opened.value };
     }
-    const failure = opened.ok ? LOST : opened.failure;
+    const failure = opened.ok ? LOST : withoutCredentials(opened.failure, this.candidate.config);
     const abortedBy = call.abortedBy();
     this.#close(refusal === null ? abortedBy : "refused", failure);
     // Closes the socket of an answer that was none: an unread body would keep it open.
@@ -172,9 +180,12 @@ export class RunningAttempt {
   }
 
   /** The vendor has the whole request within milliseconds, and may bill it; the key, which was refused, is not. */
-  #noteUnadmitted(isAnswered: boolean): void {
-    const { boundNanoUsd, promptNanoUsd } = this.#claim;
-    this.#input.exchange.unadmittedNanoUsd += isAnswered ? boundNanoUsd : promptNanoUsd;
+  #noteUnadmitted(opened: Opened<Answer>): void {
+    const { candidate, record } = this;
+    // A call that the vendor refused or broke by itself costs nothing.
+    const isAtWork = this.#call.abortedBy() !== undefined && (record.status ?? 0) < 300;
+    if (opened.ok) this.#input.onUnadmitted(candidate, record, opened.value);
+    else if (isAtWork) this.#input.onUnadmitted(candidate, record, null);
     this.#call.abort("refused");
   }
 
@@ -191,7 +202,9 @@ export class RunningAttempt {
             ? "cancelled"
             : "slow"
           : (failure?.class ?? "timeout");
-    if (MAY_BE_BILLED.has(abortedBy)) this.#input.onAbandoned(this.candidate, this.record);
+    if (MAY_BE_BILLED.has(abortedBy)) {
+      this.#input.onAbandoned(this.candidate, this.record, this.#answerLength);
+    }
     // Whose patience ended says nothing about the target, and a client may ask for as little as a millisecond.
     if (NOT_THE_TARGETS.has(abortedBy) || failure === null) this.#report("ignored", true);
     else if (failure.class === "rate_limited") this.#report("rate_limited", false, failure.retryAfterMs);
@@ -223,7 +236,10 @@ export class RunningAttempt {
       return { ok: false, failure: isSilent ? { ...failure, trySame: false } : failure };
     }
     if (!request.stream) {
-      const opened = await openWhole(response, reading);
+      call.linger();
+      const opened = await openWhole(response, reading, (piece) => {
+        this.#answerLength += piece.trim().length;
+      });
       if (!opened.ok) return opened;
       return { ok: true, value: { kind: "whole", candidate, attempt: record, whole: opened.value } };
     }

@@ -91,6 +91,7 @@ export class Attempts {
   /** What an attempt at `candidate` needs, granted or to be granted beside it; `null`: it cannot be afforded. */
   async #claim(candidate: Candidate, isHedge = false): Promise<Claim | null> {
     const { admission, clientSignal } = this.#input;
+    if (clientSignal.aborted) throw new ClientGone();
     try {
       const claim = admission.claim(candidate, isHedge);
       const granted = claim.granted === null || claim.isBeside ? claim : await claim.granted;
@@ -249,9 +250,10 @@ export class Attempts {
 
   /** Throws when the client, its budget or the key's refusal ended the attempt: then all that run are over. */
   #noteFailure({ failure, abortedBy, refusal, running }: Failed): void {
-    const { exchange } = this.#input;
-    if (abortedBy === "client") {
-      this.#abandonRunning("client");
+    const { exchange, clientSignal } = this.#input;
+    if (clientSignal.aborted) {
+      // Another one that is in the middle of its answer may still show what that cost.
+      if (this.#running.size > 0) return;
       throw new ClientGone();
     }
     if (refusal !== null) {
@@ -268,7 +270,7 @@ export class Attempts {
     }
   }
 
-  #abandonRunning(reason: "client" | "hedge_lost" | "latency_budget"): void {
+  #abandonRunning(reason: "hedge_lost" | "latency_budget"): void {
     for (const running of this.#running) running.abandon(reason);
     this.#running.clear();
   }

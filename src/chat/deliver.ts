@@ -24,6 +24,9 @@ export interface Bill {
   readonly costBasis: CostBasis;
 }
 
+/** Of an answer without figures of the vendor's, about. */
+export const CHARACTERS_PER_TOKEN = 4;
+
 /** The vendor's figures, or a count of what went by when it sent none. `startedAt`: of the attempt, epoch ms. */
 export function billFor(
   candidate: Candidate,
@@ -56,7 +59,7 @@ export function noteBill(attempt: Attempt, { costNanoUsd, costBasis, usageSource
 
 export type WholeUpstream = Extract<Answer, { kind: "whole" }>;
 
-/** What a whole answer used and cost, and the tools it calls. */
+/** What a whole answer used and cost, and the tools it calls. `bodyLength`: of the request, in characters. */
 export function billWhole(
   { candidate, attempt, whole }: WholeUpstream,
   bodyLength: number,
@@ -64,10 +67,8 @@ export function billWhole(
   const messages = choicesOf(whole.body)
     .map((choice) => (isJsonObject(choice) ? choice["message"] : undefined))
     .filter(isJsonObject);
-  // Without figures of the vendor's, about four characters of answer are one token.
-  const events = Math.ceil(contentLength(messages) / 4);
+  const events = Math.ceil(contentLength(messages) / CHARACTERS_PER_TOKEN);
   const bill = billFor(candidate, usageOf(whole.body), bodyLength, events, attempt.startedAt);
-  noteBill(attempt, bill);
   return { bill, toolCalls: messages.flatMap(calledTools) };
 }
 

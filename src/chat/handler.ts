@@ -22,6 +22,7 @@ import {
   type Bill,
   billFor,
   billWhole,
+  CHARACTERS_PER_TOKEN,
   noteBill,
   toJsonResponse,
   toStreamResponse,
@@ -54,8 +55,8 @@ interface Run {
   answer: Answer | null;
   /** Of the stream that the client has the last of. */
   bill: Bill | null;
-  /** Of the last call that the router ended unanswered. */
-  promptBill: Bill | null;
+  /** Of the last call whose answer the client does not get. */
+  abandonedBill: Bill | null;
   /** Characters of the request body, once it was read. */
   bodyLength: number;
 }
@@ -69,7 +70,7 @@ export function handleChatCompletion(context: Context<AppEnv>): Promise<Response
   const health: HealthContext = { namespace: env.PROVIDER_HEALTH, kv: env.CONFIG, waitUntil };
   const run: Run = {
     ...{ http: context.req.raw, env, waitUntil, exchange, settlement, deadlines, health },
-    ...{ attempts: null, answer: null, bill: null, promptBill: null, bodyLength: 0 },
+    ...{ attempts: null, answer: null, bill: null, abandonedBill: null, bodyLength: 0 },
   };
   const answer = answerOrError(run);
   // A client that leaves before the response head would otherwise end this handler at its next await: no catch, no
@@ -88,7 +89,7 @@ async function answerOrError(run: Run): Promise<Response> {
     const known = error instanceof RouterError ? error : unexpectedFault(error, exchange.traceId);
     const now = Date.now();
     settlement.settle({
-      ...promptUsage(run),
+      ...abandonedUsage(run),
       toolCalls: [],
       status: known.status === 402 || known.status === 403 ? "denied" : "error",
       httpStatus: known.status,
@@ -121,7 +122,10 @@ async function complete(run: Run): Promise<Response> {
   });
   await approval.admit();
   const { resume: heldTrace } = request.controls;
-  if (heldTrace !== undefined) return resumeStep(run, approval, heldTrace, request);
+  if (heldTrace !== undefined) {
+    const endsAt = receivedAt + route.policy.timeouts.total_ms;
+    return resumeStep(run, approval, request, { traceId: heldTrace, endsAt });
+  }
   const findProvider = await providersOf(route.policy.targets, { kv: env.CONFIG, now: readAt, waitUntil });
   const chosen = planFor(run, route, request, caller, findProvider);
   const plannedAt = Date.now();
@@ -134,7 +138,8 @@ async function complete(run: Run): Promise<Response> {
     deadlines: run.deadlines,
     health: run.health,
     admission: new Admission({ ledgers: env.KEY_LEDGER, key: caller.key, route, request, exchange, waitUntil }),
-    onAbandoned: (candidate, attempt) => billPrompt(run, candidate, attempt),
+    onAbandoned: (candidate, attempt, answerLength) => billAbandoned(run, candidate, attempt, answerLength),
+    onUnadmitted: (candidate, attempt, unused) => noteUnadmitted(run, candidate, attempt, unused),
     openStream: (response, control, reading) =>
       openStream(response, streamWish(run, route, request, approval), control, reading),
     openWhole,
@@ -197,6 +202,7 @@ function streamWish(run: Run, route: ResolvedRoute, request: ChatRequest, approv
     choices,
     traceId: run.exchange.traceId,
     idleMs: route.policy.timeouts.idle_ms,
+    deadlines: run.deadlines,
     resume: mayResume ? (broken) => resume(run, broken) : null,
   };
 }
@@ -213,8 +219,10 @@ async function deliverWhole(run: Run, answer: WholeUpstream, approval: ToolAppro
   run.deadlines.stop();
   exchange.answeredAt = Date.now();
   const { bill, toolCalls } = billWhole(answer, run.bodyLength);
+  noteBill(answer.attempt, bill);
   // Whatever keeps it from the client now, the vendor bills it.
-  run.promptBill = bill;
+  run.abandonedBill = bill;
+  if (run.http.signal.aborted) throw new ClientGone();
   const release = await approval.releaseOf(answer.whole);
   if (release === "client_gone") throw new ClientGone();
   const response = toWholeResponse(exchange, answer, bill, release);
@@ -222,14 +230,24 @@ async function deliverWhole(run: Run, answer: WholeUpstream, approval: ToolAppro
   return response;
 }
 
+interface HeldStep {
+  /** Of the request that it answered. */
+  readonly traceId: string;
+  /** When the time of this request is over, epoch ms. */
+  readonly endsAt: number;
+}
+
 /** The same step once more: it is answered from the record, and no provider is called. */
-async function resumeStep(run: Run, approval: ToolApproval, traceId: string, request: ChatRequest): Promise<Response> {
+async function resumeStep(run: Run, approval: ToolApproval, request: ChatRequest, held: HeldStep): Promise<Response> {
   const { exchange, settlement } = run;
+  const { traceId, endsAt } = held;
   const step = await approval.heldStep(traceId);
   const ending = { usage: NO_USAGE, usageSource: "none", httpStatus: 200, toolCalls: toolsOf(step) } as const;
   if (request.stream) {
-    const { readable, end } = releasedStream(approval, step, traceId, request.includeUsage);
+    const wish = { includeUsage: request.includeUsage, deadlines: run.deadlines };
+    const { readable, end } = releasedStream(approval, step, traceId, { ...wish, endsAt });
     const settle = (how: Awaited<typeof end>): void => {
+      run.deadlines.stop();
       const status = how === "complete" ? "ok" : how === "cancelled" ? "cancelled" : "error";
       settlement.settle({ ...ending, status, endedAt: Date.now() });
     };
@@ -295,7 +313,7 @@ function settleStream(run: Run, ended: AnswerEnd): void {
 /** Nobody reads this response. The trace keeps it: the vendors have seen the prompt and may bill it. */
 function clientGone(run: Run): Response {
   run.settlement.settle({
-    ...promptUsage(run),
+    ...abandonedUsage(run),
     status: "cancelled",
     httpStatus: 499,
     toolCalls: [],
@@ -304,13 +322,27 @@ function clientGone(run: Run): Response {
   return new Response(null, { status: 499 });
 }
 
-/** What the router ended unanswered costs its prompt: the vendor has seen it. */
-function billPrompt(run: Run, candidate: Candidate, attempt: Attempt): void {
-  run.promptBill = billFor(candidate, undefined, run.bodyLength, 0, attempt.startedAt);
-  noteBill(attempt, run.promptBill);
+/** What the router ended costs what is known of it: the prompt, which the vendor has seen, and what had come. */
+function billAbandoned(run: Run, candidate: Candidate, attempt: Attempt, answerLength: number): void {
+  const tokens = Math.ceil(answerLength / CHARACTERS_PER_TOKEN);
+  run.abandonedBill = billFor(candidate, undefined, run.bodyLength, tokens, attempt.startedAt);
+  noteBill(attempt, run.abandonedBill);
+}
+
+/**
+ * What a vendor may bill for a call that was ended because the key was refused: its own figures where it sent them, else
+ * the most that the call can cost. Without a bound the prompt is all that is known.
+ */
+function noteUnadmitted(run: Run, candidate: Candidate, attempt: Attempt, answer: Answer | null): void {
+  const { costNanoUsd, usageSource } =
+    answer?.kind === "whole"
+      ? billWhole(answer, run.bodyLength).bill
+      : billFor(candidate, undefined, run.bodyLength, 0, attempt.startedAt);
+  const isExact = usageSource === "upstream" && costNanoUsd !== null;
+  run.exchange.unadmittedNanoUsd += isExact ? costNanoUsd : Math.max(attempt.boundNanoUsd, costNanoUsd ?? 0);
 }
 
 /** Of a request without an answer. */
-function promptUsage({ promptBill }: Run): Pick<Bill, "usage" | "usageSource"> {
-  return promptBill ?? { usage: NO_USAGE, usageSource: "none" };
+function abandonedUsage({ abandonedBill }: Run): Pick<Bill, "usage" | "usageSource"> {
+  return abandonedBill ?? { usage: NO_USAGE, usageSource: "none" };
 }

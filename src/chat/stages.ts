@@ -3,6 +3,7 @@ import type { StreamGate } from "../approvals/stream-gate.ts";
 import type { ModelFacts } from "../catalog/facts.ts";
 import type { RouterError } from "../errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
+import type { Deadlines } from "../lib/deadline.ts";
 import type { ChunkView, RouteControls } from "../openai.ts";
 import type { RoutePolicy, RouteRecord, Target } from "../policy/schema.ts";
 import type {
@@ -63,9 +64,8 @@ export interface Claim {
   readonly number: number;
   /** Cap on the output, to be written upstream where the client's own is not lower. */
   readonly maxOutputTokens: number | undefined;
-  /** The most it can cost, and the most its prompt alone can; 0 where nobody needs to know. */
+  /** The most it can cost; 0 where nobody needs to know. */
   readonly boundNanoUsd: number;
-  readonly promptNanoUsd: number;
   /**
    * The claim to go by, which may hold less, or why it is refused. Never rejects. `null`: nobody has to be asked.
    */
@@ -176,6 +176,7 @@ export interface StreamWish {
   readonly choices: number;
   readonly traceId: string;
   readonly idleMs: number;
+  readonly deadlines: Deadlines;
   /**
    * Where the policy wants a broken answer to be gone on with: the stream of the next target, `null` when there is none.
    * Told how the one before ended.
@@ -202,6 +203,8 @@ export interface StreamControl {
   readonly abortedBy: () => AbortReason | undefined;
   /** The client has left. */
   readonly clientGone: () => boolean;
+  /** When `total_ms` is over, epoch ms. */
+  readonly endsAt: number;
 }
 
 /** How the answer of one provider is read. */

@@ -6,6 +6,7 @@
  * third more CPU than a bare `fetch`, a hand-written pump twice as much. The price: a cut inside an event has already
  * reached the client when it is noticed.
  */
+import { cutWrites } from "../lib/deadline.ts";
 import { tryParseJson } from "../lib/json.ts";
 import { MAX_EVENT_LENGTH, SseSplitter } from "../lib/sse.ts";
 import { interruptedEvent, usageOf, viewChunk } from "../openai.ts";
@@ -54,8 +55,10 @@ async function follow(
   const watch = new TailWatch(events.text ?? "", wish.hasTools);
   let pipeEnded = false;
   let wake: (() => void) | undefined;
-  const piped = clientBranch
-    .pipeTo(out.writable, { preventClose: true, preventAbort: true })
+  const cut = new AbortController();
+  const pipe = clientBranch.pipeTo(out.writable, { preventClose: true, preventAbort: true, signal: cut.signal });
+  const piped = wish.deadlines
+    .untilCut(pipe, control.endsAt, () => cut.abort())
     // Upstream broke, or the client left: either way the call is over, and only an abort closes its socket.
     .catch(() => control.abort("failed"))
     .finally(() => {
@@ -91,7 +94,9 @@ async function follow(
     // The upstream broke or was aborted. The tap has handed out all the client branch got: the tail is exact.
   }
   await piped;
-  return finish(out, watch, wish, control);
+  const writer = out.writable.getWriter();
+  if (cut.signal.aborted) cutWrites(writer);
+  return wish.deadlines.untilCut(finish(writer, watch, wish, control), control.endsAt, () => cutWrites(writer));
 }
 
 class TapPauses {
@@ -114,12 +119,11 @@ class TapPauses {
 }
 
 async function finish(
-  out: IdentityTransformStream,
+  writer: WritableStreamDefaultWriter<Uint8Array>,
   watch: TailWatch,
   wish: StreamWish,
   control: StreamControl,
 ): Promise<AnswerEnd> {
-  const writer = out.writable.getWriter();
   const verdict = watch.verdict();
   const ending = watch.ending();
   let outcome: AnswerEnd["outcome"] = verdict === "finished" || verdict === "done" ? "complete" : "interrupted";

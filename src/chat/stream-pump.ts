@@ -6,8 +6,9 @@
  * reaches the client inside an event, and one read becomes one write, so JavaScript wakes as seldom as the upstream
  * sends.
  */
+import { cutWrites } from "../lib/deadline.ts";
 import { interruptedEvent } from "../openai.ts";
-import type { AnswerEnd, EventSource, OpenStream, StreamWish } from "./stages.ts";
+import type { AnswerEnd, EventSource, OpenStream, StreamControl, StreamWish } from "./stages.ts";
 import { failureOf } from "./stream-events.ts";
 import { EventFilter } from "./stream-filter.ts";
 import { IdleClock } from "./stream-idle.ts";
@@ -16,6 +17,8 @@ import { SentText } from "./stream-resume.ts";
 /** A chat answer is not longer; an endless stream is cut here. */
 const MAX_STREAM_BYTES = 64 * 1024 * 1024;
 const DONE = "data: [DONE]\n\n";
+/** No write to a client that reads takes longer. */
+const QUICK_WRITE_MS = 100;
 
 const encoder = new TextEncoder();
 
@@ -39,16 +42,20 @@ async function pump(
   let source = first;
   let filter = new EventFilter(wish, sent, null);
   for (;;) {
-    const clientLeft = await forward(source, filter, writer, wish);
+    const forwarding = forward(source, filter, writer, wish);
+    const clientLeft = await wish.deadlines.untilCut(forwarding, source.control.endsAt, () => cutWrites(writer));
     const end = endOf(source, filter, clientLeft);
     const next = mayResume(end, source, sent) ? ((await wish.resume?.(end)) ?? null) : null;
-    if (next === null) return close(end, filter, writer, wish);
+    if (next === null) return close(end, source.control, filter, writer, wish);
     source = next;
     filter = new EventFilter(wish, sent, filter.id ?? wish.traceId);
   }
 }
 
-/** Forwards until the stream is over, one way or the other. True when the client turned out to be gone. */
+/**
+ * Forwards until the stream is over, one way or the other. True when the client turned out to be gone, or had not taken
+ * what was there for it when `total_ms` was over.
+ */
 async function forward(
   { reader, events, preamble, control }: EventSource,
   filter: EventFilter,
@@ -70,6 +77,8 @@ async function forward(
         control.abort("failed");
       }
     }
+    // Where the time ran out in a write, it was the client that kept everybody waiting.
+    if (control.abortedBy() === "total" && Date.now() > control.endsAt + QUICK_WRITE_MS) clientLeft = true;
     if (isEnd || clientLeft || filter.isOver) break;
     idle.start();
     try {
@@ -116,19 +125,19 @@ function mayResume(end: AnswerEnd, { control }: EventSource, sent: SentText | nu
 
 async function close(
   end: AnswerEnd,
+  control: StreamControl,
   filter: EventFilter,
   writer: WritableStreamDefaultWriter<Uint8Array>,
   wish: StreamWish,
 ): Promise<AnswerEnd> {
-  const say = (text: string): Promise<boolean> =>
-    writer.write(encoder.encode(text)).then(
-      () => true,
-      () => false,
-    );
+  const isTaken = (work: Promise<void>): Promise<boolean> => wish.deadlines.isTaken(work, control.endsAt, writer);
+  const say = (text: string): Promise<boolean> => isTaken(writer.write(encoder.encode(text)));
   const { outcome, text } = await ending(end, filter, wish, say);
-  const isGone = outcome === "cancelled" || !(await say(text));
-  await writer.close().catch(() => {});
+  // One that was too slow is told so, if it takes that at least.
+  const isSaid = !control.clientGone() && (await say(text));
+  await isTaken(writer.close());
   if (outcome === "complete") return end;
+  const isGone = outcome === "cancelled" || !isSaid;
   return { ...end, outcome: isGone ? "cancelled" : outcome, failure: isGone ? null : end.failure };
 }
 

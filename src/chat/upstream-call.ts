@@ -2,18 +2,25 @@
 import type { Deadline, Deadlines } from "../lib/deadline.ts";
 import type { AbortReason, StreamControl } from "./stages.ts";
 
+/** Long enough for a body that was begun, too short for a vendor to make much that nobody wants any more. */
+const LINGER_MS = 1_000;
+
 export class UpstreamCall implements StreamControl {
+  readonly endsAt: number;
   readonly #controller = new AbortController();
   readonly #clientSignal: AbortSignal;
   readonly #deadlines: Deadlines;
   readonly #clocks = new Map<AbortReason, Deadline>();
   #reason: AbortReason | undefined;
+  #mayLinger = false;
 
-  constructor(clientSignal: AbortSignal, deadlines: Deadlines) {
+  constructor(clientSignal: AbortSignal, deadlines: Deadlines, endsAt: number) {
+    this.endsAt = endsAt;
     this.#deadlines = deadlines;
     this.#clientSignal = clientSignal;
     if (clientSignal.aborted) this.abort("client");
-    else clientSignal.addEventListener("abort", () => this.abort("client"), { once: true });
+    else clientSignal.addEventListener("abort", () => this.#leave(), { once: true });
+    this.limit("total", endsAt);
   }
 
   get signal(): AbortSignal {
@@ -28,6 +35,19 @@ export class UpstreamCall implements StreamControl {
   readonly abortedBy = (): AbortReason | undefined => this.#reason;
 
   readonly clientGone = (): boolean => this.#clientSignal.aborted;
+
+  /**
+   * The vendor has begun a whole answer. A client that leaves from now on does not end the call at once: the rest is
+   * mostly on its way, and says what it cost.
+   */
+  linger(): void {
+    this.#mayLinger = true;
+  }
+
+  #leave(): void {
+    if (this.#mayLinger) this.limit("client", Date.now() + LINGER_MS);
+    else this.abort("client");
+  }
 
   /** Ends the call with `reason` at `at` (epoch ms), unless that clock is stopped first. */
   limit(reason: AbortReason, at: number): void {

@@ -10,9 +10,16 @@ const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 
 const NOT_AN_ANSWER: UpstreamFailure = { class: "invalid_response", tryNext: true, trySame: false };
 
-/** Rejects when the connection breaks or the attempt is aborted; every other bad answer is a returned failure. */
-export async function openWhole(response: Response, reading: Reading): Promise<Opened<WholeAnswer>> {
-  const text = await readText(response, MAX_ANSWER_BYTES);
+/**
+ * Rejects when the connection breaks or the attempt is aborted; every other bad answer is a returned failure. `onText`
+ * learns of what was read by then.
+ */
+export async function openWhole(
+  response: Response,
+  reading: Reading,
+  onText: (piece: string) => void,
+): Promise<Opened<WholeAnswer>> {
+  const text = await readText(response, MAX_ANSWER_BYTES, onText);
   const body = text === null ? undefined : tryParseJson(text);
   if (text === null || !isJsonObject(body)) return { ok: false, failure: NOT_AN_ANSWER };
   if (hasError(body)) {

@@ -12,6 +12,14 @@ export interface Deadline {
   readonly onDue: () => void;
 }
 
+/** What is left for a client when the last clock of its request has run out: how long it may take for it. */
+const LAST_BYTES_MS = 1_000;
+
+/** Ends a write that waits for a client that does not read. */
+export function cutWrites(writer: WritableStreamDefaultWriter<Uint8Array>): void {
+  writer.abort().catch(() => {});
+}
+
 export class Deadlines {
   readonly #pending = new Set<Deadline>();
   #timer: ReturnType<typeof setTimeout> | null = null;
@@ -28,6 +36,24 @@ export class Deadlines {
   drop(deadline: Deadline): void {
     // The timer stays: it finds nothing due, which is cheaper than clearing it each time.
     this.#pending.delete(deadline);
+  }
+
+  /**
+   * Waits for `work`, which waits for a client to read. A second after `endsAt` (epoch ms), or after now where that is
+   * later, `cut` is called: it has to end `work`, because a client that stops reading would keep it for ever.
+   */
+  untilCut<T>(work: Promise<T>, endsAt: number, cut: () => void): Promise<T> {
+    const deadline = this.add(Math.max(endsAt, Date.now()) + LAST_BYTES_MS, cut);
+    return work.finally(() => this.drop(deadline));
+  }
+
+  /** The same for one write of `writer`, or its close. False when the client does not take it; never rejects. */
+  isTaken(work: Promise<void>, endsAt: number, writer: WritableStreamDefaultWriter<Uint8Array>): Promise<boolean> {
+    const taken = work.then(
+      () => true,
+      () => false,
+    );
+    return this.untilCut(taken, endsAt, () => cutWrites(writer));
   }
 
   /** Drops all and stops the timer. To be called when the request is over. */

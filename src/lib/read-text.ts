@@ -1,7 +1,14 @@
 /** A body as text, bounded: a declared length is not trusted, and a compressed body may unfold. */
 
-/** The text of `response`, or `null` when it is longer than `maxBytes` (the rest is cancelled). Rejects on a cut. */
-export async function readText(response: Response, maxBytes: number): Promise<string | null> {
+/**
+ * The text of `response`, or `null` when it is longer than `maxBytes` (the rest is cancelled). Rejects on a cut. A body
+ * without a length is told to `onText` piece by piece, so that something is known of one that never ends.
+ */
+export async function readText(
+  response: Response,
+  maxBytes: number,
+  onText: (piece: string) => void = () => {},
+): Promise<string | null> {
   const declared = response.headers.get("content-length");
   // Touching `body` makes a stream object of it, which costs more than the read: this is the way of most answers.
   if (declared !== null && Number(declared) <= maxBytes && !response.headers.has("content-encoding")) {
@@ -20,7 +27,9 @@ export async function readText(response: Response, maxBytes: number): Promise<st
       await reader.cancel().catch(() => {});
       return null;
     }
-    text += decoder.decode(value, { stream: true });
+    const piece = decoder.decode(value, { stream: true });
+    onText(piece);
+    text += piece;
   }
 }
 

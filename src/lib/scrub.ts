@@ -4,7 +4,7 @@
  * A net, not a proof: it prefers to cut too much. Linear in its input, which is cut to a fixed length first.
  */
 
-const REMOVED = "[removed]";
+export const REMOVED = "[removed]";
 /** Read at most this much: enough to see a secret whole that begins inside the part that is kept. */
 const MAX_READ = 4_000;
 

@@ -7,8 +7,8 @@
  */
 import { isJsonObject } from "../lib/json.ts";
 import { retryDelayMs } from "../lib/retry-delay.ts";
-import { scrub } from "../lib/scrub.ts";
-import type { UpstreamError, UpstreamFailure } from "./adapter.ts";
+import { REMOVED, scrub } from "../lib/scrub.ts";
+import type { ProviderConfig, UpstreamError, UpstreamFailure } from "./adapter.ts";
 
 type Kind = UpstreamFailure["class"];
 
@@ -193,6 +193,23 @@ function wordsOf(details: Details): { message?: string; param?: string } {
   const message = details.message === undefined ? "" : scrub(details.message, MAX_MESSAGE_LENGTH);
   const param = details.param === undefined ? "" : scrub(details.param, MAX_PARAM_LENGTH);
   return { ...(message === "" ? {} : { message }), ...(param === "" ? {} : { param }) };
+}
+
+/** Of what a vendor is called with, what is no secret. */
+const PUBLIC_NAMES: ReadonlySet<string> = new Set(["anthropic-version", "apiVersion", "region"]);
+
+/** `failure` without what the vendor was called with: some repeat it, and not every secret looks like one. */
+export function withoutCredentials(failure: UpstreamFailure, { headers, settings }: ProviderConfig): UpstreamFailure {
+  const { message, param } = failure;
+  if (message === undefined && param === undefined) return failure;
+  const named = Object.entries({ ...headers, ...settings }).filter(([name]) => !PUBLIC_NAMES.has(name));
+  const secrets = named.map(([, value]) => value.replace(/^Bearer /, "")).filter((secret) => secret !== "");
+  const clean = (text: string): string => secrets.reduce((rest, secret) => rest.replaceAll(secret, REMOVED), text);
+  return {
+    ...failure,
+    ...(message === undefined ? {} : { message: clean(message).slice(0, MAX_MESSAGE_LENGTH) }),
+    ...(param === undefined ? {} : { param: clean(param) }),
+  };
 }
 
 /** `{error: {…}}`, `{error: "…", code}`, flat `{message, type, code}`, `{detail}`, `{base_resp}`, or a list of one. */

@@ -10,7 +10,7 @@ import { type Charge, Charges } from "./charges.ts";
 import { type Hold, Holds } from "./holds.ts";
 import type { SpendChanges } from "./periods.ts";
 import { RateWindow, WINDOW_MS } from "./rates.ts";
-import type { Reservation, SettledAttempt, SettleRow } from "./types.ts";
+import type { EndedAttempt, Reservation, SettledAttempt, SettleRow } from "./types.ts";
 import { type Counted, countedAs, type ExpiredAttempt } from "./unsettled.ts";
 
 /** How far back a request that was not reserved may have started. */
@@ -81,6 +81,12 @@ export class Attempts {
     if (this.standing(traceId, attempt).state === "new") this.holds.withdraw(traceId, attempt, now);
     const hold = this.holds.of(traceId).find((each) => each.attempt === attempt);
     if (hold?.state === "R") this.#free(hold);
+  }
+
+  /** Sets free what an attempt that ended holds beyond its cost. */
+  end(traceId: string, { attempt, costNanoUsd }: EndedAttempt, now: number): void {
+    if (costNanoUsd === 0) this.release(traceId, attempt, now);
+    else this.holds.lower(traceId, attempt, costNanoUsd);
   }
 
   #free(hold: Hold): void {

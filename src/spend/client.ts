@@ -26,6 +26,7 @@ import type {
 export { settleSoon } from "./settlement.ts";
 export type {
   Budget,
+  EndedAttempt,
   KeyTerms,
   LedgerAudit,
   Limits,

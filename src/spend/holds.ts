@@ -85,6 +85,15 @@ export class Holds {
     this.#sql.exec("INSERT INTO hold VALUES (?, ?, 'W', ?, ?, 0, 0, 0, '', '', '')", ...values);
   }
 
+  /** The attempt will cost no more than `nanoUsd`; what is held for it was never less. */
+  lower(traceId: string, attempt: number, nanoUsd: number): void {
+    const hold = this.of(traceId).find((each) => each.attempt === attempt && each.state === "R");
+    if (hold === undefined || hold.bound_nano_usd <= nanoUsd) return;
+    const values = [nanoUsd, traceId, attempt];
+    this.#sql.exec("UPDATE hold SET bound_nano_usd = ? WHERE trace_id = ? AND attempt = ?", ...values);
+    this.#count(hold.reserved_at, nanoUsd - hold.bound_nano_usd, 0);
+  }
+
   remove({ trace_id, attempt, state, reserved_at, bound_nano_usd, requests }: Hold): void {
     this.#sql.exec("DELETE FROM hold WHERE trace_id = ? AND attempt = ?", trace_id, attempt);
     if (state === "R") this.#count(reserved_at, -bound_nano_usd, -requests);

@@ -68,7 +68,7 @@ export class Ledger {
     assertReservation(reservation);
     this.account.learn(reservation.terms);
     this.sweep(now);
-    for (const attempt of reservation.over ?? []) this.attempts.release(reservation.traceId, attempt, now);
+    for (const ended of reservation.over ?? []) this.attempts.end(reservation.traceId, ended, now);
     const { state, isFirst } = this.attempts.standing(reservation.traceId, reservation.attempt);
     // A request that is settled sends nothing any more: a late reservation would be held for nobody.
     const isOver = state === "new" && this.traces.has(reservation.traceId);

@@ -52,10 +52,17 @@ export interface Reservation {
   readonly provider: string;
   readonly model: string;
   readonly terms: KeyTerms;
-  /** Earlier attempts of this request that ended at no cost: what they hold is free. */
-  readonly over?: readonly number[];
+  /** Earlier attempts of this request that failed. */
+  readonly over?: readonly EndedAttempt[];
   /** What the trace is made from when nobody settles. Without it (version before) the charge has no trace. */
   readonly origin?: RequestOrigin;
+}
+
+/** An attempt that failed: what it holds beyond its cost is free for the next one. */
+export interface EndedAttempt {
+  readonly attempt: number;
+  /** What its settlement will book. */
+  readonly costNanoUsd: number;
 }
 
 /** What the response headers say of the rate limits. Where a limit is `null` its other two members are 0. */

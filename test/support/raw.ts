@@ -14,6 +14,9 @@ export interface RawResponse {
 
 export interface RawClient {
   send(bytes: string | Uint8Array): void;
+  /** Stops reading: what comes fills the buffers of the system, and then the other side has to wait. */
+  stall(): void;
+  resume(): void;
   /** Half close: no more bytes from here, the answer is still read. */
   finish(): void;
   /** Full close. */
@@ -98,6 +101,8 @@ export async function connectRaw(url: string): Promise<RawClient> {
   });
   return {
     send: (bytes) => void socket.write(bytes),
+    stall: () => void socket.pause(),
+    resume: () => void socket.resume(),
     finish: () => void socket.end(),
     close: () => void socket.destroy(),
     reset: () => void socket.resetAndDestroy(),

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type ChatRig, chatBody, startChatRig, type TestRoute } from "../support/chat.ts";
 import { connectRaw, type RawClient, requestText } from "../support/raw.ts";
-import { chunks, completion, type Script } from "../support/upstream.ts";
+import { chunks, completion, type Script, usage } from "../support/upstream.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
@@ -33,10 +33,11 @@ async function send(route: TestRoute, body: object): Promise<RawClient> {
 }
 
 const arrived = (route: TestRoute): Promise<void> => expect.poll(() => rig.calls(route)[0], { interval: 5 }).toBe(1);
-const dropped = (route: TestRoute): Promise<void> =>
-  expect
-    .poll(() => rig.upstream.callsTo(route.models[0]!)[0]?.closedBy, { timeout: 1_000, interval: 5 })
-    .toBe("router");
+const closedBy = (route: TestRoute, target: 0 | 1, withinMs: number) =>
+  expect.poll(() => rig.upstream.callsTo(route.models[target]!)[0]?.closedBy, { timeout: withinMs, interval: 5 });
+const dropped = (route: TestRoute, withinMs = 1_000): Promise<void> => closedBy(route, 0, withinMs).toBe("router");
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** One trace, and no second one behind it. */
 async function expectSettled(route: TestRoute, status: string): Promise<void> {
@@ -54,7 +55,6 @@ describe("before the first byte", () => {
   const SILENT: { name: string; script: Script; modes: readonly { mode: string; body: object }[] }[] = [
     { name: "before the head", script: { hang: true }, modes: [...MODES, WHOLE] },
     { name: "before the first token", script: { events: [ROLE, ": processing\n\n"], end: "stall" }, modes: MODES },
-    { name: "inside a whole answer", script: { body: '{"choices":', end: "stall" }, modes: [WHOLE] },
   ];
   test.each(SILENT.flatMap(({ modes, ...each }) => modes.map((mode) => ({ ...each, ...mode }))))(
     "$name ($mode): a reset ends the vendor's call, and nobody else is asked",
@@ -84,6 +84,61 @@ describe("before the first byte", () => {
     expect(Date.now() - leftAt).toBeLessThan(1_800);
     expect(rig.calls(route)).toEqual([1, 0]);
     await expectSettled(route, "cancelled");
+  });
+});
+
+describe("inside a whole answer", () => {
+  /** A second until the last piece. */
+  const SLOW_BODY: Script = { json: completion({ usage: usage(321, 123) }), sliceBytes: 40, gapMs: 100 };
+  const EXACT = { prompt_tokens: 321, completion_tokens: 123, source: "upstream" };
+  /** The router has the head of the answer, and most of the body is to come. */
+  const begun = async (route: TestRoute): Promise<void> => {
+    await arrived(route);
+    await pause(200);
+  };
+
+  test("the rest is read, and what it cost is known to the token", async () => {
+    const route = await rig.route();
+    rig.upstream.script(SLOW_BODY);
+    const client = await send(route, {});
+    await begun(route);
+    client.reset();
+    await closedBy(route, 0, 2_000).toBe("upstream");
+    expect(rig.calls(route)).toEqual([1, 0]);
+    await expectSettled(route, "cancelled");
+    const [, trace] = await rig.traces(route);
+    expect(trace).toMatchObject({ http_status: 499, usage: EXACT, attempts: [{ outcome: "ok" }] });
+  });
+
+  test("the rest does not come: the call ends soon, and what had come is counted", async () => {
+    const route = await rig.route();
+    const content = "word ".repeat(400);
+    const body = `    \n${JSON.stringify(completion({ text: content })).slice(0, -200)}`;
+    rig.upstream.script({ body, end: "stall" });
+    const client = await send(route, {});
+    await begun(route);
+    client.reset();
+    await dropped(route, 2_000);
+    expect(rig.calls(route)).toEqual([1, 0]);
+    await expectSettled(route, "cancelled");
+    const [, trace] = await rig.traces(route);
+    expect(trace).toMatchObject({ usage: { source: "counted" }, attempts: [{ outcome: "cancelled" }] });
+    expect(trace?.usage.completion_tokens).toBeGreaterThan(400);
+    expect(trace?.usage.completion_tokens).toBeLessThan(600);
+  });
+
+  test("beside a hedge: the one that had begun is read, the other one's call ends at once", async () => {
+    const route = await rig.route({ policy: { latency: { budget_ms: 200, hedge_max_ratio: 1 } } });
+    rig.upstream.scriptFor(route.models[0]!, SLOW_BODY);
+    rig.upstream.scriptFor(route.models[1]!, [{ hang: true }, { json: completion() }]);
+    const client = await send(route, {});
+    await expect.poll(() => rig.calls(route), { interval: 5 }).toEqual([1, 1]);
+    client.reset();
+    await closedBy(route, 1, 500).toBe("router");
+    await closedBy(route, 0, 2_000).toBe("upstream");
+    await expectSettled(route, "cancelled");
+    const [, trace] = await rig.traces(route);
+    expect(trace).toMatchObject({ usage: EXACT, attempts: [{ outcome: "ok" }, { outcome: "cancelled" }] });
   });
 });
 

@@ -298,7 +298,13 @@ describe("without a wait", () => {
     expect(await auditOf(route)).toMatchObject({ consistent: true, open_requests: 0 });
   });
 
-  test("a call that is refused after it was sent is ended, not charged, and what it may cost is shown", async () => {
+  test.each([
+    { name: "is ended, not charged, and may cost its bound", script: { hang: true }, closedBy: "router" },
+    { name: "was answered: it costs what the vendor says", script: ANSWER, closedBy: "upstream", usd: ANSWER_USD },
+    { name: "was answered without figures", script: { json: completion({ usage: null }) }, closedBy: "upstream" },
+    { name: "was refused by the vendor too", script: { status: 500, json: {} }, closedBy: "upstream", usd: 0 },
+  ])("a call that the ledger refuses after it was sent $name", async ({ script, closedBy, usd }) => {
+    const bound = await boundUsd();
     const route = await pricedRoute({ key: { budget: { limit_usd: 100, period: "day" } } });
     rig.upstream.scriptFor(route.models[0]!, ANSWER);
     await (await rig.ask(route, CAPPED)).text();
@@ -306,13 +312,14 @@ describe("without a wait", () => {
     const { KEY_LEDGER } = await rig.worker.bindings();
     const budget = { limit_usd: 0.000_000_1, period: "day" as const };
     await KEY_LEDGER.getByName(route.keyId).applyTerms({ version: 1_000, budget, limits: null });
-    rig.upstream.scriptFor(route.models[0]!, { hang: true });
+    rig.upstream.scriptFor(route.models[0]!, script);
     await setFaults(rig.worker, { ledgerMs: 200 });
     const response = await rig.ask(route, CAPPED).finally(() => setFaults(rig.worker));
     await expectError(response, { status: 402, code: "budget_exceeded" });
     expect(rig.calls(route)).toEqual([2, 0]);
-    await expect.poll(() => rig.upstream.callsTo(route.models[0]!)[1]?.closedBy).toBe("router");
-    await expect.poll(async () => (await auditOf(route))["unadmitted_usd"]).toBeGreaterThan(0);
+    await expect.poll(() => rig.upstream.callsTo(route.models[0]!)[1]?.closedBy).toBe(closedBy);
+    await expect.poll(async () => (await rig.traces(route)).length).toBe(2);
+    expect((await auditOf(route))["unadmitted_usd"]).toBeCloseTo(usd ?? bound, 9);
     expect((await spendOf(route)).spent_usd).toBe(ANSWER_USD);
     expect((await auditOf(route))["consistent"]).toBe(true);
   });
@@ -329,6 +336,22 @@ describe("a small budget", () => {
     expect(response.headers.get("x-flowlayer-model")).toBe(route.models[1]);
     await quiet(route);
     expect((await spendOf(route)).spent_usd).toBe(ANSWER_USD);
+    expect((await auditOf(route))["consistent"]).toBe(true);
+  });
+
+  test("still has its fallback after a silence: the attempt holds what the vendor may bill for it, and no more", async () => {
+    const limit_usd = 1.5 * (await boundUsd());
+    const timeouts = { total_ms: 300 };
+    const route = await pricedRoute({ key: { budget: { limit_usd, period: "day" } }, policy: { timeouts } });
+    rig.upstream.scriptFor(route.models[0]!, { hang: true });
+    rig.upstream.scriptFor(route.models[1]!, ANSWER);
+    const response = await rig.ask(route, CAPPED);
+    expect(response.status).toBe(200);
+    expect(response.headers.get("x-flowlayer-attempt-log")).toContain("timeout");
+    await quiet(route);
+    const { spent_usd } = await spendOf(route);
+    expect(spent_usd).toBeGreaterThan(ANSWER_USD);
+    expect(spent_usd).toBeLessThan(limit_usd);
     expect((await auditOf(route))["consistent"]).toBe(true);
   });
 

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { UpstreamFailure } from "../../../src/providers/adapter.ts";
-import { classifyError } from "../../../src/providers/classify.ts";
+import { classifyError, withoutCredentials } from "../../../src/providers/classify.ts";
 import { findProvider } from "../../../src/providers/index.ts";
 
 const NOW = 1_700_000_000_000;
@@ -152,5 +152,35 @@ describe.skipIf(!existsSync(recorded))("recorded errors", () => {
     const status = name.includes("content-filter") ? 400 : Number(/-(\d{3})/.exec(name)?.[1]);
     const body: unknown = JSON.parse(readFileSync(recorded + file, "utf8"));
     expect(classify(status, body)).toMatchObject(expected[name] ?? {});
+  });
+});
+
+describe("what a vendor was called with is taken out of its words", () => {
+  const refused = { class: "invalid_request", tryNext: false, trySame: false } as const;
+  test.each([
+    { name: "a header", config: { headers: { "x-api-key": "hunter2" } }, said: "hunter2!", left: "[removed]!" },
+    { name: "a bearer token", config: { headers: { authorization: "Bearer a.b" } }, said: "a.b", left: "[removed]" },
+    {
+      name: "a signing key, wherever it stands",
+      config: { headers: {}, settings: { secretAccessKey: "k/+=" } },
+      said: "k/+= is not k/+=",
+      left: "[removed] is not [removed]",
+    },
+    {
+      name: "nothing else",
+      config: { headers: {}, settings: { region: "us-east-1" } },
+      said: "us-east-1",
+      left: "us-east-1",
+    },
+  ])("$name", ({ config, said, left }) => {
+    const failure = { ...refused, message: said, param: said };
+    const clean = withoutCredentials(failure, { baseUrl: "https://a.example.com", ...config });
+    expect(clean).toEqual({ ...refused, message: left, param: left });
+  });
+
+  test("and the rest stays within its length", () => {
+    const failure = { ...refused, message: "x".repeat(500) };
+    const clean = withoutCredentials(failure, { baseUrl: "https://a.example.com", headers: { authorization: "x" } });
+    expect(clean.message).toHaveLength(500);
   });
 });

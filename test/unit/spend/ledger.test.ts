@@ -242,6 +242,26 @@ describe("crashes", () => {
     expect(reserve(books, { traceId: id, attempt: 2 })).toEqual({ ok: false, reason: "unavailable" });
   });
 
+  test("an attempt that failed holds its cost and no more once the next one is reserved; its settlement books that", () => {
+    const books = openBooks();
+    const id = traceId();
+    reserve(books, { traceId: id, boundNanoUsd: 100 });
+    reserve(books, { traceId: id, attempt: 1, boundNanoUsd: 100, over: [{ attempt: 0, costNanoUsd: 0 }] });
+    expect(audit(books)).toMatchObject({ reservedNanoUsd: 100, openReservations: 1 });
+    const over = [
+      { attempt: 0, costNanoUsd: 0 },
+      { attempt: 1, costNanoUsd: 30 },
+    ];
+    reserve(books, { traceId: id, attempt: 2, boundNanoUsd: 100, over });
+    // A cost above its bound takes nothing more: only a settlement may.
+    reserve(books, { traceId: id, attempt: 3, boundNanoUsd: 100, over: [{ attempt: 2, costNanoUsd: 170 }] });
+    expect(audit(books)).toMatchObject({ reservedNanoUsd: 230, openReservations: 3, openNanoUsd: 230 });
+    books.evict();
+    expect(audit(books)).toMatchObject({ reservedNanoUsd: 230, isConsistent: true });
+    settle(books, [settleRow(id, [0, 30, 170, 60])]);
+    expect(audit(books)).toMatchObject({ reservedNanoUsd: 0, spentNanoUsd: 260, openReservations: 0, overBound: 1 });
+  });
+
   test("an attempt that is settled after its request is booked too", () => {
     const books = openBooks();
     const id = traceId();
