@@ -5,17 +5,34 @@
  */
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
+import { LongestFirst } from "./support/order.ts";
+
+/** Files whose process has to be new, as a package reads its environment when it is loaded. */
+const OWN_PROCESS = ["test/worker/provider-faults.test.ts"];
 
 export default defineConfig({
   root: new URL("..", import.meta.url).pathname,
   test: {
-    include: ["test/**/*.test.ts"],
-    exclude: ["test/bench/**", "node_modules/**"],
     globalSetup: ["test/support/build.ts"],
     pool: "forks",
     // Worker tests wait for clocks more than they compute, so one more than there are processors.
     maxWorkers: Math.max(2, availableParallelism()) + 1,
+    sequence: { sequencer: LongestFirst },
     testTimeout: 15_000,
     hookTimeout: 30_000,
+    projects: [
+      { extends: true, test: { name: "own process", include: OWN_PROCESS } },
+      {
+        extends: true,
+        test: {
+          name: "shared process",
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/bench/**", "node_modules/**", ...OWN_PROCESS],
+          // Starting a process and loading the packages again for every file took a fifth of the processor time.
+          isolate: false,
+          setupFiles: ["test/support/between-files.ts"],
+        },
+      },
+    ],
   },
 });

@@ -106,6 +106,20 @@ export function cutAtRandom(bytes: Uint8Array, random: () => number): Uint8Array
   return pieces;
 }
 
+/**
+ * One way to cut for each place from 1 to `strideBytes`: there, and again after each further `strideBytes`. Together
+ * they cut at every place, in far fewer answers than places; a stride as long as the bytes makes one cut in each.
+ */
+export function cutsAtEveryPlace(bytes: Uint8Array, strideBytes: number): Uint8Array[][] {
+  return Array.from({ length: Math.min(strideBytes, bytes.length - 1) }, (_, at) => {
+    const pieces = [bytes.subarray(0, at + 1)];
+    for (let start = at + 1; start < bytes.length; start += strideBytes) {
+      pieces.push(bytes.subarray(start, start + strideBytes));
+    }
+    return pieces;
+  });
+}
+
 /** What a client has after an answer, streamed or whole. */
 export interface Answer {
   text: string;

@@ -17,6 +17,7 @@ beforeAll(async () => {
   canary = await startUpstream();
   // Nobody listens on port 9.
   rig = await startChatRig({ TOGETHER_BASE_URL: "http://127.0.0.1:9/v1" });
+  await rig.prepareForMany();
 });
 afterAll(async () => {
   await rig.stop();

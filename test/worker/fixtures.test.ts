@@ -12,6 +12,7 @@ import {
   allFixtures,
   bytesOf,
   cutAtRandom,
+  cutsAtEveryPlace,
   type Expected,
   type Fixture,
   isStream,
@@ -22,13 +23,15 @@ import {
 } from "../support/fixtures.ts";
 import { randomFrom } from "../support/random.ts";
 import { collect, eventData } from "../support/sse.ts";
+import { IS_SOAK } from "../support/tries.ts";
 import type { Call, Script } from "../support/upstream.ts";
 
 const FIXTURES = allFixtures();
 const STREAMS = FIXTURES.filter(isStream);
 /** In slices of a few bytes only up to here: each is a write of its own. */
 const SMALL_BYTES = 2_500;
-const IS_SOAK = process.env["FLOW_SOAK"] === "1";
+/** Between the cuts of one stream, where every place is cut in one of them; in a soak each has one cut. */
+const STRIDE_BYTES = 61;
 /** Streams that are under way together where every place of a stream is cut. */
 const AT_ONCE = 8;
 
@@ -39,6 +42,7 @@ const callsOf = new Map<string, number>();
 
 beforeAll(async () => {
   rig = await startChatRig({ CLOUDFLARE_ACCOUNT_ID: "account" });
+  await rig.prepareForMany();
   rig.upstream.script((call: Call) => {
     const model = /chat-\d+-model-\d+/.exec(call.path + call.body)?.[0] ?? "";
     callsOf.set(model, (callsOf.get(model) ?? 0) + 1);
@@ -52,7 +56,8 @@ afterAll(() => rig.stop());
 async function routeTo({ provider }: Fixture): Promise<{ route: TestRoute; model: string }> {
   // Patient: hundreds of streams share one machine, and no clock is under test here.
   const timeouts = { first_token_ms: 20_000, idle_ms: 20_000, total_ms: 30_000 };
-  const route = await rig.route({ providers: [provider], policy: { retry: { same_target: 0 }, timeouts } });
+  const policy = { retry: { same_target: 0 }, timeouts };
+  const route = await rig.route({ providers: [provider], policy });
   return { route, model: route.models[0]! };
 }
 
@@ -204,11 +209,11 @@ describe("streams", () => {
   test.each(named(cutEverywhere))("$name: a cut at any byte changes nothing", async ({ fixture }) => {
     const bytes = bytesOf(fixture);
     const { route, model } = await routeTo(fixture);
-    const cuts = Array.from({ length: bytes.length }, (_, at) => [bytes.subarray(0, at), bytes.subarray(at)]);
+    const cuts = cutsAtEveryPlace(bytes, IS_SOAK ? bytes.length : STRIDE_BYTES);
     const wanted = cuts.length;
     scripts.set(
       model,
-      cuts.map((events) => scriptOf(fixture, { events: events.filter(({ length }) => length > 0) })),
+      cuts.map((events) => scriptOf(fixture, { events })),
     );
     const texts = new Map<string, string>();
     let asked = 0;

@@ -12,9 +12,10 @@ import {
   send,
   type World,
 } from "../support/operations.ts";
+import { tries } from "../support/tries.ts";
 import { startWorker, type TestWorker } from "../support/worker.ts";
 
-const RUNS = 20;
+const RUNS = tries(30);
 const CHAT = "/v1/chat/completions";
 
 interface Response200 {

@@ -8,6 +8,7 @@ import { chunks, type Script } from "../support/upstream.ts";
 let rig: ChatRig;
 beforeAll(async () => {
   rig = await startChatRig();
+  await rig.prepareForMany();
 });
 afterAll(() => rig.stop());
 beforeEach(() => rig.upstream.reset());

@@ -1,12 +1,14 @@
 /** A streamed answer on its way to the client: which bytes arrive, in which framing, and what is held back until when. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type ChatRig, startChatRig } from "../support/chat.ts";
+import { cutsAtEveryPlace } from "../support/fixtures.ts";
 import { collect, eventData } from "../support/sse.ts";
 import { chunks } from "../support/upstream.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
   rig = await startChatRig();
+  await rig.prepareForMany();
 });
 afterAll(() => rig.stop());
 beforeEach(() => rig.upstream.reset());
@@ -57,18 +59,15 @@ describe("bytes", () => {
         : chunks("é \u{1F30D}")
             .filter((e) => !isUsageOnly(e))
             .join("");
+    const cuts = cutsAtEveryPlace(bytes, 61);
     const route = await rig.route();
-    let at = 0;
-    rig.upstream.scriptFor(route.models[0]!, () => {
-      const cut = ++at;
-      return { events: [bytes.subarray(0, cut), bytes.subarray(cut)], gapMs: 1 };
-    });
-    const results: string[] = [];
-    const asks = async (): Promise<void> => {
-      while (at < bytes.length - 1) results.push(await (await rig.ask(route, body)).text());
-    };
-    await Promise.all(Array.from({ length: 16 }, asks));
-    expect(results.length).toBeGreaterThanOrEqual(bytes.length - 1);
+    rig.upstream.scriptFor(
+      route.models[0]!,
+      cuts.map((events) => ({ events, gapMs: 1 })),
+    );
+    const ask = async (): Promise<string> => (await rig.ask(route, body)).text();
+    const results = await Promise.all(cuts.map(ask));
+    expect(results).toHaveLength(61);
     expect(new Set(results)).toEqual(new Set([wanted]));
   });
 

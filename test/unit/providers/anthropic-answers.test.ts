@@ -12,6 +12,7 @@ import {
   streamedAnswer,
   wholeAnswer,
 } from "../../support/fixtures.ts";
+import { cutStep } from "../../support/tries.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -109,7 +110,7 @@ describe.each(named(STREAMS))("$name", ({ fixture: each }) => {
 
   test("a cut at any byte gives the same parts", () => {
     const wanted = JSON.stringify(whole);
-    for (let at = 0; at <= bytes.length; at++) {
+    for (let at = 0; at <= bytes.length; at += cutStep(each.isOwn, bytes.length)) {
       expect(JSON.stringify(translate([bytes.subarray(0, at), bytes.subarray(at)]))).toBe(wanted);
     }
     const single = Array.from(bytes, (_, at) => bytes.subarray(at, at + 1));

@@ -5,6 +5,7 @@ import { JsonEdit } from "../../../src/lib/json.ts";
 import type { AdapterCall, AnswerContext, StreamPart, UpstreamRequest } from "../../../src/providers/adapter.ts";
 import { cohere } from "../../../src/providers/cohere.ts";
 import { allFixtures, bytesOf, type Fixture, named, streamedAnswer, wholeAnswer } from "../../support/fixtures.ts";
+import { cutStep } from "../../support/tries.ts";
 
 type Json = Record<string, unknown>;
 
@@ -398,7 +399,7 @@ function expectUsage(usage: Json, { expect: wanted }: Fixture): void {
 }
 
 describe("answers", () => {
-  test.each(named(FIXTURES.filter(({ kind }) => kind === "sse")))("$name, cut at every byte", ({ fixture }) => {
+  test.each(named(FIXTURES.filter(({ kind }) => kind === "sse")))("$name, cut at any byte", ({ fixture }) => {
     const bytes = bytesOf(fixture);
     const parts = translate([bytes]);
     expectAnswer(streamedAnswer(sseOf(parts)), fixture);
@@ -412,8 +413,9 @@ describe("answers", () => {
       expectUsage(chunk["usage"] as Json, fixture);
       expect(chunk["model"]).toBe("command-example");
     }
-    for (let at = 0; at <= bytes.length; at++) {
-      expect(translate([bytes.subarray(0, at), bytes.subarray(at)])).toEqual(parts);
+    const wanted = JSON.stringify(parts);
+    for (let at = 0; at <= bytes.length; at += cutStep(fixture.isOwn, bytes.length)) {
+      expect(JSON.stringify(translate([bytes.subarray(0, at), bytes.subarray(at)]))).toBe(wanted);
     }
     expect(translate([...bytes].map((byte) => Uint8Array.of(byte)))).toEqual(parts);
     expect(translate([Buffer.from(bytes.toString().replaceAll("\n", "\r\n"))])).toEqual(parts);

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { AnswerContext, StreamPart, UpstreamFailure } from "../../../src/providers/adapter.ts";
 import { classifyGemini, gemini } from "../../../src/providers/gemini.ts";
 import { allFixtures, bytesOf, type Fixture, named, streamedAnswer, wholeAnswer } from "../../support/fixtures.ts";
+import { cutStep } from "../../support/tries.ts";
 
 const CONTEXT: AnswerContext = { fields: {}, model: "asked-model", traceId: "tr_1", createdAt: 1_700_000_000 };
 
@@ -61,9 +62,7 @@ describe("answers", () => {
       expect(parts.at(-1)).toMatchObject({ error: { error: { message: fixture.expect.error.message } } });
     }
     const wanted = JSON.stringify(parts);
-    // Every byte of our own; of a long recording, every few.
-    const step = fixture.isOwn ? 1 : Math.ceil(bytes.length / 1_500);
-    for (let at = 1; at < bytes.length; at += step) {
+    for (let at = 1; at < bytes.length; at += cutStep(fixture.isOwn, bytes.length)) {
       expect(JSON.stringify(translate([bytes.subarray(0, at), bytes.subarray(at)]))).toBe(wanted);
     }
     expect(JSON.stringify(translate([...bytes].map((byte) => Uint8Array.of(byte))))).toBe(wanted);
