@@ -9,6 +9,8 @@ import { ENV_NAME } from "../lib/names.ts";
 export const DAY_MS = 86_400_000;
 /** Counters are kept per slot: a window that begins inside a day adds up slots. */
 export const SLOT_MS = 600_000;
+/** Stands for the whole day among its slots. */
+export const WHOLE_DAY = -1;
 /** The longest window that is answered, today included: every day of a month is in it on the month's last day. */
 export const MAX_WINDOW_DAYS = 31;
 /** A day more than is asked for, so that no query meets an object that is being deleted. */

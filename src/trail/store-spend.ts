@@ -5,9 +5,9 @@
  * trace. So the answer is exact to the millisecond, and its cost does not follow the number of requests or keys.
  */
 import { tryParseJson } from "../lib/json.ts";
-import { DAY_MS, SLOT_MS, type Span, slotOf, type TrailDay } from "./days.ts";
+import { DAY_MS, SLOT_MS, type Span, slotOf, type TrailDay, WHOLE_DAY } from "./days.ts";
 import { type AttemptCost, sharesOf } from "./facts.ts";
-import { WHOLE_DAY } from "./tally.ts";
+import type { GroupNames } from "./names.ts";
 import type { DaySpend, DaySpendQuery, NamedSpend, SpendGroup, TotalSpend } from "./types.ts";
 
 const NO_TOTAL: TotalSpend = { requests: 0, nanoUsd: 0, unpricedRequests: 0, unadmittedNanoUsd: 0 };
@@ -36,11 +36,16 @@ interface TraceRow extends Record<string, SqlStorageValue> {
   unadmitted_nano_usd: number;
 }
 
-export function spendIn(sql: SqlStorage, { groupBy, since, until }: DaySpendQuery, day: TrailDay): DaySpend {
+export function spendIn(
+  sql: SqlStorage,
+  names: GroupNames,
+  { groupBy, since, until }: DaySpendQuery,
+  day: TrailDay,
+): DaySpend {
   const span = { since: Math.max(since, day.startAt), until: Math.min(until, day.startAt + DAY_MS) };
-  const [total] = new Sums(sql, "env", day).of(span);
+  const [total] = new Sums(sql, names, "env", day).of(span);
   return {
-    groups: new Sums(sql, groupBy, day).of(span).map(({ unadmittedNanoUsd: _, ...group }) => group),
+    groups: new Sums(sql, names, groupBy, day).of(span).map(({ unadmittedNanoUsd: _, ...group }) => group),
     total: total === undefined ? NO_TOTAL : toTotal(total),
   };
 }
@@ -53,12 +58,14 @@ type Sum = NamedSpend & TotalSpend;
 
 class Sums {
   readonly #sql: SqlStorage;
+  readonly #names: GroupNames;
   readonly #groupBy: SpendGroup;
   readonly #day: TrailDay;
   readonly #sums = new Map<string, Sum>();
 
-  constructor(sql: SqlStorage, groupBy: SpendGroup, day: TrailDay) {
+  constructor(sql: SqlStorage, names: GroupNames, groupBy: SpendGroup, day: TrailDay) {
     this.#sql = sql;
+    this.#names = names;
     this.#groupBy = groupBy;
     this.#day = day;
   }
@@ -96,7 +103,8 @@ class Sums {
     for (const row of this.#sql.exec<TraceRow>(TRACES, since, until)) {
       const { key_id: keyId, app, route } = row;
       const facts = { env: this.#day.env, keyId, app, route, attempts: readAttempts(row.attempts) };
-      for (const { name, nanoUsd, isUnpriced } of sharesOf(facts, this.#groupBy)) {
+      for (const { name: ownName, nanoUsd, isUnpriced } of sharesOf(facts, this.#groupBy)) {
+        const name = this.#names.find(this.#groupBy, ownName);
         const unadmittedNanoUsd = row.unadmitted_nano_usd;
         this.#add({ name, requests: 1, nanoUsd, unpricedRequests: isUnpriced ? 1 : 0, unadmittedNanoUsd });
       }

@@ -9,6 +9,7 @@
 import { tryParseJson } from "../lib/json.ts";
 import { dayStart, type TrailDay } from "./days.ts";
 import { factsOf, type TraceFacts } from "./facts.ts";
+import { GroupNames } from "./names.ts";
 import { evidenceIn, NO_EVIDENCE } from "./store-evidence.ts";
 import { listIn } from "./store-list.ts";
 import { NO_SPEND, readAttempts, spendIn } from "./store-spend.ts";
@@ -32,9 +33,11 @@ export interface StoreLimits {
   readonly slack: number;
   /** Characters of JSON in one answer: a caller holds several of them, and 32 MiB at most may cross to it. */
   readonly answerLength: number;
+  /** Apps, routes or models of a day that have sums of their own. */
+  readonly names: number;
 }
 
-const LIMITS: StoreLimits = { bodies: 200_000, slack: 2_000, answerLength: 4_000_000 };
+const LIMITS: StoreLimits = { bodies: 200_000, slack: 2_000, answerLength: 4_000_000, names: 2_000 };
 
 const INSERT_TRACE = `
   INSERT INTO trace
@@ -68,12 +71,14 @@ interface BodyState extends Record<string, SqlStorageValue> {
 export class TrailStore {
   readonly #sql: SqlStorage;
   readonly #limits: StoreLimits;
+  readonly #names: GroupNames;
   #hasTables = false;
 
   /** Brings tables that are there up to date: run it inside a transaction. */
   constructor(sql: SqlStorage, limits: StoreLimits = LIMITS) {
     this.#sql = sql;
     this.#limits = limits;
+    this.#names = new GroupNames(sql, limits.names);
     this.lookAgain();
     if (this.#hasTables) migrate(sql);
   }
@@ -81,6 +86,7 @@ export class TrailStore {
   /** After everything was deleted, or a transaction undone. */
   lookAgain(): void {
     this.#hasTables = hasTables(this.#sql);
+    this.#names.forget();
   }
 
   /**
@@ -89,7 +95,7 @@ export class TrailStore {
    */
   ingest(batch: TrailBatch, day: TrailDay): number[] {
     this.#makeTables(day);
-    const tally = new Tally(day.startAt);
+    const tally = new Tally(day.startAt, this.#names);
     const refused: number[] = [];
     const { bodies_since, bodies } = this.#sql.exec<BodyState>("SELECT bodies_since, bodies FROM trail").one();
     let addedBodies = 0;
@@ -125,7 +131,7 @@ export class TrailStore {
   }
 
   spend(query: DaySpendQuery, day: TrailDay): DaySpend {
-    return this.#hasTables ? spendIn(this.#sql, query, day) : NO_SPEND;
+    return this.#hasTables ? spendIn(this.#sql, this.#names, query, day) : NO_SPEND;
   }
 
   evidence(query: DayEvidenceQuery, day: TrailDay): EvidenceCounts {

@@ -1,15 +1,13 @@
 /**
  * What a batch of traces adds to the stored sums, gathered before it is written: a batch of one key touches few rows.
  *
- * Pure, and used for one batch only.
+ * Used for one batch only.
  */
-import { slotOf } from "./days.ts";
+import { slotOf, WHOLE_DAY } from "./days.ts";
 import { errorsOf, isEvidence, type SpendFacts, type SpendShare, sharesOf, type TraceFacts } from "./facts.ts";
 import { bucketOf } from "./histogram.ts";
+import type { GroupNames } from "./names.ts";
 import { SPEND_GROUPS, type SpendGroup } from "./types.ts";
-
-/** Stands for the whole day among the slots. */
-export const WHOLE_DAY = -1;
 
 export interface SpendRow {
   readonly groupBy: SpendGroup;
@@ -57,13 +55,15 @@ export interface ErrorRow extends VersionSlot {
 
 export class Tally {
   readonly #dayStartAt: number;
+  readonly #names: GroupNames;
   readonly #spend = new Map<string, SpendRow>();
   readonly #counts = new Map<string, CountRow>();
   readonly #latencies = new Map<string, LatencyRow>();
   readonly #errors = new Map<string, ErrorRow>();
 
-  constructor(dayStartAt: number) {
+  constructor(dayStartAt: number, names: GroupNames) {
     this.#dayStartAt = dayStartAt;
+    this.#names = names;
   }
 
   add(facts: TraceFacts, unadmittedNanoUsd: number): void {
@@ -105,7 +105,7 @@ export class Tally {
   }
 
   #addSpend(groupBy: SpendGroup, slot: number, share: SpendShare, unadmittedNanoUsd: number, sign: 1 | -1): void {
-    const { name } = share;
+    const name = this.#names.add(groupBy, share.name);
     const row = rowOf(this.#spend, [groupBy, slot, name], () => {
       return { groupBy, slot, name, requests: 0, nanoUsd: 0, unpricedRequests: 0, unadmittedNanoUsd: 0 };
     });

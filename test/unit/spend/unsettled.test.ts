@@ -44,7 +44,7 @@ function settlement(id: string, costs: readonly (number | null)[], receivedAt: n
 /** A ledger, the index it ships to, and what is on its way between them. */
 class Chain {
   readonly books: Books = openBooks();
-  readonly index = new TrailStore(startSql(), { bodies: 1_000, slack: 10, answerLength: 1_000_000 });
+  readonly index = new TrailStore(startSql(), { bodies: 1_000, slack: 10, answerLength: 1_000_000, names: 2_000 });
   now = T0;
   #onTheWay: Parcel[] = [];
 

@@ -13,7 +13,7 @@ import { attempt, type FakeTrails, fakeTrails, KEY_IDS, makeTrace, TODAY, traceO
 const ENVS = ["production", "staging"];
 /** In the afternoon, so that the newest day is not a whole one. */
 const NOW = TODAY + 50_000_000;
-const ROOMY = { bodies: 10_000, slack: 100, answerLength: 1_000_000 };
+const ROOMY = { bodies: 10_000, slack: 100, answerLength: 1_000_000, names: 2_000 };
 
 beforeEach(() => stubScheduler());
 afterEach(() => {

@@ -17,7 +17,7 @@ import {
 import { tries } from "../../support/tries.ts";
 import { attempt, DAY, KEY_IDS, makeTrace, startSql, TODAY, toRow, traceOf } from "./fakes.ts";
 
-const ROOMY = { bodies: 10_000, slack: 100, answerLength: 1_000_000 };
+const ROOMY = { bodies: 10_000, slack: 100, answerLength: 1_000_000, names: 2_000 };
 
 const newStore = (limits = ROOMY): TrailStore => new TrailStore(startSql(), limits);
 
@@ -110,6 +110,40 @@ describe("whatever is sent, how often, and in which order", () => {
       }),
       { numRuns: tries(150) },
     );
+  });
+
+  test("names beyond the limit fall into one group, the sums stay exact, and nobody's name is lost by a restart", () => {
+    const sql = startSql();
+    const store = new TrailStore(sql, { ...ROOMY, names: 2 });
+    const apps = ["a", "b", "c", "a", "d"];
+    feed(
+      store,
+      apps.map((app, minute) => makeTrace({ app, at: TODAY + minute * 60_000 })),
+    );
+    const spends = { since: TODAY, until: TODAY + 86_400_000 };
+    const groupsOf = (from: TrailStore, span: { since: number; until: number }) =>
+      from
+        .spend({ groupBy: "app", ...span }, DAY)
+        .groups.map(({ name, requests, nanoUsd }) => [name, requests, nanoUsd]);
+    const whole = [
+      ["(other)", 2, 2_000],
+      ["a", 2, 2_000],
+      ["b", 1, 1_000],
+    ];
+    expect(groupsOf(store, spends).toSorted()).toEqual(whole);
+    // Less than a slot is added up trace by trace.
+    expect(groupsOf(store, { since: TODAY, until: TODAY + 120_001 }).toSorted()).toEqual([
+      ["(other)", 1, 1_000],
+      ["a", 1, 1_000],
+      ["b", 1, 1_000],
+    ]);
+    const later = new TrailStore(sql, { ...ROOMY, names: 2 });
+    feed(later, [makeTrace({ app: "c" }), makeTrace({ app: "a" })]);
+    expect(groupsOf(later, spends).toSorted()).toEqual([
+      ["(other)", 3, 3_000],
+      ["a", 3, 3_000],
+      ["b", 1, 1_000],
+    ]);
   });
 
   test("each request counts once as evidence of its version", () => {
