@@ -30,6 +30,8 @@ import type { Attempt, Exchange } from "./trace.ts";
 const SETTLE_WITHIN_MS = 60_000;
 /** Bytes of ordinary text per token: good enough for a rate, which is put right when the request is settled. */
 const BYTES_PER_TOKEN = 4;
+/** A client may name any cap. No answer is as long, and the ledger refuses numbers that it cannot add up. */
+const MAX_BOUND_TOKENS = 1_000_000_000;
 
 export interface AdmissionInput {
   readonly ledgers: DurableObjectNamespace<KeyLedger>;
@@ -103,7 +105,7 @@ export class Admission {
       traceId: exchange.traceId,
       attempt: number,
       boundNanoUsd: bound,
-      boundTokens: Math.ceil(request.text.length / BYTES_PER_TOKEN) + cap,
+      boundTokens: Math.min(MAX_BOUND_TOKENS, Math.ceil(request.text.length / BYTES_PER_TOKEN) + cap),
       expiresAt: Date.now() + route.policy.timeouts.total_ms + heldMs + SETTLE_WITHIN_MS,
       provider: target.provider,
       model: target.model,
@@ -143,6 +145,8 @@ export class Admission {
     if (!answer.ok && answer.reason === "unavailable") {
       // It may stand all the same: the call was lost on its way back.
       this.#release(reservation.attempt);
+      // The next call waits for its own answer: what is sent to no avail may be billed.
+      forgetHeadroom(key.id);
       return new RouterError("ledger_unavailable", "The key's ledger does not answer. Try again shortly.");
     }
     exchange.budgetRemainingNanoUsd = answer.remainingNanoUsd;
@@ -176,7 +180,7 @@ export class Admission {
     const cap = outputCap(request.fields, route.policy.limits.max_output_tokens, candidate.facts.max_output_tokens);
     const whole = costOf(cap);
     if (whole === null) {
-      const message = `The price of \`${candidate.name}\` is unknown, so its cost cannot be bounded. Use another target.`;
+      const message = `The price of \`${candidate.name}\` for this request is unknown, so its cost cannot be bounded. Use another target, or leave out what has no known price: tools of the vendor's own, plugins, a service tier.`;
       throw new RouterError("model_unpriced", message);
     }
     const requestLeft = (this.#limitNanoUsd ?? Number.POSITIVE_INFINITY) - this.#committedNanoUsd();
@@ -187,7 +191,8 @@ export class Admission {
       (tokens) => (costOf(tokens) ?? Number.POSITIVE_INFINITY) <= left,
     );
     if (fitting === 0) {
-      const message = "This request cannot be answered within its spend budget. Raise `route.spend_budget_usd`.";
+      const remedy = "Raise `route.spend_budget_usd`, and the policy's `spend.max_request_usd` where that is lower.";
+      const message = `This request cannot be answered within its spend budget. ${remedy}`;
       throw new RouterError("request_budget_exceeded", message, { param: "route.spend_budget_usd" });
     }
     return { outputTokens: fitting, nanoUsd: costOf(fitting) ?? left };

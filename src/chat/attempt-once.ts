@@ -156,7 +156,7 @@ export class RunningAttempt {
       (error: unknown): Opened<never> => ({ ok: false, failure: brokenCall(error, call.abortedBy()) }),
     );
     // An answer may not be used, and no other target asked, before the key was admitted.
-    // Ended by the client or its budget: what the ledger says changes nothing the client hears.
+    // Ended by the client or its budget: what the ledger says changes nothing the client hears, only who is charged.
     const isOver = call.abortedBy() === "client" || call.abortedBy() === "latency_budget";
     const refusal = this.#claim.isBeside && !isOver ? await refusalOf(this.#claim) : null;
     if (refusal !== null && !this.#isClosed) this.#noteUnadmitted(opened);
@@ -179,14 +179,28 @@ export class RunningAttempt {
     return { running: this, ok: false, failure, abortedBy, refusal };
   }
 
+  /** The vendor has not refused the call, which would cost nothing. */
+  get #isServed(): boolean {
+    return (this.record.status ?? 0) < 300;
+  }
+
   /** The vendor has the whole request within milliseconds, and may bill it; the key, which was refused, is not. */
   #noteUnadmitted(opened: Opened<Answer>): void {
     const { candidate, record } = this;
-    // A call that the vendor refused or broke by itself costs nothing.
-    const isAtWork = this.#call.abortedBy() !== undefined && (record.status ?? 0) < 300;
+    const isAtWork = this.#call.abortedBy() !== undefined && this.#isServed;
     if (opened.ok) this.#input.onUnadmitted(candidate, record, opened.value);
     else if (isAtWork) this.#input.onUnadmitted(candidate, record, null);
     this.#call.abort("refused");
+  }
+
+  /** It was ended before the ledger had answered: only a key that was admitted pays for it. Never rejects. */
+  async #chargeIfAdmitted(claim: Claim): Promise<void> {
+    if ((await refusalOf(claim)) === null) return;
+    const { record } = this;
+    this.#input.onUnadmitted(this.candidate, record, null);
+    record.costNanoUsd = 0;
+    record.costBasis = null;
+    record.usageSource = "none";
   }
 
   /** Completes the record and tells the target's health. The first end counts. */
@@ -202,8 +216,9 @@ export class RunningAttempt {
             ? "cancelled"
             : "slow"
           : (failure?.class ?? "timeout");
-    if (MAY_BE_BILLED.has(abortedBy)) {
+    if (MAY_BE_BILLED.has(abortedBy) && this.#isServed) {
       this.#input.onAbandoned(this.candidate, this.record, this.#answerLength);
+      if (this.#claim.isBeside) this.#input.exchange.doubts.push(this.#chargeIfAdmitted(this.#claim));
     }
     // Whose patience ended says nothing about the target, and a client may ask for as little as a millisecond.
     if (NOT_THE_TARGETS.has(abortedBy) || failure === null) this.#report("ignored", true);

@@ -37,8 +37,14 @@ export class Settlement {
     const exchange = this.#exchange;
     if (this.#isSettled || exchange.keyId === null || exchange.route === null) return;
     this.#isSettled = true;
+    const { keyId, doubts } = exchange;
+    if (doubts.length === 0) this.#book(ending, keyId);
+    else this.#waitUntil(Promise.all(doubts).then(() => this.#book(ending, keyId)));
+  }
+
+  #book(ending: Ending, keyId: string): void {
+    const exchange = this.#exchange;
     const trace = exchange.toTrace(ending);
-    const { keyId } = exchange;
     settleSoon(this.#env.KEY_LEDGER, keyId, toRow(exchange, trace), this.#waitUntil, (answer) => {
       noteSettled(keyId, answer, Date.now());
       // The next request reads the key's record again, which KV may have by then.

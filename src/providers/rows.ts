@@ -43,7 +43,7 @@ export interface ProviderRow {
   readonly rename?: Readonly<Record<string, string>>;
   /** Values under another spelling: member, then OpenAI's word, then the vendor's. */
   readonly spell?: Readonly<Record<string, Readonly<Record<string, string>>>>;
-  /** Members removed because the vendor refuses or ignores them. Kept where `cannot` says so. */
+  /** Members removed: the vendor refuses or ignores them, or they name who else may answer. Kept where `cannot` says so. */
   readonly drop?: readonly string[];
   /**
    * What cannot be had here: a member, or `json_schema`. A member that asks for something is never dropped, so that
@@ -183,6 +183,8 @@ export const ROWS: readonly ProviderRow[] = [
     secrets: ["OPENROUTER_API_KEY"],
     limit: ["max_tokens", "max_completion_tokens"],
     developerRole: true,
+    // https://openrouter.ai/docs/guides/routing/model-fallbacks: other models answer, at prices nothing was held for.
+    drop: ["models"],
     // https://openrouter.ai/docs/use-cases/reasoning-tokens: its own entries must come back as they were.
     history: { details: "any" },
   },

@@ -10,7 +10,7 @@ import { type Charge, Charges } from "./charges.ts";
 import { type Hold, Holds } from "./holds.ts";
 import type { SpendChanges } from "./periods.ts";
 import { RateWindow, WINDOW_MS } from "./rates.ts";
-import type { EndedAttempt, Reservation, SettledAttempt, SettleRow } from "./types.ts";
+import type { Reservation, SettledAttempt, SettleRow } from "./types.ts";
 import { type Counted, countedAs, type ExpiredAttempt } from "./unsettled.ts";
 
 /** How far back a request that was not reserved may have started. */
@@ -83,10 +83,12 @@ export class Attempts {
     if (hold?.state === "R") this.#free(hold);
   }
 
-  /** Sets free what an attempt that ended holds beyond its cost. */
-  end(traceId: string, { attempt, costNanoUsd }: EndedAttempt, now: number): void {
-    if (costNanoUsd === 0) this.release(traceId, attempt, now);
-    else this.holds.lower(traceId, attempt, costNanoUsd);
+  /** Sets free what earlier attempts that ended hold beyond their cost. What they cost is held as long as the next one. */
+  endEarlier({ traceId, over = [], expiresAt }: Reservation, now: number): void {
+    for (const { attempt, costNanoUsd } of over) {
+      if (costNanoUsd === 0) this.release(traceId, attempt, now);
+      else this.holds.lower(traceId, attempt, costNanoUsd, expiresAt);
+    }
   }
 
   #free(hold: Hold): void {

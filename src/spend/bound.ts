@@ -27,6 +27,8 @@ export interface BoundConditions {
   readonly region?: string | null;
   /** The most calls of the vendor's own tools. */
   readonly calls?: Readonly<Partial<Record<FeeName, number>>>;
+  /** It asks for something whose fee nobody here knows. */
+  readonly hasUnknownFee?: true;
 }
 
 /**
@@ -40,6 +42,7 @@ export function boundNanoUsd(
   conditions: BoundConditions,
 ): number | null {
   if (![promptTokens, outputTokens].every((count) => Number.isSafeInteger(count) && count >= 0)) return null;
+  if (conditions.hasUnknownFee === true) return null;
   const rows = rowsWithin(promptTokens, price, conditions);
   const fees = feesWithin(price, conditions);
   const request = requestFeeOf(price, undefined);
@@ -121,15 +124,33 @@ const ANTHROPIC_SEARCH = /^web_search_\d{8}$/;
 const GOOGLE_SEARCH = ["googleSearch", "google_search", "googleSearchRetrieval", "google_search_retrieval"] as const;
 const GOOGLE_GROUNDING = [...GOOGLE_SEARCH, "googleMaps", "google_maps"] as const;
 
+/**
+ * Tools that cost nothing per call, or what `callsAsked` counts: the client's own, and vendors' of known terms. Google's
+ * have no type. What any other tool of a vendor's own costs, or how often it is called, nothing here bounds.
+ */
+const KNOWN_TOOL = /^(function|custom|(bash|text_editor|computer|memory|web_search|web_fetch)_\d{8})$/;
+
+/** OpenRouter's plugins and xAI's live search: they search the web, for a fee per result. */
+const PAID_MEMBERS = ["plugins", "search_parameters"] as const;
+
+const isFilled = (value: unknown): boolean => Array.isArray(value) && value.length > 0;
+
+function isUnknownTool({ type }: Json): boolean {
+  return type !== undefined && !(typeof type === "string" && KNOWN_TOOL.test(type));
+}
+
 /** What a request's members, the policy's `params` included, ask for that changes its price. */
-export function askedOf(fields: Json): Pick<BoundConditions, "serviceTier" | "region" | "calls"> {
+export function askedOf(fields: Json): Omit<BoundConditions, "provider" | "startedAt"> {
   const { service_tier, speed, inference_geo } = fields;
   const tier = speed === "fast" ? speed : service_tier;
-  const calls = callsAsked(Array.isArray(fields["tools"]) ? fields["tools"].filter(isJsonObject) : []);
+  const tools = Array.isArray(fields["tools"]) ? fields["tools"].filter(isJsonObject) : [];
+  const calls = callsAsked(tools);
+  const hasUnknownFee = PAID_MEMBERS.some((name) => isJsonObject(fields[name]) || isFilled(fields[name]));
   return {
     ...(typeof tier === "string" ? { serviceTier: tier } : {}),
     ...(typeof inference_geo === "string" && inference_geo !== "global" ? { region: inference_geo } : {}),
     ...(Object.keys(calls).length === 0 ? {} : { calls }),
+    ...(hasUnknownFee || tools.some(isUnknownTool) ? { hasUnknownFee: true } : {}),
   };
 }
 

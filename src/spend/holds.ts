@@ -85,13 +85,20 @@ export class Holds {
     this.#sql.exec("INSERT INTO hold VALUES (?, ?, 'W', ?, ?, 0, 0, 0, '', '', '')", ...values);
   }
 
-  /** The attempt will cost no more than `nanoUsd`; what is held for it was never less. */
-  lower(traceId: string, attempt: number, nanoUsd: number): void {
+  /**
+   * The attempt will cost no more than `nanoUsd`; what is held for it was never less. It is held until `expiresAt` at
+   * least, because its request goes on with another attempt, and is settled when that is over.
+   */
+  lower(traceId: string, attempt: number, nanoUsd: number, expiresAt: number): void {
     const hold = this.of(traceId).find((each) => each.attempt === attempt && each.state === "R");
-    if (hold === undefined || hold.bound_nano_usd <= nanoUsd) return;
-    const values = [nanoUsd, traceId, attempt];
-    this.#sql.exec("UPDATE hold SET bound_nano_usd = ? WHERE trace_id = ? AND attempt = ?", ...values);
-    this.#count(hold.reserved_at, nanoUsd - hold.bound_nano_usd, 0);
+    if (hold === undefined) return;
+    const bound = Math.min(hold.bound_nano_usd, nanoUsd);
+    const values = [bound, Math.min(expiresAt, hold.reserved_at + MAX_HOLD_MS), traceId, attempt];
+    this.#sql.exec(
+      "UPDATE hold SET bound_nano_usd = ?, expires_at = max(expires_at, ?) WHERE trace_id = ? AND attempt = ?",
+      ...values,
+    );
+    this.#count(hold.reserved_at, bound - hold.bound_nano_usd, 0);
   }
 
   remove({ trace_id, attempt, state, reserved_at, bound_nano_usd, requests }: Hold): void {

@@ -68,7 +68,7 @@ export class Ledger {
     assertReservation(reservation);
     this.account.learn(reservation.terms);
     this.sweep(now);
-    for (const ended of reservation.over ?? []) this.attempts.end(reservation.traceId, ended, now);
+    this.attempts.endEarlier(reservation, now);
     const { state, isFirst } = this.attempts.standing(reservation.traceId, reservation.attempt);
     // A request that is settled sends nothing any more: a late reservation would be held for nobody.
     const isOver = state === "new" && this.traces.has(reservation.traceId);
@@ -90,7 +90,12 @@ export class Ledger {
     const { traceId, boundNanoUsd, boundTokens } = reservation;
     if (this.account.isRevoked) return { reason: "revoked", retryAfterMs: 0 };
     const { budget = null, limits = null } = this.account.terms ?? {};
-    if (budget !== null && boundNanoUsd > this.#left(budget, now)) return { reason: "budget", retryAfterMs: 0 };
+    if (budget !== null) {
+      const left = this.#left(budget, now);
+      // An isolate that does not know of the budget yet has bounded nothing.
+      const isSpent = reservation.terms.budget === null && left <= 0;
+      if (boundNanoUsd > left || isSpent) return { reason: "budget", retryAfterMs: 0 };
+    }
     if (limits === null) return null;
     const wait = this.attempts.window(traceId, now).wait(limits, isFirst ? 1 : 0, boundTokens, now);
     if (wait !== null) return wait;

@@ -247,6 +247,11 @@ describe("the limits of a key", () => {
     },
   );
 
+  test("a cap that no answer reaches is admitted like any other", async () => {
+    const route = await rig.route({ key: { limits: { requests_per_minute: 3, tokens_per_minute: 1_000 } } });
+    expect((await rig.ask(route, { max_tokens: Number.MAX_SAFE_INTEGER })).status).toBe(200);
+  });
+
   test("concurrency: those too many are refused while the others run, and admitted after", async () => {
     const route = await rig.route({ key: { limits: { concurrency: 2 } } });
     rig.upstream.scriptFor(route.models[0]!, { json: completion(), headMs: 500 });
@@ -322,6 +327,66 @@ describe("without a wait", () => {
     expect((await auditOf(route))["unadmitted_usd"]).toBeCloseTo(usd ?? bound, 9);
     expect((await spendOf(route)).spent_usd).toBe(ANSWER_USD);
     expect((await auditOf(route))["consistent"]).toBe(true);
+  });
+});
+
+describe("a ledger that fails", () => {
+  test("costs one call that was sent beside it: the next ones wait for an answer of their own", async () => {
+    const bound = await boundUsd();
+    const route = await pricedRoute({ key: { budget: { limit_usd: 100, period: "day" } } });
+    rig.upstream.scriptFor(route.models[0]!, ANSWER);
+    await (await rig.ask(route, CAPPED)).text();
+    rig.upstream.scriptFor(route.models[0]!, { hang: true });
+    await setFaults(rig.worker, { ledger: "reset" });
+    try {
+      for (let call = 0; call < 3; call++) {
+        await expectError(await rig.ask(route, CAPPED), { status: 503, code: "ledger_unavailable", retry: true });
+      }
+    } finally {
+      await setFaults(rig.worker);
+    }
+    await expect.poll(async () => (await rig.traces(route)).length, { timeout: 5_000 }).toBe(4);
+    expect((await auditOf(route))["unadmitted_usd"]).toBeCloseTo(bound, 9);
+    await quiet(route);
+    expect((await spendOf(route)).spent_usd).toBe(ANSWER_USD);
+  });
+});
+
+describe("a key whose budget is spent to the nano-dollar, as this isolate does not know yet", () => {
+  test.each([
+    { name: "a client that leaves", body: {}, policy: {} },
+    {
+      name: "a hard latency budget",
+      body: { route: { latency_budget_ms: 60 } },
+      policy: { mode: "hard", hedge: false },
+    },
+  ])("is not charged for a call that $name ends before the ledger has refused it", async ({ body, policy }) => {
+    const latency = { budget_ms: 5_000, ...policy };
+    const route = await pricedRoute({ policy: { latency }, key: { budget: { limit_usd: 100, period: "day" } } });
+    rig.upstream.scriptFor(route.models[0]!, ANSWER);
+    await (await rig.ask(route, CAPPED)).text();
+    await quiet(route);
+    const { KEY_LEDGER } = await rig.worker.bindings();
+    const budget = { limit_usd: ANSWER_USD, period: "day" as const };
+    await KEY_LEDGER.getByName(route.keyId).applyTerms({ version: 1_000, budget, limits: null });
+    rig.upstream.scriptFor(route.models[0]!, { hang: true });
+    await setFaults(rig.worker, { ledgerMs: 200 });
+    const client = await connectRaw(rig.worker.url);
+    const text = JSON.stringify(chatBody(route, { ...CAPPED, ...body }));
+    client.send(requestText("POST", "/v1/chat/completions", rig.headers(route), text));
+    await expect.poll(() => rig.calls(route), { interval: 5 }).toEqual([2, 0]);
+    if (policy.mode === undefined) client.reset();
+    else await client.response();
+    client.close();
+    await expect
+      .poll(async () => (await rig.traces(route)).length)
+      .toBe(2)
+      .finally(() => setFaults(rig.worker));
+    expect((await rig.traces(route))[0]).toMatchObject({ cost_usd: 0, attempts: [{ cost_usd: 0 }] });
+    expect((await spendOf(route)).spent_usd).toBe(ANSWER_USD);
+    const audit = await auditOf(route);
+    expect(audit["consistent"]).toBe(true);
+    expect(audit["unadmitted_usd"]).toBeGreaterThan(0);
   });
 });
 

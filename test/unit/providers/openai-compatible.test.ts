@@ -221,6 +221,13 @@ describe("request bodies", () => {
       options: { params: { user: "u" } },
     },
     {
+      name: "models that nobody approved are not named to the vendor",
+      id: "openrouter",
+      sent: ',"models":["openai/o1-pro"]',
+      got: "",
+      dropped: ["models"],
+    },
+    {
       name: "params are renamed and respelled like members",
       id: "mistral",
       sent: "",

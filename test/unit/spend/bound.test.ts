@@ -33,6 +33,7 @@ describe("the bound", () => {
       {},
       4_000,
     ],
+    ["is unknown with a tool of unknown fee", plain, { hasUnknownFee: true }, null],
     ["reaches the tier of its prompt", { ...plain, tiers: [{ above: 999, input: 3_000, output: 1 }] }, {}, 3_001],
     [
       "keeps the tier below, where that is dearer",
@@ -228,6 +229,21 @@ test.each([
     asked: { calls: { web_search: 10, grounded_prompt: 1 } },
   },
   { name: "Google's maps", fields: { tools: [{ googleMaps: {} }] }, asked: { calls: { grounded_prompt: 1 } } },
+  {
+    name: "a vendor's tool of unknown fee",
+    fields: { tools: [{ type: "browser_search" }] },
+    asked: { hasUnknownFee: true },
+  },
+  { name: "a plugin", fields: { plugins: [{ id: "web" }] }, asked: { hasUnknownFee: true } },
+  { name: "no plugin", fields: { plugins: [] }, asked: {} },
+  { name: "a live search", fields: { search_parameters: { mode: "on" } }, asked: { hasUnknownFee: true } },
+  {
+    name: "tools that cost nothing per call",
+    fields: {
+      tools: [{ type: "bash_20250124", name: "bash" }, { type: "custom", custom: { name: "a" } }, { name: "b" }],
+    },
+    asked: {},
+  },
   { name: "nonsense", fields: { service_tier: 5, inference_geo: null, tools: "all" }, asked: {} },
 ])("a request asks for $name", ({ fields, asked }) => {
   expect(askedOf(fields)).toEqual(asked);

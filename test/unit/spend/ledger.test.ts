@@ -262,6 +262,19 @@ describe("crashes", () => {
     expect(audit(books)).toMatchObject({ reservedNanoUsd: 0, spentNanoUsd: 260, openReservations: 0, overBound: 1 });
   });
 
+  test("what a failed attempt costs is held as long as its request goes on, and not charged as nobody's", () => {
+    const books = openBooks();
+    const id = traceId();
+    const [first, second] = [T0 + MINUTE_MS, T0 + 2 * MINUTE_MS];
+    reserve(books, { traceId: id, boundNanoUsd: 100, expiresAt: first });
+    const over = [{ attempt: 0, costNanoUsd: 30 }];
+    reserve(books, { traceId: id, attempt: 1, boundNanoUsd: 50, over, expiresAt: second }, first - 1);
+    books.call((ledger) => ledger.sweep(second - 1));
+    expect(audit(books)).toMatchObject({ reservedNanoUsd: 80, expired: 0 });
+    books.call((ledger) => ledger.sweep(second));
+    expect(audit(books)).toMatchObject({ reservedNanoUsd: 0, spentNanoUsd: 80, expired: 2 });
+  });
+
   test("an attempt that is settled after its request is booked too", () => {
     const books = openBooks();
     const id = traceId();
@@ -375,6 +388,16 @@ describe("crashes", () => {
     expect(settle(books, [settleRow(id, [150])])).toMatchObject({ keyVersion: 4, remainingNanoUsd: 50 });
     books.evict();
     expect(reserve(books, stale)).toMatchObject({ ok: true, keyVersion: 4, remainingNanoUsd: 49 });
+  });
+
+  test("an isolate that has not heard of the budget yet spends nothing of one that is used up", () => {
+    const books = openBooks();
+    const budget = { limit_usd: 0.000_000_1, period: "total" } as const;
+    reserve(books, { terms: termsOf({ version: 2, budget }), boundNanoUsd: 100 });
+    const late = reserve(books, { traceId: traceId(), terms: termsOf({ version: 1 }), boundNanoUsd: 0 });
+    expect(late).toMatchObject({ ok: false, reason: "budget" });
+    const free = reserve(books, { traceId: traceId(), terms: termsOf({ version: 2, budget }), boundNanoUsd: 0 });
+    expect(free).toMatchObject({ ok: true });
   });
 
   test("newer terms reach the ledger with a settlement too", () => {
