@@ -3,6 +3,8 @@ import { RouterError } from "./errors.ts";
 
 const DEFAULT_LIMIT = 50;
 const MAX_LIMIT = 1_000;
+/** Fifteen digits stay exact as a number. */
+const ROW_NUMBER = /^[1-9][0-9]{0,14}$/;
 const WHOLE_NUMBER = /^[1-9][0-9]*$/;
 
 /** `limit` of a list call, clamped to 1000; 50 when absent. Throws 400. */
@@ -15,6 +17,13 @@ export function readLimit(text: string | undefined): number {
 export function badCursor(): RouterError {
   const message = "`cursor` must be the `next_cursor` of an earlier answer.";
   return new RouterError("invalid_request", message, { param: "cursor" });
+}
+
+/** A cursor of the control plane: the number of a row; `null` without one. Throws 400. */
+export function readRowCursor(text: string | undefined): number | null {
+  if (text === undefined) return null;
+  if (!ROW_NUMBER.test(text)) throw badCursor();
+  return Number(text);
 }
 
 /** Epoch ms of an ISO 8601 time in the query parameter `name`. Throws 400. */

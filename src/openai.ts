@@ -6,15 +6,29 @@
  */
 import * as z from "zod/mini";
 import { RouterError } from "./errors.ts";
-import { isJsonObject, type JsonMember, parseJson, scanArray, scanJson, tryParseJson } from "./lib/json.ts";
-import { EXPLAINED, invalidField } from "./validation.ts";
+import {
+  hasMoreValues,
+  isJsonObject,
+  type JsonMember,
+  parseJson,
+  scanArray,
+  scanJson,
+  tryParseJson,
+} from "./lib/json.ts";
+import { EXPLAINED, invalidField, notJson } from "./validation.ts";
 
 /** Nesting beyond this is refused: no real request comes near, and deep values cannot cross to a Durable Object. */
 export const MAX_DEPTH = 64;
 /** Members of all objects together. A conversation of 10,000 messages has 20,000. */
 export const MAX_MEMBERS = 100_000;
+/** Elements and members of a long body together. Each may take many times its text in memory. */
+export const MAX_VALUES = 500_000;
+/** What a shorter body holds has room in memory, whatever it is. */
+const LONG_BODY_LENGTH = 1_048_576;
 /** One key. Tool schemas have property names, not documents, for keys. */
 const MAX_KEY_LENGTH = 65_536;
+/** Elements of a list whose faults may all be gathered. */
+const FEW = 1_000;
 
 const positiveInteger = z.int("must be a positive integer").check(z.minimum(1, "must be a positive integer"));
 const providerIds = z.array(z.string().check(z.minLength(1), z.maxLength(64))).check(z.maxLength(64));
@@ -36,6 +50,7 @@ export const RouteControls = z.strictObject({
 });
 export type RouteControls = z.infer<typeof RouteControls>;
 
+const Message = z.looseObject({ role: z.string("must be a string") }, "must be an object");
 const Tool = z.looseObject({
   function: z.optional(z.looseObject({ name: z.optional(z.string()) })),
 });
@@ -43,9 +58,7 @@ const Tool = z.looseObject({
 /** The members of a chat request that the router reads. */
 export const ChatFields = z.looseObject({
   model: z.string('must be a string such as "flow/best-reasoning"'),
-  messages: z
-    .array(z.looseObject({ role: z.string("must be a string") }, "must be an object"), "must be an array of messages")
-    .check(z.minLength(1, "must not be empty")),
+  messages: z.array(Message, "must be an array of messages").check(z.minLength(1, "must not be empty")),
   stream: z.optional(z.boolean("must be true or false")),
   stream_options: z.optional(
     z.nullable(z.looseObject({ include_usage: z.optional(z.boolean("must be true or false")) })),
@@ -82,21 +95,22 @@ export interface ChatRequest {
 
 /** Checks a request body. Throws `invalid_json` or `invalid_request` that names the field and the remedy. */
 export function parseChatRequest(text: string): ChatRequest {
+  if (text.length > LONG_BODY_LENGTH && hasMoreValues(text, MAX_VALUES)) {
+    throw new RouterError("invalid_request", `The request body has more than ${MAX_VALUES} values.`);
+  }
   let fields: unknown;
   try {
     fields = parseJson(text);
   } catch {
-    throw new RouterError(
-      "invalid_json",
-      "The request body is not valid JSON. Send one JSON object, encoded as UTF-8.",
-    );
+    throw notJson();
   }
   if (!isJsonObject(fields)) {
     throw new RouterError("invalid_request", "The request body must be a JSON object with `model` and `messages`.");
   }
   const shape = scanJson(text);
   refuseShape(shape);
-  const parsed = ChatFields.safeParse(fields, EXPLAINED);
+  const cut = { ...upToFault(fields, "messages", Message), ...upToFault(fields, "tools", Tool) };
+  const parsed = ChatFields.safeParse({ ...fields, ...cut }, EXPLAINED);
   if (!parsed.success) throw invalidField(parsed.error.issues[0]);
   refuseTwins(fields, text, shape);
   const { model, stream, stream_options, route } = parsed.data;
@@ -109,6 +123,18 @@ export function parseChatRequest(text: string): ChatRequest {
     members: shape.members,
     fields,
   };
+}
+
+/** A long list without what stands behind its first fault: only that one is told, and a million take all memory. */
+function upToFault(
+  fields: Readonly<Record<string, unknown>>,
+  name: string,
+  element: typeof Message | typeof Tool,
+): Readonly<Record<string, unknown>> {
+  const list = fields[name];
+  if (!Array.isArray(list) || list.length <= FEW) return {};
+  const at = list.findIndex((each) => !element.safeParse(each).success);
+  return at === -1 ? {} : { [name]: list.slice(0, at + 1) };
 }
 
 function refuseShape(shape: ReturnType<typeof scanJson>): void {

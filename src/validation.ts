@@ -1,10 +1,30 @@
 /**
- * Faults of a schema as the contract's error: the field in the client's own spelling, and what it must be.
+ * Bodies, and faults of a schema as the contract's error: the field in the client's own spelling, and what it must be.
  *
  * zod/mini brings no texts of its own, so they stand here, once.
  */
 import type * as z from "zod/mini";
 import { RouterError } from "./errors.ts";
+import { parseJson, repeatedKey } from "./lib/json.ts";
+
+export function notJson(): RouterError {
+  const message = "The request body is not valid JSON. Send one JSON object, encoded as UTF-8.";
+  return new RouterError("invalid_json", message);
+}
+
+/** The value of a body of which every member counts. Throws 400 for what is no JSON or gives a key twice. */
+export function parseBody(text: string): unknown {
+  let value: unknown;
+  try {
+    value = parseJson(text);
+  } catch {
+    throw notJson();
+  }
+  // Of two equal keys one would silently lose: in a policy a typo that goes live, in a decision the other one.
+  const param = repeatedKey(text)?.slice(0, 200);
+  if (param === undefined) return value;
+  throw new RouterError("invalid_request", `\`${param}\` is given twice. Send it once.`, { param });
+}
 
 /** The first fault zod found, as the contract's error. The path is the client's own spelling: `messages[0].role`. */
 export function invalidField(issue: z.core.$ZodIssue | undefined): RouterError {

@@ -55,7 +55,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...["admin/promotions", "admin/routes", "approvals/decision", "approvals/types", "keys/record", "policy"],
     ...["traces/schema", "trail/types", "openai", "errors"],
   ],
-  validation: ["errors"],
+  validation: ["errors", "lib"],
   fault: ["errors", "log"],
   lists: ["errors", "lib"],
   env: [],

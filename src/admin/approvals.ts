@@ -11,9 +11,8 @@ import { APPROVAL_STATUSES } from "../approvals/types.ts";
 import { withControl } from "../control/client.ts";
 import type { AdminEnv } from "./authorize.ts";
 import { listBody, listParameters, readBody } from "./body.ts";
-import { matching, oneOf, readQuery } from "./query.ts";
+import { matchingKey, oneOf, readQuery } from "./query.ts";
 
-const KEY_ID = /^[0-9A-Za-z]{12}$/;
 /** An id in two keys is asked for with the key; a third one would change nothing. */
 const MAX_PLACES = 10;
 
@@ -22,7 +21,7 @@ export const approvalsApp = new Hono<AdminEnv>();
 approvalsApp.get("/", async (c) => {
   const query = readQuery(c, ["status", "key", "limit", "cursor"]);
   const status = oneOf("status", query.status, APPROVAL_STATUSES);
-  const keyId = matching("key", query.key, KEY_ID, "must be the id of a key");
+  const keyId = matchingKey(query.key);
   const { limit, before } = listParameters(c, ["status", "key"]);
   const page = await withControl(c.env.CONTROL_PLANE, (control) =>
     control.listApprovals({ status, keyId, limit, before }),
@@ -35,7 +34,7 @@ approvalsApp.get("/", async (c) => {
 
 approvalsApp.post("/:id", async (c) => {
   const { key } = readQuery(c, ["key"]);
-  const keyId = matching("key", key, KEY_ID, "must be the id of a key");
+  const keyId = matchingKey(key);
   const { decision, reason } = await readBody(c, DecisionRequest);
   const toolCallId = c.req.param("id");
   const page = await withControl(c.env.CONTROL_PLANE, (control) =>

@@ -8,10 +8,10 @@ import type { Context } from "hono";
 import type * as z from "zod/mini";
 import type { Page } from "../control/types.ts";
 import { RouterError } from "../errors.ts";
-import { parseJson, repeatedKey, scanJson } from "../lib/json.ts";
-import { badCursor, type ListShape, readLimit, toList } from "../lists.ts";
+import { scanJson } from "../lib/json.ts";
+import { type ListShape, readLimit, readRowCursor, toList } from "../lists.ts";
 import { MAX_DEPTH } from "../openai.ts";
-import { EXPLAINED, invalidField } from "../validation.ts";
+import { EXPLAINED, invalidField, notJson, parseBody } from "../validation.ts";
 import type { AdminEnv } from "./authorize.ts";
 import { readQuery } from "./query.ts";
 
@@ -19,8 +19,6 @@ const MAX_BODY_BYTES = 1_048_576;
 /** Up to here a body that is too large is read to its end and dropped: a client cut off while it sends sees no answer. */
 const MAX_READ_BYTES = 4 * MAX_BODY_BYTES;
 const JSON_TYPE = /^application\/json *(;|$)/i;
-/** Fifteen digits stay exact as a number. */
-const CURSOR = /^[1-9][0-9]{0,14}$/;
 
 /** The request's JSON body as `schema` gives it back. Throws 415, 413 or 400 that names the fault. */
 export async function readBody<Schema extends z.ZodMiniType>(
@@ -30,7 +28,11 @@ export async function readBody<Schema extends z.ZodMiniType>(
   if (!JSON_TYPE.test(c.req.header("content-type") ?? "")) {
     throw new RouterError("unsupported_media_type", "Send the body as `Content-Type: application/json`.");
   }
-  const value = parseBody(await readText(c.req.raw));
+  const text = await readText(c.req.raw);
+  const value = parseBody(text);
+  if (scanJson(text).depth > MAX_DEPTH) {
+    throw new RouterError("invalid_request", `The request body is nested deeper than ${MAX_DEPTH} levels.`);
+  }
   const parsed = schema.safeParse(value, EXPLAINED);
   if (!parsed.success) throw invalidField(parsed.error.issues[0]);
   return parsed.data;
@@ -68,27 +70,6 @@ async function readText(request: Request): Promise<string> {
   }
 }
 
-function parseBody(text: string): unknown {
-  let value: unknown;
-  try {
-    value = parseJson(text);
-  } catch {
-    throw notJson();
-  }
-  if (scanJson(text).depth > MAX_DEPTH) {
-    throw new RouterError("invalid_request", `The request body is nested deeper than ${MAX_DEPTH} levels.`);
-  }
-  // Of two equal keys one would silently lose, which in a policy is a typo that goes live.
-  const param = repeatedKey(text)?.slice(0, 200);
-  if (param !== undefined) {
-    throw new RouterError("invalid_request", `\`${param}\` is given twice. Send it once.`, { param });
-  }
-  return value;
-}
-
-const notJson = (): RouterError =>
-  new RouterError("invalid_json", "The request body is not valid JSON. Send one JSON object, encoded as UTF-8.");
-
 const tooLarge = (): RouterError =>
   new RouterError("request_too_large", `The request body is larger than ${MAX_BODY_BYTES} bytes.`);
 
@@ -101,10 +82,7 @@ export interface ListParameters {
 /** `limit` and `cursor` of a list call that has the `filters` besides. Throws 400 for anything that is not one of ours. */
 export function listParameters(c: Context<AdminEnv>, filters: readonly string[] = []): ListParameters {
   const { limit: text, cursor } = readQuery(c, ["limit", "cursor", ...filters]);
-  const limit = readLimit(text);
-  if (cursor === undefined) return { limit, before: null };
-  if (!CURSOR.test(cursor)) throw badCursor();
-  return { limit, before: Number(cursor) };
+  return { limit: readLimit(text), before: readRowCursor(cursor) };
 }
 
 /** A page of the control plane in the contract's list shape. */

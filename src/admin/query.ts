@@ -27,6 +27,11 @@ export function matching(name: string, value: string | undefined, pattern: RegEx
   throw badParameter(name, must);
 }
 
+/** The same for `key`, the id of a key. */
+export function matchingKey(value: string | undefined): string | undefined {
+  return matching("key", value, /^[0-9A-Za-z]{12}$/, "must be the id of a key");
+}
+
 /** Gives `value` back when it is one of `values`. Throws 400 that lists them. */
 export function oneOf<Value extends string>(
   name: string,

@@ -16,11 +16,10 @@ import { type Position, queryTraces } from "../trail/client.ts";
 import { decodeCursor, encodeCursor } from "../trail/cursor.ts";
 import type { AdminEnv } from "./authorize.ts";
 import { listParameters } from "./body.ts";
-import { badParameter, matching, oneOf, readQuery } from "./query.ts";
+import { badParameter, matching, matchingKey, oneOf, readQuery } from "./query.ts";
 
 const FILTERS = ["env", "app", "route", "provider", "status", "key", "since", "until", "limit", "cursor"] as const;
 const PROVIDER_ID = /^[a-z0-9][a-z0-9._-]{0,62}$/;
-const KEY_ID = /^[0-9A-Za-z]{12}$/;
 /** A raw model: the provider, and a name of the vendor's making. */
 const RAW_MODEL = /^[a-z0-9][a-z0-9._-]{0,62}\/[\x21-\x7e]{1,200}$/;
 const ROUTE_PREFIX = "flow/";
@@ -38,7 +37,7 @@ tracesApp.get("/", async (c) => {
     route: readRoute(query.route),
     provider: matching("provider", query.provider, PROVIDER_ID, "must be the id of a provider"),
     status: oneOf("status", query.status, TRACE_STATUSES),
-    key: matching("key", query.key, KEY_ID, "must be the id of a key"),
+    key: matchingKey(query.key),
     since: readTime("since", query.since),
     until: readTime("until", query.until),
     limit: readLimit(query.limit),

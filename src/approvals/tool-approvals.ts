@@ -7,6 +7,7 @@
  * somebody has to decide are announced to the control plane, with every decision, until it has taken them.
  */
 import { DurableObject } from "cloudflare:workers";
+import { within } from "../lib/within.ts";
 import { CallRecord } from "./record.ts";
 import type {
   AnswerToRecord,
@@ -24,6 +25,7 @@ import type {
 /** The longest turn of a wait: while one lasts the object cannot leave memory. */
 const MAX_TURN_MS = 20_000;
 const NOTES_AT_A_TIME = 100;
+const ANNOUNCE_LIMIT_MS = 5_000;
 const FIRST_RETRY_MS = 1_000;
 const MAX_RETRY_MS = 60_000;
 const PRUNE_EVERY_MS = 86_400_000;
@@ -131,7 +133,8 @@ export class ToolApprovals extends DurableObject {
       for (;;) {
         const notes = this.#record.unsent(NOTES_AT_A_TIME);
         if (notes.length === 0) break;
-        await this.#controlPlanes.getByName(CONTROL_PLANE).noteApprovals(notes);
+        const plane = this.#controlPlanes.getByName(CONTROL_PLANE);
+        await within(ANNOUNCE_LIMIT_MS, () => plane.noteApprovals(notes));
         this.ctx.storage.transactionSync(() => this.#record.noteSent(notes));
       }
       this.#failures = 0;

@@ -37,7 +37,7 @@ export interface AnswerToRecord {
 
 /** An answer that was not given yet, and the request it belongs to. */
 export interface HeldStep {
-  /** A digest of the request: see `stepDigest`. */
+  /** Of the route, the number of messages and the last of them: what makes a request the same step. */
   readonly digest: string;
   /** The whole answer as a chat completion, JSON text, with the calls as the vendor numbered them. */
   readonly body: string;

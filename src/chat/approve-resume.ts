@@ -55,7 +55,13 @@ export function releasedStream(
     if (!isSaid) return "cancelled";
     return release === null ? "interrupted" : "complete";
   };
-  const end = play().finally(() => deadlines.isTaken(writer.close(), endsAt, writer));
+  const failed = async (): Promise<"interrupted"> => {
+    await say(broken(traceId));
+    return "interrupted";
+  };
+  const end = play()
+    .catch(failed)
+    .finally(() => deadlines.isTaken(writer.close(), endsAt, writer));
   return { readable: out.readable, end };
 }
 

@@ -56,9 +56,9 @@ export async function identify(
   }
   return {
     key,
-    app: resolveApp(headers.get("x-flowlayer-app"), key),
-    headerControls: controlsFrom(headers),
-    clientRequestId: clientRequestId(headers),
+    app: resolveApp(headers.get("x-flowlayer-app"), key, known),
+    headerControls: controlsFrom(headers, known),
+    clientRequestId: clientRequestId(headers, known),
     sessionId: headers.get("x-session-id")?.slice(0, 256) ?? null,
   };
 }
@@ -70,29 +70,33 @@ export function requireScope(key: KeyRecord, scope: Scope): void {
   }
 }
 
-function resolveApp(header: string | null, key: KeyRecord): string {
+/** What every refusal says of the caller from here on. */
+type Known = Readonly<Record<string, string>>;
+
+function resolveApp(header: string | null, key: KeyRecord, known: Known): string {
   if (header === null) return key.apps?.[0] ?? "default";
   if (!RESOURCE_NAME.test(header)) {
     const rule = "1 to 63 characters of a-z, 0-9, dot, underscore and hyphen, a letter or digit first";
     throw new RouterError("invalid_header", `\`X-FlowLayer-App\` must be ${rule}.`, {
       param: "X-FlowLayer-App",
-      headers: { "x-flowlayer-env": key.env },
+      headers: known,
     });
   }
   if (key.apps !== null && !key.apps.includes(header)) {
     throw new RouterError("app_not_allowed", "This API key does not serve the app named in `X-FlowLayer-App`.", {
       param: "X-FlowLayer-App",
-      headers: { "x-flowlayer-env": key.env },
+      headers: known,
     });
   }
   return header;
 }
 
-function clientRequestId(headers: Headers): string | null {
+function clientRequestId(headers: Headers, known: Known): string | null {
   const value = headers.get("x-client-request-id");
   if (value === null || /^[\x20-\x7e]{1,128}$/.test(value)) return value;
   throw new RouterError("invalid_header", "`X-Client-Request-Id` must be at most 128 printable ASCII characters.", {
     param: "X-Client-Request-Id",
+    headers: known,
   });
 }
 
@@ -116,7 +120,7 @@ const CONTROL_HEADERS = [
   ],
 ] as const;
 
-function controlsFrom(headers: Headers): RouteControls {
+function controlsFrom(headers: Headers, known: Known): RouteControls {
   let controls: Record<string, unknown> | undefined;
   for (const [header, member, read, rule] of CONTROL_HEADERS) {
     const text = headers.get(header);
@@ -124,7 +128,7 @@ function controlsFrom(headers: Headers): RouteControls {
     const value = read(text);
     const checked = RouteControls.shape[member].safeParse(value);
     if (value === undefined || !checked.success) {
-      throw new RouterError("invalid_header", `\`${header}\` must be ${rule}.`, { param: header });
+      throw new RouterError("invalid_header", `\`${header}\` must be ${rule}.`, { param: header, headers: known });
     }
     controls = { ...controls, [member]: value };
   }

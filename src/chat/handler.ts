@@ -209,9 +209,17 @@ function streamWish(run: Run, route: ResolvedRoute, request: ChatRequest, approv
 
 async function deliver(run: Run, answer: Answer, approval: ToolApproval): Promise<Response> {
   if (answer.kind === "whole") return deliverWhole(run, answer, approval);
+  if (run.http.signal.aborted) throw unread(run, answer);
   const { readable, end } = answer.stream.start();
   run.waitUntil(end.then((ended) => settleStream(run, ended)));
   return toStreamResponse(run.exchange, readable);
+}
+
+/** Of a response that is never sent nobody says that it is not read: the first write would wait until `total_ms`. */
+function unread(run: Run, { candidate, attempt }: Answer): ClientGone {
+  attempt.outcome = "cancelled";
+  billAbandoned(run, candidate, attempt, 0);
+  return new ClientGone();
 }
 
 async function deliverWhole(run: Run, answer: WholeUpstream, approval: ToolApproval): Promise<Response> {
@@ -242,6 +250,8 @@ async function resumeStep(run: Run, approval: ToolApproval, request: ChatRequest
   const { exchange, settlement } = run;
   const { traceId, endsAt } = held;
   const step = await approval.heldStep(traceId);
+  // As for an answer that comes now: a stream that is never sent would wait until `total_ms` to be read.
+  if (run.http.signal.aborted) throw new ClientGone();
   const ending = { usage: NO_USAGE, usageSource: "none", httpStatus: 200, toolCalls: toolsOf(step) } as const;
   if (request.stream) {
     const wish = { includeUsage: request.includeUsage, deadlines: run.deadlines };
@@ -249,7 +259,8 @@ async function resumeStep(run: Run, approval: ToolApproval, request: ChatRequest
     const settle = (how: Awaited<typeof end>): void => {
       run.deadlines.stop();
       const status = how === "complete" ? "ok" : how === "cancelled" ? "cancelled" : "error";
-      settlement.settle({ ...ending, status, endedAt: Date.now() });
+      const errorCode = status === "error" ? { errorCode: "stream_interrupted" } : {};
+      settlement.settle({ ...ending, ...errorCode, status, endedAt: Date.now() });
     };
     run.waitUntil(end.then(settle));
     return toStreamResponse(exchange, readable);

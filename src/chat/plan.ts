@@ -159,7 +159,7 @@ function fitsWindow(facts: ModelFacts, bodyLength: number): boolean {
 }
 
 /** Abilities a request asks for, as far as the catalogue can know them. */
-export function neededCapabilities(fields: Readonly<Record<string, unknown>>): Capability[] {
+function neededCapabilities(fields: Readonly<Record<string, unknown>>): Capability[] {
   const needs: Capability[] = [];
   if (Array.isArray(fields["tools"]) && fields["tools"].length > 0) needs.push("tools");
   const format = fields["response_format"];

@@ -66,7 +66,13 @@ async function forward(
   let clientLeft = false;
   let bytesSeen = 0;
   let isEnd = false;
-  let text = filter.pass(preamble);
+  let text = "";
+  try {
+    text = filter.pass(preamble);
+  } catch {
+    // Nested deeper than can be written again. As when it comes later: the answer is broken.
+    isEnd = true;
+  }
   // One promise per read and one per write: a helper or a `catch` on either would cost as much as the event itself.
   for (;;) {
     if (text !== "") {

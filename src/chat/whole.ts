@@ -1,5 +1,5 @@
 /** Stage 5, a whole answer: the upstream's text, read within bounds and checked to be an answer. */
-import { isJsonObject, tryParseJson } from "../lib/json.ts";
+import { isJsonObject, isTooDeep, tryParseJson } from "../lib/json.ts";
 import { readText } from "../lib/read-text.ts";
 import { hasError } from "../openai.ts";
 import type { UpstreamFailure } from "../providers/adapter.ts";
@@ -35,6 +35,7 @@ export async function openWhole(
   return { ok: true, value: { text: answer === body ? text : JSON.stringify(answer), body: answer } };
 }
 
+/** One that can be written again: its calls are measured, and may have to be released one by one. */
 function hasMessage(choice: unknown): boolean {
-  return isJsonObject(choice) && isJsonObject(choice["message"]);
+  return isJsonObject(choice) && isJsonObject(choice["message"]) && !isTooDeep(choice["message"]);
 }

@@ -141,6 +141,17 @@ export function scanJson(text: string): JsonShape {
   return { members, depth: deepest, memberCount };
 }
 
+/** Has `text`, JSON or not, more than `most` elements and members? Lists and objects count as one more. */
+export function hasMoreValues(text: string, most: number): boolean {
+  let count = 0;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === QUOTE) at = endOfString(text, at) - 1;
+    else if ((code === COMMA || code === OPEN_BRACE || code === OPEN_BRACKET) && ++count > most) return true;
+  }
+  return false;
+}
+
 /** The first key that one object of `text` has twice, at whatever depth; `null` when none has. Same precondition. */
 export function repeatedKey(text: string): string | null {
   const objects: Set<string>[] = [];

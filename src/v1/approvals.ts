@@ -12,25 +12,22 @@ import type { AppEnv } from "../env.ts";
 import { RouterError } from "../errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
 import { Deadlines } from "../lib/deadline.ts";
-import { tryParseJson } from "../lib/json.ts";
-import { badCursor, readLimit, toList } from "../lists.ts";
-import { EXPLAINED, invalidField } from "../validation.ts";
+import { readLimit, readRowCursor, toList } from "../lists.ts";
+import { EXPLAINED, invalidField, parseBody } from "../validation.ts";
 import { authenticate } from "./authenticate.ts";
 
-const CURSOR = /^[1-9][0-9]{0,14}$/;
 /** An id in two keys is asked for with the key; a third one would change nothing. */
 const MAX_PLACES = 10;
 
 export async function getApprovals(context: Context<AppEnv>): Promise<Response> {
   const key = await authenticate(context, "approvals:decide");
   const { limit, cursor, status } = context.req.query();
-  if (cursor !== undefined && !CURSOR.test(cursor)) throw badCursor();
   const wanted = readStatus(status);
   const query = {
     ...within(key),
     status: wanted,
     limit: readLimit(limit),
-    before: cursor === undefined ? null : Number(cursor),
+    before: readRowCursor(cursor),
   };
   const page = await unlessDown(withControl(context.env.CONTROL_PLANE, (control) => control.listApprovals(query)));
   const approvals = await showApprovals(context.env.TOOL_APPROVALS, page.data);
@@ -40,8 +37,7 @@ export async function getApprovals(context: Context<AppEnv>): Promise<Response> 
 }
 
 export async function postApproval(context: Context<AppEnv>): Promise<Response> {
-  checkHead(context.req.raw.headers);
-  const key = await authenticate(context, "approvals:decide");
+  const key = await authenticate(context, "approvals:decide", checkHead);
   const { decision, reason } = await readDecision(context);
   const toolCallId = context.req.param("id") ?? "";
   const query = { ...within(key), toolCallId, keyId: context.req.query("key"), limit: MAX_PLACES, before: null };
@@ -71,14 +67,7 @@ function readStatus(text: string | undefined): ApprovalStatus | undefined {
 async function readDecision(context: Context<AppEnv>): Promise<DecisionRequest> {
   const deadlines = new Deadlines();
   const text = await readBody(context.req.raw, context.get("receivedAt"), deadlines).finally(() => deadlines.stop());
-  const body = tryParseJson(text);
-  if (body === undefined) {
-    throw new RouterError(
-      "invalid_json",
-      "The request body is not valid JSON. Send one JSON object, encoded as UTF-8.",
-    );
-  }
-  const parsed = DecisionRequest.safeParse(body, EXPLAINED);
+  const parsed = DecisionRequest.safeParse(parseBody(text), EXPLAINED);
   if (!parsed.success) throw invalidField(parsed.error.issues[0]);
   return parsed.data;
 }

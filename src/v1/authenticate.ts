@@ -6,11 +6,19 @@ import { invalidKey } from "../errors.ts";
 import type { KeyRecord, Scope } from "../keys/record.ts";
 import { verifyToken } from "../keys/store.ts";
 
-/** The caller's key. Throws 401, 403 or 400 as the chat endpoint would. `null` scope: any live key. */
-export async function authenticate(context: Context<AppEnv>, scope: Scope | null): Promise<KeyRecord> {
+/**
+ * The caller's key. Throws 401, 403 or 400 as the chat endpoint would. `null` scope: any live key. `check`: what is to be
+ * refused of the headers before the key's record is read.
+ */
+export async function authenticate(
+  context: Context<AppEnv>,
+  scope: Scope | null,
+  check: (headers: Headers) => void = () => {},
+): Promise<KeyRecord> {
   const { headers } = context.req.raw;
   const token = await verifyToken(bearerToken(headers), context.env.FLOW_KEY_PEPPER ?? "");
   if (token === null) throw invalidKey();
+  check(headers);
   const now = context.get("receivedAt");
   const caller = await identify(token, headers, context.env.CONFIG, now, (work) =>
     context.executionCtx.waitUntil(work),

@@ -6,6 +6,7 @@ import {
   interruptedEvent,
   MAX_DEPTH,
   MAX_MEMBERS,
+  MAX_VALUES,
   parseChatRequest,
   usageOf,
   viewChunk,
@@ -152,6 +153,24 @@ describe("parseChatRequest", () => {
     // model, messages, role, content and x are five.
     expect(parseChatRequest(text(nested(MAX_MEMBERS - 5))).model).toBe("flow/a");
     expect(refusalOf(text(nested(MAX_MEMBERS - 4))).code).toBe("invalid_request");
+  });
+
+  test.each([
+    { name: "no objects", element: "0", param: "messages[1000]" },
+    { name: "without a role", element: "{}", param: "messages[1000].role" },
+  ])("of very many messages that are wrong ($name) the first is told", ({ element, param }) => {
+    const good = Array<string>(1_000).fill('{"role":"user"}');
+    const wrong = Array<string>(200_000).fill(element);
+    expect(refusalOf(`{"model":"flow/a","messages":[${[...good, ...wrong].join(",")}]}`)).toMatchObject({
+      ...{ code: "invalid_request", param },
+    });
+  });
+
+  test("a long body with more values than memory can hold is refused unread", () => {
+    const listed = (count: number): string => text(`"x":[${Array<string>(count).fill("[     ]").join(",")}]`);
+    expect(parseChatRequest(listed(MAX_VALUES / 2 - 10)).model).toBe("flow/a");
+    expect(refusalOf(listed(MAX_VALUES / 2))).toMatchObject({ code: "invalid_request", param: null });
+    expect(refusalOf(`${"[".repeat(2 * MAX_VALUES + 100_000)}`).message).toContain(String(MAX_VALUES));
   });
 
   test("a prompt is never repeated in a refusal", () => {

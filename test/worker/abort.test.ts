@@ -1,12 +1,14 @@
 /** Clients that leave, at every moment of a request: the vendor's call ends, and what was used is settled once. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type ChatRig, chatBody, startChatRig, type TestRoute } from "../support/chat.ts";
+import { FAULTS_FRONT, setFaults } from "../support/faults.ts";
+import { pricedModel } from "../support/models.ts";
 import { connectRaw, type RawClient, requestText } from "../support/raw.ts";
 import { chunks, completion, type Script, usage } from "../support/upstream.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await startChatRig({}, FAULTS_FRONT);
 });
 afterAll(() => rig.stop());
 beforeEach(() => rig.upstream.reset());
@@ -69,6 +71,42 @@ describe("before the first byte", () => {
       await expectSettled(route, "cancelled");
     },
   );
+
+  test.each(MODES)("while the key is still being admitted ($mode): nobody waits for it to read", async ({ body }) => {
+    const model = pricedModel();
+    const own = await rig.route({
+      ...{ providers: ["openai"], targets: [{ model }] },
+      key: { budget: { limit_usd: 1_000, period: "day" } },
+    });
+    const route = { ...own, models: [model] };
+    rig.upstream.scriptFor(model, { events: chunks("word") });
+    // From the second one on the call begins before the ledger has answered.
+    await (await rig.ask(route, body)).text();
+    rig.upstream.scriptFor(model, { events: [ROLE, WORD], end: "stall" });
+    await setFaults(rig.worker, { ledgerMs: 300 });
+    const client = await send(route, body);
+    await expect.poll(() => rig.calls(route)[0], { interval: 5 }).toBe(2);
+    client.reset();
+    const statuses = async (): Promise<string[]> => (await rig.traces(route)).map(({ status }) => status);
+    await pause(400);
+    await setFaults(rig.worker);
+    await expect.poll(statuses, { timeout: 2_000, interval: 20 }).toEqual(["cancelled", "ok"]);
+  });
+
+  test("in the middle of the vendor's error: a call that was refused costs nothing", async () => {
+    const route = await rig.route();
+    rig.upstream.script({ status: 500, body: '{"error":{"message":"bu', end: "stall" });
+    const client = await send(route, {});
+    await arrived(route);
+    await pause(200);
+    client.reset();
+    await expectSettled(route, "cancelled");
+    const [, trace] = await rig.traces(route);
+    expect(trace).toMatchObject({
+      usage: { prompt_tokens: 0, source: "none" },
+      attempts: [{ status: 500, cost_usd: 0 }],
+    });
+  });
 
   test.each([...MODES, WHOLE])("in the pause before a second try ($mode): there is none", async ({ body }) => {
     const route = await rig.route({ policy: { retry: { backoff_ms: 4_000 } } });

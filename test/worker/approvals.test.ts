@@ -515,6 +515,27 @@ describe("keys that decide", () => {
   });
 });
 
+test("a decision that says two things is refused, for keys and for operators", async () => {
+  const { key } = await rig.worker.createKey({ scopes: ["approvals:decide"] });
+  const asked = (path: string, token: string): Promise<Response> =>
+    rig.worker.fetch(path, {
+      ...{ method: "POST", body: '{"decision":"deny","decision":"approve"}' },
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    });
+  for (const refused of [
+    await asked("/v1/approvals/call_1", key),
+    await asked("/admin/approvals/call_1", rig.worker.adminToken),
+  ]) {
+    const { error } = await expectError(refused, { status: 400, code: "invalid_request" });
+    expect(error.param).toBe("decision");
+  }
+});
+
+test("a decision without a key is refused for that, whatever else is wrong with it", async () => {
+  const refused = await rig.worker.fetch("/v1/approvals/call_1", { method: "POST", body: "x" });
+  await expectError(refused, { status: 401, code: "missing_api_key" });
+});
+
 describe("faults", () => {
   const fail = (...methods: string[]) =>
     rig.worker.fetch("/fail", { method: "POST", body: JSON.stringify(methods) }).then((response) => response.text());

@@ -209,6 +209,11 @@ interface ErrorBody {
   readonly flow: { readonly trace_id: unknown };
 }
 
+/** Refusals that only come once the key is known. */
+const OF_KNOWN_KEYS: ReadonlySet<string> = new Set([
+  ...["browser_request", "env_mismatch", "app_not_allowed", "invalid_header", "unknown_route"],
+]);
+
 function expectRefused(answer: Answer, wanted: Refused, isHead: boolean): void {
   if (isHead) {
     expect({ status: answer.status, body: answer.body }).toEqual({ status: wanted.status, body: "" });
@@ -229,6 +234,9 @@ function expectRefused(answer: Answer, wanted: Refused, isHead: boolean): void {
   expect(answer.headers.get("x-should-retry")).toBe(String(wanted.retry ?? false));
   expect(answer.headers.get("cache-control")).toBe("no-store");
   expect(answer.headers.get("access-control-allow-origin")).toBeNull();
+  if (OF_KNOWN_KEYS.has(wanted.code)) {
+    expect(answer.headers.get("x-flowlayer-env")).toMatch(/^(production|staging|development)$/);
+  }
   if (wanted.allow !== undefined) expect(answer.headers.get("allow")).toBe(wanted.allow);
 }
 

@@ -44,3 +44,41 @@ test("more than the members a body may have is refused", async () => {
   const messages = [{ role: "assistant", tool_calls: Array.from({ length: 200_000 }, () => ({ id: "a" })) }];
   await expectError(await rig.ask(route, { messages }), { status: 400, code: "invalid_request" });
 });
+
+test.each([
+  { name: "messages", body: { messages: Array(250_000).fill(0) }, param: "messages[0]" },
+  { name: "tools", body: { tools: Array(250_000).fill(0) }, param: "tools[0]" },
+])("of very many $name that are none, the first is told", async ({ body, param }) => {
+  const route = await rig.route();
+  const refused = await expectError(await rig.ask(route, body), { status: 400, code: "invalid_request" });
+  expect(refused.error.param).toBe(param);
+});
+
+/** Reading it is no problem, writing it again is. */
+const DEEP = "[".repeat(20_000) + "]".repeat(20_000);
+const deepCalls = [
+  { member: "id", call: `{"index":0,"id":${DEEP},"function":{"name":"a"}}` },
+  { member: "arguments", call: `{"index":0,"id":"a","function":{"name":"a","arguments":${DEEP}}}` },
+];
+
+test.each(deepCalls)("a streamed call whose $member no call stack can hold ends its stream", async ({ call }) => {
+  const route = await rig.route();
+  const delta = `{"tool_calls":[${call}]}`;
+  const event = `data: {"id":"x","choices":[{"index":0,"delta":${delta},"finish_reason":null}]}\n\n`;
+  rig.upstream.scriptFor(route.models[0]!, { events: [event] });
+  const response = await rig.ask(route, { stream: true });
+  expect(await response.text()).toContain("stream_interrupted");
+  expect(await rig.trace(route, response)).toMatchObject({ status: "error", error_code: "stream_interrupted" });
+});
+
+test.each(deepCalls)(
+  "a whole answer with such a call ($member) is none: the next target is asked",
+  async ({ call }) => {
+    const route = await rig.route();
+    const message = `{"role":"assistant","content":null,"tool_calls":[${call}]}`;
+    const body = `{"id":"x","choices":[{"index":0,"message":${message},"finish_reason":"tool_calls"}]}`;
+    rig.upstream.scriptFor(route.models[0]!, { body, headers: { "content-type": "application/json" } });
+    const response = await rig.ask(route);
+    expect(response.headers.get("x-flowlayer-attempt-log")).toMatch(/;invalid_response;200;\d+ms, .*;ok;200;/);
+  },
+);

@@ -47,9 +47,10 @@ class Pipe {
 }
 
 /** A step whose text is said at once. */
-function fetchedStep(text: string) {
+function fetchedStep(text: string, extra = "null") {
   const message = { role: "assistant", content: text };
-  const body = JSON.stringify({ id: "x", choices: [{ index: 0, message, finish_reason: "stop" }] });
+  const choices = JSON.stringify([{ index: 0, message, finish_reason: "stop" }]);
+  const body = `{"id":"x","choices":${choices},"x":${extra}}`;
   const ruling = { calls: [], expiresAt: 0 };
   const release: Release = { ruling, delivery: "hold", traceId: TRACE_ID };
   const approval = { releaseStep: async () => release } as unknown as ToolApproval;
@@ -74,4 +75,10 @@ test("one that is read is complete", async () => {
   const text = await new Response(readable).text();
   expect(text).toContain("Hello.");
   expect(await end).toBe("complete");
+});
+
+test("one that cannot be written as events ends with an error", async () => {
+  const { readable, end } = fetchedStep("Hello.", "[".repeat(20_000) + "]".repeat(20_000));
+  expect(await new Response(readable).text()).toContain("stream_interrupted");
+  expect(await end).toBe("interrupted");
 });

@@ -1,6 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
+  hasMoreValues,
   isJsonObject,
   JsonEdit,
   parseJson,
@@ -171,6 +172,20 @@ describe("scanArray", () => {
         );
       }),
     );
+  });
+});
+
+describe("hasMoreValues", () => {
+  test.each([
+    { text: "[1,2,3]", count: 3 },
+    { text: '{"a":1,"b":[{},[]]}', count: 6 },
+    { text: '["[,{",",\\",["]', count: 2 },
+    { text: '"[[[[,,,,', count: 0 },
+    { text: "[[[", count: 3 },
+    { text: "", count: 0 },
+  ])("$text has $count and no more, strings aside", ({ text, count }) => {
+    expect(hasMoreValues(text, count)).toBe(false);
+    expect(hasMoreValues(text, count - 1)).toBe(count > 0);
   });
 });
 
