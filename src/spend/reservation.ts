@@ -18,7 +18,8 @@ const MAX_GROUP = 100;
 const GROUP_LIMIT_MS = 1_000;
 /** After which a sender that has not answered is taken for dead. */
 const SENDER_LIMIT_MS = GROUP_LIMIT_MS + 100;
-const FIRST_LOOK_MS = 2;
+/** Between two looks for an answer: a third of what it has taken so far, in these bounds. */
+const MIN_LOOK_MS = 2;
 const MAX_LOOK_MS = 16;
 
 interface Entry {
@@ -54,9 +55,10 @@ export async function reserveTogether(
     waitUntil(sending);
     await sending;
   }
-  for (let lookMs = FIRST_LOOK_MS; entry.answer === null; lookMs = Math.min(2 * lookMs, MAX_LOOK_MS)) {
-    if (Date.now() - (entry.sentAt ?? 0) > SENDER_LIMIT_MS) return null;
-    await scheduler.wait(lookMs);
+  while (entry.answer === null) {
+    const waitedMs = Date.now() - (entry.sentAt ?? 0);
+    if (waitedMs > SENDER_LIMIT_MS) return null;
+    await scheduler.wait(Math.min(MAX_LOOK_MS, Math.max(MIN_LOOK_MS, waitedMs / 3)));
   }
   return entry.answer === "ask_alone" ? null : entry.answer;
 }

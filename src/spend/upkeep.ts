@@ -16,7 +16,9 @@ const AGE_CHECK_MS = 86_400_000;
 const TRIM_PAUSE_MS = 10_000;
 /** How long traces are gathered before they are shipped. */
 export const SHIP_DELAY_MS = 1_000;
-export const SHIP_BATCH = 200;
+export const SHIP_BATCH = 50;
+/** Between two batches: requests that came meanwhile go first. */
+const SHIP_PAUSE_MS = 5;
 /** One call to an index. */
 const SHIP_LIMIT_MS = 3_000;
 /** Shipping ends after it, and goes on with the next alarm: the other steps must not wait for it. */
@@ -121,6 +123,7 @@ export class Upkeep {
       this.#shippedTo = parcels.at(-1)?.ids.at(-1) ?? "";
       if (parcels.length === 0 && mayWrap) mayWrap = false;
       else if (found.sent === sentBefore) break;
+      else if (!this.#ledger.outbox.isEmpty) await scheduler.wait(SHIP_PAUSE_MS);
     }
     this.#shipFailures = found.failed === 0 || found.sent > 0 ? 0 : this.#shipFailures + 1;
     const pauseMs = found.failed === 0 ? 0 : Math.min(MAX_SHIP_PAUSE_MS, SHIP_DELAY_MS * 2 ** this.#shipFailures);
