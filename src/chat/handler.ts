@@ -39,6 +39,9 @@ import { openStream } from "./stream.ts";
 import { type Attempt, Exchange, NO_USAGE } from "./trace.ts";
 import { openWhole } from "./whole.ts";
 
+/** Of what keeps a session with its target: it is hashed once per target. */
+const MAX_SESSION_LENGTH = 256;
+
 type WaitUntil = (work: Promise<unknown>) => void;
 
 interface Run {
@@ -175,7 +178,9 @@ function planFor(
   findProvider: (id: string) => Provider | undefined,
 ): Plan {
   const now = Date.now();
-  const session = caller.sessionId ?? request.fields["prompt_cache_key"];
+  const { prompt_cache_key: cacheKey } = request.fields;
+  const session =
+    caller.sessionId ?? (typeof cacheKey === "string" ? cacheKey.slice(0, MAX_SESSION_LENGTH) : undefined);
   return plan({
     route,
     fields: request.fields,
@@ -185,7 +190,7 @@ function planFor(
     stateOf: ({ name }) => targetState(run.health, name, now),
     forecastOf: ({ name }) => latencyForecast(name, request.stream ? "firstToken" : "total", now),
     mayExplore: ({ name }) => mayExplore(name, now),
-    draw: ({ name }) => (typeof session === "string" ? stableDraw(session, name) : Math.random()),
+    draw: ({ name }) => (session === undefined ? Math.random() : stableDraw(session, name)),
   });
 }
 
