@@ -138,10 +138,9 @@ export class Admission {
     const { ledgers, key, exchange, waitUntil } = this.#input;
     const askedAt = Date.now();
     noteAsked(key.id, reservation.boundNanoUsd);
-    const answer = await ask(ledgers, key.id, reservation, waitUntil);
+    const { answer, heardAt } = await ask(ledgers, key.id, reservation, waitUntil);
     noteAnswered(key.id, reservation.boundNanoUsd);
-    const now = Date.now();
-    exchange.timings.admission += now - askedAt;
+    exchange.timings.admission += Date.now() - askedAt;
     if (!answer.ok && answer.reason === "unavailable") {
       // It may stand all the same: the call was lost on its way back.
       this.#release(reservation.attempt);
@@ -152,7 +151,7 @@ export class Admission {
     exchange.budgetRemainingNanoUsd = answer.remainingNanoUsd;
     exchange.rate = answer.rate;
     if (answer.ok) {
-      noteAdmitted(key.id, answer, now);
+      noteAdmitted(key.id, answer, heardAt);
       return claim;
     }
     forgetHeadroom(key.id);

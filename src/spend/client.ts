@@ -11,7 +11,7 @@ import { fromUsd, toUsd } from "../lib/money.ts";
 import { log } from "../log.ts";
 import type { Trace } from "../traces/schema.ts";
 import type { KeyLedger } from "./key-ledger.ts";
-import { reserveTogether } from "./reservation.ts";
+import { type HeardAnswer, reserveTogether } from "./reservation.ts";
 import type {
   Budget,
   KeyTerms,
@@ -66,11 +66,7 @@ export interface KeySpend {
  * May this attempt be made, and is its bound held? Never rejects: a ledger that does not answer in 2 s is `unavailable`.
  * The reservation may stand all the same then: whoever sends nothing calls `releaseSoon`.
  */
-export function reserve(
-  namespace: Ledgers,
-  keyId: string,
-  reservation: Reservation,
-): Promise<ReserveAnswer | Unavailable> {
+export function reserve(namespace: Ledgers, keyId: string, reservation: Reservation): Promise<HeardAnswer> {
   return reserveWithin(namespace, keyId, reservation, RESERVE_LIMIT_MS);
 }
 
@@ -80,7 +76,7 @@ export async function reserveBeside(
   keyId: string,
   reservation: Reservation,
   waitUntil: (work: Promise<unknown>) => void,
-): Promise<ReserveAnswer | Unavailable> {
+): Promise<HeardAnswer> {
   const startedAt = Date.now();
   const answer = await reserveTogether(namespace, keyId, reservation, waitUntil);
   return answer ?? reserveWithin(namespace, keyId, reservation, startedAt + RESERVE_LIMIT_MS - Date.now());
@@ -91,13 +87,13 @@ async function reserveWithin(
   keyId: string,
   reservation: Reservation,
   limitMs: number,
-): Promise<ReserveAnswer | Unavailable> {
+): Promise<HeardAnswer> {
   const call = async (ledger: LedgerStub): Promise<ReserveAnswer | Unavailable> => await ledger.reserve(reservation);
   try {
-    return await ask(namespace, keyId, limitMs, call);
+    return { answer: await ask(namespace, keyId, limitMs, call), heardAt: Date.now() };
   } catch {
     // Whatever went wrong, the caller's question has no answer, and that is what it is told.
-    return { ok: false, reason: "unavailable" };
+    return { answer: { ok: false, reason: "unavailable" }, heardAt: Date.now() };
   }
 }
 

@@ -21,12 +21,19 @@ interface Headroom {
   heardAt: number;
   confirmedAt: number;
   keyVersion: number;
-  /** Bounds of this isolate's own calls that were sent early and are not confirmed yet. */
-  inFlightNanoUsd: number;
-  inFlightCalls: number;
 }
 
+/** What this isolate has asked for and was not answered yet. */
+interface Asked {
+  nanoUsd: number;
+  calls: number;
+}
+
+const NOTHING: Readonly<Asked> = { nanoUsd: 0, calls: 0 };
+
 const keys = new Map<string, Headroom>();
+/** Apart from what is known of a key: a crowd asks before anything is, and goes on being answered after a refusal. */
+const asked = new Map<string, Asked>();
 
 /** The call may start before the ledger has answered. The first of a key in an isolate never may. */
 export function mayStartEarly(keyId: string, { boundNanoUsd, boundTokens, terms }: Reservation, now: number): boolean {
@@ -35,7 +42,8 @@ export function mayStartEarly(keyId: string, { boundNanoUsd, boundTokens, terms 
   if (known === undefined || terms.limits?.concurrency !== undefined || known.keyVersion !== terms.version)
     return false;
   if (now - known.heardAt > MONEY_FRESH_MS || now - known.confirmedAt > LIVE_FRESH_MS) return false;
-  const { remainingNanoUsd, rate, inFlightNanoUsd, inFlightCalls } = known;
+  const { remainingNanoUsd, rate } = known;
+  const { nanoUsd: inFlightNanoUsd, calls: inFlightCalls } = asked.get(keyId) ?? NOTHING;
   if (terms.budget !== null) {
     if (remainingNanoUsd === null || remainingNanoUsd - inFlightNanoUsd < ROOM_FACTOR * boundNanoUsd) return false;
     // A free call says nothing about a budget that is used up.
@@ -48,31 +56,34 @@ export function mayStartEarly(keyId: string, { boundNanoUsd, boundTokens, terms 
   return hasRequests && hasTokens;
 }
 
-/** A call starts whose reservation is still being asked for. To be ended with `noteAnswered`. */
+/** A reservation is asked for. To be ended with `noteAnswered`. */
 export function noteAsked(keyId: string, boundNanoUsd: number): void {
-  const known = keys.get(keyId);
-  if (known === undefined) return;
-  known.inFlightNanoUsd += boundNanoUsd;
-  known.inFlightCalls++;
+  const { nanoUsd, calls } = asked.get(keyId) ?? NOTHING;
+  asked.set(keyId, { nanoUsd: nanoUsd + boundNanoUsd, calls: calls + 1 });
 }
 
 export function noteAnswered(keyId: string, boundNanoUsd: number): void {
-  const known = keys.get(keyId);
-  if (known === undefined) return;
-  known.inFlightNanoUsd = Math.max(0, known.inFlightNanoUsd - boundNanoUsd);
-  known.inFlightCalls = Math.max(0, known.inFlightCalls - 1);
+  const { nanoUsd, calls } = asked.get(keyId) ?? NOTHING;
+  if (calls <= 1) asked.delete(keyId);
+  else asked.set(keyId, { nanoUsd: nanoUsd - boundNanoUsd, calls: calls - 1 });
 }
 
-/** The ledger has just admitted the key, and said how it stands. */
+/**
+ * The ledger has admitted the key, and said how it stands. `heardAt`: when the answer came, epoch ms; one that is seen
+ * late says nothing new.
+ */
 export function noteAdmitted(
   keyId: string,
   { remainingNanoUsd, rate, keyVersion }: Pick<Headroom, "remainingNanoUsd" | "rate" | "keyVersion">,
-  now: number,
+  heardAt: number,
 ): void {
-  const { inFlightNanoUsd = 0, inFlightCalls = 0 } = keys.get(keyId) ?? {};
+  const known = keys.get(keyId);
+  if (known !== undefined && known.heardAt > heardAt) return;
+  // Of a group the last one left least, whoever looks last.
+  const isSameMoment = known?.heardAt === heardAt && known.remainingNanoUsd !== null && remainingNanoUsd !== null;
+  const least = isSameMoment ? Math.min(known.remainingNanoUsd ?? 0, remainingNanoUsd) : remainingNanoUsd;
   keys.delete(keyId);
-  const heard = { remainingNanoUsd, rate, keyVersion, heardAt: now, confirmedAt: now };
-  keys.set(keyId, { ...heard, inFlightNanoUsd, inFlightCalls });
+  keys.set(keyId, { remainingNanoUsd: least, rate, keyVersion, heardAt, confirmedAt: heardAt });
   if (keys.size <= MAX_KEYS) return;
   const oldest = keys.keys().next().value;
   if (oldest !== undefined) keys.delete(oldest);

@@ -22,12 +22,18 @@ const SENDER_LIMIT_MS = GROUP_LIMIT_MS + 100;
 const MIN_LOOK_MS = 2;
 const MAX_LOOK_MS = 16;
 
+export interface HeardAnswer {
+  readonly answer: ReserveAnswer | Unavailable;
+  /** When it came from the ledger, epoch ms: who shares a call may see it later than somebody sees a newer one. */
+  readonly heardAt: number;
+}
+
 interface Entry {
   readonly reservation: Reservation;
   /** Epoch ms. */
   readonly queuedAt: number;
   /** `null`: waiting, or with a sender that has not answered. */
-  answer: ReserveAnswer | Unavailable | "ask_alone" | null;
+  answer: HeardAnswer | "ask_alone" | null;
   /** Epoch ms; `null`: nobody has taken it yet; 0: nobody sends it. */
   sentAt: number | null;
 }
@@ -44,7 +50,7 @@ export async function reserveTogether(
   keyId: string,
   reservation: Reservation,
   waitUntil: (work: Promise<unknown>) => void,
-): Promise<ReserveAnswer | Unavailable | null> {
+): Promise<HeardAnswer | null> {
   const entry: Entry = { reservation, queuedAt: Date.now(), answer: null, sentAt: null };
   const queue = queues.get(keyId);
   if (queue === undefined) queues.set(keyId, [entry]);
@@ -90,10 +96,14 @@ async function send(
     await namespace.getByName(keyId).reserveAll(reservations);
   try {
     const answers = await within(GROUP_LIMIT_MS, ask);
-    for (const [index, entry] of entries.entries()) entry.answer = answers[index] ?? "ask_alone";
+    const heardAt = Date.now();
+    for (const [index, entry] of entries.entries()) {
+      const answer = answers[index];
+      entry.answer = answer === undefined ? "ask_alone" : { answer, heardAt };
+    }
   } catch (error) {
     // An overloaded object is not helped by a call of each.
-    const answer = isOverloaded(error) ? ({ ok: false, reason: "unavailable" } as const) : "ask_alone";
-    for (const entry of entries) entry.answer = answer;
+    const unavailable: HeardAnswer = { answer: { ok: false, reason: "unavailable" }, heardAt: Date.now() };
+    for (const entry of entries) entry.answer = isOverloaded(error) ? unavailable : "ask_alone";
   }
 }

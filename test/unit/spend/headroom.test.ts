@@ -61,6 +61,30 @@ describe("a budget", () => {
     expect(may()).toBe(true);
   });
 
+  test("a crowd that asked before anything was known counts too, and goes on counting after a refusal", () => {
+    for (let call = 0; call < 30; call++) noteAsked(KEY, 100);
+    hear(4_900);
+    expect(may()).toBe(false);
+    noteAnswered(KEY, 100);
+    expect(may()).toBe(true);
+    forgetHeadroom(KEY);
+    hear(4_800);
+    expect(may()).toBe(false);
+    for (let call = 0; call < 29; call++) noteAnswered(KEY, 100);
+    expect(may()).toBe(true);
+  });
+
+  test("an answer that is seen after a newer one says nothing new; of one moment the least counts", () => {
+    const facts = { rate: null, keyVersion: 1 };
+    noteAdmitted(KEY, { ...facts, remainingNanoUsd: 1_000 }, NOW);
+    noteAdmitted(KEY, { ...facts, remainingNanoUsd: 9_000 }, NOW - 1);
+    expect(may()).toBe(false);
+    noteAdmitted(KEY, { ...facts, remainingNanoUsd: 9_000 }, NOW);
+    expect(may()).toBe(false);
+    noteAdmitted(KEY, { ...facts, remainingNanoUsd: 9_000 }, NOW + 1);
+    expect(may()).toBe(true);
+  });
+
   test("what was heard 5 s ago is believed, later it is not", () => {
     hear(10_000);
     expect([may(reservation(), 5_000), may(reservation(), 5_001)]).toEqual([true, false]);

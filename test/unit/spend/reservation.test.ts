@@ -44,9 +44,9 @@ afterEach(() => {
 });
 
 async function askedBy(namespace: DurableObjectNamespace<KeyLedger>, reservations: readonly Reservation[]) {
-  const answers = Promise.all(reservations.map((each) => reserveBeside(namespace, keyId, each, waitUntil)));
+  const heard = Promise.all(reservations.map((each) => reserveBeside(namespace, keyId, each, waitUntil)));
   await vi.runAllTimersAsync();
-  return answers;
+  return (await heard).map(({ answer }) => answer);
 }
 
 test("those that begin together are asked for in one call, and each gets its own answer", async () => {
@@ -77,7 +77,7 @@ test("when the call for all does not return, each asks for itself before its tim
     [newReservation(), newReservation()].map((each) => reserveBeside(namespace, keyId, each, waitUntil)),
   );
   await vi.advanceTimersByTimeAsync(1_900);
-  expect((await answers).map(({ ok }) => ok)).toEqual([true, true]);
+  expect((await answers).map(({ answer }) => answer.ok)).toEqual([true, true]);
   expect(Date.now() - startedAt).toBeLessThan(2_000);
 });
 
@@ -105,5 +105,5 @@ test("a lone reservation waits for the gathering and no longer", async () => {
   const { namespace } = fakeLedger(grantAll);
   const answer = reserveBeside(namespace, keyId, newReservation(), waitUntil);
   await vi.advanceTimersByTimeAsync(GATHER_MS);
-  expect((await answer).ok).toBe(true);
+  expect((await answer).answer.ok).toBe(true);
 });
