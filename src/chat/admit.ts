@@ -130,11 +130,7 @@ export class Admission {
   }
 
   /** The claim when it is granted, else why not. Never rejects. */
-  async #reserve(
-    reservation: Reservation,
-    claim: Claim,
-    ask: typeof reserveBeside = reserve,
-  ): Promise<Claim | RouterError> {
+  async #reserve(reservation: Reservation, claim: Claim, ask = reserve): Promise<Claim | RouterError> {
     const { ledgers, key, exchange, waitUntil } = this.#input;
     const askedAt = Date.now();
     noteAsked(key.id, reservation.boundNanoUsd);

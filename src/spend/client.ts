@@ -11,7 +11,7 @@ import { fromUsd, toUsd } from "../lib/money.ts";
 import { log } from "../log.ts";
 import type { Trace } from "../traces/schema.ts";
 import type { KeyLedger } from "./key-ledger.ts";
-import { type HeardAnswer, reserveTogether } from "./reservation.ts";
+import { type HeardAnswer, isGathering, reserveTogether } from "./reservation.ts";
 import type {
   Budget,
   KeyTerms,
@@ -66,19 +66,36 @@ export interface KeySpend {
  * May this attempt be made, and is its bound held? Never rejects: a ledger that does not answer in 2 s is `unavailable`.
  * The reservation may stand all the same then: whoever sends nothing calls `releaseSoon`.
  */
-export function reserve(namespace: Ledgers, keyId: string, reservation: Reservation): Promise<HeardAnswer> {
-  return reserveWithin(namespace, keyId, reservation, RESERVE_LIMIT_MS);
-}
-
-/** The same for an attempt that is under way: slower by some milliseconds, and far cheaper where there are many. */
-export async function reserveBeside(
+export function reserve(
   namespace: Ledgers,
   keyId: string,
   reservation: Reservation,
   waitUntil: (work: Promise<unknown>) => void,
 ): Promise<HeardAnswer> {
+  // Calls that are under way must not be refused for the sake of one that is not.
+  if (isGathering(keyId)) return reserveInGroup(namespace, keyId, reservation, waitUntil, 0);
+  return reserveWithin(namespace, keyId, reservation, RESERVE_LIMIT_MS);
+}
+
+/** The same for an attempt that is under way: slower by some milliseconds, and far cheaper where there are many. */
+export function reserveBeside(
+  namespace: Ledgers,
+  keyId: string,
+  reservation: Reservation,
+  waitUntil: (work: Promise<unknown>) => void,
+): Promise<HeardAnswer> {
+  return reserveInGroup(namespace, keyId, reservation, waitUntil);
+}
+
+async function reserveInGroup(
+  namespace: Ledgers,
+  keyId: string,
+  reservation: Reservation,
+  waitUntil: (work: Promise<unknown>) => void,
+  gatherMs?: number,
+): Promise<HeardAnswer> {
   const startedAt = Date.now();
-  const answer = await reserveTogether(namespace, keyId, reservation, waitUntil);
+  const answer = await reserveTogether(namespace, keyId, reservation, waitUntil, gatherMs);
   return answer ?? reserveWithin(namespace, keyId, reservation, startedAt + RESERVE_LIMIT_MS - Date.now());
 }
 

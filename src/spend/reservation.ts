@@ -41,8 +41,13 @@ interface Entry {
 /** By key id: what nobody has taken yet, the oldest first. */
 const queues = new Map<string, Entry[]>();
 
+/** Are reservations of the key waiting? Whoever asks at once has to take them along: they were first. */
+export function isGathering(keyId: string): boolean {
+  return queues.has(keyId);
+}
+
 /**
- * The ledger's answer to a reservation, asked for together with others. `null`: it is to be asked for alone. Never
+ * The ledger's answer to a reservation, asked for together with others, after the time to gather them or at once. `null`: it is to be asked for alone. Never
  * rejects. What this request sends for others goes on in `waitUntil` when its client leaves.
  */
 export async function reserveTogether(
@@ -50,12 +55,13 @@ export async function reserveTogether(
   keyId: string,
   reservation: Reservation,
   waitUntil: (work: Promise<unknown>) => void,
+  gatherMs = GATHER_MS,
 ): Promise<HeardAnswer | null> {
   const entry: Entry = { reservation, queuedAt: Date.now(), answer: null, sentAt: null };
   const queue = queues.get(keyId);
   if (queue === undefined) queues.set(keyId, [entry]);
   else queue.push(entry);
-  await scheduler.wait(GATHER_MS);
+  if (gatherMs > 0) await scheduler.wait(gatherMs);
   while (isWaiting(entry)) {
     const sending = send(namespace, keyId, take(keyId));
     waitUntil(sending);

@@ -1,6 +1,6 @@
 /** Requests of one key that begin together reserve with one call, and none waits for another that died. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { reserveBeside } from "../../../src/spend/client.ts";
+import { reserve, reserveBeside } from "../../../src/spend/client.ts";
 import type { KeyLedger } from "../../../src/spend/key-ledger.ts";
 import { GATHER_MS, reserveTogether } from "../../../src/spend/reservation.ts";
 import type { Reservation, ReserveAnswer, Unavailable } from "../../../src/spend/types.ts";
@@ -61,6 +61,19 @@ test("more than one call can carry go in several, and none is left out", async (
   const reservations = Array.from({ length: 250 }, newReservation);
   expect(await askedBy(namespace, reservations)).toEqual(reservations.map(granted));
   expect(ledger.reserveAll.mock.calls.map(([all]) => all.length)).toEqual([100, 100, 50]);
+});
+
+test("one that is asked for at once takes along those that wait, behind them", async () => {
+  const { ledger, namespace } = fakeLedger(grantAll);
+  const [first, second, urgent] = [newReservation(), newReservation(), newReservation()];
+  const beside = [first, second].map((each) => reserveBeside(namespace, keyId, each, waitUntil));
+  const answer = await reserve(namespace, keyId, urgent, waitUntil);
+  expect(answer.answer).toEqual(granted(urgent));
+  expect(ledger.reserveAll.mock.calls).toEqual([[[first, second, urgent]]]);
+  await vi.runAllTimersAsync();
+  expect((await Promise.all(beside)).map((each) => each.answer)).toEqual([granted(first), granted(second)]);
+  await reserve(namespace, keyId, newReservation(), waitUntil);
+  expect([ledger.reserveAll.mock.calls.length, ledger.reserve.mock.calls.length]).toEqual([1, 1]);
 });
 
 test("when the call for all fails, each asks for itself", async () => {

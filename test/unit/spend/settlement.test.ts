@@ -252,23 +252,23 @@ describe("a reservation", () => {
   test("is asked for again on a fresh stub after one failure", async () => {
     const answers = [() => Promise.reject(new Error("reset")), () => Promise.resolve(GRANTED)];
     const { namespace, made } = fakeNamespace({ reserve: () => (answers.shift() ?? (() => Promise.reject()))() });
-    expect((await reserve(namespace, keyId, reservation())).answer).toEqual(GRANTED);
+    expect((await reserve(namespace, keyId, reservation(), waitUntil)).answer).toEqual(GRANTED);
     expect(made.stubs).toBe(2);
   });
 
   test("is unavailable after two failures, and after one overload", async () => {
     const failing = fakeNamespace({ reserve: () => Promise.reject(new Error("down")) });
-    expect((await reserve(failing.namespace, keyId, reservation())).answer).toEqual(UNAVAILABLE);
+    expect((await reserve(failing.namespace, keyId, reservation(), waitUntil)).answer).toEqual(UNAVAILABLE);
     expect(failing.made.stubs).toBe(2);
     const full = fakeNamespace({ reserve: () => Promise.reject(overloaded()) });
-    expect((await reserve(full.namespace, keyId, reservation())).answer).toEqual(UNAVAILABLE);
+    expect((await reserve(full.namespace, keyId, reservation(), waitUntil)).answer).toEqual(UNAVAILABLE);
     expect(full.made.stubs).toBe(1);
   });
 
   test("is unavailable when the ledger is silent for 2 s", async () => {
     const silent = fakeNamespace({ reserve: () => new Promise(() => {}) });
     const answer = vi.fn();
-    void reserve(silent.namespace, keyId, reservation()).then((heard) => answer(heard.answer));
+    void reserve(silent.namespace, keyId, reservation(), waitUntil).then((heard) => answer(heard.answer));
     await vi.advanceTimersByTimeAsync(1_999);
     expect(answer).not.toHaveBeenCalled();
     await vi.advanceTimersByTimeAsync(1);
@@ -280,7 +280,7 @@ describe("a reservation", () => {
       throw new Error("no such object");
     };
     const namespace = { getByName } as unknown as DurableObjectNamespace<KeyLedger>;
-    expect((await reserve(namespace, keyId, reservation())).answer).toEqual(UNAVAILABLE);
+    expect((await reserve(namespace, keyId, reservation(), waitUntil)).answer).toEqual(UNAVAILABLE);
   });
 
   test("is released behind the answer, again and again until the ledger has heard it", async () => {
