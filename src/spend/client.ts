@@ -11,7 +11,7 @@ import { fromUsd, toUsd } from "../lib/money.ts";
 import { log } from "../log.ts";
 import type { Trace } from "../traces/schema.ts";
 import type { KeyLedger } from "./key-ledger.ts";
-import { type HeardAnswer, isGathering, reserveTogether } from "./reservation.ts";
+import { GATHER_MS, type HeardAnswer, isGathering, reserveTogether } from "./reservation.ts";
 import type {
   Budget,
   KeyTerms,
@@ -73,26 +73,17 @@ export function reserve(
   waitUntil: (work: Promise<unknown>) => void,
 ): Promise<HeardAnswer> {
   // Calls that are under way must not be refused for the sake of one that is not.
-  if (isGathering(keyId)) return reserveInGroup(namespace, keyId, reservation, waitUntil, 0);
+  if (isGathering(keyId)) return reserveBeside(namespace, keyId, reservation, waitUntil, 0);
   return reserveWithin(namespace, keyId, reservation, RESERVE_LIMIT_MS);
 }
 
 /** The same for an attempt that is under way: slower by some milliseconds, and far cheaper where there are many. */
-export function reserveBeside(
+export async function reserveBeside(
   namespace: Ledgers,
   keyId: string,
   reservation: Reservation,
   waitUntil: (work: Promise<unknown>) => void,
-): Promise<HeardAnswer> {
-  return reserveInGroup(namespace, keyId, reservation, waitUntil);
-}
-
-async function reserveInGroup(
-  namespace: Ledgers,
-  keyId: string,
-  reservation: Reservation,
-  waitUntil: (work: Promise<unknown>) => void,
-  gatherMs?: number,
+  gatherMs = GATHER_MS,
 ): Promise<HeardAnswer> {
   const startedAt = Date.now();
   const answer = await reserveTogether(namespace, keyId, reservation, waitUntil, gatherMs);

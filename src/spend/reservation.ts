@@ -9,6 +9,7 @@
 import { isOverloaded } from "../lib/durable-object.ts";
 import { within } from "../lib/within.ts";
 import type { KeyLedger } from "./key-ledger.ts";
+import { Queues } from "./queues.ts";
 import type { Reservation, ReserveAnswer, Unavailable } from "./types.ts";
 
 /** How long reservations are gathered. No vendor answers sooner, so nobody waits for it. */
@@ -32,14 +33,14 @@ interface Entry {
   readonly reservation: Reservation;
   /** Epoch ms. */
   readonly queuedAt: number;
-  /** `null`: waiting, or with a sender that has not answered. */
+  /** `null`: waiting, or with a sender that has no answer yet. */
   answer: HeardAnswer | "ask_alone" | null;
-  /** Epoch ms; `null`: nobody has taken it yet; 0: nobody sends it. */
+  /** Epoch ms; `null`: nobody has taken it yet. */
   sentAt: number | null;
 }
 
-/** By key id: what nobody has taken yet, the oldest first. */
-const queues = new Map<string, Entry[]>();
+/** What nobody has taken yet. */
+const queues = new Queues<Entry>();
 
 /** Are reservations of the key waiting? Whoever asks at once has to take them along: they were first. */
 export function isGathering(keyId: string): boolean {
@@ -47,20 +48,19 @@ export function isGathering(keyId: string): boolean {
 }
 
 /**
- * The ledger's answer to a reservation, asked for together with others, after the time to gather them or at once. `null`: it is to be asked for alone. Never
- * rejects. What this request sends for others goes on in `waitUntil` when its client leaves.
+ * The ledger's answer to a reservation, asked for together with others: at once, or after a time to gather them. `null`:
+ * it is to be asked for alone. Never rejects. What this request sends for others goes on in `waitUntil` when its client
+ * leaves.
  */
 export async function reserveTogether(
   namespace: DurableObjectNamespace<KeyLedger>,
   keyId: string,
   reservation: Reservation,
   waitUntil: (work: Promise<unknown>) => void,
-  gatherMs = GATHER_MS,
+  gatherMs: number,
 ): Promise<HeardAnswer | null> {
   const entry: Entry = { reservation, queuedAt: Date.now(), answer: null, sentAt: null };
-  const queue = queues.get(keyId);
-  if (queue === undefined) queues.set(keyId, [entry]);
-  else queue.push(entry);
+  queues.add(keyId, entry);
   if (gatherMs > 0) await scheduler.wait(gatherMs);
   while (isWaiting(entry)) {
     const sending = send(namespace, keyId, take(keyId));
@@ -81,13 +81,14 @@ function isWaiting(entry: Entry): boolean {
 }
 
 function take(keyId: string): readonly Entry[] {
-  const queue = queues.get(keyId) ?? [];
-  const taken = queue.length <= MAX_GROUP ? queue : queue.splice(0, MAX_GROUP);
-  if (taken === queue) queues.delete(keyId);
+  const taken = queues.take(keyId, MAX_GROUP);
   const now = Date.now();
   // Whoever waits takes its own in time: what is older was left by a request that died, and would be held for nobody.
   const isFresh = ({ queuedAt }: Entry): boolean => now - queuedAt <= SENDER_LIMIT_MS;
-  for (const entry of taken) entry.sentAt = isFresh(entry) ? now : 0;
+  for (const entry of taken) {
+    entry.sentAt = now;
+    if (!isFresh(entry)) entry.answer = "ask_alone";
+  }
   return taken.filter(isFresh);
 }
 

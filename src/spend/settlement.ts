@@ -10,6 +10,7 @@ import { isOverloaded } from "../lib/durable-object.ts";
 import { within } from "../lib/within.ts";
 import { log } from "../log.ts";
 import type { KeyLedger } from "./key-ledger.ts";
+import { Queues } from "./queues.ts";
 import type { SettleAnswer, SettleRow } from "./types.ts";
 
 /** How long rows are gathered before the first to wake sends them. */
@@ -38,8 +39,8 @@ interface Entry {
   batch: Batch | null;
 }
 
-/** By key id: rows that nobody has taken yet. */
-const queues = new Map<string, Entry[]>();
+/** Rows that nobody has taken yet. */
+const queues = new Queues<Entry>();
 
 /** What one request brings for the rows it may come to send. */
 interface Sender {
@@ -60,14 +61,8 @@ export function settleSoon(
   noteAnswer: (answer: SettleAnswer) => void = () => {},
 ): void {
   const entry: Entry = { row, state: "queued", batch: null };
-  enqueue(keyId, entry);
+  queues.add(keyId, entry);
   waitUntil(see({ namespace, keyId, noteAnswer }, entry));
-}
-
-function enqueue(keyId: string, entry: Entry): void {
-  const queue = queues.get(keyId);
-  if (queue === undefined) queues.set(keyId, [entry]);
-  else queue.push(entry);
 }
 
 /** Stays until `entry` is settled or lost, and does itself what nobody else has done. */
@@ -99,9 +94,7 @@ function isOver(entry: Entry): boolean {
 
 /** Takes the oldest waiting rows of a key, so that they are this request's to send. */
 function take(keyId: string): Batch {
-  const queue = queues.get(keyId) ?? [];
-  const entries = queue.length <= MAX_BATCH_ROWS ? queue : queue.splice(0, MAX_BATCH_ROWS);
-  if (entries === queue) queues.delete(keyId);
+  const entries = queues.take(keyId, MAX_BATCH_ROWS);
   const batch: Batch = { entries, aliveAt: Date.now() };
   for (const entry of entries) {
     entry.state = "sending";
@@ -116,7 +109,7 @@ function requeue(keyId: string, batch: Batch | null): void {
     if (entry.state !== "sending" || entry.batch !== batch) continue;
     entry.state = "queued";
     entry.batch = null;
-    enqueue(keyId, entry);
+    queues.add(keyId, entry);
   }
 }
 

@@ -106,7 +106,7 @@ test("who wakes after its sender died asks for itself; what a dead request left 
   const { ledger, namespace } = fakeLedger(grantAll);
   // Its timers never ring, as those of a request whose context is gone.
   vi.stubGlobal("scheduler", { wait: never });
-  void reserveTogether(namespace, keyId, newReservation(), waitUntil);
+  void reserveTogether(namespace, keyId, newReservation(), waitUntil, GATHER_MS);
   stubScheduler();
   await vi.advanceTimersByTimeAsync(60_000);
   const late = newReservation();
