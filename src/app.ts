@@ -7,9 +7,9 @@
 import { type Context, Hono } from "hono";
 import { adminApp } from "./admin/app.ts";
 import { handleChatCompletion } from "./chat/handler.ts";
-import type { AppEnv } from "./env.ts";
-import { errorResponse, RouterError } from "./errors.ts";
-import { unexpectedFault } from "./fault.ts";
+import type { AppEnv } from "./config.ts";
+import { errorResponse, RouterError } from "./http/errors.ts";
+import { unexpectedFault } from "./http/internal-error.ts";
 import { openApiDocument } from "./openapi/document.ts";
 import { newTraceId } from "./traces/schema.ts";
 import { getApprovals, postApproval } from "./v1/approvals.ts";

@@ -5,7 +5,8 @@
  * is forwarded as it came.
  */
 import * as z from "zod/mini";
-import { RouterError } from "./errors.ts";
+import { RouterError } from "./http/errors.ts";
+import { EXPLAINED, invalidField, notJson } from "./http/validation-errors.ts";
 import {
   hasMoreValues,
   isJsonObject,
@@ -15,7 +16,6 @@ import {
   scanJson,
   tryParseJson,
 } from "./lib/json.ts";
-import { EXPLAINED, invalidField, notJson } from "./validation.ts";
 
 /** Nesting beyond this is refused: no real request comes near, and deep values cannot cross to a Durable Object. */
 export const MAX_DEPTH = 64;

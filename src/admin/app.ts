@@ -5,7 +5,7 @@
  * exists. Handlers throw `RouterError`; the main app renders it.
  */
 import { Hono } from "hono";
-import { RouterError } from "../errors.ts";
+import { RouterError } from "../http/errors.ts";
 import { approvalsApp } from "./approvals.ts";
 import { auditApp } from "./audit.ts";
 import { type AdminEnv, authorize } from "./authorize.ts";

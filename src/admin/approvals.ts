@@ -9,9 +9,9 @@ import { decideCall, showApprovals } from "../approvals/client.ts";
 import { DecisionRequest, decided, onePlace } from "../approvals/decision.ts";
 import { APPROVAL_STATUSES } from "../approvals/types.ts";
 import { withControl } from "../control/client.ts";
+import { listBody, listParameters, readBody } from "../http/admin-body.ts";
+import { matchingKey, oneOf, readQuery } from "../http/query.ts";
 import type { AdminEnv } from "./authorize.ts";
-import { listBody, listParameters, readBody } from "./body.ts";
-import { matchingKey, oneOf, readQuery } from "./query.ts";
 
 /** An id in two keys is asked for with the key; a third one would change nothing. */
 const MAX_PLACES = 10;

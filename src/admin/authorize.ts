@@ -5,8 +5,8 @@
  * compared, whichever matched, so that the time taken does not tell which operators exist.
  */
 import type { MiddlewareHandler } from "hono";
-import type { AppEnv, Env } from "../env.ts";
-import { RouterError } from "../errors.ts";
+import type { AppEnv, Env } from "../config.ts";
+import { RouterError } from "../http/errors.ts";
 import { equalSecrets } from "../keys/hash.ts";
 
 /** Shorter tokens can be guessed; they count as absent. */

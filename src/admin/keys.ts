@@ -7,13 +7,13 @@
  */
 import { type Context, Hono } from "hono";
 import { controlPlane, withControl } from "../control/client.ts";
-import { RouterError } from "../errors.ts";
+import { listBody, listParameters, readBody, readOptionalBody } from "../http/admin-body.ts";
+import { RouterError } from "../http/errors.ts";
 import { KeyChange, KeyRequest, KeyRotation, type PublicKey } from "../keys/record.ts";
 import { forgetKey } from "../keys/store.ts";
 import { toUsd } from "../lib/money.ts";
 import { applyTerms, keySpend, type LedgerAudit, ledgerAudit, revokeLedger } from "../spend/client.ts";
 import type { AdminEnv } from "./authorize.ts";
-import { listBody, listParameters, readBody, readOptionalBody } from "./body.ts";
 
 const FIRST_TIME = Date.parse("0000-01-01T00:00:00Z");
 const LAST_TIME = Date.parse("9999-12-31T23:59:59.999Z");

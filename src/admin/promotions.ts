@@ -10,13 +10,13 @@ import * as z from "zod/mini";
 import { controlPlane, withControl } from "../control/client.ts";
 import { demandsOf, judge } from "../control/promotion.ts";
 import type { GateResult, PromotionRecord, PromotionView, RouteVersion } from "../control/types.ts";
-import { RouterError } from "../errors.ts";
-import { ENV_NAME, RESOURCE_NAME } from "../lib/names.ts";
+import { readBody } from "../http/admin-body.ts";
+import { RouterError } from "../http/errors.ts";
+import { badParameter } from "../http/query.ts";
+import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
 import { forgetRoute } from "../policy/store.ts";
 import { evidenceOf } from "../trail/client.ts";
 import type { AdminEnv } from "./authorize.ts";
-import { readBody } from "./body.ts";
-import { badParameter } from "./query.ts";
 import { factsOf, refusal } from "./route-answers.ts";
 
 const environment = z.string().check(z.regex(ENV_NAME, "must match ^[a-z][a-z0-9-]{0,30}$"));

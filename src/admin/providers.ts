@@ -8,18 +8,18 @@
 import { type Context, Hono } from "hono";
 import { withControl } from "../control/client.ts";
 import type { TargetUse } from "../control/types.ts";
-import { RouterError } from "../errors.ts";
 import { targetSnapshot } from "../health/client.ts";
 import type { HealthSnapshot, LatencySummary } from "../health/types.ts";
+import { readBody } from "../http/admin-body.ts";
+import { RouterError } from "../http/errors.ts";
+import { badCursor, readLimit, toList } from "../http/pagination.ts";
+import { badParameter, readQuery } from "../http/query.ts";
 import { type Reach, upstreamUrl } from "../lib/upstream-url.ts";
-import { badCursor, readLimit, toList } from "../lists.ts";
 import { PROVIDER_ID, type ProviderRecord, ProviderRequest } from "../policy/provider-record.ts";
 import { forgetProvider } from "../policy/store.ts";
 import type { Secrets } from "../providers/adapter.ts";
 import { findProvider, isKnownProvider, missingNames, operatorProvider, providerIds } from "../providers/index.ts";
 import type { AdminEnv } from "./authorize.ts";
-import { readBody } from "./body.ts";
-import { badParameter, readQuery } from "./query.ts";
 
 /** What the health of a target tells about. */
 const WINDOW_SECONDS = 60;

@@ -1,7 +1,7 @@
 /** What endpoints of routes answer: the route object, and every refusal of the control plane in words. */
 import type { Context } from "hono";
-import type { ModelFacts } from "../catalog/facts.ts";
 import { findModel } from "../catalog/index.ts";
+import type { ModelFacts } from "../catalog/model-facts.ts";
 import type {
   DeleteRouteResult,
   PromoteRouteResult,
@@ -9,7 +9,7 @@ import type {
   RollbackResult,
   RouteVersion,
 } from "../control/types.ts";
-import { RouterError } from "../errors.ts";
+import { RouterError } from "../http/errors.ts";
 import type { RoutePolicy } from "../policy/schema.ts";
 import type { AdminEnv } from "./authorize.ts";
 

@@ -7,15 +7,15 @@
 import { type Context, Hono } from "hono";
 import * as z from "zod/mini";
 import { controlPlane, withControl } from "../control/client.ts";
-import { RouterError } from "../errors.ts";
-import { ENV_NAME, RESOURCE_NAME } from "../lib/names.ts";
+import { listBody, listParameters, readBody } from "../http/admin-body.ts";
+import { RouterError } from "../http/errors.ts";
+import { matching, readQuery } from "../http/query.ts";
+import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
 import { RoutePolicy } from "../policy/schema.ts";
 import { forgetRoute } from "../policy/store.ts";
 import { isKnownProvider } from "../providers/index.ts";
 import { evidenceOf } from "../trail/client.ts";
 import type { AdminEnv } from "./authorize.ts";
-import { listBody, listParameters, readBody } from "./body.ts";
-import { matching, readQuery } from "./query.ts";
 import { answer, factsOf, noSuchRoute, refusal, toRoute } from "./route-answers.ts";
 
 const MAX_REASON_LENGTH = 500;

@@ -1,10 +1,10 @@
 /** `/admin/spend`: what the deployment has spent, in groups, from the same traces that the ledgers keep. */
 import { Hono } from "hono";
-import { readTime } from "../lists.ts";
+import { readTime } from "../http/pagination.ts";
+import { badParameter, oneOf, readQuery } from "../http/query.ts";
 import { findSpend, SPEND_GROUPS } from "../trail/client.ts";
 import { monthStart } from "../trail/days.ts";
 import type { AdminEnv } from "./authorize.ts";
-import { badParameter, oneOf, readQuery } from "./query.ts";
 import { environments } from "./traces.ts";
 
 export const spendApp = new Hono<AdminEnv>();

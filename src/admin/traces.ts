@@ -6,17 +6,17 @@
  */
 import { type Context, Hono } from "hono";
 import { withControl } from "../control/client.ts";
-import { RouterError } from "../errors.ts";
+import { listParameters } from "../http/admin-body.ts";
+import { RouterError } from "../http/errors.ts";
+import { badCursor, readLimit, readTime, toList } from "../http/pagination.ts";
+import { badParameter, matching, matchingKey, oneOf, readQuery } from "../http/query.ts";
 import { parseJson } from "../lib/json.ts";
-import { ENV_NAME, RESOURCE_NAME } from "../lib/names.ts";
-import { badCursor, readLimit, readTime, toList } from "../lists.ts";
+import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
 import { findTrace, rebuildIndex } from "../spend/client.ts";
 import { keyIdOfTrace, TRACE_STATUSES } from "../traces/schema.ts";
 import { type Position, queryTraces } from "../trail/client.ts";
 import { decodeCursor, encodeCursor } from "../trail/cursor.ts";
 import type { AdminEnv } from "./authorize.ts";
-import { listParameters } from "./body.ts";
-import { badParameter, matching, matchingKey, oneOf, readQuery } from "./query.ts";
 
 const FILTERS = ["env", "app", "route", "provider", "status", "key", "since", "until", "limit", "cursor"] as const;
 const PROVIDER_ID = /^[a-z0-9][a-z0-9._-]{0,62}$/;

@@ -4,10 +4,11 @@
  * Everything here may be repeated, so each call is tried once more on a fresh stub. What an unreachable record means is
  * always the same: denied. The request is answered 503 `ledger_unavailable`, and nothing is released or sent.
  */
-import { RouterError } from "../errors.ts";
+
+import { askTwice } from "../durable/call.ts";
+import { RouterError } from "../http/errors.ts";
 import { sha256, toHex } from "../keys/hash.ts";
-import { askTwice } from "../lib/durable-object.ts";
-import { within } from "../lib/within.ts";
+import { within } from "../lib/with-timeout.ts";
 import type { SeenCall } from "./calls.ts";
 import { type ToolRules, verdictOf } from "./match.ts";
 import type { ToolApprovals } from "./tool-approvals.ts";

@@ -1,6 +1,6 @@
 /** A decision as it is asked for over HTTP, by a key or by an operator, and its answers. */
 import * as z from "zod/mini";
-import { RouterError } from "../errors.ts";
+import { RouterError } from "../http/errors.ts";
 import type { Approval, DecideAnswer } from "./types.ts";
 
 /** Body of `POST …/approvals/{tool_call_id}`. */

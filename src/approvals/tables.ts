@@ -1,5 +1,5 @@
 /** The tables of one key's record of tool calls, as an append-only list of steps. */
-import { migrateTables } from "../lib/durable-object.ts";
+import { migrateTables } from "../durable/call.ts";
 
 const STEPS: readonly string[] = [
   `

@@ -7,7 +7,7 @@
  * somebody has to decide are announced to the control plane, with every decision, until it has taken them.
  */
 import { DurableObject } from "cloudflare:workers";
-import { within } from "../lib/within.ts";
+import { within } from "../lib/with-timeout.ts";
 import { CallRecord } from "./record.ts";
 import type {
   AnswerToRecord,

@@ -4,10 +4,10 @@
  * A look-up is by exact id, then by alias, then by the id without a date at its end; never by prefix: `gpt-5.4` is not
  * priced like `gpt-5`. A model that is not found is unpriced, and its capabilities and window are unknown.
  */
-import type { Capability, ModelFacts, Price } from "./facts.ts";
+import type { Capability, ModelFacts, Price } from "./model-facts.ts";
 import { type CatalogEntry, catalog } from "./models.ts";
 
-export { CATALOG_VERSION } from "./terms.ts";
+export { CATALOG_VERSION } from "./provider-terms.ts";
 
 /** The built-in stand-in for a vendor: any model id, no cost, and that is known. */
 const SANDBOX_FACTS: ModelFacts = {

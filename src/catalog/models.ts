@@ -12,7 +12,7 @@
  * another model's with a date behind it. The tests check every line.
  */
 import { isJsonObject, parseJson } from "../lib/json.ts";
-import type { Price, Rates } from "./facts.ts";
+import type { Price, Rates } from "./model-facts.ts";
 import models from "./models.json";
 
 /** Members of a line that go into the model's price as they stand. Announced rises get cancelled: confirm each `from`. */

@@ -6,7 +6,7 @@
  * lowers the cap on output tokens that is written upstream. Keys and requests without any of these are settled
  * afterwards only.
  */
-import { invalidKey, RouterError, retryAfter } from "../errors.ts";
+import { invalidKey, RouterError, retryAfter } from "../http/errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
 import { fromUsd } from "../lib/money.ts";
 import type { ChatRequest } from "../openai.ts";

@@ -26,9 +26,9 @@ import {
 } from "../approvals/release.ts";
 import type { StreamGate } from "../approvals/stream-gate.ts";
 import type { AnswerToRecord, CallToRecord, ClaimVerdict, Ruling, StoredStep } from "../approvals/types.ts";
-import type { Env } from "../env.ts";
-import { type ErrorCode, RouterError } from "../errors.ts";
-import { unexpectedFault } from "../fault.ts";
+import type { Env } from "../config.ts";
+import { type ErrorCode, RouterError } from "../http/errors.ts";
+import { unexpectedFault } from "../http/internal-error.ts";
 import { sha256, toHex } from "../keys/hash.ts";
 import type { ChatRequest } from "../openai.ts";
 import { keyIdOfTrace } from "../traces/schema.ts";

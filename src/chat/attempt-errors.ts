@@ -1,5 +1,5 @@
 /** What the client is told when no attempt gave an answer. */
-import { type ErrorCode, RouterError, retryAfter } from "../errors.ts";
+import { type ErrorCode, RouterError, retryAfter } from "../http/errors.ts";
 import type { UpstreamFailure } from "../providers/adapter.ts";
 import type { Exchange } from "./trace.ts";
 

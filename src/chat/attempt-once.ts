@@ -1,5 +1,5 @@
 /** One HTTP call to one candidate, from its start to an answer or a failure, and what its target's health learns of it. */
-import { RouterError } from "../errors.ts";
+
 import {
   type AttemptReport,
   type AttemptTicket,
@@ -8,6 +8,7 @@ import {
   type LatencyKind,
   reportOutcome,
 } from "../health/client.ts";
+import { RouterError } from "../http/errors.ts";
 import type { Deadlines } from "../lib/deadline.ts";
 import { JsonEdit, tryParseJson } from "../lib/json.ts";
 import { readTextWithin } from "../lib/read-text.ts";

@@ -4,10 +4,10 @@
  * Two steps, because the contract checks content type and declared size between them: `bearerToken` needs no I/O,
  * `identify` reads the key record. Nothing of a header is used or reflected before it matches its pattern.
  */
-import { invalidKey, RouterError } from "../errors.ts";
+import { invalidKey, RouterError } from "../http/errors.ts";
 import type { KeyRecord, Scope } from "../keys/record.ts";
 import { findKey, type verifyToken } from "../keys/store.ts";
-import { RESOURCE_NAME } from "../lib/names.ts";
+import { RESOURCE_NAME } from "../lib/name-patterns.ts";
 import { RouteControls } from "../openai.ts";
 import type { Caller } from "./stages.ts";
 

@@ -3,10 +3,11 @@
  * of checks, and a stage knows no other.
  */
 import type { Context } from "hono";
-import type { AppEnv, Env } from "../env.ts";
-import { errorResponse, invalidKey, RouterError } from "../errors.ts";
-import { unexpectedFault } from "../fault.ts";
+import type { AppEnv, Env } from "../config.ts";
 import { type HealthContext, latencyForecast, mayExplore, targetState, warmUp } from "../health/client.ts";
+import { checkHead, readBody } from "../http/body.ts";
+import { errorResponse, invalidKey, RouterError } from "../http/errors.ts";
+import { unexpectedFault } from "../http/internal-error.ts";
 import { verifyToken } from "../keys/store.ts";
 import { Deadlines } from "../lib/deadline.ts";
 import { type ChatRequest, parseChatRequest } from "../openai.ts";
@@ -31,7 +32,6 @@ import {
 } from "./deliver.ts";
 import { providersOf } from "./own-providers.ts";
 import { plan, stableDraw } from "./plan.ts";
-import { checkHead, readBody } from "./read.ts";
 import { resolve } from "./resolve.ts";
 import { Settlement } from "./settle.ts";
 import type { Answer, AnswerEnd, Caller, Candidate, EventSource, Plan, ResolvedRoute, StreamWish } from "./stages.ts";

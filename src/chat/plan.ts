@@ -4,9 +4,9 @@
  * The request narrows the policy's targets and never widens them. Health reorders; only an open breaker removes, and
  * never the last candidate.
  */
-import type { Capability, ModelFacts } from "../catalog/facts.ts";
-import { RouterError } from "../errors.ts";
+import type { Capability, ModelFacts } from "../catalog/model-facts.ts";
 import type { Forecast, TargetState } from "../health/client.ts";
+import { RouterError } from "../http/errors.ts";
 import { isJsonObject } from "../lib/json.ts";
 import type { Provider, Secrets } from "../providers/adapter.ts";
 import type { FailureClass } from "../traces/schema.ts";

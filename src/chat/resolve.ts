@@ -4,10 +4,10 @@
  * Merging happens here and nowhere else: the policy, narrowed by the request. A client can tighten, never widen.
  */
 import { findModel } from "../catalog/index.ts";
-import { RouterError } from "../errors.ts";
+import { RouterError } from "../http/errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
-import { isDotSegment } from "../lib/names.ts";
-import { scrub } from "../lib/scrub.ts";
+import { isDotSegment } from "../lib/name-patterns.ts";
+import { scrub } from "../lib/redact-credentials.ts";
 import type { ChatRequest, RouteControls } from "../openai.ts";
 import { RoutePolicy, type RouteRecord } from "../policy/schema.ts";
 import { getProvider, getRoute, type ReadContext } from "../policy/store.ts";

@@ -5,9 +5,9 @@
  * A request that reached a route settles exactly once, whatever ended it. The trace is the record; a log line costs
  * more than all of routing, so a request that simply went well has none unless the operator asks for it.
  */
-import type { Env } from "../env.ts";
+import type { Env } from "../config.ts";
 import { forgetKey } from "../keys/store.ts";
-import { log } from "../log.ts";
+import { log } from "../lib/log.ts";
 import { type SettleRow, settleSoon } from "../spend/client.ts";
 import { noteSettled } from "../spend/headroom.ts";
 import { type CostBasis, isOffCheck, reprice } from "../spend/price.ts";

@@ -1,7 +1,7 @@
 /** What passes from one stage of a request to the next. Types only. */
 import type { StreamGate } from "../approvals/stream-gate.ts";
-import type { ModelFacts } from "../catalog/facts.ts";
-import type { RouterError } from "../errors.ts";
+import type { ModelFacts } from "../catalog/model-facts.ts";
+import type { RouterError } from "../http/errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
 import type { Deadlines } from "../lib/deadline.ts";
 import type { ChunkView, RouteControls } from "../openai.ts";

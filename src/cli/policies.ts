@@ -1,10 +1,10 @@
 /** The folder of policies: `<folder>/<env>/<route>.json`, plain JSON. Every file is checked before anything is compared. */
 import { readdir, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { EXPLAINED, invalidField } from "../http/validation-errors.ts";
 import { repeatedKey, tryParseJson } from "../lib/json.ts";
-import { ENV_NAME, RESOURCE_NAME } from "../lib/names.ts";
+import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
 import { RoutePolicy } from "../policy/schema.ts";
-import { EXPLAINED, invalidField } from "../validation.ts";
 import type { PolicyFile } from "./plan.ts";
 import { CommandError, safe } from "./terminal.ts";
 

@@ -12,7 +12,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { ApprovalNote } from "../approvals/types.ts";
-import type { Env } from "../env.ts";
+import type { Env } from "../config.ts";
 import type { KeyChange, KeyRequest, PublicKey } from "../keys/record.ts";
 import type { ProviderRecord } from "../policy/provider-record.ts";
 import { type ApprovalPlace, type ApprovalQuery, findApprovals, noteApprovals } from "./approvals.ts";

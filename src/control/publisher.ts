@@ -5,8 +5,9 @@
  * of open breakers, which is sent behind the answer and at most once a second. What KV does not take is sent again by
  * the alarm, which is armed together with the change: a change reaches KV even when the object dies right after it.
  */
-import { within } from "../lib/within.ts";
-import { log } from "../log.ts";
+
+import { log } from "../lib/log.ts";
+import { within } from "../lib/with-timeout.ts";
 import { Outbox, retryDelayMs } from "./outbox.ts";
 import { HEALTH_KEY, type OpenTarget, TargetHealthTable } from "./target-health.ts";
 import type { TargetHealthChange } from "./types.ts";

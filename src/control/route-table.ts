@@ -4,7 +4,7 @@
  * The newest version of a route is its active one, or the route is deleted. A version never changes, so its digest may
  * be taken before the transaction; everything else is looked at inside it, where no other call can come between.
  */
-import type { ModelFacts } from "../catalog/facts.ts";
+import type { ModelFacts } from "../catalog/model-facts.ts";
 import { type RoutePolicy, type RouteRecord, routeIndexKey, routeKey } from "../policy/schema.ts";
 import type { Journal, Publication } from "./journal.ts";
 import { byteLength, digestOf, indexEntry, matches, type RouteRow, toPage, toRouteVersion } from "./rows.ts";

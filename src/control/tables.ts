@@ -5,7 +5,7 @@
  * `audit.seq`, and whatever it writes carries that number, so "newest first" and "which is newer" mean the same
  * everywhere and no clock decides.
  */
-import { migrateTables } from "../lib/durable-object.ts";
+import { migrateTables } from "../durable/call.ts";
 
 const STEPS: readonly string[] = [
   `

@@ -1,5 +1,5 @@
 /** What crosses the RPC boundary of the control plane. Plain data; refusals are members of a union, never errors. */
-import type { ModelFacts } from "../catalog/facts.ts";
+import type { ModelFacts } from "../catalog/model-facts.ts";
 import type { KeyRecord, PublicKey } from "../keys/record.ts";
 import type { RoutePolicy, RouteRecord } from "../policy/schema.ts";
 

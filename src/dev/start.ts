@@ -9,8 +9,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { SEED_ENVIRONMENTS, seedRoutes } from "./seed.ts";
-import { envFile, userVariables, type Variables } from "./settings.ts";
 import { type Announcement, type Secrets, StateDirectory } from "./state.ts";
+import { envFile, userVariables, type Variables } from "./variables.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 const REQUEST_TIMEOUT_MS = 10_000;

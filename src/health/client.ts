@@ -6,7 +6,7 @@
  * reached the local view goes on alone, and the outcomes of that second are lost, not sent twice.
  */
 import { isJsonObject, tryParseJson } from "../lib/json.ts";
-import { within } from "../lib/within.ts";
+import { within } from "../lib/with-timeout.ts";
 import { isAhead } from "./breaker.ts";
 import type { ProviderHealth } from "./provider-health.ts";
 import type { RetryPermit } from "./rates.ts";

@@ -11,9 +11,9 @@
  */
 
 import { DurableObject } from "cloudflare:workers";
+import type { Env } from "../config.ts";
 import type { TargetHealthChange } from "../control/types.ts";
-import type { Env } from "../env.ts";
-import { within } from "../lib/within.ts";
+import { within } from "../lib/with-timeout.ts";
 import {
   type Breaker,
   breakerState,

@@ -2,7 +2,7 @@
  * What is known of an API key: the value of KV `key:<id>` and of the control plane's table. Never a secret.
  */
 import * as z from "zod/mini";
-import { ENV_NAME, RESOURCE_NAME } from "../lib/names.ts";
+import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
 
 export const SCOPES = ["chat", "models", "traces:read", "raw_models", "approvals:decide"] as const;
 export type Scope = (typeof SCOPES)[number];

@@ -4,7 +4,7 @@
  * Holds plain data only, never a promise: a promise made by one request dies with it and would hang whoever awaits it
  * (measured in workerd). A refresh runs behind the answer, so a hot key costs one read per `freshMs` and isolate.
  */
-import { within } from "./within.ts";
+import { within } from "./with-timeout.ts";
 
 export interface CacheLimits {
   readonly maxEntries: number;

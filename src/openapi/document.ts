@@ -1,5 +1,5 @@
 /** `GET /openapi.json`: the HTTP contract as a machine reads it. Nothing in it depends on the deployment. */
-import { ERRORS, type ErrorCode } from "../errors.ts";
+import { ERRORS, type ErrorCode } from "../http/errors.ts";
 import { OPERATIONS, type Operation } from "./operations.ts";
 import { type JsonSchema, REFERENCE } from "./schema.ts";
 import { components } from "./shapes.ts";

@@ -8,8 +8,8 @@
  * `routes:<env>` the `RouteIndex` behind the model list.
  */
 import * as z from "zod/mini";
-import { ModelFacts } from "../catalog/facts.ts";
-import { isDotSegment, RESOURCE_NAME } from "../lib/names.ts";
+import { ModelFacts } from "../catalog/model-facts.ts";
+import { isDotSegment, RESOURCE_NAME } from "../lib/name-patterns.ts";
 
 const integer = (minimum: number, maximum: number) => z.int().check(z.minimum(minimum), z.maximum(maximum));
 const ratio = z.number().check(z.minimum(0), z.maximum(1));

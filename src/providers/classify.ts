@@ -6,8 +6,8 @@
  * vendor may quote the client's own text.
  */
 import { isJsonObject } from "../lib/json.ts";
+import { REMOVED, scrub } from "../lib/redact-credentials.ts";
 import { retryDelayMs } from "../lib/retry-delay.ts";
-import { REMOVED, scrub } from "../lib/scrub.ts";
 import type { ProviderConfig, UpstreamError, UpstreamFailure } from "./adapter.ts";
 
 type Kind = UpstreamFailure["class"];

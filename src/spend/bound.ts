@@ -4,8 +4,8 @@
  * Pure. Every prompt token counts at the dearest kind it can turn out to be, at the dearest tier the prompt can reach,
  * every output token at the dearest kind of output. Longer prompts, longer answers and more calls never cost less.
  */
-import { FEES, type FeeName, type Price, type Rates } from "../catalog/facts.ts";
-import { termsOf } from "../catalog/terms.ts";
+import { FEES, type FeeName, type Price, type Rates } from "../catalog/model-facts.ts";
+import { termsOf } from "../catalog/provider-terms.ts";
 import { isJsonObject } from "../lib/json.ts";
 import { type Conditions, type PriceRow, requestFeeOf, tokenRowOf, toNano, toSafe } from "./price-row.ts";
 

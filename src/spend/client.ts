@@ -5,10 +5,11 @@
  * repeatable. What an unreachable ledger means is the caller's to say, because it differs: a reservation turns it into
  * a reason, the endpoints into a 503.
  */
-import { RouterError } from "../errors.ts";
-import { askTwice } from "../lib/durable-object.ts";
+
+import { askTwice } from "../durable/call.ts";
+import { RouterError } from "../http/errors.ts";
+import { log } from "../lib/log.ts";
 import { fromUsd, toUsd } from "../lib/money.ts";
-import { log } from "../log.ts";
 import type { Trace } from "../traces/schema.ts";
 import type { KeyLedger } from "./key-ledger.ts";
 import { GATHER_MS, type HeardAnswer, isGathering, reserveTogether } from "./reservation.ts";

@@ -5,8 +5,8 @@
  * Money is whole nano-USD, rates are whole pico-USD per token, and the only rounding is one ceil behind all ratios, so a
  * cost is never short and less than one nano-USD long. Fees are added to that: they are whole nano-USD already.
  */
-import type { FeeName, Price, Rates, Ratio } from "../catalog/facts.ts";
-import { LIST_PRICE_TIERS, termsOf } from "../catalog/terms.ts";
+import type { FeeName, Price, Rates, Ratio } from "../catalog/model-facts.ts";
+import { LIST_PRICE_TIERS, termsOf } from "../catalog/provider-terms.ts";
 import type { Usage } from "../openai.ts";
 
 /** What decides the price besides the tokens. */

@@ -4,8 +4,8 @@
  * Pure. Counts that make no sense and conditions without a known price have no cost: `null` says unknown, where a guess
  * would look like a bill.
  */
-import type { Price } from "../catalog/facts.ts";
-import { CATALOG_VERSION } from "../catalog/terms.ts";
+import type { Price } from "../catalog/model-facts.ts";
+import { CATALOG_VERSION } from "../catalog/provider-terms.ts";
 import type { Usage } from "../openai.ts";
 import { type Conditions, costOfRow, type PriceRow, priceRowOf } from "./price-row.ts";
 import { readUsage } from "./usage.ts";

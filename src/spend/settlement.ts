@@ -6,9 +6,9 @@
  * whoever wakes first sends all that wait, the others watch, and a batch whose sender fell silent is put back in the
  * queue. A row may therefore be sent twice, which the ledger ignores.
  */
-import { isOverloaded } from "../lib/durable-object.ts";
-import { within } from "../lib/within.ts";
-import { log } from "../log.ts";
+import { isOverloaded } from "../durable/call.ts";
+import { log } from "../lib/log.ts";
+import { within } from "../lib/with-timeout.ts";
 import type { KeyLedger } from "./key-ledger.ts";
 import { Queues } from "./queues.ts";
 import type { SettleAnswer, SettleRow } from "./types.ts";

@@ -5,7 +5,7 @@
  * long in tables with a row number, which are written at their end. (A long row in a table without one takes a page of
  * its own.)
  */
-import { migrateTables } from "../lib/durable-object.ts";
+import { migrateTables } from "../durable/call.ts";
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS spend (

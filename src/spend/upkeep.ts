@@ -3,8 +3,9 @@
  * traces to the index. Each step may run twice. None may keep the others from running, or the alarm from being set
  * again, because an alarm that keeps failing is dropped by the platform.
  */
-import { within } from "../lib/within.ts";
-import { log } from "../log.ts";
+
+import { log } from "../lib/log.ts";
+import { within } from "../lib/with-timeout.ts";
 import { keyIdOfTrace } from "../traces/schema.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Parcel, TraceIndexes } from "./outbox.ts";

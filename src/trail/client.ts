@@ -5,8 +5,9 @@
  * more try; when a day does not answer, the whole question fails, because an answer with a hole in it looks complete.
  * All functions reject with `ledger_unavailable` then, and with nothing else.
  */
-import { RouterError } from "../errors.ts";
-import { askTwice } from "../lib/durable-object.ts";
+
+import { askTwice } from "../durable/call.ts";
+import { RouterError } from "../http/errors.ts";
 import { toUsd } from "../lib/money.ts";
 import { comparePositions } from "./cursor.ts";
 import { clampSpan, daysOf, SLOT_MS, trailName } from "./days.ts";

@@ -4,7 +4,7 @@
  * Pure. A ledger may run another version of this code than the trail does, so a trace is read with patience: what is
  * absent or odd has a neutral value. Only a trace without an id or a time cannot be placed.
  */
-import type { ErrorCode } from "../errors.ts";
+import type { ErrorCode } from "../http/errors.ts";
 import { isJsonObject } from "../lib/json.ts";
 import { fromUsd } from "../lib/money.ts";
 import { UNSETTLED } from "../traces/schema.ts";

@@ -4,7 +4,7 @@
  * A step that was ever deployed is never edited: a new one is added below it. An object that was only asked has no
  * tables: a question about an empty day costs no storage.
  */
-import { migrateTables } from "../lib/durable-object.ts";
+import { migrateTables } from "../durable/call.ts";
 import type { CountRow, ErrorRow, LatencyRow, SpendRow, Tally } from "./tally.ts";
 
 const STEPS: readonly string[] = [

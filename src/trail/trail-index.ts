@@ -7,7 +7,7 @@
  * when nobody can ask for its day any more.
  */
 import { DurableObject } from "cloudflare:workers";
-import { log } from "../log.ts";
+import { log } from "../lib/log.ts";
 import { expiresAt, parseTrailName, type TrailDay } from "./days.ts";
 import { TrailStore } from "./store.ts";
 import type {

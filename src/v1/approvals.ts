@@ -6,14 +6,14 @@ import type { Context } from "hono";
 import { decideCall, showApprovals } from "../approvals/client.ts";
 import { DecisionRequest, decided, onePlace } from "../approvals/decision.ts";
 import { APPROVAL_STATUSES, type ApprovalStatus } from "../approvals/types.ts";
-import { checkHead, readBody } from "../chat/read.ts";
+import type { AppEnv } from "../config.ts";
 import { withControl } from "../control/client.ts";
-import type { AppEnv } from "../env.ts";
-import { RouterError } from "../errors.ts";
+import { checkHead, readBody } from "../http/body.ts";
+import { RouterError } from "../http/errors.ts";
+import { readLimit, readRowCursor, toList } from "../http/pagination.ts";
+import { EXPLAINED, invalidField, parseBody } from "../http/validation-errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
 import { Deadlines } from "../lib/deadline.ts";
-import { readLimit, readRowCursor, toList } from "../lists.ts";
-import { EXPLAINED, invalidField, parseBody } from "../validation.ts";
 import { authenticate } from "./authenticate.ts";
 
 /** An id in two keys is asked for with the key; a third one would change nothing. */

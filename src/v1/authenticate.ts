@@ -1,8 +1,8 @@
 /** The check in front of the read endpoints: a live key with the scope they need. */
 import type { Context } from "hono";
 import { bearerToken, identify, requireScope } from "../chat/authenticate.ts";
-import type { AppEnv } from "../env.ts";
-import { invalidKey } from "../errors.ts";
+import type { AppEnv } from "../config.ts";
+import { invalidKey } from "../http/errors.ts";
 import type { KeyRecord, Scope } from "../keys/record.ts";
 import { verifyToken } from "../keys/store.ts";
 

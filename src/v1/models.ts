@@ -1,8 +1,8 @@
 /** `GET /v1/models` and `/v1/models/{id}`: the routes a key may call, in OpenAI's list shape. */
 import type { Context } from "hono";
-import type { ModelFacts, Price } from "../catalog/facts.ts";
-import type { AppEnv } from "../env.ts";
-import { RouterError } from "../errors.ts";
+import type { ModelFacts, Price } from "../catalog/model-facts.ts";
+import type { AppEnv } from "../config.ts";
+import { RouterError } from "../http/errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
 import type { RouteIndex } from "../policy/schema.ts";
 import { getRouteIndex } from "../policy/store.ts";

@@ -1,8 +1,8 @@
 /** `GET /v1/traces` and `/v1/traces/{id}`: what became of this key's own requests. Another key's do not exist here. */
 import type { Context } from "hono";
-import type { AppEnv } from "../env.ts";
-import { RouterError } from "../errors.ts";
-import { badCursor, readLimit, readTime, toList } from "../lists.ts";
+import type { AppEnv } from "../config.ts";
+import { RouterError } from "../http/errors.ts";
+import { badCursor, readLimit, readTime, toList } from "../http/pagination.ts";
 import { findTrace, listTraces } from "../spend/client.ts";
 import { keyIdOfTrace, TRACE_STATUSES } from "../traces/schema.ts";
 import { authenticate } from "./authenticate.ts";

@@ -4,7 +4,7 @@
  */
 import { expect } from "vitest";
 import { findModel } from "../../src/catalog/index.ts";
-import type { Env } from "../../src/env.ts";
+import type { Env } from "../../src/config.ts";
 import { RoutePolicy, type RouteRecord, routeKey } from "../../src/policy/schema.ts";
 import { ROWS } from "../../src/providers/rows.ts";
 import { baseUrlName } from "../../src/providers/settings.ts";

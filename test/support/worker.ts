@@ -9,7 +9,7 @@ import { randomBytes } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { extname, join, relative } from "node:path";
 import { Miniflare, type MiniflareOptions } from "miniflare";
-import type { Env } from "../../src/env.ts";
+import type { Env } from "../../src/config.ts";
 import { BUNDLE_ERROR_VARIABLE, BUNDLE_VARIABLE } from "./build.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { RouterError } from "../../src/errors.ts";
+import { RouterError } from "../../src/http/errors.ts";
 import {
   type ChunkKind,
   hasError,

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { ERRORS } from "../../src/errors.ts";
+import { ERRORS } from "../../src/http/errors.ts";
 import { RoutePolicy } from "../../src/policy/schema.ts";
 import { findProvider, providerIds } from "../../src/providers/index.ts";
 import { ROWS } from "../../src/providers/rows.ts";
@@ -36,7 +36,7 @@ function tableRows(text: string): string[][] {
 function sources(): string[] {
   const files = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" });
   return files
-    .filter((file) => file.endsWith(".ts") && file !== "errors.ts" && !file.startsWith("providers/"))
+    .filter((file) => file.endsWith(".ts") && file !== "http/errors.ts" && !file.startsWith("providers/"))
     .map((file) => readFileSync(join(ROOT, "src", file), "utf8"));
 }
 
@@ -99,7 +99,7 @@ test("each error stands with its status", () => {
 });
 
 test("the variables are those of the environment", () => {
-  const declared = readFileSync(join(ROOT, "src/env.ts"), "utf8").matchAll(/readonly (FLOW_\w+)\?/g);
+  const declared = readFileSync(join(ROOT, "src/config.ts"), "utf8").matchAll(/readonly (FLOW_\w+)\?/g);
   const rows = tableRows(section("### Variables and secrets"));
   const listed = rows.flatMap(([name = ""]) => quoted(name)).filter((name) => name.startsWith("FLOW_"));
   expect(listed.toSorted()).toEqual([...declared].map(([, name = ""]) => name).toSorted());

@@ -6,7 +6,7 @@
  * row runs, because some are large.
  */
 import { gzipSync } from "node:zlib";
-import type { ErrorCode } from "../../src/errors.ts";
+import type { ErrorCode } from "../../src/http/errors.ts";
 
 export const ROUTE = "bad-inputs";
 export const MODEL = "bad-inputs-model";

@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import { createServer, type Server } from "node:net";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { ERRORS } from "../../src/errors.ts";
+import { ERRORS } from "../../src/http/errors.ts";
 import { keyRecordKey } from "../../src/keys/record.ts";
 import type { Trace } from "../../src/traces/schema.ts";
 import { connectRaw, type RawClient } from "../support/raw.ts";

@@ -1,6 +1,6 @@
 /** A key's money and traces, through HTTP, and what only the ledger's own methods can show: settling twice, paging. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { Env } from "../../src/env.ts";
+import type { Env } from "../../src/config.ts";
 import type { KeyTerms, Reservation, SettleRow } from "../../src/spend/types.ts";
 import { newTraceId, type Trace } from "../../src/traces/schema.ts";
 import { chunks, completion, type Script, startUpstream, type Upstream } from "../support/upstream.ts";

@@ -7,7 +7,7 @@
  * be shown here, or is shown elsewhere, is listed at the end with the reason or the test.
  */
 import { brotliCompressSync, constants, deflateSync, gzipSync } from "node:zlib";
-import type { ErrorCode } from "../../src/errors.ts";
+import type { ErrorCode } from "../../src/http/errors.ts";
 import type { AttemptOutcome } from "../../src/traces/schema.ts";
 import { CANARY_SECRET } from "../support/chat.ts";
 import type { Place } from "../support/fault-places.ts";

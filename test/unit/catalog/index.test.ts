@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { ModelFacts, type Price } from "../../../src/catalog/facts.ts";
 import { CATALOG_VERSION, findEntry, findModel } from "../../../src/catalog/index.ts";
+import { ModelFacts, type Price } from "../../../src/catalog/model-facts.ts";
 import { type CatalogEntry, catalog } from "../../../src/catalog/models.ts";
 import { ROWS } from "../../../src/providers/rows.ts";
 

@@ -1,11 +1,11 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import type { ModelFacts } from "../../../src/catalog/facts.ts";
+import type { ModelFacts } from "../../../src/catalog/model-facts.ts";
 import { type PlanInput, plan, stableDraw } from "../../../src/chat/plan.ts";
 import { resolve } from "../../../src/chat/resolve.ts";
 import type { Caller, Candidate, Plan, ResolvedRoute } from "../../../src/chat/stages.ts";
-import { RouterError } from "../../../src/errors.ts";
 import type { TargetState } from "../../../src/health/client.ts";
+import { RouterError } from "../../../src/http/errors.ts";
 import { type ChatRequest, parseChatRequest } from "../../../src/openai.ts";
 import { RoutePolicy, type RouteRecord } from "../../../src/policy/schema.ts";
 import { openAiProvider } from "../../../src/providers/openai-compatible.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { app } from "../../../src/app.ts";
-import { ERRORS } from "../../../src/errors.ts";
+import { ERRORS } from "../../../src/http/errors.ts";
 import { openApiDocument } from "../../../src/openapi/document.ts";
 
 interface Described {

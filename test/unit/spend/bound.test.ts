@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Price } from "../../../src/catalog/facts.ts";
 import { findModel } from "../../../src/catalog/index.ts";
+import type { Price } from "../../../src/catalog/model-facts.ts";
 import { catalog } from "../../../src/catalog/models.ts";
 import type { Usage } from "../../../src/openai.ts";
 import { askedOf, type BoundConditions, boundNanoUsd } from "../../../src/spend/bound.ts";

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { Price, type Rates } from "../../../src/catalog/facts.ts";
 import { findModel } from "../../../src/catalog/index.ts";
+import { Price, type Rates } from "../../../src/catalog/model-facts.ts";
 import { catalog } from "../../../src/catalog/models.ts";
 import type { Usage } from "../../../src/openai.ts";
 import { readConditions } from "../../../src/spend/conditions.ts";

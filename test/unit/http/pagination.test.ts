@@ -1,6 +1,6 @@
 /** Times in the query of a list. */
 import { expect, test } from "vitest";
-import { readTime } from "../../src/lists.ts";
+import { readTime } from "../../../src/http/pagination.ts";
 
 test.each([
   { text: undefined, time: undefined },

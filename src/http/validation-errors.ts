@@ -4,8 +4,8 @@
  * zod/mini brings no texts of its own, so they stand here, once.
  */
 import type * as z from "zod/mini";
+import { parseJson, repeatedKey } from "../lib/json.ts";
 import { RouterError } from "./errors.ts";
-import { parseJson, repeatedKey } from "./lib/json.ts";
 
 export function notJson(): RouterError {
   const message = "The request body is not valid JSON. Send one JSON object, encoded as UTF-8.";

@@ -1,7 +1,7 @@
 /** A wait has an end, whatever is waited for; a failed call is repeated once, and never into an overload. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { askTwice } from "../../../src/lib/durable-object.ts";
-import { within } from "../../../src/lib/within.ts";
+import { askTwice } from "../../../src/durable/call.ts";
+import { within } from "../../../src/lib/with-timeout.ts";
 import { stubScheduler } from "../../support/scheduler.ts";
 
 beforeEach(() => {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { scrub } from "../../../src/lib/scrub.ts";
+import { scrub } from "../../../src/lib/redact-credentials.ts";
 
 const CANARY = "CaNaRy0123456789";
 

@@ -6,14 +6,14 @@
  */
 import type { Context } from "hono";
 import type * as z from "zod/mini";
+import type { AdminEnv } from "../admin/authorize.ts";
 import type { Page } from "../control/types.ts";
-import { RouterError } from "../errors.ts";
 import { scanJson } from "../lib/json.ts";
-import { type ListShape, readLimit, readRowCursor, toList } from "../lists.ts";
 import { MAX_DEPTH } from "../openai.ts";
-import { EXPLAINED, invalidField, notJson, parseBody } from "../validation.ts";
-import type { AdminEnv } from "./authorize.ts";
+import { RouterError } from "./errors.ts";
+import { type ListShape, readLimit, readRowCursor, toList } from "./pagination.ts";
 import { readQuery } from "./query.ts";
+import { EXPLAINED, invalidField, notJson, parseBody } from "./validation-errors.ts";
 
 const MAX_BODY_BYTES = 1_048_576;
 /** Up to here a body that is too large is read to its end and dropped: a client cut off while it sends sees no answer. */

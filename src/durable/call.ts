@@ -1,5 +1,5 @@
 /** What every caller and every table of a Durable Object needs. */
-import { within } from "./within.ts";
+import { within } from "../lib/with-timeout.ts";
 
 /** Cloudflare's mark on the errors of an object that has too many requests waiting. */
 export function isOverloaded(error: unknown): boolean {

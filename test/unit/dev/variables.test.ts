@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { envFile, userVariables } from "../../../src/dev/settings.ts";
+import { envFile, userVariables } from "../../../src/dev/variables.ts";
 
 const root = mkdtempSync(join(tmpdir(), "flow-settings-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));

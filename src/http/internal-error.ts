@@ -1,6 +1,7 @@
 /** A fault of our own. */
+
+import { log } from "../lib/log.ts";
 import { RouterError } from "./errors.ts";
-import { log } from "./log.ts";
 
 /** Logs an error nobody expected and gives what the client is told. Its text may hold anything: only its kind is used. */
 export function unexpectedFault(error: unknown, traceId: string): RouterError {

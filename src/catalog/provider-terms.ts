@@ -2,7 +2,7 @@
  * What a provider charges beyond the rates of a model: its service tiers, regions and fees, as far as they are the same
  * for all of its models. A member of the model's own price goes before them.
  */
-import type { FeeName, Ratio } from "./facts.ts";
+import type { FeeName, Ratio } from "./model-facts.ts";
 
 /** Version and day of the table of models, as stored beside charges. Here, so that nobody opens the table to know it. */
 export const CATALOG_VERSION = "2@2026-11-22";

@@ -1,7 +1,7 @@
 /** Query parameters of endpoints that filter: a name or a value nobody knows is refused, never ignored. */
 import type { Context } from "hono";
-import { RouterError } from "../errors.ts";
-import type { AdminEnv } from "./authorize.ts";
+import type { AdminEnv } from "../admin/authorize.ts";
+import { RouterError } from "./errors.ts";
 
 /** The parameters of a request, each once and by a name of `names`. Throws 400 for all else. */
 export function readQuery<Name extends string>(

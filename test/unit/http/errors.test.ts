@@ -1,5 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { ERRORS, type ErrorCode, errorResponse, invalidKey, RouterError, retryAfter } from "../../src/errors.ts";
+import {
+  ERRORS,
+  type ErrorCode,
+  errorResponse,
+  invalidKey,
+  RouterError,
+  retryAfter,
+} from "../../../src/http/errors.ts";
 
 /** The contract's table of errors, written out again on purpose: a change of one has to be a change of both. */
 const CONTRACT: readonly { status: number; type: string; codes: readonly ErrorCode[] }[] = [

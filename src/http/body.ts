@@ -3,8 +3,9 @@
  *
  * `checkHead` looks at headers alone and runs before the key record is read, so a bad request costs no I/O.
  */
-import { RouterError } from "../errors.ts";
+
 import type { Deadlines } from "../lib/deadline.ts";
+import { RouterError } from "./errors.ts";
 
 /** Largest body. Images travel as base64 inside it. An isolate has 128 MB for all its requests. */
 export const MAX_BODY_BYTES = 20 * 1024 * 1024;
