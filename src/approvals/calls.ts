@@ -1,6 +1,6 @@
 /** Tool calls and their results as they stand in messages: read, named, taken out. */
 import { isJsonObject } from "../lib/json.ts";
-import { isFilled } from "../openai.ts";
+import { isFilled } from "../wires/openai-chat/chunk.ts";
 import type { CallClaim, CallKind, ResultClaim } from "./types.ts";
 
 type Json = Readonly<Record<string, unknown>>;

@@ -6,7 +6,7 @@
  * would make of them, else written anew.
  */
 import { isJsonObject } from "../lib/json.ts";
-import { isFilled, isFinishReason } from "../openai.ts";
+import { isFilled, isFinishReason } from "../wires/openai-chat/chunk.ts";
 import { carriesCalls, isPlain, isPlainMessage, readCalls, type SeenCall, withoutCalls } from "./calls.ts";
 import { isReleased, missingText, type Release, toolApproval, writeCalls } from "./release.ts";
 import type { RuledCall } from "./types.ts";

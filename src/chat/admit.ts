@@ -9,7 +9,6 @@
 import { invalidKey, RouterError, retryAfter } from "../http/errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
 import { fromUsd } from "../lib/money.ts";
-import type { ChatRequest } from "../openai.ts";
 import { askedOf, boundNanoUsd } from "../spend/bound.ts";
 import {
   type EndedAttempt,
@@ -23,6 +22,7 @@ import { regionOf } from "../spend/conditions.ts";
 import { choicesOf, outputCap, ownCap, type PromptBound, promptBound } from "../spend/estimate.ts";
 import { forgetHeadroom, mayStartEarly, noteAdmitted, noteAnswered, noteAsked } from "../spend/headroom.ts";
 import type { KeyLedger } from "../spend/key-ledger.ts";
+import type { ChatRequest } from "../wires/openai-chat/request-fields.ts";
 import type { Candidate, Claim, ResolvedRoute } from "./stages.ts";
 import type { Attempt, Exchange } from "./trace.ts";
 

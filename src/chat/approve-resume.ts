@@ -5,7 +5,7 @@ import { StreamGate } from "../approvals/stream-gate.ts";
 import type { StoredStep } from "../approvals/types.ts";
 import type { Deadlines } from "../lib/deadline.ts";
 import { isJsonObject, JsonEdit, tryParseJson } from "../lib/json.ts";
-import { interruptedEvent } from "../openai.ts";
+import { interruptedEvent } from "../wires/openai-chat/chunk.ts";
 import type { Say, ToolApproval } from "./approve.ts";
 
 type Json = Readonly<Record<string, unknown>>;

@@ -30,8 +30,8 @@ import type { Env } from "../config.ts";
 import { type ErrorCode, RouterError } from "../http/errors.ts";
 import { unexpectedFault } from "../http/internal-error.ts";
 import { sha256, toHex } from "../keys/hash.ts";
-import type { ChatRequest } from "../openai.ts";
 import { keyIdOfTrace } from "../traces/schema.ts";
+import type { ChatRequest } from "../wires/openai-chat/request-fields.ts";
 import type { AnswerEnd, Caller, CallGate, GateEnd, ResolvedRoute, WholeAnswer } from "./stages.ts";
 import type { Exchange } from "./trace.ts";
 

@@ -12,10 +12,10 @@ import { RouterError } from "../http/errors.ts";
 import type { Deadlines } from "../lib/deadline.ts";
 import { JsonEdit, tryParseJson } from "../lib/json.ts";
 import { readTextWithin } from "../lib/read-text.ts";
-import type { ChatRequest } from "../openai.ts";
 import type { AdapterCall, ProviderAdapter, UpstreamFailure, UpstreamRequest } from "../providers/adapter.ts";
 import { withoutCredentials } from "../providers/classify.ts";
 import type { FailureClass } from "../traces/schema.ts";
+import type { ChatRequest } from "../wires/openai-chat/request-fields.ts";
 import type {
   AbortReason,
   Answer,

@@ -8,7 +8,7 @@ import { invalidKey, RouterError } from "../http/errors.ts";
 import type { KeyRecord, Scope } from "../keys/record.ts";
 import { findKey, type verifyToken } from "../keys/store.ts";
 import { RESOURCE_NAME } from "../lib/name-patterns.ts";
-import { RouteControls } from "../openai.ts";
+import { RouteControls } from "../wires/openai-chat/request-fields.ts";
 import type { Caller } from "./stages.ts";
 
 type VerifiedToken = NonNullable<Awaited<ReturnType<typeof verifyToken>>>;

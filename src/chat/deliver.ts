@@ -6,12 +6,13 @@
  */
 import { calledTools } from "../approvals/calls.ts";
 import { type Release, releaseChoices, toolApproval } from "../approvals/release.ts";
+import type { Usage } from "../conversation/usage.ts";
 import { isJsonObject, JsonEdit } from "../lib/json.ts";
-import { type Usage, usageOf } from "../openai.ts";
 import { readConditions } from "../spend/conditions.ts";
 import { basisOf, type CostBasis, costOf } from "../spend/price.ts";
 import { countUsage, readUsage } from "../spend/usage.ts";
 import type { UsageSource } from "../traces/schema.ts";
+import { usageOf } from "../wires/openai-chat/chunk.ts";
 import type { Answer, Candidate } from "./stages.ts";
 import type { Attempt, Exchange } from "./trace.ts";
 

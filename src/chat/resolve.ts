@@ -8,10 +8,10 @@ import { RouterError } from "../http/errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
 import { isDotSegment } from "../lib/name-patterns.ts";
 import { scrub } from "../lib/redact-credentials.ts";
-import type { ChatRequest, RouteControls } from "../openai.ts";
 import { RoutePolicy, type RouteRecord } from "../policy/schema.ts";
 import { getProvider, getRoute, type ReadContext } from "../policy/store.ts";
 import { findProvider } from "../providers/index.ts";
+import type { ChatRequest, RouteControls } from "../wires/openai-chat/request-fields.ts";
 import type { Caller, ResolvedRoute } from "./stages.ts";
 
 const ROUTE_MODEL = /^flow\/([a-z0-9][a-z0-9._-]{0,62})(?:@([1-9][0-9]{0,8}))?$/;

@@ -4,7 +4,6 @@ import type { ModelFacts } from "../catalog/model-facts.ts";
 import type { RouterError } from "../http/errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
 import type { Deadlines } from "../lib/deadline.ts";
-import type { ChunkView, RouteControls } from "../openai.ts";
 import type { RoutePolicy, RouteRecord, Target } from "../policy/schema.ts";
 import type {
   AnswerContext,
@@ -15,6 +14,8 @@ import type {
   UpstreamFailure,
 } from "../providers/adapter.ts";
 import type { FailureClass } from "../traces/schema.ts";
+import type { ChunkView } from "../wires/openai-chat/chunk.ts";
+import type { RouteControls } from "../wires/openai-chat/request-fields.ts";
 import type { Attempt } from "./trace.ts";
 
 /** From authenticate: the key, and on whose behalf it calls. */

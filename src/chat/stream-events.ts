@@ -5,9 +5,9 @@
  */
 import { isJsonObject, tryParseJson } from "../lib/json.ts";
 import { type SseEvent, SseSplitter } from "../lib/sse.ts";
-import { hasError, viewChunk, viewParsed } from "../openai.ts";
 import type { StreamPart, StreamTranslator } from "../providers/adapter.ts";
 import type { FailureClass } from "../traces/schema.ts";
+import { hasError, viewChunk, viewParsed } from "../wires/openai-chat/chunk.ts";
 import type { EventReader, StreamControl, StreamEvent } from "./stages.ts";
 
 /** Events of the OpenAI protocol, raw text as it came. */

@@ -2,8 +2,8 @@
 import { calledTools } from "../approvals/calls.ts";
 import { StreamGate } from "../approvals/stream-gate.ts";
 import { isJsonObject } from "../lib/json.ts";
-import { isFinishReason, usageOf } from "../openai.ts";
 import type { FailureClass } from "../traces/schema.ts";
+import { isFinishReason, usageOf } from "../wires/openai-chat/chunk.ts";
 import type { StreamEvent, StreamWish } from "./stages.ts";
 import { CatchUp, type SentText } from "./stream-resume.ts";
 

@@ -9,7 +9,7 @@
 import { cutWrites } from "../lib/deadline.ts";
 import { tryParseJson } from "../lib/json.ts";
 import { MAX_EVENT_LENGTH, SseSplitter } from "../lib/sse.ts";
-import { interruptedEvent, usageOf, viewChunk } from "../openai.ts";
+import { interruptedEvent, usageOf, viewChunk } from "../wires/openai-chat/chunk.ts";
 import type { AnswerEnd, OpenStream, StreamControl, StreamWish } from "./stages.ts";
 import { failureOf, type OpenAiEvents } from "./stream-events.ts";
 

@@ -7,7 +7,7 @@
  * sends.
  */
 import { cutWrites } from "../lib/deadline.ts";
-import { interruptedEvent } from "../openai.ts";
+import { interruptedEvent } from "../wires/openai-chat/chunk.ts";
 import type { AnswerEnd, EventSource, OpenStream, StreamControl, StreamWish } from "./stages.ts";
 import { failureOf } from "./stream-events.ts";
 import { EventFilter } from "./stream-filter.ts";

@@ -6,7 +6,7 @@
  * models is never spliced.
  */
 import { isJsonObject } from "../lib/json.ts";
-import { isFilled, isFinishReason } from "../openai.ts";
+import { isFilled, isFinishReason } from "../wires/openai-chat/chunk.ts";
 
 type Chunk = Readonly<Record<string, unknown>>;
 

@@ -2,8 +2,9 @@
  * The record of one request while it runs. Stages write what they learn; response headers, the `flow` member, the
  * stored trace and the log line are all made from it, so they cannot disagree.
  */
+
+import type { Usage } from "../conversation/usage.ts";
 import { toUsd, toUsdText } from "../lib/money.ts";
-import type { Usage } from "../openai.ts";
 import type { CostBasis } from "../spend/price.ts";
 import type { RateState, RequestOrigin } from "../spend/types.ts";
 import type { TraceParent } from "../traces/otlp.ts";

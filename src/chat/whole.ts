@@ -1,8 +1,8 @@
 /** Stage 5, a whole answer: the upstream's text, read within bounds and checked to be an answer. */
 import { isJsonObject, isTooDeep, tryParseJson } from "../lib/json.ts";
 import { readText } from "../lib/read-text.ts";
-import { hasError } from "../openai.ts";
 import type { UpstreamFailure } from "../providers/adapter.ts";
+import { hasError } from "../wires/openai-chat/chunk.ts";
 import type { Opened, Reading, WholeAnswer } from "./stages.ts";
 
 /** Far above any chat answer; the isolate has 128 MB for all its requests. */

@@ -9,7 +9,7 @@ import type * as z from "zod/mini";
 import type { AdminEnv } from "../admin/authorize.ts";
 import type { Page } from "../control/types.ts";
 import { scanJson } from "../lib/json.ts";
-import { MAX_DEPTH } from "../openai.ts";
+import { MAX_DEPTH } from "../wires/openai-chat/request-fields.ts";
 import { RouterError } from "./errors.ts";
 import { type ListShape, readLimit, readRowCursor, toList } from "./pagination.ts";
 import { readQuery } from "./query.ts";

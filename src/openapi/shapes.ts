@@ -4,10 +4,10 @@ import { RollbackRequest } from "../admin/routes.ts";
 import { DecisionRequest } from "../approvals/decision.ts";
 import { APPROVAL_STATUSES } from "../approvals/types.ts";
 import { KeyChange, KeyRequest, KeyRotation } from "../keys/record.ts";
-import { ChatFields } from "../openai.ts";
 import { ProviderRequest } from "../policy/provider-record.ts";
 import { RoutePolicy } from "../policy/schema.ts";
 import { TRACE_STATUSES } from "../traces/schema.ts";
+import { ChatFields } from "../wires/openai-chat/request-fields.ts";
 import { answerSchema, type JsonSchema, requestSchema, type Spelling } from "./schema.ts";
 
 /** Bodies, each the schema that checks it. */

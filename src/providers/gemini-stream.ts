@@ -8,7 +8,7 @@
 
 import { isJsonObject, isTooDeep, tryParseJson } from "../lib/json.ts";
 import { MAX_EVENT_LENGTH, type SseEvent, SseSplitter } from "../lib/sse.ts";
-import { hasError } from "../openai.ts";
+import { hasError } from "../wires/openai-chat/chunk.ts";
 import type { AnswerContext, StreamPart, StreamTranslator } from "./adapter.ts";
 import { ChunkWriter } from "./chat-wire.ts";
 import {

@@ -7,7 +7,7 @@
  */
 import type { FeeName, Price, Rates, Ratio } from "../catalog/model-facts.ts";
 import { LIST_PRICE_TIERS, termsOf } from "../catalog/provider-terms.ts";
-import type { Usage } from "../openai.ts";
+import type { Usage } from "../conversation/usage.ts";
 
 /** What decides the price besides the tokens. */
 export interface Conditions {

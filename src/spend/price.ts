@@ -6,7 +6,7 @@
  */
 import type { Price } from "../catalog/model-facts.ts";
 import { CATALOG_VERSION } from "../catalog/provider-terms.ts";
-import type { Usage } from "../openai.ts";
+import type { Usage } from "../conversation/usage.ts";
 import { type Conditions, costOfRow, type PriceRow, priceRowOf } from "./price-row.ts";
 import { readUsage } from "./usage.ts";
 

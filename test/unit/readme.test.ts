@@ -32,11 +32,19 @@ function tableRows(text: string): string[][] {
   );
 }
 
-/** What may send an error. Under `providers/` equal words are the vendors' own codes. */
+/** What the router itself says on OpenAI's wire. */
+const OWN_WIRE = ["wires/openai-chat/request-fields.ts", "wires/openai-chat/chunk.ts"];
+
+/** What may send an error. Elsewhere under `providers/` and `wires/` equal words are the vendors' own codes. */
 function sources(): string[] {
   const files = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" });
   return files
-    .filter((file) => file.endsWith(".ts") && file !== "http/errors.ts" && !file.startsWith("providers/"))
+    .filter(
+      (file) =>
+        file.endsWith(".ts") &&
+        file !== "http/errors.ts" &&
+        (!/^(?:providers|wires)\//.test(file) || OWN_WIRE.includes(file)),
+    )
     .map((file) => readFileSync(join(ROOT, "src", file), "utf8"));
 }
 

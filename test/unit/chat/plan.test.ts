@@ -6,9 +6,9 @@ import { resolve } from "../../../src/chat/resolve.ts";
 import type { Caller, Candidate, Plan, ResolvedRoute } from "../../../src/chat/stages.ts";
 import type { TargetState } from "../../../src/health/client.ts";
 import { RouterError } from "../../../src/http/errors.ts";
-import { type ChatRequest, parseChatRequest } from "../../../src/openai.ts";
 import { RoutePolicy, type RouteRecord } from "../../../src/policy/schema.ts";
 import { openAiProvider } from "../../../src/providers/openai-compatible.ts";
+import { type ChatRequest, parseChatRequest } from "../../../src/wires/openai-chat/request-fields.ts";
 import { randomFrom } from "../../support/random.ts";
 import { stubScheduler } from "../../support/scheduler.ts";
 

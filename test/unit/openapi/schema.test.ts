@@ -3,10 +3,10 @@ import * as z from "zod/mini";
 import { PromotionRequest } from "../../../src/admin/promotions.ts";
 import { DecisionRequest } from "../../../src/approvals/decision.ts";
 import { KeyChange, KeyRequest, KeyRotation } from "../../../src/keys/record.ts";
-import { ChatFields } from "../../../src/openai.ts";
 import { answerSchema, requestSchema } from "../../../src/openapi/schema.ts";
 import { ProviderRequest } from "../../../src/policy/provider-record.ts";
 import { RoutePolicy } from "../../../src/policy/schema.ts";
+import { ChatFields } from "../../../src/wires/openai-chat/request-fields.ts";
 
 const SCHEMAS = {
   ChatFields,

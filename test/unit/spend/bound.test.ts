@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { findModel } from "../../../src/catalog/index.ts";
 import type { Price } from "../../../src/catalog/model-facts.ts";
 import { catalog } from "../../../src/catalog/models.ts";
-import type { Usage } from "../../../src/openai.ts";
+import type { Usage } from "../../../src/conversation/usage.ts";
 import { askedOf, type BoundConditions, boundNanoUsd } from "../../../src/spend/bound.ts";
 import { costOf } from "../../../src/spend/price.ts";
 

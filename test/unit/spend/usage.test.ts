@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Usage } from "../../../src/openai.ts";
+import type { Usage } from "../../../src/conversation/usage.ts";
 import { costOf } from "../../../src/spend/price.ts";
 import { countUsage, readUsage } from "../../../src/spend/usage.ts";
 

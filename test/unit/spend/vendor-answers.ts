@@ -1,8 +1,8 @@
 /** An answer of each translated vendor around a usage object of its own, whole and streamed, and its usage on our wire. */
 
-import { usageOf } from "../../../src/openai.ts";
 import type { AnswerContext } from "../../../src/providers/adapter.ts";
 import { findProvider } from "../../../src/providers/index.ts";
+import { usageOf } from "../../../src/wires/openai-chat/chunk.ts";
 import { event } from "../../support/aws-event-stream.ts";
 
 export type Json = Readonly<Record<string, unknown>>;

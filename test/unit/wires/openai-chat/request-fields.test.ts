@@ -1,16 +1,18 @@
 import { describe, expect, test } from "vitest";
-import { RouterError } from "../../src/http/errors.ts";
+import { RouterError } from "../../../../src/http/errors.ts";
 import {
   type ChunkKind,
   hasError,
   interruptedEvent,
+  usageOf,
+  viewChunk,
+} from "../../../../src/wires/openai-chat/chunk.ts";
+import {
   MAX_DEPTH,
   MAX_MEMBERS,
   MAX_VALUES,
   parseChatRequest,
-  usageOf,
-  viewChunk,
-} from "../../src/openai.ts";
+} from "../../../../src/wires/openai-chat/request-fields.ts";
 
 const MESSAGES = '"messages":[{"role":"user","content":"hi"}]';
 const text = (members = ""): string => `{"model":"flow/a",${MESSAGES}${members === "" ? "" : `,${members}`}}`;

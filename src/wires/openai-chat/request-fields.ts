@@ -1,12 +1,12 @@
 /**
- * The client's wire: the chat-completions request as the router reads it, and the chunks and members it writes.
+ * The chat-completions request as the router reads it.
  *
  * Loose on purpose: only fields the router itself acts on are checked. Everything else is the vendor's to judge and
  * is forwarded as it came.
  */
 import * as z from "zod/mini";
-import { RouterError } from "./http/errors.ts";
-import { EXPLAINED, invalidField, notJson } from "./http/validation-errors.ts";
+import { RouterError } from "../../http/errors.ts";
+import { EXPLAINED, invalidField, notJson } from "../../http/validation-errors.ts";
 import {
   hasMoreValues,
   isJsonObject,
@@ -15,7 +15,7 @@ import {
   scanArray,
   scanJson,
   tryParseJson,
-} from "./lib/json.ts";
+} from "../../lib/json.ts";
 
 /** Nesting beyond this is refused: no real request comes near, and deep values cannot cross to a Durable Object. */
 export const MAX_DEPTH = 64;
@@ -193,134 +193,4 @@ function countMembers(value: unknown): number {
     for (const key in value) count += typeof value[key] === "object" ? 1 + countMembers(value[key]) : 1;
   }
   return count;
-}
-
-/**
- * `usage` in OpenAI's convention: caches and reasoning are inside their totals. What only a price asks for may be left
- * out, and is then zero.
- */
-export interface Usage {
-  readonly promptTokens: number;
-  readonly completionTokens: number;
-  readonly cachedTokens: number;
-  readonly cacheWriteTokens: number;
-  readonly reasoningTokens: number;
-  /** Inside `cacheWriteTokens`: kept for an hour. */
-  readonly cacheWriteHourTokens?: number;
-  /** Inside `cachedTokens`: from a cache that the client did not ask for. */
-  readonly implicitCachedTokens?: number;
-  /** Inside `promptTokens`. */
-  readonly audioInputTokens?: number;
-  /** Inside `cachedTokens` and `audioInputTokens`; absent: no more than the totals force. */
-  readonly cachedAudioTokens?: number;
-  /** Inside `completionTokens`. */
-  readonly audioOutputTokens?: number;
-  /** What the vendor charges for, where it says so beside what the model read and wrote. */
-  readonly billedPromptTokens?: number;
-  readonly billedCompletionTokens?: number;
-  /** Calls of the vendor's own tools. */
-  readonly webSearches?: number;
-  readonly fileSearches?: number;
-  /** 1 where the vendor's search found something. */
-  readonly groundedPrompts?: number;
-  /** The vendor's word for how much of the web it read. */
-  readonly searchContextSize?: string;
-  /** What the vendor itself says it charges, nano-USD. */
-  readonly reportedNanoUsd?: number;
-  /** A figure contradicts the others or is none: the totals may be shown, a cost cannot be told. */
-  readonly isDoubtful?: true;
-}
-
-/** The last event of a stream that broke after its first byte: the OpenAI SDKs raise on it. */
-export function interruptedEvent(id: string, message: string): string {
-  const chunk = {
-    id,
-    object: "chat.completion.chunk",
-    choices: [{ index: 0, delta: {}, finish_reason: "error" }],
-    error: { message, type: "upstream_error", code: "stream_interrupted", param: null },
-  };
-  return `data: ${JSON.stringify(chunk)}\n\n`;
-}
-
-/** What one `data` of a chat stream is. */
-export type ChunkKind =
-  /** Carries text, reasoning, a tool call, a refusal or a finish reason: the answer has begun. */
-  | "content"
-  /** A chunk that carries none of these: the role, or a vendor's own extras. */
-  | "empty"
-  /** Usage and no choices: the event a client must ask for. */
-  | "usage"
-  | "error"
-  | "done"
-  | "malformed";
-
-export interface ChunkView {
-  readonly kind: ChunkKind;
-  /** The parsed chunk, for every kind but `done` and `malformed`. */
-  readonly chunk: Readonly<Record<string, unknown>>;
-}
-
-const NO_CHUNK: Readonly<Record<string, unknown>> = Object.freeze({});
-/** Classifies the data of one event of an OpenAI-protocol stream. Never throws. */
-export function viewChunk(data: string): ChunkView {
-  if (data.length < 16 && data.trim() === "[DONE]") return { kind: "done", chunk: NO_CHUNK };
-  const chunk = tryParseJson(data);
-  return isJsonObject(chunk) ? viewParsed(chunk) : { kind: "malformed", chunk: NO_CHUNK };
-}
-
-/** The same for a chunk that is parsed already. */
-export function viewParsed(chunk: Readonly<Record<string, unknown>>): ChunkView {
-  if (hasError(chunk)) return { kind: "error", chunk };
-  const choices = Array.isArray(chunk["choices"]) ? chunk["choices"] : [];
-  if (choices.length === 0) return { kind: isJsonObject(chunk["usage"]) ? "usage" : "empty", chunk };
-  for (const choice of choices) {
-    if (!isJsonObject(choice)) continue;
-    const finish = choice["finish_reason"];
-    if (isFinishReason(finish)) return { kind: finish === "error" ? "error" : "content", chunk };
-    const delta = choice["delta"];
-    if (isJsonObject(delta) && carriesAnswer(delta)) return { kind: "content", chunk };
-  }
-  return { kind: "empty", chunk };
-}
-
-/** Spelled out, the commonest member first: this runs for every event. The vendors have two names for reasoning. */
-function carriesAnswer(delta: Readonly<Record<string, unknown>>): boolean {
-  return (
-    isFilled(delta["content"]) ||
-    isFilled(delta["reasoning_content"]) ||
-    isFilled(delta["tool_calls"]) ||
-    isFilled(delta["reasoning"]) ||
-    isFilled(delta["refusal"]) ||
-    isFilled(delta["function_call"]) ||
-    isFilled(delta["audio"])
-  );
-}
-
-/** Some vendors send an empty one with every chunk. */
-export function isFinishReason(value: unknown): value is string {
-  return typeof value === "string" && value !== "";
-}
-
-/** True for a body or event that reports a failure whatever its HTTP status: a set, non-empty `error`. */
-export function hasError(body: Readonly<Record<string, unknown>>): boolean {
-  const error = body["error"];
-  return isJsonObject(error) || (typeof error === "string" && error !== "");
-}
-
-export function isFilled(value: unknown): boolean {
-  return value !== undefined && value !== null && value !== "" && !(Array.isArray(value) && value.length === 0);
-}
-
-/**
- * The usage object of a chunk or answer: also where Groq (`x_groq`) and older Moonshot streams (the choice) put it.
- * The tier that served the request decides its price, so it is put in, as `service_tier`.
- */
-export function usageOf(chunk: unknown): unknown {
-  if (!isJsonObject(chunk)) return undefined;
-  const { usage, x_groq, choices, service_tier } = chunk;
-  const choice: unknown = Array.isArray(choices) ? choices[0] : undefined;
-  const ofGroq = isJsonObject(x_groq) ? x_groq["usage"] : undefined;
-  const ofChoice = isJsonObject(choice) ? choice["usage"] : undefined;
-  const found = usage ?? ofGroq ?? ofChoice ?? undefined;
-  return isJsonObject(found) && typeof service_tier === "string" ? { ...found, service_tier } : found;
 }

@@ -1,0 +1,35 @@
+/**
+ * `usage` in OpenAI's convention: caches and reasoning are inside their totals. What only a price asks for may be left
+ * out, and is then zero.
+ */
+export interface Usage {
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+  readonly cachedTokens: number;
+  readonly cacheWriteTokens: number;
+  readonly reasoningTokens: number;
+  /** Inside `cacheWriteTokens`: kept for an hour. */
+  readonly cacheWriteHourTokens?: number;
+  /** Inside `cachedTokens`: from a cache that the client did not ask for. */
+  readonly implicitCachedTokens?: number;
+  /** Inside `promptTokens`. */
+  readonly audioInputTokens?: number;
+  /** Inside `cachedTokens` and `audioInputTokens`; absent: no more than the totals force. */
+  readonly cachedAudioTokens?: number;
+  /** Inside `completionTokens`. */
+  readonly audioOutputTokens?: number;
+  /** What the vendor charges for, where it says so beside what the model read and wrote. */
+  readonly billedPromptTokens?: number;
+  readonly billedCompletionTokens?: number;
+  /** Calls of the vendor's own tools. */
+  readonly webSearches?: number;
+  readonly fileSearches?: number;
+  /** 1 where the vendor's search found something. */
+  readonly groundedPrompts?: number;
+  /** The vendor's word for how much of the web it read. */
+  readonly searchContextSize?: string;
+  /** What the vendor itself says it charges, nano-USD. */
+  readonly reportedNanoUsd?: number;
+  /** A figure contradicts the others or is none: the totals may be shown, a cost cannot be told. */
+  readonly isDoubtful?: true;
+}
