@@ -32,6 +32,7 @@ export default defineConfig({
             "test/worker/openapi.test.ts",
             "test/unit/control/target-health.test.ts",
             "test/unit/providers/**/*.test.ts",
+            "test/unit/wires/**/*.test.ts",
             "test/unit/spend/ledger-model.test.ts",
             "test/unit/spend/retention.test.ts",
             "test/unit/spend/unsettled.test.ts",

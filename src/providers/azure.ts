@@ -5,12 +5,13 @@
  * deployment stands in the address and the version decides what is understood. Streams pass as they come, Azure's
  * filter events included; only a whole answer that the filter emptied is mended, since it lacks its message.
  */
+
+import { mendChoices } from "../wires/openai-chat/mend.ts";
+import { missingCapability, toOpenAiRequest } from "../wires/openai-chat/request.ts";
 import type { AdapterCall, Provider, ProviderConfig, Secrets } from "./adapter.ts";
 import { classifyError } from "./classify.ts";
-import { mendChoices } from "./openai-answer-wire.ts";
-import { missingCapability, toOpenAiRequest } from "./openai-wire.ts";
+import { baseUrlOf, secretText } from "./provider-settings.ts";
 import type { ProviderRow } from "./rows.ts";
-import { baseUrlOf, secretText } from "./settings.ts";
 
 /** https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle */
 const V1_BASE_URL = "https://{AZURE_RESOURCE_NAME}.openai.azure.com/openai/v1";

@@ -1,9 +1,10 @@
 /** The adapter for vendors that speak OpenAI's protocol, driven by the rows of `rows.ts`. */
+
+import { missingCapability, toOpenAiRequest } from "../wires/openai-chat/request.ts";
 import type { Provider, ProviderConfig, Secrets } from "./adapter.ts";
 import { classifyError } from "./classify.ts";
-import { missingCapability, toOpenAiRequest } from "./openai-wire.ts";
+import { baseUrlName, baseUrlOf, secretText } from "./provider-settings.ts";
 import type { ProviderRow } from "./rows.ts";
-import { baseUrlName, baseUrlOf, secretText } from "./settings.ts";
 
 export function openAiProvider(row: ProviderRow): Provider {
   return {

@@ -7,7 +7,7 @@
 import { upstreamUrl } from "../lib/upstream-url.ts";
 import type { Provider, ProviderConfig, Secrets } from "./adapter.ts";
 import { openAiProvider } from "./openai-compatible.ts";
-import { secretText } from "./settings.ts";
+import { secretText } from "./provider-settings.ts";
 
 export interface OperatorEndpoint {
   readonly id: string;

@@ -5,10 +5,10 @@
  * with errors, and with answers where an operator's base URL leads to the native endpoint.
  */
 import { isJsonObject } from "../lib/json.ts";
+import { type MadeCall, toCompletion } from "../wires/openai-chat/chat-wire.ts";
+import { mendChoices } from "../wires/openai-chat/mend.ts";
 import type { AnswerContext, Provider, TranslatedAnswer, UpstreamError, UpstreamFailure } from "./adapter.ts";
-import { type MadeCall, toCompletion } from "./chat-wire.ts";
 import { classifyError } from "./classify.ts";
-import { mendChoices } from "./openai-answer-wire.ts";
 import { WORKERS_AI_ROW } from "./rows.ts";
 
 type Json = Readonly<Record<string, unknown>>;

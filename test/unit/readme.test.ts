@@ -5,8 +5,8 @@ import { expect, test } from "vitest";
 import { ERRORS } from "../../src/http/errors.ts";
 import { RoutePolicy } from "../../src/policy/schema.ts";
 import { findProvider, providerIds } from "../../src/providers/index.ts";
+import { baseUrlName } from "../../src/providers/provider-settings.ts";
 import { ROWS } from "../../src/providers/rows.ts";
-import { baseUrlName } from "../../src/providers/settings.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 const readme = readFileSync(join(ROOT, "README.md"), "utf8");

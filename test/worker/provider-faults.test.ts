@@ -10,7 +10,7 @@ import { findModel } from "../../src/catalog/index.ts";
 import type { Env } from "../../src/config.ts";
 import { ERRORS } from "../../src/http/errors.ts";
 import { routeKey, type Target } from "../../src/policy/schema.ts";
-import { baseUrlName } from "../../src/providers/settings.ts";
+import { baseUrlName } from "../../src/providers/provider-settings.ts";
 import type { Trace } from "../../src/traces/schema.ts";
 import { CANARY_SECRET, type ChatRig, type ErrorBody, startChatRig, type TestRoute } from "../support/chat.ts";
 import { PLACES, type Place, type Places, startPlaces } from "../support/fault-places.ts";

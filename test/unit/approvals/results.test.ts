@@ -5,11 +5,11 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { hasResults, readResults } from "../../../src/approvals/calls.ts";
-import { toConversation as toAnthropic } from "../../../src/providers/anthropic-messages.ts";
-import { BlockWriter } from "../../../src/providers/bedrock-content.ts";
-import { toConversation as toBedrock } from "../../../src/providers/bedrock-messages.ts";
-import { cohereMessages } from "../../../src/providers/cohere-messages.ts";
-import { toConversation as toGemini } from "../../../src/providers/gemini-contents.ts";
+import { toConversation as toAnthropic } from "../../../src/wires/anthropic-messages/messages.ts";
+import { BlockWriter } from "../../../src/wires/bedrock/content.ts";
+import { toConversation as toBedrock } from "../../../src/wires/bedrock/messages.ts";
+import { cohereMessages } from "../../../src/wires/cohere/messages.ts";
+import { toConversation as toGemini } from "../../../src/wires/gemini/contents.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 

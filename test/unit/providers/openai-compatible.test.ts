@@ -3,8 +3,8 @@ import { describe, expect, test } from "vitest";
 import { JsonEdit } from "../../../src/lib/json.ts";
 import type { AdapterCall, UpstreamRequest } from "../../../src/providers/adapter.ts";
 import { findProvider } from "../../../src/providers/index.ts";
-import { missingCapability } from "../../../src/providers/openai-wire.ts";
 import { ROWS } from "../../../src/providers/rows.ts";
+import { missingCapability } from "../../../src/wires/openai-chat/request.ts";
 
 const CONFIG = { baseUrl: "https://api.vendor.com/v1", headers: { authorization: "Bearer key" } };
 

@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { upstreamUrl } from "../../../src/lib/upstream-url.ts";
 import { findProvider, isKnownProvider, providerIds } from "../../../src/providers/index.ts";
+import { USER_AGENT } from "../../../src/providers/provider-settings.ts";
 import { ROWS } from "../../../src/providers/rows.ts";
-import { USER_AGENT } from "../../../src/providers/settings.ts";
 
 describe.each(ROWS.map((row) => [row.id, row] as const))("row %s", (id, row) => {
   test("is spelled as the contract wants it and names its source", () => {

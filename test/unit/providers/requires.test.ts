@@ -1,7 +1,7 @@
 /** What a provider says it needs, against what it can be configured with. */
 import { expect, test } from "vitest";
 import { findProvider, missingNames, providerIds } from "../../../src/providers/index.ts";
-import { baseUrlName } from "../../../src/providers/settings.ts";
+import { baseUrlName } from "../../../src/providers/provider-settings.ts";
 
 const usableValue = (name: string): string => (name.endsWith("_BASE_URL") ? "https://api.vendor.com/v1" : "1");
 

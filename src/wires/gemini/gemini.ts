@@ -1,0 +1,123 @@
+/**
+ * The Gemini API of Google AI Studio: `generateContent` and its stream.
+ *
+ * No live call stands behind it: the wire is Google's reference and recorded traffic. The key goes into a header, never
+ * into the address, which proxies write down. https://ai.google.dev/api
+ */
+import { isJsonObject } from "../../lib/json.ts";
+import type { Provider, ProviderConfig, Secrets, UpstreamError, UpstreamFailure } from "../../providers/adapter.ts";
+import { classifyError } from "../../providers/classify.ts";
+import { baseUrlOf, secretText } from "../../providers/provider-settings.ts";
+import { toGeminiCompletion } from "./answer.ts";
+import { geminiLacks, toGeminiRequest } from "./request.ts";
+import { GeminiStream } from "./stream.ts";
+
+const ID = "google";
+const BASE_URL = "https://generativelanguage.googleapis.com/v1beta";
+/** The first that is set is used. */
+const SECRETS = ["GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY"] as const;
+
+export const gemini: Provider = {
+  id: ID,
+  adapter: {
+    translation: {
+      toCompletion: toGeminiCompletion,
+      openStream: (context) => new GeminiStream(context),
+    },
+    toUpstream: toGeminiRequest,
+    classify: (error) => classifyGemini(error, Date.now()),
+  },
+  requires: SECRETS.map((name) => [name]),
+  configure,
+  lacks: geminiLacks,
+};
+
+function configure(secrets: Secrets): ProviderConfig | null {
+  const baseUrl = baseUrlOf(ID, BASE_URL, secrets);
+  const name = SECRETS.find((each) => secrets[each] !== undefined && secrets[each] !== "");
+  const secret = name === undefined ? null : secretText(secrets[name]);
+  return baseUrl === null || secret === null ? null : { baseUrl, headers: { "x-goog-api-key": secret } };
+}
+
+type Kind = UpstreamFailure["class"];
+
+/** `google.rpc.Code` and the reasons of `google.rpc.ErrorInfo`, lower case: what `classifyError` does not know of them. */
+const CODES: Readonly<Record<string, Kind>> = {
+  // Billing is not set up, or the country is not served: https://ai.google.dev/gemini-api/docs/troubleshooting.
+  failed_precondition: "auth",
+  api_key_expired: "auth",
+  api_key_service_blocked: "auth",
+  api_key_http_referrer_blocked: "auth",
+  api_key_ip_address_blocked: "auth",
+  service_disabled: "auth",
+  billing_disabled: "auth",
+  consumer_invalid: "auth",
+  consumer_suspended: "auth",
+  user_project_denied: "auth",
+  cancelled: "server_error",
+  aborted: "server_error",
+  // What a candidate ends with when the model's call could not be read; the stream reports them as errors.
+  malformed_function_call: "invalid_response",
+  malformed_response: "invalid_response",
+  unexpected_tool_call: "invalid_response",
+  too_many_tool_calls: "invalid_response",
+  missing_thought_signature: "invalid_response",
+  prohibited_content: "content_filter",
+  safety: "content_filter",
+};
+
+/** Google gives its commonest refusals one code, INVALID_ARGUMENT. All are anchored: a message may quote the client. */
+const MESSAGES: readonly (readonly [RegExp, Kind])[] = [
+  [
+    /^(?:Unable to submit request because )?(?:the )?input token count\b.*\b(?:exceeds|only supports up to)\b/is,
+    "context_length",
+  ],
+  [/^Request payload size exceeds the limit\b/i, "context_length"],
+  [/^API key (?:not valid|not found|expired)\b/i, "auth"],
+  [/^User location is not supported\b/i, "auth"],
+  // Signatures are ours to send: another vendor does not need them.
+  [
+    /^(?:Function call .{0,200}?missing a `?thought_signature|Corrupted thought signature|Thought signature is not valid)/is,
+    "invalid_response",
+  ],
+];
+
+/** What this model of Gemini's lacks, though a newer one has it and the request is sound: another target may do. */
+const NOT_THIS_MODEL =
+  /^(?:Forced function calling|Function calling|Tool use) .{0,100}\bis unsupported\b|^Thinking (?:level|budget) .{0,60}\bnot supported\b/i;
+
+/** Not private to the provider, so that tests may set the clock. */
+export function classifyGemini(error: UpstreamError, now: number): UpstreamFailure {
+  const failure = classifyError(error, now, CODES);
+  const status = statusOf(error.body);
+  if (failure.class === "invalid_request") {
+    const message = String(status["message"] ?? "").trim();
+    const kind = MESSAGES.find(([words]) => words.test(message))?.[1];
+    if (kind === undefined) return NOT_THIS_MODEL.test(message) ? { ...failure, tryNext: true } : failure;
+    return kind === "context_length"
+      ? { ...failure, class: kind, tryNext: true }
+      : { class: kind, tryNext: true, trySame: false };
+  }
+  // A day's quota is not back after the seconds that the answer names.
+  if (failure.class === "rate_limited" && failure.trySame && isDailyQuota(status))
+    return { ...failure, trySame: false };
+  // A cancelled or aborted call is Google's doing: the next one may pass.
+  const { code } = status;
+  if (failure.class === "server_error" && (code === 499 || code === 409)) return { ...failure, trySame: true };
+  return failure;
+}
+
+/** The `google.rpc.Status` of an error body, which may stand in a list of one. */
+function statusOf(body: unknown): Readonly<Record<string, unknown>> {
+  const outer: unknown = Array.isArray(body) ? body[0] : body;
+  const status = isJsonObject(outer) ? (outer["error"] ?? outer) : undefined;
+  return isJsonObject(status) ? status : {};
+}
+
+function isDailyQuota(status: Readonly<Record<string, unknown>>): boolean {
+  const details = Array.isArray(status["details"]) ? status["details"] : [];
+  const violations = details.flatMap((detail) =>
+    isJsonObject(detail) && Array.isArray(detail["violations"]) ? detail["violations"] : [],
+  );
+  return violations.some((each) => isJsonObject(each) && /PerDay/.test(String(each["quotaId"])));
+}

@@ -1,0 +1,729 @@
+import { existsSync, readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { JsonEdit } from "../../../../src/lib/json.ts";
+import type { AdapterCall, UpstreamRequest } from "../../../../src/providers/adapter.ts";
+import { anthropic } from "../../../../src/wires/anthropic-messages/anthropic.ts";
+
+type Json = Record<string, unknown>;
+
+const CONFIG = {
+  baseUrl: "https://api.anthropic.com/v1",
+  headers: { "x-api-key": "key", "anthropic-version": "2023-06-01" },
+};
+const HELLO = [{ role: "user", content: "hi" }];
+const TURN = { role: "user", content: [{ type: "text", text: "hi" }] };
+const PAIRS = new URL("../../../../../shared/fixtures/request-pairs.json", import.meta.url).pathname;
+
+async function send(fields: Json, options: Partial<AdapterCall> = {}): Promise<UpstreamRequest> {
+  return anthropic.adapter.toUpstream({
+    body: new JsonEdit(JSON.stringify(fields)),
+    fields,
+    stream: fields["stream"] === true,
+    model: "claude-sonnet-4-6",
+    params: {},
+    maxOutputTokens: undefined,
+    config: CONFIG,
+    ...options,
+  });
+}
+
+async function sent(
+  fields: Json,
+  options: Partial<AdapterCall> = {},
+): Promise<{ body: Json; dropped: readonly string[] }> {
+  const request = await send({ model: "flow/x", messages: HELLO, ...fields }, options);
+  return { body: JSON.parse(request.body) as Json, dropped: request.droppedParams };
+}
+
+const say = (role: string, content: unknown, more: Json = {}): Json => ({ role, content, ...more });
+const call = (id: string, name = "now", args = "{}"): Json => ({
+  id,
+  type: "function",
+  function: { name, arguments: args },
+});
+const tool = (name: string, more: Json = {}): Json => ({
+  type: "function",
+  function: { name, description: "d", parameters: { type: "object", properties: {} }, ...more },
+});
+const NATIVE_TOOL = { name: "now", description: "d", input_schema: { type: "object", properties: {} } };
+const textBlock = (text: string, more: Json = {}): Json => ({ type: "text", text, ...more });
+
+test("address, headers and the least body", async () => {
+  const request = await send({ model: "flow/x", messages: HELLO, route: {}, stream: true });
+  expect(request.url).toBe("https://api.anthropic.com/v1/messages");
+  expect(request.headers).toMatchObject({
+    "x-api-key": "key",
+    "anthropic-version": "2023-06-01",
+    accept: "text/event-stream",
+    "accept-encoding": "identity",
+  });
+  expect(JSON.parse(request.body)).toEqual({
+    model: "claude-sonnet-4-6",
+    max_tokens: 32_000,
+    messages: [TURN],
+    stream: true,
+  });
+  expect(request.droppedParams).toEqual([]);
+});
+
+test("configuration: the key, and an address of the operator's own", () => {
+  expect(anthropic.configure({})).toBeNull();
+  expect(anthropic.configure({ ANTHROPIC_API_KEY: "two words" })).toBeNull();
+  expect(anthropic.configure({ ANTHROPIC_API_KEY: "k" })).toEqual({
+    baseUrl: "https://api.anthropic.com/v1",
+    headers: { "x-api-key": "k", "anthropic-version": "2023-06-01" },
+  });
+  expect(
+    anthropic.configure({ ANTHROPIC_API_KEY: "k", ANTHROPIC_BASE_URL: "https://claude.example.com/v1" })?.baseUrl,
+  ).toBe("https://claude.example.com/v1");
+});
+
+describe("members", () => {
+  const SCHEMA = {
+    type: "object",
+    properties: { a: { type: "string" } },
+    required: ["a"],
+    additionalProperties: false,
+  };
+  const asFormat = (schema: Json): Json => ({
+    response_format: { type: "json_schema", json_schema: { name: "x", schema } },
+  });
+
+  test.each<{
+    name: string;
+    fields: Json;
+    got: Json;
+    model?: string;
+    options?: Partial<AdapterCall>;
+    dropped?: string[];
+  }>([
+    { name: "either limit", fields: { max_completion_tokens: 5 }, got: { max_tokens: 5 } },
+    {
+      name: "the policy's limit",
+      fields: { max_tokens: 500 },
+      got: { max_tokens: 50 },
+      options: { maxOutputTokens: 50 },
+    },
+    { name: "a default an old model takes", fields: {}, got: { max_tokens: 4096 }, model: "claude-3-haiku-20240307" },
+    {
+      name: "sampling",
+      fields: { temperature: 0, top_k: 3 },
+      got: { temperature: 0, top_k: 3 },
+    },
+    {
+      name: "of two samplers that exclude each other, the temperature",
+      fields: { temperature: 0.2, top_p: 0.5 },
+      got: { temperature: 0.2 },
+      dropped: ["top_p"],
+    },
+    {
+      name: "no sampling where the vendor fixed it",
+      fields: { temperature: 0.2, top_p: 1 },
+      got: {},
+      model: "claude-opus-4-8",
+      dropped: ["temperature"],
+    },
+    { name: "temperature 1 where it is fixed", fields: { temperature: 1 }, got: {}, model: "claude-sonnet-5" },
+    { name: "stops", fields: { stop: "END" }, got: { stop_sequences: ["END"] } },
+    { name: "blank stops", fields: { stop: ["\n", "END"] }, got: { stop_sequences: ["END"] }, dropped: ["stop"] },
+    { name: "only blank stops", fields: { stop: "\n\n" }, got: {}, dropped: ["stop"] },
+    { name: "user", fields: { user: "u-1" }, got: { metadata: { user_id: "u-1" } } },
+    { name: "metadata of the client", fields: { metadata: { run: "1" } }, got: {}, dropped: ["metadata"] },
+    {
+      name: "metadata with the vendor's member",
+      fields: { metadata: { user_id: "u-2" } },
+      got: { metadata: { user_id: "u-2" } },
+    },
+    { name: "default tier", fields: { service_tier: "default" }, got: { service_tier: "standard_only" } },
+    { name: "priority tier", fields: { service_tier: "priority" }, got: { service_tier: "auto" } },
+    { name: "flex tier", fields: { service_tier: "flex" }, got: {}, dropped: ["service_tier"] },
+    {
+      name: "what changes nothing",
+      fields: {
+        seed: 7,
+        store: true,
+        prompt_cache_key: "x",
+        n: 1,
+        presence_penalty: 0,
+        logprobs: false,
+        logit_bias: {},
+      },
+      got: {},
+      dropped: ["seed", "store", "prompt_cache_key"],
+    },
+    {
+      name: "the vendor's own members",
+      fields: { cache_control: { type: "ephemeral" }, inference_geo: "us", output_config: { effort: "low" } },
+      got: { cache_control: { type: "ephemeral" }, inference_geo: "us", output_config: { effort: "low" } },
+    },
+    {
+      name: "effort on an adaptive model",
+      fields: { reasoning_effort: "high", temperature: 0.3 },
+      got: { thinking: { type: "adaptive", display: "summarized" }, output_config: { effort: "high" } },
+      dropped: ["temperature"],
+    },
+    {
+      name: "minimal effort",
+      fields: { reasoning_effort: "minimal" },
+      got: { thinking: { type: "adaptive", display: "summarized" }, output_config: { effort: "low" } },
+    },
+    {
+      name: "an effort the model lacks",
+      fields: { reasoning_effort: "xhigh" },
+      got: { thinking: { type: "adaptive", display: "summarized" }, output_config: { effort: "high" } },
+    },
+    {
+      name: "effort as a budget",
+      fields: { reasoning_effort: "medium" },
+      got: { thinking: { type: "enabled", budget_tokens: 8192 } },
+      model: "claude-haiku-4-5",
+    },
+    {
+      name: "a budget within the limit",
+      fields: { reasoning_effort: "high", max_tokens: 4000 },
+      got: { max_tokens: 4000, thinking: { type: "enabled", budget_tokens: 2000 } },
+      model: "claude-sonnet-4-5",
+    },
+    {
+      name: "no room to think",
+      fields: { reasoning_effort: "high", max_tokens: 1000 },
+      got: { max_tokens: 1000 },
+      model: "claude-sonnet-4-5",
+      dropped: ["reasoning_effort"],
+    },
+    {
+      name: "effort for an unknown name",
+      fields: { reasoning_effort: "low" },
+      got: { output_config: { effort: "low" } },
+      model: "my-claude",
+    },
+    { name: "no effort where nothing is thought anyway", fields: { reasoning_effort: "none" }, got: {} },
+    {
+      name: "no effort where the model thinks of itself",
+      fields: { reasoning_effort: "none" },
+      got: { thinking: { type: "disabled" } },
+      model: "claude-sonnet-5",
+    },
+    {
+      name: "no effort where it cannot be stopped",
+      fields: { reasoning_effort: "none" },
+      got: { output_config: { effort: "low" } },
+      model: "claude-opus-5-5",
+      dropped: ["reasoning_effort"],
+    },
+    {
+      name: "a thinking object",
+      fields: { thinking: { type: "enabled", budget_tokens: 2048 } },
+      got: { thinking: { type: "enabled", budget_tokens: 2048 } },
+      model: "claude-haiku-4-5",
+    },
+    {
+      name: "a budget beyond the policy's limit",
+      fields: { thinking: { type: "enabled", budget_tokens: 10_000 } },
+      got: { max_tokens: 4000, thinking: { type: "enabled", budget_tokens: 2000 } },
+      model: "claude-haiku-4-5",
+      options: { maxOutputTokens: 4000 },
+    },
+    {
+      name: "members nobody knows",
+      fields: { verbosity: "low", "x\r\ny: z": 1, ü: 1 },
+      got: {},
+      dropped: ["verbosity", "other"],
+    },
+    {
+      name: "a budget where there are none",
+      fields: { thinking: { type: "enabled", budget_tokens: 2048 } },
+      got: { thinking: { type: "adaptive", display: "summarized" } },
+      model: "claude-opus-5",
+      dropped: ["thinking.budget_tokens"],
+    },
+    {
+      name: "adaptive thinking where there are only budgets",
+      fields: { thinking: { type: "adaptive" } },
+      got: { thinking: { type: "enabled", budget_tokens: 16000 } },
+      model: "claude-haiku-4-5",
+    },
+    {
+      name: "another router's spelling of a budget",
+      fields: { reasoning: { max_tokens: 3000 } },
+      got: { thinking: { type: "enabled", budget_tokens: 3000 } },
+      model: "claude-haiku-4-5",
+    },
+    {
+      name: "a schema",
+      fields: asFormat(SCHEMA),
+      got: { output_config: { format: { type: "json_schema", schema: SCHEMA } } },
+    },
+    {
+      name: "a schema beyond the vendor's",
+      fields: asFormat({
+        type: "object",
+        properties: { a: { type: "integer", minimum: 1, description: "A" }, b: { oneOf: [{ type: "null" }] } },
+      }),
+      got: {
+        output_config: {
+          format: {
+            type: "json_schema",
+            schema: {
+              type: "object",
+              properties: { a: { type: "integer", description: "A {minimum: 1}" }, b: { anyOf: [{ type: "null" }] } },
+              additionalProperties: false,
+            },
+          },
+        },
+      },
+    },
+    {
+      name: "a schema on a model without schemas",
+      fields: asFormat(SCHEMA),
+      got: {
+        tools: [{ name: "flow_json_answer", description: expect.any(String), input_schema: SCHEMA }],
+        tool_choice: { type: "tool", name: "flow_json_answer", disable_parallel_tool_use: true },
+      },
+      model: "claude-sonnet-4-20250514",
+    },
+    {
+      name: "a JSON object",
+      fields: { response_format: { type: "json_object" } },
+      got: {
+        tools: [
+          {
+            name: "flow_json_answer",
+            description: expect.any(String),
+            input_schema: { type: "object", additionalProperties: true },
+          },
+        ],
+        tool_choice: { type: "tool", name: "flow_json_answer", disable_parallel_tool_use: true },
+      },
+    },
+    {
+      name: "a JSON object beside tools",
+      fields: { response_format: { type: "json_object" }, tools: [tool("now")] },
+      got: {
+        tools: [NATIVE_TOOL, expect.objectContaining({ name: "flow_json_answer" })],
+        tool_choice: { type: "any", disable_parallel_tool_use: true },
+      },
+    },
+    {
+      name: "a JSON object from a model that thinks",
+      fields: { response_format: { type: "json_object" } },
+      got: { system: [{ type: "text", text: expect.stringContaining("JSON object") }] },
+      model: "claude-fable-5",
+    },
+  ])("$name", async ({ fields, got, model, options, dropped }) => {
+    const { body, dropped: named } = await sent(fields, { ...(model === undefined ? {} : { model }), ...options });
+    const { model: sentModel, messages, max_tokens, ...rest } = body;
+    expect(sentModel).toBe(model ?? "claude-sonnet-4-6");
+    expect(messages).toEqual([TURN]);
+    expect({ max_tokens, ...rest }).toEqual({ max_tokens: 32_000, ...got });
+    expect(named).toEqual(dropped ?? []);
+  });
+
+  test("a policy's params fill in, and are not reported to the client", async () => {
+    const { body, dropped } = await sent({ top_k: 1 }, { params: { temperature: 0.5, seed: 1, top_k: 9 } });
+    expect(body).toMatchObject({ temperature: 0.5, top_k: 1 });
+    expect(dropped).toEqual([]);
+  });
+});
+
+describe("tools", () => {
+  test.each<{ name: string; fields: Json; got: Json; model?: string }>([
+    { name: "a tool", fields: { tools: [tool("now")] }, got: { tools: [NATIVE_TOOL] } },
+    { name: "none at all", fields: { tools: [], tool_choice: "auto", parallel_tool_calls: false }, got: {} },
+    {
+      name: "without parameters",
+      fields: { tools: [{ type: "function", function: { name: "now" } }] },
+      got: { tools: [{ name: "now", input_schema: { type: "object", properties: {} } }] },
+    },
+    {
+      name: "the old spelling",
+      fields: { functions: [{ name: "now", parameters: { type: "object" } }], function_call: { name: "now" } },
+      got: { tools: [{ name: "now", input_schema: { type: "object" } }], tool_choice: { type: "tool", name: "now" } },
+    },
+    {
+      name: "strict and cached",
+      fields: { tools: [{ ...tool("now", { strict: true }), cache_control: { type: "ephemeral" } }] },
+      got: {
+        tools: [
+          {
+            ...NATIVE_TOOL,
+            input_schema: { type: "object", properties: {}, additionalProperties: false },
+            strict: true,
+            cache_control: { type: "ephemeral" },
+          },
+        ],
+      },
+    },
+    {
+      name: "the vendor's own",
+      fields: { tools: [{ type: "web_search_20250305", name: "web_search" }] },
+      got: { tools: [{ type: "web_search_20250305", name: "web_search" }] },
+    },
+    ...(
+      [
+        ["auto", { type: "auto" }],
+        ["none", { type: "none" }],
+        ["required", { type: "any" }],
+        [
+          { type: "function", function: { name: "now" } },
+          { type: "tool", name: "now" },
+        ],
+      ] as const
+    ).map(([choice, got]) => ({
+      name: `choice ${JSON.stringify(choice)}`,
+      fields: { tools: [tool("now")], tool_choice: choice },
+      got: { tools: [NATIVE_TOOL], tool_choice: got },
+    })),
+    {
+      name: "allowed tools",
+      fields: {
+        tools: [tool("now"), tool("then")],
+        tool_choice: {
+          type: "allowed_tools",
+          allowed_tools: { mode: "required", tools: [{ type: "function", function: { name: "now" } }] },
+        },
+      },
+      got: { tools: [NATIVE_TOOL], tool_choice: { type: "any" } },
+    },
+    {
+      name: "one at a time",
+      fields: { tools: [tool("now")], parallel_tool_calls: false },
+      got: { tools: [NATIVE_TOOL], tool_choice: { type: "auto", disable_parallel_tool_use: true } },
+    },
+    {
+      name: "a forced tool leaves no room for thinking",
+      fields: { tools: [tool("now")], tool_choice: "required", reasoning_effort: "high" },
+      got: { tools: [NATIVE_TOOL], tool_choice: { type: "any" }, output_config: { effort: "high" } },
+    },
+    {
+      name: "a forced tool stops thinking that is on by itself",
+      fields: { tools: [tool("now")], tool_choice: "required" },
+      got: { tools: [NATIVE_TOOL], tool_choice: { type: "any" }, thinking: { type: "disabled" } },
+      model: "claude-opus-5",
+    },
+  ])("$name", async ({ fields, got, model }) => {
+    const { body } = await sent(fields, model === undefined ? {} : { model });
+    const { model: _model, messages: _messages, max_tokens: _limit, ...rest } = body;
+    expect(rest).toEqual(got);
+  });
+});
+
+describe("what no Claude can do", () => {
+  test.each<[Json, string | null]>([
+    [{ n: 2 }, "n"],
+    [{ n: 1, temperature: 1, logit_bias: {}, presence_penalty: 0, top_logprobs: 0 }, null],
+    [{ logprobs: true }, "logprobs"],
+    [{ logit_bias: { 5: 1 } }, "logit_bias"],
+    [{ frequency_penalty: 0.1 }, "frequency_penalty"],
+    [{ temperature: 1.5 }, "temperature"],
+    [{ modalities: ["text", "audio"] }, "modalities"],
+    [{ tools: [{ type: "custom", custom: { name: "x" } }] }, "tools"],
+    [
+      { messages: [say("user", [{ type: "input_audio", input_audio: { data: "QQ==", format: "wav" } }])] },
+      "input_audio",
+    ],
+    [{ messages: [say("user", [{ type: "video_url", video_url: { url: "https://x" } }])] }, "video_url"],
+    [{ messages: [say("user", [{ type: "file", file: { file_id: "f" } }])] }, "file"],
+    [{ messages: [say("user", [{ type: "file", file: { file_data: "data:application/zip;base64,QQ==" } }])] }, "file"],
+    [{ messages: HELLO, seed: 1 }, null],
+  ])("%j: %s", (fields, wanted) => {
+    expect(anthropic.lacks?.(fields)).toBe(wanted);
+  });
+});
+
+describe("errors", () => {
+  const classify = (status: number, type: string, message: string, headers: Record<string, string> = {}) =>
+    anthropic.adapter.classify({
+      status,
+      headers: new Headers(headers),
+      body: { type: "error", error: { type, message }, request_id: "req_1" },
+    });
+
+  test.each<[number, string, string, object]>([
+    [429, "rate_limit_error", "slow down", { class: "rate_limited", tryNext: true, trySame: false }],
+    [529, "overloaded_error", "Overloaded", { class: "server_error", tryNext: true, trySame: true }],
+    [500, "api_error", "Internal server error", { class: "server_error", tryNext: true, trySame: true }],
+    [504, "timeout_error", "Request timed out", { class: "server_error", tryNext: true }],
+    [409, "conflict_error", "changed meanwhile", { class: "server_error", tryNext: true }],
+    [401, "authentication_error", "invalid x-api-key", { class: "auth", tryNext: true }],
+    [402, "billing_error", "pay", { class: "auth", tryNext: true }],
+    [403, "permission_error", "no", { class: "auth", tryNext: true }],
+    [404, "not_found_error", "model: claude-x", { class: "auth", tryNext: true }],
+    [413, "request_too_large", "Request exceeds the maximum size", { class: "invalid_request", tryNext: false }],
+    [
+      400,
+      "invalid_request_error",
+      "prompt is too long: 5 tokens > 4 maximum",
+      { class: "context_length", tryNext: true },
+    ],
+    [
+      400,
+      "invalid_request_error",
+      "input length and `max_tokens` exceed context limit: 178959 + 64000 > 200000, decrease input length",
+      { class: "context_length", tryNext: true },
+    ],
+    [400, "invalid_request_error", "Output blocked by content filtering policy", { class: "content_filter" }],
+    [400, "invalid_request_error", "Your credit balance is too low to access", { class: "auth", tryNext: true }],
+    [400, "invalid_request_error", "You have reached your specified API usage limits.", { class: "auth" }],
+    [
+      400,
+      "invalid_request_error",
+      'tools.0: "Your credit balance is too low" is no name',
+      { class: "invalid_request" },
+    ],
+    [400, "invalid_request_error", "max_tokens: Field required", { class: "invalid_request", tryNext: false }],
+    [200, "overloaded_error", "Overloaded", { class: "server_error", tryNext: true, trySame: true }],
+    [200, "rate_limit_error", "slow down", { class: "rate_limited", tryNext: true }],
+    [200, "invalid_request_error", "prompt is too long: 5 > 4", { class: "context_length" }],
+    [200, "billing_error", "pay", { class: "auth" }],
+    [200, "api_error", "Internal server error", { class: "server_error" }],
+  ])("%d %s: %s", (status, type, message, wanted) => {
+    expect(classify(status, type, message)).toMatchObject(wanted);
+  });
+
+  test("the account's own troubles are not told", () => {
+    const failure = classify(400, "invalid_request_error", "Your credit balance is too low to access the API.");
+    expect(failure.message).toBeUndefined();
+  });
+
+  test("the delay, from either place", () => {
+    expect(classify(429, "rate_limit_error", "x", { "retry-after": "17" })).toMatchObject({
+      trySame: true,
+      retryAfterMs: 17_000,
+    });
+    const soon = new Date(Date.now() + 9_000).toISOString();
+    const failure = classify(429, "rate_limit_error", "x", {
+      "anthropic-ratelimit-requests-remaining": "12",
+      "anthropic-ratelimit-requests-reset": new Date(Date.now() + 50_000).toISOString(),
+      "anthropic-ratelimit-input-tokens-remaining": "0",
+      "anthropic-ratelimit-input-tokens-reset": soon,
+    });
+    expect(failure.trySame).toBe(true);
+    expect(failure.retryAfterMs).toBeGreaterThan(7_000);
+    expect(failure.retryAfterMs).toBeLessThanOrEqual(9_000);
+  });
+});
+
+describe("conversations", () => {
+  const mark = { cache_control: { type: "ephemeral" } };
+  const PNG = "data:image/png;base64,iVBORw==";
+
+  test.each<{ name: string; messages: Json[]; got: Json[]; system?: Json[]; model?: string }>([
+    {
+      name: "system ahead, neighbours merged",
+      messages: [say("system", "A"), say("developer", [textBlock("B", mark)]), say("user", "1"), say("user", "2")],
+      system: [textBlock("A"), textBlock("B", mark)],
+      got: [say("user", [textBlock("1"), textBlock("2")])],
+    },
+    {
+      name: "parallel calls of one id get their results in order",
+      messages: [
+        say("user", "1"),
+        say("assistant", null, { tool_calls: [call("same"), call("same")] }),
+        say("tool", "A", { tool_call_id: "same" }),
+        say("tool", "B", { tool_call_id: "same" }),
+      ],
+      got: [
+        say("user", [textBlock("1")]),
+        say("assistant", [
+          { type: "tool_use", id: "same", name: "now", input: {} },
+          { type: "tool_use", id: "same_2", name: "now", input: {} },
+        ]),
+        say("user", [
+          { type: "tool_result", tool_use_id: "same", content: [textBlock("A")] },
+          { type: "tool_result", tool_use_id: "same_2", content: [textBlock("B")] },
+        ]),
+      ],
+    },
+    {
+      name: "system in between, on models that have it",
+      messages: [say("user", "1"), say("assistant", "2"), say("system", "S"), say("user", "3")],
+      got: [
+        say("user", [textBlock("1")]),
+        say("assistant", [textBlock("2")]),
+        say("user", [textBlock("3")]),
+        say("system", [textBlock("S")]),
+      ],
+      model: "claude-opus-4-8",
+    },
+    {
+      name: "system in between, on the others",
+      messages: [say("user", "1"), say("assistant", "2"), say("system", "S"), say("user", "3")],
+      got: [
+        say("user", [textBlock("1")]),
+        say("assistant", [textBlock("2")]),
+        say("user", [textBlock("<system-reminder>\nS\n</system-reminder>"), textBlock("3")]),
+      ],
+    },
+    { name: "nothing but system", messages: [say("system", "S")], got: [say("user", [textBlock("S")])] },
+    {
+      name: "the assistant first, and its prefill without the white space the vendor refuses",
+      messages: [say("assistant", "So: \n")],
+      got: [say("user", [textBlock(".")]), say("assistant", [textBlock("So:")])],
+    },
+    {
+      name: "blank text says nothing",
+      messages: [say("user", [textBlock(" "), textBlock("1")]), say("assistant", ""), say("user", "\n")],
+      got: [say("user", [textBlock("1")])],
+    },
+    {
+      name: "images and documents",
+      messages: [
+        say("user", [
+          { type: "image_url", image_url: { url: "https://example.com/a.png" } },
+          { type: "image_url", image_url: { url: PNG }, ...mark },
+          { type: "file", file: { filename: "a.pdf", file_data: "data:application/pdf;base64,JVBERg==" } },
+          { type: "file", file: { filename: "a.txt", file_data: "data:text/plain;base64,w7Y=" } },
+          { type: "document", source: { type: "url", url: "https://example.com/b.pdf" } },
+        ]),
+      ],
+      got: [
+        say("user", [
+          { type: "image", source: { type: "url", url: "https://example.com/a.png" } },
+          { type: "image", source: { type: "base64", media_type: "image/png", data: "iVBORw==" }, ...mark },
+          {
+            type: "document",
+            source: { type: "base64", media_type: "application/pdf", data: "JVBERg==" },
+            title: "a.pdf",
+          },
+          { type: "document", source: { type: "text", media_type: "text/plain", data: "ö" }, title: "a.txt" },
+          { type: "document", source: { type: "url", url: "https://example.com/b.pdf" } },
+        ]),
+      ],
+    },
+    {
+      name: "results of one step in one turn, ahead of the text",
+      messages: [
+        say("user", "1"),
+        say("assistant", null, { tool_calls: [call("a", "now", ""), call("b:2", "add", '{"x":1}')] }),
+        say("tool", "noon", { tool_call_id: "a", ...mark }),
+        say("tool", [textBlock("broken")], { tool_call_id: "b:2", is_error: true }),
+        say("user", "2"),
+      ],
+      got: [
+        say("user", [textBlock("1")]),
+        say("assistant", [
+          { type: "tool_use", id: "a", name: "now", input: {} },
+          { type: "tool_use", id: "b_2", name: "add", input: { x: 1 } },
+        ]),
+        say("user", [
+          { type: "tool_result", tool_use_id: "a", content: [textBlock("noon")], ...mark },
+          { type: "tool_result", tool_use_id: "b_2", content: [textBlock("broken")], is_error: true },
+          textBlock("2"),
+        ]),
+      ],
+    },
+    {
+      name: "old function calls get ids of their own",
+      messages: [
+        say("user", "1"),
+        say("assistant", null, { function_call: { name: "now", arguments: "{}" } }),
+        say("function", "noon", { name: "now" }),
+        say("assistant", null, { function_call: { name: "now", arguments: "{}" } }),
+        say("function", "one", { name: "now" }),
+      ],
+      got: [
+        say("user", [textBlock("1")]),
+        say("assistant", [{ type: "tool_use", id: "call_now", name: "now", input: {} }]),
+        say("user", [{ type: "tool_result", tool_use_id: "call_now", content: [textBlock("noon")] }]),
+        say("assistant", [{ type: "tool_use", id: "call_now_2", name: "now", input: {} }]),
+        say("user", [{ type: "tool_result", tool_use_id: "call_now_2", content: [textBlock("one")] }]),
+      ],
+    },
+    {
+      name: "thinking of this vendor goes back, of another does not",
+      messages: [
+        say("user", "1"),
+        say("assistant", "2", {
+          reasoning_content: "r",
+          reasoning_details: [
+            { type: "reasoning.text", format: "anthropic", text: "r", signature: "s" },
+            { type: "reasoning.encrypted", format: "anthropic", data: "d" },
+            { type: "reasoning.text", format: "google", text: "g", signature: "x" },
+            { type: "reasoning.text", format: "anthropic", text: "unsigned" },
+          ],
+          tool_calls: [
+            {
+              ...call("a"),
+              extra_content: { google: { thought_signature: "x" }, anthropic: { caller: { type: "c" } } },
+            },
+          ],
+        }),
+        say("tool", "", { tool_call_id: "a" }),
+      ],
+      got: [
+        say("user", [textBlock("1")]),
+        say("assistant", [
+          { type: "thinking", thinking: "r", signature: "s" },
+          { type: "redacted_thinking", data: "d" },
+          textBlock("2"),
+          { type: "tool_use", id: "a", name: "now", input: {}, caller: { type: "c" } },
+        ]),
+        say("user", [{ type: "tool_result", tool_use_id: "a" }]),
+      ],
+    },
+    {
+      name: "a refusal is what was said",
+      messages: [say("user", "1"), say("assistant", null, { refusal: "No." }), say("user", "2")],
+      got: [say("user", [textBlock("1")]), say("assistant", [textBlock("No.")]), say("user", [textBlock("2")])],
+    },
+  ])("$name", async ({ messages, got, system, model }) => {
+    const { body } = await sent({ messages }, model === undefined ? {} : { model });
+    expect(body["messages"]).toEqual(got);
+    expect(body["system"]).toEqual(system);
+  });
+
+  test("calls without tools get definitions, and no new calls", async () => {
+    const messages = [
+      say("user", "1"),
+      say("assistant", null, { tool_calls: [call("a")] }),
+      say("tool", "x", { tool_call_id: "a" }),
+    ];
+    const { body } = await sent({ messages });
+    expect(body).toMatchObject({
+      tools: [{ name: "now", input_schema: { type: "object" } }],
+      tool_choice: { type: "none" },
+    });
+  });
+
+  test("a tool loop another vendor began goes on without a thinking budget", async () => {
+    const messages = [
+      say("user", "1"),
+      say("assistant", null, { tool_calls: [call("a")] }),
+      say("tool", "x", { tool_call_id: "a" }),
+    ];
+    const { body, dropped } = await sent(
+      { messages, tools: [tool("now")], reasoning_effort: "high" },
+      { model: "claude-haiku-4-5" },
+    );
+    expect(body["thinking"]).toBeUndefined();
+    expect(dropped).toEqual(["reasoning_effort"]);
+    const adaptive = await sent({ messages, tools: [tool("now")], reasoning_effort: "high" });
+    expect(adaptive.body["thinking"]).toEqual({ type: "adaptive", display: "summarized" });
+  });
+});
+
+interface Pair {
+  readonly case: string;
+  readonly openai_chat: { readonly body: Json };
+  readonly native: { readonly anthropic: { readonly body: Json } };
+}
+
+describe.runIf(existsSync(PAIRS))("conversations as others sent them", () => {
+  const pairs = existsSync(PAIRS) ? (JSON.parse(readFileSync(PAIRS, "utf8")) as Pair[]) : [];
+  /** Ids differ, because each vendor made its own; so does the limit, which is ours to choose. */
+  const comparable = ({ model: _model, max_tokens: _limit, ...body }: Json): Json => {
+    const names = new Map<string, string>();
+    const text = JSON.stringify(body).replace(/toolu_\w+/g, (id) => {
+      if (!names.has(id)) names.set(id, `call_${names.size}`);
+      return names.get(id) ?? id;
+    });
+    const { stream: _stream, ...rest } = JSON.parse(text) as Json;
+    return rest;
+  };
+  test.each(pairs)("$case", async ({ openai_chat, native }) => {
+    const { body, dropped } = await sent(openai_chat.body, { model: "claude-haiku-4-5-20251001" });
+    expect(comparable(body)).toEqual(comparable(native.anthropic.body));
+    expect(dropped).toEqual([]);
+  });
+});

@@ -1,0 +1,526 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { AnswerContext, StreamPart, UpstreamFailure } from "../../../../src/providers/adapter.ts";
+import { classifyGemini, gemini } from "../../../../src/wires/gemini/gemini.ts";
+import { allFixtures, bytesOf, type Fixture, named, streamedAnswer, wholeAnswer } from "../../../support/fixtures.ts";
+import { cutStep } from "../../../support/tries.ts";
+
+const CONTEXT: AnswerContext = { fields: {}, model: "asked-model", traceId: "tr_1", createdAt: 1_700_000_000 };
+
+function translate(chunks: Iterable<Uint8Array>): StreamPart[] {
+  const stream = gemini.adapter.translation!.openStream!(CONTEXT);
+  const parts = [...chunks].flatMap((chunk) => [...stream.push(chunk)]);
+  return [...parts, ...stream.end()];
+}
+
+const toText = (parts: readonly StreamPart[]): string =>
+  parts.map((part) => ("chunk" in part ? `data: ${JSON.stringify(part.chunk)}\n\n` : "")).join("");
+
+const OURS = allFixtures().filter(({ provider }) => provider === "google");
+const STREAMS = OURS.filter(({ kind }) => kind === "sse");
+const WHOLE = OURS.filter(({ kind }) => kind === "json");
+
+function expectAnswer(answer: ReturnType<typeof wholeAnswer>, { expect: wanted }: Fixture): void {
+  if (wanted.text !== undefined) expect(answer.text).toBe(wanted.text);
+  if (wanted.reasoning_text !== undefined) expect(answer.reasoning).toBe(wanted.reasoning_text);
+  if (wanted.choices_text !== undefined) expect(answer.choicesText).toEqual(wanted.choices_text);
+  const calls = wanted.tool_calls ?? [];
+  expect(answer.toolCalls.map(({ name, arguments: text }) => [name, JSON.parse(text)])).toEqual(
+    calls.map(({ name, arguments_json }) => [name, JSON.parse(arguments_json)]),
+  );
+  for (const [at, { id }] of calls.entries()) if (id !== undefined) expect(answer.toolCalls[at]?.id).toBe(id);
+  expect(new Set(answer.toolCalls.map(({ id }) => id)).size).toBe(calls.length);
+}
+
+function expectUsage(usage: unknown, { expect: wanted }: Fixture): void {
+  if (wanted.prompt_tokens === undefined) {
+    expect(usage).toBeUndefined();
+    return;
+  }
+  expect(usage).toMatchObject({
+    prompt_tokens: wanted.prompt_tokens,
+    completion_tokens: wanted.completion_tokens,
+    prompt_tokens_details: { cached_tokens: wanted.cached_tokens ?? 0 },
+    completion_tokens_details: { reasoning_tokens: wanted.reasoning_tokens ?? 0 },
+  });
+}
+
+describe("answers", () => {
+  test.each(named(STREAMS))("$name: the same parts wherever it is cut", ({ fixture }) => {
+    const bytes = bytesOf(fixture);
+    const parts = translate([bytes]);
+    const answer = streamedAnswer(toText(parts));
+    expectAnswer(answer, fixture);
+    const chunks = parts.flatMap((part) => ("chunk" in part ? [part.chunk] : []));
+    const counted = chunks.filter(({ usage }) => usage !== undefined);
+    if (fixture.expect.error === undefined) {
+      expect(answer.finishReason).toBe(fixture.expect.finish_reason);
+      expectUsage(counted[0]?.["usage"], fixture);
+      if (counted.length > 0) expect(chunks.at(-1)).toBe(counted[0]);
+    } else {
+      expect(answer.finishReason).toBeNull();
+      expect(parts.at(-1)).toMatchObject({ error: { error: { message: fixture.expect.error.message } } });
+    }
+    const wanted = JSON.stringify(parts);
+    for (let at = 1; at < bytes.length; at += cutStep(fixture.isOwn, bytes.length)) {
+      expect(JSON.stringify(translate([bytes.subarray(0, at), bytes.subarray(at)]))).toBe(wanted);
+    }
+    expect(JSON.stringify(translate([...bytes].map((byte) => Uint8Array.of(byte))))).toBe(wanted);
+  });
+
+  test.each(named(WHOLE))("$name: a whole answer", ({ fixture }) => {
+    const result = gemini.adapter.translation!.toCompletion(JSON.parse(bytesOf(fixture).toString("utf8")), CONTEXT);
+    if (!result.ok) throw new Error("no answer");
+    const answer = wholeAnswer(result.completion as unknown as Parameters<typeof wholeAnswer>[0]);
+    expectAnswer(answer, fixture);
+    expect(answer.finishReason).toBe(fixture.expect.finish_reason);
+    expectUsage(result.completion["usage"], fixture);
+  });
+
+  test("there are fixtures of every kind", () => {
+    expect(STREAMS.length).toBeGreaterThanOrEqual(11);
+    expect(WHOLE.length).toBeGreaterThanOrEqual(9);
+  });
+
+  const stream = (...events: unknown[]): Uint8Array =>
+    new TextEncoder().encode(events.map((event) => `data: ${JSON.stringify(event)}\r\n\r\n`).join(""));
+  const deltas = (parts: readonly StreamPart[]): unknown[] =>
+    parts.flatMap((part) =>
+      "chunk" in part ? (part.chunk["choices"] as { delta: unknown }[]).map(({ delta }) => delta) : [],
+    );
+  const whole = (body: unknown) => gemini.adapter.translation!.toCompletion(body, CONTEXT);
+
+  test("signatures, pictures, citations and strange parts are kept, streamed or whole", () => {
+    const event = {
+      responseId: "r1",
+      modelVersion: "models/gemini-x",
+      candidates: [
+        {
+          content: {
+            parts: [
+              { text: "hm", thought: true, thoughtSignature: "T" },
+              { text: "See ", thoughtSignature: "A" },
+              { inlineData: { mimeType: "image/png", data: "AAAA" }, thoughtSignature: "P" },
+              { executableCode: { language: "PYTHON", code: "1" } },
+              { functionCall: { name: "f" }, thoughtSignature: "C" },
+              { functionCall: { name: "g", args: { a: [] }, id: "x" } },
+              { functionCall: { name: "g", args: {}, id: "x" } },
+            ],
+          },
+          finishReason: "STOP",
+          groundingMetadata: { groundingChunks: [{ web: { uri: "https://a.example/", title: "A" } }] },
+          citationMetadata: { citationSources: [{ uri: "https://b.example/", startIndex: 1, endIndex: 3 }] },
+        },
+      ],
+      usageMetadata: { promptTokenCount: 1, candidatesTokenCount: 2, serviceTier: "flex" },
+    };
+    const details = [
+      { type: "reasoning.text", format: "google", text: "hm", signature: "T" },
+      { type: "reasoning.encrypted", format: "google", data: "A", from: 0, to: 4 },
+    ];
+    const images = [
+      {
+        type: "image_url",
+        image_url: { url: "data:image/png;base64,AAAA" },
+        extra_content: { google: { thought_signature: "P" } },
+      },
+    ];
+    const calls = [
+      {
+        id: "call_0_tr_1",
+        type: "function",
+        function: { name: "f", arguments: "{}" },
+        extra_content: { google: { thought_signature: "C" } },
+      },
+      { id: "x", type: "function", function: { name: "g", arguments: '{"a":[]}' } },
+      { id: "call_2_tr_1", type: "function", function: { name: "g", arguments: "{}" } },
+    ];
+    const [candidate] = event.candidates;
+    const more = {
+      citations: [
+        { url: "https://a.example/", title: "A" },
+        { url: "https://b.example/", start_index: 1, end_index: 3 },
+      ],
+      extra_content: {
+        google: {
+          groundingMetadata: candidate?.groundingMetadata,
+          citationMetadata: candidate?.citationMetadata,
+          parts: [{ executableCode: { language: "PYTHON", code: "1" } }],
+        },
+      },
+    };
+    expect(whole(event)).toMatchObject({
+      ok: true,
+      completion: {
+        id: "r1",
+        model: "gemini-x",
+        service_tier: "flex",
+        choices: [
+          {
+            finish_reason: "tool_calls",
+            message: {
+              content: "See ",
+              reasoning_content: "hm",
+              reasoning_details: details,
+              images,
+              tool_calls: calls,
+              ...more,
+            },
+          },
+        ],
+      },
+    });
+    const parts = translate([stream(event)]);
+    expect(deltas(parts)).toEqual([
+      { role: "assistant", reasoning_content: "hm", reasoning_details: [details[0]] },
+      { content: "See ", reasoning_details: [details[1]] },
+      { images },
+      { tool_calls: [{ index: 0, ...calls[0] }] },
+      { tool_calls: [{ index: 1, ...calls[1] }] },
+      { tool_calls: [{ index: 2, ...calls[2] }] },
+      more,
+      {},
+    ]);
+    expect(parts.at(-1)).toMatchObject({ chunk: { id: "r1", model: "gemini-x", choices: [], service_tier: "flex" } });
+  });
+
+  test("logprobs are OpenAI's", () => {
+    const logprobsResult = {
+      chosenCandidates: [{ token: "a", logProbability: -0.5 }],
+      topCandidates: [
+        {
+          candidates: [
+            { token: "a", logProbability: -0.5 },
+            { token: "b", logProbability: -1 },
+          ],
+        },
+      ],
+    };
+    const content = [
+      {
+        ...{ token: "a", logprob: -0.5, bytes: null },
+        top_logprobs: [
+          { token: "a", logprob: -0.5, bytes: null },
+          { token: "b", logprob: -1, bytes: null },
+        ],
+      },
+    ];
+    const body = { candidates: [{ content: { parts: [{ text: "a" }] }, finishReason: "STOP", logprobsResult }] };
+    expect(whole(body)).toMatchObject({ completion: { choices: [{ logprobs: { content, refusal: null } }] } });
+    expect(translate([stream(body)])[0]).toMatchObject({ chunk: { choices: [{ logprobs: { content } }] } });
+  });
+
+  const ending = (finishReason: string, parts: unknown[] = [{ text: "x" }]) => ({
+    candidates: [{ content: { parts }, finishReason }],
+  });
+  test.each([
+    ["STOP", "stop"],
+    ["MAX_TOKENS", "length"],
+    ...[
+      "SAFETY",
+      "RECITATION",
+      "BLOCKLIST",
+      "PROHIBITED_CONTENT",
+      "SPII",
+      "IMAGE_SAFETY",
+      "IMAGE_OTHER",
+      "LANGUAGE",
+      "OTHER",
+    ].map((reason) => [reason, "content_filter"] as const),
+    ["MALFORMED_FUNCTION_CALL", "stop"],
+    ["SOMETHING_NEW", "stop"],
+  ] as const)("%s is %s, streamed or whole", (reason, finish) => {
+    expect(whole(ending(reason))).toMatchObject({ completion: { choices: [{ finish_reason: finish }] } });
+    expect(streamedAnswer(toText(translate([stream(ending(reason))]))).finishReason).toBe(finish);
+  });
+
+  test("arguments in pieces: odd paths are passed over, a list does not grow by an index, a nameless call is none", () => {
+    const part = (functionCall: unknown) => ({ functionCall });
+    const pieces = [
+      ["$.a[999999999]", "far"],
+      ["$.__proto__.x", "own"],
+      ["no path", "lost"],
+      ["$.b[", "lost"],
+      [`$${"[0]".repeat(100_000)}`, "lost"],
+      ["$.a.x", "lost"],
+    ].map(([jsonPath, stringValue]) => part({ partialArgs: [{ jsonPath, stringValue }, null], willContinue: true }));
+    const parts = [part({}), part({ name: "f", willContinue: true }), ...pieces];
+    const answer = streamedAnswer(toText(translate([stream(ending("STOP", parts))])));
+    const args = '{"a":["far"],"__proto__":{"x":"own"}}';
+    expect(answer.toolCalls).toMatchObject([{ name: "f", arguments: args }]);
+    expect(answer.finishReason).toBe("tool_calls");
+    expect(whole(ending("STOP", parts))).toMatchObject({
+      completion: { choices: [{ message: { tool_calls: [{ function: { name: "f", arguments: args } }] } }] },
+    });
+  });
+
+  test("an answer nested deeper than can be written is none", () => {
+    const args = `${'{"a":'.repeat(20_000)}1${"}".repeat(20_000)}`;
+    const text = `{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":${args}}}]}}]}`;
+    expect(translate([new TextEncoder().encode(`data: ${text}\n\n`)])).toMatchObject([{ error: {} }]);
+    expect(whole(JSON.parse(text)).ok).toBe(false);
+  });
+
+  test("citations of all events are told, each once", () => {
+    const cited = (uri: string, text: string) => ({
+      candidates: [{ content: { parts: [{ text }] }, citationMetadata: { citationSources: [{ uri, endIndex: 4 }] } }],
+    });
+    const bytes = [cited("https://a.test/", "a"), cited("https://b.test/", "b"), cited("https://b.test/", "c")];
+    const parts = translate([...bytes.map((body) => stream(body)), stream(ending("RECITATION", []))]);
+    const told = parts.filter((part) => JSON.stringify(part).includes('"citations"'));
+    expect(told).toMatchObject([
+      { chunk: { choices: [{ delta: { citations: [{ url: "https://a.test/" }, { url: "https://b.test/" }] } }] } },
+    ]);
+    expect(streamedAnswer(toText(parts))).toMatchObject({ text: "abc", finishReason: "content_filter" });
+  });
+
+  test("a model that breaks down over a call before it said anything gave no answer", () => {
+    const body = ending("MALFORMED_FUNCTION_CALL", []);
+    expect(whole(body)).toEqual({ ok: false, failure: { class: "invalid_response", tryNext: true, trySame: false } });
+    const [part] = translate([stream(body)]);
+    if (part === undefined || !("error" in part)) throw new Error("no error");
+    const failure = gemini.adapter.classify({ status: 200, headers: new Headers(), body: part.error });
+    expect(failure).toMatchObject({ class: "invalid_response", tryNext: true });
+  });
+
+  test.each([
+    [{}],
+    [{ candidates: [] }],
+    [{ candidates: [{}] }],
+    [{ usageMetadata: { promptTokenCount: 1 } }],
+    [[]],
+    [null],
+  ])("%j is no answer", (body) => {
+    expect(whole(body).ok).toBe(false);
+    expect(streamedAnswer(toText(translate([stream(body)]))).finishReason).toBeNull();
+  });
+
+  test("a stream without a finish reason has no finish, but its usage", () => {
+    const parts = translate([
+      stream({ candidates: [{ content: { parts: [{ text: "x" }] } }], usageMetadata: { promptTokenCount: 3 } }),
+    ]);
+    expect(streamedAnswer(toText(parts)).finishReason).toBeNull();
+    expect(parts.at(-1)).toMatchObject({ chunk: { usage: { prompt_tokens: 3, completion_tokens: 0 } } });
+  });
+
+  test("a block in the middle ends the answer as filtered", () => {
+    const parts = translate([stream(ending("STOP"), { promptFeedback: { blockReason: "OTHER" } })]);
+    expect(streamedAnswer(toText(parts))).toMatchObject({ text: "x", finishReason: "content_filter" });
+  });
+
+  const bare = { error: { code: 429, message: "Slow", status: "RESOURCE_EXHAUSTED" } };
+  test.each([
+    ["one line", `${JSON.stringify(bare)}\n`],
+    ["a list", JSON.stringify([bare], null, 2)],
+    ["without its end of line", JSON.stringify(bare, null, 2)],
+    ["behind other lines", `event: x\n\n: comment\n\n${JSON.stringify(bare, null, 2)}`],
+    ["with an empty line in it", JSON.stringify(bare, null, 2).replace("{\n", "{\n\n")],
+    ["as an event", `event: error\ndata: ${JSON.stringify(bare)}\n\n`],
+    ["before more text", `${JSON.stringify(bare)}\n\ndata: ${JSON.stringify(ending("STOP"))}\n\n`],
+  ])("an error, %s, is the last part", (_, text) => {
+    const bytes = new TextEncoder().encode(`data: ${JSON.stringify(ending("STOP"))}\n\n${text}`);
+    const parts = translate([bytes]);
+    expect(parts.at(-1)).toEqual({ error: bare });
+    expect(streamedAnswer(toText(parts))).toMatchObject({ text: "x", finishReason: null });
+  });
+
+  test("an error right behind an event's line is seen", () => {
+    const text = `data: ${JSON.stringify(ending("STOP"))}\n${JSON.stringify(bare, null, 2)}\n\n`;
+    expect(translate([new TextEncoder().encode(text)]).at(-1)).toEqual({ error: bare });
+  });
+
+  test("an answer that is not a stream is read all the same", () => {
+    const body = [ending("STOP"), ending("STOP", [{ text: "y" }])];
+    const parts = translate([new TextEncoder().encode(JSON.stringify(body, null, 2))]);
+    expect(streamedAnswer(toText(parts))).toMatchObject({ text: "xy", finishReason: "stop" });
+  });
+
+  test("any cut of mutated bytes ends, throws nothing and gives the same parts", () => {
+    const corpora = STREAMS.map(bytesOf).filter(({ length }) => length < 4_000);
+    fc.assert(
+      fc.property(
+        fc.nat(corpora.length - 1),
+        fc.array(fc.record({ at: fc.nat(4_000), byte: fc.nat(255) }), { maxLength: 8 }),
+        fc.array(fc.nat(4_000), { maxLength: 12 }),
+        (which, changes, cuts) => {
+          const bytes = Uint8Array.from(corpora[which]!);
+          for (const { at, byte } of changes) bytes[at % bytes.length] = byte;
+          const places = [0, ...cuts.map((cut) => cut % bytes.length).toSorted((a, b) => a - b), bytes.length];
+          const pieces = places.slice(1).map((end, index) => bytes.subarray(places[index], end));
+          expect(JSON.stringify(translate(pieces))).toBe(JSON.stringify(translate([bytes])));
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  test("a body of any shape is read without an exception", () => {
+    const member = fc.constantFrom(
+      ...[
+        "candidates",
+        "content",
+        "parts",
+        "functionCall",
+        "inlineData",
+        "text",
+        "thought",
+        "args",
+        "index",
+        "uri",
+        "web",
+      ],
+      ...["usageMetadata", "promptFeedback", "groundingMetadata", "groundingChunks", "logprobsResult", "finishReason"],
+    );
+    const { value } = fc.letrec<{ value: unknown }>((tie) => ({
+      value: fc.oneof(
+        { depthSize: "small" },
+        fc.constantFrom(null, true, 0, -1, 1e21, "", "STOP", "x"),
+        fc.array(tie("value"), { maxLength: 3 }),
+        fc.dictionary(member, tie("value"), { maxKeys: 4 }),
+      ),
+    }));
+    const parts = fc.record({ candidates: fc.array(fc.record({ content: fc.record({ parts: fc.array(value) }) })) });
+    fc.assert(
+      fc.property(fc.oneof(value, parts), (body) => {
+        whole(body);
+        translate([stream(body)]);
+      }),
+    );
+  });
+
+  test("what is held back is bounded", () => {
+    const translator = gemini.adapter.translation!.openStream!(CONTEXT);
+    const block = new TextEncoder().encode(`${"x".repeat(65_536)}\n\n`);
+    for (let count = 0; count < 15; count++) translator.push(block);
+    expect(translator.isOverlong).toBe(false);
+    for (let count = 0; count < 3; count++) translator.push(block);
+    expect(translator.isOverlong).toBe(true);
+  });
+});
+
+describe("failures", () => {
+  const status = (code: number, word: string, message = "Example", details: unknown[] = []) => ({
+    error: { code, message, status: word, details },
+  });
+  const info = (reason: string) => [{ "@type": "type.googleapis.com/google.rpc.ErrorInfo", reason }];
+  const retry = (delay: string) => ({ "@type": "type.googleapis.com/google.rpc.RetryInfo", retryDelay: delay });
+  test.each<[string, number, unknown, Partial<UpstreamFailure>]>([
+    [
+      "a wrong key",
+      400,
+      status(400, "INVALID_ARGUMENT", "API key not valid.", info("API_KEY_INVALID")),
+      { class: "auth", tryNext: true },
+    ],
+    [
+      "a wrong key without a reason",
+      400,
+      status(400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key."),
+      { class: "auth" },
+    ],
+    ["an API that is off", 403, status(403, "PERMISSION_DENIED", "Off", info("SERVICE_DISABLED")), { class: "auth" }],
+    ["no credentials", 401, status(401, "UNAUTHENTICATED"), { class: "auth" }],
+    [
+      "a country that is not served",
+      400,
+      status(400, "FAILED_PRECONDITION", "User location is not supported for the API use."),
+      { class: "auth", tryNext: true },
+    ],
+    ["an unknown model", 404, status(404, "NOT_FOUND"), { class: "auth" }],
+    [
+      "a rate limit and its delay",
+      429,
+      status(429, "RESOURCE_EXHAUSTED", "Quota", [retry("48.9s")]),
+      { class: "rate_limited", retryAfterMs: 48_900, trySame: true },
+    ],
+    [
+      "a day's quota",
+      429,
+      status(429, "RESOURCE_EXHAUSTED", "Quota", [
+        { violations: [{ quotaId: "GenerateRequestsPerDayPerProjectPerModel" }] },
+        retry("2s"),
+      ]),
+      { class: "rate_limited", retryAfterMs: 2_000, trySame: false },
+    ],
+    ["a rate limit without a delay", 429, status(429, "RESOURCE_EXHAUSTED"), { class: "rate_limited", trySame: false }],
+    ["an overload", 503, status(503, "UNAVAILABLE"), { class: "server_error", trySame: true }],
+    ["a failure inside", 500, status(500, "INTERNAL"), { class: "server_error", trySame: true }],
+    ["a deadline", 504, status(504, "DEADLINE_EXCEEDED"), { class: "server_error", trySame: true }],
+    ["a cancelled call", 499, status(499, "CANCELLED"), { class: "server_error", tryNext: true, trySame: true }],
+    [
+      "too long a prompt",
+      400,
+      status(
+        400,
+        "INVALID_ARGUMENT",
+        "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+      ),
+      { class: "context_length", tryNext: true },
+    ],
+    [
+      "too long a prompt, said differently",
+      400,
+      status(
+        400,
+        "INVALID_ARGUMENT",
+        "Unable to submit request because the input token count is 9 but model only supports up to 8.",
+      ),
+      { class: "context_length" },
+    ],
+    [
+      "too large a request",
+      400,
+      status(400, "INVALID_ARGUMENT", "Request payload size exceeds the limit: 20971520 bytes."),
+      { class: "context_length" },
+    ],
+    [
+      "a quotation of that",
+      400,
+      status(400, "INVALID_ARGUMENT", "Invalid value: 'The input token count exceeds'"),
+      { class: "invalid_request", tryNext: false },
+    ],
+    [
+      "a signature it wants",
+      400,
+      status(400, "INVALID_ARGUMENT", "Function call is missing a thought_signature in functionCall parts."),
+      { class: "invalid_response", tryNext: true },
+    ],
+    [
+      "what only this model lacks: a shape beside functions",
+      400,
+      status(400, "INVALID_ARGUMENT", "Function calling with a response mime type: 'application/json' is unsupported"),
+      { class: "invalid_request", tryNext: true },
+    ],
+    [
+      "what only this model lacks: a level of thinking",
+      400,
+      status(400, "INVALID_ARGUMENT", "Thinking level MINIMAL is not supported for this model. Please retry."),
+      { class: "invalid_request", tryNext: true },
+    ],
+    [
+      "a wrong field",
+      400,
+      status(400, "INVALID_ARGUMENT", "Unknown name"),
+      { class: "invalid_request", tryNext: false, message: "Unknown name" },
+    ],
+    [
+      "a list of one",
+      400,
+      [status(400, "INVALID_ARGUMENT", "The input token count (2) exceeds the maximum number of tokens allowed (1).")],
+      { class: "context_length" },
+    ],
+    ["a page", 502, undefined, { class: "server_error" }],
+  ])("%s, as a response and in a body of status 200", (_, http, body, failure) => {
+    expect(classifyGemini({ status: http, headers: new Headers(), body }, 0)).toMatchObject(failure);
+    if (body === undefined || Array.isArray(body)) return;
+    expect(classifyGemini({ status: 200, headers: new Headers(), body }, 0)).toMatchObject(failure);
+  });
+
+  test.each(named(OURS.filter(({ kind }) => kind === "error")))("$name", ({ fixture }) => {
+    const body = JSON.parse(bytesOf(fixture).toString("utf8")) as unknown;
+    const failure = gemini.adapter.classify({ status: fixture.status, headers: new Headers(), body });
+    expect(failure.class).not.toBe("invalid_response");
+    expect(failure.tryNext).toBe(failure.class !== "invalid_request");
+    if (fixture.status === 429)
+      expect(failure).toMatchObject({ class: "rate_limited", retryAfterMs: expect.any(Number) });
+  });
+});
