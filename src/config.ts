@@ -2,7 +2,7 @@
 import type { ToolApprovals } from "./approvals/tool-approvals.ts";
 import type { ControlPlane } from "./control/control-plane.ts";
 import type { ProviderHealth } from "./health/provider-health.ts";
-import type { KeyLedger } from "./spend/key-ledger.ts";
+import type { KeyLedger } from "./ledger/key-ledger.ts";
 import type { TrailIndex } from "./trail/trail-index.ts";
 
 export interface Env {

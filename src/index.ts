@@ -4,6 +4,6 @@ import { app } from "./app.ts";
 export { ToolApprovals } from "./approvals/tool-approvals.ts";
 export { ControlPlane } from "./control/control-plane.ts";
 export { ProviderHealth } from "./health/provider-health.ts";
-export { KeyLedger } from "./spend/key-ledger.ts";
+export { KeyLedger } from "./ledger/key-ledger.ts";
 export { TrailIndex } from "./trail/trail-index.ts";
 export default app;

@@ -11,8 +11,8 @@ import { listBody, listParameters, readBody, readOptionalBody } from "../http/ad
 import { RouterError } from "../http/errors.ts";
 import { KeyChange, KeyRequest, KeyRotation, type PublicKey } from "../keys/record.ts";
 import { forgetKey } from "../keys/store.ts";
+import { applyTerms, keySpend, type LedgerAudit, ledgerAudit, revokeLedger } from "../ledger/client/client.ts";
 import { toUsd } from "../lib/money.ts";
-import { applyTerms, keySpend, type LedgerAudit, ledgerAudit, revokeLedger } from "../spend/client.ts";
 import type { AdminEnv } from "./authorize.ts";
 
 const FIRST_TIME = Date.parse("0000-01-01T00:00:00Z");

@@ -8,8 +8,7 @@
  */
 import { invalidKey, RouterError, retryAfter } from "../http/errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
-import { fromUsd } from "../lib/money.ts";
-import { askedOf, boundNanoUsd } from "../spend/bound.ts";
+import { forgetHeadroom, mayStartEarly, noteAdmitted, noteAnswered, noteAsked } from "../ledger/client/budget-cache.ts";
 import {
   type EndedAttempt,
   type KeyTerms,
@@ -17,11 +16,12 @@ import {
   releaseSoon,
   reserve,
   reserveBeside,
-} from "../spend/client.ts";
-import { regionOf } from "../spend/conditions.ts";
-import { choicesOf, outputCap, ownCap, type PromptBound, promptBound } from "../spend/estimate.ts";
-import { forgetHeadroom, mayStartEarly, noteAdmitted, noteAnswered, noteAsked } from "../spend/headroom.ts";
-import type { KeyLedger } from "../spend/key-ledger.ts";
+} from "../ledger/client/client.ts";
+import type { KeyLedger } from "../ledger/key-ledger.ts";
+import { fromUsd } from "../lib/money.ts";
+import { askedOf, boundNanoUsd } from "../pricing/bound.ts";
+import { choicesOf, outputCap, ownCap, type PromptBound, promptBound } from "../pricing/estimate.ts";
+import { regionOf } from "../pricing/surcharge-rules.ts";
 import type { ChatRequest } from "../wires/openai-chat/request-fields.ts";
 import type { Candidate, Claim, ResolvedRoute } from "./stages.ts";
 import type { Attempt, Exchange } from "./trace.ts";

@@ -7,10 +7,10 @@
  */
 import type { Env } from "../config.ts";
 import { forgetKey } from "../keys/store.ts";
+import { noteSettled } from "../ledger/client/budget-cache.ts";
+import { type SettleRow, settleSoon } from "../ledger/client/client.ts";
 import { log } from "../lib/log.ts";
-import { type SettleRow, settleSoon } from "../spend/client.ts";
-import { noteSettled } from "../spend/headroom.ts";
-import { type CostBasis, isOffCheck, reprice } from "../spend/price.ts";
+import { type CostBasis, isOffCheck, reprice } from "../pricing/price.ts";
 import { exportSoon } from "../traces/exporter.ts";
 import type { Trace } from "../traces/schema.ts";
 import type { Attempt, Ending, Exchange } from "./trace.ts";

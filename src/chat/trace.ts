@@ -4,9 +4,9 @@
  */
 
 import type { Usage } from "../conversation/usage.ts";
+import type { RateState, RequestOrigin } from "../ledger/types.ts";
 import { toUsd, toUsdText } from "../lib/money.ts";
-import type { CostBasis } from "../spend/price.ts";
-import type { RateState, RequestOrigin } from "../spend/types.ts";
+import type { CostBasis } from "../pricing/price.ts";
 import type { TraceParent } from "../traces/otlp.ts";
 import type { AttemptOutcome, FailureClass, Trace, TraceStatus, UsageSource } from "../traces/schema.ts";
 

@@ -1,9 +1,9 @@
 /**
  * Spans of one isolate travel in groups to the operator's collector, behind the answers. Never throws, never waited for.
  *
- * Requests share plain data only, for the reason `spend/settlement.ts` gives. Whoever wakes first after the gathering
- * sends all that waits, one batch at a time; a request that wakes while another sends leaves its spans to it. Spans are
- * not money: what a collector does not take after one more try is counted, named in the log, and gone.
+ * Requests share plain data only, for the reason `ledger/client/settlement.ts` gives. Whoever wakes first after the
+ * gathering sends all that waits, one batch at a time; a request that wakes while another sends leaves its spans to
+ * it. Spans are not money: what a collector does not take after one more try is counted, named in the log, and gone.
  */
 
 import { log } from "../lib/log.ts";

@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import type { AppEnv } from "../config.ts";
 import { RouterError } from "../http/errors.ts";
 import { badCursor, readLimit, readTime, toList } from "../http/pagination.ts";
-import { findTrace, listTraces } from "../spend/client.ts";
+import { findTrace, listTraces } from "../ledger/client/client.ts";
 import { keyIdOfTrace, TRACE_STATUSES } from "../traces/schema.ts";
 import { authenticate } from "./authenticate.ts";
 

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { Reservation, SettleRow } from "../../src/spend/types.ts";
+import type { Reservation, SettleRow } from "../../src/ledger/types.ts";
 import { newTraceId, type Trace } from "../../src/traces/schema.ts";
 import { pricedModel } from "../support/models.ts";
 import { completion, startUpstream } from "../support/upstream.ts";

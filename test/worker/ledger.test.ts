@@ -1,7 +1,7 @@
 /** A key's money and traces, through HTTP, and what only the ledger's own methods can show: settling twice, paging. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Env } from "../../src/config.ts";
-import type { KeyTerms, Reservation, SettleRow } from "../../src/spend/types.ts";
+import type { KeyTerms, Reservation, SettleRow } from "../../src/ledger/types.ts";
 import { newTraceId, type Trace } from "../../src/traces/schema.ts";
 import { chunks, completion, type Script, startUpstream, type Upstream } from "../support/upstream.ts";
 import { type CreatedKey, startWorker, type TestWorker } from "../support/worker.ts";

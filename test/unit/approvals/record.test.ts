@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { ADMITTED_MS, BELIEF_MS, CallRecord } from "../../../src/approvals/record.ts";
 import type { AnswerToRecord, CallToRecord, ResultClaim, RuledCall } from "../../../src/approvals/types.ts";
-import { startStore } from "../spend/fakes.ts";
+import { startStore } from "../ledger/fakes.ts";
 
 const T0 = 1_800_000_000_000;
 const DAY_MS = 86_400_000;

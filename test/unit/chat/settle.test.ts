@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Settlement } from "../../../src/chat/settle.ts";
 import { Exchange, NO_USAGE } from "../../../src/chat/trace.ts";
 import type { Env } from "../../../src/config.ts";
-import { basisOf, costOf } from "../../../src/spend/price.ts";
+import { basisOf, costOf } from "../../../src/pricing/price.ts";
 import { newTraceId } from "../../../src/traces/schema.ts";
 import { stubScheduler } from "../../support/scheduler.ts";
 

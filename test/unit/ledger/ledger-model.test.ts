@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { Budget, KeyTerms, Limits } from "../../../src/spend/types.ts";
+import type { Budget, KeyTerms, Limits } from "../../../src/ledger/types.ts";
 import { type Books, NO_TERMS, openBooks, reservation, settled, settleRow, traceId } from "./fakes.ts";
 
 /** The last minutes of a day and a month: periods end in the middle of many runs. */

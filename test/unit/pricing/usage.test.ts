@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Usage } from "../../../src/conversation/usage.ts";
-import { costOf } from "../../../src/spend/price.ts";
-import { countUsage, readUsage } from "../../../src/spend/usage.ts";
+import { costOf } from "../../../src/pricing/price.ts";
+import { countUsage, readUsage } from "../../../src/pricing/usage.ts";
 
 const NOTHING: Usage = {
   promptTokens: 0,

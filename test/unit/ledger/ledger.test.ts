@@ -1,6 +1,6 @@
 /** The books of one key on a real SQLite: admission, settling, and every crash they must survive. */
 import { describe, expect, test } from "vitest";
-import type { Budget, ReserveAnswer, Unavailable } from "../../../src/spend/types.ts";
+import type { Budget, ReserveAnswer, Unavailable } from "../../../src/ledger/types.ts";
 import {
   type Books,
   DAY_MS,

@@ -4,7 +4,7 @@
  * What this isolate last heard of a key: plain data in module scope. A call that is refused after it was sent may still
  * be billed by the vendor, so it is sent early only where a refusal is all but impossible.
  */
-import type { RateState, Reservation, SettleAnswer } from "./types.ts";
+import type { RateState, Reservation, SettleAnswer } from "../types.ts";
 
 /** How long what a ledger said of its money and rates is believed. */
 const MONEY_FRESH_MS = 5_000;

@@ -7,8 +7,8 @@ import {
   noteAnswered,
   noteAsked,
   noteSettled,
-} from "../../../src/spend/headroom.ts";
-import type { RateState, Reservation } from "../../../src/spend/types.ts";
+} from "../../../../src/ledger/client/budget-cache.ts";
+import type { RateState, Reservation } from "../../../../src/ledger/types.ts";
 
 const NOW = 1_795_000_000_000;
 const KEY = "key";

@@ -1,7 +1,7 @@
 /** What a ledger does on its alarm: expiry, retention, and traces on their way to the index, whatever fails. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { IndexBatch, TraceIndexes } from "../../../src/spend/outbox.ts";
-import { SHIP_BATCH, SHIP_DELAY_MS, Upkeep } from "../../../src/spend/upkeep.ts";
+import type { IndexBatch, TraceIndexes } from "../../../src/ledger/outbox.ts";
+import { SHIP_BATCH, SHIP_DELAY_MS, Upkeep } from "../../../src/ledger/upkeep.ts";
 import { stubScheduler } from "../../support/scheduler.ts";
 import { type Books, DAY_MS, KEY_ID, MINUTE_MS, openBooks, reservation, settleRow, T0, traceId } from "./fakes.ts";
 

@@ -1,7 +1,7 @@
 /** A real SQLite under the ledger's own interface, and rows for it. */
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
-import { Ledger } from "../../../src/spend/ledger.ts";
-import type { KeyTerms, Reservation, SettledAttempt, SettleRow } from "../../../src/spend/types.ts";
+import { Ledger } from "../../../src/ledger/ledger.ts";
+import type { KeyTerms, Reservation, SettledAttempt, SettleRow } from "../../../src/ledger/types.ts";
 import { newTraceId } from "../../../src/traces/schema.ts";
 
 export interface Store {

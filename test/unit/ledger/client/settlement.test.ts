@@ -8,13 +8,13 @@ import {
   releaseSoon,
   reserve,
   settleSoon,
-} from "../../../src/spend/client.ts";
-import type { KeyLedger } from "../../../src/spend/key-ledger.ts";
-import { GATHER_MS } from "../../../src/spend/settlement.ts";
-import type { KeyTerms, PeriodSpend, SettleAnswer, SettleRow } from "../../../src/spend/types.ts";
-import { newTraceId } from "../../../src/traces/schema.ts";
-import { stubScheduler } from "../../support/scheduler.ts";
-import { reservation, settleRow } from "./fakes.ts";
+} from "../../../../src/ledger/client/client.ts";
+import { GATHER_MS } from "../../../../src/ledger/client/settlement.ts";
+import type { KeyLedger } from "../../../../src/ledger/key-ledger.ts";
+import type { KeyTerms, PeriodSpend, SettleAnswer, SettleRow } from "../../../../src/ledger/types.ts";
+import { newTraceId } from "../../../../src/traces/schema.ts";
+import { stubScheduler } from "../../../support/scheduler.ts";
+import { reservation, settleRow } from "../fakes.ts";
 
 interface FakeLedger {
   readonly settle?: (rows: SettleRow[]) => Promise<SettleAnswer>;

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { RateWindow } from "../../../src/spend/rates.ts";
+import { RateWindow } from "../../../src/ledger/rates.ts";
 import { T0 } from "./fakes.ts";
 
 const pauses = fc.array(fc.oneof(fc.nat({ max: 3_000 }), fc.nat({ max: 70_000 })), { minLength: 1, maxLength: 60 });

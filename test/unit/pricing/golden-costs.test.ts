@@ -4,9 +4,9 @@
  */
 import { expect, test } from "vitest";
 import { findModel } from "../../../src/catalog/index.ts";
-import { readConditions } from "../../../src/spend/conditions.ts";
-import { costOf } from "../../../src/spend/price.ts";
-import { readUsage } from "../../../src/spend/usage.ts";
+import { costOf } from "../../../src/pricing/price.ts";
+import { readConditions } from "../../../src/pricing/surcharge-rules.ts";
+import { readUsage } from "../../../src/pricing/usage.ts";
 import { type Json, streamUsage, wholeUsage } from "./vendor-answers.ts";
 
 /** A name, the usage, the amount in nano-USD, and further members of the answer. */

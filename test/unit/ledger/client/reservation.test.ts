@@ -1,12 +1,12 @@
 /** Requests of one key that begin together reserve with one call, and none waits for another that died. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { reserve, reserveBeside } from "../../../src/spend/client.ts";
-import type { KeyLedger } from "../../../src/spend/key-ledger.ts";
-import { GATHER_MS, reserveTogether } from "../../../src/spend/reservation.ts";
-import type { Reservation, ReserveAnswer, Unavailable } from "../../../src/spend/types.ts";
-import { newTraceId } from "../../../src/traces/schema.ts";
-import { stubScheduler } from "../../support/scheduler.ts";
-import { reservation } from "./fakes.ts";
+import { reserve, reserveBeside } from "../../../../src/ledger/client/client.ts";
+import { GATHER_MS, reserveTogether } from "../../../../src/ledger/client/reservation.ts";
+import type { KeyLedger } from "../../../../src/ledger/key-ledger.ts";
+import type { Reservation, ReserveAnswer, Unavailable } from "../../../../src/ledger/types.ts";
+import { newTraceId } from "../../../../src/traces/schema.ts";
+import { stubScheduler } from "../../../support/scheduler.ts";
+import { reservation } from "../fakes.ts";
 
 type Answers = (ReserveAnswer | Unavailable)[];
 

@@ -6,11 +6,11 @@
  * made it. Whoever wakes first asks for all that wait; the others look for their answer. Who finds none asks for itself:
  * the ledger holds the same reservation once, however often it is sent.
  */
-import { isOverloaded } from "../durable/call.ts";
-import { within } from "../lib/with-timeout.ts";
-import type { KeyLedger } from "./key-ledger.ts";
+import { isOverloaded } from "../../durable/call.ts";
+import { within } from "../../lib/with-timeout.ts";
+import type { KeyLedger } from "../key-ledger.ts";
+import type { Reservation, ReserveAnswer, Unavailable } from "../types.ts";
 import { Queues } from "./queues.ts";
-import type { Reservation, ReserveAnswer, Unavailable } from "./types.ts";
 
 /** How long reservations are gathered. No vendor answers sooner, so nobody waits for it. */
 export const GATHER_MS = 4;

@@ -8,9 +8,9 @@
 import { fromUsd } from "../lib/money.ts";
 import { Account } from "./account.ts";
 import { Attempts } from "./attempts.ts";
+import { prepareTables } from "./ledger-schema.sql.ts";
 import { Outbox } from "./outbox.ts";
 import { assertNanoUsd, PeriodSums, periodName, SpendChanges } from "./periods.ts";
-import { prepareTables } from "./tables.ts";
 import { type AddedTrace, MIN_TRACE_AGE_MS, Traces } from "./traces.ts";
 import type {
   Budget,

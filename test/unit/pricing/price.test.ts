@@ -4,9 +4,9 @@ import { findModel } from "../../../src/catalog/index.ts";
 import { Price, type Rates } from "../../../src/catalog/model-facts.ts";
 import { catalog } from "../../../src/catalog/models.ts";
 import type { Usage } from "../../../src/conversation/usage.ts";
-import { readConditions } from "../../../src/spend/conditions.ts";
-import { basisOf, type Conditions, costOf, isOffCheck, reprice } from "../../../src/spend/price.ts";
-import { readUsage } from "../../../src/spend/usage.ts";
+import { basisOf, type Conditions, costOf, isOffCheck, reprice } from "../../../src/pricing/price.ts";
+import { readConditions } from "../../../src/pricing/surcharge-rules.ts";
+import { readUsage } from "../../../src/pricing/usage.ts";
 
 const NOTHING: Usage = {
   promptTokens: 0,

@@ -5,7 +5,7 @@
  * least once. The trace itself is not copied: retention of traces bounds this table too.
  */
 import { isJsonObject, tryParseJson } from "../lib/json.ts";
-import { enqueueAllTraces } from "./tables.ts";
+import { enqueueAllTraces } from "./ledger-schema.sql.ts";
 
 /** What an index takes; it ignores a trace that it has, unless that was of the sweep and this one says more. */
 export interface IndexBatch {

@@ -4,8 +4,8 @@
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Parcel } from "../../../src/spend/outbox.ts";
-import type { RequestOrigin, SettleRow } from "../../../src/spend/types.ts";
+import type { Parcel } from "../../../src/ledger/outbox.ts";
+import type { RequestOrigin, SettleRow } from "../../../src/ledger/types.ts";
 import type { Trace } from "../../../src/traces/schema.ts";
 import { TrailStore } from "../../../src/trail/store.ts";
 import type { TotalSpend } from "../../../src/trail/types.ts";

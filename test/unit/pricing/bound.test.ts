@@ -4,8 +4,8 @@ import { findModel } from "../../../src/catalog/index.ts";
 import type { Price } from "../../../src/catalog/model-facts.ts";
 import { catalog } from "../../../src/catalog/models.ts";
 import type { Usage } from "../../../src/conversation/usage.ts";
-import { askedOf, type BoundConditions, boundNanoUsd } from "../../../src/spend/bound.ts";
-import { costOf } from "../../../src/spend/price.ts";
+import { askedOf, type BoundConditions, boundNanoUsd } from "../../../src/pricing/bound.ts";
+import { costOf } from "../../../src/pricing/price.ts";
 
 const SUNDAY = Date.parse("2026-11-22T12:00:00Z");
 const boundOf = (price: Price, more: Partial<BoundConditions> = {}, prompt = 1_000, output = 100): number | null =>

@@ -6,12 +6,12 @@
  * whoever wakes first sends all that wait, the others watch, and a batch whose sender fell silent is put back in the
  * queue. A row may therefore be sent twice, which the ledger ignores.
  */
-import { isOverloaded } from "../durable/call.ts";
-import { log } from "../lib/log.ts";
-import { within } from "../lib/with-timeout.ts";
-import type { KeyLedger } from "./key-ledger.ts";
+import { isOverloaded } from "../../durable/call.ts";
+import { log } from "../../lib/log.ts";
+import { within } from "../../lib/with-timeout.ts";
+import type { KeyLedger } from "../key-ledger.ts";
+import type { SettleAnswer, SettleRow } from "../types.ts";
 import { Queues } from "./queues.ts";
-import type { SettleAnswer, SettleRow } from "./types.ts";
 
 /** How long rows are gathered before the first to wake sends them. */
 export const GATHER_MS = 50;

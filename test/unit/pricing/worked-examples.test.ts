@@ -1,9 +1,9 @@
 /** The amounts that the rules of pricing were agreed on, from the vendor's own usage object to nano-USD. */
 import { expect, test } from "vitest";
 import { findModel } from "../../../src/catalog/index.ts";
-import { readConditions } from "../../../src/spend/conditions.ts";
-import { costOf } from "../../../src/spend/price.ts";
-import { readUsage } from "../../../src/spend/usage.ts";
+import { costOf } from "../../../src/pricing/price.ts";
+import { readConditions } from "../../../src/pricing/surcharge-rules.ts";
+import { readUsage } from "../../../src/pricing/usage.ts";
 import { type Json, streamUsage, wholeUsage } from "./vendor-answers.ts";
 
 interface Example {

@@ -1,7 +1,7 @@
 /** The bounds that reservations hold: above what can be used, and read from the body alone. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { choicesOf, outputCap, ownCap, promptBound } from "../../../src/spend/estimate.ts";
+import { choicesOf, outputCap, ownCap, promptBound } from "../../../src/pricing/estimate.ts";
 
 const message = (content: unknown) => ({ role: "user", content });
 

@@ -6,13 +6,12 @@
  * a reason, the endpoints into a 503.
  */
 
-import { askTwice } from "../durable/call.ts";
-import { RouterError } from "../http/errors.ts";
-import { log } from "../lib/log.ts";
-import { fromUsd, toUsd } from "../lib/money.ts";
-import type { Trace } from "../traces/schema.ts";
-import type { KeyLedger } from "./key-ledger.ts";
-import { GATHER_MS, type HeardAnswer, isGathering, reserveTogether } from "./reservation.ts";
+import { askTwice } from "../../durable/call.ts";
+import { RouterError } from "../../http/errors.ts";
+import { log } from "../../lib/log.ts";
+import { fromUsd, toUsd } from "../../lib/money.ts";
+import type { Trace } from "../../traces/schema.ts";
+import type { KeyLedger } from "../key-ledger.ts";
 import type {
   Budget,
   KeyTerms,
@@ -22,9 +21,9 @@ import type {
   TracePage,
   TraceQuery,
   Unavailable,
-} from "./types.ts";
+} from "../types.ts";
+import { GATHER_MS, type HeardAnswer, isGathering, reserveTogether } from "./reservation.ts";
 
-export { settleSoon } from "./settlement.ts";
 export type {
   Budget,
   EndedAttempt,
@@ -40,7 +39,8 @@ export type {
   TracePage,
   TraceQuery,
   Unavailable,
-} from "./types.ts";
+} from "../types.ts";
+export { settleSoon } from "./settlement.ts";
 
 /** The longest a request waits for its reservation, both tries together. */
 const RESERVE_LIMIT_MS = 2_000;
