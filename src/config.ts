@@ -3,7 +3,7 @@ import type { ToolApprovals } from "./approvals/tool-approvals.ts";
 import type { ControlPlane } from "./control/control-plane.ts";
 import type { ProviderHealth } from "./health/provider-health.ts";
 import type { KeyLedger } from "./ledger/key-ledger.ts";
-import type { TrailIndex } from "./trail/trail-index.ts";
+import type { TrailIndex } from "./trace-index/trail-index.ts";
 
 export interface Env {
   readonly CONFIG: KVNamespace;

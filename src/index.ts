@@ -5,5 +5,5 @@ export { ToolApprovals } from "./approvals/tool-approvals.ts";
 export { ControlPlane } from "./control/control-plane.ts";
 export { ProviderHealth } from "./health/provider-health.ts";
 export { KeyLedger } from "./ledger/key-ledger.ts";
-export { TrailIndex } from "./trail/trail-index.ts";
+export { TrailIndex } from "./trace-index/trail-index.ts";
 export default app;

@@ -36,7 +36,7 @@ export default defineConfig({
             "test/unit/ledger/ledger-model.test.ts",
             "test/unit/ledger/retention.test.ts",
             "test/unit/ledger/unsettled.test.ts",
-            "test/unit/trail/{client,store}.test.ts",
+            "test/unit/trace-index/{client,store}.test.ts",
           ],
           exclude: UNDER_LOAD,
           maxWorkers: Math.max(2, availableParallelism()),

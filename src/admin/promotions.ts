@@ -15,7 +15,7 @@ import { RouterError } from "../http/errors.ts";
 import { badParameter } from "../http/query.ts";
 import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
 import { forgetRoute } from "../policy/store.ts";
-import { evidenceOf } from "../trail/client.ts";
+import { evidenceOf } from "../trace-index/client.ts";
 import type { AdminEnv } from "./authorize.ts";
 import { factsOf, refusal } from "./route-answers.ts";
 

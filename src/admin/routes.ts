@@ -14,7 +14,7 @@ import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
 import { RoutePolicy } from "../policy/schema.ts";
 import { forgetRoute } from "../policy/store.ts";
 import { isKnownProvider } from "../providers/index.ts";
-import { evidenceOf } from "../trail/client.ts";
+import { evidenceOf } from "../trace-index/client.ts";
 import type { AdminEnv } from "./authorize.ts";
 import { answer, factsOf, noSuchRoute, refusal, toRoute } from "./route-answers.ts";
 

@@ -2,8 +2,8 @@
 import { Hono } from "hono";
 import { readTime } from "../http/pagination.ts";
 import { badParameter, oneOf, readQuery } from "../http/query.ts";
-import { findSpend, SPEND_GROUPS } from "../trail/client.ts";
-import { monthStart } from "../trail/days.ts";
+import { monthStart } from "../trace-index/calendar.ts";
+import { findSpend, SPEND_GROUPS } from "../trace-index/client.ts";
 import type { AdminEnv } from "./authorize.ts";
 import { environments } from "./traces.ts";
 

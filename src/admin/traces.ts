@@ -13,9 +13,9 @@ import { badParameter, matching, matchingKey, oneOf, readQuery } from "../http/q
 import { findTrace, rebuildIndex } from "../ledger/client/client.ts";
 import { parseJson } from "../lib/json.ts";
 import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
+import { type Position, queryTraces } from "../trace-index/client.ts";
+import { decodeCursor, encodeCursor } from "../trace-index/cursor.ts";
 import { keyIdOfTrace, TRACE_STATUSES } from "../traces/schema.ts";
-import { type Position, queryTraces } from "../trail/client.ts";
-import { decodeCursor, encodeCursor } from "../trail/cursor.ts";
 import type { AdminEnv } from "./authorize.ts";
 
 const FILTERS = ["env", "app", "route", "provider", "status", "key", "since", "until", "limit", "cursor"] as const;

@@ -4,7 +4,6 @@
  * Everything here may be repeated, so each call is tried once more on a fresh stub. What an unreachable record means is
  * always the same: denied. The request is answered 503 `ledger_unavailable`, and nothing is released or sent.
  */
-
 import { askTwice } from "../durable/call.ts";
 import { RouterError } from "../http/errors.ts";
 import { sha256, toHex } from "../keys/hash.ts";

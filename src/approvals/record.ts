@@ -4,8 +4,8 @@
  * Knows neither clock nor runtime. Every method is synchronous and belongs to a transaction of its caller.
  */
 import { randomBase62 } from "../lib/base62.ts";
+import { migrate } from "./approvals-schema.sql.ts";
 import { canonicalJson, sameArguments } from "./match.ts";
-import { migrate } from "./tables.ts";
 import type {
   AnswerToRecord,
   Approval,

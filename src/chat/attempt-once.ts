@@ -1,5 +1,4 @@
 /** One HTTP call to one candidate, from its start to an answer or a failure, and what its target's health learns of it. */
-
 import {
   type AttemptReport,
   type AttemptTicket,

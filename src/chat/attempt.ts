@@ -6,7 +6,6 @@
  * attempts run at a time: the second is a hedge, started when the first has been silent for longer than the latency
  * budget can bear.
  */
-
 import { endRetry, latencyForecast, type RetryPermit, takeRetry, targetState } from "../health/client.ts";
 import { RouterError } from "../http/errors.ts";
 import type { UpstreamFailure } from "../providers/adapter.ts";

@@ -2,7 +2,6 @@
  * The record of one request while it runs. Stages write what they learn; response headers, the `flow` member, the
  * stored trace and the log line are all made from it, so they cannot disagree.
  */
-
 import type { Usage } from "../conversation/usage.ts";
 import type { RateState, RequestOrigin } from "../ledger/types.ts";
 import { toUsd, toUsdText } from "../lib/money.ts";

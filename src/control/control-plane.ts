@@ -16,13 +16,13 @@ import type { Env } from "../config.ts";
 import type { KeyChange, KeyRequest, PublicKey } from "../keys/record.ts";
 import type { ProviderRecord } from "../policy/provider-record.ts";
 import { type ApprovalPlace, type ApprovalQuery, findApprovals, noteApprovals } from "./approvals.ts";
+import { migrate } from "./control-schema.sql.ts";
 import { Journal } from "./journal.ts";
 import { KeyTable } from "./key-table.ts";
 import { ProviderTable } from "./provider-table.ts";
 import { Publisher } from "./publisher.ts";
 import { RouteTable } from "./route-table.ts";
 import { toPage, toTargetUses } from "./rows.ts";
-import { migrate } from "./tables.ts";
 import type {
   AuditEntry,
   CreateKeyResult,

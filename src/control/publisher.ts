@@ -5,7 +5,6 @@
  * of open breakers, which is sent behind the answer and at most once a second. What KV does not take is sent again by
  * the alarm, which is armed together with the change: a change reaches KV even when the object dies right after it.
  */
-
 import { log } from "../lib/log.ts";
 import { within } from "../lib/with-timeout.ts";
 import { Outbox, retryDelayMs } from "./outbox.ts";

@@ -9,7 +9,6 @@
  * A breaker that changes is announced to the control plane, which publishes it for cold isolates: at once behind the
  * report, and by alarm until it was taken.
  */
-
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../config.ts";
 import type { TargetHealthChange } from "../control/types.ts";
@@ -25,8 +24,8 @@ import {
   recordEvidence,
   sumWindow,
 } from "./breaker.ts";
+import { HealthTables, NO_FACTS, type TargetFacts } from "./health-schema.sql.ts";
 import { LatencyWindow, sliceStart, WINDOW_MS } from "./quantile.ts";
-import { HealthTables, NO_FACTS, type TargetFacts } from "./tables.ts";
 import type { HealthAnswer, HealthDelta, HealthSnapshot, LatencySummary } from "./types.ts";
 
 const FLUSH_EVERY_MS = 1_000;

@@ -3,7 +3,6 @@
  *
  * `checkHead` looks at headers alone and runs before the key record is read, so a bad request costs no I/O.
  */
-
 import type { Deadlines } from "../lib/deadline.ts";
 import { RouterError } from "./errors.ts";
 

@@ -1,5 +1,4 @@
 /** A fault of our own. */
-
 import { log } from "../lib/log.ts";
 import { RouterError } from "./errors.ts";
 

@@ -3,7 +3,6 @@
  * traces to the index. Each step may run twice. None may keep the others from running, or the alarm from being set
  * again, because an alarm that keeps failing is dropped by the platform.
  */
-
 import { log } from "../lib/log.ts";
 import { within } from "../lib/with-timeout.ts";
 import { keyIdOfTrace } from "../traces/schema.ts";

@@ -1,8 +1,8 @@
 /** Every operation of the service: who may call it, what it takes, and all that it may answer. */
 import { APPROVAL_STATUSES } from "../approvals/types.ts";
 import type { ErrorCode } from "../http/errors.ts";
+import { SPEND_GROUPS } from "../trace-index/types.ts";
 import { TRACE_STATUSES } from "../traces/schema.ts";
-import { SPEND_GROUPS } from "../trail/types.ts";
 
 export interface Operation {
   readonly method: "get" | "post" | "put" | "patch" | "delete";

@@ -5,7 +5,6 @@
  * words are used by those who share them. A total that makes no sense makes the whole object worthless, so that the
  * caller counts for itself. A detail that makes none leaves totals to show and no cost: `isDoubtful`.
  */
-
 import type { Usage } from "../conversation/usage.ts";
 import { isJsonObject } from "../lib/json.ts";
 import { reportedNanoUsd } from "./reported.ts";

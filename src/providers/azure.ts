@@ -5,7 +5,6 @@
  * deployment stands in the address and the version decides what is understood. Streams pass as they come, Azure's
  * filter events included; only a whole answer that the filter emptied is mended, since it lacks its message.
  */
-
 import { mendChoices } from "../wires/openai-chat/mend.ts";
 import { missingCapability, toOpenAiRequest } from "../wires/openai-chat/request.ts";
 import type { AdapterCall, Provider, ProviderConfig, Secrets } from "./adapter.ts";

@@ -1,5 +1,4 @@
 /** The registry: every provider there is, by id. Lookups go through a `Map`, so `__proto__` is just an unknown name. */
-
 import { anthropic } from "../wires/anthropic-messages/anthropic.ts";
 import { bedrock } from "../wires/bedrock/bedrock.ts";
 import { cohere } from "../wires/cohere/cohere.ts";

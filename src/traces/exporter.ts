@@ -5,7 +5,6 @@
  * gathering sends all that waits, one batch at a time; a request that wakes while another sends leaves its spans to
  * it. Spans are not money: what a collector does not take after one more try is counted, named in the log, and gone.
  */
-
 import { log } from "../lib/log.ts";
 import { retryDelayMs } from "../lib/retry-delay.ts";
 import { upstreamUrl } from "../lib/upstream-url.ts";

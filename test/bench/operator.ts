@@ -6,7 +6,7 @@
  */
 import { Agent, request } from "node:http";
 import { startWorker, type TestWorker } from "../support/worker.ts";
-import { makeTrace } from "../unit/trail/fakes.ts";
+import { makeTrace } from "../unit/trace-index/fakes.ts";
 import { cpuMs, median, workerdChildren } from "./measure.ts";
 
 const TRACES = 20_000;

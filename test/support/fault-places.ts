@@ -2,7 +2,6 @@
  * Every kind of address a provider can have: a server that plays scripts, and ports that fail before there is HTTP. For
  * the one place whose certificate is good, a test imports `trust.ts` before all else.
  */
-
 import { selfSigned } from "./certificates.ts";
 import {
   type FaultServer,

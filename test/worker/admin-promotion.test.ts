@@ -1,10 +1,10 @@
 /** Taking routes back, rolling them back, and promoting a version on its evidence. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { RouteIndex, RouteRecord, routeIndexKey, routeKey } from "../../src/policy/schema.ts";
-import { trailName } from "../../src/trail/days.ts";
+import { trailName } from "../../src/trace-index/calendar.ts";
 import { auditOf, expectRefusal, type Json, okBody, read, withoutAudit } from "../support/admin.ts";
 import { startWorker, type TestWorker } from "../support/worker.ts";
-import { makeTrace, type TraceSpec, toRow } from "../unit/trail/fakes.ts";
+import { makeTrace, type TraceSpec, toRow } from "../unit/trace-index/fakes.ts";
 
 const TARGETS = [{ provider: "sandbox", model: "deep-1" }];
 const POLICY = { targets: TARGETS };

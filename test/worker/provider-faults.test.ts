@@ -2,7 +2,6 @@
  * Faults of providers, each played byte by byte to a real Worker: what the client sees of it, how often each upstream
  * is asked, and what is on the record. The faults themselves are in the table.
  */
-
 import "../support/trust.ts";
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";

@@ -1,9 +1,9 @@
 /** The log trail across keys, through HTTP: what it shows, what it adds up, and how its objects behave in workerd. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { fromUsd } from "../../src/lib/money.ts";
+import type { TrailIndex } from "../../src/trace-index/trail-index.ts";
+import type { TrailRow } from "../../src/trace-index/types.ts";
 import { newTraceId, type Trace } from "../../src/traces/schema.ts";
-import type { TrailIndex } from "../../src/trail/trail-index.ts";
-import type { TrailRow } from "../../src/trail/types.ts";
 import { completion, startUpstream, type Upstream } from "../support/upstream.ts";
 import { type CreatedKey, startWorker, type TestWorker } from "../support/worker.ts";
 

@@ -5,7 +5,6 @@
  * repeatable. What an unreachable ledger means is the caller's to say, because it differs: a reservation turns it into
  * a reason, the endpoints into a 503.
  */
-
 import { askTwice } from "../../durable/call.ts";
 import { RouterError } from "../../http/errors.ts";
 import { log } from "../../lib/log.ts";

@@ -5,7 +5,6 @@
  * before 4.5, and schemas that leave an object open); an instruction, where a tool cannot be forced. The forced tool
  * has a reserved name, by which the answer's reader knows it and writes its input as text.
  */
-
 import { closed, isOpen, objectSchema } from "../closed-schema.ts";
 import { responseFormatOf } from "../openai-chat/chat-wire.ts";
 

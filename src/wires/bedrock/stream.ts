@@ -5,7 +5,6 @@
  * no start event, only deltas; a tool call has one. The finish comes with `messageStop`, the usage after it with
  * `metadata`. Exceptions are messages too, told apart by the header `:message-type`. The padding `p` is ignored.
  */
-
 import { isJsonObject, tryParseJson } from "../../lib/json.ts";
 import type { AnswerContext, StreamPart, StreamTranslator } from "../../providers/adapter.ts";
 import { ChunkWriter } from "../openai-chat/chat-wire.ts";

@@ -5,7 +5,6 @@
  * Google repeats them in events that are not the last, has no closing event, and writes an error that comes in the
  * middle as bare JSON between the events, without `data:`.
  */
-
 import { isJsonObject, isTooDeep, tryParseJson } from "../../lib/json.ts";
 import { MAX_EVENT_LENGTH, type SseEvent, SseSplitter } from "../../lib/sse.ts";
 import type { AnswerContext, StreamPart, StreamTranslator } from "../../providers/adapter.ts";

@@ -2,7 +2,7 @@
 import { beforeEach, expect, test } from "vitest";
 import type { ApprovalNote } from "../../../src/approvals/types.ts";
 import { type ApprovalQuery, findApprovals, noteApprovals } from "../../../src/control/approvals.ts";
-import { migrate } from "../../../src/control/tables.ts";
+import { migrate } from "../../../src/control/control-schema.sql.ts";
 import { startSql } from "../control/fakes.ts";
 
 const T0 = 1_800_000_000_000;

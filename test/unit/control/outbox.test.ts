@@ -1,8 +1,8 @@
 /** The outbox on a real SQLite, against a KV whose answers the test decides. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { migrate } from "../../../src/control/control-schema.sql.ts";
 import { Outbox, retryDelayMs } from "../../../src/control/outbox.ts";
-import { migrate } from "../../../src/control/tables.ts";
 import { FakeKv, startSql } from "./fakes.ts";
 
 function startOutbox(): { outbox: Outbox; kv: FakeKv } {

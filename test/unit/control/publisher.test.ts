@@ -1,8 +1,8 @@
 /** When KV is written: two lanes, one alarm, on a real SQLite and a clock that the test moves. */
 import * as fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { migrate } from "../../../src/control/control-schema.sql.ts";
 import { Publisher } from "../../../src/control/publisher.ts";
-import { migrate } from "../../../src/control/tables.ts";
 import { stubScheduler } from "../../support/scheduler.ts";
 import { FakeKv, startSql } from "./fakes.ts";
 

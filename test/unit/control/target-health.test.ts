@@ -1,7 +1,7 @@
 /** The table of open breakers: what it keeps of announcements that come twice, late and in any order. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { migrate } from "../../../src/control/tables.ts";
+import { migrate } from "../../../src/control/control-schema.sql.ts";
 import { TargetHealthTable } from "../../../src/control/target-health.ts";
 import type { TargetHealthChange } from "../../../src/control/types.ts";
 import { tries } from "../../support/tries.ts";

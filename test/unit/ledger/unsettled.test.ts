@@ -6,10 +6,10 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Parcel } from "../../../src/ledger/outbox.ts";
 import type { RequestOrigin, SettleRow } from "../../../src/ledger/types.ts";
+import { TrailStore } from "../../../src/trace-index/store.ts";
+import type { TotalSpend } from "../../../src/trace-index/types.ts";
 import type { Trace } from "../../../src/traces/schema.ts";
-import { TrailStore } from "../../../src/trail/store.ts";
-import type { TotalSpend } from "../../../src/trail/types.ts";
-import { DAY, startSql, TODAY } from "../trail/fakes.ts";
+import { DAY, startSql, TODAY } from "../trace-index/fakes.ts";
 import {
   type Books,
   DAY_MS,

@@ -1,5 +1,4 @@
 /** An answer of each translated vendor around a usage object of its own, whole and streamed, and its usage on our wire. */
-
 import type { AnswerContext } from "../../../src/providers/adapter.ts";
 import { findProvider } from "../../../src/providers/index.ts";
 import { usageOf } from "../../../src/wires/openai-chat/chunk.ts";

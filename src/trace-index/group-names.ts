@@ -4,7 +4,7 @@
  * Apps and raw models are named by callers, who could name a new one in every request: beyond a limit per day they fall
  * into one group, so that sums stay exact and an answer stays of a size that can be given.
  */
-import { WHOLE_DAY } from "./days.ts";
+import { WHOLE_DAY } from "./calendar.ts";
 import type { SpendGroup } from "./types.ts";
 
 /** The group of all names beyond the limit. No app, route or model is called so. */

@@ -11,7 +11,7 @@ import {
   SLOT_MS,
   slotOf,
   trailName,
-} from "../../../src/trail/days.ts";
+} from "../../../src/trace-index/calendar.ts";
 
 /** 2020 to 2090. */
 const time = fc.integer({ min: 1_577_836_800_000, max: 3_786_912_000_000 });

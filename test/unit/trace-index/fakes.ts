@@ -1,12 +1,12 @@
 /** A real SQLite under the trail's store, objects of the trail by name, and traces for them. */
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import * as fc from "fast-check";
+import { parseTrailName, type TrailDay, trailName } from "../../../src/trace-index/calendar.ts";
+import { type StoreLimits, TrailStore } from "../../../src/trace-index/store.ts";
+import type { TrailIndex } from "../../../src/trace-index/trail-index.ts";
+import type { DayEvidenceQuery, DayListQuery, DaySpendQuery, TrailRow } from "../../../src/trace-index/types.ts";
 import type { Trace, TraceAttempt, TraceStatus } from "../../../src/traces/schema.ts";
 import { newTraceId, TRACE_STATUSES } from "../../../src/traces/schema.ts";
-import { parseTrailName, type TrailDay, trailName } from "../../../src/trail/days.ts";
-import { type StoreLimits, TrailStore } from "../../../src/trail/store.ts";
-import type { TrailIndex } from "../../../src/trail/trail-index.ts";
-import type { DayEvidenceQuery, DayListQuery, DaySpendQuery, TrailRow } from "../../../src/trail/types.ts";
 
 /** The part of the platform's interface that the store uses. */
 export function startSql(): SqlStorage {

@@ -1,8 +1,8 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { mergeEvidence, toEvidence, wilsonLowerBound } from "../../../src/trail/evidence.ts";
-import { bucketOf } from "../../../src/trail/histogram.ts";
-import type { EvidenceCounts } from "../../../src/trail/types.ts";
+import { mergeEvidence, toEvidence, wilsonLowerBound } from "../../../src/trace-index/evidence.ts";
+import { bucketOf } from "../../../src/trace-index/histogram.ts";
+import type { EvidenceCounts } from "../../../src/trace-index/types.ts";
 
 describe("the lower bound", () => {
   // Values of the Wilson score interval at 95 %, to three places.

@@ -3,10 +3,10 @@
  *
  * Used for one batch only.
  */
-import { slotOf, WHOLE_DAY } from "./days.ts";
-import { errorsOf, isEvidence, type SpendFacts, type SpendShare, sharesOf, type TraceFacts } from "./facts.ts";
+import { slotOf, WHOLE_DAY } from "./calendar.ts";
+import { errorsOf, isEvidence, type SpendFacts, type SpendShare, sharesOf, type TraceFacts } from "./counted-trace.ts";
+import type { GroupNames } from "./group-names.ts";
 import { bucketOf } from "./histogram.ts";
-import type { GroupNames } from "./names.ts";
 import { SPEND_GROUPS, type SpendGroup } from "./types.ts";
 
 export interface SpendRow {

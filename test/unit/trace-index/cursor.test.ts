@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { comparePositions, decodeCursor, encodeCursor } from "../../../src/trace-index/cursor.ts";
 import { newTraceId } from "../../../src/traces/schema.ts";
-import { comparePositions, decodeCursor, encodeCursor } from "../../../src/trail/cursor.ts";
 
 const position = fc.record({
   createdAt: fc.integer({ min: 0, max: 9_999_999_999_999 }),

@@ -7,14 +7,14 @@
  * counted twice and a part of a day still adds up to the nano-dollar.
  */
 import { tryParseJson } from "../lib/json.ts";
-import { dayStart, type TrailDay } from "./days.ts";
-import { factsOf, type TraceFacts } from "./facts.ts";
-import { GroupNames } from "./names.ts";
+import { dayStart, type TrailDay } from "./calendar.ts";
+import { factsOf, type TraceFacts } from "./counted-trace.ts";
+import { GroupNames } from "./group-names.ts";
 import { evidenceIn, NO_EVIDENCE } from "./store-evidence.ts";
 import { listIn } from "./store-list.ts";
 import { NO_SPEND, readAttempts, spendIn } from "./store-spend.ts";
-import { addTally, hasTables, migrate } from "./tables.ts";
 import { Tally } from "./tally.ts";
+import { addTally, hasTables, migrate } from "./trace-index-schema.sql.ts";
 import type {
   DayEvidenceQuery,
   DayList,

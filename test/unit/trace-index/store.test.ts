@@ -1,19 +1,19 @@
 /** One day against the plainest model of it: a list of traces, added up again for every question. */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Trace } from "../../../src/traces/schema.ts";
-import { comparePositions } from "../../../src/trail/cursor.ts";
-import { DAY_MS, SLOT_MS } from "../../../src/trail/days.ts";
-import { errorsOf, factsOf, isEvidence, sharesOf, type TraceFacts } from "../../../src/trail/facts.ts";
-import { bucketOf, mergeHistograms } from "../../../src/trail/histogram.ts";
-import { TrailStore } from "../../../src/trail/store.ts";
+import { DAY_MS, SLOT_MS } from "../../../src/trace-index/calendar.ts";
+import { errorsOf, factsOf, isEvidence, sharesOf, type TraceFacts } from "../../../src/trace-index/counted-trace.ts";
+import { comparePositions } from "../../../src/trace-index/cursor.ts";
+import { bucketOf, mergeHistograms } from "../../../src/trace-index/histogram.ts";
+import { TrailStore } from "../../../src/trace-index/store.ts";
 import {
   type DaySpend,
   SPEND_GROUPS,
   type SpendGroup,
   type TraceFilter,
   type TrailRow,
-} from "../../../src/trail/types.ts";
+} from "../../../src/trace-index/types.ts";
+import type { Trace } from "../../../src/traces/schema.ts";
 import { tries } from "../../support/tries.ts";
 import { attempt, DAY, KEY_IDS, makeTrace, startSql, TODAY, toRow, traceOf } from "./fakes.ts";
 

@@ -5,12 +5,11 @@
  * more try; when a day does not answer, the whole question fails, because an answer with a hole in it looks complete.
  * All functions reject with `ledger_unavailable` then, and with nothing else.
  */
-
 import { askTwice } from "../durable/call.ts";
 import { RouterError } from "../http/errors.ts";
 import { toUsd } from "../lib/money.ts";
+import { clampSpan, daysOf, SLOT_MS, trailName } from "./calendar.ts";
 import { comparePositions } from "./cursor.ts";
-import { clampSpan, daysOf, SLOT_MS, trailName } from "./days.ts";
 import { type Evidence, mergeEvidence, toEvidence } from "./evidence.ts";
 import type { TrailIndex } from "./trail-index.ts";
 import type { DayList, DaySpend, ListedTrace, Position, SpendGroup, TraceFilter } from "./types.ts";

@@ -1,6 +1,12 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type BucketCount, bucketOf, durationOf, mergeHistograms, quantileMs } from "../../../src/trail/histogram.ts";
+import {
+  type BucketCount,
+  bucketOf,
+  durationOf,
+  mergeHistograms,
+  quantileMs,
+} from "../../../src/trace-index/histogram.ts";
 
 const histogramOf = (durations: readonly number[]): BucketCount[] =>
   mergeHistograms(durations.map((duration) => [[bucketOf(duration), 1]]));

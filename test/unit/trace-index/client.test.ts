@@ -1,11 +1,11 @@
 import * as fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { fromUsd, toUsd } from "../../../src/lib/money.ts";
+import { DAY_MS } from "../../../src/trace-index/calendar.ts";
+import { evidenceOf, findSpend, queryTraces, type TraceListQuery } from "../../../src/trace-index/client.ts";
+import { comparePositions } from "../../../src/trace-index/cursor.ts";
+import { SPEND_GROUPS } from "../../../src/trace-index/types.ts";
 import type { Trace } from "../../../src/traces/schema.ts";
-import { evidenceOf, findSpend, queryTraces, type TraceListQuery } from "../../../src/trail/client.ts";
-import { comparePositions } from "../../../src/trail/cursor.ts";
-import { DAY_MS } from "../../../src/trail/days.ts";
-import { SPEND_GROUPS } from "../../../src/trail/types.ts";
 import { stubScheduler } from "../../support/scheduler.ts";
 import { tries } from "../../support/tries.ts";
 import { attempt, type FakeTrails, fakeTrails, KEY_IDS, makeTrace, TODAY, traceOf } from "./fakes.ts";

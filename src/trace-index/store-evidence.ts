@@ -1,5 +1,5 @@
 /** What one day says about a version of a route. */
-import { slotOf, type TrailDay } from "./days.ts";
+import { slotOf, type TrailDay } from "./calendar.ts";
 import type { BucketCount } from "./histogram.ts";
 import type { LatencyKind } from "./tally.ts";
 import type { DayEvidenceQuery, ErrorCount, EvidenceCounts } from "./types.ts";

@@ -5,9 +5,9 @@
  * trace. So the answer is exact to the millisecond, and its cost does not follow the number of requests or keys.
  */
 import { tryParseJson } from "../lib/json.ts";
-import { DAY_MS, SLOT_MS, type Span, slotOf, type TrailDay, WHOLE_DAY } from "./days.ts";
-import { type AttemptCost, sharesOf } from "./facts.ts";
-import type { GroupNames } from "./names.ts";
+import { DAY_MS, SLOT_MS, type Span, slotOf, type TrailDay, WHOLE_DAY } from "./calendar.ts";
+import { type AttemptCost, sharesOf } from "./counted-trace.ts";
+import type { GroupNames } from "./group-names.ts";
 import type { DaySpend, DaySpendQuery, NamedSpend, SpendGroup, TotalSpend } from "./types.ts";
 
 const NO_TOTAL: TotalSpend = { requests: 0, nanoUsd: 0, unpricedRequests: 0, unadmittedNanoUsd: 0 };

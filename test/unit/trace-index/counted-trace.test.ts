@@ -1,8 +1,8 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fromUsd } from "../../../src/lib/money.ts";
-import { errorsOf, factsOf, isEvidence, sharesOf, type TraceFacts } from "../../../src/trail/facts.ts";
-import { SPEND_GROUPS } from "../../../src/trail/types.ts";
+import { errorsOf, factsOf, isEvidence, sharesOf, type TraceFacts } from "../../../src/trace-index/counted-trace.ts";
+import { SPEND_GROUPS } from "../../../src/trace-index/types.ts";
 import { attempt, KEY_IDS, makeTrace, TODAY, type TraceSpec, traceOf } from "./fakes.ts";
 
 function factsFor(spec: TraceSpec): TraceFacts {

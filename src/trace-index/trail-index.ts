@@ -8,7 +8,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { log } from "../lib/log.ts";
-import { expiresAt, parseTrailName, type TrailDay } from "./days.ts";
+import { expiresAt, parseTrailName, type TrailDay } from "./calendar.ts";
 import { TrailStore } from "./store.ts";
 import type {
   DayEvidenceQuery,
