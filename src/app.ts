@@ -6,16 +6,16 @@
  */
 import { type Context, Hono } from "hono";
 import { adminApp } from "./admin/app.ts";
-import { handleChatCompletion } from "./chat/handler.ts";
 import type { AppEnv } from "./config.ts";
+import { getApprovals, postApproval } from "./doors/approvals/approvals.ts";
+import { authenticate } from "./doors/authenticate.ts";
+import { getModel, listModels } from "./doors/models/models.ts";
+import { getTrace, getTraces } from "./doors/traces/traces.ts";
 import { errorResponse, RouterError } from "./http/errors.ts";
 import { unexpectedFault } from "./http/internal-error.ts";
 import { openApiDocument } from "./openapi/document.ts";
+import { handleChatCompletion } from "./relay/relay.ts";
 import { newTraceId } from "./traces/schema.ts";
-import { getApprovals, postApproval } from "./v1/approvals.ts";
-import { authenticate } from "./v1/authenticate.ts";
-import { getModel, listModels } from "./v1/models.ts";
-import { getTrace, getTraces } from "./v1/traces.ts";
 
 export const app = new Hono<AppEnv>();
 

@@ -33,3 +33,22 @@ export interface Usage {
   /** A figure contradicts the others or is none: the totals may be shown, a cost cannot be told. */
   readonly isDoubtful?: true;
 }
+
+/** Token counts in OpenAI's convention: caches are inside the prompt, reasoning inside the completion. */
+export interface TokenCounts {
+  readonly prompt: number;
+  readonly completion: number;
+  readonly cached?: number | undefined;
+  readonly cacheWrite?: number | undefined;
+  readonly reasoning?: number | undefined;
+  /** Inside the cache writes: kept for an hour. */
+  readonly cacheWriteHour?: number | undefined;
+  readonly audioInput?: number | undefined;
+  /** Inside the cached tokens: those of audio. */
+  readonly cachedAudio?: number | undefined;
+  readonly audioOutput?: number | undefined;
+  /** Searches that the provider made for the answer. */
+  readonly webSearches?: number | undefined;
+  /** 1 where they found something. */
+  readonly groundedPrompts?: number | undefined;
+}

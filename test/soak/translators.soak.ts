@@ -7,10 +7,10 @@
  */
 import { crc32 } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import type { StreamEvent } from "../../src/chat/stages.ts";
-import { OpenAiEvents } from "../../src/chat/stream-events.ts";
 import type { AnswerContext } from "../../src/providers/adapter.ts";
 import { findProvider, providerIds } from "../../src/providers/index.ts";
+import { OpenAiEvents } from "../../src/relay/streaming/events.ts";
+import type { StreamEvent } from "../../src/relay/types.ts";
 import { allFixtures, bytesOf, cutAtRandom, type Fixture, isStream } from "../support/fixtures.ts";
 import { randomFrom } from "../support/random.ts";
 

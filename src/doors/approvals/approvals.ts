@@ -1,0 +1,84 @@
+/**
+ * `GET /v1/approvals` and `POST /v1/approvals/{tool_call_id}`: a key with the scope `approvals:decide` sees and decides the
+ * tool calls of the other keys of its environment, within its apps. Its own calls are for others to decide.
+ */
+import type { Context } from "hono";
+import { decideCall, showApprovals } from "../../approvals/client.ts";
+import { DecisionRequest, decided, onePlace } from "../../approvals/decision.ts";
+import { APPROVAL_STATUSES, type ApprovalStatus } from "../../approvals/types.ts";
+import type { AppEnv } from "../../config.ts";
+import { withControl } from "../../control/client.ts";
+import { checkHead, readBody } from "../../http/body.ts";
+import { RouterError } from "../../http/errors.ts";
+import { readLimit, readRowCursor, toList } from "../../http/pagination.ts";
+import { EXPLAINED, invalidField, parseBody } from "../../http/validation-errors.ts";
+import type { KeyRecord } from "../../keys/record.ts";
+import { Deadlines } from "../../lib/deadline.ts";
+import { authenticate } from "../authenticate.ts";
+
+/** An id in two keys is asked for with the key; a third one would change nothing. */
+const MAX_PLACES = 10;
+
+export async function getApprovals(context: Context<AppEnv>): Promise<Response> {
+  const key = await authenticate(context, "approvals:decide");
+  const { limit, cursor, status } = context.req.query();
+  const wanted = readStatus(status);
+  const query = {
+    ...within(key),
+    status: wanted,
+    limit: readLimit(limit),
+    before: readRowCursor(cursor),
+  };
+  const page = await unlessDown(withControl(context.env.CONTROL_PLANE, (control) => control.listApprovals(query)));
+  const approvals = await showApprovals(context.env.TOOL_APPROVALS, page.data);
+  // The list may be a moment behind the records.
+  const data = approvals.filter((approval) => wanted === undefined || approval.status === wanted);
+  return context.json(toList(data, page.nextCursor === null ? null : String(page.nextCursor)));
+}
+
+export async function postApproval(context: Context<AppEnv>): Promise<Response> {
+  const key = await authenticate(context, "approvals:decide", checkHead);
+  const { decision, reason } = await readDecision(context);
+  const toolCallId = context.req.param("id") ?? "";
+  const query = { ...within(key), toolCallId, keyId: context.req.query("key"), limit: MAX_PLACES, before: null };
+  const page = await unlessDown(withControl(context.env.CONTROL_PLANE, (control) => control.listApprovals(query)));
+  const { keyId } = onePlace(page.data, key.id);
+  if (keyId === key.id) {
+    const message = "A key cannot decide its own tool calls. Use another key with the scope `approvals:decide`.";
+    throw new RouterError("scope_required", message);
+  }
+  const answer = await decideCall(context.env.TOOL_APPROVALS, keyId, {
+    ...{ id: toolCallId, decision, reason: reason ?? null, by: `key:${key.id}` },
+    within: { env: key.env, apps: key.apps },
+  });
+  return context.json(decided(answer));
+}
+
+const within = ({ env, apps }: KeyRecord) => ({ env, apps });
+
+function readStatus(text: string | undefined): ApprovalStatus | undefined {
+  if (text === undefined) return undefined;
+  const known = APPROVAL_STATUSES.find((status) => status === text);
+  if (known !== undefined) return known;
+  const message = `\`status\` must be one of ${APPROVAL_STATUSES.join(", ")}.`;
+  throw new RouterError("invalid_request", message, { param: "status" });
+}
+
+async function readDecision(context: Context<AppEnv>): Promise<DecisionRequest> {
+  const deadlines = new Deadlines();
+  const text = await readBody(context.req.raw, context.get("receivedAt"), deadlines).finally(() => deadlines.stop());
+  const parsed = DecisionRequest.safeParse(parseBody(text), EXPLAINED);
+  if (!parsed.success) throw invalidField(parsed.error.issues[0]);
+  return parsed.data;
+}
+
+async function unlessDown<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch {
+    throw new RouterError(
+      "ledger_unavailable",
+      "The list of tool calls cannot be read at the moment. Try again shortly.",
+    );
+  }
+}

@@ -1,0 +1,84 @@
+/** `GET /v1/models` and `/v1/models/{id}`: the routes a key may call, in OpenAI's list shape. */
+import type { Context } from "hono";
+import type { ModelFacts, Price } from "../../catalog/model-facts.ts";
+import type { AppEnv } from "../../config.ts";
+import { RouterError } from "../../http/errors.ts";
+import type { KeyRecord } from "../../keys/record.ts";
+import type { RouteIndex } from "../../policy/schema.ts";
+import { getRouteIndex } from "../../policy/store.ts";
+import { authenticate } from "../authenticate.ts";
+
+type IndexEntry = RouteIndex[number];
+
+export async function listModels(context: Context<AppEnv>): Promise<Response> {
+  const key = await authenticate(context, "models");
+  return context.json({ object: "list", data: (await routesOf(context, key)).map(toModel) });
+}
+
+/** The id arrives with its slash as it is or as `%2F`. Throws 404 for a route the key may not call, as for none. */
+export async function getModel(context: Context<AppEnv>): Promise<Response> {
+  const key = await authenticate(context, "models");
+  const path = new URL(context.req.url).pathname.slice("/v1/models/".length);
+  const id = decodePath(path);
+  const entry = (await routesOf(context, key)).find(({ name }) => `flow/${name}` === id);
+  if (entry === undefined) throw new RouterError("not_found", "No such model. GET /v1/models lists this key's routes.");
+  return context.json(toModel(entry));
+}
+
+function decodePath(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
+}
+
+async function routesOf(context: Context<AppEnv>, key: KeyRecord): Promise<IndexEntry[]> {
+  const reading = {
+    kv: context.env.CONFIG,
+    now: context.get("receivedAt"),
+    waitUntil: (work: Promise<unknown>) => context.executionCtx.waitUntil(work),
+  };
+  const index = await getRouteIndex(reading, key.env).catch(() => {
+    throw new RouterError("ledger_unavailable", "The list of routes cannot be read at the moment. Try again shortly.");
+  });
+  return index.filter(({ name }) => key.routes?.includes(name) ?? true);
+}
+
+function toModel(entry: IndexEntry): Record<string, unknown> {
+  const targets = entry.targets.map(({ provider, model, facts }) => ({ provider, model, ...describe(facts) }));
+  const windows = entry.targets.map(({ facts }) => facts.context_window).filter((size) => size !== undefined);
+  const first = entry.targets[0]?.facts ?? {};
+  return {
+    id: `flow/${entry.name}`,
+    object: "model",
+    created: Math.floor(Date.parse(entry.created_at) / 1000),
+    owned_by: "flowlayer",
+    route_version: entry.version,
+    description: entry.description ?? null,
+    targets,
+    ...describe(first),
+    // What every target can take: a request within it never loses an alternate to its length.
+    context_window: windows.length === 0 ? null : Math.min(...windows),
+  };
+}
+
+function describe(facts: ModelFacts): Record<string, unknown> {
+  return {
+    context_window: facts.context_window ?? null,
+    max_output_tokens: facts.max_output_tokens ?? null,
+    capabilities: facts.capabilities ?? {},
+    prices: facts.price === undefined ? null : toUsdPerMillion(facts.price),
+  };
+}
+
+/** A pico-USD per token is a micro-USD per million tokens. */
+function toUsdPerMillion(price: Price): Record<string, number | null> {
+  const usd = (micro: number | undefined): number | null => (micro === undefined ? null : micro / 1_000_000);
+  return {
+    input_usd_per_million_tokens: usd(price.input),
+    output_usd_per_million_tokens: usd(price.output),
+    cache_read_usd_per_million_tokens: usd(price.cache_read),
+    cache_write_usd_per_million_tokens: usd(price.cache_write),
+  };
+}

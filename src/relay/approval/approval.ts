@@ -1,0 +1,238 @@
+/**
+ * Tool approval: what a request may bring back, and what an answer may release.
+ *
+ * Deny by default. The calls of a gated answer are on record before anything of them is released; results of recorded
+ * calls are held against the record whatever route they come with. When the record does not answer, a request with
+ * results is refused, and so is an answer with calls.
+ */
+import { hasResults, readResults, type SeenCall, usedIds } from "../../approvals/calls.ts";
+import {
+  checkResults,
+  expectCalls,
+  findStep,
+  pause,
+  recordAnswer,
+  toRecord,
+  waitForDecision,
+} from "../../approvals/client.ts";
+import { canonicalValue } from "../../approvals/match.ts";
+import {
+  callsOfChoices,
+  carriesAnyCall,
+  isReleased,
+  isWaiting,
+  overallStatus,
+  type Release,
+} from "../../approvals/release.ts";
+import type { StreamGate } from "../../approvals/stream-gate.ts";
+import type { AnswerToRecord, CallToRecord, ClaimVerdict, Ruling, StoredStep } from "../../approvals/types.ts";
+import type { Env } from "../../config.ts";
+import { type ErrorCode, RouterError } from "../../http/errors.ts";
+import { unexpectedFault } from "../../http/internal-error.ts";
+import { sha256, toHex } from "../../keys/hash.ts";
+import { keyIdOfTrace } from "../../traces/schema.ts";
+import type { ChatRequest } from "../../wires/openai-chat/request-fields.ts";
+import type { Exchange } from "../trace.ts";
+import type { AnswerEnd, Caller, CallGate, GateEnd, ResolvedRoute, WholeAnswer } from "../types.ts";
+
+const COMMENT = ": waiting-for-approval\n\n";
+const COMMENT_EVERY_MS = 10_000;
+
+export type Say = (text: string) => Promise<boolean>;
+
+export interface ApprovalInput {
+  readonly records: Env["TOOL_APPROVALS"];
+  readonly caller: Caller;
+  readonly route: ResolvedRoute;
+  readonly request: ChatRequest;
+  readonly exchange: Exchange;
+  /** Aborts when the client leaves. */
+  readonly clientSignal: AbortSignal;
+  /** The upstream of a stream is done, while its calls may wait for long. */
+  readonly onUpstreamEnd: (end: AnswerEnd) => void;
+}
+
+/** Refusals, the one that says most first. */
+const REFUSALS: readonly {
+  readonly code: ErrorCode;
+  readonly verdicts: readonly ClaimVerdict[];
+  readonly message: string;
+}[] = [
+  {
+    code: "tool_call_altered",
+    verdicts: ["altered"],
+    message:
+      "The request carries results of tool calls that are not the calls that were approved. Send them as they came.",
+  },
+  {
+    code: "tool_call_denied",
+    verdicts: ["denied"],
+    message: "The request carries results of tool calls that were denied. Leave them out.",
+  },
+  {
+    code: "tool_approval_expired",
+    verdicts: ["expired"],
+    message: "The request carries results of tool calls whose approval is over. Let the model make the call again.",
+  },
+  {
+    code: "tool_approval_required",
+    verdicts: ["pending", "unknown"],
+    message: "The request carries results of tool calls that nobody approved. POST /v1/approvals/{id} decides them.",
+  },
+];
+
+export class ToolApproval implements CallGate {
+  readonly #input: ApprovalInput;
+
+  constructor(input: ApprovalInput) {
+    this.#input = input;
+  }
+
+  /** Throws 403 when the request carries a tool result that may not go on, 503 when nobody can say. */
+  async admit(): Promise<void> {
+    const { records, caller, route, request } = this.#input;
+    const messages = request.fields["messages"];
+    const isGated = route.requireToolApproval;
+    if (!hasResults(messages)) {
+      if (isGated) expectCalls(records, caller.key.id);
+      return;
+    }
+    const claims = readResults(messages);
+    const { verdicts } = await checkResults(records, caller.key.id, claims, isGated);
+    for (const { code, verdicts: refused, message } of REFUSALS) {
+      const ids = claims
+        .filter((_, at) => {
+          const verdict = verdicts[at] ?? "pending";
+          return refused.includes(verdict) && (verdict !== "unknown" || isGated);
+        })
+        .map(({ id }) => id);
+      if (ids.length > 0) throw new RouterError(code, message, { param: "messages", details: { tool_calls: ids } });
+    }
+  }
+
+  /** What may be released of a whole answer; `null`: it calls nothing. Throws when its calls cannot be recorded. */
+  async releaseOf({ text, body }: WholeAnswer): Promise<Release | "client_gone" | null> {
+    const choices = Array.isArray(body["choices"]) ? body["choices"] : [];
+    if (!this.#input.route.requireToolApproval || !carriesAnyCall(choices)) return null;
+    return this.#rule(callsOfChoices(choices), () => text, null);
+  }
+
+  async settle(held: StreamGate, end: AnswerEnd, say: Say): Promise<GateEnd> {
+    this.#input.onUpstreamEnd(end);
+    try {
+      const toBody = (): string | null => {
+        const completion = held.toCompletion();
+        return completion === null ? null : JSON.stringify(completion);
+      };
+      const release = await this.#rule(held.calls(), toBody, say);
+      return release === "client_gone" ? { kind: release } : { kind: "release", text: held.finish(release) };
+    } catch (error) {
+      if (!(error instanceof RouterError)) unexpectedFault(error, this.#input.exchange.traceId);
+      return { kind: "unrecorded" };
+    }
+  }
+
+  /** The held step that the request asks for. Throws 404 when there is none, 400 when the request is another step. */
+  async heldStep(traceId: string): Promise<StoredStep> {
+    const { records, caller } = this.#input;
+    const keyId = caller.key.id;
+    const step = keyIdOfTrace(traceId) === keyId ? await findStep(records, keyId, traceId) : null;
+    if (step === null) {
+      throw new RouterError("unknown_trace", "No held step belongs to this trace id.", { param: "route.resume" });
+    }
+    if (step.digest !== (await this.#digest())) {
+      const message = "This is not the step that was held. Send the request as it was, with `route.resume` added.";
+      throw new RouterError("invalid_request", message, { param: "route.resume" });
+    }
+    return step;
+  }
+
+  /** Waits until a recorded answer is decided, at most `wait_ms`, and says what may be released of it. */
+  async releaseStep(traceId: string, ruling: Ruling, say: Say | null): Promise<Release | "client_gone"> {
+    return this.#await({ ruling, delivery: "hold", traceId }, 0, say);
+  }
+
+  async #rule(
+    calls: readonly SeenCall[],
+    toBody: () => string | null,
+    say: Say | null,
+  ): Promise<Release | "client_gone"> {
+    const { records, route, request, exchange } = this.#input;
+    const { delivery, ...rules } = route.policy.tools;
+    const { traceId } = exchange;
+    // What nobody can read nobody can decide: it is taken out.
+    if (calls.length === 0) return { ruling: { calls: [], expiresAt: 0 }, delivery, traceId };
+    const toBeRecorded = await toRecord(calls, usedIds(request.fields["messages"]), rules);
+    const mayWait = delivery === "hold" && toBeRecorded.some(({ verdict }) => verdict === "pending");
+    const recorded = await recordAnswer(records, await this.#answer(toBeRecorded, mayWait ? toBody() : null));
+    if (!recorded.ok) {
+      throw new RouterError(
+        "upstream_failed",
+        "The tool calls of the answer are too large to be recorded for approval.",
+      );
+    }
+    return this.#await({ ruling: recorded.ruling, delivery, traceId }, recorded.releaseInMs, say);
+  }
+
+  async #answer(calls: readonly CallToRecord[], body: string | null): Promise<AnswerToRecord> {
+    const { caller, route, exchange } = this.#input;
+    const { name, version } = route.record;
+    return {
+      traceId: exchange.traceId,
+      keyId: caller.key.id,
+      env: caller.key.env,
+      app: caller.app,
+      route: version === 0 ? name : `flow/${name}`,
+      ttlMs: route.policy.tools.ttl_seconds * 1000,
+      calls,
+      step: body === null ? null : { digest: await this.#digest(), body },
+    };
+  }
+
+  async #await(first: Release, releaseInMs: number, say: Say | null): Promise<Release | "client_gone"> {
+    const { exchange, route, clientSignal } = this.#input;
+    const startedAt = Date.now();
+    const waited = isWaiting(first) ? await this.#decided(first, startedAt + route.policy.tools.wait_ms, say) : first;
+    const release = waited ?? first;
+    if (waited === null || clientSignal.aborted) return "client_gone";
+    const mayUse = release.ruling.calls.some((call) => isReleased(release, call));
+    if (mayUse) await pause(startedAt + releaseInMs - Date.now(), clientSignal);
+    const status = overallStatus(release.ruling);
+    exchange.toolApproval = status === "pending" || status === "approved" ? status : "required";
+    return release;
+  }
+
+  /** `null`: the client left meanwhile. */
+  async #decided(release: Release, until: number, say: Say | null): Promise<Release | null> {
+    const { records, caller, clientSignal } = this.#input;
+    const gone = new AbortController();
+    const over = new AbortController();
+    const leave = (): void => gone.abort();
+    if (clientSignal.aborted) leave();
+    clientSignal.addEventListener("abort", leave, { once: true });
+    const comments = say === null ? null : comment(say, over.signal, leave);
+    const { traceId } = release;
+    const ruling = await waitForDecision(records, caller.key.id, traceId, until, gone.signal);
+    over.abort();
+    clientSignal.removeEventListener("abort", leave);
+    await comments;
+    return gone.signal.aborted ? null : { ...release, ruling: ruling ?? release.ruling };
+  }
+
+  /** Of what makes a step the same step: its route, how long the conversation is, and what was said last. */
+  async #digest(): Promise<string> {
+    const { route, request } = this.#input;
+    const messages = request.fields["messages"];
+    const all: readonly unknown[] = Array.isArray(messages) ? messages : [];
+    const text = canonicalValue([route.record.name, all.length, all.at(-1)]);
+    return toHex(await sha256(text));
+  }
+}
+
+/** Tells a waiting client that the connection lives, and finds out when it does not. Never rejects. */
+async function comment(say: Say, over: AbortSignal, leave: () => void): Promise<void> {
+  while (!over.aborted) {
+    if (!(await say(COMMENT))) return leave();
+    await pause(COMMENT_EVERY_MS, over);
+  }
+}

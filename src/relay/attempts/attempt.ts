@@ -1,0 +1,354 @@
+/** One HTTP call to one candidate, from its start to an answer or a failure, and what its target's health learns of it. */
+import {
+  type AttemptReport,
+  type AttemptTicket,
+  beginAttempt,
+  type HealthContext,
+  type LatencyKind,
+  reportOutcome,
+} from "../../health/client.ts";
+import { RouterError } from "../../http/errors.ts";
+import type { Deadlines } from "../../lib/deadline.ts";
+import { JsonEdit, tryParseJson } from "../../lib/json.ts";
+import { readTextWithin } from "../../lib/read-text.ts";
+import type { AdapterCall, ProviderAdapter, UpstreamFailure, UpstreamRequest } from "../../providers/adapter.ts";
+import { withoutCredentials } from "../../providers/classify.ts";
+import type { FailureClass } from "../../traces/schema.ts";
+import type { ChatRequest } from "../../wires/openai-chat/request-fields.ts";
+import type { Attempt, Exchange } from "../trace.ts";
+import type {
+  AbortReason,
+  Answer,
+  Candidate,
+  Claim,
+  Opened,
+  OpenStream,
+  Plan,
+  Reading,
+  ResolvedRoute,
+  StreamControl,
+  WholeAnswer,
+} from "../types.ts";
+import { UpstreamCall } from "./upstream-call.ts";
+
+/** Enough for any vendor's error object. */
+const MAX_ERROR_BODY_BYTES = 65_536;
+const MAX_ERROR_BODY_MS = 1_000;
+
+/** The part of the stage before that attempts need. */
+export interface Admissions {
+  /** A hedge fits whole or not at all. */
+  claim(candidate: Candidate, isHedge: boolean): Claim;
+  release(claim: Claim): void;
+}
+
+export interface AttemptInput {
+  readonly plan: Plan;
+  readonly route: ResolvedRoute;
+  readonly request: ChatRequest;
+  readonly exchange: Exchange;
+  /** Aborts when the client leaves. */
+  readonly clientSignal: AbortSignal;
+  readonly deadlines: Deadlines;
+  readonly health: HealthContext;
+  readonly admission: Admissions;
+  /** The router ended it while the vendor was at work, and may be billed: the prompt, and the characters that had come. */
+  readonly onAbandoned: (candidate: Candidate, attempt: Attempt, answerLength: number) => void;
+  /** The key was refused after the vendor had got the call, which it may bill, and may have answered. */
+  readonly onUnadmitted: (candidate: Candidate, attempt: Attempt, answer: Answer | null) => void;
+  readonly openStream: (response: Response, control: StreamControl, reading: Reading) => Promise<Opened<OpenStream>>;
+  readonly openWhole: (
+    response: Response,
+    reading: Reading,
+    onText: (piece: string) => void,
+  ) => Promise<Opened<WholeAnswer>>;
+}
+
+/** How an attempt ended. */
+export type Ended = { readonly running: RunningAttempt } & (
+  | { readonly ok: true; readonly answer: Answer }
+  | {
+      readonly ok: false;
+      readonly failure: UpstreamFailure;
+      readonly abortedBy: AbortReason | undefined;
+      /** The key was refused after the call had been sent. */
+      readonly refusal: RouterError | null;
+    }
+);
+
+/** Failures that say nothing about the target: the request was at fault. */
+const CLIENT_FAULTS: ReadonlySet<string> = new Set(["invalid_request", "context_length", "content_filter"]);
+/** Ends of ours that say nothing about the target, but that it had not answered by then. */
+const NOT_THE_TARGETS: ReadonlySet<AbortReason | undefined> = new Set([
+  "client",
+  "latency_budget",
+  "hedge_lost",
+  "refused",
+]);
+/** Ends of ours that a vendor at work may bill. */
+const MAY_BE_BILLED: ReadonlySet<AbortReason | undefined> = new Set([
+  "client",
+  "latency_budget",
+  "hedge_lost",
+  "first_token",
+  "total",
+]);
+
+export class RunningAttempt {
+  readonly candidate: Candidate;
+  readonly record: Attempt;
+  /** Never rejects. */
+  readonly ended: Promise<Ended>;
+  readonly #input: AttemptInput;
+  readonly #call: UpstreamCall;
+  readonly #claim: Claim;
+  readonly #ticket: AttemptTicket;
+  readonly #latencyKind: LatencyKind;
+  /** Characters of a whole answer that have come. Vendors send white space to keep a connection alive. */
+  #answerLength = 0;
+  #isClosed = false;
+
+  constructor(
+    input: AttemptInput,
+    candidate: Candidate,
+    claim: Claim,
+    how: { readonly isHedge: boolean; readonly isResumed: boolean },
+  ) {
+    const { route, request, exchange } = input;
+    const now = Date.now();
+    this.#input = input;
+    this.candidate = candidate;
+    this.#claim = claim;
+    this.record = exchange.startAttempt(candidate.target, claim, how.isHedge, now);
+    this.#latencyKind = request.stream ? "firstToken" : "total";
+    this.#ticket = beginAttempt(candidate.name, now);
+    const { timeouts, latency } = route.policy;
+    this.#call = new UpstreamCall(input.clientSignal, input.deadlines, now + timeouts.total_ms);
+    if (request.stream) this.#call.limit("first_token", now + timeouts.first_token_ms);
+    // The budget ends at the first token; a stream that is resumed has had its own.
+    if (route.latencyBudgetMs !== null && latency.mode === "hard" && !how.isResumed) {
+      this.#call.limit("latency_budget", exchange.receivedAt + route.latencyBudgetMs);
+    }
+    if (claim.isBeside)
+      void claim.granted?.then((granted) => granted instanceof RouterError && this.#call.abort("refused"));
+    this.ended = this.#run();
+  }
+
+  /** Ends it unanswered: another one answered, or nobody waits any more. Its record is complete at once. */
+  abandon(reason: "hedge_lost" | "latency_budget"): void {
+    if (!this.#isClosed) this.#close(this.#call.abortedBy() ?? reason, null);
+    else if (this.record.winner) this.#loseAfterAll();
+    else return;
+    this.#call.abort(reason);
+    this.#call.release();
+  }
+
+  /** It answered too, in the same turn as the one that was taken. */
+  #loseAfterAll(): void {
+    this.record.winner = false;
+    this.record.outcome = this.record.hedged ? "cancelled" : "slow";
+    this.#input.onAbandoned(this.candidate, this.record, this.#answerLength);
+  }
+
+  async #run(): Promise<Ended> {
+    const call = this.#call;
+    const opened = await this.#open().catch(
+      (error: unknown): Opened<never> => ({ ok: false, failure: brokenCall(error, call.abortedBy()) }),
+    );
+    // An answer may not be used, and no other target asked, before the key was admitted.
+    // Ended by the client or its budget: what the ledger says changes nothing the client hears, only who is charged.
+    const isOver = call.abortedBy() === "client" || call.abortedBy() === "latency_budget";
+    const refusal = this.#claim.isBeside && !isOver ? await refusalOf(this.#claim) : null;
+    if (refusal !== null && !this.#isClosed) this.#noteUnadmitted(opened);
+    if (opened.ok && refusal === null && !this.#isClosed) {
+      this.#isClosed = true;
+      this.record.endedAt = Date.now();
+      this.record.winner = true;
+      call.stop("first_token");
+      call.stop("latency_budget");
+      if (opened.value.kind === "whole") call.release();
+      this.#report("success", true);
+      return { running: this, ok: true, answer: opened.value };
+    }
+    const failure = opened.ok ? LOST : withoutCredentials(opened.failure, this.candidate.config);
+    const abortedBy = call.abortedBy();
+    this.#close(refusal === null ? abortedBy : "refused", failure);
+    // Closes the socket of an answer that was none: an unread body would keep it open.
+    call.abort("failed");
+    call.release();
+    return { running: this, ok: false, failure, abortedBy, refusal };
+  }
+
+  /** The vendor has not refused the call, which would cost nothing. */
+  get #isServed(): boolean {
+    return (this.record.status ?? 0) < 300;
+  }
+
+  /** The vendor has the whole request within milliseconds, and may bill it; the key, which was refused, is not. */
+  #noteUnadmitted(opened: Opened<Answer>): void {
+    const { candidate, record } = this;
+    const isAtWork = this.#call.abortedBy() !== undefined && this.#isServed;
+    if (opened.ok) this.#input.onUnadmitted(candidate, record, opened.value);
+    else if (isAtWork) this.#input.onUnadmitted(candidate, record, null);
+    this.#call.abort("refused");
+  }
+
+  /** It was ended before the ledger had answered: only a key that was admitted pays for it. Never rejects. */
+  async #chargeIfAdmitted(claim: Claim): Promise<void> {
+    if ((await refusalOf(claim)) === null) return;
+    const { record } = this;
+    this.#input.onUnadmitted(this.candidate, record, null);
+    record.costNanoUsd = 0;
+    record.costBasis = null;
+    record.usageSource = "none";
+  }
+
+  /** Completes the record and tells the target's health. The first end counts. */
+  #close(abortedBy: AbortReason | undefined, failure: UpstreamFailure | null): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.record.endedAt = Date.now();
+    this.record.outcome =
+      abortedBy === "client" || abortedBy === "refused"
+        ? "cancelled"
+        : abortedBy === "hedge_lost"
+          ? this.record.hedged
+            ? "cancelled"
+            : "slow"
+          : (failure?.class ?? "timeout");
+    if (MAY_BE_BILLED.has(abortedBy) && this.#isServed) {
+      this.#input.onAbandoned(this.candidate, this.record, this.#answerLength);
+      if (this.#claim.isBeside) this.#input.exchange.doubts.push(this.#chargeIfAdmitted(this.#claim));
+    }
+    // Whose patience ended says nothing about the target, and a client may ask for as little as a millisecond.
+    if (NOT_THE_TARGETS.has(abortedBy) || failure === null) this.#report("ignored", true);
+    else if (failure.class === "rate_limited") this.#report("rate_limited", false, failure.retryAfterMs);
+    else this.#report(CLIENT_FAULTS.has(failure.class) ? "ignored" : "failure", abortedBy !== undefined);
+  }
+
+  /** `isTimed`: the time it took says something about the target's pace, not only about its failing. */
+  #report(outcome: AttemptReport["outcome"], isTimed: boolean, retryAfterMs?: number): void {
+    const { endedAt, startedAt, firstTokenAt, winner } = this.record;
+    const latency = isTimed
+      ? { kind: this.#latencyKind, ms: (firstTokenAt ?? endedAt) - startedAt, answered: winner }
+      : null;
+    reportOutcome(this.#input.health, this.#ticket, { outcome, latency, now: endedAt, retryAfterMs });
+  }
+
+  async #open(): Promise<Opened<Answer>> {
+    const { request, openStream, openWhole } = this.#input;
+    const { record, candidate } = this;
+    const call = this.#call;
+    const reading = readingOf(this.#input, candidate, record);
+    const response = await send(this.#input, this.#claim, candidate, record, call);
+    record.status = response.status;
+    if (!response.ok) {
+      const { text, isLate } = await readTextWithin(response, MAX_ERROR_BODY_BYTES, MAX_ERROR_BODY_MS);
+      const body = text === null ? undefined : tryParseJson(text);
+      const failure = reading.classify({ status: response.status, headers: response.headers, body });
+      // After silence the same target is not asked again, whatever its status said before.
+      const isSilent = isLate || call.abortedBy() !== undefined;
+      return { ok: false, failure: isSilent ? { ...failure, trySame: false } : failure };
+    }
+    if (!request.stream) {
+      call.linger();
+      const opened = await openWhole(response, reading, (piece) => {
+        this.#answerLength += piece.trim().length;
+      });
+      if (!opened.ok) return opened;
+      return { ok: true, value: { kind: "whole", candidate, attempt: record, whole: opened.value } };
+    }
+    const opened = await openStream(response, call, reading);
+    if (!opened.ok) return opened;
+    record.firstTokenAt = Date.now();
+    const noteBreak = (failure: FailureClass): void => this.#noteBreak(failure);
+    const { release } = call;
+    return {
+      ok: true,
+      value: { kind: "stream", candidate, attempt: record, stream: opened.value, release, noteBreak },
+    };
+  }
+
+  /** The stream broke after its first token. */
+  #noteBreak(failure: FailureClass): void {
+    this.record.outcome = failure;
+    reportOutcome(this.#input.health, this.#ticket, { outcome: "failure", latency: null, now: Date.now() });
+  }
+}
+
+async function refusalOf({ granted }: Claim): Promise<RouterError | null> {
+  const answer = await granted;
+  return answer instanceof RouterError ? answer : null;
+}
+
+/** Of an answer that came when another had been taken already. */
+const LOST: UpstreamFailure = { class: "slow", tryNext: true, trySame: false };
+
+function readingOf({ request, exchange }: AttemptInput, candidate: Candidate, record: Attempt): Reading {
+  const { adapter } = candidate.provider;
+  return {
+    classify: (error) => adapter.classify(error),
+    translation: adapter.translation,
+    context: {
+      fields: request.fields,
+      model: candidate.target.model,
+      traceId: exchange.traceId,
+      createdAt: Math.floor(record.startedAt / 1000),
+    },
+  };
+}
+
+async function send(
+  { request }: AttemptInput,
+  { maxOutputTokens }: Claim,
+  candidate: Candidate,
+  record: Attempt,
+  call: UpstreamCall,
+): Promise<Response> {
+  const { provider, target, config } = candidate;
+  const adapterCall: AdapterCall = {
+    body: new JsonEdit(request.text, request.members).remove("route"),
+    fields: request.fields,
+    stream: request.stream,
+    model: target.model,
+    params: target.params,
+    maxOutputTokens,
+    config,
+  };
+  if (provider.send !== undefined) return provider.send(adapterCall, call.signal);
+  const upstream = await written(provider.adapter, adapterCall);
+  record.droppedParams = upstream.droppedParams;
+  return fetch(upstream.url, {
+    method: "POST",
+    headers: upstream.headers,
+    body: upstream.body,
+    // A redirect would carry the credential to a host nobody approved.
+    redirect: "manual",
+    signal: call.signal,
+  });
+}
+
+/** The request cannot be put into the vendor's words: no vendor was asked. */
+class Unwritable extends Error {
+  override readonly name = "Unwritable";
+}
+
+async function written(adapter: ProviderAdapter, call: AdapterCall): Promise<UpstreamRequest> {
+  try {
+    return await adapter.toUpstream(call);
+  } catch {
+    throw new Unwritable();
+  }
+}
+
+/** A call that rejected: ended by one of our clocks, or by the network. */
+function brokenCall(error: unknown, abortedBy: AbortReason | undefined): UpstreamFailure {
+  if (abortedBy === "too_large") return { class: "invalid_response", tryNext: true, trySame: false };
+  // After silence the same target is not asked again: it would be silent once more.
+  if (abortedBy !== undefined) return { class: "timeout", tryNext: true, trySame: false };
+  // The client's doing: were it the target's failure, a client could talk a shared target out of service.
+  if (error instanceof Unwritable) return { class: "invalid_request", tryNext: true, trySame: false };
+  // workerd's text for a reset or refused connection; a name that does not resolve reads otherwise and will not heal.
+  const isReset = error instanceof Error && error.message.includes("Network connection lost");
+  return { class: "network", tryNext: true, trySame: isReset };
+}

@@ -1,0 +1,41 @@
+/** Stage 5, a whole answer: the upstream's text, read within bounds and checked to be an answer. */
+import { isJsonObject, isTooDeep, tryParseJson } from "../../lib/json.ts";
+import { readText } from "../../lib/read-text.ts";
+import type { UpstreamFailure } from "../../providers/adapter.ts";
+import { hasError } from "../../wires/openai-chat/chunk.ts";
+import type { Opened, Reading, WholeAnswer } from "../types.ts";
+
+/** Far above any chat answer; the isolate has 128 MB for all its requests. */
+const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
+
+const NOT_AN_ANSWER: UpstreamFailure = { class: "invalid_response", tryNext: true, trySame: false };
+
+/**
+ * Rejects when the connection breaks or the attempt is aborted; every other bad answer is a returned failure. `onText`
+ * learns of what was read by then.
+ */
+export async function openWhole(
+  response: Response,
+  reading: Reading,
+  onText: (piece: string) => void,
+): Promise<Opened<WholeAnswer>> {
+  const text = await readText(response, MAX_ANSWER_BYTES, onText);
+  const body = text === null ? undefined : tryParseJson(text);
+  if (text === null || !isJsonObject(body)) return { ok: false, failure: NOT_AN_ANSWER };
+  if (hasError(body)) {
+    return { ok: false, failure: reading.classify({ status: response.status, headers: response.headers, body }) };
+  }
+  const translated = reading.translation?.toCompletion(body, reading.context);
+  if (translated?.ok === false) return translated;
+  const answer = translated?.completion ?? body;
+  const choices = answer["choices"];
+  const isAnswer = Array.isArray(choices) && choices.length > 0 && choices.every(hasMessage);
+  if (!isAnswer) return { ok: false, failure: NOT_AN_ANSWER };
+  // An adapter that had nothing to put right gives the body itself back: then the vendor's own text stands.
+  return { ok: true, value: { text: answer === body ? text : JSON.stringify(answer), body: answer } };
+}
+
+/** One that can be written again: its calls are measured, and may have to be released one by one. */
+function hasMessage(choice: unknown): boolean {
+  return isJsonObject(choice) && isJsonObject(choice["message"]) && !isTooDeep(choice["message"]);
+}

@@ -1,0 +1,187 @@
+/**
+ * Which targets may answer this request, in which order. Pure: health, configuration and chance are parameters.
+ *
+ * The request narrows the policy's targets and never widens them. Health reorders; only an open breaker removes, and
+ * never the last candidate.
+ */
+import type { Capability, ModelFacts } from "../catalog/model-facts.ts";
+import type { Forecast, TargetState } from "../health/client.ts";
+import { RouterError } from "../http/errors.ts";
+import { isJsonObject } from "../lib/json.ts";
+import type { Provider, Secrets } from "../providers/adapter.ts";
+import type { FailureClass } from "../traces/schema.ts";
+import type { Candidate, Plan, ResolvedRoute } from "./types.ts";
+
+export interface PlanInput {
+  readonly route: ResolvedRoute;
+  /** The request body, parsed. */
+  readonly fields: Readonly<Record<string, unknown>>;
+  /** Length of the request body: the only measure of a prompt that needs no tokenizer. */
+  readonly bodyLength: number;
+  readonly secrets: Secrets;
+  readonly findProvider: (id: string) => Provider | undefined;
+  readonly stateOf: (candidate: Candidate) => TargetState;
+  /** How fast it has been of late, `null` when nobody knows. */
+  readonly forecastOf: (candidate: Candidate) => Forecast | null;
+  /** This request may find out how fast it is. */
+  readonly mayExplore: (candidate: Candidate) => boolean;
+  /** A number in [0, 1): random, or stable for a session that sticks. */
+  readonly draw: (candidate: Candidate) => number;
+}
+
+/** Throws 503 `no_target_configured` or `all_targets_down`, 400 `no_capable_target`. */
+export function plan(input: PlanInput): Plan {
+  const { route } = input;
+  const configured = configuredCandidates(input);
+  if (configured.length === 0) {
+    throw new RouterError(
+      "no_target_configured",
+      "No target of this route has its provider credentials configured. Set the provider's secret.",
+    );
+  }
+  const allowed = configured.filter(({ target }) => {
+    return (route.only?.includes(target.provider) ?? true) && !(route.avoid?.includes(target.provider) ?? false);
+  });
+  if (allowed.length === 0) {
+    throw new RouterError("no_capable_target", "`route.only` and `route.avoid` leave no target of this route.", {
+      param: route.only === undefined ? "route.avoid" : "route.only",
+    });
+  }
+  const ordered = inStrategyOrder(allowed, input);
+  const first = ordered[0]!;
+  if (!route.mayFallBack || ordered.length === 1) return { candidates: [first], passedOver: null };
+
+  const capable = capableCandidates(ordered, input);
+  const healthy = byHealth(capable, input.stateOf);
+  if (healthy.length === 0) {
+    throw new RouterError(
+      "all_targets_down",
+      "Every target of this route is failing at the moment. Try again shortly.",
+    );
+  }
+  return { candidates: healthy, passedOver: healthy[0] === first ? null : whyPassedOver(first, capable, input) };
+}
+
+function whyPassedOver(first: Candidate, capable: readonly Candidate[], { stateOf }: PlanInput): FailureClass {
+  if (capable[0] !== first) return "capability";
+  return stateOf(first) === "cooling" ? "rate_limited" : "breaker_open";
+}
+
+function configuredCandidates({ route, secrets, findProvider }: PlanInput): Candidate[] {
+  const candidates: Candidate[] = [];
+  route.policy.targets.forEach((target, index) => {
+    const provider = findProvider(target.provider);
+    const config = provider?.configure(secrets) ?? null;
+    if (provider === undefined || config === null) return;
+    const name = `${target.provider}/${target.model}`;
+    candidates.push({ name, target, facts: route.record.facts[index] ?? {}, provider, config });
+  });
+  return candidates;
+}
+
+function inStrategyOrder(candidates: readonly Candidate[], input: PlanInput): readonly Candidate[] {
+  if (candidates.length === 1) return candidates;
+  switch (input.route.policy.strategy) {
+    case "weighted":
+      // Exponential race: the smallest -ln(u)/weight comes first with probability proportional to its weight.
+      return sortedBy(candidates, (candidate) => {
+        const { weight } = candidate.target;
+        return weight === 0 ? Number.POSITIVE_INFINITY : -Math.log(1 - input.draw(candidate)) / weight;
+      });
+    case "cheapest":
+      return sortedBy(candidates, ({ facts }) =>
+        facts.price === undefined ? Number.POSITIVE_INFINITY : facts.price.input + facts.price.output,
+      );
+    case "fastest":
+      return fastestFirst(candidates, input);
+    case "ordered":
+      return candidates;
+  }
+}
+
+/** One that nobody has measured of late goes first where this request may find out, all others last: they may be slow. */
+function fastestFirst(candidates: readonly Candidate[], { forecastOf, mayExplore }: PlanInput): readonly Candidate[] {
+  const forecasts = new Map(candidates.map((candidate) => [candidate, forecastOf(candidate)]));
+  const explored = candidates.find((candidate) => forecasts.get(candidate) === null && mayExplore(candidate));
+  return sortedBy(candidates, (candidate) =>
+    candidate === explored ? -1 : (forecasts.get(candidate)?.p50Ms ?? Number.POSITIVE_INFINITY),
+  );
+}
+
+/**
+ * The draw of `session` for the target `name`, in [0, 1): always the same, so that a session keeps its order. FNV-1a, and
+ * Murmur's last steps: without them names that differ in their last character draw nearly the same number.
+ */
+export function stableDraw(session: string, name: string): number {
+  const text = `${session}\n${name}`;
+  let hash = 0x811c9dc5;
+  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return ((hash ^ (hash >>> 16)) >>> 0) / 0x1_0000_0000;
+}
+
+/** Stable: equals keep the policy's order. */
+function sortedBy(candidates: readonly Candidate[], score: (candidate: Candidate) => number): Candidate[] {
+  const scored = candidates.map((candidate) => ({ candidate, score: score(candidate) }));
+  scored.sort((a, b) => (a.score === b.score ? 0 : a.score < b.score ? -1 : 1));
+  return scored.map(({ candidate }) => candidate);
+}
+
+function capableCandidates(candidates: readonly Candidate[], input: PlanInput): readonly Candidate[] {
+  const needs = neededCapabilities(input.fields);
+  const capable = candidates.filter(({ facts, provider }) => {
+    if (isLacking(provider, input.fields)) return false;
+    if (needs.some((need) => facts.capabilities?.[need] === false)) return false;
+    return fitsWindow(facts, input.bodyLength);
+  });
+  if (capable.length > 0) return capable;
+  throw new RouterError(
+    "no_capable_target",
+    "No target of this route can serve this request's tools, format or length.",
+  );
+}
+
+/** A body so odd that the question itself fails is none this vendor can serve. */
+function isLacking(provider: Provider, fields: PlanInput["fields"]): boolean {
+  try {
+    return (provider.lacks?.(fields) ?? null) !== null;
+  } catch {
+    return true;
+  }
+}
+
+/** Tokens of ordinary text have about four bytes; at twice that a prompt longer than the window surely does not fit. */
+const BYTES_PER_TOKEN_AT_MOST = 8;
+
+function fitsWindow(facts: ModelFacts, bodyLength: number): boolean {
+  return facts.context_window === undefined || bodyLength / BYTES_PER_TOKEN_AT_MOST <= facts.context_window;
+}
+
+/** Abilities a request asks for, as far as the catalogue can know them. */
+function neededCapabilities(fields: Readonly<Record<string, unknown>>): Capability[] {
+  const needs: Capability[] = [];
+  if (Array.isArray(fields["tools"]) && fields["tools"].length > 0) needs.push("tools");
+  const format = fields["response_format"];
+  if (isJsonObject(format) && format["type"] === "json_schema") needs.push("json_schema");
+  if (Array.isArray(fields["messages"]) && fields["messages"].some(hasImage)) needs.push("vision");
+  return needs;
+}
+
+function hasImage(message: unknown): boolean {
+  if (!isJsonObject(message) || !Array.isArray(message["content"])) return false;
+  return message["content"].some((part) => isJsonObject(part) && part["type"] === "image_url");
+}
+
+/** The healthy first, then those that are better left alone for a while; an open breaker lets nothing pass. */
+function byHealth(candidates: readonly Candidate[], stateOf: PlanInput["stateOf"]): readonly Candidate[] {
+  if (candidates.length === 1) return candidates;
+  const closed: Candidate[] = [];
+  const resting: Candidate[] = [];
+  for (const candidate of candidates) {
+    const state = stateOf(candidate);
+    if (state === "closed") closed.push(candidate);
+    else if (state !== "open") resting.push(candidate);
+  }
+  return [...closed, ...resting];
+}

@@ -1,0 +1,164 @@
+/**
+ * Complete events, forwarded one read at a time.
+ *
+ * For streams in which something must be seen or changed: the usage event nobody asked for, withheld tool calls,
+ * several choices, an answer that another target may have to go on with. A malformed event is dropped, a cut never
+ * reaches the client inside an event, and one read becomes one write, so JavaScript wakes as seldom as the upstream
+ * sends.
+ */
+import { cutWrites } from "../../lib/deadline.ts";
+import { interruptedEvent } from "../../wires/openai-chat/chunk.ts";
+import type { AnswerEnd, EventSource, OpenStream, StreamControl, StreamWish } from "../types.ts";
+import { failureOf } from "./events.ts";
+import { EventFilter } from "./filter.ts";
+import { IdleClock } from "./idle.ts";
+import { SentText } from "./resume.ts";
+
+/** A chat answer is not longer; an endless stream is cut here. */
+const MAX_STREAM_BYTES = 64 * 1024 * 1024;
+const DONE = "data: [DONE]\n\n";
+/** No write to a client that reads takes longer. */
+const QUICK_WRITE_MS = 100;
+
+const encoder = new TextEncoder();
+
+export function pumpStream(source: EventSource, wish: StreamWish): OpenStream {
+  return {
+    source,
+    start() {
+      const out = new IdentityTransformStream();
+      const end = pump(source, out.writable.getWriter(), wish);
+      return { readable: out.readable, end };
+    },
+  };
+}
+
+async function pump(
+  first: EventSource,
+  writer: WritableStreamDefaultWriter<Uint8Array>,
+  wish: StreamWish,
+): Promise<AnswerEnd> {
+  const sent = wish.resume === null ? null : new SentText();
+  let source = first;
+  let filter = new EventFilter(wish, sent, null);
+  for (;;) {
+    const forwarding = forward(source, filter, writer, wish);
+    const clientLeft = await wish.deadlines.untilCut(forwarding, source.control.endsAt, () => cutWrites(writer));
+    const end = endOf(source, filter, clientLeft);
+    const next = mayResume(end, source, sent) ? ((await wish.resume?.(end)) ?? null) : null;
+    if (next === null) return close(end, source.control, filter, writer, wish);
+    source = next;
+    filter = new EventFilter(wish, sent, filter.id ?? wish.traceId);
+  }
+}
+
+/**
+ * Forwards until the stream is over, one way or the other. True when the client turned out to be gone, or had not taken
+ * what was there for it when `total_ms` was over.
+ */
+async function forward(
+  { reader, events, preamble, control }: EventSource,
+  filter: EventFilter,
+  writer: WritableStreamDefaultWriter<Uint8Array>,
+  wish: StreamWish,
+): Promise<boolean> {
+  const idle = new IdleClock(wish.idleMs, () => control.abort("idle"));
+  let clientLeft = false;
+  let bytesSeen = 0;
+  let isEnd = false;
+  let text = "";
+  try {
+    text = filter.pass(preamble);
+  } catch {
+    // Nested deeper than can be written again. As when it comes later: the answer is broken.
+    isEnd = true;
+  }
+  // One promise per read and one per write: a helper or a `catch` on either would cost as much as the event itself.
+  for (;;) {
+    if (text !== "") {
+      try {
+        await writer.write(encoder.encode(text));
+      } catch {
+        clientLeft = true;
+        control.abort("failed");
+      }
+    }
+    // Where the time ran out in a write, it was the client that kept everybody waiting.
+    if (control.abortedBy() === "total" && Date.now() > control.endsAt + QUICK_WRITE_MS) clientLeft = true;
+    if (isEnd || clientLeft || filter.isOver) break;
+    idle.start();
+    try {
+      const { done, value } = await reader.read();
+      isEnd = done;
+      // Without its empty line a last event is complete only if its JSON is; the filter drops it otherwise.
+      text = filter.pass(done ? events.end() : events.push(value));
+      bytesSeen += value?.byteLength ?? 0;
+    } catch {
+      break;
+    }
+    idle.stop();
+    if (bytesSeen > MAX_STREAM_BYTES || events.isOverlong) control.abort("too_large");
+  }
+  idle.end();
+  // Whatever the upstream still wants to say is not part of the answer.
+  void reader.cancel().catch(() => {});
+  return clientLeft;
+}
+
+function endOf({ control }: EventSource, filter: EventFilter, clientLeft: boolean): AnswerEnd {
+  const isComplete = filter.error === null && !filter.differs && filter.isFinished();
+  const isGone = clientLeft || control.clientGone();
+  const outcome = isComplete ? "complete" : isGone ? "cancelled" : "interrupted";
+  const failure = failureOf(control, filter.error ?? (filter.differs ? "invalid_response" : "network"));
+  return {
+    outcome,
+    failure: outcome === "interrupted" ? failure : null,
+    differs: filter.differs,
+    // What a gate holds back reaches it in one form or another.
+    hasReachedClient: filter.hasReachedClient || (isComplete && filter.gate?.isHolding === true),
+    rawUsage: filter.rawUsage,
+    contentEvents: filter.contentEvents,
+    toolCalls: filter.toolNames,
+  };
+}
+
+/** A stream that ran too long or too wide would do so again, and what is no text cannot be compared. */
+function mayResume(end: AnswerEnd, { control }: EventSource, sent: SentText | null): boolean {
+  const isBroken = end.outcome === "interrupted" && !end.differs;
+  const reason = control.abortedBy();
+  return isBroken && (sent?.isComparable ?? false) && reason !== "total" && reason !== "too_large";
+}
+
+async function close(
+  end: AnswerEnd,
+  control: StreamControl,
+  filter: EventFilter,
+  writer: WritableStreamDefaultWriter<Uint8Array>,
+  wish: StreamWish,
+): Promise<AnswerEnd> {
+  const isTaken = (work: Promise<void>): Promise<boolean> => wish.deadlines.isTaken(work, control.endsAt, writer);
+  const say = (text: string): Promise<boolean> => isTaken(writer.write(encoder.encode(text)));
+  const { outcome, text } = await ending(end, filter, wish, say);
+  // One that was too slow is told so, if it takes that at least.
+  const isSaid = !control.clientGone() && (await say(text));
+  await isTaken(writer.close());
+  if (outcome === "complete") return end;
+  const isGone = outcome === "cancelled" || !isSaid;
+  return { ...end, outcome: isGone ? "cancelled" : outcome, failure: isGone ? null : end.failure };
+}
+
+/** The last events of the stream. Where tool calls need approval, that is when they are decided, or the wait is over. */
+async function ending(
+  end: AnswerEnd,
+  filter: EventFilter,
+  wish: StreamWish,
+  say: (text: string) => Promise<boolean>,
+): Promise<{ outcome: AnswerEnd["outcome"]; text: string }> {
+  const broken = (why: string): string => interruptedEvent(filter.id ?? wish.traceId, why);
+  if (end.outcome !== "complete") return { outcome: end.outcome, text: broken(filter.interruption()) };
+  if (wish.gate === null || filter.gate?.isHolding !== true) return { outcome: "complete", text: DONE };
+  const gated = await wish.gate.settle(filter.gate, end, say);
+  if (gated.kind === "release") return { outcome: "complete", text: gated.text + DONE };
+  if (gated.kind === "client_gone") return { outcome: "cancelled", text: "" };
+  return { outcome: "interrupted", text: broken("The tool calls of this answer could not be recorded for approval.") };
+}

@@ -1,0 +1,78 @@
+/**
+ * Stage 5, a streamed answer: look into the upstream's stream until it proves to be an answer, then hand it on.
+ *
+ * Nothing reaches the client before the first event that carries content, so every earlier failure can fall back
+ * unseen. Bytes then move natively where nobody has to read them (`stream-native`); where an event must be dropped,
+ * changed, translated or checked, complete events are forwarded by hand (`stream-pump`).
+ */
+import type { UpstreamFailure } from "../../providers/adapter.ts";
+import type { EventReader, Opened, OpenStream, Reading, StreamControl, StreamEvent, StreamWish } from "../types.ts";
+import { OpenAiEvents, TranslatedEvents } from "./events.ts";
+import { nativeStream } from "./native.ts";
+import { pumpStream } from "./pump.ts";
+
+/** What may come before the first content: role chunks, filter results, keep-alive comments. */
+const MAX_PREAMBLE_BYTES = 1_048_576;
+const PEEK_BUFFER_BYTES = 8_192;
+
+/** An answer that is none: another target may do better, the same one will not. */
+const NOT_AN_ANSWER: UpstreamFailure = { class: "invalid_response", tryNext: true, trySame: false };
+
+/**
+ * Reads until the first content. Rejects when the connection breaks or the attempt is aborted; every other bad stream
+ * is a returned failure.
+ */
+export async function openStream(
+  response: Response,
+  wish: StreamWish,
+  control: StreamControl,
+  reading: Reading,
+): Promise<Opened<OpenStream>> {
+  if (response.body === null) return { ok: false, failure: NOT_AN_ANSWER };
+  const translator = reading.translation?.openStream?.(reading.context);
+  const isNative =
+    translator === undefined && wish.includeUsage && wish.gate === null && wish.choices === 1 && wish.resume === null;
+  if (isNative) {
+    const [clientBranch, side] = response.body.tee();
+    const tap = side.getReader({ mode: "byob" });
+    const events = new OpenAiEvents();
+    const read = async () => (await tap.read(new Uint8Array(PEEK_BUFFER_BYTES))).value;
+    const peeked = await peek(read, events, response, reading);
+    return peeked.ok ? { ok: true, value: nativeStream(clientBranch, tap, events, wish, control) } : peeked;
+  }
+  const reader = response.body.getReader();
+  const events = translator === undefined ? new OpenAiEvents() : new TranslatedEvents(translator);
+  const peeked = await peek(async () => (await reader.read()).value, events, response, reading);
+  if (!peeked.ok) return peeked;
+  if (events instanceof OpenAiEvents) events.text = null;
+  return { ok: true, value: pumpStream({ reader, events, preamble: peeked.value, control }, wish) };
+}
+
+/** The events up to the first content, and those that came with it. */
+async function peek(
+  read: () => Promise<Uint8Array | undefined>,
+  reader: EventReader,
+  response: Response,
+  reading: Reading,
+): Promise<Opened<readonly StreamEvent[]>> {
+  const events: StreamEvent[] = [];
+  let bytesSeen = 0;
+  for (;;) {
+    const bytes = await read();
+    const isEnd = bytes === undefined || bytes.byteLength === 0;
+    const fresh = isEnd ? reader.end() : reader.push(bytes);
+    for (const [at, event] of fresh.entries()) {
+      const kind = event.view?.kind;
+      if (kind === "error") {
+        const { status, headers } = response;
+        return { ok: false, failure: reading.classify({ status, headers, body: event.view?.chunk }) };
+      }
+      // An answer that ends before it said anything is no answer.
+      if (kind === "done") return { ok: false, failure: NOT_AN_ANSWER };
+      if (kind !== "malformed") events.push(event);
+      if (kind === "content") return { ok: true, value: [...events, ...fresh.slice(at + 1)] };
+    }
+    bytesSeen += bytes?.byteLength ?? 0;
+    if (isEnd || bytesSeen > MAX_PREAMBLE_BYTES) return { ok: false, failure: NOT_AN_ANSWER };
+  }
+}

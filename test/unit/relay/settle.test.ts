@@ -1,0 +1,78 @@
+/** What an operator is told behind an answer: that a vendor charges something else than the price table says. */
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { Env } from "../../../src/config.ts";
+import { basisOf, costOf } from "../../../src/pricing/price.ts";
+import { Settlement } from "../../../src/relay/settle.ts";
+import { Exchange, NO_USAGE } from "../../../src/relay/trace.ts";
+import { newTraceId } from "../../../src/traces/schema.ts";
+import { stubScheduler } from "../../support/scheduler.ts";
+
+const KEY_ID = "settletest01";
+const START = Date.UTC(2026, 10, 22, 12);
+/** 1,000 nano-USD by the table. */
+const PRICE = { input: 10_000, output: 0 };
+const USAGE = { ...NO_USAGE, promptTokens: 100 };
+
+let lines: string[] = [];
+beforeEach(() => {
+  vi.useFakeTimers({ now: START });
+  stubScheduler();
+  vi.spyOn(console, "log").mockImplementation((line) => lines.push(String(line)));
+});
+afterEach(() => {
+  lines = [];
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+/** Settles a request with one attempt at `now`; answers its trace id. */
+async function settle(model: string, reportedNanoUsd: number | undefined, now: number): Promise<string> {
+  const exchange = new Exchange(newTraceId(KEY_ID, now), now);
+  Object.assign(exchange, { keyId: KEY_ID, app: "app", env: "production", route: "a" });
+  const attempt = exchange.startAttempt({ provider: "deepinfra", model }, { number: 0, boundNanoUsd: 0 }, false, now);
+  const usage = reportedNanoUsd === undefined ? USAGE : { ...USAGE, reportedNanoUsd };
+  const conditions = { provider: "deepinfra", startedAt: now };
+  const cost = costOf(usage, PRICE, conditions);
+  attempt.costNanoUsd = cost.nanoUsd;
+  attempt.costBasis = basisOf(null, usage, cost, conditions);
+  const answer = { revoked: false, keyVersion: 1, remainingNanoUsd: null };
+  // The settlement uses nothing else of its environment.
+  const env = { KEY_LEDGER: { getByName: () => ({ settle: async () => answer }) } } as unknown as Env;
+  const waiting: Promise<unknown>[] = [];
+  const settlement = new Settlement(exchange, env, (work) => waiting.push(work));
+  const ending = { usage, usageSource: "upstream", toolCalls: [], endedAt: now } as const;
+  settlement.settle({ ...ending, status: "ok", httpStatus: 200 });
+  await vi.runAllTimersAsync();
+  await Promise.all(waiting);
+  return exchange.traceId;
+}
+
+test.each([
+  { reported: 1_011, isLogged: true },
+  { reported: 989, isLogged: true },
+  { reported: 0, isLogged: true },
+  { reported: 1_010, isLogged: false },
+  { reported: 990, isLogged: false },
+  { reported: undefined, isLogged: false },
+])("a reported cost of $reported where the table says 1000 is logged: $isLogged", async ({ reported, isLogged }) => {
+  const model = `reported-${reported}`;
+  const id = await settle(model, reported, START);
+  const line = {
+    ...{ event: "cost_off_check", trace_id: id, provider: "deepinfra", model },
+    ...{ reported_nano_usd: reported, computed_nano_usd: 1_000 },
+  };
+  expect(lines).toEqual(isLogged ? [JSON.stringify(line)] : []);
+});
+
+test("each model is told of once a minute", async () => {
+  for (const [model, afterMs] of [
+    ["often", 0],
+    ["often", 59_999],
+    ["seldom", 59_999],
+    ["often", 60_000],
+  ] as const) {
+    await settle(model, 5_000, START + afterMs);
+  }
+  expect(lines.map((line) => /often|seldom/.exec(line)?.[0])).toEqual(["often", "seldom", "often"]);
+});
