@@ -4,10 +4,10 @@
  * Everything here may be repeated, so each call is tried once more on a fresh stub. What an unreachable record means is
  * always the same: denied. The request is answered 503 `ledger_unavailable`, and nothing is released or sent.
  */
-import { askTwice } from "../durable/call.ts";
+import { callWithRetry } from "../durable/call.ts";
 import { RouterError } from "../http/errors.ts";
 import { sha256, toHex } from "../keys/hash.ts";
-import { within } from "../lib/with-timeout.ts";
+import { withTimeout } from "../lib/with-timeout.ts";
 import type { SeenCall } from "./calls.ts";
 import { type ToolRules, verdictOf } from "./match.ts";
 import type { ToolApprovals } from "./tool-approvals.ts";
@@ -127,7 +127,7 @@ export async function waitForDecision(
     const turnMs = Math.min(TURN_MS, until - Date.now());
     try {
       const turn = async (): Promise<Ruling | null> => await namespace.getByName(keyId).waitFor(traceId, turnMs);
-      known = (await within(turnMs + TURN_GRACE_MS, turn, signal)) ?? known;
+      known = (await withTimeout(turnMs + TURN_GRACE_MS, turn, signal)) ?? known;
       failures = 0;
     } catch {
       await pause(Math.min(MAX_PAUSE_MS, 50 * 2 ** failures++, Math.max(0, until - Date.now())), signal);
@@ -166,7 +166,7 @@ export async function showApprovals(
 
 async function ask<T>(namespace: Namespace, keyId: string, call: (record: Stub) => Promise<T>): Promise<T> {
   try {
-    return await askTwice(CALL_LIMIT_MS, async () => call(namespace.getByName(keyId)));
+    return await callWithRetry(CALL_LIMIT_MS, async () => call(namespace.getByName(keyId)));
   } catch {
     const message = "The record of this key's tool calls did not answer, so nothing is let through. Try again shortly.";
     throw new RouterError("ledger_unavailable", message);

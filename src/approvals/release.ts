@@ -55,22 +55,22 @@ export function isReleased(release: Release, { status }: RuledCall): boolean {
 }
 
 /** Says which of `calls` are missing and why; `null` when all are there. */
-export function missingText(release: Release, calls: readonly RuledCall[]): string | null {
+export function removalNotice(release: Release, calls: readonly RuledCall[]): string | null {
   const missing = calls.filter((call) => !isReleased(release, call));
   const waiting = missing.filter(({ status }) => status === "pending" || status === "approved");
   const parts: string[] = [];
   const denied = missing.filter(({ status }) => status === "denied");
   const expired = missing.filter(({ status }) => status === "expired");
-  if (denied.length > 0) parts.push(`removed ${countOf(denied, "denied")}${namesOf(denied)}`);
-  if (expired.length > 0) parts.push(`removed ${countOf(expired, "not approved in time")}${namesOf(expired)}`);
+  if (denied.length > 0) parts.push(`removed ${describeCount(denied, "denied")}${namesOf(denied)}`);
+  if (expired.length > 0) parts.push(`removed ${describeCount(expired, "not approved in time")}${namesOf(expired)}`);
   if (waiting.length > 0) {
     const how = `Once it is decided, send the same request again with \`"route": {"resume": "${release.traceId}"}\``;
-    parts.push(`withheld ${countOf(waiting, "waiting for approval")}${namesOf(waiting)}. ${how}`);
+    parts.push(`withheld ${describeCount(waiting, "waiting for approval")}${namesOf(waiting)}. ${how}`);
   }
   return parts.length === 0 ? null : `[The Flow Layer ${parts.join("; ")}]`;
 }
 
-function countOf(calls: readonly RuledCall[], why: string): string {
+function describeCount(calls: readonly RuledCall[], why: string): string {
   return calls.length > 1 ? `${calls.length} tool calls ${why}` : `a tool call ${why}`;
 }
 
@@ -134,7 +134,7 @@ function releaseMessage(
     return ruling !== undefined && isReleased(release, ruling) ? [{ call, id: ruling.id }] : [];
   });
   const rest = withoutCalls(message);
-  const missing = missingText(release, ruled) ?? (seen.length === 0 ? UNREADABLE : null);
+  const missing = removalNotice(release, ruled) ?? (seen.length === 0 ? UNREADABLE : null);
   const text = typeof rest["content"] === "string" && rest["content"] !== "" ? `${rest["content"]}\n\n` : "";
   const content = missing === null ? {} : { content: text + missing };
   return {

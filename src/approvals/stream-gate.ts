@@ -8,7 +8,7 @@
 import { isJsonObject } from "../lib/json.ts";
 import { isFilled, isFinishReason } from "../wires/openai-chat/chunk.ts";
 import { carriesCalls, isPlain, isPlainMessage, readCalls, type SeenCall, withoutCalls } from "./calls.ts";
-import { isReleased, missingText, type Release, toolApproval, writeCalls } from "./release.ts";
+import { isReleased, type Release, removalNotice, toolApproval, writeCalls } from "./release.ts";
 import type { RuledCall } from "./types.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -229,7 +229,7 @@ export class StreamGate {
       const ruled = release.ruling.calls.slice(at, at + seen.length);
       at += seen.length;
       const { delta, isEmpty } = releasedDelta(seen, ruled, release);
-      const missing = missingText(release, ruled) ?? (seen.length === 0 ? UNREADABLE : null);
+      const missing = removalNotice(release, ruled) ?? (seen.length === 0 ? UNREADABLE : null);
       const before = state.texts.has("content") ? "\n\n" : "";
       const deltas: Json[] = [
         ...(state.hasRole ? [] : [{ role: "assistant" }]),

@@ -7,7 +7,7 @@
  * somebody has to decide are announced to the control plane, with every decision, until it has taken them.
  */
 import { DurableObject } from "cloudflare:workers";
-import { within } from "../lib/with-timeout.ts";
+import { withTimeout } from "../lib/with-timeout.ts";
 import { CallRecord } from "./record.ts";
 import type {
   AnswerToRecord,
@@ -134,7 +134,7 @@ export class ToolApprovals extends DurableObject {
         const notes = this.#record.unsent(NOTES_AT_A_TIME);
         if (notes.length === 0) break;
         const plane = this.#controlPlanes.getByName(CONTROL_PLANE);
-        await within(ANNOUNCE_LIMIT_MS, () => plane.noteApprovals(notes));
+        await withTimeout(ANNOUNCE_LIMIT_MS, () => plane.noteApprovals(notes));
         this.ctx.storage.transactionSync(() => this.#record.noteSent(notes));
       }
       this.#failures = 0;

@@ -6,7 +6,7 @@
  * the alarm, which is armed together with the change: a change reaches KV even when the object dies right after it.
  */
 import { log } from "../lib/log.ts";
-import { within } from "../lib/with-timeout.ts";
+import { withTimeout } from "../lib/with-timeout.ts";
 import { Outbox, retryDelayMs } from "./outbox.ts";
 import { HEALTH_KEY, type OpenTarget, TargetHealthTable } from "./target-health.ts";
 import type { TargetHealthChange } from "./types.ts";
@@ -114,7 +114,7 @@ export class Publisher {
     if (isDue(this.#healthLane, now)) {
       // While a write hangs there is nothing to do but to look again.
       if (this.#isHealthOnItsWay) this.#healthLane.dueAt = now + GUARD_DELAY_MS;
-      else work.push(within(ALARM_WAIT_MS, () => this.publishHealth(now)).catch(() => {}));
+      else work.push(withTimeout(ALARM_WAIT_MS, () => this.publishHealth(now)).catch(() => {}));
     }
     await Promise.all(work);
     await this.#arm();
@@ -123,7 +123,7 @@ export class Publisher {
   async #publishWithin(waitMs: number): Promise<void> {
     const lane = this.#operatorLane;
     // `null`: KV takes longer than that.
-    const refused = await within(waitMs, () => this.#outbox.drain()).catch(() => null);
+    const refused = await withTimeout(waitMs, () => this.#outbox.drain()).catch(() => null);
     const waiting = this.#outbox.waiting();
     if (refused === 0 || waiting === 0) {
       lane.failures = 0;

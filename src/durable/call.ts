@@ -1,5 +1,5 @@
 /** What every caller and every table of a Durable Object needs. */
-import { within } from "../lib/with-timeout.ts";
+import { withTimeout } from "../lib/with-timeout.ts";
 
 /** Cloudflare's mark on the errors of an object that has too many requests waiting. */
 export function isOverloaded(error: unknown): boolean {
@@ -10,9 +10,9 @@ export function isOverloaded(error: unknown): boolean {
  * `call`, and once more when it fails; both within `limitMs`, then it rejects. An overloaded object is not asked again.
  * A stub that has failed stays broken, so each call makes its own; and it must be repeatable.
  */
-export function askTwice<T>(limitMs: number, call: () => Promise<T>): Promise<T> {
+export function callWithRetry<T>(limitMs: number, call: () => Promise<T>): Promise<T> {
   const again = (error: unknown): Promise<T> => (isOverloaded(error) ? Promise.reject(error) : call());
-  return within(limitMs, () => call().catch(again));
+  return withTimeout(limitMs, () => call().catch(again));
 }
 
 /**

@@ -6,7 +6,7 @@
  * reached the local view goes on alone, and the outcomes of that second are lost, not sent twice.
  */
 import { isJsonObject, tryParseJson } from "../lib/json.ts";
-import { within } from "../lib/with-timeout.ts";
+import { withTimeout } from "../lib/with-timeout.ts";
 import { isAhead } from "./breaker.ts";
 import type { ProviderHealth } from "./provider-health.ts";
 import type { RetryPermit } from "./rates.ts";
@@ -139,7 +139,7 @@ export function warmUp(context: HealthContext, now: number): void {
   warmedAt = now;
   const { kv } = context;
   const read = async (): Promise<void> => {
-    const text = await within(WARM_UP_LIMIT_MS, () => kv.get(PUBLISHED_KEY, { cacheTtl: KV_CACHE_SECONDS }));
+    const text = await withTimeout(WARM_UP_LIMIT_MS, () => kv.get(PUBLISHED_KEY, { cacheTtl: KV_CACHE_SECONDS }));
     if (text !== null) adoptPublished(tryParseJson(text), Date.now());
   };
   // Advisory: without it the first failures teach the same.
@@ -156,7 +156,7 @@ export async function targetSnapshot(
 ): Promise<HealthSnapshot | null> {
   const read = async (): Promise<HealthSnapshot> =>
     (await namespace.getByName(target).snapshot()) ?? { ...NEVER_USED, at: Date.now() };
-  return within(SNAPSHOT_LIMIT_MS, read).catch(() => null);
+  return withTimeout(SNAPSHOT_LIMIT_MS, read).catch(() => null);
 }
 
 /** The health of a target that is in use, as the most recently used one. */
@@ -212,7 +212,7 @@ async function postOnce(
   health.lastPostAt = sentAt;
   const report = async (): Promise<HealthAnswer> => await namespace.getByName(target).report(delta);
   try {
-    adopt(health, await within(POST_LIMIT_MS, report), sentAt, Date.now());
+    adopt(health, await withTimeout(POST_LIMIT_MS, report), sentAt, Date.now());
   } catch {
     // The local view goes on alone; the next report tries again with what is counted by then.
     if (delta.wantsLease) leaseOwn(health, Date.now());

@@ -12,7 +12,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../config.ts";
 import type { TargetHealthChange } from "../control/types.ts";
-import { within } from "../lib/with-timeout.ts";
+import { withTimeout } from "../lib/with-timeout.ts";
 import {
   type Breaker,
   breakerState,
@@ -211,7 +211,7 @@ export class ProviderHealth extends DurableObject<Env> {
       // The platform's own stub type cannot follow all of the control plane's methods.
       const control = this.env.CONTROL_PLANE.getByName(CONTROL_PLANE) as unknown as Announcer;
       const change = { target, isOpen, openUntil, at: changedAt };
-      await within(ANNOUNCE_LIMIT_MS, () => control.noteTargetHealth(change));
+      await withTimeout(ANNOUNCE_LIMIT_MS, () => control.noteTargetHealth(change));
       this.#failedAnnouncements = 0;
       // A later change may have been taken before this one; an object that was forgotten meanwhile stays forgotten.
       if (this.#facts.announcedAt >= changedAt || this.#facts.target === "") return;

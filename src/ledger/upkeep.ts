@@ -4,7 +4,7 @@
  * again, because an alarm that keeps failing is dropped by the platform.
  */
 import { log } from "../lib/log.ts";
-import { within } from "../lib/with-timeout.ts";
+import { withTimeout } from "../lib/with-timeout.ts";
 import { keyIdOfTrace } from "../traces/schema.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Parcel, TraceIndexes } from "./outbox.ts";
@@ -136,7 +136,7 @@ export class Upkeep {
     try {
       const keyId = keyIdOfTrace(ids[0] ?? "") ?? "";
       // A stub that has failed stays broken, so each call makes its own.
-      await within(SHIP_LIMIT_MS, () => indexes.getByName(index).ingest({ keyId, rows }));
+      await withTimeout(SHIP_LIMIT_MS, () => indexes.getByName(index).ingest({ keyId, rows }));
       this.#transact(() => this.#ledger.outbox.removeSent(parcel));
       return true;
     } catch {

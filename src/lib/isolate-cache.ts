@@ -4,7 +4,7 @@
  * Holds plain data only, never a promise: a promise made by one request dies with it and would hang whoever awaits it
  * (measured in workerd). A refresh runs behind the answer, so a hot key costs one read per `freshMs` and isolate.
  */
-import { within } from "./with-timeout.ts";
+import { withTimeout } from "./with-timeout.ts";
 
 export interface CacheLimits {
   readonly maxEntries: number;
@@ -63,7 +63,7 @@ export class IsolateCache<T> {
   }
 
   async #loadCold(key: string, read: () => Promise<T | null>): Promise<T | null> {
-    return within(COLD_READ_MS, () => this.#load(key, read));
+    return withTimeout(COLD_READ_MS, () => this.#load(key, read));
   }
 
   async #load(key: string, read: () => Promise<T | null>): Promise<T | null> {

@@ -22,7 +22,7 @@ const SECRETS: readonly RegExp[] = [
 const LONG_RUN = /[\w+/=-]{32,}/g;
 
 /** One line of printable text, secrets replaced, at most `maxLength` characters. */
-export function scrub(text: string, maxLength: number): string {
+export function redactCredentials(text: string, maxLength: number): string {
   let clean = text.slice(0, MAX_READ).replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]+/gu, " ");
   for (const pattern of SECRETS) clean = clean.replace(pattern, REMOVED);
   clean = clean.replace(LONG_RUN, (run) => (/\d/.test(run) ? REMOVED : run));

@@ -4,7 +4,7 @@
  * What `call` gives. Rejects when it does, when it takes longer than `limitMs`, and when `signal` aborts; the call itself
  * then goes on unseen.
  */
-export async function within<T>(limitMs: number, call: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+export async function withTimeout<T>(limitMs: number, call: () => Promise<T>, signal?: AbortSignal): Promise<T> {
   const work = call();
   const over = Promise.withResolvers<never>();
   const end = (): void => over.reject(new Error("No answer in time."));

@@ -6,7 +6,7 @@
  * vendor may quote the client's own text.
  */
 import { isJsonObject } from "../lib/json.ts";
-import { REMOVED, scrub } from "../lib/redact-credentials.ts";
+import { REMOVED, redactCredentials } from "../lib/redact-credentials.ts";
 import { retryDelayMs } from "../lib/retry-delay.ts";
 import type { ProviderConfig, UpstreamError, UpstreamFailure } from "./adapter.ts";
 
@@ -190,8 +190,8 @@ function codedKind(codes: readonly string[], own: Readonly<Record<string, Kind>>
 }
 
 function wordsOf(details: Details): { message?: string; param?: string } {
-  const message = details.message === undefined ? "" : scrub(details.message, MAX_MESSAGE_LENGTH);
-  const param = details.param === undefined ? "" : scrub(details.param, MAX_PARAM_LENGTH);
+  const message = details.message === undefined ? "" : redactCredentials(details.message, MAX_MESSAGE_LENGTH);
+  const param = details.param === undefined ? "" : redactCredentials(details.param, MAX_PARAM_LENGTH);
   return { ...(message === "" ? {} : { message }), ...(param === "" ? {} : { param }) };
 }
 

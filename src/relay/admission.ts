@@ -71,8 +71,8 @@ export class Admission {
     const claim = this.#newClaim(isBounded ? this.#boundOf(candidate, Number.POSITIVE_INFINITY, !isHedge) : null);
     if (!this.#hasTerms) return claim;
     const reservation = this.#reservation(candidate, claim);
-    const isBeside = this.#limitNanoUsd === null && mayStartEarly(this.#input.key.id, reservation, Date.now());
-    if (isBeside) return { ...claim, granted: this.#reserve(reservation, claim, reserveBeside), isBeside };
+    const startsEarly = this.#limitNanoUsd === null && mayStartEarly(this.#input.key.id, reservation, Date.now());
+    if (startsEarly) return { ...claim, granted: this.#reserve(reservation, claim, reserveBeside), startsEarly };
     const granted = isHedge ? this.#reserve(reservation, claim) : this.#reserveWhatFits(candidate, reservation, claim);
     return { ...claim, granted };
   }
@@ -83,7 +83,7 @@ export class Admission {
       maxOutputTokens: bound?.outputTokens ?? this.#input.route.policy.limits.max_output_tokens,
       boundNanoUsd: bound?.nanoUsd ?? 0,
       granted: null,
-      isBeside: false,
+      startsEarly: false,
     };
   }
 

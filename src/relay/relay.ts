@@ -37,7 +37,7 @@ import { resolve } from "./resolve.ts";
 import { Settlement } from "./settle.ts";
 import { openStream } from "./streaming/stream.ts";
 import { type Attempt, Exchange, NO_USAGE } from "./trace.ts";
-import type { Answer, AnswerEnd, Caller, Candidate, EventSource, Plan, ResolvedRoute, StreamWish } from "./types.ts";
+import type { Answer, AnswerEnd, Caller, Candidate, EventSource, Plan, ResolvedRoute, StreamOptions } from "./types.ts";
 
 /** Of what keeps a session with its target: it is hashed once per target. */
 const MAX_SESSION_LENGTH = 256;
@@ -144,7 +144,7 @@ async function complete(run: Run): Promise<Response> {
     onAbandoned: (candidate, attempt, answerLength) => billAbandoned(run, candidate, attempt, answerLength),
     onUnadmitted: (candidate, attempt, unused) => noteUnadmitted(run, candidate, attempt, unused),
     openStream: (response, control, reading) =>
-      openStream(response, streamWish(run, route, request, approval), control, reading),
+      openStream(response, streamOptions(run, route, request, approval), control, reading),
     openWhole,
   });
   run.answer = await run.attempts.answer();
@@ -194,7 +194,7 @@ function planFor(
   });
 }
 
-function streamWish(run: Run, route: ResolvedRoute, request: ChatRequest, approval: ToolApproval): StreamWish {
+function streamOptions(run: Run, route: ResolvedRoute, request: ChatRequest, approval: ToolApproval): StreamOptions {
   const { tools, functions, n } = request.fields;
   // Where the client leaves it open, a target's own parameters may ask for several.
   const asked = n === undefined ? route.policy.targets.map(({ params }) => params["n"]) : [n];
@@ -259,8 +259,8 @@ async function resumeStep(run: Run, approval: ToolApproval, request: ChatRequest
   if (run.http.signal.aborted) throw new ClientGone();
   const ending = { usage: NO_USAGE, usageSource: "none", httpStatus: 200, toolCalls: toolsOf(step) } as const;
   if (request.stream) {
-    const wish = { includeUsage: request.includeUsage, deadlines: run.deadlines };
-    const { readable, end } = releasedStream(approval, step, traceId, { ...wish, endsAt });
+    const options = { includeUsage: request.includeUsage, deadlines: run.deadlines };
+    const { readable, end } = releasedStream(approval, step, traceId, { ...options, endsAt });
     const settle = (how: Awaited<typeof end>): void => {
       run.deadlines.stop();
       const status = how === "complete" ? "ok" : how === "cancelled" ? "cancelled" : "error";

@@ -7,7 +7,7 @@ import { findModel } from "../catalog/index.ts";
 import { RouterError } from "../http/errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
 import { isDotSegment } from "../lib/name-patterns.ts";
-import { scrub } from "../lib/redact-credentials.ts";
+import { redactCredentials } from "../lib/redact-credentials.ts";
 import { RoutePolicy, type RouteRecord } from "../policy/schema.ts";
 import { getProvider, getRoute, type ReadContext } from "../policy/store.ts";
 import { findProvider } from "../providers/index.ts";
@@ -85,7 +85,7 @@ function unreadable(): never {
 
 function unknownRoute(model: string): RouterError {
   // A key pasted into the wrong field must not come back in a message that clients log.
-  const isPlain = /^[!-~]{1,100}$/.test(model) && scrub(model, model.length) === model;
+  const isPlain = /^[!-~]{1,100}$/.test(model) && redactCredentials(model, model.length) === model;
   const shown = isPlain ? `\`${model}\`` : "This model name";
   const message = `${shown} is not a route of this key's environment. Use \`flow/<route>\`; GET /v1/models lists them.`;
   return new RouterError("unknown_route", message, { param: "model" });

@@ -37,9 +37,9 @@ export class Settlement {
     const exchange = this.#exchange;
     if (this.#isSettled || exchange.keyId === null || exchange.route === null) return;
     this.#isSettled = true;
-    const { keyId, doubts } = exchange;
-    if (doubts.length === 0) this.#book(ending, keyId);
-    else this.#waitUntil(Promise.all(doubts).then(() => this.#book(ending, keyId)));
+    const { keyId, pendingCharges } = exchange;
+    if (pendingCharges.length === 0) this.#book(ending, keyId);
+    else this.#waitUntil(Promise.all(pendingCharges).then(() => this.#book(ending, keyId)));
   }
 
   #book(ending: Ending, keyId: string): void {

@@ -90,7 +90,7 @@ export class Exchange {
   answeredAt: number | null = null;
   readonly attempts: Attempt[] = [];
   /** Each may still change what an attempt is charged: the settlement waits for them. None rejects. */
-  readonly doubts: Promise<void>[] = [];
+  readonly pendingCharges: Promise<void>[] = [];
   /** The class of the first failure: of an attempt, or of a candidate that was passed over. */
   firstFailure: FailureClass | null = null;
   /** The router left its first candidate. */

@@ -72,7 +72,7 @@ export interface Claim {
    */
   readonly granted: Promise<Claim | RouterError> | null;
   /** The call may start before it is granted; its answer may not be used. */
-  readonly isBeside: boolean;
+  readonly startsEarly: boolean;
 }
 
 /** How an upstream answer ended, and what was seen of it. */
@@ -167,7 +167,7 @@ export interface CallGate {
 }
 
 /** What `stream` needs to know of the request to open an upstream stream. */
-export interface StreamWish {
+export interface StreamOptions {
   /** The client asked for the usage event. */
   readonly includeUsage: boolean;
   /** Where tool calls need approval; `null`: they pass. */

@@ -5,7 +5,7 @@
  * more try; when a day does not answer, the whole question fails, because an answer with a hole in it looks complete.
  * All functions reject with `ledger_unavailable` then, and with nothing else.
  */
-import { askTwice } from "../durable/call.ts";
+import { callWithRetry } from "../durable/call.ts";
 import { RouterError } from "../http/errors.ts";
 import { toUsd } from "../lib/money.ts";
 import { clampSpan, daysOf, SLOT_MS, trailName } from "./calendar.ts";
@@ -207,7 +207,7 @@ async function inTurn<Item, Result>(items: readonly Item[], work: (item: Item) =
 async function ask<T>(namespace: Trails, name: string, call: (trail: Trail) => Promise<T>): Promise<T> {
   try {
     // The same methods: the platform's own stub type makes arrays of the tuples in a histogram.
-    return await askTwice(CALL_LIMIT_MS, async () => call(namespace.getByName(name) as unknown as Trail));
+    return await callWithRetry(CALL_LIMIT_MS, async () => call(namespace.getByName(name) as unknown as Trail));
   } catch {
     throw unavailable();
   }

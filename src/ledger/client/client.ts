@@ -5,7 +5,7 @@
  * repeatable. What an unreachable ledger means is the caller's to say, because it differs: a reservation turns it into
  * a reason, the endpoints into a 503.
  */
-import { askTwice } from "../../durable/call.ts";
+import { callWithRetry } from "../../durable/call.ts";
 import { RouterError } from "../../http/errors.ts";
 import { log } from "../../lib/log.ts";
 import { fromUsd, toUsd } from "../../lib/money.ts";
@@ -184,7 +184,7 @@ async function ask<T>(
   call: (ledger: LedgerStub) => Promise<T>,
 ): Promise<T> {
   try {
-    return await askTwice(limitMs, async () => call(namespace.getByName(keyId)));
+    return await callWithRetry(limitMs, async () => call(namespace.getByName(keyId)));
   } catch {
     throw unavailable();
   }

@@ -7,7 +7,7 @@
  * the ledger holds the same reservation once, however often it is sent.
  */
 import { isOverloaded } from "../../durable/call.ts";
-import { within } from "../../lib/with-timeout.ts";
+import { withTimeout } from "../../lib/with-timeout.ts";
 import type { KeyLedger } from "../key-ledger.ts";
 import type { Reservation, ReserveAnswer, Unavailable } from "../types.ts";
 import { Queues } from "./queues.ts";
@@ -102,7 +102,7 @@ async function send(
   const ask = async (): Promise<readonly (ReserveAnswer | Unavailable)[]> =>
     await namespace.getByName(keyId).reserveAll(reservations);
   try {
-    const answers = await within(GROUP_LIMIT_MS, ask);
+    const answers = await withTimeout(GROUP_LIMIT_MS, ask);
     const heardAt = Date.now();
     for (const [index, entry] of entries.entries()) {
       const answer = answers[index];

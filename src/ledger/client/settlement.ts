@@ -8,7 +8,7 @@
  */
 import { isOverloaded } from "../../durable/call.ts";
 import { log } from "../../lib/log.ts";
-import { within } from "../../lib/with-timeout.ts";
+import { withTimeout } from "../../lib/with-timeout.ts";
 import type { KeyLedger } from "../key-ledger.ts";
 import type { SettleAnswer, SettleRow } from "../types.ts";
 import { Queues } from "./queues.ts";
@@ -137,7 +137,7 @@ async function trySettle(
   try {
     // A stub that has failed stays broken, so each try makes its own.
     const settle = async (): Promise<SettleAnswer> => await namespace.getByName(keyId).settle(rows);
-    const { revoked, keyVersion, remainingNanoUsd } = await within(CALL_LIMIT_MS, settle);
+    const { revoked, keyVersion, remainingNanoUsd } = await withTimeout(CALL_LIMIT_MS, settle);
     noteAnswer({ revoked, keyVersion, remainingNanoUsd });
     return "settled";
   } catch (error) {

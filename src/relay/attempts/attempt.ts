@@ -129,7 +129,7 @@ export class RunningAttempt {
     if (route.latencyBudgetMs !== null && latency.mode === "hard" && !how.isResumed) {
       this.#call.limit("latency_budget", exchange.receivedAt + route.latencyBudgetMs);
     }
-    if (claim.isBeside)
+    if (claim.startsEarly)
       void claim.granted?.then((granted) => granted instanceof RouterError && this.#call.abort("refused"));
     this.ended = this.#run();
   }
@@ -158,7 +158,7 @@ export class RunningAttempt {
     // An answer may not be used, and no other target asked, before the key was admitted.
     // Ended by the client or its budget: what the ledger says changes nothing the client hears, only who is charged.
     const isOver = call.abortedBy() === "client" || call.abortedBy() === "latency_budget";
-    const refusal = this.#claim.isBeside && !isOver ? await refusalOf(this.#claim) : null;
+    const refusal = this.#claim.startsEarly && !isOver ? await refusalOf(this.#claim) : null;
     if (refusal !== null && !this.#isClosed) this.#noteUnadmitted(opened);
     if (opened.ok && refusal === null && !this.#isClosed) {
       this.#isClosed = true;
@@ -218,7 +218,7 @@ export class RunningAttempt {
           : (failure?.class ?? "timeout");
     if (MAY_BE_BILLED.has(abortedBy) && this.#isServed) {
       this.#input.onAbandoned(this.candidate, this.record, this.#answerLength);
-      if (this.#claim.isBeside) this.#input.exchange.doubts.push(this.#chargeIfAdmitted(this.#claim));
+      if (this.#claim.startsEarly) this.#input.exchange.pendingCharges.push(this.#chargeIfAdmitted(this.#claim));
     }
     // Whose patience ended says nothing about the target, and a client may ask for as little as a millisecond.
     if (NOT_THE_TARGETS.has(abortedBy) || failure === null) this.#report("ignored", true);
@@ -329,15 +329,15 @@ async function send(
 }
 
 /** The request cannot be put into the vendor's words: no vendor was asked. */
-class Unwritable extends Error {
-  override readonly name = "Unwritable";
+class UntranslatableRequest extends Error {
+  override readonly name = "UntranslatableRequest";
 }
 
 async function written(adapter: ProviderAdapter, call: AdapterCall): Promise<UpstreamRequest> {
   try {
     return await adapter.toUpstream(call);
   } catch {
-    throw new Unwritable();
+    throw new UntranslatableRequest();
   }
 }
 
@@ -347,7 +347,7 @@ function brokenCall(error: unknown, abortedBy: AbortReason | undefined): Upstrea
   // After silence the same target is not asked again: it would be silent once more.
   if (abortedBy !== undefined) return { class: "timeout", tryNext: true, trySame: false };
   // The client's doing: were it the target's failure, a client could talk a shared target out of service.
-  if (error instanceof Unwritable) return { class: "invalid_request", tryNext: true, trySame: false };
+  if (error instanceof UntranslatableRequest) return { class: "invalid_request", tryNext: true, trySame: false };
   // workerd's text for a reset or refused connection; a name that does not resolve reads otherwise and will not heal.
   const isReset = error instanceof Error && error.message.includes("Network connection lost");
   return { class: "network", tryNext: true, trySame: isReset };

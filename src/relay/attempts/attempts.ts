@@ -94,7 +94,7 @@ export class Attempts {
     if (clientSignal.aborted) throw new ClientGone();
     try {
       const claim = admission.claim(candidate, isHedge);
-      const granted = claim.granted === null || claim.isBeside ? claim : await claim.granted;
+      const granted = claim.granted === null || claim.startsEarly ? claim : await claim.granted;
       if (granted instanceof RouterError) {
         // The key itself is refused: no other candidate would change that, unless a cheaper one fits its budget.
         if (!isHedge && granted.code !== "budget_exceeded") this.#waiting.length = 0;

@@ -4,7 +4,7 @@ import { StreamGate } from "../../approvals/stream-gate.ts";
 import { isJsonObject } from "../../lib/json.ts";
 import type { FailureClass } from "../../traces/schema.ts";
 import { isFinishReason, usageOf } from "../../wires/openai-chat/chunk.ts";
-import type { StreamEvent, StreamWish } from "../types.ts";
+import type { StreamEvent, StreamOptions } from "../types.ts";
 import { CatchUp, type SentText } from "./resume.ts";
 
 type Chunk = Readonly<Record<string, unknown>>;
@@ -21,7 +21,7 @@ export class EventFilter {
   differs = false;
   /** The client has something of this answer. */
   hasReachedClient: boolean;
-  readonly #wish: StreamWish;
+  readonly #options: StreamOptions;
   /** Where tool calls need approval: keeps them back. */
   readonly gate: StreamGate | null;
   /** Notes what the client gets; `null` where no stream is ever resumed. */
@@ -32,9 +32,9 @@ export class EventFilter {
   readonly #begun = new Set<unknown>();
   readonly #finished = new Set<unknown>();
 
-  constructor(wish: StreamWish, sent: SentText | null, resumedId: string | null) {
-    this.#wish = wish;
-    this.gate = wish.gate === null ? null : new StreamGate();
+  constructor(options: StreamOptions, sent: SentText | null, resumedId: string | null) {
+    this.#options = options;
+    this.gate = options.gate === null ? null : new StreamGate();
     this.#sent = sent;
     this.#catchUp = sent === null || resumedId === null ? null : new CatchUp(sent, resumedId);
     this.id = resumedId;
@@ -68,7 +68,7 @@ export class EventFilter {
     if (typeof chunk["id"] === "string" && chunk["id"] !== "") this.id ??= chunk["id"];
     this.rawUsage = usageOf(chunk) ?? this.rawUsage;
     if (kind !== "usage") return this.#passChunk(event, chunk, kind === "content");
-    return this.#wish.includeUsage ? this.#passUsage(event, chunk) : "";
+    return this.#options.includeUsage ? this.#passUsage(event, chunk) : "";
   }
 
   #passUsage(event: StreamEvent, chunk: Chunk): string {

@@ -10,7 +10,7 @@ import { cutWrites } from "../../lib/deadline.ts";
 import { tryParseJson } from "../../lib/json.ts";
 import { MAX_EVENT_LENGTH, SseSplitter } from "../../lib/sse.ts";
 import { interruptedEvent, usageOf, viewChunk } from "../../wires/openai-chat/chunk.ts";
-import type { AnswerEnd, OpenStream, StreamControl, StreamWish } from "../types.ts";
+import type { AnswerEnd, OpenStream, StreamControl, StreamOptions } from "../types.ts";
 import { failureOf, type OpenAiEvents } from "./events.ts";
 
 /** How long the tap sleeps. It also wakes when the pipe ends, so the length delays nothing. */
@@ -31,14 +31,14 @@ export function nativeStream(
   tap: ReadableStreamBYOBReader,
   /** Has read what was looked at before the answer was accepted. */
   events: OpenAiEvents,
-  wish: StreamWish,
+  options: StreamOptions,
   control: StreamControl,
 ): OpenStream {
   return {
     source: null,
     start() {
       const out = new IdentityTransformStream();
-      const end = follow(clientBranch, tap, out, events, wish, control);
+      const end = follow(clientBranch, tap, out, events, options, control);
       return { readable: out.readable, end };
     },
   };
@@ -49,15 +49,15 @@ async function follow(
   tap: ReadableStreamBYOBReader,
   out: IdentityTransformStream,
   events: OpenAiEvents,
-  wish: StreamWish,
+  options: StreamOptions,
   control: StreamControl,
 ): Promise<AnswerEnd> {
-  const watch = new TailWatch(events.text ?? "", wish.hasTools);
+  const watch = new TailWatch(events.text ?? "", options.hasTools);
   let pipeEnded = false;
   let wake: (() => void) | undefined;
   const cut = new AbortController();
   const pipe = clientBranch.pipeTo(out.writable, { preventClose: true, preventAbort: true, signal: cut.signal });
-  const piped = wish.deadlines
+  const piped = options.deadlines
     .untilCut(pipe, control.endsAt, () => cut.abort())
     // Upstream broke, or the client left: either way the call is over, and only an abort closes its socket.
     .catch(() => control.abort("failed"))
@@ -66,7 +66,7 @@ async function follow(
       wake?.();
     });
 
-  const pauses = new TapPauses(wish.idleMs);
+  const pauses = new TapPauses(options.idleMs);
   let buffer = new Uint8Array(TAP_BUFFER_BYTES);
   let bytesSeen = 0;
   let isFull = false;
@@ -81,7 +81,7 @@ async function follow(
           };
         });
       }
-      const idle = setTimeout(() => control.abort("idle"), wish.idleMs);
+      const idle = setTimeout(() => control.abort("idle"), options.idleMs);
       const { done, value } = await tap.read(buffer).finally(() => clearTimeout(idle));
       if (done || value === undefined) break;
       isFull = value.byteLength === TAP_BUFFER_BYTES;
@@ -96,7 +96,7 @@ async function follow(
   await piped;
   const writer = out.writable.getWriter();
   if (cut.signal.aborted) cutWrites(writer);
-  return wish.deadlines.untilCut(finish(writer, watch, wish, control), control.endsAt, () => cutWrites(writer));
+  return options.deadlines.untilCut(finish(writer, watch, options, control), control.endsAt, () => cutWrites(writer));
 }
 
 class TapPauses {
@@ -121,7 +121,7 @@ class TapPauses {
 async function finish(
   writer: WritableStreamDefaultWriter<Uint8Array>,
   watch: TailWatch,
-  wish: StreamWish,
+  options: StreamOptions,
   control: StreamControl,
 ): Promise<AnswerEnd> {
   const verdict = watch.verdict();
@@ -132,7 +132,7 @@ async function finish(
     // Behind half an event nothing is appended to a finished answer: its bare end reads as success, `[DONE]` would not.
     if (verdict === "finished" && ending !== "half") await writer.write(encoder.encode(`${boundary}data: [DONE]\n\n`));
     if ((verdict === "cut" || verdict === "error") && !control.clientGone()) {
-      const event = interruptedEvent(wish.traceId, INTERRUPTION[verdict]);
+      const event = interruptedEvent(options.traceId, INTERRUPTION[verdict]);
       await writer.write(encoder.encode(boundary + event));
     }
     await writer.close();

@@ -8,7 +8,7 @@
  */
 import { cutWrites } from "../../lib/deadline.ts";
 import { interruptedEvent } from "../../wires/openai-chat/chunk.ts";
-import type { AnswerEnd, EventSource, OpenStream, StreamControl, StreamWish } from "../types.ts";
+import type { AnswerEnd, EventSource, OpenStream, StreamControl, StreamOptions } from "../types.ts";
 import { failureOf } from "./events.ts";
 import { EventFilter } from "./filter.ts";
 import { IdleClock } from "./idle.ts";
@@ -22,12 +22,12 @@ const QUICK_WRITE_MS = 100;
 
 const encoder = new TextEncoder();
 
-export function pumpStream(source: EventSource, wish: StreamWish): OpenStream {
+export function pumpStream(source: EventSource, options: StreamOptions): OpenStream {
   return {
     source,
     start() {
       const out = new IdentityTransformStream();
-      const end = pump(source, out.writable.getWriter(), wish);
+      const end = pump(source, out.writable.getWriter(), options);
       return { readable: out.readable, end };
     },
   };
@@ -36,19 +36,19 @@ export function pumpStream(source: EventSource, wish: StreamWish): OpenStream {
 async function pump(
   first: EventSource,
   writer: WritableStreamDefaultWriter<Uint8Array>,
-  wish: StreamWish,
+  options: StreamOptions,
 ): Promise<AnswerEnd> {
-  const sent = wish.resume === null ? null : new SentText();
+  const sent = options.resume === null ? null : new SentText();
   let source = first;
-  let filter = new EventFilter(wish, sent, null);
+  let filter = new EventFilter(options, sent, null);
   for (;;) {
-    const forwarding = forward(source, filter, writer, wish);
-    const clientLeft = await wish.deadlines.untilCut(forwarding, source.control.endsAt, () => cutWrites(writer));
+    const forwarding = forward(source, filter, writer, options);
+    const clientLeft = await options.deadlines.untilCut(forwarding, source.control.endsAt, () => cutWrites(writer));
     const end = endOf(source, filter, clientLeft);
-    const next = mayResume(end, source, sent) ? ((await wish.resume?.(end)) ?? null) : null;
-    if (next === null) return close(end, source.control, filter, writer, wish);
+    const next = mayResume(end, source, sent) ? ((await options.resume?.(end)) ?? null) : null;
+    if (next === null) return close(end, source.control, filter, writer, options);
     source = next;
-    filter = new EventFilter(wish, sent, filter.id ?? wish.traceId);
+    filter = new EventFilter(options, sent, filter.id ?? options.traceId);
   }
 }
 
@@ -60,9 +60,9 @@ async function forward(
   { reader, events, preamble, control }: EventSource,
   filter: EventFilter,
   writer: WritableStreamDefaultWriter<Uint8Array>,
-  wish: StreamWish,
+  options: StreamOptions,
 ): Promise<boolean> {
-  const idle = new IdleClock(wish.idleMs, () => control.abort("idle"));
+  const idle = new IdleClock(options.idleMs, () => control.abort("idle"));
   let clientLeft = false;
   let bytesSeen = 0;
   let isEnd = false;
@@ -134,11 +134,11 @@ async function close(
   control: StreamControl,
   filter: EventFilter,
   writer: WritableStreamDefaultWriter<Uint8Array>,
-  wish: StreamWish,
+  options: StreamOptions,
 ): Promise<AnswerEnd> {
-  const isTaken = (work: Promise<void>): Promise<boolean> => wish.deadlines.isTaken(work, control.endsAt, writer);
+  const isTaken = (work: Promise<void>): Promise<boolean> => options.deadlines.isTaken(work, control.endsAt, writer);
   const say = (text: string): Promise<boolean> => isTaken(writer.write(encoder.encode(text)));
-  const { outcome, text } = await ending(end, filter, wish, say);
+  const { outcome, text } = await ending(end, filter, options, say);
   // One that was too slow is told so, if it takes that at least.
   const isSaid = !control.clientGone() && (await say(text));
   await isTaken(writer.close());
@@ -151,13 +151,13 @@ async function close(
 async function ending(
   end: AnswerEnd,
   filter: EventFilter,
-  wish: StreamWish,
+  options: StreamOptions,
   say: (text: string) => Promise<boolean>,
 ): Promise<{ outcome: AnswerEnd["outcome"]; text: string }> {
-  const broken = (why: string): string => interruptedEvent(filter.id ?? wish.traceId, why);
+  const broken = (why: string): string => interruptedEvent(filter.id ?? options.traceId, why);
   if (end.outcome !== "complete") return { outcome: end.outcome, text: broken(filter.interruption()) };
-  if (wish.gate === null || filter.gate?.isHolding !== true) return { outcome: "complete", text: DONE };
-  const gated = await wish.gate.settle(filter.gate, end, say);
+  if (options.gate === null || filter.gate?.isHolding !== true) return { outcome: "complete", text: DONE };
+  const gated = await options.gate.settle(filter.gate, end, say);
   if (gated.kind === "release") return { outcome: "complete", text: gated.text + DONE };
   if (gated.kind === "client_gone") return { outcome: "cancelled", text: "" };
   return { outcome: "interrupted", text: broken("The tool calls of this answer could not be recorded for approval.") };

@@ -54,8 +54,8 @@ export class SentText {
 
 /** The chunks of the second answer, as far as the client does not have them yet. */
 export class CatchUp {
-  readonly #content: Echo;
-  readonly #reasoning: Echo;
+  readonly #content: ReplayFilter;
+  readonly #reasoning: ReplayFilter;
   /** Where the client reads the reasoning, if it has any. */
   readonly #reasoningName: string | null;
   /** The first answer broke in its reasoning: details would be those of another whole. */
@@ -65,9 +65,9 @@ export class CatchUp {
   /** `id`: that of the chunks sent so far; one answer has one id. */
   constructor(sent: SentText, id: string) {
     const hasContent = sent.content !== "";
-    this.#content = new Echo(sent.content);
+    this.#content = new ReplayFilter(sent.content);
     // Reasoning comes before the text. Where text was sent that is over for the client, whatever this one thought.
-    this.#reasoning = new Echo(hasContent ? "" : sent.reasoning);
+    this.#reasoning = new ReplayFilter(hasContent ? "" : sent.reasoning);
     this.#reasoningName = sent.reasoningName;
     this.#dropsDetails = sent.reasoning !== "" && !hasContent;
     this.#id = id;
@@ -108,7 +108,7 @@ export class CatchUp {
 }
 
 /** Text that has to be said once more. */
-class Echo {
+class ReplayFilter {
   #left: string;
 
   constructor(text: string) {

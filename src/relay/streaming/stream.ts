@@ -6,7 +6,7 @@
  * changed, translated or checked, complete events are forwarded by hand (`stream-pump`).
  */
 import type { UpstreamFailure } from "../../providers/adapter.ts";
-import type { EventReader, Opened, OpenStream, Reading, StreamControl, StreamEvent, StreamWish } from "../types.ts";
+import type { EventReader, Opened, OpenStream, Reading, StreamControl, StreamEvent, StreamOptions } from "../types.ts";
 import { OpenAiEvents, TranslatedEvents } from "./events.ts";
 import { nativeStream } from "./native.ts";
 import { pumpStream } from "./pump.ts";
@@ -24,28 +24,32 @@ const NOT_AN_ANSWER: UpstreamFailure = { class: "invalid_response", tryNext: tru
  */
 export async function openStream(
   response: Response,
-  wish: StreamWish,
+  options: StreamOptions,
   control: StreamControl,
   reading: Reading,
 ): Promise<Opened<OpenStream>> {
   if (response.body === null) return { ok: false, failure: NOT_AN_ANSWER };
   const translator = reading.translation?.openStream?.(reading.context);
   const isNative =
-    translator === undefined && wish.includeUsage && wish.gate === null && wish.choices === 1 && wish.resume === null;
+    translator === undefined &&
+    options.includeUsage &&
+    options.gate === null &&
+    options.choices === 1 &&
+    options.resume === null;
   if (isNative) {
     const [clientBranch, side] = response.body.tee();
     const tap = side.getReader({ mode: "byob" });
     const events = new OpenAiEvents();
     const read = async () => (await tap.read(new Uint8Array(PEEK_BUFFER_BYTES))).value;
     const peeked = await peek(read, events, response, reading);
-    return peeked.ok ? { ok: true, value: nativeStream(clientBranch, tap, events, wish, control) } : peeked;
+    return peeked.ok ? { ok: true, value: nativeStream(clientBranch, tap, events, options, control) } : peeked;
   }
   const reader = response.body.getReader();
   const events = translator === undefined ? new OpenAiEvents() : new TranslatedEvents(translator);
   const peeked = await peek(async () => (await reader.read()).value, events, response, reading);
   if (!peeked.ok) return peeked;
   if (events instanceof OpenAiEvents) events.text = null;
-  return { ok: true, value: pumpStream({ reader, events, preamble: peeked.value, control }, wish) };
+  return { ok: true, value: pumpStream({ reader, events, preamble: peeked.value, control }, options) };
 }
 
 /** The events up to the first content, and those that came with it. */

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { scrub } from "../../../src/lib/redact-credentials.ts";
+import { redactCredentials } from "../../../src/lib/redact-credentials.ts";
 
 const CANARY = "CaNaRy0123456789";
 
@@ -18,7 +18,7 @@ test.each([
   `${CANARY}${CANARY}${CANARY}`,
   "0123456789abcdef".repeat(4),
 ])("%s is removed from a message", (secret) => {
-  const clean = scrub(`Refused: ${secret} is not allowed`, 500);
+  const clean = redactCredentials(`Refused: ${secret} is not allowed`, 500);
   expect(clean).not.toContain(CANARY);
   expect(clean).not.toContain("0123456789abcdef");
   expect(clean).toMatch(/^Refused: .*is not allowed$/);
@@ -27,17 +27,17 @@ test.each([
 test("plain words and links stay", () => {
   const text =
     "Unsupported parameter: 'max_tokens'. See https://platform.openai.com/docs/guides/error-codes/api-errors for more.";
-  expect(scrub(text, 500)).toBe(text);
+  expect(redactCredentials(text, 500)).toBe(text);
 });
 
 test("control and direction characters become one space, and the length is bounded", () => {
-  expect(scrub("a\u0000\r\n\u001b[31mb\u202ec", 500)).toBe("a [31mb c");
-  expect(scrub("x y ".repeat(5_000), 500)).toHaveLength(500);
-  expect(scrub(`${"x ".repeat(4)}😀`, 9).isWellFormed()).toBe(true);
+  expect(redactCredentials("a\u0000\r\n\u001b[31mb\u202ec", 500)).toBe("a [31mb c");
+  expect(redactCredentials("x y ".repeat(5_000), 500)).toHaveLength(500);
+  expect(redactCredentials(`${"x ".repeat(4)}😀`, 9).isWellFormed()).toBe(true);
 });
 
 test("hostile text is cheap", () => {
   const started = performance.now();
-  for (const piece of ["eyJ", "sk-", "Bearer ", "://a", "A", "-"]) scrub(piece.repeat(100_000), 500);
+  for (const piece of ["eyJ", "sk-", "Bearer ", "://a", "A", "-"]) redactCredentials(piece.repeat(100_000), 500);
   expect(performance.now() - started).toBeLessThan(250);
 });

@@ -54,8 +54,8 @@ function fetchedStep(text: string, extra = "null") {
   const ruling = { calls: [], expiresAt: 0 };
   const release: Release = { ruling, delivery: "hold", traceId: TRACE_ID };
   const approval = { releaseStep: async () => release } as unknown as ToolApproval;
-  const wish = { includeUsage: false, deadlines: new Deadlines(), endsAt: NOW + TOTAL_MS };
-  return releasedStream(approval, { body, digest: "", ruling } as StoredStep, TRACE_ID, wish);
+  const options = { includeUsage: false, deadlines: new Deadlines(), endsAt: NOW + TOTAL_MS };
+  return releasedStream(approval, { body, digest: "", ruling } as StoredStep, TRACE_ID, options);
 }
 
 test("a held step that nobody reads ends when the time of its request is over", async () => {
