@@ -88,7 +88,9 @@ const ADAPTERS_SHARE = [
   ...["providers/adapter.ts", "providers/classify.ts", "providers/rows.ts", "providers/provider-settings.ts"],
 ];
 /** What every wire may take of OpenAI's, besides the files directly under `wires`. */
-const WIRES_SHARE = ["wires/openai-chat/chat-wire.ts", "wires/openai-chat/chunk.ts"];
+const WIRES_SHARE = [...["wires/openai-chat/chat-wire.ts", "wires/openai-chat/chunk.ts", "wires/openai-chat/usage.ts"]];
+/** The one file that joins wires: it speaks chat on one side and any wire on the other. */
+const WIRE_BRIDGE = "wires/bridge.ts";
 
 const stem = (path: string): string => path.replace(/\.[a-z]+$/, "");
 
@@ -153,7 +155,8 @@ function partFault(from: string, to: string): string | null {
   if (folder !== folderOf(to) || partOf(from) === partOf(to)) return null;
   if (folder === "relay" && from !== RELAY_COMPOSER && !RELAY_SHARED.includes(to)) return "part";
   if (folder === "providers" && from !== PROVIDER_REGISTRY && !ADAPTERS_SHARE.includes(to)) return "adapter";
-  if (folder === "wires" && to.split("/").length > 2 && !WIRES_SHARE.includes(to)) return "wire";
+  if (folder === "wires" && from !== WIRE_BRIDGE && to.split("/").length > 2 && !WIRES_SHARE.includes(to))
+    return "wire";
   return null;
 }
 

@@ -96,7 +96,8 @@ export interface StreamTranslator {
 
 /** For providers whose answers are not OpenAI's. */
 export interface Translation {
-  toCompletion(body: unknown, context: AnswerContext): TranslatedAnswer;
+  /** `text`: the exact body, from which arguments are cut. */
+  toCompletion(body: unknown, context: AnswerContext, text?: string): TranslatedAnswer;
   /** Absent: the stream is OpenAI's own, and its bytes may pass untouched. */
   openStream?(context: AnswerContext): StreamTranslator;
 }
@@ -121,7 +122,7 @@ export interface Provider {
   /** The provider's configuration, or `null` when a secret or an address is missing or not allowed. */
   configure(secrets: Secrets): ProviderConfig | null;
   /** The first thing the request asks for that this vendor cannot do, whatever the model; `null` when it can do all. */
-  readonly lacks?: (fields: Readonly<Record<string, unknown>>) => string | null;
+  readonly lacks?: (fields: Readonly<Record<string, unknown>>, model?: string) => string | null;
   /** Answers in place of the network. Only the sandbox has it. */
   readonly send?: (call: AdapterCall, signal: AbortSignal) => Promise<Response>;
 }

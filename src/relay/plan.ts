@@ -130,8 +130,8 @@ function sortedBy(candidates: readonly Candidate[], score: (candidate: Candidate
 
 function capableCandidates(candidates: readonly Candidate[], input: PlanInput): readonly Candidate[] {
   const needs = neededCapabilities(input.fields);
-  const capable = candidates.filter(({ facts, provider }) => {
-    if (isLacking(provider, input.fields)) return false;
+  const capable = candidates.filter(({ facts, provider, target }) => {
+    if (isLacking(provider, target.model, input.fields)) return false;
     if (needs.some((need) => facts.capabilities?.[need] === false)) return false;
     return fitsWindow(facts, input.bodyLength);
   });
@@ -143,9 +143,9 @@ function capableCandidates(candidates: readonly Candidate[], input: PlanInput): 
 }
 
 /** A body so odd that the question itself fails is none this vendor can serve. */
-function isLacking(provider: Provider, fields: PlanInput["fields"]): boolean {
+function isLacking(provider: Provider, model: string, fields: PlanInput["fields"]): boolean {
   try {
-    return (provider.lacks?.(fields) ?? null) !== null;
+    return (provider.lacks?.(fields, model) ?? null) !== null;
   } catch {
     return true;
   }

@@ -25,7 +25,7 @@ export async function openWhole(
   if (hasError(body)) {
     return { ok: false, failure: reading.classify({ status: response.status, headers: response.headers, body }) };
   }
-  const translated = reading.translation?.toCompletion(body, reading.context);
+  const translated = reading.translation?.toCompletion(body, reading.context, text);
   if (translated?.ok === false) return translated;
   const answer = translated?.completion ?? body;
   const choices = answer["choices"];

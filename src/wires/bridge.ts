@@ -1,0 +1,123 @@
+/**
+ * A wire of the core behind the adapter that the request path knows: chat in, chat out.
+ *
+ * For as long as the relay speaks chat itself. A provider of another wire is `bridged(wire, …)` and has no code of its
+ * own for chat.
+ */
+import type { AnswerEvent } from "../conversation/answer.ts";
+import type { Conversation } from "../conversation/conversation.ts";
+import { firstSerious, type Loss } from "../conversation/loss.ts";
+import type { Json } from "../conversation/part.ts";
+import { isJsonObject } from "../lib/json.ts";
+import type {
+  AdapterCall,
+  AnswerContext as CallContext,
+  StreamPart,
+  StreamTranslator,
+  Translation,
+  UpstreamRequest,
+} from "../providers/adapter.ts";
+import { effectiveFields } from "./openai-chat/chat-wire.ts";
+import { readRequest } from "./openai-chat/read-request.ts";
+import { writeAnswer } from "./openai-chat/write-answer.ts";
+import { ChunkStream } from "./openai-chat/write-stream.ts";
+import type { AnswerContext, AnswerReader, UpstreamWire, WrittenRequest } from "./wire.ts";
+
+/** The wire has no way to say what was asked for: the target cannot serve the request. */
+export class UntranslatableRequest extends Error {
+  override readonly name = "UntranslatableRequest";
+  readonly loss: Loss | undefined;
+
+  constructor(loss?: Loss) {
+    super(loss?.why ?? "The request cannot be written for this provider.");
+    this.loss = loss;
+  }
+}
+
+export interface Bridge {
+  readonly translation: Translation;
+  readonly toUpstream: (call: AdapterCall) => UpstreamRequest | Promise<UpstreamRequest>;
+  /** For the plan: the first thing this target cannot serve the request with. */
+  readonly lacks: (fields: Json, model?: string) => string | null;
+}
+
+/** `send` makes the HTTP request of what was written: address, headers, signature. */
+export function bridged(
+  wire: UpstreamWire,
+  provider: string,
+  send: (written: WrittenRequest, call: AdapterCall) => UpstreamRequest | Promise<UpstreamRequest>,
+): Bridge {
+  return {
+    translation: {
+      toCompletion(body, context, text) {
+        const own = toContext(provider, context);
+        const read = wire.readAnswer(text ?? JSON.stringify(body), body, own);
+        return read.ok ? { ok: true, completion: writeAnswer(read.answer, own) } : read;
+      },
+      openStream: (context) => new ChunkTranslator(wire.openReader(toContext(provider, context)), provider, context),
+    },
+    toUpstream(call) {
+      const conversation: Conversation = { ...readRequest(effectiveFields(call)), stream: call.stream };
+      const { model, maxOutputTokens, config } = call;
+      const written = wire.writeRequest(conversation, { provider, model, maxOutputTokens, settings: config.settings });
+      const serious = firstSerious(written.losses);
+      if (serious !== undefined) throw new UntranslatableRequest(serious);
+      return send(written, call);
+    },
+    lacks(fields, model = "") {
+      const written = wire.writeRequest(readRequest(fields), { provider, model, maxOutputTokens: undefined });
+      return firstSerious(written.losses)?.path ?? null;
+    },
+  };
+}
+
+const MAX_NAMED = 32;
+
+/** The names for `x-flowlayer-dropped-params`: only of what the client itself sent is the client told. */
+export function droppedParams(losses: readonly Loss[], fields: Json): readonly string[] {
+  const names = losses.filter(({ path }) => wasSent(path, fields)).map(({ path }) => printable(path));
+  return [...new Set(names)].slice(0, MAX_NAMED);
+}
+
+function wasSent(path: string, fields: Json): boolean {
+  const [first = path] = path.split(/[.[]/, 1);
+  return Object.hasOwn(fields, first) || path.includes(".");
+}
+
+/** The names end in a header, and members that nobody knows may be called anything. */
+function printable(name: string): string {
+  return /^[\w.[\]-]{1,64}$/.test(name) ? name : "other";
+}
+
+function toContext(provider: string, { fields, model, traceId, createdAt }: CallContext): AnswerContext {
+  return { provider, model, traceId, createdAt, conversation: readRequest(fields) };
+}
+
+class ChunkTranslator implements StreamTranslator {
+  readonly #reader: AnswerReader;
+  readonly #chunks: ChunkStream;
+
+  constructor(reader: AnswerReader, provider: string, context: CallContext) {
+    this.#reader = reader;
+    this.#chunks = new ChunkStream(toContext(provider, context));
+  }
+
+  get isOverlong(): boolean {
+    return this.#reader.isOverlong;
+  }
+
+  push(bytes: Uint8Array): readonly StreamPart[] {
+    return this.#parts(this.#reader.push(bytes));
+  }
+
+  end(): readonly StreamPart[] {
+    return this.#parts(this.#reader.end());
+  }
+
+  #parts(events: readonly AnswerEvent[]): StreamPart[] {
+    return events.flatMap((event): StreamPart[] => {
+      if (event.kind === "error") return [{ error: isJsonObject(event.body) ? event.body : { error: event.body } }];
+      return this.#chunks.write(event).map((chunk) => ({ chunk }));
+    });
+  }
+}

@@ -1,0 +1,32 @@
+/** Token counts as a `usage` object of chat completions. */
+import type { Json } from "../../conversation/part.ts";
+import type { TokenCounts } from "../../conversation/usage.ts";
+
+/**
+ * What OpenAI has no member for stands beside its own, and only where there is some of it. `extras`: what the provider
+ * says beyond counts, under its own names; the price may need it.
+ */
+export function toChatUsage(counts: TokenCounts, extras: Json = {}): Json {
+  const { prompt, completion, cached, cacheWrite, reasoning, cacheWriteHour, audioInput, cachedAudio } = counts;
+  const { audioOutput, webSearches, groundedPrompts } = counts;
+  const calls = { ...some("web_search_requests", webSearches), ...some("grounded_prompts", groundedPrompts) };
+  return {
+    prompt_tokens: prompt,
+    completion_tokens: completion,
+    total_tokens: prompt + completion,
+    prompt_tokens_details: {
+      cached_tokens: cached ?? 0,
+      ...(cacheWrite === undefined ? {} : { cache_write_tokens: cacheWrite }),
+      ...some("cache_write_1h_tokens", cacheWriteHour),
+      ...some("audio_tokens", audioInput),
+      ...some("cached_audio_tokens", cachedAudio),
+    },
+    completion_tokens_details: { reasoning_tokens: reasoning ?? 0, ...some("audio_tokens", audioOutput) },
+    ...(Object.keys(calls).length === 0 ? {} : { server_tool_use: calls }),
+    ...extras,
+  };
+}
+
+function some(name: string, count: number | undefined): Json {
+  return count === undefined || count === 0 ? {} : { [name]: count };
+}

@@ -1,0 +1,154 @@
+/** An `Answer` as a `chat.completion`. */
+import type { Answer, AnswerChoice } from "../../conversation/answer.ts";
+import { type Bound, type Json, type Part, unreachable } from "../../conversation/part.ts";
+import type { AnswerContext } from "../wire.ts";
+import { writeCallExtra, writeDetail } from "./details.ts";
+import { isPlain, LAYOUT_ID, type LayoutToken, writeLayout } from "./layout.ts";
+
+export function writeAnswer(answer: Answer, context: AnswerContext): Json {
+  return {
+    id: answer.id ?? `chatcmpl-${context.traceId}`,
+    object: "chat.completion",
+    created: context.createdAt,
+    model: answer.model ?? context.model,
+    choices: answer.choices.map(writeChoice),
+    ...(answer.rawUsage === undefined ? {} : { usage: answer.rawUsage }),
+    ...answer.extra,
+  };
+}
+
+function writeChoice(choice: AnswerChoice, index: number): Json {
+  const message = new MessageWriter();
+  for (const part of choice.parts) message.add(part);
+  const { finish } = choice;
+  return {
+    index,
+    message: { ...message.finish(), ...finish.details, ...stopMember(finish.stopSequence), ...choice.extra },
+    logprobs: choice.logprobs ?? null,
+    finish_reason: finish.reason,
+  };
+}
+
+export function stopMember(stopSequence: string | undefined): Json {
+  return stopSequence === undefined ? {} : { stop_sequence: stopSequence };
+}
+
+/** Parts in order, in: one message, with its order kept in `reasoning_details` where it is not the plain one. */
+class MessageWriter {
+  #text = "";
+  #reasoning = "";
+  #refusal: string | null = null;
+  readonly #details: Json[] = [];
+  readonly #calls: Json[] = [];
+  readonly #blocks: Json[] = [];
+  readonly #bedrockBlocks: Json[] = [];
+  readonly #citations: Json[] = [];
+  readonly #annotations: Json[] = [];
+  readonly #images: Json[] = [];
+  readonly #tokens: LayoutToken[] = [];
+  /** A bound part or block has to go back: only then does the order matter. */
+  #isBound = false;
+
+  add(part: Part): void {
+    switch (part.kind) {
+      case "text":
+        this.#addText(part.text, part.bound, part.citations);
+        return;
+      case "reasoning":
+        this.#reasoning += part.text;
+        if (part.bound !== undefined) {
+          this.#addDetail(writeDetail(part.text, part.form, part.bound, this.#details.length));
+          this.#tokens.push({ kind: "reasoning" });
+        }
+        return;
+      case "refusal":
+        this.#refusal = (this.#refusal ?? "") + part.text;
+        return;
+      case "call":
+        this.#calls.push(writeCall(part));
+        this.#tokens.push({ kind: "call" });
+        return;
+      case "block":
+        this.#isBound = true;
+        (part.bound.wire === "bedrock" ? this.#bedrockBlocks : this.#blocks).push(part.bound.data ?? {});
+        this.#tokens.push({ kind: "block" });
+        return;
+      case "image":
+        this.#images.push(imagePart(part.media, part.bound));
+        return;
+      case "audio":
+      case "video":
+      case "file":
+      case "result":
+      case "opaque":
+        // No answer of a chat model has them as parts; what a provider adds of the kind is an `extra`.
+        return;
+      default:
+        unreachable(part);
+    }
+  }
+
+  #addText(text: string, bound: Bound | undefined, citations: readonly Json[] | undefined): void {
+    const start = this.#text.length;
+    this.#text += text;
+    this.#tokens.push({ kind: "text", length: text.length });
+    if (bound !== undefined) {
+      this.#addDetail(writeDetail("", "redacted", bound, this.#details.length));
+      this.#tokens.push({ kind: "attached" });
+    }
+    if (citations === undefined) return;
+    this.#citations.push(...citations);
+    this.#annotations.push(...urlCitations(citations, start, this.#text.length));
+  }
+
+  #addDetail(detail: Json): void {
+    this.#isBound = true;
+    this.#details.push(detail);
+  }
+
+  finish(): Json {
+    if (this.#isBound && !isPlain(this.#tokens)) this.#details.push(layoutDetail(this.#tokens, this.#details.length));
+    const isSilent = this.#text === "" && (this.#calls.length > 0 || this.#refusal !== null);
+    return {
+      role: "assistant",
+      content: isSilent ? null : this.#text,
+      refusal: this.#refusal,
+      ...(this.#reasoning === "" ? {} : { reasoning_content: this.#reasoning }),
+      ...(this.#details.length === 0 ? {} : { reasoning_details: this.#details }),
+      ...(this.#calls.length === 0 ? {} : { tool_calls: this.#calls }),
+      ...(this.#images.length === 0 ? {} : { images: this.#images }),
+      ...(this.#annotations.length === 0 ? {} : { annotations: this.#annotations }),
+      ...(this.#citations.length === 0 ? {} : { citations: this.#citations }),
+      ...(this.#blocks.length === 0 ? {} : { server_tool_blocks: this.#blocks }),
+      ...(this.#bedrockBlocks.length === 0 ? {} : { bedrock_blocks: this.#bedrockBlocks }),
+    };
+  }
+}
+
+/** The entry that keeps the order of a turn. */
+export function layoutDetail(tokens: readonly LayoutToken[], index: number): Json {
+  return { type: "reasoning.encrypted", id: LAYOUT_ID, format: "unknown", index, data: writeLayout(tokens) };
+}
+
+export function writeCall(call: Extract<Part, { kind: "call" }>): Json {
+  const name = call.namespace === undefined ? call.name : `${call.namespace}__${call.name}`;
+  const { id, args, bound } = call;
+  if (call.form === "custom") return { id, type: "custom", custom: { name, input: args }, ...writeCallExtra(bound) };
+  return { id, type: "function", function: { name, arguments: args }, ...writeCallExtra(bound) };
+}
+
+function imagePart(media: Extract<Part, { kind: "image" }>["media"], bound: Bound | undefined): Json {
+  const url =
+    media.kind === "base64" ? `data:${media.mediaType};base64,${media.data}` : media.kind === "url" ? media.url : "";
+  return { type: "image_url", image_url: { url }, ...writeCallExtra(bound) };
+}
+
+/** OpenAI's annotations for citations of the web; other citations have no counterpart there. */
+export function urlCitations(citations: readonly Json[], start: number, end: number): Json[] {
+  return citations.flatMap((citation) => {
+    if (typeof citation["url"] !== "string") return [];
+    const title = typeof citation["title"] === "string" ? citation["title"] : "";
+    const detail = { url: citation["url"], title, start_index: start, end_index: end };
+    return [{ type: "url_citation", url_citation: detail }];
+  });
+}

@@ -1,0 +1,199 @@
+/**
+ * `AnswerEvent`s as `chat.completion.chunk`s: the same id, model and time in all of them, the role in the first of each
+ * choice, usage last.
+ */
+import type { AnswerEvent } from "../../conversation/answer.ts";
+import { type Json, unreachable } from "../../conversation/part.ts";
+import type { AnswerContext } from "../wire.ts";
+import { writeCallExtra, writeDetail } from "./details.ts";
+import { isPlain, type LayoutToken } from "./layout.ts";
+import { layoutDetail, stopMember, urlCitations } from "./write-answer.ts";
+
+/** What is known of one choice while it is written. */
+interface ChoiceState {
+  hasRole: boolean;
+  details: number;
+  textLength: number;
+  /** Where the open text block began. */
+  textStart: number;
+  reasoning: string;
+  reasoningForm: "full" | "summary" | "redacted";
+  isBound: boolean;
+  readonly citations: Json[];
+  readonly tokens: LayoutToken[];
+}
+
+export class ChunkStream {
+  readonly #context: AnswerContext;
+  readonly #choices = new Map<number, ChoiceState>();
+  #id: string | undefined;
+  #model: string | undefined;
+
+  constructor(context: AnswerContext) {
+    this.#context = context;
+  }
+
+  /** The chunks that `event` is due; none for what chat has no word for. `error` is the caller's to handle. */
+  write(event: AnswerEvent): readonly Json[] {
+    switch (event.kind) {
+      case "start":
+        this.#id ??= event.id;
+        this.#model ??= event.model;
+        return [];
+      case "text":
+        return this.#text(event);
+      case "reasoning":
+        return this.#reasoning(event);
+      case "bound":
+        return this.#bound(event);
+      case "refusal":
+        return [this.#delta(event.choice, { refusal: event.text })];
+      case "call_start": {
+        this.#endBlock(event.choice);
+        this.#choice(event.choice).tokens.push({ kind: "call" });
+        const { index, id, form, bound } = event;
+        const name = event.namespace === undefined ? event.name : `${event.namespace}__${event.name}`;
+        const detail =
+          form === "custom"
+            ? { type: "custom", custom: { name, input: "" } }
+            : { type: "function", function: { name, arguments: "" } };
+        return [this.#delta(event.choice, { tool_calls: [{ index, id, ...detail, ...writeCallExtra(bound) }] })];
+      }
+      case "call_args":
+        return event.text === ""
+          ? []
+          : [
+              this.#delta(event.choice, {
+                tool_calls: [{ index: event.index, function: { arguments: event.text } }],
+              }),
+            ];
+      case "call_end":
+        return [];
+      case "block": {
+        this.#endBlock(event.choice);
+        const state = this.#choice(event.choice);
+        state.isBound = true;
+        state.tokens.push({ kind: "block" });
+        const name = event.bound.wire === "bedrock" ? "bedrock_blocks" : "server_tool_blocks";
+        return [this.#delta(event.choice, { [name]: [event.bound.data ?? {}] })];
+      }
+      case "citation": {
+        const { citation, url } = event;
+        if (citation !== undefined) this.#choice(event.choice).citations.push(citation);
+        const members = {
+          ...(citation === undefined ? {} : { citations: [citation] }),
+          ...(url === undefined ? {} : { annotations: [url] }),
+        };
+        return Object.keys(members).length === 0 ? [] : [this.#delta(event.choice, members)];
+      }
+      case "media":
+        return [this.#delta(event.choice, { [event.media === "image" ? "images" : "audio"]: [event.source] })];
+      case "finish":
+        return this.#finish(event);
+      case "usage":
+        return [{ ...this.#chunk([]), usage: event.raw }];
+      case "extra":
+        return event.choice === null
+          ? [{ ...this.#chunk([]), ...event.members }]
+          : [this.#delta(event.choice, event.members)];
+      case "error":
+        return [];
+      default:
+        return unreachable(event);
+    }
+  }
+
+  #text({ choice, text, begins, logprobs }: Extract<AnswerEvent, { kind: "text" }>): readonly Json[] {
+    const state = this.#choice(choice);
+    const due = begins === true ? this.#endBlock(choice) : [];
+    state.textLength += text.length;
+    if (text === "" && logprobs === undefined) return due;
+    return [...due, this.#delta(choice, text === "" ? {} : { content: text }, logprobs ?? null)];
+  }
+
+  #reasoning({ choice, text, begins, form }: Extract<AnswerEvent, { kind: "reasoning" }>): readonly Json[] {
+    const state = this.#choice(choice);
+    const due = this.#endBlock(choice);
+    if (begins === true) state.reasoning = "";
+    state.reasoningForm = form;
+    state.reasoning += text;
+    return text === "" ? due : [...due, this.#delta(choice, { reasoning_content: text })];
+  }
+
+  #bound({ choice, of, bound }: Extract<AnswerEvent, { kind: "bound" }>): readonly Json[] {
+    const state = this.#choice(choice);
+    const due = of === "text" ? [] : this.#endBlock(choice);
+    const text = of === "reasoning" ? state.reasoning : "";
+    if (of === "text") {
+      state.tokens.push({ kind: "text", length: state.textLength - state.textStart }, { kind: "attached" });
+      due.push(...this.#annotations(choice));
+      state.textStart = state.textLength;
+    } else state.tokens.push({ kind: "reasoning" });
+    state.isBound = true;
+    state.reasoning = "";
+    const form = of === "reasoning" ? state.reasoningForm : "redacted";
+    const detail = writeDetail(text, form, bound, state.details++);
+    return [...due, this.#delta(choice, { reasoning_details: [detail] })];
+  }
+
+  /** Closes the open text block: its annotations are due, as they say from where to where the text goes. */
+  #endBlock(choice: number): Json[] {
+    const state = this.#choice(choice);
+    const due = this.#annotations(choice);
+    if (state.textLength > state.textStart) {
+      state.tokens.push({ kind: "text", length: state.textLength - state.textStart });
+      state.textStart = state.textLength;
+    }
+    return due;
+  }
+
+  #annotations(choice: number): Json[] {
+    const state = this.#choice(choice);
+    const annotations = urlCitations(state.citations.splice(0), state.textStart, state.textLength);
+    return annotations.length === 0 ? [] : [this.#delta(choice, { annotations })];
+  }
+
+  #finish({ choice, finish }: Extract<AnswerEvent, { kind: "finish" }>): readonly Json[] {
+    const due = this.#endBlock(choice);
+    const state = this.#choice(choice);
+    if (state.isBound && !isPlain(state.tokens)) {
+      due.push(this.#delta(choice, { reasoning_details: [layoutDetail(state.tokens, state.details++)] }));
+    }
+    const extra = { ...finish.details, ...stopMember(finish.stopSequence) };
+    if (Object.keys(extra).length > 0) due.push(this.#delta(choice, extra));
+    const end = { index: choice, delta: this.#withRole(choice, {}), logprobs: null, finish_reason: finish.reason };
+    return [...due, this.#chunk([end])];
+  }
+
+  #choice(choice: number): ChoiceState {
+    const known = this.#choices.get(choice);
+    if (known !== undefined) return known;
+    const fresh: ChoiceState = {
+      ...{ hasRole: false, details: 0, textLength: 0, textStart: 0, reasoning: "", reasoningForm: "full" },
+      ...{ isBound: false, citations: [], tokens: [] },
+    };
+    this.#choices.set(choice, fresh);
+    return fresh;
+  }
+
+  #delta(choice: number, delta: Json, logprobs: Json | null = null): Json {
+    return this.#chunk([{ index: choice, delta: this.#withRole(choice, delta), logprobs, finish_reason: null }]);
+  }
+
+  #withRole(choice: number, delta: Json): Json {
+    const state = this.#choice(choice);
+    if (state.hasRole) return delta;
+    state.hasRole = true;
+    return { role: "assistant", ...delta };
+  }
+
+  #chunk(choices: readonly Json[]): Json {
+    return {
+      id: this.#id ?? `chatcmpl-${this.#context.traceId}`,
+      object: "chat.completion.chunk",
+      created: this.#context.createdAt,
+      model: this.#model ?? this.#context.model,
+      choices,
+    };
+  }
+}
