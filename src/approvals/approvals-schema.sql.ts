@@ -44,7 +44,7 @@ const STEPS: readonly string[] = [
     singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
     none_until_ms INTEGER NOT NULL
   ) STRICT;
-  INSERT INTO belief VALUES (1, 0);
+  INSERT INTO belief (singleton, none_until_ms) VALUES (1, 0);
   `,
   "ALTER TABLE belief ADD COLUMN is_over INTEGER NOT NULL DEFAULT 0",
 ];

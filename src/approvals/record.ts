@@ -101,7 +101,10 @@ export class CallRecord {
       );
     }
     if (step === null) return;
-    this.#sql.exec("INSERT INTO step VALUES (?, ?, ?, ?)", traceId, step.digest, step.body, expiresAt);
+    this.#sql.exec(
+      "INSERT INTO step (trace_id, digest, body, expires_at_ms) VALUES (?, ?, ?, ?)",
+      ...[traceId, step.digest, step.body, expiresAt],
+    );
   }
 
   /** The calls of an answer and what became of them; `null` for an answer that was not recorded. */

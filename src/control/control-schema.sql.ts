@@ -77,7 +77,7 @@ const STEPS: readonly string[] = [
     at_ms INTEGER NOT NULL,
     sent_at_ms INTEGER NOT NULL
   ) STRICT;
-  INSERT INTO health_list VALUES (1, 0, 0);
+  INSERT INTO health_list (singleton, at_ms, sent_at_ms) VALUES (1, 0, 0);
   `,
   "CREATE INDEX key_by_env ON key_record (env);",
   `

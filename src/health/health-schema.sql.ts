@@ -29,6 +29,14 @@ const SCHEMA = `
   ) STRICT;
 `;
 
+const PUT_HEALTH = `
+  INSERT OR REPLACE INTO health (singleton, target, is_open, open_until, ejections, closed_at, lease_isolate,
+    lease_until, cooldown_until, changed_at, announced_at, seen_at)
+  VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+const PUT_SLICE = `
+  INSERT OR REPLACE INTO slice (start_at, successes, failures, rate_limited, first_token, total)
+  VALUES (?, ?, ?, ?, ?, ?)`;
+
 /** What is known of a target besides its breaker and its window. Times are epoch ms, 0 for never. */
 export interface TargetFacts {
   /** `<provider>/<model>`; empty where the object was not called by name. */
@@ -111,7 +119,7 @@ export class HealthTables {
   saveTarget(facts: TargetFacts, breaker: Breaker): void {
     this.#make();
     this.#sql.exec(
-      "INSERT OR REPLACE INTO health VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      PUT_HEALTH,
       facts.target,
       breaker.isOpen ? 1 : 0,
       breaker.openUntil,
@@ -130,7 +138,7 @@ export class HealthTables {
     this.#make();
     for (const { bucket, firstToken, total } of slices) {
       this.#sql.exec(
-        "INSERT OR REPLACE INTO slice VALUES (?, ?, ?, ?, ?, ?)",
+        PUT_SLICE,
         bucket.startAt,
         bucket.successes,
         bucket.failures,

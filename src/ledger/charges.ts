@@ -50,7 +50,8 @@ export class Charges {
     const isOverBound = bound_nano_usd !== null && nano_usd !== null && nano_usd > bound_nano_usd;
     if (isOverBound) this.#account.count({ overBound: 1 });
     this.#sql.exec(
-      "INSERT OR REPLACE INTO charge VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      `INSERT OR REPLACE INTO charge (${COLUMNS}, over_bound, provider, model, winner, outcome, source, basis)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ...[trace_id, attempt, state, reserved_at, settled_at, bound_nano_usd, nano_usd, tokens, requests],
       ...[
         isOverBound ? 1 : 0,

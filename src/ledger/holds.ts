@@ -11,6 +11,10 @@ const MAX_HOLD_MS = DAY_MS;
 /** How long a release waits for the reservation it overtook. */
 const WITHDRAWN_MS = 60_000;
 
+const COLUMNS =
+  "trace_id, attempt, state, reserved_at, expires_at, bound_nano_usd, tokens, requests, provider, model, origin";
+const INSERT = `INSERT INTO hold (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+
 /** One attempt's reservation, or the mark that it was released before its reservation came (`W`). */
 export type Hold = {
   readonly trace_id: string;
@@ -65,15 +69,27 @@ export class Holds {
   }
 
   of(traceId: string): Hold[] {
-    return this.#sql.exec<Hold>("SELECT * FROM hold WHERE trace_id = ?", traceId).toArray();
+    return this.#sql.exec<Hold>(`SELECT ${COLUMNS} FROM hold WHERE trace_id = ?`, traceId).toArray();
   }
 
   open(reservation: Reservation, requests: number, now: number): void {
     const { traceId, attempt, boundNanoUsd, boundTokens, provider, model, origin } = reservation;
     const expiresAt = Math.min(reservation.expiresAt, now + MAX_HOLD_MS);
     this.#sql.exec(
-      "INSERT INTO hold VALUES (?, ?, 'R', ?, ?, ?, ?, ?, ?, ?, ?)",
-      ...[traceId, attempt, now, expiresAt, boundNanoUsd, boundTokens, requests, provider, model, originText(origin)],
+      INSERT,
+      ...[
+        traceId,
+        attempt,
+        "R",
+        now,
+        expiresAt,
+        boundNanoUsd,
+        boundTokens,
+        requests,
+        provider,
+        model,
+        originText(origin),
+      ],
     );
     this.#count(now, boundNanoUsd, requests);
     this.#nextExpiryAt = Math.min(this.#nextExpiryAt, expiresAt);
@@ -81,8 +97,7 @@ export class Holds {
 
   /** For a minute, a reservation under this number is not taken. */
   withdraw(traceId: string, attempt: number, now: number): void {
-    const values = [traceId, attempt, now, now + WITHDRAWN_MS];
-    this.#sql.exec("INSERT INTO hold VALUES (?, ?, 'W', ?, ?, 0, 0, 0, '', '', '')", ...values);
+    this.#sql.exec(INSERT, ...[traceId, attempt, "W", now, now + WITHDRAWN_MS, 0, 0, 0, "", "", ""]);
   }
 
   /**
@@ -110,7 +125,11 @@ export class Holds {
   takeExpired(now: number, limit: number): Hold[] {
     if (this.#nextExpiryAt > now) return [];
     const expired = this.#sql
-      .exec<Hold>("SELECT * FROM hold WHERE state = 'R' AND expires_at <= ? ORDER BY expires_at LIMIT ?", now, limit)
+      .exec<Hold>(
+        `SELECT ${COLUMNS} FROM hold WHERE state = 'R' AND expires_at <= ? ORDER BY expires_at LIMIT ?`,
+        now,
+        limit,
+      )
       .toArray();
     for (const hold of expired) this.remove(hold);
     this.#findExpiry();

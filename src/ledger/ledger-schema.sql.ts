@@ -19,7 +19,7 @@ const SCHEMA = `
     revoked INTEGER NOT NULL,
     trimmed_traces INTEGER NOT NULL
   ) STRICT;
-  INSERT OR IGNORE INTO ledger VALUES (1, 0, 0);
+  INSERT OR IGNORE INTO ledger (singleton, revoked, trimmed_traces) VALUES (1, 0, 0);
   CREATE TABLE IF NOT EXISTS request (
     id TEXT PRIMARY KEY,
     settled_at INTEGER NOT NULL,
@@ -96,11 +96,15 @@ export function prepareTables(sql: SqlStorage): void {
   migrateTables(sql, STEPS);
   // What was booked before attempts had rows of their own counts as booked and deleted since.
   sql.exec(
-    `INSERT OR IGNORE INTO account
+    `INSERT OR IGNORE INTO account (singleton, terms, deleted_nano_usd, over_bound, expired, expired_nano_usd,
+       unadmitted_nano_usd, lost_traces, lost_nano_usd)
      VALUES (1, NULL, coalesce((SELECT nano_usd FROM spend WHERE period = 'total'), 0), 0, 0, 0, 0, 0, 0)`,
   );
   if (sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'trace'").toArray().length === 0) return;
-  sql.exec("INSERT OR IGNORE INTO request SELECT id, settled_at, status, route, body, 0 FROM trace ORDER BY id");
+  sql.exec(
+    `INSERT OR IGNORE INTO request (id, settled_at, status, route, body, unsettled_attempts)
+     SELECT id, settled_at, status, route, body, 0 FROM trace ORDER BY id`,
+  );
   sql.exec("DROP TABLE trace");
   enqueueAllTraces(sql);
 }
@@ -108,7 +112,7 @@ export function prepareTables(sql: SqlStorage): void {
 /** Puts every stored trace on its way to the index. */
 export function enqueueAllTraces(sql: SqlStorage): void {
   sql.exec(
-    `INSERT OR IGNORE INTO outbox
+    `INSERT OR IGNORE INTO outbox (trace_id, seq)
      SELECT id, row_number() OVER (ORDER BY id) + (SELECT trimmed_traces FROM ledger) FROM request`,
   );
 }

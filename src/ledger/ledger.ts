@@ -128,7 +128,8 @@ export class Ledger {
     const isPriced = row.costNanoUsd !== null && row.attempts.every(({ costNanoUsd }) => costNanoUsd !== null);
     this.#noteTrace(row.id, added, { before: swept, after: { at, unpriced: isPriced ? 0 : 1 } }, changes);
     if (row.unadmittedNanoUsd <= 0) return;
-    this.#sql.exec("INSERT OR IGNORE INTO unadmitted VALUES (?, ?)", row.id, row.unadmittedNanoUsd);
+    const insert = "INSERT OR IGNORE INTO unadmitted (trace_id, nano_usd) VALUES (?, ?)";
+    this.#sql.exec(insert, row.id, row.unadmittedNanoUsd);
     this.account.count({ unadmittedNanoUsd: row.unadmittedNanoUsd });
   }
 

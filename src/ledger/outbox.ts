@@ -43,7 +43,7 @@ export class Outbox {
   }
 
   add(traceId: string, seq: number): void {
-    this.#sql.exec("INSERT OR IGNORE INTO outbox VALUES (?, ?)", traceId, seq);
+    this.#sql.exec("INSERT OR IGNORE INTO outbox (trace_id, seq) VALUES (?, ?)", traceId, seq);
     this.#hasNews = true;
   }
 

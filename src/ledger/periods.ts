@@ -67,7 +67,7 @@ export class PeriodSums {
     for (const [period, { nanoUsd, requests, unpriced }] of byPeriod) {
       const { nano_usd } = this.#sql
         .exec<{ nano_usd: number }>(
-          `INSERT INTO spend VALUES (?, ?, ?, ?) ON CONFLICT (period) DO UPDATE SET nano_usd = nano_usd + excluded.nano_usd,
+          `INSERT INTO spend (period, nano_usd, requests, unpriced_requests) VALUES (?, ?, ?, ?) ON CONFLICT (period) DO UPDATE SET nano_usd = nano_usd + excluded.nano_usd,
            requests = requests + excluded.requests, unpriced_requests = unpriced_requests + excluded.unpriced_requests
            RETURNING nano_usd`,
           period,

@@ -16,6 +16,9 @@ const MAX_TRACE_TIME = 62 ** 8 - 1;
 /** Ids are ASCII and begin with `tr_`. */
 const ABOVE_ALL_IDS = "~";
 
+const INSERT = `
+  INSERT OR IGNORE INTO request (id, settled_at, status, route, body, unsettled_attempts)
+  VALUES (?, ?, ?, ?, ?, ?) RETURNING 1`;
 const REPLACE = `
   UPDATE request SET settled_at = ?2, status = ?3, route = ?4, body = ?5, unsettled_attempts = ?6
   WHERE id = ?1 AND unsettled_attempts > 0 AND (?6 = 0 OR ?6 > unsettled_attempts) RETURNING 1`;
@@ -57,7 +60,7 @@ export class Traces {
    */
   add({ id, status, route, trace }: StoredTrace, unsettledAttempts: number, now: number): AddedTrace | null {
     const values = [id, now, status, route, trace, unsettledAttempts];
-    const inserted = this.#sql.exec("INSERT OR IGNORE INTO request VALUES (?, ?, ?, ?, ?, ?) RETURNING 1", ...values);
+    const inserted = this.#sql.exec(INSERT, ...values);
     const isNew = inserted.toArray().length > 0;
     if (isNew) this.#count++;
     else if (this.#sql.exec(REPLACE, ...values).toArray().length === 0) return null;

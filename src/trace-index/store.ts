@@ -111,7 +111,7 @@ export class TrailStore {
       addedBodies -= added.droppedBodies;
       tally.add(facts, unadmittedNanoUsd);
       if (facts.createdAt < bodies_since) continue;
-      this.#sql.exec("INSERT INTO body VALUES (?, ?)", added.seq, trace);
+      this.#sql.exec("INSERT INTO body (seq, trace) VALUES (?, ?)", added.seq, trace);
       addedBodies++;
     }
     addTally(this.#sql, tally);
@@ -141,7 +141,10 @@ export class TrailStore {
   #makeTables(day: TrailDay): void {
     if (this.#hasTables) return;
     migrate(this.#sql);
-    this.#sql.exec("INSERT OR IGNORE INTO trail VALUES (1, ?, 0, 0)", day.startAt);
+    this.#sql.exec(
+      "INSERT OR IGNORE INTO trail (singleton, day_start_at, bodies_since, bodies) VALUES (1, ?, 0, 0)",
+      day.startAt,
+    );
     this.#hasTables = true;
   }
 

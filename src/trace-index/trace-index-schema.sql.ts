@@ -91,13 +91,15 @@ const STEPS: readonly string[] = [
 ];
 
 const ADD_SPEND = `
-  INSERT INTO spend VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+  INSERT INTO spend (group_by, slot, name, requests, nano_usd, unpriced_requests, unadmitted_nano_usd)
+  VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
     requests = requests + excluded.requests,
     nano_usd = nano_usd + excluded.nano_usd,
     unpriced_requests = unpriced_requests + excluded.unpriced_requests,
     unadmitted_nano_usd = unadmitted_nano_usd + excluded.unadmitted_nano_usd`;
 const ADD_COUNT = `
-  INSERT INTO version_count VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+  INSERT INTO version_count (route, version, slot, requests, succeeded, fallbacks, hedged, priced, nano_usd)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
     requests = requests + excluded.requests,
     succeeded = succeeded + excluded.succeeded,
     fallbacks = fallbacks + excluded.fallbacks,
@@ -105,9 +107,11 @@ const ADD_COUNT = `
     priced = priced + excluded.priced,
     nano_usd = nano_usd + excluded.nano_usd`;
 const ADD_LATENCY = `
-  INSERT INTO version_latency VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET calls = calls + excluded.calls`;
+  INSERT INTO version_latency (route, version, slot, kind, bucket, calls)
+  VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET calls = calls + excluded.calls`;
 const ADD_ERROR = `
-  INSERT INTO version_error VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET errors = errors + excluded.errors`;
+  INSERT INTO version_error (route, version, slot, class, provider, errors)
+  VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET errors = errors + excluded.errors`;
 
 export function hasTables(sql: SqlStorage): boolean {
   return sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'migration'").toArray().length > 0;
