@@ -65,7 +65,9 @@ export type ToolChoice =
   | { readonly kind: "provider"; readonly wire: WireId; readonly source: Json };
 
 export type ResponseFormat =
-  | { readonly kind: "text" | "json_object" }
+  | { readonly kind: "text" }
+  /** `schema`: where the client put a JSON Schema beside the type, as several providers let it. */
+  | { readonly kind: "json_object"; readonly schema?: Json | undefined }
   | {
       readonly kind: "json_schema";
       readonly name: string;

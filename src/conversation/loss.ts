@@ -12,9 +12,12 @@ export interface Loss {
   readonly code: "part" | "tool" | "tool_choice" | "control" | "bound" | "member" | "schema" | "modality" | "choices";
   /**
    * `harmless`: the answer stays what was asked for; the client is told the name (`x-flowlayer-dropped-params`).
-   * `changes_meaning`: this target cannot serve the request; it is skipped, and a sole target is refused with 400.
+   * `unmet`: a wish that this target cannot follow (log probabilities, a penalty, a search that nothing forces): it is
+   * skipped while another target can, a sole target is called without it, and the client is told the name.
+   * `changes_meaning`: content (a part, a tool, a modality, `n`) would be missing. The target cannot serve the request;
+   * it is skipped, and a sole target is refused with 400.
    */
-  readonly weight: "harmless" | "changes_meaning";
+  readonly weight: "harmless" | "unmet" | "changes_meaning";
   /** Why, in one plain sentence for a client: shown with `no_capable_target`. */
   readonly why?: string | undefined;
 }
@@ -23,8 +26,17 @@ export function harmless(path: string, code: Loss["code"] = "control"): Loss {
   return { path, code, weight: "harmless" };
 }
 
+export function unmet(path: string, code: Loss["code"] = "control", why?: string): Loss {
+  return { path, code, weight: "unmet", why };
+}
+
 export function changesMeaning(path: string, code: Loss["code"], why?: string): Loss {
   return { path, code, weight: "changes_meaning", why };
+}
+
+/** The first loss for which another target should be called instead, content before wishes; `undefined` for none. */
+export function firstUnserved(losses: readonly Loss[]): Loss | undefined {
+  return firstSerious(losses) ?? losses.find(({ weight }) => weight === "unmet");
 }
 
 /** The first loss that this target cannot serve the request with, `undefined` when there is none. */

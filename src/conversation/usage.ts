@@ -52,3 +52,8 @@ export interface TokenCounts {
   /** 1 where they found something. */
   readonly groundedPrompts?: number | undefined;
 }
+
+/** A count in a provider's usage object; anything but a finite number from 0 up is none. */
+export function tokenCount(value: unknown): number | undefined {
+  return typeof value === "number" && Number.isFinite(value) && value >= 0 ? value : undefined;
+}

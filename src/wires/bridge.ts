@@ -6,7 +6,7 @@
  */
 import type { AnswerEvent } from "../conversation/answer.ts";
 import type { Conversation } from "../conversation/conversation.ts";
-import { firstSerious, type Loss } from "../conversation/loss.ts";
+import { firstSerious, firstUnserved, type Loss } from "../conversation/loss.ts";
 import type { Json } from "../conversation/part.ts";
 import { isJsonObject } from "../lib/json.ts";
 import type {
@@ -58,15 +58,16 @@ export function bridged(
     },
     toUpstream(call) {
       const conversation: Conversation = { ...readRequest(effectiveFields(call)), stream: call.stream };
-      const { model, maxOutputTokens, config } = call;
-      const written = wire.writeRequest(conversation, { provider, model, maxOutputTokens, settings: config.settings });
+      const { model, maxOutputTokens, config, params } = call;
+      const target = { provider, model, maxOutputTokens, settings: config.settings, params };
+      const written = wire.writeRequest(conversation, target);
       const serious = firstSerious(written.losses);
       if (serious !== undefined) throw new UntranslatableRequest(serious);
       return send(written, call);
     },
     lacks(fields, model = "") {
       const written = wire.writeRequest(readRequest(fields), { provider, model, maxOutputTokens: undefined });
-      return firstSerious(written.losses)?.path ?? null;
+      return firstUnserved(written.losses)?.path ?? null;
     },
   };
 }

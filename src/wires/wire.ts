@@ -28,6 +28,11 @@ export interface RequestTarget {
   readonly maxOutputTokens: number | undefined;
   /** Settings of the provider that its wire has to know (a region, an API version). */
   readonly settings?: Readonly<Record<string, string>> | undefined;
+  /**
+   * The policy's `params` for this target. The conversation has them already where the client left a member out; here a
+   * wire finds the members of its own that only the operator may set, whatever the client sent.
+   */
+  readonly params?: Json | undefined;
 }
 
 export interface WrittenRequest {

@@ -186,7 +186,11 @@ export function readToolChoice(choice: unknown): ToolChoice | undefined {
 export function readResponseFormat(format: unknown): ResponseFormat | undefined {
   if (!isJsonObject(format)) return undefined;
   const { type, json_schema: detail } = format;
-  if (type === "text" || type === "json_object") return { kind: type };
+  if (type === "text") return { kind: type };
+  if (type === "json_object") {
+    const schema = detail ?? format["schema"];
+    return { kind: type, ...(isJsonObject(schema) ? { schema } : {}) };
+  }
   if (type !== "json_schema" || !isJsonObject(detail)) return { kind: "opaque", wire: WIRE, source: format };
   const description = typeof detail["description"] === "string" ? detail["description"] : undefined;
   return {

@@ -1,6 +1,6 @@
 /** `messages` of a chat request as turns. What a message has that nobody knows becomes an opaque part or member. */
 import type { OpaqueMember, Turn } from "../../conversation/conversation.ts";
-import type { Json, Part, ReasoningPart } from "../../conversation/part.ts";
+import type { Bound, Json, Part, ReasoningPart } from "../../conversation/part.ts";
 import { isJsonObject } from "../../lib/json.ts";
 import { inlineOf } from "./chat-wire.ts";
 import { readCallExtra, readDetail } from "./details.ts";
@@ -81,18 +81,24 @@ function resultPart(message: Json, name: string | undefined, path: string): Part
   };
 }
 
-/** A string is one text part; `null` and absence are none. */
+/** A string is one text part; `null` and absence are none. Whatever else stands there is opaque: nothing vanishes. */
 export function readContent(content: unknown, path: string): Part[] {
   if (typeof content === "string") return content === "" ? [] : [{ kind: "text", text: content, path }];
-  if (!Array.isArray(content)) return [];
+  if (content === null || content === undefined) return [];
+  if (!Array.isArray(content)) return [opaquePart(content, path)];
   return content.flatMap((part, at): Part[] => {
     const place = `${path}[${at}]`;
     if (typeof part === "string") return part === "" ? [] : [{ kind: "text", text: part, path: place }];
-    if (!isJsonObject(part)) return [];
+    if (!isJsonObject(part)) return part === null ? [] : [opaquePart(part, place)];
     const read = readPart(part, place);
     const mark = part["cache_control"];
     return read === null ? [] : [isJsonObject(mark) ? { ...read, cache: mark } : read];
   });
+}
+
+function opaquePart(source: unknown, path: string): Part {
+  const type = isJsonObject(source) ? source["type"] : undefined;
+  return { kind: "opaque", wire: WIRE, type: typeof type === "string" ? type : typeof source, source, path };
 }
 
 /** `null` for a text that is empty. */
@@ -136,20 +142,43 @@ function readPart(source: Json, path: string): Part | null {
       if (!isJsonObject(file)) return opaque;
       const { file_data: data, file_id: id, filename } = file;
       const name = typeof filename === "string" ? filename : undefined;
-      if (typeof id === "string" && id !== "") return { kind: "file", media: { kind: "id", id }, name, path };
+      const options = fileOptions(source);
+      const common = { name, path, ...(options === undefined ? {} : { options }) };
+      if (typeof id === "string" && id !== "") return { kind: "file", media: { kind: "id", id }, ...common };
       if (typeof data !== "string") return opaque;
-      if (/^(?:https?|gs|s3):\/\//i.test(data)) return { kind: "file", media: { kind: "url", url: data }, name, path };
+      if (/^(?:https?|gs|s3):\/\//i.test(data)) return { kind: "file", media: { kind: "url", url: data }, ...common };
       const inline = inlineOf(data);
       const media = {
         kind: "base64",
         mediaType: inline?.mediaType ?? "application/pdf",
         data: inline?.base64 ?? data,
       } as const;
-      return { kind: "file", media, name, path };
+      return { kind: "file", media, ...common };
+    }
+    // Thoughts as content: Mistral's list of texts, or a text as other routers write it.
+    case "thinking":
+    case "redacted_thinking": {
+      const text = thoughtText(source["thinking"]);
+      return { kind: "reasoning", text, form: text === "" ? "redacted" : "full", path };
     }
     default:
       return opaque;
   }
+}
+
+/** Anthropic's members of a document that clients put beside `file`. */
+function fileOptions({ citations, context }: Json): Json | undefined {
+  const options = {
+    ...(isJsonObject(citations) ? { citations } : {}),
+    ...(typeof context === "string" ? { context } : {}),
+  };
+  return Object.keys(options).length === 0 ? undefined : options;
+}
+
+function thoughtText(thinking: unknown): string {
+  if (typeof thinking === "string") return thinking;
+  const parts = Array.isArray(thinking) ? thinking : [];
+  return parts.map((part) => (isJsonObject(part) && typeof part["text"] === "string" ? part["text"] : "")).join("");
 }
 
 function mediaOf(url: string) {
@@ -179,7 +208,15 @@ function assistantParts(message: Json, path: string): Part[] {
   };
   const layout = readLayout(entries);
   const parts = (layout === null ? null : laidOut(pieces, layout)) ?? inPlainOrder(pieces);
-  return withCache(parts, message);
+  return withCache([...toolPlan(message, path), ...parts], message);
+}
+
+/** What Cohere's model said it would do before it called tools. It goes back to Cohere under its own name. */
+function toolPlan(message: Json, path: string): Part[] {
+  const text = message["tool_plan"];
+  if (typeof text !== "string" || text === "") return [];
+  const bound: Bound = { wire: "cohere", provider: null, data: { tool_plan: true } };
+  return [{ kind: "reasoning", text, form: "summary", path: `${path}.tool_plan`, bound }];
 }
 
 interface Pieces {
@@ -276,8 +313,8 @@ function serverBlocks(message: Json, path: string): Part[] {
 function readCalls(message: Json, path: string): Part[] {
   const calls = Array.isArray(message["tool_calls"]) ? message["tool_calls"] : [];
   const parts = calls.flatMap((call, at): Part[] => {
-    if (!isJsonObject(call)) return [];
     const place = `${path}.tool_calls[${at}]`;
+    if (!isJsonObject(call)) return call === null ? [] : [opaquePart(call, place)];
     const custom = call["custom"];
     const bound = readCallExtra(call);
     const mark = call["cache_control"];

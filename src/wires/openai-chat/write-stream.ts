@@ -28,6 +28,8 @@ export class ChunkStream {
   readonly #choices = new Map<number, ChoiceState>();
   #id: string | undefined;
   #model: string | undefined;
+  /** Top-level members that wait for the usage. */
+  #extra: Json = {};
 
   constructor(context: AnswerContext) {
     this.#context = context;
@@ -91,11 +93,12 @@ export class ChunkStream {
       case "finish":
         return this.#finish(event);
       case "usage":
-        return [{ ...this.#chunk([]), usage: event.raw }];
+        return [{ ...this.#chunk([]), usage: event.raw, ...this.#extra }];
       case "extra":
-        return event.choice === null
-          ? [{ ...this.#chunk([]), ...event.members }]
-          : [this.#delta(event.choice, event.members)];
+        if (event.choice !== null) return [this.#delta(event.choice, event.members)];
+        // With the usage, which a client has to ask for: a chunk without choices would break the others.
+        this.#extra = { ...this.#extra, ...event.members };
+        return [];
       case "error":
         return [];
       default:

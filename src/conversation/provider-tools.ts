@@ -1,0 +1,25 @@
+/** Which tools a provider runs by itself: search, fetch, code, MCP. The client never sees a call of them to answer. */
+import type { ProviderTool } from "./conversation.ts";
+
+/**
+ * By type, without a version, in lower case and without underscores. An allow-list: a tool that is not here may be one
+ * that the client runs, and a client that waits for its calls must not be answered without it.
+ * OpenAI, Anthropic, Google, xAI, Mistral, Groq, Amazon, in this order.
+ */
+const PROVIDER_RUN: ReadonlySet<string> = new Set([
+  ...["websearch", "websearchpreview", "filesearch", "codeinterpreter", "imagegeneration", "mcp"],
+  ...["webfetch", "codeexecution", "mcptoolset", "toolsearchtoolregex", "toolsearchtoolbm25"],
+  ...["googlesearch", "googlesearchretrieval", "enterprisewebsearch", "urlcontext", "googlemaps"],
+  ...["xsearch", "livesearch", "collectionssearch"],
+  ...["websearchpremium", "documentlibrary"],
+  ...["browsersearch", "visitwebsite"],
+  ...["novagrounding", "novacodeinterpreter", "systemtool"],
+]);
+
+/** `_20250305`, `_2025_08_26`, `_2025-08-26`. */
+const VERSION = /_\d{4}(?:\d{4}|[-_]\d{2}[-_]\d{2})$/;
+
+/** Does a provider run `tool`, so that an answer without it is worse and not wrong? */
+export function isProviderRun({ type }: Pick<ProviderTool, "type">): boolean {
+  return PROVIDER_RUN.has(type.replace(VERSION, "").replaceAll("_", "").toLowerCase());
+}

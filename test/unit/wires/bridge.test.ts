@@ -1,0 +1,62 @@
+/** What the bridge makes of a writer's losses. */
+import { expect, test } from "vitest";
+import { changesMeaning, harmless, type Loss, unmet } from "../../../src/conversation/loss.ts";
+import { JsonEdit } from "../../../src/lib/json.ts";
+import type { AdapterCall } from "../../../src/providers/adapter.ts";
+import { bridged, droppedParams, UntranslatableRequest } from "../../../src/wires/bridge.ts";
+import type { RequestTarget, UpstreamWire } from "../../../src/wires/wire.ts";
+
+const FIELDS = { model: "flow/x", messages: [{ role: "user", content: "hi" }], seed: 1, logprobs: true };
+
+function bridgeOf(losses: readonly Loss[], seen: RequestTarget[] = []) {
+  const wire: UpstreamWire = {
+    id: "cohere",
+    writeRequest(_, target) {
+      seen.push(target);
+      return { path: "/x", body: "{}", losses };
+    },
+    readAnswer: () => ({ ok: false, failure: { class: "invalid_response", tryNext: true, trySame: false } }),
+    openReader: () => ({ push: () => [], end: () => [], isOverlong: false }),
+  };
+  return bridged(wire, "cohere", (written) => ({
+    url: written.path,
+    headers: {},
+    body: written.body,
+    droppedParams: droppedParams(written.losses, FIELDS),
+  }));
+}
+
+const call = (params: object = {}): AdapterCall => ({
+  body: new JsonEdit(JSON.stringify(FIELDS)),
+  fields: FIELDS,
+  stream: false,
+  model: "m",
+  params: params as AdapterCall["params"],
+  maxOutputTokens: 5,
+  config: { baseUrl: "https://a.example", headers: {} },
+});
+
+test("what is harmless is named, and keeps no target from its turn", () => {
+  const bridge = bridgeOf([harmless("seed"), harmless("not_sent")]);
+  expect(bridge.lacks(FIELDS)).toBeNull();
+  expect(bridge.toUpstream(call())).toMatchObject({ droppedParams: ["seed"] });
+});
+
+test("a wish that cannot be followed puts the target behind others, and is named where it is the only one", () => {
+  const bridge = bridgeOf([unmet("logprobs")]);
+  expect(bridge.lacks(FIELDS)).toBe("logprobs");
+  expect(bridge.toUpstream(call())).toMatchObject({ droppedParams: ["logprobs"] });
+});
+
+test("content that would be missing is refused, with its path and why", () => {
+  const bridge = bridgeOf([unmet("logprobs"), changesMeaning("messages[0].content[1]", "part", "No sounds here.")]);
+  expect(bridge.lacks(FIELDS)).toBe("messages[0].content[1]");
+  expect(() => bridge.toUpstream(call())).toThrow(UntranslatableRequest);
+  expect(() => bridge.toUpstream(call())).toThrow("No sounds here.");
+});
+
+test("the writer sees the policy's own members", () => {
+  const seen: RequestTarget[] = [];
+  void bridgeOf([], seen).toUpstream(call({ guardrailConfig: { a: 1 } }));
+  expect(seen).toMatchObject([{ model: "m", maxOutputTokens: 5, params: { guardrailConfig: { a: 1 } } }]);
+});
