@@ -47,6 +47,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "ledger/client": ["traces", "durable", "http/errors", "lib", "lib/log"],
   providers: ["wires/openai-chat", "traces/schema", "lib"],
   "providers/index": ["wires"],
+  // A provider of another wire: the bridge, its own wire, and nothing of the others.
+  "providers/cohere": ["wires/bridge", "wires/cohere", "traces/schema", "lib"],
   wires: [...["conversation", "providers/adapter", "providers/classify", "providers/provider-settings", "lib"]],
   "wires/openai-chat": ["conversation", "providers/adapter", "providers/provider-settings", "providers/rows", "lib"],
   "wires/openai-chat/request-fields": ["http/errors", "http/validation-errors", "lib"],

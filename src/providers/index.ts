@@ -1,10 +1,11 @@
 /** The registry: every provider there is, by id. Lookups go through a `Map`, so `__proto__` is just an unknown name. */
 import { anthropic } from "../wires/anthropic-messages/anthropic.ts";
 import { bedrock } from "../wires/bedrock/bedrock.ts";
-import { cohere } from "../wires/cohere/cohere.ts";
+
 import { gemini } from "../wires/gemini/gemini.ts";
 import type { Provider, Secrets } from "./adapter.ts";
 import { azure } from "./azure.ts";
+import { cohere } from "./cohere.ts";
 import { openAiProvider } from "./openai-compatible.ts";
 import { operatorProvider } from "./openai-operator.ts";
 import { ROWS, WORKERS_AI_ROW } from "./rows.ts";

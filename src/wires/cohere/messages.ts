@@ -1,146 +1,175 @@
 /**
- * The conversation in Cohere's words (https://docs.cohere.com/reference/chat, `messages`).
+ * A conversation as Cohere's `messages` (https://docs.cohere.com/reference/chat).
  *
  * Pure. Thoughts go back only to a model that thinks: the others refuse the block. They carry no signature, so it does
- * not matter whose they were.
+ * not matter whose they were. Pictures go with users only, files and sounds nowhere.
  */
+import type { Turn } from "../../conversation/conversation.ts";
+import { changesMeaning, harmless, type Loss } from "../../conversation/loss.ts";
+import {
+  type CallPart,
+  type ImagePart,
+  type Json,
+  type Part,
+  type ReasoningPart,
+  type ResultPart,
+  unreachable,
+} from "../../conversation/part.ts";
 import { isJsonObject } from "../../lib/json.ts";
-import { type Part, partsOf, pastCallsOf } from "../openai-chat/chat-wire.ts";
+import { argumentsText } from "../call-arguments.ts";
+import type { ToolNames } from "../tool-names.ts";
+import { documentOf } from "./documents.ts";
 
-type Json = Readonly<Record<string, unknown>>;
+export interface MessageOptions {
+  /** The model takes thoughts back. */
+  readonly thinks: boolean;
+  readonly names: ToolNames;
+}
 
-export interface CohereMessages {
+export interface WrittenMessages {
   readonly messages: readonly Json[];
-  /** What was left out of messages, as the client is told. */
-  readonly dropped: readonly string[];
+  readonly losses: readonly Loss[];
 }
 
-export function cohereMessages(messages: unknown, thinks: boolean): CohereMessages {
-  const dropped = new Set<string>();
-  const written = (Array.isArray(messages) ? messages : []).flatMap((message) => {
-    if (!isJsonObject(message)) return [];
-    if (message["name"] !== undefined && message["role"] !== "function") dropped.add("messages.name");
-    if (partsOf(message["content"]).some(({ source }) => source["cache_control"] !== undefined)) {
-      dropped.add("messages.cache_control");
+export function writeMessages(turns: readonly Turn[], options: MessageOptions): WrittenMessages {
+  const writer = new MessageWriter(options);
+  const messages = turns.flatMap((turn) => writer.write(turn));
+  return { messages, losses: writer.losses };
+}
+
+const DETAILS: ReadonlySet<string> = new Set(["low", "high", "auto"]);
+
+class MessageWriter {
+  readonly losses: Loss[] = [];
+  readonly #options: MessageOptions;
+
+  constructor(options: MessageOptions) {
+    this.#options = options;
+  }
+
+  write(turn: Turn): Json[] {
+    if (turn.name !== undefined) this.losses.push(harmless(`${turn.path}.name`, "member"));
+    for (const part of turn.parts) {
+      if (part.cache !== undefined) this.losses.push(harmless(`${part.path}.cache_control`, "member"));
     }
-    return [toCohereMessage(message, thinks)];
-  });
-  return { messages: written, dropped: [...dropped] };
-}
-
-function toCohereMessage(message: Json, thinks: boolean): Json {
-  switch (message["role"]) {
-    case "system":
-    case "developer":
-      return { role: "system", content: contentOf(message["content"]) };
-    case "assistant":
-      return assistantMessage(message, thinks);
-    case "tool":
-      return {
-        role: "tool",
-        tool_call_id: String(message["tool_call_id"] ?? ""),
-        content: toolContent(message["content"]),
-      };
-    case "function":
-      // The legacy form names the function, and its call gets its id from the name too.
-      return {
-        role: "tool",
-        tool_call_id: `call_${String(message["name"])}`,
-        content: toolContent(message["content"]),
-      };
-    default:
-      return { role: message["role"], content: contentOf(message["content"]) };
-  }
-}
-
-/** One text stays a string; anything more becomes parts. */
-function contentOf(content: unknown): unknown {
-  const parts = partsOf(content);
-  const only = parts.length === 1 ? parts[0] : undefined;
-  if (only?.kind === "text") return only.text;
-  return parts.length === 0 ? "" : parts.flatMap(toCoherePart);
-}
-
-function toCoherePart(part: Part): Json[] {
-  switch (part.kind) {
-    case "text":
-      return [{ type: "text", text: part.text }];
-    case "image": {
-      const image = part.source["image_url"];
-      const detail = isJsonObject(image) && typeof image["detail"] === "string" ? { detail: image["detail"] } : {};
-      return [{ type: "image_url", image_url: { url: part.url, ...detail } }];
-    }
-    default:
-      // A document is Cohere's own; anything else it shall refuse itself, rather than answer without.
-      return [part.source];
-  }
-}
-
-function toolContent(content: unknown): unknown {
-  if (typeof content === "string") return content;
-  if (isJsonObject(content)) return JSON.stringify(content);
-  return contentOf(content);
-}
-
-function assistantMessage(message: Json, thinks: boolean): Json {
-  const calls = pastCallsOf(message).map(({ id, name, argsText }) => ({
-    id,
-    type: "function",
-    function: { name, arguments: argsText.trim() === "" ? "{}" : argsText },
-  }));
-  const texts = partsOf(message["content"]).flatMap((part) => (part.kind === "text" ? [part.text] : []));
-  const refusal = message["refusal"];
-  if (texts.length === 0 && typeof refusal === "string" && refusal !== "") texts.push(refusal);
-  const thought = thinks ? thoughtOf(message) : "";
-  const plan = message["tool_plan"];
-  const written: Record<string, unknown> = { role: "assistant" };
-  if (thought !== "") {
-    const parts = texts.map((text) => ({ type: "text", text }));
-    written["content"] = [{ type: "thinking", thinking: thought }, ...parts];
-  } else if (texts.length > 0 || calls.length === 0) {
-    written["content"] = texts.length > 1 ? texts.map((text) => ({ type: "text", text })) : (texts[0] ?? "");
-  }
-  if (calls.length > 0) {
-    written["tool_calls"] = calls;
-    if (typeof plan === "string" && plan !== "") written["tool_plan"] = plan;
-  }
-  return written;
-}
-
-/** Under both of its names, and as Mistral's parts. */
-function thoughtOf(message: Json): string {
-  const plain = message["reasoning_content"] ?? message["reasoning"];
-  if (typeof plain === "string" && plain !== "") return plain;
-  return partsOf(message["content"])
-    .flatMap((part) => (part.kind === "unknown" && part.type === "thinking" ? [textIn(part.source["thinking"])] : []))
-    .join("");
-}
-
-function textIn(thinking: unknown): string {
-  if (typeof thinking === "string") return thinking;
-  return partsOf(thinking)
-    .flatMap((part) => (part.kind === "text" ? [part.text] : []))
-    .join("");
-}
-
-function isDocument(part: Part): boolean {
-  return part.kind === "unknown" && part.type === "document" && part.source["document"] !== undefined;
-}
-
-/** The kind of the first part that cannot be sent: images go with users only, files and sounds nowhere. */
-export function unsupportedPart(messages: unknown): string | null {
-  for (const message of Array.isArray(messages) ? messages : []) {
-    if (!isJsonObject(message)) continue;
-    for (const part of partsOf(message["content"])) {
-      if (!isSendable(part, message["role"])) return part.kind === "unknown" ? part.type : part.kind;
+    switch (turn.role) {
+      case "system":
+      case "developer":
+        return [{ role: "system", content: plain(turn.parts.flatMap((part) => this.#text(part))) }];
+      case "user":
+        return [{ role: "user", content: plain(turn.parts.flatMap((part) => this.#userPart(part))) }];
+      case "assistant":
+        return [this.#assistant(turn.parts)];
+      case "tool":
+        return turn.parts.flatMap((part) => (part.kind === "result" ? [this.#result(part)] : this.#lost(part)));
+      default:
+        return unreachable(turn.role);
     }
   }
-  return null;
+
+  /** Where there is nothing but text. */
+  #text(part: Part): Json[] {
+    if (part.kind !== "text" && part.kind !== "refusal") return this.#lost(part);
+    return [{ type: "text", text: part.text }];
+  }
+
+  #userPart(part: Part): Json[] {
+    return part.kind === "image" ? this.#image(part) : this.#text(part);
+  }
+
+  #image(part: ImagePart): Json[] {
+    const { media, detail } = part;
+    if (media.kind !== "url" && media.kind !== "base64") return this.#lost(part);
+    const url = media.kind === "url" ? media.url : `data:${media.mediaType};base64,${media.data}`;
+    const isKnown = detail !== undefined && DETAILS.has(detail);
+    if (detail !== undefined && !isKnown) this.losses.push(harmless(`${part.path}.detail`, "member"));
+    return [{ type: "image_url", image_url: { url, ...(isKnown ? { detail } : {}) } }];
+  }
+
+  #assistant(parts: readonly Part[]): Json {
+    const content: Json[] = [];
+    const calls: Json[] = [];
+    let plan = "";
+    for (const part of parts) {
+      switch (part.kind) {
+        case "text":
+        case "refusal":
+          content.push({ type: "text", text: part.text });
+          break;
+        case "reasoning":
+          if (isPlan(part)) plan += part.text;
+          else content.push(...this.#thought(part));
+          break;
+        case "call":
+          calls.push(this.#call(part));
+          break;
+        case "block":
+          // Another provider's search, with what it found.
+          this.losses.push(harmless(part.path, "bound"));
+          break;
+        case "image":
+        case "audio":
+        case "video":
+        case "file":
+        case "result":
+        case "opaque":
+          this.#lost(part);
+          break;
+        default:
+          unreachable(part);
+      }
+    }
+    return {
+      role: "assistant",
+      ...(content.length === 0 && calls.length > 0 ? {} : { content: plain(content) }),
+      ...(calls.length === 0 ? {} : { tool_calls: calls }),
+      ...(calls.length === 0 || plan === "" ? {} : { tool_plan: plan }),
+    };
+  }
+
+  #thought(part: ReasoningPart): Json[] {
+    if (this.#options.thinks && part.text !== "") return [{ type: "thinking", thinking: part.text }];
+    this.losses.push(harmless(part.path, "bound"));
+    return [];
+  }
+
+  #call(part: CallPart): Json {
+    const args = part.form === "custom" ? JSON.stringify({ input: part.args }) : argumentsText(part.args);
+    return { id: part.id, type: "function", function: { name: this.#options.names.sent(part), arguments: args } };
+  }
+
+  #result(part: ResultPart): Json {
+    if (part.isError === true) this.losses.push(harmless(`${part.path}.is_error`, "member"));
+    const content = part.parts.flatMap((inner) => this.#resultPart(inner));
+    return { role: "tool", tool_call_id: part.callId, content: plain(content) };
+  }
+
+  #resultPart(part: Part): Json[] {
+    if (part.cache !== undefined) this.losses.push(harmless(`${part.path}.cache_control`, "member"));
+    // A document is Cohere's own way to give a result, from which the model cites.
+    const source = part.kind === "opaque" && part.type === "document" && isJsonObject(part.source) ? part.source : null;
+    const document = source === null ? null : documentOf(source["document"]);
+    return document === null ? this.#text(part) : [{ type: "document", document }];
+  }
+
+  #lost(part: Part): Json[] {
+    this.losses.push(changesMeaning(part.path, "part", `Cohere takes no ${nameOf(part)} here.`));
+    return [];
+  }
 }
 
-function isSendable(part: Part, role: unknown): boolean {
-  if (part.kind === "text") return true;
-  if (part.kind === "image") return role === "user";
-  if (part.kind !== "unknown") return false;
-  return role === "assistant" ? part.type === "thinking" : role === "tool" && isDocument(part);
+/** One text stays a string, none is `""`; anything more is a list of parts. */
+function plain(parts: readonly Json[]): unknown {
+  const [only] = parts;
+  if (only === undefined) return "";
+  return parts.length === 1 && only["type"] === "text" ? only["text"] : parts;
+}
+
+function isPlan({ bound }: ReasoningPart): boolean {
+  return bound?.wire === "cohere" && bound.data?.["tool_plan"] === true;
+}
+
+function nameOf(part: Part): string {
+  if (part.kind === "image") return "image with such a source";
+  return part.kind === "opaque" ? "part of this type" : part.kind;
 }

@@ -1,95 +1,94 @@
 /**
- * Cohere's event stream as OpenAI's chunks (https://docs.cohere.com/docs/streaming).
+ * Cohere's event stream (https://docs.cohere.com/docs/streaming).
  *
  * The name of an event is in its data too (`type`), which is all that is read. An event of an unknown type is passed
  * over, unless it is an error's body: Cohere documents none inside a stream, and sends them all the same.
  */
+import type { AnswerEvent } from "../../conversation/answer.ts";
+import type { Json } from "../../conversation/part.ts";
 import { isJsonObject, isTooDeep, tryParseJson } from "../../lib/json.ts";
+import { elementTexts, textAt } from "../../lib/json-text.ts";
 import { MAX_EVENT_LENGTH, type SseEvent, SseSplitter } from "../../lib/sse.ts";
-import type { AnswerContext, StreamPart, StreamTranslator } from "../../providers/adapter.ts";
-import { ChunkWriter } from "../openai-chat/chat-wire.ts";
-import { argsText, callId, countsOf, endOf, toLogprobs, withBilled } from "./answer.ts";
-
-type Json = Readonly<Record<string, unknown>>;
+import { CallArguments } from "../call-arguments.ts";
+import { toChatUsage } from "../openai-chat/usage.ts";
+import { ToolNames } from "../tool-names.ts";
+import type { AnswerContext, AnswerReader } from "../wire.ts";
+import { allowsOneCall, billedOf, callId, countsOf, endOf, toLogprobs } from "./ends.ts";
+import { MAX_NAME_LENGTH } from "./tools.ts";
 
 const NOTHING: Json = Object.freeze({});
+const CHOICE = 0;
 
-function objectOf(value: unknown): Json {
-  return isJsonObject(value) ? value : NOTHING;
+/** A call that has begun. `null` in its place: one more than the client allows. */
+interface OpenCall {
+  readonly index: number;
+  readonly args: CallArguments;
+  isOver: boolean;
 }
 
-function filled(value: unknown): string {
-  return typeof value === "string" ? value : "";
-}
-
-export class CohereStream implements StreamTranslator {
+export class CohereReader implements AnswerReader {
   readonly #context: AnswerContext;
-  readonly #writer: ChunkWriter;
+  readonly #names: ToolNames | null;
   readonly #decoder = new TextDecoder();
   readonly #splitter = new SseSplitter();
-  /** Cohere's index of a call to its place among the calls, which is what a client counts by. */
-  readonly #calls = new Map<unknown, number>();
-  /** Calls whose arguments are still empty. */
-  readonly #bare = new Set<number>();
+  /** By Cohere's index, which may come twice: the later arguments are the later call's. */
+  readonly #open = new Map<unknown, OpenCall | null>();
+  readonly #calls: OpenCall[] = [];
   /** The bytes so far, until there is an event: an error may come as plain JSON. */
   #plain: string | null = "";
   #isOver = false;
 
   constructor(context: AnswerContext) {
     this.#context = context;
-    this.#writer = new ChunkWriter(context);
+    this.#names = context.conversation === null ? null : new ToolNames(context.conversation, MAX_NAME_LENGTH);
   }
 
   get isOverlong(): boolean {
     return this.#splitter.isOverlong;
   }
 
-  push(bytes: Uint8Array): readonly StreamPart[] {
+  push(bytes: Uint8Array): readonly AnswerEvent[] {
     return this.#read(this.#decoder.decode(bytes, { stream: true }));
   }
 
-  end(): readonly StreamPart[] {
-    const parts = this.#read(this.#decoder.decode());
+  end(): readonly AnswerEvent[] {
+    const events = this.#read(this.#decoder.decode());
     const plain = this.#plain;
     const last = this.#splitter.flush();
-    if (last !== null) return [...parts, ...this.#event(last)];
+    if (last !== null) return [...events, ...this.#event(last)];
     const body = plain === null ? undefined : tryParseJson(plain);
-    return isJsonObject(body) && !this.#isOver && !isTooDeep(body) ? [...parts, { error: body }] : parts;
+    return isJsonObject(body) && !this.#isOver && !isTooDeep(body) ? [...events, { kind: "error", body }] : events;
   }
 
-  #read(text: string): StreamPart[] {
+  #read(text: string): AnswerEvent[] {
     if (this.#plain !== null) this.#plain = this.#plain.length > MAX_EVENT_LENGTH ? null : this.#plain + text;
     return this.#splitter.push(text).flatMap((event) => this.#event(event));
   }
 
-  #event({ data }: SseEvent): StreamPart[] {
+  #event({ data }: SseEvent): AnswerEvent[] {
     if (data === null || this.#isOver) return [];
     this.#plain = null;
     const event = tryParseJson(data);
     if (!isJsonObject(event)) return [];
-    if (isTooDeep(event)) {
-      this.#isOver = true;
-      return [{ error: { error: { message: "Nested too deep.", code: "server_error" } } }];
-    }
     const delta = objectOf(event["delta"]);
     const message = objectOf(delta["message"]);
     switch (event["type"]) {
       case "message-start":
-        if (typeof event["id"] === "string") this.#writer.id ??= event["id"];
-        return [{ chunk: this.#writer.delta({ content: "" }) }];
+        return [{ kind: "start", ...(typeof event["id"] === "string" ? { id: event["id"] } : {}) }];
       case "content-start":
+        return this.#content(message["content"], event["logprobs"], true);
       case "content-delta":
-        return this.#content(message["content"], event["logprobs"]);
+        return this.#content(message["content"], event["logprobs"], false);
       case "tool-plan-delta":
         return message["tool_plan"] === "" || typeof message["tool_plan"] !== "string"
           ? []
-          : [{ chunk: this.#writer.delta({ tool_plan: message["tool_plan"] }) }];
+          : [{ kind: "extra", choice: CHOICE, members: { tool_plan: message["tool_plan"] } }];
       case "tool-call-start":
-        return this.#callStart(event["index"], objectOf(firstOf(message["tool_calls"])));
+        return this.#callStart(event["index"], objectOf(firstOf(message["tool_calls"])), data);
       case "tool-call-delta":
-        return this.#callDelta(event["index"], objectOf(firstOf(message["tool_calls"])));
+        return this.#callDelta(event["index"], objectOf(firstOf(message["tool_calls"])), data);
       case "tool-call-end":
-        return this.#callEnd(this.#calls.get(event["index"]));
+        return this.#callEnd(this.#open.get(event["index"]));
       case "citation-start":
         return this.#citations(message["citations"]);
       case "message-end":
@@ -103,61 +102,80 @@ export class CohereStream implements StreamTranslator {
     }
   }
 
-  #content(content: unknown, logprobs: unknown): StreamPart[] {
+  #content(content: unknown, logprobs: unknown, begins: boolean): AnswerEvent[] {
     const part = objectOf(firstOf(content));
     const text = typeof content === "string" ? content : filled(part["text"]);
     const thinking = filled(part["thinking"]);
-    const deltas: Json[] = [];
-    if (thinking !== "") deltas.push({ reasoning_content: thinking });
-    if (text !== "") deltas.push({ content: text });
-    return deltas.map((delta) => ({ chunk: this.#writer.delta(delta, 0, toLogprobs(logprobs)) }));
+    const events: AnswerEvent[] = [];
+    const common = { choice: CHOICE, ...(begins ? { begins } : {}) };
+    if (thinking !== "") events.push({ kind: "reasoning", ...common, text: thinking, form: "full" });
+    if (text !== "") events.push({ kind: "text", ...common, text, logprobs: toLogprobs(logprobs) });
+    return events;
   }
 
-  #callStart(index: unknown, call: Json): StreamPart[] {
-    const place = this.#calls.size;
-    // An index that comes twice begins a new call all the same: the later arguments are the later call's.
-    if (this.#calls.has(index)) this.#calls.set(Symbol(), this.#calls.get(index) ?? place);
-    this.#calls.set(index, place);
-    const { name, arguments: given } = objectOf(call["function"]);
-    const args = argsText(given);
-    if (args === "") this.#bare.add(place);
-    const id = callId(call["id"], this.#context, place);
-    return [{ chunk: this.#writer.callStart(place, { id, name: filled(name) }, args) }];
+  #callStart(index: unknown, call: Json, data: string): AnswerEvent[] {
+    if (this.#calls.length > 0 && allowsOneCall(this.#context)) {
+      this.#open.set(index, null);
+      return [];
+    }
+    const open: OpenCall = { index: this.#calls.length, args: new CallArguments(), isOver: false };
+    const before = this.#open.get(index);
+    this.#open.set(index, open);
+    this.#calls.push(open);
+    const sent = filled(objectOf(call["function"])["name"]);
+    const own = this.#names?.own(sent) ?? { name: sent };
+    const id = callId(call["id"], this.#context, open.index);
+    const start = { kind: "call_start", choice: CHOICE, index: open.index, id, ...own, form: "function" } as const;
+    return [...this.#callEnd(before), start, ...this.#arguments(open, call, data)];
   }
 
-  #callDelta(index: unknown, call: Json): StreamPart[] {
-    const args = argsText(objectOf(call["function"])["arguments"]);
-    const place = this.#calls.get(index);
-    if (args === "" || place === undefined) return [];
-    this.#bare.delete(place);
-    return [{ chunk: this.#writer.callArgs(place, args) }];
+  #callDelta(index: unknown, call: Json, data: string): AnswerEvent[] {
+    const open = this.#open.get(index);
+    return open === undefined || open === null || open.isOver ? [] : this.#arguments(open, call, data);
   }
 
-  /** A call without arguments is one with none: `{}`, which every client can parse. */
-  #callEnd(place: number | undefined): StreamPart[] {
-    if (place === undefined || !this.#bare.delete(place)) return [];
-    return [{ chunk: this.#writer.callArgs(place, "{}") }];
+  /** The next piece of the arguments: a text, or, against the documentation, the value itself. */
+  #arguments(open: OpenCall, call: Json, data: string): AnswerEvent[] {
+    const given = objectOf(call["function"])["arguments"];
+    if (given === undefined) return [];
+    const text = open.args.push(typeof given === "string" ? given : (argumentsIn(data) ?? ""));
+    return text === "" ? [] : [{ kind: "call_args", choice: CHOICE, index: open.index, text }];
   }
 
-  #citations(citations: unknown): StreamPart[] {
-    const list = Array.isArray(citations) ? citations : isJsonObject(citations) ? [citations] : [];
-    return list.length === 0 ? [] : [{ chunk: this.#writer.delta({ citations: list }) }];
+  #callEnd(open: OpenCall | null | undefined): AnswerEvent[] {
+    if (open === undefined || open === null || open.isOver) return [];
+    open.isOver = true;
+    const { index } = open;
+    const text = open.args.end();
+    const end = { kind: "call_end", choice: CHOICE, index } as const;
+    return text === "" ? [end] : [{ kind: "call_args", choice: CHOICE, index, text }, end];
   }
 
-  #messageEnd(event: Json, delta: Json): StreamPart[] {
+  #citations(citations: unknown): AnswerEvent[] {
+    const list = Array.isArray(citations) ? citations : [citations];
+    return list
+      .filter((each): each is Json => isJsonObject(each) && !isTooDeep(each))
+      .map((citation) => ({ kind: "citation", choice: CHOICE, citation }));
+  }
+
+  #messageEnd(event: Json, delta: Json): AnswerEvent[] {
+    const events = this.#calls.flatMap((open) => this.#callEnd(open));
+    const end = endOf(delta["finish_reason"], delta["error"], this.#calls.length > 0);
     this.#isOver = true;
-    const parts = [...this.#bare].flatMap((place) => this.#callEnd(place));
-    const end = endOf(delta["finish_reason"], delta["error"], this.#calls.size > 0);
-    if ("error" in end) return [...parts, { error: { error: end.error } }];
-    parts.push({ chunk: this.#writer.finish(end.finish) });
+    if (end.kind === "error") return [...events, { kind: "error", body: { error: end.error } }];
+    if (end.kind === "unknown") {
+      const message = "The answer ended without a reason that is known.";
+      return [...events, { kind: "error", body: { error: { message, code: "cohere_unknown_end" } } }];
+    }
+    events.push({ kind: "finish", choice: CHOICE, finish: { reason: end.reason, native: end.native } });
     const usage = delta["usage"] ?? event["usage"];
     const counts = countsOf(usage);
-    if (counts !== null) parts.push({ chunk: withBilled(this.#writer.usage(counts), usage) });
-    return parts;
+    if (counts !== null) events.push({ kind: "usage", counts, raw: toChatUsage(counts, billedOf(usage)) });
+    return events;
   }
 
   /** An error's body says what happened in `message`, as a sentence, or in `error`. */
-  #stray(event: Json): StreamPart[] {
+  #stray(event: Json): AnswerEvent[] {
     const { type, error, message } = event;
     const isError =
       isJsonObject(error) ||
@@ -166,8 +184,23 @@ export class CohereStream implements StreamTranslator {
       (typeof type === "string" && /error$/.test(type));
     if (!isError) return [];
     this.#isOver = true;
-    return [{ error: event }];
+    const isDeep = isTooDeep(event);
+    return [{ kind: "error", body: isDeep ? { error: { message: "Nested too deep.", code: "server_error" } } : event }];
   }
+}
+
+/** The exact text of the arguments in an event, where they are no text themselves. */
+function argumentsIn(data: string): string | undefined {
+  const calls = textAt(data, "delta", "message", "tool_calls") ?? "";
+  return textAt(elementTexts(calls)[0] ?? calls, "function", "arguments");
+}
+
+function objectOf(value: unknown): Json {
+  return isJsonObject(value) ? value : NOTHING;
+}
+
+function filled(value: unknown): string {
+  return typeof value === "string" ? value : "";
 }
 
 /** Where a list stands for its one element. */

@@ -8,8 +8,10 @@ import { hasResults, readResults } from "../../../src/approvals/calls.ts";
 import { toConversation as toAnthropic } from "../../../src/wires/anthropic-messages/messages.ts";
 import { BlockWriter } from "../../../src/wires/bedrock/content.ts";
 import { toConversation as toBedrock } from "../../../src/wires/bedrock/messages.ts";
-import { cohereMessages } from "../../../src/wires/cohere/messages.ts";
+import { cohereWire } from "../../../src/wires/cohere/wire.ts";
 import { toConversation as toGemini } from "../../../src/wires/gemini/contents.ts";
+import { readRequest } from "../../../src/wires/openai-chat/read-request.ts";
+import type { UpstreamWire } from "../../../src/wires/wire.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -52,6 +54,11 @@ interface Shown {
 
 const blocksOf = (messages: readonly Json[], member: string): Json[] =>
   messages.flatMap((each) => (Array.isArray(each[member]) ? (each[member] as Json[]) : []));
+/** The body that a wire writes for the messages. */
+const bodyOf = (wire: UpstreamWire, messages: readonly Json[]): unknown =>
+  JSON.parse(
+    wire.writeRequest(readRequest({ messages }), { provider: wire.id, model: "m", maxOutputTokens: undefined }).body,
+  );
 const nOf = (args: unknown): unknown => (args as Json)["n"];
 
 const ADAPTERS: Readonly<Record<string, (messages: readonly Json[]) => Shown>> = {
@@ -76,7 +83,7 @@ const ADAPTERS: Readonly<Record<string, (messages: readonly Json[]) => Shown>> =
     };
   },
   cohere(messages) {
-    const written = cohereMessages(messages, false).messages as readonly Json[];
+    const { messages: written } = bodyOf(cohereWire, messages) as { messages: readonly Json[] };
     return {
       calls: blocksOf(written, "tool_calls").map((made) => ({
         by: made["id"],

@@ -3,8 +3,9 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { JsonEdit } from "../../../../src/lib/json.ts";
 import type { AdapterCall, AnswerContext, StreamPart, UpstreamRequest } from "../../../../src/providers/adapter.ts";
-import { cohere } from "../../../../src/wires/cohere/cohere.ts";
+import { cohere } from "../../../../src/providers/cohere.ts";
 import { allFixtures, bytesOf, type Fixture, named, streamedAnswer, wholeAnswer } from "../../../support/fixtures.ts";
+import { foreignKeys, hostileChat } from "../../../support/hostile-chat.ts";
 import { cutStep } from "../../../support/tries.ts";
 
 type Json = Record<string, unknown>;
@@ -163,10 +164,37 @@ describe("requests", () => {
       fields: { reasoning: { max_tokens: 200 } },
       got: { thinking: { type: "enabled", token_budget: 200 } },
     },
+    { name: "wishes beyond its scale", fields: { logit_bias: { "5": 1 }, presence_penalty: -1 }, got: {} },
     {
-      name: "what a sole target must refuse itself",
-      fields: { n: 2, logit_bias: { "5": 1 } },
-      got: { n: 2, logit_bias: { "5": 1 } },
+      name: "a schema beside the type",
+      fields: { response_format: { type: "json_object", schema: SCHEMA } },
+      got: { response_format: { type: "json_object", json_schema: SCHEMA } },
+    },
+    {
+      name: "a tool whose schema is a choice",
+      fields: { tools: [TOOL("a", { parameters: { ...SCHEMA, anyOf: [{ required: ["a"] }] } })] },
+      got: {
+        tools: [
+          TOOL("a", {
+            parameters: {
+              ...SCHEMA,
+              description: 'Of the arguments: at least one of these must hold: {"required":["a"]}',
+            },
+          }),
+        ],
+      },
+    },
+    { name: "a name with dots", fields: { tools: [TOOL("a.b/c")] }, got: { tools: [SENT("a_b_c")] } },
+    {
+      name: "an effort for a model that never thinks",
+      fields: { reasoning_effort: "high" },
+      got: {},
+      options: { model: "command-r-08-2024" },
+    },
+    {
+      name: "documents, of which nothing nested is passed on",
+      fields: { documents: ["t", { id: "d", data: { a: "x", n: 1, o: { b: [1] } }, more: { c: 1 } }] },
+      got: { documents: ["t", { id: "d", data: { a: "x", n: 1, o: '{"b":[1]}' } }] },
     },
   ])("$name", async ({ fields, got, options }) => {
     const { model: _model, messages: _messages, stream: _stream, ...rest } = await bodyOf(fields, options);
@@ -288,20 +316,64 @@ describe("requests", () => {
     };
     const { droppedParams } = await send(fields, { params: { prompt_cache_key: "k" } });
     expect([...droppedParams].sort()).toEqual(
-      ["user", "metadata", "service_tier", "top_logprobs", "messages.name", "messages.cache_control"].sort(),
+      ["user", "metadata", "service_tier", "messages[0].name", "messages[0].content[0].cache_control"].sort(),
     );
-    const strict = await send({ tools: [TOOL("a", { strict: true })] });
-    expect(strict.droppedParams).toEqual(["tools.strict"]);
+    const strict = await send({ messages: HELLO, tools: [TOOL("a", { strict: true })] });
+    expect(strict.droppedParams).toEqual(["tools[0].strict"]);
   });
 
-  test("an answer nested deeper than can be written is none", () => {
-    const args = `${'{"a":'.repeat(20_000)}1${"}".repeat(20_000)}`;
-    const calls = `{"message":{"tool_calls":[{"id":"c","function":{"name":"f","arguments":${args}}}]}}`;
-    const { translation } = cohere.adapter;
-    const context = { fields: {}, model: "m", traceId: "tr_1", createdAt: 1 };
-    const bytes = new TextEncoder().encode(`data: {"type":"tool-call-start","index":0,"delta":${calls}}\n\n`);
-    expect(translation!.openStream!(context).push(bytes)).toMatchObject([{ error: {} }]);
-    expect(translation!.toCompletion!(JSON.parse(calls), context).ok).toBe(false);
+  test.each<{ fields: Json; names: string[]; model?: string }>([
+    { fields: { seed: 1, min_p: 0.1, verbosity: "low" }, names: ["min_p", "verbosity"] },
+    { fields: { logit_bias: { "5": 1 }, parallel_tool_calls: false }, names: ["logit_bias", "parallel_tool_calls"] },
+    { fields: { tools: [{ type: "web_search" }] }, names: ["tools[0]"] },
+    { fields: { reasoning_effort: "high" }, names: ["reasoning_effort"], model: "command-r-08-2024" },
+    { fields: { reasoning_effort: "none" }, names: [], model: "command-r-08-2024" },
+    {
+      fields: { messages: [...HELLO, { role: "tool", tool_call_id: "1", content: "x", is_error: true }] },
+      names: ["messages[1].is_error"],
+    },
+    {
+      fields: { messages: [...HELLO, { role: "assistant", content: "x", reasoning_content: "hm" }] },
+      names: ["messages[1].reasoning_content"],
+    },
+    {
+      fields: { messages: [...HELLO, { role: "assistant", content: "x", server_tool_blocks: [{ a: 1 }] }] },
+      names: ["messages[1].server_tool_blocks[0]"],
+    },
+  ])("dropped of $fields: $names", async ({ fields, names, model = "command-example" }) => {
+    expect((await send({ messages: HELLO, ...fields }, { model })).droppedParams).toEqual(names);
+  });
+
+  test("where tools and JSON are wanted, the shape is asked for in words", async () => {
+    const fields = {
+      messages: [{ role: "system", content: "s" }, ...HELLO],
+      tools: [TOOL("a")],
+      response_format: { type: "json_schema", json_schema: { name: "n", schema: SCHEMA } },
+    };
+    const body = await bodyOf(fields);
+    expect(body["response_format"]).toBeUndefined();
+    expect(body["messages"]).toEqual([
+      { role: "system", content: "s" },
+      { role: "system", content: expect.stringContaining(JSON.stringify(SCHEMA)) },
+      ...HELLO,
+    ]);
+  });
+
+  test.each([
+    ["", "{}"],
+    ["null", "{}"],
+    ['{"id":2512292042121000001,"10":1.0,"2":"x"}', '{"id":2512292042121000001,"10":1.0,"2":"x"}'],
+    ['{"half', '{"half'],
+  ])("a past call's arguments %j go back as %s", async (given, sent) => {
+    const calls = [{ id: "1", type: "function", function: { name: "a.b", arguments: given } }];
+    const { messages } = await bodyOf({ messages: [{ role: "assistant", tool_calls: calls }] });
+    expect(messages).toMatchObject([{ tool_calls: [{ function: { name: "a_b", arguments: sent } }] }]);
+  });
+
+  test("a custom call is one with a text", async () => {
+    const calls = [{ id: "1", type: "custom", custom: { name: "patch", input: "*** a" } }];
+    const { messages } = await bodyOf({ messages: [{ role: "assistant", tool_calls: calls }] });
+    expect(messages).toMatchObject([{ tool_calls: [{ function: { arguments: '{"input":"*** a"}' } }] }]);
   });
 
   test.each<[Json, string | null]>([
@@ -313,17 +385,83 @@ describe("requests", () => {
     [{ frequency_penalty: 1 }, null],
     [{ modalities: ["text", "audio"] }, "modalities"],
     [{ stop: ["1", "2", "3", "4", "5", "6"] }, "stop"],
-    [{ tools: [{ type: "custom", custom: { name: "c" } }] }, "tools"],
+    [{ tools: [{ type: "custom", custom: { name: "c" } }] }, "tools[0]"],
+    [{ tools: [{ type: "bash_20250124", name: "bash" }] }, "tools[0]"],
+    [{ tools: [{ type: "web_search" }] }, "tools[0]"],
+    [{ tools: [{ type: "web_search" }], tool_choice: { type: "web_search" } }, "tool_choice"],
+    [{ tools: [{ type: "web_search" }], tool_choice: "required" }, "tool_choice"],
+    [{ documents: [{ id: "no data" }] }, "documents"],
+    [{ web_search_options: {} }, "web_search_options"],
     [{ tools: [TOOL("a")], response_format: { type: "json_object" } }, "response_format"],
     [{ tools: [TOOL("a")], response_format: { type: "json_object" }, tool_choice: "none" }, null],
     [{ tools: [TOOL("a")], tool_choice: { type: "function", function: { name: "b" } } }, "tool_choice"],
-    [{ messages: [{ role: "user", content: [{ type: "input_audio", input_audio: { data: "" } }] }] }, "audio"],
-    [{ messages: [{ role: "user", content: [{ type: "file", file: { file_data: "AA==" } }] }] }, "file"],
-    [{ messages: [{ role: "user", content: [{ type: "video_url", video_url: {} }] }] }, "video_url"],
-    [{ messages: [{ role: "tool", content: [{ type: "image_url", image_url: { url: "https://a.b" } }] }] }, "image"],
+    [
+      { messages: [{ role: "user", content: [{ type: "input_audio", input_audio: { data: "" } }] }] },
+      "messages[0].content[0]",
+    ],
+    [
+      { messages: [{ role: "user", content: [{ type: "file", file: { file_data: "AA==" } }] }] },
+      "messages[0].content[0]",
+    ],
+    [{ messages: [{ role: "user", content: [{ type: "video_url", video_url: {} }] }] }, "messages[0].content[0]"],
+    [{ messages: [{ role: "user", content: [{ type: "tool_result", content: "x" }] }] }, "messages[0].content[0]"],
+    [{ messages: [{ role: "user", content: { text: "x" } }] }, "messages[0].content"],
+    [{ messages: [{ role: "user", content: [{ type: "file", file: { file_id: "f" } }] }] }, "messages[0].content[0]"],
+    [
+      { messages: [{ role: "tool", content: [{ type: "image_url", image_url: { url: "https://a.b" } }] }] },
+      "messages[0].content[0]",
+    ],
     [{ messages: HELLO }, null],
   ])("%j lacks %s", (fields, name) => {
     expect(cohere.lacks?.(fields)).toBe(name);
+  });
+
+  test("content that would be missing is refused, and says why", async () => {
+    const audio = { type: "input_audio", input_audio: { data: "AA", format: "wav" } };
+    await expect(send({ messages: [{ role: "user", content: [audio] }] })).rejects.toThrow(
+      "Cohere takes no audio here.",
+    );
+  });
+
+  /** Every key that a body of ours may have. */
+  const VOCABULARY = new Set([
+    ...["model", "messages", "stream", "role", "content", "type", "text", "image_url", "url", "detail"],
+    ...[
+      "tool_calls",
+      "tool_call_id",
+      "tool_plan",
+      "id",
+      "function",
+      "name",
+      "arguments",
+      "thinking",
+      "document",
+      "data",
+    ],
+    ...[
+      "temperature",
+      "stop_sequences",
+      "logprobs",
+      "tools",
+      "tool_choice",
+      "strict_tools",
+      "description",
+      "parameters",
+    ],
+    ...["response_format", "token_budget", "documents", "citation_options", "mode", "safety_mode"],
+  ]);
+
+  test("whatever a request holds, only what is built here is sent", async () => {
+    await fc.assert(
+      fc.asyncProperty(hostileChat, async (fields) => {
+        cohere.lacks?.(fields);
+        const request = await send(fields).catch(() => null);
+        if (request === null) return;
+        expect(foreignKeys(JSON.parse(request.body), VOCABULARY, new Set(["parameters", "data"]))).toEqual([]);
+        expect(request.droppedParams.join()).toMatch(/^[\w.[\],-]*$/);
+      }),
+      { numRuns: 500 },
+    );
   });
 
   test.each<[Json, boolean]>([

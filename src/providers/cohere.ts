@@ -1,15 +1,14 @@
 /**
- * Cohere's Chat API, version 2 (https://docs.cohere.com/reference/chat).
+ * Cohere: address, credential and what its errors mean.
  *
  * Its errors are a status and a sentence, nothing else: two statuses that only Cohere uses so, and one sentence that its
  * error page prints (https://docs.cohere.com/reference/errors), are read here.
  */
-import type { Provider, ProviderConfig, Secrets, UpstreamError, UpstreamFailure } from "../../providers/adapter.ts";
-import { classifyError } from "../../providers/classify.ts";
-import { baseUrlOf, secretText } from "../../providers/provider-settings.ts";
-import { toCohereCompletion } from "./answer.ts";
-import { cohereLacks, toCohereRequest } from "./request.ts";
-import { CohereStream } from "./stream.ts";
+import { bridged, droppedParams } from "../wires/bridge.ts";
+import { cohereWire } from "../wires/cohere/wire.ts";
+import type { Provider, ProviderConfig, Secrets, UpstreamError, UpstreamFailure } from "./adapter.ts";
+import { classifyError } from "./classify.ts";
+import { baseUrlOf, secretText, upstreamHeaders } from "./provider-settings.ts";
 
 const BASE_URL = "https://api.cohere.com/v2";
 
@@ -17,19 +16,19 @@ const BASE_URL = "https://api.cohere.com/v2";
 const TOO_LONG =
   /^too many tokens: (?:total number of tokens|the total number of tokens|(?:the )?prompt|size limit exceeded)/i;
 
+const { translation, toUpstream, lacks } = bridged(cohereWire, "cohere", (written, { config, stream, fields }) => ({
+  url: `${config.baseUrl}${written.path}`,
+  headers: upstreamHeaders(config, stream),
+  body: written.body,
+  droppedParams: droppedParams(written.losses, fields),
+}));
+
 export const cohere: Provider = {
   id: "cohere",
-  adapter: {
-    toUpstream: toCohereRequest,
-    translation: {
-      toCompletion: (body, context) => toCohereCompletion(body, context, classify),
-      openStream: (context) => new CohereStream(context),
-    },
-    classify,
-  },
+  adapter: { translation, toUpstream, classify },
   requires: [["COHERE_API_KEY"]],
   configure,
-  lacks: cohereLacks,
+  lacks,
 };
 
 function configure(secrets: Secrets): ProviderConfig | null {
@@ -55,5 +54,5 @@ function classify(error: UpstreamError): UpstreamFailure {
 }
 
 function classifyAs(status: number, { headers, body }: UpstreamError): UpstreamFailure {
-  return classifyError({ status, headers, body }, Date.now());
+  return classifyError({ status, headers, body }, Date.now(), { cohere_unknown_end: "invalid_response" });
 }
