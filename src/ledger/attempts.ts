@@ -10,6 +10,7 @@ import { type Charge, Charges } from "./charges.ts";
 import { type Hold, Holds } from "./holds.ts";
 import type { SpendChanges } from "./periods.ts";
 import { RateWindow, WINDOW_MS } from "./rates.ts";
+import { TokenDebt } from "./token-debt.ts";
 import type { Reservation, SettledAttempt, SettleRow } from "./types.ts";
 import { type Counted, countedAs, type ExpiredAttempt } from "./unsettled.ts";
 
@@ -38,6 +39,7 @@ export interface Swept {
 export class Attempts {
   readonly holds: Holds;
   readonly charges: Charges;
+  readonly debt: TokenDebt;
   readonly #sql: SqlStorage;
   readonly #account: Account;
   /** `null` until a limit asks for it. */
@@ -48,10 +50,12 @@ export class Attempts {
     this.#account = account;
     this.holds = new Holds(sql);
     this.charges = new Charges(sql, account);
+    this.debt = new TokenDebt(sql);
   }
 
   load(): void {
     this.holds.load();
+    this.debt.load();
     this.#window = null;
   }
 
@@ -116,8 +120,9 @@ export class Attempts {
     const swept = isSwept ? countedAs(this.charges.expiredOf(row.id)) : null;
     const startedAt = Math.min(now, Math.max(row.startedAt, now - MAX_AGE_MS));
     let firstAt: number | null = null;
+    const beyond = isNew ? this.#usedBeyond(row, holds, charges, now) : 0;
     // On the first: the tokens of all, and the request itself where no reservation has counted it.
-    let tokens = isNew ? row.tokens : 0;
+    let tokens = isNew ? row.tokens - beyond : 0;
     let requests = isUnknown ? 1 : 0;
     for (const settled of [...row.attempts].sort((a, b) => a.attempt - b.attempt)) {
       const charged = charges.get(settled.attempt);
@@ -131,6 +136,24 @@ export class Attempts {
     }
     if (isNew) this.#freeRest(holds.values(), charges.values(), changes);
     return { at: firstAt ?? startedAt, swept };
+  }
+
+  /** Tokens that the request used beyond what it had reserved, which are owed from now on. */
+  #usedBeyond(
+    row: SettleRow,
+    holds: ReadonlyMap<number, Hold>,
+    charges: ReadonlyMap<number, Charge>,
+    now: number,
+  ): number {
+    const limit = this.#account.terms?.limits?.tokens_per_minute;
+    const reserved = row.attempts.flatMap(({ attempt }) => {
+      const hold = holds.get(attempt);
+      return (hold?.state === "R" ? hold : charges.get(attempt))?.tokens ?? [];
+    });
+    if (limit === undefined || reserved.length === 0) return 0;
+    const beyond = Math.max(0, row.tokens - reserved.reduce((sum, tokens) => sum + tokens, 0));
+    this.debt.owe(beyond, limit, now);
+    return beyond;
   }
 
   #charge(

@@ -88,6 +88,14 @@ const STEPS: readonly string[] = [
   -- Attempts that were charged at their bound because nobody settled the request; 0 once it is settled.
   ALTER TABLE request ADD COLUMN unsettled_attempts INTEGER NOT NULL DEFAULT 0;
   `,
+  `
+  -- Tokens used beyond their reservations, as of \`at\` (epoch ms).
+  CREATE TABLE IF NOT EXISTS token_debt (
+    singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
+    tokens INTEGER NOT NULL,
+    at INTEGER NOT NULL
+  ) STRICT;
+  `,
 ];
 
 /** Makes the tables, and takes a ledger of the first version over: its sums stand, its traces go to the index. */

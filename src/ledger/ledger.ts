@@ -64,10 +64,11 @@ export class Ledger {
   }
 
   /** Holds the bound of one attempt, or says why not. The same reservation again is answered again and held once. */
-  reserve(reservation: Reservation, now: number): ReserveAnswer | Unavailable {
-    assertReservation(reservation);
-    this.account.learn(reservation.terms);
+  reserve(asked: Reservation, now: number): ReserveAnswer | Unavailable {
+    assertReservation(asked);
+    this.account.learn(asked.terms);
     this.sweep(now);
+    const reservation = this.#withinLimit(asked);
     this.attempts.endEarlier(reservation, now);
     const { state, isFirst } = this.attempts.standing(reservation.traceId, reservation.attempt);
     // A request that is settled sends nothing any more: a late reservation would be held for nobody.
@@ -81,9 +82,15 @@ export class Ledger {
     const facts = {
       remainingNanoUsd: this.#remaining(budget, now),
       keyVersion: this.account.keyVersion,
-      rate: window?.state(limits, now) ?? null,
+      rate: window?.state(limits, now, this.attempts.debt.current) ?? null,
     };
     return refusal === null ? { ok: true, ...facts } : { ok: false, ...refusal, ...facts };
+  }
+
+  /** A request counts with the whole limit of tokens per minute at most, so that it is admitted when it is alone. */
+  #withinLimit(reservation: Reservation): Reservation {
+    const limit = this.account.terms?.limits?.tokens_per_minute ?? Number.POSITIVE_INFINITY;
+    return reservation.boundTokens <= limit ? reservation : { ...reservation, boundTokens: limit };
   }
 
   #refusalOf(reservation: Reservation, isFirst: boolean, now: number): Refusal | null {
@@ -97,7 +104,8 @@ export class Ledger {
       if (boundNanoUsd > left || isSpent) return { reason: "budget", retryAfterMs: 0 };
     }
     if (limits === null) return null;
-    const wait = this.attempts.window(traceId, now).wait(limits, isFirst ? 1 : 0, boundTokens, now);
+    const { current: debt } = this.attempts.debt;
+    const wait = this.attempts.window(traceId, now).wait(limits, isFirst ? 1 : 0, boundTokens, now, debt);
     if (wait !== null) return wait;
     const isFull = isFirst && this.attempts.holds.openRequests >= (limits.concurrency ?? Number.POSITIVE_INFINITY);
     return isFull ? { reason: "concurrency", retryAfterMs: CONCURRENCY_RETRY_MS } : null;

@@ -2,7 +2,8 @@
  * Requests and tokens of the last minute, and what a rate limit says about one more. Pure.
  *
  * The window is 60 slots of one second, the running one included: in any 60 seconds of the clock a key gets at most
- * its limit. Tokens enter with the bound of a reservation and are corrected in the slot they entered.
+ * its limit. Tokens enter with what their reservation expects and are corrected in the slot they entered; what was used
+ * beyond is a debt, which leaves less room in the minutes after.
  */
 import type { Limits, RateState } from "./types.ts";
 
@@ -10,6 +11,24 @@ const SLOT_MS = 1_000;
 const SLOTS = 60;
 export const WINDOW_MS = SLOTS * SLOT_MS;
 const MIN_RETRY_MS = 1_000;
+
+/** Tokens that were used beyond their reservations, as of `at` (epoch ms). A whole limit of them drains in a minute. */
+export interface Debt {
+  readonly tokens: number;
+  readonly at: number;
+}
+
+export const NO_DEBT: Debt = { tokens: 0, at: 0 };
+
+/** What is left of a debt at `now`, under a limit of so many tokens per minute. */
+export function debtLeft({ tokens, at }: Debt, limit: number, now: number): number {
+  return Math.max(0, tokens - Math.floor((limit * Math.max(0, now - at)) / WINDOW_MS));
+}
+
+/** When no more than `tokens` of a debt are left, epoch ms. */
+function debtDownTo(debt: Debt, limit: number, tokens: number): number {
+  return debt.at + Math.ceil((Math.max(0, debt.tokens - tokens) * WINDOW_MS) / limit);
+}
 
 interface Slot {
   requests: number;
@@ -54,41 +73,46 @@ export class RateWindow {
     return this.#used;
   }
 
-  /** `null`: one more request (or none: `requests` 0) with this many tokens fits. */
-  wait(limits: Limits, requests: number, tokens: number, now: number): Wait | null {
-    return (
-      this.#waitFor("requests", limits.requests_per_minute, requests, now) ??
-      this.#waitFor("tokens", limits.tokens_per_minute, tokens, now)
-    );
+  /** `null`: one more request (or none: `requests` 0) with this many tokens fits. Of two waits the longer one. */
+  wait(limits: Limits, requests: number, tokens: number, now: number, debt: Debt = NO_DEBT): Wait | null {
+    const byRequests = this.#waitFor("requests", limits.requests_per_minute, requests, now, NO_DEBT);
+    const byTokens = this.#waitFor("tokens", limits.tokens_per_minute, tokens, now, debt);
+    if (byRequests === null || byTokens === null) return byRequests ?? byTokens;
+    return byTokens.retryAfterMs > byRequests.retryAfterMs ? byTokens : byRequests;
   }
 
-  #waitFor(kind: Kind, limit: number | undefined, wanted: number, now: number): Wait | null {
+  #waitFor(kind: Kind, limit: number | undefined, wanted: number, now: number, debt: Debt): Wait | null {
     if (limit === undefined || wanted === 0) return null;
     // A bound above the whole limit is admitted by an empty window, or it never could be.
     const mayRemain = limit - Math.min(wanted, limit);
     let used = this.used(now)[kind];
-    if (used <= mayRemain) return null;
-    for (const second of [...this.#slots.keys()].sort((a, b) => a - b)) {
+    if (used + debtLeft(debt, limit, now) <= mayRemain) return null;
+    // The window is emptied slot by slot, and the debt drains meanwhile: the first moment at which both leave room.
+    let earliest = Number.POSITIVE_INFINITY;
+    let from = now;
+    const seconds = [...this.#slots.keys()].sort((a, b) => a - b);
+    for (const second of [...seconds, Number.POSITIVE_INFINITY]) {
+      if (used <= mayRemain) earliest = Math.min(earliest, Math.max(from, debtDownTo(debt, limit, mayRemain - used)));
       used -= this.#slots.get(second)?.[kind] ?? 0;
-      if (used > mayRemain) continue;
-      const retryAfterMs = (second + SLOTS) * SLOT_MS - now;
-      return { reason: kind, retryAfterMs: Math.min(WINDOW_MS, Math.max(MIN_RETRY_MS, retryAfterMs)) };
+      from = (second + SLOTS) * SLOT_MS;
     }
-    return { reason: kind, retryAfterMs: WINDOW_MS };
+    return { reason: kind, retryAfterMs: Math.min(WINDOW_MS, Math.max(MIN_RETRY_MS, earliest - now)) };
   }
 
   /** `null` where neither requests nor tokens are limited. */
-  state(limits: Limits | null, now: number): RateState | null {
+  state(limits: Limits | null, now: number, debt: Debt = NO_DEBT): RateState | null {
     const { requests_per_minute: requests, tokens_per_minute: tokens } = limits ?? {};
     if (requests === undefined && tokens === undefined) return null;
     const used = this.used(now);
+    const owed = tokens === undefined ? 0 : debtLeft(debt, tokens, now);
     return {
       limitRequests: requests ?? null,
       remainingRequests: requests === undefined ? 0 : Math.max(0, requests - used.requests),
       resetRequestsMs: requests === undefined ? 0 : this.#resetMs("requests", now),
       limitTokens: tokens ?? null,
-      remainingTokens: tokens === undefined ? 0 : Math.max(0, tokens - used.tokens),
-      resetTokensMs: tokens === undefined ? 0 : this.#resetMs("tokens", now),
+      remainingTokens: tokens === undefined ? 0 : Math.max(0, tokens - used.tokens - owed),
+      resetTokensMs:
+        tokens === undefined ? 0 : Math.max(this.#resetMs("tokens", now), debtDownTo(debt, tokens, 0) - now),
     };
   }
 

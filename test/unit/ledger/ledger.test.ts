@@ -523,10 +523,44 @@ describe("limits", () => {
       later,
     );
     release(books, ids[3] ?? "", 0, later);
-    const before = books.ledger.attempts.window(ids[0] ?? "", later).state(terms.limits, later);
+    const state = () => {
+      const { attempts } = books.ledger;
+      return attempts.window(ids[0] ?? "", later).state(terms.limits, later, attempts.debt.current);
+    };
+    const before = state();
     books.evict();
-    expect(books.ledger.attempts.window(ids[0] ?? "", later).state(terms.limits, later)).toEqual(before);
+    expect(state()).toEqual(before);
     expect(before).toMatchObject({ remainingRequests: 95, remainingTokens: 100_000 - 3 * 1_000 - 70 - 4_000 });
+  });
+
+  test("a request counts with the whole limit of tokens at most, and alone it is always admitted", () => {
+    const books = openBooks();
+    const terms = termsOf({ limits: { tokens_per_minute: 10_000 } });
+    const [first = "", second = ""] = [traceId(T0), traceId(T0 + 1)];
+    expect(reserve(books, { traceId: first, terms, boundTokens: 400_000 }, T0)).toMatchObject({
+      ...{ ok: true, rate: { remainingTokens: 0 } },
+    });
+    expect(reserve(books, { traceId: second, terms, boundTokens: 1 }, T0)).toMatchObject({ reason: "tokens" });
+    settle(books, [settleRow(first, [5], { tokens: 2_000 })], T0 + 1_000);
+    expect(reserve(books, { traceId: second, terms, boundTokens: 8_000 }, T0 + 1_000)).toMatchObject({ ok: true });
+  });
+
+  test("what was used beyond a reservation is taken from the minutes after, over an eviction too", () => {
+    const books = openBooks();
+    const terms = termsOf({ limits: { tokens_per_minute: 1_000 } });
+    const long = traceId(T0);
+    reserve(books, { traceId: long, terms, boundTokens: 500 }, T0);
+    // Settled when its reservation has left the window.
+    const later = T0 + 100_000;
+    settle(books, [settleRow(long, [5], { tokens: 3_000 })], later);
+    books.evict();
+    const at = (ms: number) => reserve(books, { traceId: traceId(later + ms), terms, boundTokens: 500 }, later + ms);
+    expect(at(1_000)).toMatchObject({ ok: false, reason: "tokens", retryAfterMs: 60_000 });
+    expect(at(119_000)).toMatchObject({ ok: false, reason: "tokens", retryAfterMs: 1_000 });
+    expect(at(120_000)).toMatchObject({ ok: true });
+    // Sent twice it is owed once.
+    settle(books, [settleRow(long, [5], { tokens: 3_000 })], later + 120_000);
+    expect(at(180_000)).toMatchObject({ ok: true });
   });
 
   test("limits that come later count what has been reserved before", () => {

@@ -126,3 +126,40 @@ test("an empty window is reset at once", () => {
   const state = new RateWindow().state({ requests_per_minute: 2, tokens_per_minute: 9 }, T0);
   expect(state).toMatchObject({ remainingRequests: 2, resetRequestsMs: 0, remainingTokens: 9, resetTokensMs: 0 });
 });
+
+test("a debt leaves less room in the minutes after, a whole limit of it per minute", () => {
+  const window = new RateWindow();
+  const limits = { tokens_per_minute: 100 };
+  const debt = { tokens: 150, at: T0 };
+  expect(window.wait(limits, 1, 100, T0, debt)).toEqual({ reason: "tokens", retryAfterMs: 60_000 });
+  expect(window.state(limits, T0, debt)).toMatchObject({ remainingTokens: 0, resetTokensMs: 90_000 });
+  expect(window.wait(limits, 1, 50, T0 + 45_000, debt)).toEqual({ reason: "tokens", retryAfterMs: 15_000 });
+  expect(window.wait(limits, 1, 50, T0 + 60_000, debt)).toBeNull();
+  expect(window.wait(limits, 1, 100, T0 + 89_000, debt)).toEqual({ reason: "tokens", retryAfterMs: 1_000 });
+  expect(window.wait(limits, 1, 100, T0 + 90_000, debt)).toBeNull();
+});
+
+test("whatever is owed and used, who waits as long as told is admitted, and not a second sooner", () => {
+  const uses = fc.array(fc.tuple(fc.nat({ max: 59 }), fc.nat({ max: 300 })), { maxLength: 8 });
+  fc.assert(
+    fc.property(uses, fc.nat({ max: 600 }), fc.integer({ min: 1, max: 400 }), (used, owed, tokens) => {
+      const window = new RateWindow();
+      for (const [second, count] of used) window.add(T0 - second * 1_000, 0, count);
+      const [limits, debt] = [{ tokens_per_minute: 300 }, { tokens: owed, at: T0 }];
+      const wait = window.wait(limits, 1, tokens, T0, debt);
+      if (wait === null || wait.retryAfterMs === 60_000) return;
+      expect(wait.retryAfterMs).toBeGreaterThanOrEqual(1_000);
+      if (wait.retryAfterMs > 1_000)
+        expect(window.wait(limits, 1, tokens, T0 + wait.retryAfterMs - 1, debt)).not.toBeNull();
+      expect(window.wait(limits, 1, tokens, T0 + wait.retryAfterMs, debt)).toBeNull();
+    }),
+  );
+});
+
+test("of two limits that are reached the one that lasts longer is named", () => {
+  const window = new RateWindow();
+  window.add(T0 - 50_000, 1, 0);
+  window.add(T0 - 10_000, 0, 90);
+  const limits = { requests_per_minute: 1, tokens_per_minute: 100 };
+  expect(window.wait(limits, 1, 20, T0)).toEqual({ reason: "tokens", retryAfterMs: 50_000 });
+});
