@@ -28,12 +28,13 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ],
   relay: [
     ...["policy", "pricing", "ledger/types", "health", "keys", "approvals", "traces", "providers"],
-    ...["catalog", "wires/openai-chat/chunk", "wires/openai-chat/request-fields", "conversation", "config"],
+    ...["catalog", "wires/openai-chat/chunk", "wires/openai-chat/request-fields", "wires/openai-chat/read-demand"],
+    ...["conversation", "config"],
     ...["http/body", "http/errors", "http/internal-error", "lib"],
   ],
   "relay/admission": [
-    ...["keys/record", "pricing", "ledger/client", "ledger/key-ledger", "http/errors", "lib"],
-    "wires/openai-chat/request-fields",
+    ...["keys/record", "pricing", "ledger/client", "ledger/key-ledger", "conversation", "http/errors", "lib"],
+    ...["wires/openai-chat/request-fields", "wires/openai-chat/read-demand"],
   ],
   "relay/settle": ["pricing", "ledger/client", "keys", "traces", "config", "lib", "lib/log"],
   policy: ["catalog", "lib"],

@@ -14,6 +14,27 @@ export interface ProviderTerms {
   readonly regional?: Ratio;
   /** Nano-USD per call. Free quotas are not taken off: nobody but the vendor knows what is left of them. */
   readonly fees?: Readonly<Partial<Record<FeeName, number>>>;
+  /** Tools that the provider runs, by `toolName`, and the fees that a call of each is charged: none, for most. */
+  readonly tools?: Readonly<Record<string, readonly FeeName[]>>;
+  /** Members of a chat request that only this provider has, and that cost nothing. */
+  readonly freeMembers?: readonly string[];
+}
+
+/** One name for a tool in all its spellings: `web_search_20250305`, `googleSearch` and `google_search`. */
+export function toolName(type: string): string {
+  return type
+    .replace(/_\d{8}$/, "")
+    .replace(/[^a-z0-9]/gi, "")
+    .toLowerCase();
+}
+
+/** Tools that a provider defines and the client runs. They cost what their definition takes of the prompt. */
+const CLIENT_RUN_TOOLS: ReadonlySet<string> = new Set([
+  ...["bash", "texteditor", "computer", "memory", "computeruse", "toolsearchtoolregex", "toolsearchtoolbm25"],
+]);
+
+export function isClientRunTool(type: string): boolean {
+  return CLIENT_RUN_TOOLS.has(toolName(type));
 }
 
 const FULL: Ratio = [1, 1];
@@ -26,23 +47,45 @@ const TERMS: Readonly<Record<string, ProviderTerms>> = {
     // Models released before 2026-03-05 cost the same everywhere, the others have a ratio of their own.
     regional: FULL,
     fees: { web_search: 10_000_000, file_search: 2_500_000 },
+    tools: { websearch: ["web_search"], websearchpreview: ["web_search"], filesearch: ["file_search"], mcp: [] },
   },
   anthropic: {
     // Priority is capacity bought ahead: what was agreed for it is not known here.
     service: { batch: HALF, priority: FULL },
     fees: { web_search: 10_000_000 },
+    tools: { websearch: ["web_search"], webfetch: [] },
   },
   // Of the third generation on, each search is charged; before it, each prompt that found something.
-  google: { service: { batch: HALF, flex: HALF }, fees: { web_search: 14_000_000, grounded_prompt: 0 } },
+  google: {
+    service: { batch: HALF, flex: HALF },
+    fees: { web_search: 14_000_000, grounded_prompt: 0 },
+    tools: {
+      googlesearch: ["web_search", "grounded_prompt"],
+      googlesearchretrieval: ["web_search", "grounded_prompt"],
+      googlemaps: ["grounded_prompt"],
+      urlcontext: [],
+      codeexecution: [],
+      filesearch: [],
+    },
+  },
   azure: { regional: TENTH_MORE },
   // Regional profiles have ids and prices of their own.
   bedrock: { service: { batch: HALF, flex: HALF } },
   mistral: { service: { batch: HALF } },
   // https://console.groq.com/docs/flex-processing: flex costs as on-demand does.
   groq: { service: { batch: HALF, flex: FULL } },
-  alibaba: { service: { batch: HALF } },
+  alibaba: { service: { batch: HALF }, freeMembers: ["incremental_output"] },
   fireworks: { service: { batch: HALF } },
   xai: { service: { priority: [2, 1] } },
+  openrouter: { freeMembers: ["transforms"] },
+  // https://docs.perplexity.ai/docs/grounded-llm/chat-completions/filters: they narrow the search that is made anyway.
+  perplexity: {
+    freeMembers: [
+      ...["search_domain_filter", "search_recency_filter", "search_after_date_filter", "search_before_date_filter"],
+      ...["last_updated_after_filter", "last_updated_before_filter", "search_language_filter", "search_mode"],
+      ...["return_images", "return_related_questions", "disable_search", "language_preference"],
+    ],
+  },
 };
 
 const NO_TERMS: ProviderTerms = Object.freeze({});

@@ -7,6 +7,14 @@ export function periodName(period: Budget["period"], at: number): string {
   return new Date(at).toISOString().slice(0, period === "day" ? 10 : 7);
 }
 
+/** When the period that `at` belongs to is over, epoch ms; `null`: never. */
+export function periodEnd(period: Budget["period"], at: number): number | null {
+  if (period === "total") return null;
+  const date = new Date(at);
+  const [year, month, day] = [date.getUTCFullYear(), date.getUTCMonth(), date.getUTCDate()];
+  return period === "day" ? Date.UTC(year, month, day + 1) : Date.UTC(year, month + 1, 1);
+}
+
 /** The three periods that a moment belongs to. */
 export function periodsOf(at: number): readonly [string, string, string] {
   const day = periodName("day", at);

@@ -50,7 +50,13 @@ const TRACE: Spelling = {
     ...{ prompt_tokens: "integer", completion_tokens: "integer", cached_tokens: "integer" },
     ...{ cache_write_tokens: "integer", reasoning_tokens: "integer", source: "upstream|counted|upper_bound|none" },
   },
-  ...{ cost_usd: "number?", tool_calls: ["string"], tags: "object", client_request_id: "string?" },
+  ...{
+    "output_cap?": "integer",
+    cost_usd: "number?",
+    tool_calls: ["string"],
+    tags: "object",
+    client_request_id: "string?",
+  },
 };
 const APPROVAL: Spelling = {
   ...{ tool_call_id: "string", name: "string", arguments: "string", arguments_sha256: "string" },

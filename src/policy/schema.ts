@@ -54,12 +54,26 @@ const Timeouts = z.strictObject({
   total_ms: z._default(timeoutMs, 600_000),
 });
 
-const partTokens = z.optional(integer(0, 10_000_000));
+const tokens = integer(0, 10_000_000);
+const partTokens = z.optional(tokens);
+const MAX_TOOL_TYPES = 64;
 
 const Limits = z.strictObject({
   max_output_tokens: z.optional(integer(1, 100_000_000)),
+  /** Where the router sets the cap of an answer, it is not set below this or the policy's own cap: a stub helps nobody. */
+  min_output_tokens: z._default(integer(1, 1_000_000), 256),
+  /** What a request that names no cap counts with for tokens per minute, until it is known what it used. */
+  expected_output_tokens: z.optional(integer(0, 100_000_000)),
   /** Most tokens of one part of a message that is not text: what a budget holds for it. */
-  part_tokens: z.optional(z.strictObject({ image: partTokens, audio: partTokens, file: partTokens })),
+  part_tokens: z.optional(
+    z.strictObject({ image: partTokens, audio: partTokens, video: partTokens, file: partTokens }),
+  ),
+  /** Most tokens that one call of a tool of the provider's brings into the prompt, by the tool's type. */
+  tool_tokens: z.optional(
+    z
+      .record(z.string().check(z.minLength(1), z.maxLength(64)), tokens)
+      .check(z.refine((all) => Object.keys(all).length <= MAX_TOOL_TYPES, `must have at most ${MAX_TOOL_TYPES} types`)),
+  ),
 });
 
 const Tools = z.strictObject({

@@ -6,8 +6,8 @@
  */
 import { FEES, type FeeName, type Price, type Rates } from "../catalog/model-facts.ts";
 import { termsOf } from "../catalog/provider-terms.ts";
-import { isJsonObject } from "../lib/json.ts";
 import { type Conditions, type PriceRow, requestFeeOf, tokenRowOf, toNano, toSafe } from "./price-row.ts";
+import { reportsCost } from "./reported.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -27,8 +27,6 @@ export interface BoundConditions {
   readonly region?: string | null;
   /** The most calls of the vendor's own tools. */
   readonly calls?: Readonly<Partial<Record<FeeName, number>>>;
-  /** It asks for something whose fee nobody here knows. */
-  readonly hasUnknownFee?: true;
 }
 
 /**
@@ -42,7 +40,6 @@ export function boundNanoUsd(
   conditions: BoundConditions,
 ): number | null {
   if (![promptTokens, outputTokens].every((count) => Number.isSafeInteger(count) && count >= 0)) return null;
-  if (conditions.hasUnknownFee === true) return null;
   const rows = rowsWithin(promptTokens, price, conditions);
   const fees = feesWithin(price, conditions);
   const request = requestFeeOf(price, undefined);
@@ -117,53 +114,18 @@ function feesWithin(price: Price, { provider, calls = {} }: BoundConditions): bi
   return sum;
 }
 
-/** Searches of one request where nothing limits them. More than models are seen to make, and no promise of a vendor. */
-const MOST_SEARCHES = 10;
-/** Anthropic's `web_search_20250305`; the others of its tools charge nothing per call. */
-const ANTHROPIC_SEARCH = /^web_search_\d{8}$/;
-const GOOGLE_SEARCH = ["googleSearch", "google_search", "googleSearchRetrieval", "google_search_retrieval"] as const;
-const GOOGLE_GROUNDING = [...GOOGLE_SEARCH, "googleMaps", "google_maps"] as const;
-
-/**
- * Tools that cost nothing per call, or what `callsAsked` counts: the client's own, and vendors' of known terms. Google's
- * have no type. What any other tool of a vendor's own costs, or how often it is called, nothing here bounds.
- */
-const KNOWN_TOOL = /^(function|custom|(bash|text_editor|computer|memory|web_search|web_fetch)_\d{8})$/;
-
-/** OpenRouter's plugins and xAI's live search: they search the web, for a fee per result. */
-const PAID_MEMBERS = ["plugins", "search_parameters"] as const;
-
-const isFilled = (value: unknown): boolean => Array.isArray(value) && value.length > 0;
-
-function isUnknownTool({ type }: Json): boolean {
-  return type !== undefined && !(typeof type === "string" && KNOWN_TOOL.test(type));
-}
-
-/** What a request's members, the policy's `params` included, ask for that changes its price. */
-export function askedOf(fields: Json): Omit<BoundConditions, "provider" | "startedAt"> {
+/** Tiers and regions that a request's members, the policy's `params` included, ask for. */
+export function askedOf(fields: Json): Pick<BoundConditions, "serviceTier" | "region"> {
   const { service_tier, speed, inference_geo } = fields;
   const tier = speed === "fast" ? speed : service_tier;
-  const tools = Array.isArray(fields["tools"]) ? fields["tools"].filter(isJsonObject) : [];
-  const calls = callsAsked(tools);
-  const hasUnknownFee = PAID_MEMBERS.some((name) => isJsonObject(fields[name]) || isFilled(fields[name]));
   return {
     ...(typeof tier === "string" ? { serviceTier: tier } : {}),
     ...(typeof inference_geo === "string" && inference_geo !== "global" ? { region: inference_geo } : {}),
-    ...(Object.keys(calls).length === 0 ? {} : { calls }),
-    ...(hasUnknownFee || tools.some(isUnknownTool) ? { hasUnknownFee: true } : {}),
   };
 }
 
-function callsAsked(tools: readonly Json[]): NonNullable<BoundConditions["calls"]> {
-  let searches = 0;
-  let isGrounded = false;
-  for (const tool of tools) {
-    const { type, max_uses: limit } = tool;
-    if (typeof type === "string" && ANTHROPIC_SEARCH.test(type)) {
-      searches += typeof limit === "number" && Number.isSafeInteger(limit) && limit >= 0 ? limit : MOST_SEARCHES;
-    }
-    if (GOOGLE_SEARCH.some((name) => Object.hasOwn(tool, name))) searches += MOST_SEARCHES;
-    if (GOOGLE_GROUNDING.some((name) => Object.hasOwn(tool, name))) isGrounded = true;
-  }
-  return { ...(searches === 0 ? {} : { web_search: searches }), ...(isGrounded ? { grounded_prompt: 1 } : {}) };
+/** Whatever is used costs nothing, and the provider does not name amounts of its own. */
+export function isFree(price: Price, provider: string): boolean {
+  const { input, output, ...others } = price;
+  return input === 0 && output === 0 && Object.keys(others).length === 0 && !reportsCost(provider);
 }

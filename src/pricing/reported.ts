@@ -21,6 +21,11 @@ const READERS: Readonly<Record<string, (usage: Json) => bigint | undefined>> = {
   xai: ticksAtto,
 };
 
+/** Its usage objects name what it charges. */
+export function reportsCost(provider: string): boolean {
+  return Object.hasOwn(READERS, provider);
+}
+
 /** Nano-USD, rounded up; `undefined` where the provider says nothing, or nothing that can be an amount. */
 export function reportedNanoUsd(usage: Json, provider: string): number | undefined {
   const read = Object.hasOwn(READERS, provider) ? READERS[provider] : undefined;

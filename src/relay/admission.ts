@@ -3,26 +3,40 @@
  *
  * A key with a budget or limits needs a reservation for every attempt. It is asked for before the call, or beside it
  * where there is so much room that a refusal is all but impossible: then it adds no wait. The request's own spend budget
- * lowers the cap on output tokens that is written upstream. Keys and requests without any of these are settled
- * afterwards only.
+ * lowers the cap on output tokens that is written upstream, and so does the key's where the client named none. Keys and
+ * requests without any of these are settled afterwards only.
  */
-import { invalidKey, RouterError, retryAfter } from "../http/errors.ts";
+import type { ContentDemand } from "../conversation/demand.ts";
+import { RouterError } from "../http/errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
 import { forgetHeadroom, mayStartEarly, noteAdmitted, noteAnswered, noteAsked } from "../ledger/client/budget-cache.ts";
 import {
   type EndedAttempt,
   type KeyTerms,
+  periodEnd,
   type Reservation,
+  type ReserveAnswer,
   releaseSoon,
   reserve,
   reserveBeside,
 } from "../ledger/client/client.ts";
 import type { KeyLedger } from "../ledger/key-ledger.ts";
 import { fromUsd } from "../lib/money.ts";
-import { askedOf, boundNanoUsd } from "../pricing/bound.ts";
+import { utf8Length } from "../lib/utf8-length.ts";
+import { askedOf, boundNanoUsd, isFree } from "../pricing/bound.ts";
 import { choicesOf, outputCap, ownCap, type PromptBound, promptBound } from "../pricing/estimate.ts";
+import { unknownMember } from "../pricing/free-members.ts";
 import { regionOf } from "../pricing/surcharge-rules.ts";
+import { readToolDemand } from "../wires/openai-chat/read-demand.ts";
 import type { ChatRequest } from "../wires/openai-chat/request-fields.ts";
+import {
+  type BoundedBy,
+  keyBudgetRefusal,
+  ledgerRefusal,
+  requestBudgetRefusal,
+  unbounded,
+  unpriced,
+} from "./admission-refusals.ts";
 import type { Attempt, Exchange } from "./trace.ts";
 import type { Candidate, Claim, ResolvedRoute } from "./types.ts";
 
@@ -38,8 +52,20 @@ export interface AdmissionInput {
   readonly key: KeyRecord;
   readonly route: ResolvedRoute;
   readonly request: ChatRequest;
+  /** What the messages hold besides text. */
+  readonly content: ContentDemand;
   readonly exchange: Exchange;
   readonly waitUntil: (work: Promise<unknown>) => void;
+}
+
+/** What an attempt may cost at most, by the length of its answer. */
+interface Costs {
+  /** Nano-USD of an answer of so many tokens; `null`: more than can be counted. */
+  readonly of: (outputTokens: number) => number | null;
+  /** The cap that holds where money does not lower it. */
+  readonly cap: number;
+  /** The router may not set a lower one than this. */
+  readonly leastCap: number;
 }
 
 interface Bound {
@@ -54,33 +80,44 @@ export class Admission {
   readonly #hasTerms: boolean;
   /** The most this request may cost, all attempts included; `null`: not limited. */
   readonly #limitNanoUsd: number | null;
+  /** The client's own cap on output tokens. */
+  readonly #ownCap: number | undefined;
   #attempts = 0;
-  #prompt: PromptBound | null = null;
+  #textBytes: number | null = null;
 
   constructor(input: AdmissionInput) {
-    const { key, route } = input;
+    const { key, route, request } = input;
     this.#input = input;
     this.#terms = { version: key.version, budget: key.budget, limits: key.limits };
     this.#hasTerms = key.budget !== null || key.limits !== null;
     this.#limitNanoUsd = route.spendBudgetUsd === null ? null : fromUsd(route.spendBudgetUsd);
+    this.#ownCap = ownCap(request.fields);
   }
 
   /** What an attempt at `candidate` needs. Throws 402 when it may cost too much, or nobody knows what it costs. */
   claim(candidate: Candidate, isHedge: boolean): Claim {
     const isBounded = this.#terms.budget !== null || this.#limitNanoUsd !== null;
-    const claim = this.#newClaim(isBounded ? this.#boundOf(candidate, Number.POSITIVE_INFINITY, !isHedge) : null);
+    const costs = isBounded ? this.#costsOf(candidate) : null;
+    const bound = costs === null ? null : this.#boundWithin(costs, Number.POSITIVE_INFINITY, !isHedge);
+    const claim = this.#newClaim(candidate, bound);
     if (!this.#hasTerms) return claim;
     const reservation = this.#reservation(candidate, claim);
     const startsEarly = this.#limitNanoUsd === null && mayStartEarly(this.#input.key.id, reservation, Date.now());
-    if (startsEarly) return { ...claim, granted: this.#reserve(reservation, claim, reserveBeside), startsEarly };
-    const granted = isHedge ? this.#reserve(reservation, claim) : this.#reserveWhatFits(candidate, reservation, claim);
+    if (startsEarly) return { ...claim, granted: this.#reserve(reservation, claim, costs, reserveBeside), startsEarly };
+    const granted = isHedge
+      ? this.#reserve(reservation, claim, costs)
+      : this.#reserveWhatFits(candidate, reservation, claim, costs);
     return { ...claim, granted };
   }
 
-  #newClaim(bound: Bound | null): Claim {
+  #newClaim(candidate: Candidate, bound: Bound | null): Claim {
+    const maxOutputTokens = bound?.outputTokens ?? this.#input.route.policy.limits.max_output_tokens;
+    const named = this.#ownCap ?? ownCap(candidate.target.params);
+    const isSet = maxOutputTokens !== undefined && (named === undefined || maxOutputTokens < named);
     return {
       number: this.#attempts++,
-      maxOutputTokens: bound?.outputTokens ?? this.#input.route.policy.limits.max_output_tokens,
+      maxOutputTokens,
+      setOutputCap: isSet ? maxOutputTokens : null,
       boundNanoUsd: bound?.nanoUsd ?? 0,
       granted: null,
       startsEarly: false,
@@ -97,15 +134,16 @@ export class Admission {
     releaseSoon(ledgers, key.id, { traceId: exchange.traceId, attempt }, waitUntil);
   }
 
-  #reservation({ target }: Candidate, { number, boundNanoUsd: bound }: Claim): Reservation {
-    const { exchange, request, route } = this.#input;
-    const cap = ownCap(request.fields) ?? route.policy.limits.max_output_tokens ?? 0;
+  #reservation(candidate: Candidate, { number, boundNanoUsd: bound }: Claim): Reservation {
+    const { exchange, request, route, content } = this.#input;
+    const { target } = candidate;
     const heldMs = route.requireToolApproval ? route.policy.tools.wait_ms : 0;
+    const prompt = Math.ceil((request.text.length - content.base64Length) / BYTES_PER_TOKEN);
     return {
       traceId: exchange.traceId,
       attempt: number,
       boundNanoUsd: bound,
-      boundTokens: Math.min(MAX_BOUND_TOKENS, Math.ceil(request.text.length / BYTES_PER_TOKEN) + cap),
+      boundTokens: Math.min(MAX_BOUND_TOKENS, prompt + this.#expectedTokens(candidate)),
       expiresAt: Date.now() + route.policy.timeouts.total_ms + heldMs + SETTLE_WITHIN_MS,
       provider: target.provider,
       model: target.model,
@@ -115,22 +153,42 @@ export class Admission {
     };
   }
 
+  /** Output tokens that an attempt counts with for tokens per minute, before it is known what it used. */
+  #expectedTokens(candidate: Candidate): number {
+    const { limits } = this.#input.route.policy;
+    const named = [this.#ownCap, ownCap(candidate.target.params), limits.max_output_tokens];
+    const cap = outputCap(named, candidate.facts.max_output_tokens);
+    const each = this.#ownCap === undefined ? Math.min(cap, limits.expected_output_tokens ?? cap) : cap;
+    return each * choicesOf({ ...candidate.target.params, ...this.#input.request.fields });
+  }
+
   /** Near the end of a budget a request that names no cap of its own gets the longest answer that is still paid for. */
-  async #reserveWhatFits(candidate: Candidate, reservation: Reservation, claim: Claim): Promise<Claim | RouterError> {
-    const first = await this.#reserve(reservation, claim);
+  async #reserveWhatFits(
+    candidate: Candidate,
+    reservation: Reservation,
+    claim: Claim,
+    costs: Costs | null,
+  ): Promise<Claim | RouterError> {
+    const first = await this.#reserve(reservation, claim, costs);
     const left = this.#input.exchange.budgetRemainingNanoUsd;
     const isShort = first instanceof RouterError && first.code === "budget_exceeded" && left !== null && left > 0;
-    if (!isShort || ownCap(this.#input.request.fields) !== undefined) return first;
+    if (!isShort || costs === null || this.#ownCap !== undefined) return first;
+    let smaller: Claim;
     try {
-      const smaller = this.#newClaim(this.#boundOf(candidate, left, true));
-      return await this.#reserve(this.#reservation(candidate, smaller), smaller);
+      smaller = this.#newClaim(candidate, this.#boundWithin(costs, left, true));
     } catch {
       return first;
     }
+    return this.#reserve(this.#reservation(candidate, smaller), smaller, costs);
   }
 
   /** The claim when it is granted, else why not. Never rejects. */
-  async #reserve(reservation: Reservation, claim: Claim, ask = reserve): Promise<Claim | RouterError> {
+  async #reserve(
+    reservation: Reservation,
+    claim: Claim,
+    costs: Costs | null,
+    ask = reserve,
+  ): Promise<Claim | RouterError> {
     const { ledgers, key, exchange, waitUntil } = this.#input;
     const askedAt = Date.now();
     noteAsked(key.id, reservation.boundNanoUsd);
@@ -138,11 +196,11 @@ export class Admission {
     noteAnswered(key.id, reservation.boundNanoUsd);
     exchange.timings.admission += Date.now() - askedAt;
     if (!answer.ok && answer.reason === "unavailable") {
-      // It may stand all the same: the call was lost on its way back.
+      // The reservation may exist even though the reply was lost.
       this.#release(reservation.attempt);
-      // The next call waits for its own answer: what is sent to no avail may be billed.
+      // Drops the cached budget, so that the next request waits for its reservation: a call made in vain may be billed.
       forgetHeadroom(key.id);
-      return new RouterError("ledger_unavailable", "The key's ledger does not answer. Try again shortly.");
+      return new RouterError("ledger_unavailable", "The spend ledger is not responding. Retry shortly.");
     }
     exchange.budgetRemainingNanoUsd = answer.remainingNanoUsd;
     exchange.rate = answer.rate;
@@ -151,60 +209,82 @@ export class Admission {
       return claim;
     }
     forgetHeadroom(key.id);
-    return refusal(answer.reason, answer.retryAfterMs, key);
+    return this.#refusal(answer, reservation, costs);
+  }
+
+  #refusal(answer: Refused, { boundNanoUsd: bound, boundTokens }: Reservation, costs: Costs | null): RouterError {
+    const { key } = this.#input;
+    const now = Date.now();
+    const { reason, retryAfterMs: waitMs, remainingNanoUsd, rate } = answer;
+    if (reason !== "budget") return ledgerRefusal(reason, key, { waitMs, tokens: boundTokens, rate, now });
+    const leftNanoUsd = remainingNanoUsd ?? 0;
+    const fittingTokens = costs === null ? 0 : largestFitting(costs, leftNanoUsd);
+    const resetsAt = key.budget === null ? null : periodEnd(key.budget.period, now);
+    return keyBudgetRefusal(key, { boundNanoUsd: bound, leftNanoUsd, fittingTokens }, resetsAt);
+  }
+
+  /** What an attempt at `candidate` can cost at most. Throws 402 where nothing bounds it. */
+  #costsOf(candidate: Candidate): Costs {
+    const { request, route } = this.#input;
+    const { provider, model, params } = candidate.target;
+    const { price, max_output_tokens: modelCap } = candidate.facts;
+    if (price === undefined) throw unpriced(candidate.name, this.#boundedBy);
+    const { limits } = route.policy;
+    const named = [this.#ownCap, ownCap(params), limits.max_output_tokens];
+    const cap = outputCap(named, modelCap);
+    const leastCap = this.#ownCap === undefined ? Math.min(cap, limits.min_output_tokens) : 1;
+    if (isFree(price, provider)) return { of: () => 0, cap, leastCap };
+    const asked = { ...params, ...request.fields };
+    const prompt = this.#promptBound(candidate, asked);
+    if (!prompt.ok) throw unbounded(prompt, candidate.name, this.#boundedBy);
+    const region = regionOf(provider, candidate.config.baseUrl) ?? null;
+    const conditions = { provider, startedAt: Date.now(), region, calls: prompt.calls, ...askedOf(asked) };
+    const choices = choicesOf(asked);
+    const of = (outputTokens: number): number | null =>
+      boundNanoUsd(prompt.tokens, outputTokens * choices, price, conditions);
+    if (of(1) === null) throw unpriced(`${provider}/${model}`, this.#boundedBy);
+    return { of, cap, leastCap };
+  }
+
+  get #boundedBy(): BoundedBy {
+    if (this.#limitNanoUsd !== null) return { kind: "request", limit: this.#input.route.spendBudgetUsd ?? 0 };
+    return { kind: "key_budget", limit: this.#terms.budget?.limit_usd ?? 0 };
   }
 
   /**
    * The bound of an attempt. Where it `mayShrink`, its output cap is lowered to what request and key may still spend: a
    * hedge that could only give a stub must not win against a whole answer.
    */
-  #boundOf(candidate: Candidate, keyLeftNanoUsd: number, mayShrink: boolean): Bound {
-    const { request, route } = this.#input;
-    const { price } = candidate.facts;
-    const prompt = this.#promptBound(candidate);
-    const asked = { ...candidate.target.params, ...request.fields };
-    const conditions = {
-      provider: candidate.target.provider,
-      startedAt: Date.now(),
-      region: regionOf(candidate.target.provider, candidate.config.baseUrl) ?? null,
-      ...askedOf(asked),
-    };
-    const choices = choicesOf(asked);
-    const costOf = (outputTokens: number): number | null =>
-      price === undefined ? null : boundNanoUsd(prompt, outputTokens * choices, price, conditions);
-    const cap = outputCap(request.fields, route.policy.limits.max_output_tokens, candidate.facts.max_output_tokens);
-    const whole = costOf(cap);
-    if (whole === null) {
-      const message = `The price of \`${candidate.name}\` for this request is unknown, so its cost cannot be bounded. Use another target, or leave out what has no known price: tools of the vendor's own, plugins, a service tier.`;
-      throw new RouterError("model_unpriced", message);
-    }
+  #boundWithin(costs: Costs, keyLeftNanoUsd: number, mayShrink: boolean): Bound {
+    const whole = costs.of(costs.cap) ?? Number.MAX_SAFE_INTEGER;
     const requestLeft = (this.#limitNanoUsd ?? Number.POSITIVE_INFINITY) - this.#committedNanoUsd();
     const left = Math.min(requestLeft, keyLeftNanoUsd);
-    if (whole <= left) return { outputTokens: cap, nanoUsd: whole };
-    const fitting = largestFitting(
-      mayShrink ? cap : 0,
-      (tokens) => (costOf(tokens) ?? Number.POSITIVE_INFINITY) <= left,
-    );
-    if (fitting === 0) {
-      const remedy = "Raise `route.spend_budget_usd`, and the policy's `spend.max_request_usd` where that is lower.";
-      const message = `This request cannot be answered within its spend budget. ${remedy}`;
-      throw new RouterError("request_budget_exceeded", message, { param: "route.spend_budget_usd" });
-    }
-    return { outputTokens: fitting, nanoUsd: costOf(fitting) ?? left };
+    if (whole <= left) return { outputTokens: costs.cap, nanoUsd: whole };
+    const fittingTokens = largestFitting(costs, left);
+    const fitting = mayShrink && fittingTokens >= costs.leastCap ? fittingTokens : 0;
+    const nanoUsd = fitting === 0 ? null : costs.of(fitting);
+    if (nanoUsd !== null) return { outputTokens: fitting, nanoUsd };
+    throw requestBudgetRefusal(this.#limitNanoUsd ?? 0, {
+      ...{ boundNanoUsd: whole, leftNanoUsd: requestLeft, fittingTokens },
+    });
   }
 
-  #promptBound({ target }: Candidate): number {
-    const { request, route } = this.#input;
-    if (this.#prompt === null) {
-      const bytes = new TextEncoder().encode(request.text).byteLength;
-      this.#prompt = promptBound(request.fields, bytes, route.policy.limits.part_tokens ?? {});
+  #promptBound(candidate: Candidate, asked: Readonly<Record<string, unknown>>): PromptBound {
+    const { request, route, content } = this.#input;
+    const { target, facts } = candidate;
+    const { limits } = route.policy;
+    const tools = readToolDemand(asked);
+    const isSame = isSameWire(candidate);
+    const member = unknownMember(asked, target.provider, facts.price, isSame);
+    const unknown = content.unknownPart ?? (isSame ? content.unknownMember : null) ?? tools.unknown ?? member;
+    if (unknown !== null) {
+      const isPolicys = unknown === member && !Object.hasOwn(request.fields, member);
+      return { ok: false, path: isPolicys ? `params.${member}` : unknown, remedy: "Leave it out." };
     }
-    const prompt = this.#prompt;
-    if (!prompt.ok) {
-      const message = `A part of the type ${prompt.part} has no token ceiling. Set \`limits.part_tokens.${prompt.part}\` in the policy.`;
-      throw new RouterError("request_budget_exceeded", message, { param: "messages" });
-    }
-    return prompt.tokens + new TextEncoder().encode(JSON.stringify(target.params)).byteLength;
+    this.#textBytes ??= utf8Length(request.text) - content.base64Length;
+    const textBytes = this.#textBytes + utf8Length(JSON.stringify(target.params));
+    const ceilings = { partTokens: limits.part_tokens ?? {}, toolTokens: limits.tool_tokens ?? {} };
+    return promptBound({ content, tools, textBytes }, target, ceilings);
   }
 
   /** Spent by this request's earlier attempts, or held for those that still run. */
@@ -218,40 +298,26 @@ export class Admission {
   }
 }
 
-/** The largest whole number from 1 to `most` that `fits`, 0 when none does. What fits is below what does not. */
-function largestFitting(most: number, fits: (count: number) => boolean): number {
+type Refused = Exclude<ReserveAnswer, { readonly ok: true }>;
+
+/** The body reaches the provider as it came. A provider whose streams are translated speaks another wire. */
+function isSameWire({ provider }: Candidate): boolean {
+  return provider.adapter.translation?.openStream === undefined;
+}
+
+/** The largest cap up to that of `costs` whose cost is at most `leftNanoUsd`; 0 when none is. More never costs less. */
+function largestFitting({ of, cap }: Costs, leftNanoUsd: number): number {
   let low = 0;
-  let high = most;
+  let high = cap;
   while (low < high) {
     const middle = Math.ceil((low + high) / 2);
-    if (fits(middle)) low = middle;
+    if ((of(middle) ?? Number.POSITIVE_INFINITY) <= leftNanoUsd) low = middle;
     else high = middle - 1;
   }
   return low;
 }
 
-/** A failed attempt's fallback must not be refused for what it held beyond its cost. */
+/** Releases the unused part of a failed attempt's hold before its fallback reserves. */
 function endedAttempt({ number, outcome, costNanoUsd }: Attempt): EndedAttempt[] {
   return outcome === "ok" || costNanoUsd === null ? [] : [{ attempt: number, costNanoUsd }];
-}
-
-const LIMITED = {
-  requests: "The key's requests per minute are used up.",
-  tokens: "The key's tokens per minute are used up.",
-  concurrency: "The key has as many requests under way as it may.",
-} as const;
-
-function refusal(reason: "budget" | "revoked" | keyof typeof LIMITED, waitMs: number, key: KeyRecord): RouterError {
-  switch (reason) {
-    case "budget": {
-      const period = key.budget?.period === "total" ? "" : ` for this ${key.budget?.period}`;
-      return new RouterError("budget_exceeded", `The budget of this API key${period} is spent. Raise its limit.`);
-    }
-    case "revoked":
-      return invalidKey();
-    default:
-      return new RouterError("rate_limit_exceeded", `${LIMITED[reason]} Try again later.`, {
-        headers: { "retry-after": retryAfter(waitMs) },
-      });
-  }
 }

@@ -4,7 +4,7 @@
  * The request narrows the policy's targets and never widens them. Health reorders; only an open breaker removes, and
  * never the last candidate.
  */
-import type { Capability, ModelFacts } from "../catalog/model-facts.ts";
+import type { Capability } from "../catalog/model-facts.ts";
 import type { Forecast, TargetState } from "../health/client.ts";
 import { RouterError } from "../http/errors.ts";
 import { isJsonObject } from "../lib/json.ts";
@@ -16,8 +16,8 @@ export interface PlanInput {
   readonly route: ResolvedRoute;
   /** The request body, parsed. */
   readonly fields: Readonly<Record<string, unknown>>;
-  /** Length of the request body: the only measure of a prompt that needs no tokenizer. */
-  readonly bodyLength: number;
+  /** Length of the body without base64, which is no text: the only measure of a prompt that needs no tokenizer. */
+  readonly textLength: number;
   readonly secrets: Secrets;
   readonly findProvider: (id: string) => Provider | undefined;
   readonly stateOf: (candidate: Candidate) => TargetState;
@@ -29,7 +29,7 @@ export interface PlanInput {
   readonly draw: (candidate: Candidate) => number;
 }
 
-/** Throws 503 `no_target_configured` or `all_targets_down`, 400 `no_capable_target`. */
+/** Throws 503 `no_target_configured` or `all_targets_down`, 400 `no_capable_target` or `context_length_exceeded`. */
 export function plan(input: PlanInput): Plan {
   const { route } = input;
   const configured = configuredCandidates(input);
@@ -128,34 +128,56 @@ function sortedBy(candidates: readonly Candidate[], score: (candidate: Candidate
   return scored.map(({ candidate }) => candidate);
 }
 
+/** Why a target cannot serve a request: it has no such ability, or the conversation is longer than its window. */
+type Lack = { readonly kind: "ability"; readonly name: string } | { readonly kind: "length"; readonly window: number };
+
 function capableCandidates(candidates: readonly Candidate[], input: PlanInput): readonly Candidate[] {
   const needs = neededCapabilities(input.fields);
-  const capable = candidates.filter(({ facts, provider, target }) => {
-    if (isLacking(provider, target.model, input.fields)) return false;
-    if (needs.some((need) => facts.capabilities?.[need] === false)) return false;
-    return fitsWindow(facts, input.bodyLength);
-  });
+  const lacks = candidates.map((candidate) => lackOf(candidate, needs, input));
+  const capable = candidates.filter((_, index) => lacks[index] === null);
   if (capable.length > 0) return capable;
-  throw new RouterError(
-    "no_capable_target",
-    "No target of this route can serve this request's tools, format or length.",
-  );
+  const windows = lacks.flatMap((lack) => (lack?.kind === "length" ? [lack.window] : []));
+  if (windows.length === candidates.length) throw tooLong(Math.max(...windows), input.textLength);
+  const reasons = candidates.map(({ name }, index) => `${name} ${reasonOf(lacks[index] ?? null)}`).join("; ");
+  throw new RouterError("no_capable_target", `No target of this route can serve this request: ${reasons}.`);
 }
 
-/** A body so odd that the question itself fails is none this vendor can serve. */
-function isLacking(provider: Provider, model: string, fields: PlanInput["fields"]): boolean {
+function lackOf({ facts, provider, target }: Candidate, needs: readonly Capability[], input: PlanInput): Lack | null {
+  const missing = lackingMember(provider, target.model, input.fields);
+  if (missing !== null) return { kind: "ability", name: missing };
+  const need = needs.find((each) => facts.capabilities?.[each] === false);
+  if (need !== undefined) return { kind: "ability", name: need };
+  const { context_window: window } = facts;
+  return window === undefined || fitsWindow(window, input.textLength) ? null : { kind: "length", window };
+}
+
+function reasonOf(lack: Lack | null): string {
+  if (lack?.kind === "length") return `has a maximum context length of ${lack.window} tokens, which is too short`;
+  return `cannot serve ${lack?.name ?? "it"}`;
+}
+
+/** In the words that agents look for before they shorten a conversation by themselves. */
+function tooLong(window: number, textLength: number): RouterError {
+  const about = Math.ceil(textLength / USUAL_BYTES_PER_TOKEN);
+  const message = `This route's maximum context length is ${window} tokens, and the conversation has about ${about}. Shorten it.`;
+  return new RouterError("context_length_exceeded", message, { param: "messages" });
+}
+
+/** What of the request the provider has no room for. A body so odd that the question itself fails has none anywhere. */
+function lackingMember(provider: Provider, model: string, fields: PlanInput["fields"]): string | null {
   try {
-    return (provider.lacks?.(fields, model) ?? null) !== null;
+    return provider.lacks?.(fields, model) ?? null;
   } catch {
-    return true;
+    return "messages";
   }
 }
 
-/** Tokens of ordinary text have about four bytes; at twice that a prompt longer than the window surely does not fit. */
+const USUAL_BYTES_PER_TOKEN = 4;
+/** At twice the usual a prompt longer than the window surely does not fit. */
 const BYTES_PER_TOKEN_AT_MOST = 8;
 
-function fitsWindow(facts: ModelFacts, bodyLength: number): boolean {
-  return facts.context_window === undefined || bodyLength / BYTES_PER_TOKEN_AT_MOST <= facts.context_window;
+function fitsWindow(window: number, textLength: number): boolean {
+  return textLength / BYTES_PER_TOKEN_AT_MOST <= window;
 }
 
 /** Abilities a request asks for, as far as the catalogue can know them. */

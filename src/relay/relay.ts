@@ -13,6 +13,7 @@ import { Deadlines } from "../lib/deadline.ts";
 import type { Provider } from "../providers/adapter.ts";
 import { isExporting } from "../traces/exporter.ts";
 import { parseTraceparent } from "../traces/otlp.ts";
+import { readContentDemand } from "../wires/openai-chat/read-demand.ts";
 import { type ChatRequest, parseChatRequest } from "../wires/openai-chat/request-fields.ts";
 import { Admission } from "./admission.ts";
 import { ToolApproval } from "./approval/approval.ts";
@@ -60,8 +61,8 @@ interface Run {
   bill: Bill | null;
   /** Of the last call whose answer the client does not get. */
   abandonedBill: Bill | null;
-  /** Characters of the request body, once it was read. */
-  bodyLength: number;
+  /** Characters of the request body without its base64, once it was read. */
+  textLength: number;
 }
 
 export function handleChatCompletion(context: Context<AppEnv>): Promise<Response> {
@@ -73,7 +74,7 @@ export function handleChatCompletion(context: Context<AppEnv>): Promise<Response
   const health: HealthContext = { namespace: env.PROVIDER_HEALTH, kv: env.CONFIG, waitUntil };
   const run: Run = {
     ...{ http: context.req.raw, env, waitUntil, exchange, settlement, deadlines, health },
-    ...{ attempts: null, answer: null, bill: null, abandonedBill: null, bodyLength: 0 },
+    ...{ attempts: null, answer: null, bill: null, abandonedBill: null, textLength: 0 },
   };
   const answer = answerOrError(run);
   // A client that leaves before the response head would otherwise end this handler at its next await: no catch, no
@@ -113,7 +114,8 @@ async function complete(run: Run): Promise<Response> {
   const caller = await identify(token, http.headers, env.CONFIG, receivedAt, waitUntil);
   noteCaller(run, caller);
   const request = parseChatRequest(await readBody(http, receivedAt, run.deadlines));
-  run.bodyLength = request.text.length;
+  const content = readContentDemand(request.fields["messages"]);
+  run.textLength = request.text.length - content.base64Length;
   const readAt = Date.now();
   const route = await resolve(request, caller, { kv: env.CONFIG, now: readAt, waitUntil });
   requireScope(caller.key, "chat");
@@ -140,7 +142,15 @@ async function complete(run: Run): Promise<Response> {
     clientSignal: http.signal,
     deadlines: run.deadlines,
     health: run.health,
-    admission: new Admission({ ledgers: env.KEY_LEDGER, key: caller.key, route, request, exchange, waitUntil }),
+    admission: new Admission({
+      ledgers: env.KEY_LEDGER,
+      key: caller.key,
+      route,
+      request,
+      content,
+      exchange,
+      waitUntil,
+    }),
     onAbandoned: (candidate, attempt, answerLength) => billAbandoned(run, candidate, attempt, answerLength),
     onUnadmitted: (candidate, attempt, unused) => noteUnadmitted(run, candidate, attempt, unused),
     openStream: (response, control, reading) =>
@@ -184,7 +194,7 @@ function planFor(
   return plan({
     route,
     fields: request.fields,
-    bodyLength: run.bodyLength,
+    textLength: run.textLength,
     secrets: run.env as unknown as Readonly<Record<string, unknown>>,
     findProvider,
     stateOf: ({ name }) => targetState(run.health, name, now),
@@ -231,7 +241,7 @@ async function deliverWhole(run: Run, answer: WholeUpstream, approval: ToolAppro
   const { exchange, settlement } = run;
   run.deadlines.stop();
   exchange.answeredAt = Date.now();
-  const { bill, toolCalls } = billWhole(answer, run.bodyLength);
+  const { bill, toolCalls } = billWhole(answer, run.textLength);
   noteBill(answer.attempt, bill);
   // Whatever keeps it from the client now, the vendor bills it.
   run.abandonedBill = bill;
@@ -289,7 +299,7 @@ function closeStream(run: Run, ended: AnswerEnd): void {
   if (ended.outcome === "cancelled") record.outcome = "cancelled";
   if (ended.failure !== null && !ended.differs) answer.noteBreak(ended.failure);
   if (ended.differs) record.outcome = "invalid_response";
-  const bill = billFor(candidate, ended.rawUsage, run.bodyLength, ended.contentEvents, record.startedAt);
+  const bill = billFor(candidate, ended.rawUsage, run.textLength, ended.contentEvents, record.startedAt);
   noteBill(record, bill);
   if (ended.hasReachedClient) {
     run.bill = bill;
@@ -341,7 +351,7 @@ function clientGone(run: Run): Response {
 /** What the router ended costs what is known of it: the prompt, which the vendor has seen, and what had come. */
 function billAbandoned(run: Run, candidate: Candidate, attempt: Attempt, answerLength: number): void {
   const tokens = Math.ceil(answerLength / CHARACTERS_PER_TOKEN);
-  run.abandonedBill = billFor(candidate, undefined, run.bodyLength, tokens, attempt.startedAt);
+  run.abandonedBill = billFor(candidate, undefined, run.textLength, tokens, attempt.startedAt);
   noteBill(attempt, run.abandonedBill);
 }
 
@@ -352,8 +362,8 @@ function billAbandoned(run: Run, candidate: Candidate, attempt: Attempt, answerL
 function noteUnadmitted(run: Run, candidate: Candidate, attempt: Attempt, answer: Answer | null): void {
   const { costNanoUsd, usageSource } =
     answer?.kind === "whole"
-      ? billWhole(answer, run.bodyLength).bill
-      : billFor(candidate, undefined, run.bodyLength, 0, attempt.startedAt);
+      ? billWhole(answer, run.textLength).bill
+      : billFor(candidate, undefined, run.textLength, 0, attempt.startedAt);
   const isExact = usageSource === "upstream" && costNanoUsd !== null;
   run.exchange.unadmittedNanoUsd += isExact ? costNanoUsd : Math.max(attempt.boundNanoUsd, costNanoUsd ?? 0);
 }

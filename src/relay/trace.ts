@@ -29,6 +29,8 @@ export interface Attempt {
   readonly number: number;
   /** The most it can cost; 0 where nobody needs to know. */
   readonly boundNanoUsd: number;
+  /** The cap on its output tokens, where the router lowered or set it. */
+  readonly setOutputCap: number | null;
   /** 0 where nothing is billed, `null` where the price is unknown. */
   costNanoUsd: number | null;
   /** What the cost was made of; `null` where nothing is billed. */
@@ -118,7 +120,7 @@ export class Exchange {
 
   startAttempt(
     { provider, model }: Pick<Attempt, "provider" | "model">,
-    { number, boundNanoUsd }: Pick<Attempt, "number" | "boundNanoUsd">,
+    { number, boundNanoUsd, setOutputCap }: Pick<Attempt, "number" | "boundNanoUsd" | "setOutputCap">,
     hedged: boolean,
     now: number,
   ): Attempt {
@@ -132,8 +134,7 @@ export class Exchange {
       endedAt: now,
       winner: false,
       hedged,
-      number,
-      boundNanoUsd,
+      ...{ number, boundNanoUsd, setOutputCap },
       costNanoUsd: 0,
       costBasis: null,
       usageSource: "none",
@@ -187,6 +188,8 @@ export class Exchange {
       headers["x-flowlayer-budget-remaining-usd"] = toUsdText(this.budgetRemainingNanoUsd);
     }
     const dropped = (winner ?? this.attempts.at(-1))?.droppedParams ?? [];
+    const cap = (winner ?? this.attempts.at(-1))?.setOutputCap ?? null;
+    if (cap !== null) headers["x-flowlayer-output-cap"] = String(cap);
     if (this.rate !== null) addRateHeaders(headers, this.rate);
     if (dropped.length > 0) headers["x-flowlayer-dropped-params"] = dropped.join(", ");
     if (this.toolApproval !== null) headers["x-flowlayer-tool-approval"] = this.toolApproval;
@@ -290,6 +293,7 @@ export class Exchange {
         reasoning_tokens: usage.reasoningTokens,
         source: ending.usageSource,
       },
+      ...(winner?.setOutputCap == null ? {} : { output_cap: winner.setOutputCap }),
       cost_usd: costNanoUsd === null ? null : toUsd(costNanoUsd),
       tool_calls: ending.toolCalls.slice(0, MAX_TOOL_NAMES).map((name) => name.slice(0, MAX_TOOL_NAME_LENGTH)),
       tags: this.tags,

@@ -65,6 +65,8 @@ export interface Claim {
   readonly number: number;
   /** Cap on the output, to be written upstream where the client's own is not lower. */
   readonly maxOutputTokens: number | undefined;
+  /** The same, where it is the router's: lower than what was named, or nobody named one. `null`: the client's own holds. */
+  readonly setOutputCap: number | null;
   /** The most it can cost; 0 where nobody needs to know. */
   readonly boundNanoUsd: number;
   /**

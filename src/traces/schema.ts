@@ -79,6 +79,8 @@ export interface Trace {
     readonly budget_met: boolean | null;
   };
   readonly usage: TraceUsage;
+  /** The cap on output tokens that was written upstream, where the router lowered or set it. */
+  readonly output_cap?: number;
   /** `null` when the price of a model that was used is unknown: never zero by default. */
   readonly cost_usd: number | null;
   /** Names of the tools the model called, the first 128 of them. Never arguments, never message content. */

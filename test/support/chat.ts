@@ -60,6 +60,8 @@ export interface ErrorBody {
     readonly param: string | null;
     readonly attempts?: readonly Readonly<Record<string, unknown>>[];
     readonly tool_calls?: readonly string[];
+    /** Which limit was reached, and by how much. */
+    readonly limit?: Readonly<Record<string, unknown>>;
   };
   readonly flow: Readonly<Record<string, unknown>>;
 }

@@ -114,9 +114,9 @@ describe("the budget of a key", () => {
   });
 
   test("a spent one refuses, and nobody is called", async () => {
-    const route = await pricedRoute({ key: { budget: { limit_usd: 0.000_2, period: "day" } } });
+    const route = await pricedRoute({ key: { budget: { limit_usd: 0.000_3, period: "day" } } });
     rig.upstream.scriptFor(route.models[0]!, { json: completion({ usage: usage(100, 95) }) });
-    await (await rig.ask(route)).text();
+    await (await rig.ask(route, CAPPED)).text();
     await quiet(route);
     await expectError(await rig.ask(route, CAPPED), { status: 402, code: "budget_exceeded" });
     expect(rig.calls(route)).toEqual([1, 0]);
@@ -206,7 +206,236 @@ describe("the budget of a request", () => {
   });
 });
 
+/** `error.limit` of a refusal, and its message. */
+async function refusalOf(response: Response, status: number, code: string, retry = false) {
+  const { error } = await expectError(response, { status, code, retry });
+  return { ...error, limit: error.limit ?? {} };
+}
+
+const PICTURE = (bytes: number): object => ({
+  role: "user",
+  content: [
+    { type: "text", text: "what is it?" },
+    { type: "image_url", image_url: { url: `data:image/png;base64,${"iVBORw0K".repeat(bytes / 8)}` } },
+  ],
+});
+
+describe("what is no text", () => {
+  test("a picture of 1.6 MB fits a budget of 5 USD that nobody has spent, and a small one 0.05 USD", async () => {
+    const route = await pricedRoute({ key: { budget: { limit_usd: 5, period: "day" } } });
+    rig.upstream.scriptFor(route.models[0]!, ANSWER);
+    expect((await rig.ask(route, { ...CAPPED, messages: [PICTURE(1_600_000)] })).status).toBe(200);
+    const small = { ...CAPPED, messages: [PICTURE(200)], route: { spend_budget_usd: 0.05 } };
+    expect((await rig.ask(route, small)).status).toBe(200);
+    expect(rig.calls(route)).toEqual([2, 0]);
+    await quiet(route);
+    expect((await spendOf(route)).spent_usd).toBeCloseTo(2 * ANSWER_USD, 9);
+  });
+
+  test("a picture never takes a request past the policy's first model", async () => {
+    const targets = [{ model: "gpt-4o-2024-05-13" }, { model: "gpt-4.1" }];
+    const route = await rig.route({ targets, providers: ["openai", "openai"] });
+    const response = await rig.ask(route, { messages: [PICTURE(2_400_000)] });
+    expect(response.headers.get("x-flowlayer-model")).toBe("gpt-4o-2024-05-13");
+    expect(response.headers.get("x-flowlayer-fallback")).toBe("false");
+  });
+
+  test("an answer without figures is not charged its picture's bytes as text", async () => {
+    const route = await pricedRoute();
+    rig.upstream.scriptFor(route.models[0]!, { json: completion({ usage: null }) });
+    const response = await rig.ask(route, { ...CAPPED, messages: [PICTURE(800_000)] });
+    expect(Number(response.headers.get("x-flowlayer-cost-usd"))).toBeLessThan(0.001);
+  });
+
+  const part = (type: string, held: unknown) => ({ messages: [{ role: "user", content: [{ type, [type]: held }] }] });
+  const untyped = { messages: [{ role: "user", content: [{ fileData: { fileUri: "https://x.example/a" } }] }] };
+  test.each([
+    { name: "a film that is called a picture", body: part("image_url", { url: "https://x.example/a.mp4" }) },
+    { name: "a film", body: part("video_url", { url: "https://x.example/a" }) },
+    { name: "a document", body: part("file", { file_data: "JVBERi0=", filename: "a.pdf" }) },
+    { name: "a file by its id", body: part("file", { file_id: "file-1" }) },
+    { name: "sound by its address", body: part("input_audio", { data: "https://x.example/a.wav", format: "wav" }) },
+    { name: "a part without a type", body: untyped },
+    {
+      name: "a film in an answer's pictures",
+      body: {
+        messages: [
+          { role: "assistant", images: [{ type: "image_url", image_url: { url: "https://youtu.be/x" } }] },
+          { role: "user", content: "and?" },
+        ],
+      },
+    },
+    { name: "a tool that the provider runs", body: { tools: [{ type: "web_search_preview" }] } },
+    { name: "a tool of another provider", body: { tools: [{ urlContext: {} }] } },
+    { name: "a search of every question", body: { enable_search: true } },
+    { name: "a search by its options", body: { web_search_options: {} } },
+    { name: "another model", body: { preset: "dear" } },
+    { name: "another host", body: { provider: { order: ["dear"] } } },
+    { name: "a member that nobody knows", body: { billing_mode: "premium" } },
+  ])(
+    "$name has no bound: 402 for a key with a budget and for a request with one, and nobody is called",
+    async (each) => {
+      const route = await pricedRoute({ key: { budget: { limit_usd: 1, period: "day" } } });
+      const asked = await refusalOf(await rig.ask(route, { ...CAPPED, ...each.body }), 402, "model_unpriced");
+      expect(asked.limit).toEqual({ kind: "key_budget", limit: 1 });
+      expect(asked.param).not.toBeNull();
+      expect(asked.message).toContain(String(asked.param));
+      const free = await pricedRoute();
+      const bounded = { ...CAPPED, ...each.body, route: { spend_budget_usd: 0.5 } };
+      expect((await refusalOf(await rig.ask(free, bounded), 402, "model_unpriced")).limit).toMatchObject({
+        ...{ kind: "request", limit: 0.5 },
+      });
+      expect([...rig.calls(route), ...rig.calls(free)]).toEqual([0, 0, 0, 0]);
+    },
+  );
+
+  test("the policy's ceilings admit what has none of its own, and are held", async () => {
+    const limits = { part_tokens: { video: 10_000 }, tool_tokens: { web_search_preview: 2_000 } };
+    const route = await pricedRoute({ policy: { limits }, key: { budget: { limit_usd: 1, period: "day" } } });
+    rig.upstream.scriptFor(route.models[0]!, ANSWER);
+    const film = await rig.ask(route, { ...CAPPED, ...part("video_url", { url: "https://x.example/a" }) });
+    expect(film.status).toBe(200);
+    // 10,000 tokens at 400 nano-USD.
+    expect(remainingOf(film)).toBeLessThan(1 - 0.004);
+    const search = await rig.ask(route, { ...CAPPED, tools: [{ type: "web_search_preview" }] });
+    expect(search.status).toBe(200);
+    // Ten searches of 0.01 USD and 2,000 tokens each.
+    expect(remainingOf(search)).toBeLessThan(1 - 0.1 - 0.008);
+  });
+
+  test("in a crowd nothing passes the limit, whatever the parts", async () => {
+    const dear = { json: completion({ usage: usage(1_000_000, 100) }) };
+    const route = await pricedRoute({ key: { budget: { limit_usd: 1, period: "total" } } });
+    rig.upstream.scriptFor(route.models[0]!, dear);
+    const film = part("image_url", { url: "https://x.example/a.mov" });
+    const responses = await Promise.all(Array.from({ length: 20 }, () => rig.ask(route, { ...CAPPED, ...film })));
+    expect(new Set(responses.map(({ status }) => status))).toEqual(new Set([402]));
+    expect(rig.calls(route)).toEqual([0, 0]);
+    expect((await spendOf(route)).spent_usd).toBe(0);
+  });
+});
+
+describe("refusals that compute", () => {
+  const tomorrow = (): string => `${new Date(Date.now() + 86_400_000).toISOString().slice(0, 10)}T00:00:00.000Z`;
+
+  test("a budget says what it holds, what the request may cost and which cap fits, and that cap is admitted", async () => {
+    const route = await pricedRoute({ key: { budget: { limit_usd: 0.001, period: "day" } } });
+    rig.upstream.scriptFor(route.models[0]!, ANSWER);
+    const { limit, message } = await refusalOf(await rig.ask(route, { max_tokens: 5_000 }), 402, "budget_exceeded");
+    expect(limit).toMatchObject({ kind: "key_budget", remaining_usd: 0.001, limit: 0.001, resets_at: tomorrow() });
+    expect(limit["bound_usd"]).toBeGreaterThan(0.008);
+    const fits = Number(limit["max_tokens"]);
+    expect(message).toMatch(/may cost up to \$0\.008\d*, and \$0\.001 of the key's budget of \$0\.001/);
+    expect(message).toContain(String(fits));
+    expect(rig.calls(route)).toEqual([0, 0]);
+    expect((await rig.ask(route, { max_tokens: fits })).status).toBe(200);
+    expect(capOf(route)).toBe(fits);
+  });
+
+  test("a cap that the client named is not lowered by the key's budget, and lowered by the request's own", async () => {
+    const key = { budget: { limit_usd: 0.001, period: "total" } };
+    const route = await pricedRoute({ key });
+    rig.upstream.scriptFor(route.models[0]!, ANSWER);
+    const kept = await refusalOf(await rig.ask(route, { max_tokens: 5_000 }), 402, "budget_exceeded");
+    expect(kept.limit).not.toHaveProperty("resets_at");
+    const response = await rig.ask(route, { max_tokens: 5_000, route: { spend_budget_usd: 0.0005 } });
+    expect(response.status).toBe(200);
+    expect(response.headers.get("x-flowlayer-output-cap")).toBe(String(capOf(route)));
+    expect(capOf(route)).toBeLessThan(300);
+    expect((await rig.trace(route, response)).output_cap).toBe(capOf(route));
+  });
+
+  test.each([
+    { name: "the default", limits: {}, least: 256 },
+    { name: "the policy's least", limits: { min_output_tokens: 40 }, least: 40 },
+    { name: "the policy's cap", limits: { max_output_tokens: 20, min_output_tokens: 400 }, least: 20 },
+  ])("a cap that nobody named is set to what fits, but not below $name", async ({ limits, least }) => {
+    const route = await pricedRoute({ policy: { limits }, key: { budget: { limit_usd: 1, period: "total" } } });
+    const targets = route.models.map((model) => ({ model }));
+    rig.upstream.scriptFor(route.models[0]!, ANSWER);
+    // What is left of the limit is the prompt's bound, and so many tokens of answer.
+    const whole = await refusalOf(
+      await rig.ask(route, { route: { spend_budget_usd: 0.000_001 } }),
+      402,
+      "request_budget_exceeded",
+    );
+    const dollarsPerToken = 0.000_001_6;
+    const prompt = Number(whole.limit["bound_usd"]) - dollarsPerToken * Number(limits.max_output_tokens ?? 32_768);
+    const within = async (tokens: number): Promise<Response> => {
+      const limit_usd = prompt + dollarsPerToken * (tokens + 0.5);
+      const key = { budget: { limit_usd: Number(limit_usd.toFixed(9)), period: "total" } };
+      const tight = await rig.route({ policy: { limits }, key, targets, providers: ["openai", "openai"] });
+      return rig.ask({ ...tight, models: route.models });
+    };
+    // Without the budget in its route the body is somewhat shorter, so a little more fits.
+    const response = await within(least + 20);
+    expect(response.status).toBe(200);
+    expect(Number(response.headers.get("x-flowlayer-output-cap"))).toBeGreaterThanOrEqual(least);
+    expect(capOf(route)).toBe(Number(response.headers.get("x-flowlayer-output-cap")));
+    const refused = await refusalOf(await within(Math.floor(least / 2) - 15), 402, "budget_exceeded");
+    expect(refused.limit).toMatchObject({ kind: "key_budget" });
+  });
+
+  test("a request's budget says the same of itself", async () => {
+    const route = await pricedRoute();
+    const asked = { max_tokens: 100, route: { spend_budget_usd: 0.000_01 } };
+    const { limit, message } = await refusalOf(await rig.ask(route, asked), 402, "request_budget_exceeded");
+    expect(limit).toMatchObject({ kind: "request", limit: 0.000_01, remaining_usd: 0.000_01 });
+    expect(limit["bound_usd"]).toBeGreaterThan(0.000_16);
+    expect(limit).not.toHaveProperty("max_tokens");
+    expect(message).toContain("spend_budget_usd");
+  });
+
+  test("rates say which limit, and when it is worth coming back", async () => {
+    const route = await rig.route({ key: { limits: { requests_per_minute: 1 } } });
+    await rig.ask(route);
+    const response = await rig.ask(route);
+    const waitMs = Number(response.headers.get("retry-after")) * 1_000;
+    const { limit, message } = await refusalOf(response, 429, "rate_limit_exceeded", true);
+    expect(limit).toMatchObject({ kind: "requests_per_minute", limit: 1 });
+    expect(Math.abs(Date.parse(String(limit["resets_at"])) - Date.now() - waitMs)).toBeLessThan(3_000);
+    expect(message).toContain("limit of 1 requests per minute");
+  });
+
+  test("so does the number of requests at a time", async () => {
+    const route = await rig.route({ key: { limits: { concurrency: 1 } } });
+    rig.upstream.scriptFor(route.models[0]!, { json: completion(), headMs: 300 });
+    const responses = await Promise.all([rig.ask(route), rig.ask(route)]);
+    const refused = responses.find(({ status }) => status === 429)!;
+    expect((await refusalOf(refused, 429, "rate_limit_exceeded", true)).limit).toEqual({
+      ...{ kind: "concurrency", limit: 1 },
+    });
+  });
+});
+
 describe("the limits of a key", () => {
+  test("tokens per minute hold in a crowd that names no cap", async () => {
+    const route = await rig.route({ key: { limits: { tokens_per_minute: 10_000 } } });
+    rig.upstream.scriptFor(route.models[0]!, { json: completion({ usage: usage(10, 8_000) }), headMs: 200 });
+    const responses = await Promise.all(Array.from({ length: 40 }, () => rig.ask(route)));
+    expect(responses.filter(({ status }) => status === 200)).toHaveLength(1);
+    const refused = responses.find(({ status }) => status === 429)!;
+    expect((await refusalOf(refused, 429, "rate_limit_exceeded", true)).limit).toMatchObject({
+      ...{ kind: "tokens_per_minute", limit: 10_000 },
+    });
+  });
+
+  test("with what the policy expects of an answer more are admitted, and what they used beyond is taken later", async () => {
+    const policy = { limits: { expected_output_tokens: 1_000 } };
+    const route = await rig.route({ policy, key: { limits: { tokens_per_minute: 10_000 } } });
+    rig.upstream.scriptFor(route.models[0]!, { json: completion({ usage: usage(10, 8_000) }), headMs: 200 });
+    const responses = await Promise.all(Array.from({ length: 40 }, () => rig.ask(route)));
+    const admitted = responses.filter(({ status }) => status === 200).length;
+    expect(admitted).toBeGreaterThan(5);
+    expect(admitted).toBeLessThan(11);
+    const answered = async () => (await rig.traces(route)).filter(({ status }) => status === "ok").length;
+    await expect.poll(answered).toBe(admitted);
+    // Some 60,000 tokens too many: for the next minute nothing is admitted.
+    const next = await rig.ask(route, { max_tokens: 1 });
+    expect(next.status).toBe(429);
+    expect(next.headers.get("retry-after")).toBe("60");
+  });
+
   test("requests per minute: the one too many is 429 with Retry-After, and the headers count down", async () => {
     const route = await rig.route({ key: { limits: { requests_per_minute: 3 } } });
     const left: (string | null)[] = [];

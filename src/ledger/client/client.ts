@@ -23,6 +23,7 @@ import type {
 } from "../types.ts";
 import { GATHER_MS, type HeardAnswer, isGathering, reserveTogether } from "./reservation.ts";
 
+export { periodEnd } from "../periods.ts";
 export type {
   Budget,
   EndedAttempt,

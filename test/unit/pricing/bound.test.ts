@@ -4,7 +4,7 @@ import { findModel } from "../../../src/catalog/index.ts";
 import type { Price } from "../../../src/catalog/model-facts.ts";
 import { catalog } from "../../../src/catalog/models.ts";
 import type { Usage } from "../../../src/conversation/usage.ts";
-import { askedOf, type BoundConditions, boundNanoUsd } from "../../../src/pricing/bound.ts";
+import { askedOf, type BoundConditions, boundNanoUsd, isFree } from "../../../src/pricing/bound.ts";
 import { costOf } from "../../../src/pricing/price.ts";
 
 const SUNDAY = Date.parse("2026-11-22T12:00:00Z");
@@ -33,7 +33,6 @@ describe("the bound", () => {
       {},
       4_000,
     ],
-    ["is unknown with a tool of unknown fee", plain, { hasUnknownFee: true }, null],
     ["reaches the tier of its prompt", { ...plain, tiers: [{ above: 999, input: 3_000, output: 1 }] }, {}, 3_001],
     [
       "keeps the tier below, where that is dearer",
@@ -213,38 +212,16 @@ test.each([
   },
   { name: "a region", fields: { inference_geo: "us" }, asked: { region: "us" } },
   { name: "no region", fields: { inference_geo: "global" }, asked: {} },
-  {
-    name: "a function of the client's",
-    fields: { tools: [{ type: "function", function: { name: "web_search" } }] },
-    asked: {},
-  },
-  {
-    name: "searches, limited and not",
-    fields: { tools: [{ type: "web_search_20250305", max_uses: 3 }, { type: "web_search_20260209" }] },
-    asked: { calls: { web_search: 13 } },
-  },
-  {
-    name: "Google's search",
-    fields: { tools: [{ google_search: {} }] },
-    asked: { calls: { web_search: 10, grounded_prompt: 1 } },
-  },
-  { name: "Google's maps", fields: { tools: [{ googleMaps: {} }] }, asked: { calls: { grounded_prompt: 1 } } },
-  {
-    name: "a vendor's tool of unknown fee",
-    fields: { tools: [{ type: "browser_search" }] },
-    asked: { hasUnknownFee: true },
-  },
-  { name: "a plugin", fields: { plugins: [{ id: "web" }] }, asked: { hasUnknownFee: true } },
-  { name: "no plugin", fields: { plugins: [] }, asked: {} },
-  { name: "a live search", fields: { search_parameters: { mode: "on" } }, asked: { hasUnknownFee: true } },
-  {
-    name: "tools that cost nothing per call",
-    fields: {
-      tools: [{ type: "bash_20250124", name: "bash" }, { type: "custom", custom: { name: "a" } }, { name: "b" }],
-    },
-    asked: {},
-  },
   { name: "nonsense", fields: { service_tier: 5, inference_geo: null, tools: "all" }, asked: {} },
 ])("a request asks for $name", ({ fields, asked }) => {
   expect(askedOf(fields)).toEqual(asked);
+});
+
+test.each<[string, Price, string, boolean]>([
+  ["nothing costs anything", { input: 0, output: 0 }, "vllm", true],
+  ["output does", { input: 0, output: 1 }, "vllm", false],
+  ["a search has a fee", { input: 0, output: 0, request: { low: 1 } }, "perplexity", false],
+  ["the provider says itself what it charges", { input: 0, output: 0 }, "openrouter", false],
+])("is a model free where %s", (_, price, provider, free) => {
+  expect(isFree(price, provider)).toBe(free);
 });

@@ -44,7 +44,7 @@ interface Setting {
   /** Of the policy. */
   readonly fallbackEnabled?: boolean;
   readonly fields?: Readonly<Record<string, unknown>>;
-  readonly bodyLength?: number;
+  readonly textLength?: number;
   /** By provider, or by the name of a target. */
   readonly states?: Readonly<Record<string, TargetState>>;
   readonly draw?: PlanInput["draw"];
@@ -89,7 +89,7 @@ function planFor(route: ResolvedRoute, setting: Setting, chance: PlanInput["draw
   return plan({
     route,
     fields: setting.fields ?? {},
-    bodyLength: setting.bodyLength ?? 100,
+    textLength: setting.textLength ?? 100,
     secrets: { KEY: "secret" },
     findProvider: (id) => PROVIDERS.get(id),
     stateOf: ({ name, target }) => states[name] ?? states[target.provider] ?? "closed",
@@ -319,14 +319,14 @@ describe("order", () => {
     {
       name: "a window that is surely too small",
       targets: [{ provider: "alpha", facts: { context_window: 1_000 } }, { provider: "beta" }],
-      bodyLength: 8_001,
+      textLength: 8_001,
       order: ["beta"],
       passedOver: "capability",
     },
     {
       name: "a window that may do",
       targets: [{ provider: "alpha", facts: { context_window: 1_000 } }, { provider: "beta" }],
-      bodyLength: 8_000,
+      textLength: 8_000,
       order: ["alpha", "beta"],
     },
     {
@@ -342,7 +342,8 @@ describe("order", () => {
 });
 
 describe("refusals", () => {
-  const REFUSED: (Setting & { name: string; code: string; status: number; param?: string })[] = [
+  type Refused = Setting & { name: string; code: string; status: number; param?: string; says?: RegExp };
+  const REFUSED: Refused[] = [
     { name: "no target has its secret", targets: [{ provider: "delta" }], code: "no_target_configured", status: 503 },
     {
       name: "no secret comes before route.only",
@@ -386,6 +387,30 @@ describe("refusals", () => {
       status: 400,
     },
     {
+      name: "it is longer than every window",
+      targets: [
+        { provider: "alpha", facts: { context_window: 4_095 } },
+        { provider: "gamma", facts: { context_window: 1_000 } },
+      ],
+      textLength: 40_000,
+      code: "context_length_exceeded",
+      status: 400,
+      param: "messages",
+      says: /maximum context length is 4095 tokens.* about 10000/,
+    },
+    {
+      name: "one is too small and the other has no tools: each says what it lacks",
+      targets: [
+        { provider: "alpha", facts: { context_window: 1_000 } },
+        { provider: "gamma", facts: without("tools") },
+      ],
+      fields: TOOLS,
+      textLength: 40_000,
+      code: "no_capable_target",
+      status: 400,
+      says: /alpha\/m has a maximum context length of 1000 tokens.*gamma\/m cannot serve tools/,
+    },
+    {
       name: "all are open",
       targets: ABC,
       states: { alpha: "open", beta: "open", gamma: "open" },
@@ -393,10 +418,11 @@ describe("refusals", () => {
       status: 503,
     },
   ];
-  test.each(REFUSED)("$name: $status $code", ({ code, status, param, ...setting }) => {
+  test.each(REFUSED)("$name: $status $code", ({ code, status, param, says = /./, ...setting }) => {
     const attempt = (): unknown => planOf(setting);
     expect(attempt).toThrow(RouterError);
     expect(attempt).toThrow(expect.objectContaining({ code, status, param: param ?? null }));
+    expect(attempt).toThrow(says);
   });
 });
 
@@ -417,7 +443,7 @@ const anything: fc.Arbitrary<Setting> = fc
     avoid: fc.option(fc.array(fc.constantFrom<string>(...IDS, "omega"), { maxLength: 3 }), { nil: null }),
     mayFallBack: fc.boolean(),
     fields: fc.constantFrom({}, TOOLS, IMAGE, { n: 2 }, { route: { only: ["omega"] }, provider: "omega" }),
-    bodyLength: fc.nat(120),
+    textLength: fc.nat(120),
     states: fc.dictionary(
       fc.constantFrom(...IDS, ...IDS.map((id) => `${id}/m1`)),
       fc.constantFrom<TargetState>("closed", "penalised", "cooling", "open", "open"),
@@ -452,15 +478,21 @@ const stateIn = ({ states = {} }: Setting, name: string): TargetState =>
   states[name] ?? states[name.split("/")[0] ?? ""] ?? "closed";
 
 /** Names of the targets that are configured, left by the request, and able to serve it. By the contract's words. */
-function sieved({ targets, only, avoid, fields = {}, bodyLength = 0 }: Setting) {
+function sieved({ targets, only, avoid, fields = {}, textLength = 0 }: Setting) {
   const configured = targets.filter(({ provider }) => !["delta", "omega"].includes(provider));
   const allowed = configured.filter(({ provider }) => only?.includes(provider) !== false && !avoid?.includes(provider));
   const capable = allowed.filter(({ provider, facts = {} }) => {
     if (fields === TOOLS && facts.capabilities?.tools === false) return false;
     if ("n" in fields && provider === "beta") return false;
-    return facts.context_window === undefined || bodyLength <= 8 * facts.context_window;
+    return facts.context_window === undefined || textLength <= 8 * facts.context_window;
   });
   return { configured: configured.map(nameOf), allowed: allowed.map(nameOf), capable: capable.map(nameOf) };
+}
+
+/** Without its length, every target could serve the request. */
+function isOnlyTooLong(setting: Setting): boolean {
+  const { allowed, capable } = sieved({ ...setting, textLength: 0 });
+  return capable.length === allowed.length;
 }
 
 /** The one answer that the contract has for a setting: an error code, or a list of candidates. */
@@ -469,7 +501,7 @@ function verdictOn(setting: Setting): string {
   if (configured.length === 0) return "no_target_configured";
   if (allowed.length === 0) return "no_capable_target";
   if (setting.mayFallBack === false || allowed.length === 1) return "sole";
-  if (capable.length === 0) return "no_capable_target";
+  if (capable.length === 0) return isOnlyTooLong(setting) ? "context_length_exceeded" : "no_capable_target";
   if (capable.length === 1) return "sole";
   return capable.every((name) => stateIn(setting, name) === "open") ? "all_targets_down" : "list";
 }
@@ -502,7 +534,7 @@ test("whatever the policy, the request and the health: the right list, or the ri
       expect(new Set(names).size).toBe(names.length);
       for (const name of names) expect(allowed).toContain(name);
       // Without health and abilities: what the strategy alone would say.
-      const wishes = { ...setting, states: {}, fields: {}, bodyLength: 0, mayFallBack: true };
+      const wishes = { ...setting, states: {}, fields: {}, textLength: 0, mayFallBack: true };
       const byStrategy = planFor(routeOf(wishes), wishes).candidates.map(({ name }) => name);
       expect(passedOver === null).toBe(names[0] === byStrategy[0]);
       if (verdict === "sole") {
@@ -521,7 +553,8 @@ test("whatever the policy, the request and the health: the right list, or the ri
     }),
     { numRuns: 3_000 },
   );
-  expect(seen).toEqual(new Set(["no_target_configured", "no_capable_target", "sole", "list", "all_targets_down"]));
+  const codes = ["no_target_configured", "no_capable_target", "context_length_exceeded", "all_targets_down"];
+  expect(seen).toEqual(new Set([...codes, "sole", "list"]));
 });
 
 const KEY = { env: "production", scopes: ["chat"], routes: null } as unknown as Caller["key"];
@@ -568,7 +601,7 @@ const anyExtras = fc.record(
   { requiredKeys: [] },
 );
 
-const PLAN_ERRORS = ["no_target_configured", "no_capable_target", "all_targets_down"];
+const PLAN_ERRORS = [...["no_target_configured", "no_capable_target", "context_length_exceeded", "all_targets_down"]];
 
 /** Names of the candidates; none where the plan has its own words for that. */
 async function namesFor(setting: Setting, body: object, headers: Caller["headerControls"]): Promise<readonly string[]> {

@@ -30,7 +30,12 @@ afterEach(() => {
 async function settle(model: string, reportedNanoUsd: number | undefined, now: number): Promise<string> {
   const exchange = new Exchange(newTraceId(KEY_ID, now), now);
   Object.assign(exchange, { keyId: KEY_ID, app: "app", env: "production", route: "a" });
-  const attempt = exchange.startAttempt({ provider: "deepinfra", model }, { number: 0, boundNanoUsd: 0 }, false, now);
+  const attempt = exchange.startAttempt(
+    { provider: "deepinfra", model },
+    { number: 0, boundNanoUsd: 0, setOutputCap: null },
+    false,
+    now,
+  );
   const usage = reportedNanoUsd === undefined ? USAGE : { ...USAGE, reportedNanoUsd };
   const conditions = { provider: "deepinfra", startedAt: now };
   const cost = costOf(usage, PRICE, conditions);

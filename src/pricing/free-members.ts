@@ -1,0 +1,71 @@
+/**
+ * Top-level members of a chat request that cost nothing beside the tokens they make: an allow-list.
+ *
+ * Only what stands here is sent to a provider of the chat wire on a request whose cost has to be bounded. A member that
+ * nobody here knows may choose another model, a dearer host or a search with a fee, so that no number would be a bound.
+ */
+import type { Price } from "../catalog/model-facts.ts";
+import { termsOf } from "../catalog/provider-terms.ts";
+import { isJsonObject } from "../lib/json.ts";
+
+type Json = Readonly<Record<string, unknown>>;
+
+const FREE_MEMBERS: ReadonlySet<string> = new Set([
+  // Read by the router itself.
+  ...["model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "route"],
+  ...["tools", "functions", "service_tier", "speed", "inference_geo"],
+  // Sampling.
+  ...["temperature", "top_p", "top_k", "top_a", "min_p", "typical_p", "seed", "random_seed", "stop", "stop_sequences"],
+  ...["presence_penalty", "frequency_penalty", "repetition_penalty", "length_penalty", "logit_bias"],
+  ...["min_tokens", "ignore_eos", "stop_token_ids", "include_stop_str_in_output", "skip_special_tokens", "bad_words"],
+  // Shape of the answer.
+  ...["response_format", "tool_choice", "function_call", "parallel_tool_calls", "parallel_tool_call", "logprobs"],
+  ...["top_logprobs", "verbosity", "audio", "guided_json", "guided_regex", "guided_choice", "guided_grammar"],
+  ...["structured_outputs", "strict_tools", "citation_options", "tool_stream", "return_token_ids"],
+  // Thinking: its tokens are output.
+  ...["reasoning_effort", "reasoning", "reasoning_format", "include_reasoning", "thinking", "enable_thinking"],
+  ...["thinking_budget", "think", "output_config", "clear_thinking", "preserve_thinking", "reasoning_split"],
+  ...["chat_template_kwargs", "add_generation_prompt", "continue_final_message", "prompt_mode", "safe_prompt"],
+  // Who asks, and what is kept.
+  ...["user", "user_id", "request_id", "safety_identifier", "metadata", "store", "session_id", "trace"],
+  ...["prompt_cache_key", "prompt_cache_retention", "prompt_cache_isolation_key", "cache_control", "safetySettings"],
+  ...["safety_settings"],
+]);
+/** What other wires write of a chat request beside their own words for the above, and what has a price of its own. */
+const PAID_ELSEWHERE: readonly string[] = ["container", "guardrailConfig", "guardrail_config", "cachedContent"];
+
+/** Asks for nothing, whatever it is called. An empty object may switch something on. */
+const asksForNothing = (value: unknown): boolean =>
+  value === undefined || value === null || value === false || (Array.isArray(value) && value.length === 0);
+
+/**
+ * The first member of `fields` whose cost is unknown, `null` when there is none. `isSameWire`: the body goes to the
+ * provider as it came, with all its members.
+ */
+export function unknownMember(
+  fields: Json,
+  provider: string,
+  price: Price | undefined,
+  isSameWire: boolean,
+): string | null {
+  if (!isSameWire) return PAID_ELSEWHERE.find((name) => !asksForNothing(fields[name])) ?? null;
+  const { freeMembers = [] } = termsOf(provider);
+  for (const [name, value] of Object.entries(fields)) {
+    if (FREE_MEMBERS.has(name) || freeMembers.includes(name) || asksForNothing(value)) continue;
+    if (name === "modalities" && isTextOrSound(value)) continue;
+    // The fee by the size of the search is in the model's price, and the most of it is held.
+    if (name === "web_search_options" && price?.request !== undefined && hasOnlySearchSize(value)) continue;
+    return name;
+  }
+  return null;
+}
+
+/** Both are output tokens. A picture is charged by a price that the catalogue does not have. */
+function isTextOrSound(value: unknown): boolean {
+  return Array.isArray(value) && value.every((each) => each === "text" || each === "audio");
+}
+
+function hasOnlySearchSize(value: unknown): boolean {
+  const known = ["search_context_size", "user_location"];
+  return isJsonObject(value) && Object.keys(value).every((name) => known.includes(name));
+}
