@@ -47,6 +47,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ledger: ["traces", "durable", "lib", "lib/log"],
   "ledger/client": ["traces", "durable", "http/errors", "lib", "lib/log"],
   providers: ["wires/openai-chat", "traces/schema", "lib"],
+  "providers/anthropic": ["wires/anthropic-messages/wire", "wires/bridge", "wires/wire"],
   "providers/index": ["wires"],
   // A provider of another wire: the bridge, its own wire, and nothing of the others.
   "providers/cohere": ["wires/bridge", "wires/cohere", "traces/schema", "lib"],

@@ -16,6 +16,11 @@ const MAX_COUNT = 100_000_000;
 /** Bytes of request text per prompt token: a rule of thumb for English text and JSON. */
 const BYTES_PER_TOKEN = 4;
 const NOTHING: Json = Object.freeze({});
+const MESSAGE_ALONE: ReadonlySet<unknown> = new Set(["message"]);
+/** What the reader of a provider's answers has put into the totals: each attempt is billed, a refused one too. */
+const SUMMED_ITERATIONS: ReadonlyMap<string, ReadonlySet<unknown>> = new Map([
+  ["anthropic", new Set<unknown>(["message", "fallback_message", "compaction"])],
+]);
 
 /** `null` when `raw` holds no usable totals. `provider` is the one that sent it. */
 export function readUsage(raw: unknown, provider = ""): Usage | null {
@@ -31,8 +36,7 @@ export function readUsage(raw: unknown, provider = ""): Usage | null {
   const more = { ...readBilled(raw, provider, details), ...readCalls(raw, details) };
   const size = raw["search_context_size"];
   const reported = reportedNanoUsd(raw, provider);
-  // Compactions and advisors are charged beside the totals, the latter at another model's price.
-  if (hasOtherIterations(raw["iterations"])) details.isDoubtful = true;
+  if (hasOtherIterations(raw["iterations"], provider)) details.isDoubtful = true;
   return {
     ...totals,
     ...more,
@@ -188,8 +192,10 @@ function readCalls(raw: Json, details: Details): Partial<Usage> {
   };
 }
 
-function hasOtherIterations(iterations: unknown): boolean {
-  return Array.isArray(iterations) && iterations.some((each) => isJsonObject(each) && each["type"] !== "message");
+/** Calls of models beside the one that answered. An advisor is charged at another model's price. */
+function hasOtherIterations(iterations: unknown, provider: string): boolean {
+  const known = SUMMED_ITERATIONS.get(provider) ?? MESSAGE_ALONE;
+  return Array.isArray(iterations) && iterations.some((each) => isJsonObject(each) && !known.has(each["type"]));
 }
 
 /** A believable count, or `undefined`. */

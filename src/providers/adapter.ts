@@ -31,6 +31,11 @@ export interface AdapterCall {
   readonly params: Readonly<Record<string, unknown>>;
   /** Upper bound for output tokens from the policy; the smaller of it and the client's own is written upstream. */
   readonly maxOutputTokens: number | undefined;
+  /**
+   * Headers of the client that belong to its body, names in lower case: `anthropic-beta`. For a provider of their family
+   * only, and never a credential.
+   */
+  readonly openHeaders?: Readonly<Record<string, string>> | undefined;
   readonly config: ProviderConfig;
 }
 

@@ -1,9 +1,9 @@
 /** The registry: every provider there is, by id. Lookups go through a `Map`, so `__proto__` is just an unknown name. */
-import { anthropic } from "../wires/anthropic-messages/anthropic.ts";
 import { bedrock } from "../wires/bedrock/bedrock.ts";
 
 import { gemini } from "../wires/gemini/gemini.ts";
 import type { Provider, Secrets } from "./adapter.ts";
+import { anthropic } from "./anthropic.ts";
 import { azure } from "./azure.ts";
 import { cohere } from "./cohere.ts";
 import { openAiProvider } from "./openai-compatible.ts";

@@ -58,8 +58,8 @@ export function bridged(
     },
     toUpstream(call) {
       const conversation: Conversation = { ...readRequest(effectiveFields(call)), stream: call.stream };
-      const { model, maxOutputTokens, config, params } = call;
-      const target = { provider, model, maxOutputTokens, settings: config.settings, params };
+      const { model, maxOutputTokens, config, params, openHeaders } = call;
+      const target = { provider, model, maxOutputTokens, settings: config.settings, params, openHeaders };
       const written = wire.writeRequest(conversation, target);
       const serious = firstSerious(written.losses);
       if (serious !== undefined) throw new UntranslatableRequest(serious);
@@ -74,15 +74,21 @@ export function bridged(
 
 const MAX_NAMED = 32;
 
-/** The names for `x-flowlayer-dropped-params`: only of what the client itself sent is the client told. */
+/**
+ * The names for `x-flowlayer-dropped-params`, in the order of the client's members: only of what the client itself sent
+ * is the client told.
+ */
 export function droppedParams(losses: readonly Loss[], fields: Json): readonly string[] {
-  const names = losses.filter(({ path }) => wasSent(path, fields)).map(({ path }) => printable(path));
-  return [...new Set(names)].slice(0, MAX_NAMED);
+  const order = new Map(Object.keys(fields).map((name, at) => [name, at]));
+  const placeOf = (path: string): number => order.get(firstOf(path)) ?? order.size;
+  const sent = losses.map(({ path }) => path).filter((path) => order.has(firstOf(path)) || path.includes("."));
+  sent.sort((a, b) => placeOf(a) - placeOf(b));
+  return [...new Set(sent.map(printable))].slice(0, MAX_NAMED);
 }
 
-function wasSent(path: string, fields: Json): boolean {
+function firstOf(path: string): string {
   const [first = path] = path.split(/[.[]/, 1);
-  return Object.hasOwn(fields, first) || path.includes(".");
+  return first;
 }
 
 /** The names end in a header, and members that nobody knows may be called anything. */

@@ -26,6 +26,8 @@ export interface RequestTarget {
   readonly model: string;
   /** The cap that was admitted; the smaller of it and the client's own is written. */
   readonly maxOutputTokens: number | undefined;
+  /** Headers of the client that belong to its body, names in lower case: `anthropic-beta`. Never a credential. */
+  readonly openHeaders?: Readonly<Record<string, string>> | undefined;
   /** Settings of the provider that its wire has to know (a region, an API version). */
   readonly settings?: Readonly<Record<string, string>> | undefined;
   /**

@@ -13,8 +13,14 @@ export interface ClaudeTraits {
   readonly takesBudget: boolean;
   /** Thinks unless told not to. */
   readonly thinksByDefault: boolean;
-  /** Cannot be told not to, and therefore cannot be forced to call a tool either. */
+  /** Cannot be told not to. */
   readonly thinksAlways: boolean;
+  /** `tool_choice` may be `any` or `tool`. */
+  readonly takesForcedTool: boolean;
+  /** A conversation may end with the assistant, whose text the model then goes on with. */
+  readonly takesPrefill: boolean;
+  /** Checks that a thinking block comes back behind what it was made behind; takes `thinking.block_binding`. */
+  readonly bindsThinking: boolean;
   /** Accepted values of `output_config.effort`, ascending. */
   readonly efforts: readonly string[];
   /** `temperature`, `top_p` and `top_k` are refused. */
@@ -44,6 +50,9 @@ const UNKNOWN: ClaudeTraits = {
   takesBudget: true,
   thinksByDefault: false,
   thinksAlways: false,
+  takesForcedTool: true,
+  takesPrefill: false,
+  bindsThinking: false,
   efforts: EFFORTS,
   fixedSampling: false,
   oneSampler: false,
@@ -74,7 +83,8 @@ function nameOf(model: string): ModelName | null {
 
 /**
  * https://platform.claude.com/docs/en/build-with-claude/thinking-troubleshooting (which thinking a model takes),
- * …/build-with-claude/effort, …/structured-outputs, …/mid-conversation-system-messages and the migration guide.
+ * …/build-with-claude/effort, …/structured-outputs, …/mid-conversation-system-messages, …/preserved-thinking, …/models/
+ * opus-5-5/whats-new-opus-5-5 (forced tools, which Fable 5.1 refuses too) and the migration guide (prefill).
  */
 export function traitsOf(model: string): ClaudeTraits {
   const name = nameOf(model);
@@ -86,6 +96,9 @@ export function traitsOf(model: string): ClaudeTraits {
     takesBudget: version >= 307 && version < 407,
     thinksByDefault: version >= 500,
     thinksAlways,
+    takesForcedTool: version < 501,
+    takesPrefill: version < 406,
+    bindsThinking: version >= 501,
     efforts: effortsOf(family, version),
     fixedSampling: version >= 407,
     oneSampler: version >= 401 && version < 407,

@@ -1,14 +1,16 @@
 /**
- * How much Claude shall think: OpenAI's `reasoning_effort` (and the spellings other routers made common) as the vendor's
- * `output_config.effort` and `thinking`.
+ * How much Claude shall think: an effort, a budget or a `thinking` object as the vendor's `output_config.effort` and
+ * `thinking`.
  *
- * Pure. Thinking gives way where it would make the vendor refuse the request: to a forced tool, and, on models with a
- * budget, to a tool loop that another vendor began, because that has no signed thinking to go on from.
+ * Pure. A budget gives way where it would make the vendor refuse the request: to a forced tool, and to a tool loop that
+ * another vendor began, because that has no signed thinking to go on from. Adaptive thinking gives way to neither.
+ * https://platform.claude.com/docs/en/build-with-claude/thinking#thinking-with-tool-use
  */
+import type { ReasoningControl } from "../../conversation/conversation.ts";
+import { harmless, type Loss } from "../../conversation/loss.ts";
+import type { Json } from "../../conversation/part.ts";
 import { isJsonObject } from "../../lib/json.ts";
 import { type ClaudeTraits, EFFORTS } from "./models.ts";
-
-type Json = Readonly<Record<string, unknown>>;
 
 export interface ReasoningSetting {
   readonly traits: ClaudeTraits;
@@ -25,7 +27,7 @@ export interface Reasoning {
   readonly effort: string | null;
   /** The model will think, as asked or of itself. */
   readonly isOn: boolean;
-  readonly dropped: readonly string[];
+  readonly losses: readonly Loss[];
 }
 
 /** The vendor's least. https://platform.claude.com/docs/en/build-with-claude/extended-thinking */
@@ -37,93 +39,127 @@ const BUDGETS: Readonly<Record<string, number>> = {
   xhigh: 24_576,
   max: 31_000,
 };
+/**
+ * What happens to thinking whose conversation changed before it: the default refuses the request, and clients change
+ * more than they know (a date in the system prompt, a tool more).
+ * https://platform.claude.com/docs/en/build-with-claude/preserved-thinking
+ */
+const DROP_UNBOUND: Json = { prefix_mismatch_behavior: "drop_block" };
+/** Makes the vendor take `thinking.block_binding`. */
+export const BINDING_BETA = "thinking-binding-controls-2026-08-01";
 
 /** What the client asked for, whichever way it spelled it. */
 interface Wish {
-  /** The field the client used, for `droppedParams`. */
-  readonly field: string;
-  /** A `thinking` object in the vendor's own words. */
+  /** The field the client used, for losses. */
+  readonly path: string;
+  /** A `thinking` object in the vendor's own words, made of the members that are known. */
   readonly native: Json | null;
   readonly effort: string | null;
   readonly budget: number | null;
+  readonly display: string | null;
 }
 
-export function reasoningOf(fields: Json, setting: ReasoningSetting): Reasoning {
+export function reasoningOf(control: ReasoningControl | undefined, setting: ReasoningSetting): Reasoning {
   const { traits } = setting;
-  const wish = wishOf(fields);
-  const dropped: string[] = [];
+  const losses: Loss[] = [];
+  const wish = wishOf(control, losses);
   const isOff = wish.effort === "none" || wish.native?.["type"] === "disabled";
-  let effort = wish.effort === null || isOff ? null : nearestEffort(wish.effort, traits.efforts);
-  let thinking = isOff ? offOf(traits, wish, dropped) : onOf(wish, setting, dropped);
-  const mayNotThink = setting.isForced || (thinking?.["type"] === "enabled" && setting.isBareLoop);
-  if (mayNotThink && thinking !== null && thinking["type"] !== "disabled") {
+  let effort = wish.effort === null || isOff ? null : nearestEffort(wish, traits.efforts, losses);
+  let thinking = isOff ? offOf(traits, wish, losses) : onOf(wish, setting, losses);
+  if (thinking?.["type"] === "enabled" && (setting.isForced || setting.isBareLoop)) {
     thinking = null;
     // With the effort sent, the wish is still heard.
-    if (effort === null || wish.native !== null) dropped.push(wish.field);
+    if (effort === null || wish.native !== null) losses.push(harmless(wish.path));
   }
-  if (setting.isForced && traits.thinksByDefault && !traits.thinksAlways) thinking = { type: "disabled" };
   if (isOff && thinking === null && (traits.thinksAlways || traits.thinking === "unknown")) effort = "low";
   // Opus 5 and later: without thinking, no effort above `high`.
   if (thinking?.["type"] === "disabled" && (effort === "xhigh" || effort === "max")) effort = "high";
+  thinking = bindingOf(traits, wish, thinking);
   const type = thinking?.["type"];
   const isOn = type === undefined ? traits.thinksByDefault || traits.thinksAlways : type !== "disabled";
-  return { thinking, effort, isOn, dropped };
+  return { thinking, effort, isOn, losses };
 }
 
-function wishOf(fields: Json): Wish {
-  const native = isJsonObject(fields["thinking"]) ? fields["thinking"] : null;
-  const other = isJsonObject(fields["reasoning"]) ? fields["reasoning"] : {};
-  const own = fields["reasoning_effort"];
-  const isOff = other["enabled"] === false && typeof own !== "string";
-  const effort = isOff ? "none" : typeof own === "string" ? own : other["effort"];
-  const budget = other["max_tokens"];
+/** The same setting in every request of a conversation: a change of it would cost the vendor's cache. */
+function bindingOf(traits: ClaudeTraits, { native }: Wish, thinking: Json | null): Json | null {
+  const own = native?.["block_binding"];
+  if (thinking?.["type"] === "disabled" || (own === undefined && !traits.bindsThinking)) return thinking;
+  if (thinking === null && !traits.thinksByDefault) return thinking;
+  return { ...(thinking ?? { type: "adaptive" }), block_binding: own ?? DROP_UNBOUND };
+}
+
+function wishOf(control: ReasoningControl | undefined, losses: Loss[]): Wish {
+  const path = control?.path ?? "reasoning";
+  const native = control?.native?.wire === "anthropic-messages" ? builtThinking(control.native.source, losses) : null;
+  if (control?.native !== undefined && native === null) losses.push(harmless(path));
+  const effort = control?.enabled === false && control.effort === undefined ? "none" : control?.effort;
+  const display = control?.display;
   return {
-    field: native !== null ? "thinking" : typeof own === "string" ? "reasoning_effort" : "reasoning",
+    path,
     native,
-    effort: typeof effort === "string" ? effort : other["enabled"] === true && native === null ? "high" : null,
-    budget: typeof budget === "number" ? budget : null,
+    effort: effort ?? (control?.enabled === true && native === null ? "high" : null),
+    budget: control?.budget ?? null,
+    display: typeof native?.["display"] === "string" ? native["display"] : display === undefined ? null : "summarized",
   };
 }
 
-/** `minimal` is the least there is; a level the model lacks becomes the next lower one. */
-function nearestEffort(wanted: string, efforts: readonly string[]): string | null {
-  const rank = wanted === "minimal" ? 0 : EFFORTS.indexOf(wanted);
-  // A word we do not know is the vendor's to judge.
-  if (rank < 0) return efforts.length === 0 ? null : wanted;
+const THINKING_MEMBERS: ReadonlySet<string> = new Set(["type", "budget_tokens", "display", "block_binding"]);
+
+/** The client's `thinking` from its known members; `null` for one without a type. */
+function builtThinking(source: Json, losses: Loss[]): Json | null {
+  const { type, budget_tokens: budget, display, block_binding: binding } = source;
+  if (typeof type !== "string") return null;
+  for (const name of Object.keys(source)) if (!THINKING_MEMBERS.has(name)) losses.push(harmless(`thinking.${name}`));
+  const behavior = isJsonObject(binding) ? binding["prefix_mismatch_behavior"] : undefined;
+  return {
+    type,
+    ...(typeof budget === "number" ? { budget_tokens: budget } : {}),
+    ...(typeof display === "string" ? { display } : {}),
+    ...(typeof behavior === "string" ? { block_binding: { prefix_mismatch_behavior: behavior } } : {}),
+  };
+}
+
+/** `minimal` is the least there is; a level the model lacks becomes the next lower one, a word nobody knows none. */
+function nearestEffort({ effort, path }: Wish, efforts: readonly string[], losses: Loss[]): string | null {
+  const rank = effort === "minimal" ? 0 : EFFORTS.indexOf(effort ?? "");
+  if (rank < 0) {
+    losses.push(harmless(path));
+    return null;
+  }
   return efforts.findLast((each) => EFFORTS.indexOf(each) <= rank) ?? null;
 }
 
 /** The least a model allows where thinking shall be off. */
-function offOf(traits: ClaudeTraits, wish: Wish, dropped: string[]): Json | null {
+function offOf(traits: ClaudeTraits, wish: Wish, losses: Loss[]): Json | null {
   if (traits.thinksAlways) {
-    dropped.push(wish.field);
+    losses.push(harmless(wish.path));
     return null;
   }
   if (traits.thinking === "unknown") {
-    if (wish.native === null) dropped.push(wish.field);
+    if (wish.native === null) losses.push(harmless(wish.path));
     return wish.native;
   }
   return traits.thinksByDefault || (wish.native !== null && traits.thinking !== "none") ? { type: "disabled" } : null;
 }
 
-function onOf(wish: Wish, setting: ReasoningSetting, dropped: string[]): Json | null {
+function onOf(wish: Wish, setting: ReasoningSetting, losses: Loss[]): Json | null {
   const { traits } = setting;
   if (wish.native === null && wish.effort === null && wish.budget === null) return null;
   if (traits.thinking === "unknown") {
     return wish.native ?? (wish.budget === null ? null : { type: "enabled", budget_tokens: wish.budget });
   }
   if (traits.thinking === "none") {
-    dropped.push(wish.field);
+    losses.push(harmless(wish.path));
     return null;
   }
   const native = wish.native?.["budget_tokens"];
   const budget = typeof native === "number" ? native : wish.budget;
-  const display = wish.native?.["display"];
   if (traits.thinking === "adaptive" && !(budget !== null && traits.takesBudget)) {
     if (wish.native !== null && wish.native["type"] !== "enabled") return wish.native;
-    if (budget !== null) dropped.push(typeof native === "number" ? "thinking.budget_tokens" : "reasoning.max_tokens");
+    if (budget !== null)
+      losses.push(harmless(`${wish.path}.${typeof native === "number" ? "budget_tokens" : "max_tokens"}`));
     // Newer models leave the text of thinking out unless it is asked for.
-    return { type: "adaptive", display: typeof display === "string" ? display : "summarized" };
+    return { type: "adaptive", display: wish.display ?? "summarized" };
   }
   // A budget must be less than the limit, which the policy may have lowered.
   const fits = typeof native === "number" && native < setting.maxTokens;
@@ -132,7 +168,7 @@ function onOf(wish: Wish, setting: ReasoningSetting, dropped: string[]): Json | 
   const wanted = budget ?? BUDGETS[wish.effort ?? "high"] ?? MIN_BUDGET;
   const room = Math.max(MIN_BUDGET, Math.floor(setting.maxTokens / 2));
   if (setting.maxTokens <= MIN_BUDGET) {
-    dropped.push(wish.field);
+    losses.push(harmless(wish.path));
     return null;
   }
   return { type: "enabled", budget_tokens: Math.max(MIN_BUDGET, Math.min(wanted, room)) };

@@ -5,7 +5,8 @@
  * lost. Providers that sign their turns want them back exactly as they were. Where the order is not the plain one
  * (reasoning, one text, calls), it travels as one more entry of `reasoning_details`, `{id: "flow-layout", data}`: a list
  * of `r` (entry of `reasoning_details`), `t<length>` (text), `c` (call) and `b` (server block), each the next of its kind.
- * An entry that belongs to the text before it follows as `s`.
+ * `t<length>+<count>` is a text with the next citations of the message. An entry that belongs to the text before it
+ * follows as `s`.
  */
 import type { Json } from "../../conversation/part.ts";
 
@@ -13,22 +14,26 @@ export const LAYOUT_ID = "flow-layout";
 
 export type LayoutToken =
   | { readonly kind: "reasoning" | "call" | "block" | "attached" }
-  | { readonly kind: "text"; readonly length: number };
+  | { readonly kind: "text"; readonly length: number; readonly citations?: number };
 
 const LETTERS = { r: "reasoning", c: "call", b: "block", s: "attached" } as const;
 
 export function writeLayout(tokens: readonly LayoutToken[]): string {
-  return tokens
-    .map((token) => (token.kind === "text" ? `t${token.length}` : token.kind === "attached" ? "s" : token.kind[0]))
-    .join(" ");
+  return tokens.map(writeToken).join(" ");
 }
 
-/** A turn whose parts stand in the order that a reader assumes anyway: reasoning, at most one text, calls. */
+function writeToken(token: LayoutToken): string {
+  if (token.kind !== "text") return token.kind === "attached" ? "s" : token.kind.slice(0, 1);
+  return `t${token.length}${token.citations === undefined ? "" : `+${token.citations}`}`;
+}
+
+/** A turn whose parts stand in the order that a reader assumes anyway: reasoning, one text without citations, calls. */
 export function isPlain(tokens: readonly LayoutToken[]): boolean {
   const rank = { reasoning: 0, text: 1, call: 2, block: 3, attached: 3 } as const;
   const ranks = tokens.map(({ kind }) => rank[kind]);
-  const texts = tokens.filter(({ kind }) => kind === "text").length;
-  return texts <= 1 && ranks.every((each, at) => each < 3 && (at === 0 || each >= (ranks[at - 1] ?? 0)));
+  const texts = tokens.filter((token) => token.kind === "text");
+  if (texts.some((token) => token.citations !== undefined)) return false;
+  return texts.length <= 1 && ranks.every((each, at) => each < 3 && (at === 0 || each >= (ranks[at - 1] ?? 0)));
 }
 
 const MAX_TOKENS = 4_096;
@@ -43,8 +48,14 @@ export function readLayout(details: readonly unknown[]): readonly LayoutToken[] 
   const tokens: LayoutToken[] = [];
   for (const word of words) {
     const letter = word[0] ?? "";
-    if (/^t\d{1,9}$/.test(word)) tokens.push({ kind: "text", length: Number(word.slice(1)) });
-    else if (word.length === 1 && Object.hasOwn(LETTERS, letter)) {
+    const [, length, citations] = /^t(\d{1,9})(?:\+(\d{1,6}))?$/.exec(word) ?? [];
+    if (length !== undefined) {
+      tokens.push({
+        kind: "text",
+        length: Number(length),
+        ...(citations === undefined ? {} : { citations: Number(citations) }),
+      });
+    } else if (word.length === 1 && Object.hasOwn(LETTERS, letter)) {
       tokens.push({ kind: LETTERS[letter as keyof typeof LETTERS] });
     } else return null;
   }

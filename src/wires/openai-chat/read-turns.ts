@@ -205,6 +205,7 @@ function assistantParts(message: Json, path: string): Part[] {
     calls: readCalls(message, path),
     blocks: serverBlocks(message, path),
     images: readContent(message["images"], `${path}.images`),
+    citations: Array.isArray(message["citations"]) ? message["citations"].filter(isJsonObject) : [],
   };
   const layout = readLayout(entries);
   const parts = (layout === null ? null : laidOut(pieces, layout)) ?? inPlainOrder(pieces);
@@ -225,6 +226,8 @@ interface Pieces {
   readonly calls: readonly Part[];
   readonly blocks: readonly Part[];
   readonly images: readonly Part[];
+  /** Of all texts of the message; the layout says how many each has. */
+  readonly citations: readonly Json[];
 }
 
 function inPlainOrder({ reasoning, said, calls, blocks, images }: Pieces): Part[] {
@@ -233,19 +236,26 @@ function inPlainOrder({ reasoning, said, calls, blocks, images }: Pieces): Part[
 
 /** `null` where the client changed the message since: then the layout means nothing. */
 function laidOut(pieces: Pieces, layout: readonly LayoutToken[]): Part[] | null {
-  const { said, reasoning, calls, blocks, images } = pieces;
+  const { said, reasoning, calls, blocks, images, citations } = pieces;
+  const counted = layout.reduce((sum, token) => sum + (token.kind === "text" ? (token.citations ?? 0) : 0), 0);
   const [only] = said;
   if (said.length > 1 || (only !== undefined && only.kind !== "text")) return null;
   const text = only?.kind === "text" ? only.text : "";
   const parts: Part[] = [];
-  const next = { text: 0, reasoning: 0, call: 0, block: 0 };
+  const next = { text: 0, reasoning: 0, call: 0, block: 0, citation: 0 };
   for (const token of layout) {
     switch (token.kind) {
       case "text": {
         const piece = text.slice(next.text, next.text + token.length);
         if (piece.length !== token.length) return null;
         next.text += token.length;
-        parts.push({ kind: "text", text: piece, path: only?.path ?? "" });
+        const cited =
+          counted === citations.length ? citations.slice(next.citation, next.citation + (token.citations ?? 0)) : [];
+        next.citation += cited.length;
+        parts.push({
+          ...{ kind: "text", text: piece, path: only?.path ?? "" },
+          ...(cited.length > 0 ? { citations: cited } : {}),
+        });
         break;
       }
       case "attached": {

@@ -91,7 +91,8 @@ class MessageWriter {
   #addText(text: string, bound: Bound | undefined, citations: readonly Json[] | undefined): void {
     const start = this.#text.length;
     this.#text += text;
-    this.#tokens.push({ kind: "text", length: text.length });
+    const cited = citations === undefined || citations.length === 0 ? {} : { citations: citations.length };
+    this.#tokens.push({ kind: "text", length: text.length, ...cited });
     if (bound !== undefined) {
       this.#addDetail(writeDetail("", "redacted", bound, this.#details.length));
       this.#tokens.push({ kind: "attached" });

@@ -128,7 +128,7 @@ export class ChunkStream {
     const due = of === "text" ? [] : this.#endBlock(choice);
     const text = of === "reasoning" ? state.reasoning : "";
     if (of === "text") {
-      state.tokens.push({ kind: "text", length: state.textLength - state.textStart }, { kind: "attached" });
+      state.tokens.push(textToken(state), { kind: "attached" });
       due.push(...this.#annotations(choice));
       state.textStart = state.textLength;
     } else state.tokens.push({ kind: "reasoning" });
@@ -142,11 +142,9 @@ export class ChunkStream {
   /** Closes the open text block: its annotations are due, as they say from where to where the text goes. */
   #endBlock(choice: number): Json[] {
     const state = this.#choice(choice);
+    if (state.textLength > state.textStart) state.tokens.push(textToken(state));
     const due = this.#annotations(choice);
-    if (state.textLength > state.textStart) {
-      state.tokens.push({ kind: "text", length: state.textLength - state.textStart });
-      state.textStart = state.textLength;
-    }
+    state.textStart = state.textLength;
     return due;
   }
 
@@ -199,4 +197,10 @@ export class ChunkStream {
       choices,
     };
   }
+}
+
+/** The open text block, with what is cited in it. */
+function textToken({ textLength, textStart, citations }: ChoiceState): LayoutToken {
+  const cited = citations.length === 0 ? {} : { citations: citations.length };
+  return { kind: "text", length: textLength - textStart, ...cited };
 }

@@ -5,7 +5,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { hasResults, readResults } from "../../../src/approvals/calls.ts";
-import { toConversation as toAnthropic } from "../../../src/wires/anthropic-messages/messages.ts";
+import { writeRequest as toAnthropic } from "../../../src/wires/anthropic-messages/write-request.ts";
 import { BlockWriter } from "../../../src/wires/bedrock/content.ts";
 import { toConversation as toBedrock } from "../../../src/wires/bedrock/messages.ts";
 import { cohereWire } from "../../../src/wires/cohere/wire.ts";
@@ -63,7 +63,9 @@ const nOf = (args: unknown): unknown => (args as Json)["n"];
 
 const ADAPTERS: Readonly<Record<string, (messages: readonly Json[]) => Shown>> = {
   anthropic(messages) {
-    const blocks = blocksOf(toAnthropic(messages, false).messages as Json[], "content");
+    const target = { provider: "anthropic", model: "claude-opus-5", maxOutputTokens: undefined };
+    const body = JSON.parse(toAnthropic(readRequest({ messages }), target).body) as { messages: Json[] };
+    const blocks = blocksOf(body.messages, "content");
     return {
       calls: blocks
         .filter(({ type }) => type === "tool_use")

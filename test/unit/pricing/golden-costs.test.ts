@@ -100,7 +100,32 @@ const TABLE: Readonly<Record<string, readonly Row[]>> = {
     ["capacity bought ahead", { input_tokens: 10, output_tokens: 0, service_tier: "priority" }, 10 * 3_000],
     [
       "a compaction beside the totals",
-      { input_tokens: 10, output_tokens: 0, iterations: [{ type: "compaction" }, { type: "message" }] },
+      {
+        input_tokens: 10,
+        output_tokens: 5,
+        iterations: [
+          { type: "compaction", input_tokens: 1_000, output_tokens: 100 },
+          { type: "message", input_tokens: 10, output_tokens: 5, cache_read_input_tokens: 0 },
+        ],
+      },
+      1_010 * 3_000 + 105 * 15_000,
+    ],
+    [
+      "a declined attempt and the fallback that answered",
+      {
+        input_tokens: 20,
+        output_tokens: 7,
+        cache_read_input_tokens: 100,
+        iterations: [
+          { type: "message", input_tokens: 40, output_tokens: 3, cache_creation: { ephemeral_1h_input_tokens: 10 } },
+          { type: "fallback_message", input_tokens: 20, output_tokens: 7, cache_read_input_tokens: 100 },
+        ],
+      },
+      60 * 3_000 + 10 * 15_000 + 100 * 300 + 10 * 6_000,
+    ],
+    [
+      "an advisor at a price of its own",
+      { input_tokens: 10, output_tokens: 0, iterations: [{ type: "message" }, { type: "advisor_message" }] },
       null,
     ],
     ["one iteration", { input_tokens: 10, output_tokens: 0, iterations: [{ type: "message" }] }, 10 * 3_000],

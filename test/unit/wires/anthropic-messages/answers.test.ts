@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { JsonEdit } from "../../../../src/lib/json.ts";
 import type { AnswerContext, StreamPart, StreamTranslator } from "../../../../src/providers/adapter.ts";
-import { anthropic } from "../../../../src/wires/anthropic-messages/anthropic.ts";
+import { anthropic } from "../../../../src/providers/anthropic.ts";
 import {
   allFixtures,
   bytesOf,
@@ -143,7 +143,8 @@ describe.each(named(FIXTURES.filter(({ kind, expect: { error } }) => kind === "j
   "$name",
   ({ fixture: each }) => {
     test("says what the vendor said", () => {
-      const answer = anthropic.adapter.translation?.toCompletion(JSON.parse(bytesOf(each).toString("utf8")), CONTEXT);
+      const text = bytesOf(each).toString("utf8");
+      const answer = anthropic.adapter.translation?.toCompletion(JSON.parse(text), CONTEXT, text);
       if (answer?.ok !== true) throw new Error("not an answer");
       expect(answer.completion).toMatchObject({ object: "chat.completion", created: 1_795_000_000 });
       expectAnswer(wholeAnswer(answer.completion as unknown as Parameters<typeof wholeAnswer>[0]), each);
@@ -181,11 +182,19 @@ describe("what OpenAI has no place for", () => {
     expect(details).toEqual([
       {
         type: "reasoning.text",
-        format: "anthropic",
+        format: "anthropic-claude-v1",
+        provider: "anthropic",
+        index: 0,
         text: "First the tens, then the ones.",
         signature: "c2lnbmF0dXJlLW9uZQ==",
       },
-      { type: "reasoning.encrypted", format: "anthropic", data: "b3BhcXVl" },
+      {
+        type: "reasoning.encrypted",
+        format: "anthropic-claude-v1",
+        provider: "anthropic",
+        index: 1,
+        data: "b3BhcXVl",
+      },
     ]);
     const fields = {
       messages: [
@@ -216,12 +225,19 @@ describe("what OpenAI has no place for", () => {
   test("thinking without text keeps its signature", () => {
     const deltas = deltasOf(translate([fixture("reasoning-omitted-tool.sse")]));
     expect(deltas.flatMap((delta) => delta["reasoning_details"] ?? [])).toEqual([
-      { type: "reasoning.text", format: "anthropic", text: "", signature: "b25seS1zaWduZWQ=" },
+      {
+        type: "reasoning.text",
+        format: "anthropic-claude-v1",
+        provider: "anthropic",
+        index: 0,
+        text: "",
+        signature: "b25seS1zaWduZWQ=",
+      },
     ]);
   });
 
   test("citations, web annotations and blocks of the vendor's tools", () => {
-    const deltas = deltasOf(translate([fixture("pause-turn.sse")]));
+    const deltas = deltasOf(translate([fixture("web-search.sse")]));
     expect(deltas.flatMap((delta) => delta["citations"] ?? [])).toMatchObject([{ cited_text: "noon" }]);
     expect(deltas.flatMap((delta) => delta["annotations"] ?? [])).toEqual([
       {
@@ -317,11 +333,20 @@ describe("streams that are none", () => {
     });
   });
 
-  test("any object with content is read without throwing", () => {
+  test.each([undefined, null, "", "pause_turn", "compaction"])("a whole answer that ends with %j is none", (reason) => {
+    const body = { content: [{ type: "text", text: "Half of" }], stop_reason: reason, usage: {} };
+    expect(anthropic.adapter.translation?.toCompletion(body, CONTEXT)).toEqual({
+      ok: false,
+      failure: { class: "invalid_response", tryNext: true, trySame: false },
+    });
+  });
+
+  test("any object with content and an end is read without throwing", () => {
     fc.assert(
       fc.property(fc.array(fc.jsonValue()), fc.jsonValue(), fc.jsonValue(), (content, usage, reason) => {
         const body = { content, usage, stop_reason: reason };
-        expect(anthropic.adapter.translation?.toCompletion(body, CONTEXT).ok).toBe(true);
+        const isEnd = typeof reason === "string" && reason !== "";
+        expect(anthropic.adapter.translation?.toCompletion(body, CONTEXT).ok).toBe(isEnd);
       }),
     );
   });

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { JsonEdit } from "../../../../src/lib/json.ts";
 import type { AdapterCall, UpstreamRequest } from "../../../../src/providers/adapter.ts";
-import { anthropic } from "../../../../src/wires/anthropic-messages/anthropic.ts";
+import { anthropic } from "../../../../src/providers/anthropic.ts";
 
 type Json = Record<string, unknown>;
 
@@ -207,7 +207,10 @@ describe("members", () => {
     {
       name: "no effort where it cannot be stopped",
       fields: { reasoning_effort: "none" },
-      got: { output_config: { effort: "low" } },
+      got: {
+        output_config: { effort: "low" },
+        thinking: { type: "adaptive", block_binding: { prefix_mismatch_behavior: "drop_block" } },
+      },
       model: "claude-opus-5-5",
       dropped: ["reasoning_effort"],
     },
@@ -391,14 +394,25 @@ describe("tools", () => {
       got: { tools: [NATIVE_TOOL], tool_choice: { type: "auto", disable_parallel_tool_use: true } },
     },
     {
-      name: "a forced tool leaves no room for thinking",
+      name: "a forced tool leaves no room for a budget of thinking",
       fields: { tools: [tool("now")], tool_choice: "required", reasoning_effort: "high" },
-      got: { tools: [NATIVE_TOOL], tool_choice: { type: "any" }, output_config: { effort: "high" } },
+      got: { tools: [NATIVE_TOOL], tool_choice: { type: "any" } },
+      model: "claude-sonnet-4-5",
     },
     {
-      name: "a forced tool stops thinking that is on by itself",
+      name: "thinking that adapts stays beside a forced tool",
+      fields: { tools: [tool("now")], tool_choice: "required", reasoning_effort: "high" },
+      got: {
+        tools: [NATIVE_TOOL],
+        tool_choice: { type: "any" },
+        thinking: { type: "adaptive", display: "summarized" },
+        output_config: { effort: "high" },
+      },
+    },
+    {
+      name: "and so does thinking that is on by itself",
       fields: { tools: [tool("now")], tool_choice: "required" },
-      got: { tools: [NATIVE_TOOL], tool_choice: { type: "any" }, thinking: { type: "disabled" } },
+      got: { tools: [NATIVE_TOOL], tool_choice: { type: "any" } },
       model: "claude-opus-5",
     },
   ])("$name", async ({ fields, got, model }) => {
@@ -407,6 +421,8 @@ describe("tools", () => {
     expect(rest).toEqual(got);
   });
 });
+
+const GRAMMAR = { type: "grammar", grammar: { syntax: "lark", definition: 'start: "a"' } };
 
 describe("what no Claude can do", () => {
   test.each<[Json, string | null]>([
@@ -417,14 +433,36 @@ describe("what no Claude can do", () => {
     [{ frequency_penalty: 0.1 }, "frequency_penalty"],
     [{ temperature: 1.5 }, "temperature"],
     [{ modalities: ["text", "audio"] }, "modalities"],
-    [{ tools: [{ type: "custom", custom: { name: "x" } }] }, "tools"],
+    [{ tools: [{ type: "custom", custom: { name: "x" } }] }, null],
+    [{ tools: [{ type: "custom", custom: { name: "x", format: { type: "text" } } }] }, null],
+    [{ tools: [tool("a"), { type: "custom", custom: { name: "x", format: GRAMMAR } }] }, "tools[1]"],
+    [{ tools: [{ type: "computer_use_preview" }] }, "tools[0]"],
+    [{ tools: [{ type: "web_search_preview" }] }, "tools[0]"],
+    [{ web_search_options: {} }, "web_search_options"],
+    [{ response_format: { type: "yaml" } }, "response_format"],
     [
       { messages: [say("user", [{ type: "input_audio", input_audio: { data: "QQ==", format: "wav" } }])] },
-      "input_audio",
+      "messages[0].content[0]",
     ],
-    [{ messages: [say("user", [{ type: "video_url", video_url: { url: "https://x" } }])] }, "video_url"],
-    [{ messages: [say("user", [{ type: "file", file: { file_id: "f" } }])] }, "file"],
-    [{ messages: [say("user", [{ type: "file", file: { file_data: "data:application/zip;base64,QQ==" } }])] }, "file"],
+    [{ messages: [say("user", [{ type: "video_url", video_url: { url: "https://x" } }])] }, "messages[0].content[0]"],
+    [{ messages: [say("user", [{ type: "file", file: { file_id: "f" } }])] }, "messages[0].content[0]"],
+    [
+      { messages: [say("user", [{ type: "file", file: { file_data: "data:application/zip;base64,QQ==" } }])] },
+      "messages[0].content[0]",
+    ],
+    [
+      { messages: [say("user", [{ type: "image_url", image_url: { url: "data:image/heic;base64,QQ==" } }])] },
+      "messages[0].content[0]",
+    ],
+    [{ messages: [say("user", [{ type: "hologram", at: 1 }])] }, "messages[0].content[0]"],
+    [
+      {
+        messages: [
+          say("tool", [textBlock("r"), { type: "input_audio", input_audio: { data: "QQ==" } }], { tool_call_id: "a" }),
+        ],
+      },
+      "messages[0].content[1]",
+    ],
     [{ messages: HELLO, seed: 1 }, null],
   ])("%j: %s", (fields, wanted) => {
     expect(anthropic.lacks?.(fields)).toBe(wanted);
@@ -560,6 +598,16 @@ describe("conversations", () => {
       name: "the assistant first, and its prefill without the white space the vendor refuses",
       messages: [say("assistant", "So: \n")],
       got: [say("user", [textBlock(".")]), say("assistant", [textBlock("So:")])],
+      model: "claude-sonnet-4-5",
+    },
+    {
+      name: "the assistant last, where the vendor takes no prefill",
+      messages: [say("user", "1"), say("assistant", "So: \n")],
+      got: [
+        say("user", [textBlock("1")]),
+        say("assistant", [textBlock("So: \n")]),
+        say("user", [textBlock("Go on from exactly where you stopped.")]),
+      ],
     },
     {
       name: "blank text says nothing",
@@ -645,7 +693,7 @@ describe("conversations", () => {
           tool_calls: [
             {
               ...call("a"),
-              extra_content: { google: { thought_signature: "x" }, anthropic: { caller: { type: "c" } } },
+              extra_content: { anthropic: { caller: { type: "c" } } },
             },
           ],
         }),

@@ -1,10 +1,14 @@
 /**
- * Anthropic's Messages API as a provider: where it is called, and what its failures mean.
+ * Anthropic: where its Messages API is called, and what its failures mean.
  *
- * Type and status of an error decide; the vendor gives one type to a prompt that is too long, an empty account of ours
- * and a blocked answer, so there its words do. They are anchored, because they may quote the client.
+ * Type and status of an error decide; the provider gives one type to a prompt that is too long, an empty account of ours,
+ * a blocked answer and a member that only this model lacks, so there its words do. They are anchored, because they may
+ * quote the client.
  * https://platform.claude.com/docs/en/api/errors
  */
+import { anthropicMessages } from "../wires/anthropic-messages/wire.ts";
+import { bridged, droppedParams } from "../wires/bridge.ts";
+import type { WrittenRequest } from "../wires/wire.ts";
 import type {
   AdapterCall,
   Provider,
@@ -13,31 +17,23 @@ import type {
   UpstreamError,
   UpstreamFailure,
   UpstreamRequest,
-} from "../../providers/adapter.ts";
-import { classifyError } from "../../providers/classify.ts";
-import { baseUrlOf, secretText, upstreamHeaders } from "../../providers/provider-settings.ts";
-import { toAnthropicCompletion } from "./answer.ts";
-import { missingCapability, toAnthropicBody } from "./request.ts";
-import { AnthropicStream } from "./stream.ts";
+} from "./adapter.ts";
+import { classifyError } from "./classify.ts";
+import { baseUrlOf, secretText, upstreamHeaders } from "./provider-settings.ts";
 
 const ID = "anthropic";
 const BASE_URL = "https://api.anthropic.com/v1";
 /** https://platform.claude.com/docs/en/api/versioning: the only version there is since 2023. */
 const API_VERSION = "2023-06-01";
 
+const { translation, toUpstream, lacks } = bridged(anthropicMessages, ID, send);
+
 export const anthropic: Provider = {
   id: ID,
-  adapter: {
-    translation: {
-      toCompletion: toAnthropicCompletion,
-      openStream: (context) => new AnthropicStream(context),
-    },
-    toUpstream,
-    classify: (error) => classify(error, Date.now()),
-  },
+  adapter: { translation, toUpstream, classify: (error) => classify(error, Date.now()) },
   requires: [["ANTHROPIC_API_KEY"]],
   configure,
-  lacks: missingCapability,
+  lacks,
 };
 
 function configure(secrets: Secrets): ProviderConfig | null {
@@ -47,13 +43,15 @@ function configure(secrets: Secrets): ProviderConfig | null {
   return { baseUrl, headers: { "x-api-key": key, "anthropic-version": API_VERSION } };
 }
 
-function toUpstream(call: AdapterCall): UpstreamRequest {
-  const { body, droppedParams } = toAnthropicBody(call);
+function send(
+  { path, body, headers, losses }: WrittenRequest,
+  { config, stream, fields }: AdapterCall,
+): UpstreamRequest {
   return {
-    url: `${call.config.baseUrl}/messages`,
-    headers: upstreamHeaders(call.config, call.stream),
-    body: JSON.stringify(body),
-    droppedParams,
+    url: config.baseUrl + path,
+    headers: { ...headers, ...upstreamHeaders(config, stream) },
+    body,
+    droppedParams: droppedParams(losses, fields),
   };
 }
 
@@ -63,6 +61,8 @@ const CODES: Readonly<Record<string, Kind>> = {
   billing_error: "auth",
   request_too_large: "invalid_request",
   conflict_error: "server_error",
+  // The reader's word for a turn that the provider paused.
+  pause_turn: "invalid_response",
 };
 
 const WORDS: readonly (readonly [RegExp, Kind])[] = [
@@ -73,6 +73,23 @@ const WORDS: readonly (readonly [RegExp, Kind])[] = [
   [/^Your credit balance is too low\b/i, "auth"],
   [/^You have reached your specified (?:\w+ )?usage limits\b/i, "auth"],
   [/^This organization has been disabled\b/i, "auth"],
+  // What only this provider or this model refuses. Another target may take it, so a quotation does no harm here.
+  [
+    /^The compiled grammar is too large\b|^Schema is too complex\b|\btoo many (?:strict tools|optional parameters)\b/i,
+    "capability",
+  ],
+  [/\b(?:is|are) (?:not supported|deprecated|not compatible|incompatible|not available)\b/i, "capability"],
+  [/\b(?:does|do) not (?:support|allow|accept)\b|\bnot supported (?:for|on|by|with) th(?:is|e) model\b/i, "capability"],
+  [/\bExtra inputs are not permitted\b|\bInput tag '[^']{0,100}' found using\b/i, "capability"],
+  [/^[\w.[\]-]{1,200}: (?:String should match pattern|Input should be)\b/i, "capability"],
+  [/^max_tokens: \d+ > \d+\b/i, "capability"],
+  [/^metadata\.user_id: /i, "capability"],
+  // Thinking that cannot come back: another provider is not shown it.
+  [/\bbound to a different conversation\b|\bInvalid `?signature`? in `?thinking`? block\b/i, "capability"],
+  [/\bblocks? in the latest assistant message cannot be modified\b/i, "capability"],
+  // Limits on pictures and documents differ.
+  [/\bimage exceeds\b|\bimage dimensions exceed\b|^Could not process (?:image|PDF|document)\b/i, "capability"],
+  [/\bPDF pages\b|\bPDF (?:specified|file|document)\b/i, "capability"],
 ];
 
 function classify(error: UpstreamError, now: number): UpstreamFailure {

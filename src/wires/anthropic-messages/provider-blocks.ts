@@ -1,0 +1,75 @@
+/**
+ * Blocks of the vendor's own in requests, made anew from the members that are known.
+ *
+ * Chat clients send them back as parsed JSON, so anything may be in them. A result of a tool that a client runs must not
+ * hide in one: approvals look for those where clients send them. What a block does not have to be made of is left out.
+ * https://platform.claude.com/docs/en/api/messages, …/agents-and-tools/tool-use/server-tools
+ */
+import type { Json } from "../../conversation/part.ts";
+import { isJsonObject } from "../../lib/json.ts";
+
+/** What tools that ran at the vendor left in a turn, and marks of its own. */
+const OWN_TYPES: ReadonlySet<string> = new Set([
+  ...["server_tool_use", "mcp_tool_use", "mcp_tool_listing", "container_upload", "compaction", "fallback"],
+]);
+const OWN_RESULT = /^[a-z][a-z_]{0,60}_tool_result$/;
+const MEMBERS: ReadonlySet<string> = new Set([
+  ...["type", "id", "name", "input", "tool_use_id", "content", "caller", "server_name", "is_error", "file_id"],
+  ...["encrypted_content", "signature", "tool_changes", "from", "to", "trigger", "mcp_server_name", "tools"],
+]);
+/** Only a client's tools have them. */
+const CLIENT_TYPES: ReadonlySet<unknown> = new Set(["tool_use", "tool_result"]);
+const MAX_DEPTH = 64;
+
+/** Does the vendor make blocks of this type by itself? */
+export function isProviderBlock(type: unknown): boolean {
+  return typeof type === "string" && (OWN_TYPES.has(type) || OWN_RESULT.test(type));
+}
+
+/** The block to send for `source`; `null` for none that the vendor made. */
+export function providerBlock(source: Json): Json | null {
+  const { type, input, ...rest } = source;
+  if (!isProviderBlock(type) || hidesClientBlock(rest, 0)) return null;
+  return Object.fromEntries(Object.entries(source).filter(([name]) => MEMBERS.has(name)));
+}
+
+function hidesClientBlock(value: unknown, depth: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  if (depth > MAX_DEPTH || CLIENT_TYPES.has((value as Json)["type"])) return true;
+  return Object.values(value).some((each) => hidesClientBlock(each, depth + 1));
+}
+
+/** Where cited text stands, as requests have it: answers say the file's id too, which requests must not. */
+export function citationParams(citations: readonly unknown[]): Json[] {
+  return citations.flatMap((citation) => {
+    if (!isJsonObject(citation) || typeof citation["type"] !== "string") return [];
+    const { file_id, ...rest } = citation;
+    return [Object.fromEntries(Object.entries(rest).filter(([name]) => CITATION_MEMBERS.has(name)))];
+  });
+}
+
+const CITATION_MEMBERS: ReadonlySet<string> = new Set([
+  ...["type", "cited_text", "document_index", "document_title", "start_char_index", "end_char_index"],
+  ...["start_page_number", "end_page_number", "start_block_index", "end_block_index", "search_result_index"],
+  ...["source", "title", "url", "encrypted_index"],
+]);
+
+/** Members of a tool that the vendor runs or defines. */
+const TOOL_MEMBERS: ReadonlySet<string> = new Set([
+  ...["type", "name", "max_uses", "allowed_domains", "blocked_domains", "user_location", "max_content_tokens"],
+  ...["citations", "use_cache", "response_inclusion", "url_sources", "cache_control", "defer_loading", "strict"],
+  ...["allowed_callers", "input_examples", "max_characters", "display_width_px", "display_height_px"],
+  ...["display_number", "enable_zoom", "configs", "caching", "max_tokens", "model"],
+]);
+/** Its type ends in a date, `web_search_20250305`. */
+const OWN_TOOL = /^[a-z][a-z0-9_]{0,60}_\d{8}$/;
+
+/** The vendor's tool to send for `source`; `null` for one of others. Members that nobody knows go to `onUnknown`. */
+export function providerTool(source: Json, onUnknown: (name: string) => void): Json | null {
+  if (typeof source["type"] !== "string" || !OWN_TOOL.test(source["type"])) return null;
+  const known = Object.entries(source).filter(([name]) => {
+    if (!TOOL_MEMBERS.has(name)) onUnknown(name);
+    return TOOL_MEMBERS.has(name);
+  });
+  return Object.fromEntries(known);
+}
