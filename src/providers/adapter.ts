@@ -6,6 +6,7 @@
  */
 import type { JsonEdit } from "../lib/json.ts";
 import type { FailureClass } from "../traces/schema.ts";
+import type { ChunkView } from "../wires/openai-chat/chunk.ts";
 
 /** Worker variables and secrets, read by name. Only the provider table chooses names, never a request. */
 export type Secrets = Readonly<Record<string, unknown>>;
@@ -81,7 +82,12 @@ export interface AnswerContext {
 }
 
 export type TranslatedAnswer =
-  | { readonly ok: true; readonly completion: Readonly<Record<string, unknown>> }
+  | {
+      readonly ok: true;
+      readonly completion: Readonly<Record<string, unknown>>;
+      /** The exact text of `completion`, where writing it again would round numbers. */
+      readonly text?: string;
+    }
   | { readonly ok: false; readonly failure: UpstreamFailure };
 
 /** One `chat.completion.chunk`, or the vendor's own error body for `classify` (with status 200). */
@@ -99,16 +105,38 @@ export interface StreamTranslator {
   readonly isOverlong: boolean;
 }
 
-/** For providers whose answers are not OpenAI's. */
+/** One event of a stream in OpenAI's protocol: its text as the client gets it, and what it says. */
+export interface ChatFrame {
+  /** The closing empty line included. */
+  readonly raw: string;
+  /** `null` for a block without data: a comment. */
+  readonly view: ChunkView | null;
+}
+
+/** A stream in OpenAI's protocol, read event by event: exact where it is clean, mended where it is not. */
+export interface ChatFrames {
+  push(bytes: Uint8Array): ChatFrame[];
+  /** The frames that only the end of the bytes completes. */
+  end(): ChatFrame[];
+  /** What is held back is longer than any event of a chat answer. */
+  readonly isOverlong: boolean;
+  /** The provider answers with one JSON document in place of a stream: it says nothing before its end. */
+  readonly isDocument: boolean;
+}
+
+/** How a provider's answers become those of chat completions. */
 export interface Translation {
   /** `text`: the exact body, from which arguments are cut. */
   toCompletion(body: unknown, context: AnswerContext, text?: string): TranslatedAnswer;
-  /** Absent: the stream is OpenAI's own, and its bytes may pass untouched. */
+  /** For providers of another wire. Absent: the stream is OpenAI's own. */
   openStream?(context: AnswerContext): StreamTranslator;
+  /** For providers of OpenAI's wire. */
+  openFrames?(context: AnswerContext): ChatFrames;
+  /** The provider's frames are known to need no mending: its bytes may pass untouched. */
+  readonly isClean?: boolean;
 }
 
 export interface ProviderAdapter {
-  /** Absent: the provider's wire is OpenAI's. */
   readonly translation?: Translation;
   /** The one HTTP request for this attempt. May sign; must not fetch. */
   toUpstream(call: AdapterCall): UpstreamRequest | Promise<UpstreamRequest>;

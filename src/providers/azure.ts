@@ -5,7 +5,9 @@
  * deployment stands in the address and the version decides what is understood. Streams pass as they come, Azure's
  * filter events included; only a whole answer that the filter emptied is mended, since it lacks its message.
  */
-import { mendChoices } from "../wires/openai-chat/mend.ts";
+
+import { readCompletion } from "../wires/openai-chat/read-completion.ts";
+import { FrameReader } from "../wires/openai-chat/read-frames.ts";
 import { missingCapability, toOpenAiRequest } from "../wires/openai-chat/request.ts";
 import type { AdapterCall, Provider, ProviderConfig, Secrets } from "./adapter.ts";
 import { classifyError } from "./classify.ts";
@@ -46,7 +48,11 @@ export const azure: Provider = {
   id: "azure",
   adapter: {
     toUpstream: (call) => toOpenAiRequest(rowFor(call.config), call, addressOf(call)),
-    translation: { toCompletion: (body) => ({ ok: true, completion: mendChoices(body) }) },
+    translation: {
+      isClean: true,
+      toCompletion: (body, { traceId }, text) => readCompletion(text ?? JSON.stringify(body), body, { seed: traceId }),
+      openFrames: ({ traceId }) => new FrameReader({ seed: traceId }),
+    },
     classify: (error) => classifyError(error, Date.now(), AZURE_ROW.codes),
   },
   requires: [

@@ -52,9 +52,19 @@ export interface ProviderRow {
   readonly cannot?: readonly string[];
   /** How it wants earlier answers written. What other vendors alone can read is taken out in any case. */
   readonly history?: HistoryRules;
+  /**
+   * Its streams need no mending: every frame is a chunk, calls have index and id, and a finish reason stands before
+   * `[DONE]`. The value is the page, or the recordings, that show it. Default: streams are read event by event.
+   */
+  readonly clean?: string;
+  /** Finish reasons that only this provider has, in OpenAI's spelling; `error` where the answer is broken. */
+  readonly finishWords?: Readonly<Record<string, string>>;
   /** Error codes that only this vendor has, and what they mean. */
   readonly codes?: Readonly<Record<string, UpstreamFailure["class"]>>;
 }
+
+/** https://docs.z.ai/api-reference/llm/chat-completion: the answer was refused, and inference failed. */
+const ZHIPU_ENDS = { sensitive: "content_filter", network_error: "error" } as const;
 
 const SDK_BLANKS = ["refusal", "annotations", "audio", "function_call"] as const;
 const PENALTIES = ["presence_penalty", "frequency_penalty"] as const;
@@ -113,6 +123,7 @@ export const ROWS: readonly ProviderRow[] = [
     source: "https://developers.openai.com/api/reference/resources/chat",
     baseUrl: "https://api.openai.com/v1",
     secrets: ["OPENAI_API_KEY"],
+    clean: "https://platform.openai.com/docs/api-reference/chat-streaming",
     // Reasoning models refuse `max_tokens`, and every chat model reads the newer name: one spelling serves all.
     limit: ["max_completion_tokens"],
     developerRole: true,
@@ -124,6 +135,8 @@ export const ROWS: readonly ProviderRow[] = [
     source: "https://console.groq.com/docs/openai",
     baseUrl: "https://api.groq.com/openai/v1",
     secrets: ["GROQ_API_KEY"],
+    clean:
+      "https://console.groq.com/docs/text-chat#streaming-a-chat-completion, and recordings of text and tool streams",
     limit: ["max_completion_tokens", "max_tokens"],
     drop: [...LOGPROBS, "logit_bias"],
     cannot: ["n", ...LOGPROBS, "logit_bias"],
@@ -150,6 +163,8 @@ export const ROWS: readonly ProviderRow[] = [
     secrets: ["DEEPSEEK_API_KEY"],
     drop: ["store"],
     cannot: ["json_schema"],
+    // https://api-docs.deepseek.com/api/create-chat-completion: the request was interrupted.
+    finishWords: { insufficient_system_resource: "error" },
     // https://api-docs.deepseek.com/guides/thinking_mode: wanted back on turns with tool calls.
     history: { reasoning: "reasoning_content" },
   },
@@ -230,6 +245,7 @@ export const ROWS: readonly ProviderRow[] = [
     secrets: ["ZAI_API_KEY", "ZHIPU_API_KEY"],
     drop: ["store"],
     cannot: ["json_schema"],
+    finishWords: ZHIPU_ENDS,
     codes: ZHIPU_CODES,
   },
   {
@@ -239,6 +255,7 @@ export const ROWS: readonly ProviderRow[] = [
     secrets: ["ZHIPU_API_KEY"],
     drop: ["store"],
     cannot: ["json_schema"],
+    finishWords: ZHIPU_ENDS,
     codes: ZHIPU_CODES,
   },
   {

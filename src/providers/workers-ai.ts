@@ -5,8 +5,9 @@
  * with errors, and with answers where an operator's base URL leads to the native endpoint.
  */
 import { isJsonObject } from "../lib/json.ts";
+import { memberText } from "../lib/json-text.ts";
 import { type MadeCall, toCompletion } from "../wires/openai-chat/chat-wire.ts";
-import { mendChoices } from "../wires/openai-chat/mend.ts";
+import { readCompletion } from "../wires/openai-chat/read-completion.ts";
 import type { AnswerContext, Provider, TranslatedAnswer, UpstreamError, UpstreamFailure } from "./adapter.ts";
 import { classifyError } from "./classify.ts";
 import { WORKERS_AI_ROW } from "./rows.ts";
@@ -17,7 +18,11 @@ const NO_HEADERS = new Headers();
 
 /** `base` is the provider that the row alone gives. */
 export function workersAi(base: Provider): Provider {
-  const adapter = { ...base.adapter, translation: { toCompletion: fromEnvelope }, classify };
+  const adapter = {
+    ...base.adapter,
+    translation: { ...base.adapter.translation, toCompletion: fromEnvelope },
+    classify,
+  };
   return { ...base, adapter };
 }
 
@@ -28,16 +33,18 @@ function classify(error: UpstreamError): UpstreamFailure {
   return classifyError({ ...error, body: unwrapped }, Date.now(), WORKERS_AI_ROW.codes);
 }
 
-function fromEnvelope(body: unknown, context: AnswerContext): TranslatedAnswer {
+function fromEnvelope(body: unknown, context: AnswerContext, exact?: string): TranslatedAnswer {
   const outer = isJsonObject(body) ? body : {};
-  if (Array.isArray(outer["choices"])) return { ok: true, completion: mendChoices(outer) };
+  const text = exact ?? JSON.stringify(body);
+  const options = { seed: context.traceId };
+  if (Array.isArray(outer["choices"])) return readCompletion(text, outer, options);
   const hasErrors = Array.isArray(outer["errors"]) && outer["errors"].length > 0;
   if (outer["success"] === false || hasErrors) {
     return { ok: false, failure: classify({ status: 200, headers: NO_HEADERS, body }) };
   }
   const result = outer["result"];
   if (!isJsonObject(result)) return { ok: true, completion: outer };
-  if (Array.isArray(result["choices"])) return { ok: true, completion: mendChoices(result) };
+  if (Array.isArray(result["choices"])) return readCompletion(memberText(text, "result") ?? "{}", result, options);
   return { ok: true, completion: fromNative(result, context) };
 }
 

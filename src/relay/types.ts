@@ -107,6 +107,8 @@ export interface EventReader {
   end(): StreamEvent[];
   /** What is held back is longer than any event of a chat answer. */
   readonly isOverlong: boolean;
+  /** The provider answers with one JSON document: it says nothing before its end. */
+  readonly isDocument?: boolean;
 }
 
 /** A stream that is read event by event, its first content included. */

@@ -71,14 +71,27 @@ test.each(deepCalls)("a streamed call whose $member no call stack can hold ends 
   expect(await rig.trace(route, response)).toMatchObject({ status: "error", error_code: "stream_interrupted" });
 });
 
+test("a whole answer with a call that has such a member is none: the next target is asked", async () => {
+  const call = `{"id":"a","type":"function","function":{"name":"a","arguments":"{}"},"more":${DEEP}}`;
+  const route = await rig.route();
+  const message = `{"role":"assistant","content":null,"tool_calls":[${call}]}`;
+  const body = `{"id":"x","choices":[{"index":0,"message":${message},"finish_reason":"tool_calls"}]}`;
+  rig.upstream.scriptFor(route.models[0]!, { body, headers: { "content-type": "application/json" } });
+  const response = await rig.ask(route);
+  expect(response.headers.get("x-flowlayer-attempt-log")).toMatch(/;invalid_response;200;\d+ms, .*;ok;200;/);
+});
+
 test.each(deepCalls)(
-  "a whole answer with such a call ($member) is none: the next target is asked",
+  "a whole answer whose call has such a $member is mended: id and arguments are text",
   async ({ call }) => {
     const route = await rig.route();
     const message = `{"role":"assistant","content":null,"tool_calls":[${call}]}`;
     const body = `{"id":"x","choices":[{"index":0,"message":${message},"finish_reason":"tool_calls"}]}`;
     rig.upstream.scriptFor(route.models[0]!, { body, headers: { "content-type": "application/json" } });
-    const response = await rig.ask(route);
-    expect(response.headers.get("x-flowlayer-attempt-log")).toMatch(/;invalid_response;200;\d+ms, .*;ok;200;/);
+    const answer = (await (await rig.ask(route)).json()) as {
+      choices: { message: { tool_calls: { id: unknown; function: { arguments: unknown } }[] } }[];
+    };
+    const [made] = answer.choices[0]!.message.tool_calls;
+    expect([typeof made!.id, typeof made!.function.arguments]).toEqual(["string", "string"]);
   },
 );

@@ -155,11 +155,6 @@ const BREAKS: { name: string; outcome: string; script: Script; policy?: RouteSpe
   },
   { name: "a proper end without a finish reason", outcome: "network", script: { events: [ROLE, ONE, TWO] } },
   {
-    name: "[DONE] without a finish reason",
-    outcome: "network",
-    script: { events: [ROLE, ONE, TWO, "data: [DONE]\n\n"] },
-  },
-  {
     name: "the end of its connection",
     outcome: "network",
     script: { events: [ROLE, ONE, TWO], closeDelimited: true, end: "fin" },
@@ -232,6 +227,14 @@ describe.concurrent("the next target says the same", () => {
       await ended(route, 0, "any");
     },
   );
+
+  test.each([false, true])("[DONE] without a finish reason is an end (usage asked for: %s)", async (hasUsage) => {
+    const route = await resuming();
+    play(route, { events: [ROLE, ONE, TWO, "data: [DONE]\n\n"] }, { events: AGAIN });
+    const played = await ask(route, hasUsage ? { stream_options: { include_usage: true } } : {});
+    expect(played).toMatchObject({ text: SENT, finishReason: "stop", isDone: true, error: null });
+    expect(callsOf(route)).toEqual([1, 0]);
+  });
 
   test("at whatever byte the first stream is cut", async () => {
     const bytes = Buffer.from([ROLE, ...chunks("é two \u{1F30D} four").slice(1, 5)].join(""));
@@ -497,7 +500,7 @@ describe.concurrent("nobody to go on", () => {
   })[1]!;
   const PARTS = {
     id: "chatcmpl-test",
-    choices: [{ index: 0, delta: { content: [{ type: "text", text: "" }] }, finish_reason: null }],
+    choices: [{ index: 0, delta: { audio: { id: "audio_1", data: "AAAA" } }, finish_reason: null }],
   };
   const LONG = { timeouts: { idle_ms: 2_000, total_ms: 400 } };
   const SLOW: Script = { events: [...IN_PARTS, ...Array<string>(100).fill(": ping\n\n")], gapMs: 20 };

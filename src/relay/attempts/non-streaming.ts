@@ -2,7 +2,7 @@
 import { isJsonObject, isTooDeep, tryParseJson } from "../../lib/json.ts";
 import { readText } from "../../lib/read-text.ts";
 import type { UpstreamFailure } from "../../providers/adapter.ts";
-import { hasError } from "../../wires/openai-chat/chunk.ts";
+import { hasError, reportsFailure } from "../../wires/openai-chat/chunk.ts";
 import type { Opened, Reading, WholeAnswer } from "../types.ts";
 
 /** Far above any chat answer; the isolate has 128 MB for all its requests. */
@@ -20,9 +20,13 @@ export async function openWhole(
   onText: (piece: string) => void,
 ): Promise<Opened<WholeAnswer>> {
   const text = await readText(response, MAX_ANSWER_BYTES, onText);
-  const body = text === null ? undefined : tryParseJson(text);
+  const parsed = text === null ? undefined : tryParseJson(text);
+  // Google's endpoint wraps its errors into a list.
+  const isWrapped = Array.isArray(parsed) && parsed.length === 1 && isJsonObject(parsed[0]) && hasError(parsed[0]);
+  const body: unknown = isWrapped ? parsed[0] : parsed;
   if (text === null || !isJsonObject(body)) return { ok: false, failure: NOT_AN_ANSWER };
-  if (hasError(body)) {
+  // What another wire's answer is made of may look like a failure in OpenAI's.
+  if (reading.translation?.openStream === undefined ? reportsFailure(body) : hasError(body)) {
     return { ok: false, failure: reading.classify({ status: response.status, headers: response.headers, body }) };
   }
   const translated = reading.translation?.toCompletion(body, reading.context, text);
@@ -32,7 +36,8 @@ export async function openWhole(
   const isAnswer = Array.isArray(choices) && choices.length > 0 && choices.every(hasMessage);
   if (!isAnswer) return { ok: false, failure: NOT_AN_ANSWER };
   // An adapter that had nothing to put right gives the body itself back: then the vendor's own text stands.
-  return { ok: true, value: { text: answer === body ? text : JSON.stringify(answer), body: answer } };
+  const own = translated?.ok === true ? translated.text : undefined;
+  return { ok: true, value: { text: own ?? (answer === body ? text : JSON.stringify(answer)), body: answer } };
 }
 
 /** One that can be written again: its calls are measured, and may have to be released one by one. */

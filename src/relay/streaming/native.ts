@@ -240,8 +240,9 @@ class TailWatch {
     const text = this.ending() === "half" ? this.#tail.slice(0, lastBoundary(this.#tail)) : this.#tail;
     const isDone = /^data: ?\[DONE\]/m.test(text);
     if (this.#hasError || hasErrorEvent(text)) return isDone ? "failed" : "error";
-    if (!this.#hasFinish && !FINISH.test(text)) return "cut";
-    return isDone ? "done" : "finished";
+    // `[DONE]` is the provider's own word that the answer is over.
+    if (isDone) return "done";
+    return this.#hasFinish || FINISH.test(text) ? "finished" : "cut";
   }
 
   /** The last usage object of the stream, wherever the vendor puts it. */

@@ -30,8 +30,13 @@ export async function openStream(
 ): Promise<Opened<OpenStream>> {
   if (response.body === null) return { ok: false, failure: NOT_AN_ANSWER };
   const translator = reading.translation?.openStream?.(reading.context);
+  const frames = reading.translation?.openFrames?.(reading.context);
+  // A provider that ignores `stream` answers with a document, which has to be told as a stream.
+  const isEventStream = response.headers.get("content-type")?.includes("event-stream") === true;
   const isNative =
     translator === undefined &&
+    reading.translation?.isClean === true &&
+    isEventStream &&
     options.includeUsage &&
     options.gate === null &&
     options.choices === 1 &&
@@ -45,7 +50,7 @@ export async function openStream(
     return peeked.ok ? { ok: true, value: nativeStream(clientBranch, tap, events, options, control) } : peeked;
   }
   const reader = response.body.getReader();
-  const events = translator === undefined ? new OpenAiEvents() : new TranslatedEvents(translator);
+  const events = translator === undefined ? (frames ?? new OpenAiEvents()) : new TranslatedEvents(translator);
   const peeked = await peek(async () => (await reader.read()).value, events, response, reading);
   if (!peeked.ok) return peeked;
   if (events instanceof OpenAiEvents) events.text = null;
@@ -77,6 +82,7 @@ async function peek(
       if (kind === "content") return { ok: true, value: [...events, ...fresh.slice(at + 1)] };
     }
     bytesSeen += bytes?.byteLength ?? 0;
-    if (isEnd || bytesSeen > MAX_PREAMBLE_BYTES) return { ok: false, failure: NOT_AN_ANSWER };
+    const isTooLong = reader.isDocument === true ? reader.isOverlong : bytesSeen > MAX_PREAMBLE_BYTES;
+    if (isEnd || isTooLong) return { ok: false, failure: NOT_AN_ANSWER };
   }
 }

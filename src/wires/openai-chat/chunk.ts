@@ -54,7 +54,7 @@ export function viewParsed(chunk: Readonly<Record<string, unknown>>): ChunkView 
 }
 
 /** Spelled out, the commonest member first: this runs for every event. The vendors have two names for reasoning. */
-function carriesAnswer(delta: Readonly<Record<string, unknown>>): boolean {
+export function carriesAnswer(delta: Readonly<Record<string, unknown>>): boolean {
   return (
     isFilled(delta["content"]) ||
     isFilled(delta["reasoning_content"]) ||
@@ -75,6 +75,20 @@ export function isFinishReason(value: unknown): value is string {
 export function hasError(body: Readonly<Record<string, unknown>>): boolean {
   const error = body["error"];
   return isJsonObject(error) || (typeof error === "string" && error !== "");
+}
+
+/**
+ * True for a body or event that is a failure in any of the shapes that come without `error`: Mistral's and vLLM's
+ * `{object: "error"}`, DashScope's `{code, message}`, FastAPI's `{detail}`, MiniMax's `base_resp`, Cloudflare's envelope.
+ */
+export function reportsFailure(body: Readonly<Record<string, unknown>>): boolean {
+  if (hasError(body)) return true;
+  const { choices, object, type, code, message, detail, base_resp, errors, success } = body;
+  if (Array.isArray(choices) && choices.length > 0) return false;
+  if (object === "error" || type === "error" || success === false || isFilled(detail)) return true;
+  if (typeof message === "string" && message !== "" && isFilled(code)) return true;
+  const status = isJsonObject(base_resp) ? base_resp["status_code"] : undefined;
+  return isFilled(errors) || (status !== undefined && status !== null && status !== 0);
 }
 
 export function isFilled(value: unknown): boolean {

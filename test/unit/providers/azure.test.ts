@@ -129,12 +129,12 @@ describe("answers", () => {
   });
 
   test("an answer that lacks nothing is given back as it is", () => {
-    for (const message of [
-      { role: "assistant", content: "a" },
-      { role: "assistant", content: null, tool_calls: [] },
-      { role: "assistant", function_call: {} },
+    for (const [message, finish] of [
+      [{ role: "assistant", content: "a" }, "stop"],
+      [{ role: "assistant", content: null, tool_calls: [] }, "stop"],
+      [{ role: "assistant", function_call: { name: "f", arguments: "{}" } }, "function_call"],
     ]) {
-      const body = { choices: [{ index: 0, message, finish_reason: "stop" }] };
+      const body = { choices: [{ index: 0, message, finish_reason: finish }] };
       const answer = complete(body);
       expect(answer?.ok === true && answer.completion === body).toBe(true);
     }

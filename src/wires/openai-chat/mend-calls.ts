@@ -1,0 +1,245 @@
+/**
+ * Tool calls that a provider writes loosely, as clients need them: each with a dense `index` (in streams), an id that no
+ * other call of the answer has, a type, and its arguments as JSON text.
+ *
+ * What is seen in the field: call deltas without an index (Gemini's OpenAI endpoint), index 0 for every call, empty or
+ * equal ids, id and name repeated with every delta, a fresh id with every delta, arguments as an object (llama.cpp,
+ * Ollama), `null`, the text "null" or nothing at all.
+ */
+
+import type { Json } from "../../conversation/part.ts";
+import { encodeBase62 } from "../../lib/base62.ts";
+import { isJsonObject, JsonEdit } from "../../lib/json.ts";
+import type { Cut } from "../../lib/json-spans.ts";
+import { memberText } from "../../lib/json-text.ts";
+import { argumentsText, CallArguments } from "../call-arguments.ts";
+import { JsonProgress } from "./json-progress.ts";
+
+/** Makes ids that are unique within one answer, and the same for every chunking of it. */
+export class CallIds {
+  readonly #seed: string;
+  readonly #taken = new Set<string>();
+  #made = 0;
+
+  /** `seed`: its last 20 letters and digits are unique per answer. */
+  constructor(seed: string) {
+    this.#seed = `call_${seed.replace(/[^0-9A-Za-z]/g, "").slice(-20)}`;
+  }
+
+  /** `wanted` where it is a text that no call has yet, else a new id. */
+  take(wanted: unknown): string {
+    let id = typeof wanted === "number" ? String(wanted) : wanted;
+    while (typeof id !== "string" || id === "" || this.#taken.has(id)) {
+      id = this.#seed + encodeBase62(this.#made++, 4);
+    }
+    this.#taken.add(id);
+    return id;
+  }
+}
+
+/** The text of arguments, whatever they are; `""` for none. An empty list is how PHP spells an empty object. */
+function textOf(args: unknown, cut: Cut): string {
+  if (typeof args === "string") return args;
+  if (args === undefined || args === null || (Array.isArray(args) && args.length === 0)) return "";
+  return cut();
+}
+
+/** The arguments of a call in a whole answer: never empty, never the text of `null`. */
+export function wholeArguments(args: unknown, cut: Cut): string {
+  return argumentsText(textOf(args, cut));
+}
+
+/** One call of a whole answer, mended; `undefined` where nothing has to change. */
+export function mendWholeCall(call: Json, cut: Cut, ids: CallIds): string | undefined {
+  const id = ids.take(call["id"]);
+  const detail = detailOf(call);
+  const isFine =
+    id === call["id"] &&
+    isFilledText(call["type"]) &&
+    (detail.isCustom || (isJsonObject(call["function"]) && isFineText(call["function"]["arguments"])));
+  if (isFine) return undefined;
+  const edit = withDetail(new JsonEdit(cut()), call);
+  if (id !== call["id"]) edit.set("id", id);
+  if (!isFilledText(call["type"])) edit.set("type", detail.isCustom ? "custom" : "function");
+  const raw = edit.raw("function");
+  if (!detail.isCustom && raw !== undefined) {
+    const text = wholeArguments(detail.args, () => memberText(raw, "arguments") ?? "");
+    if (text !== detail.args) edit.setRaw("function", new JsonEdit(raw).set("arguments", text).toString());
+  }
+  return edit.toString();
+}
+
+function isFineText(args: unknown): boolean {
+  return typeof args === "string" && argumentsText(args) === args;
+}
+
+interface Detail {
+  readonly name: unknown;
+  readonly args: unknown;
+  /** A custom tool: its input is free text and is never touched. */
+  readonly isCustom: boolean;
+}
+
+/** Name and arguments, also where they stand in the call itself (Workers AI's own form). */
+function detailOf(call: Json): Detail {
+  const { function: own, custom } = call;
+  if (isJsonObject(custom) && !isJsonObject(own)) {
+    return { name: custom["name"], args: custom["input"], isCustom: true };
+  }
+  const detail = isJsonObject(own) ? own : call;
+  return { name: detail["name"], args: detail["arguments"], isCustom: false };
+}
+
+/** Puts `name` and `arguments` of the call itself where they belong. */
+function withDetail(edit: JsonEdit, call: Json): JsonEdit {
+  if (isJsonObject(call["function"]) || isJsonObject(call["custom"])) return edit;
+  const members = (["name", "arguments"] as const).flatMap((name) => {
+    const raw = edit.raw(name);
+    edit.remove(name);
+    return raw === undefined ? [] : [`"${name}":${raw}`];
+  });
+  return edit.setRaw("function", `{${members.join(",")}}`);
+}
+
+const isFilledText = (value: unknown): value is string => typeof value === "string" && value !== "";
+
+/** A call of a stream whose deltas are still to come. */
+interface OpenCall {
+  /** What the client counts it by. */
+  readonly index: number;
+  readonly sourceIndex: number | undefined;
+  /** As the provider wrote it. */
+  readonly sourceId: string | undefined;
+  readonly name: string | undefined;
+  readonly isCustom: boolean;
+  readonly progress: JsonProgress;
+  readonly args: CallArguments;
+}
+
+export interface MendedDelta {
+  /** The index that the client counts the call by. */
+  readonly index: number;
+  /** `undefined`: as it came. `null`: it says nothing, and is left out. */
+  readonly text: string | null | undefined;
+}
+
+/** The calls of one choice of a stream. */
+export class CallStream {
+  readonly #ids: CallIds;
+  /** The latest call under each index and each id of the provider's. */
+  readonly #byIndex = new Map<number, OpenCall>();
+  readonly #byId = new Map<string, OpenCall>();
+  /** Begun since the last `close`. */
+  #open: OpenCall[] = [];
+  #last: OpenCall | undefined;
+  #count = 0;
+
+  constructor(ids: CallIds) {
+    this.#ids = ids;
+  }
+
+  get hasCalls(): boolean {
+    return this.#count > 0;
+  }
+
+  /** One entry of `delta.tool_calls`. */
+  mend(call: Json, cut: Cut): MendedDelta {
+    const detail = detailOf(call);
+    const known = this.#find(call, detail);
+    const open = known ?? this.#begin(call, detail);
+    const { index } = open;
+    // Some repeat a call that is complete, whole: once more it would spoil the arguments.
+    if (known?.progress.isComplete === true && isFilledText(detail.name)) return { index, text: null };
+    const args = detail.isCustom ? undefined : this.#pieceOf(open, detail.args, () => argumentsOf(cut()));
+    const hasOddArgs = !detail.isCustom && args !== detail.args && !(args === "" && detail.args === undefined);
+    const id = known === undefined ? this.#ids.take(call["id"]) : undefined;
+    const isRepeated = known !== undefined && (isFilledText(call["id"]) || isFilledText(detail.name));
+    const isFine =
+      index === call["index"] &&
+      (known !== undefined || (id === call["id"] && isFilledText(call["type"]))) &&
+      !isRepeated &&
+      !hasOddArgs &&
+      (known !== undefined || detail.isCustom || isJsonObject(call["function"]));
+    if (isFine) return { index, text: undefined };
+    const edit = withDetail(new JsonEdit(cut()), call);
+    if (index !== call["index"]) edit.set("index", index);
+    if (id !== undefined && id !== call["id"]) edit.set("id", id);
+    if (known === undefined && !isFilledText(call["type"])) edit.set("type", detail.isCustom ? "custom" : "function");
+    if (known !== undefined && edit.has("id")) edit.remove("id");
+    const member = detail.isCustom ? "custom" : "function";
+    const own = new JsonEdit(edit.raw(member) ?? "{}");
+    if (known !== undefined) own.remove("name");
+    if (hasOddArgs) own.set("arguments", args);
+    return { index, text: edit.setRaw(member, own.toString()).toString() };
+  }
+
+  /** The choice ends. Calls that never got an argument get `{}`: what is still owed, by index. */
+  close(): ReadonlyMap<number, string> {
+    const owed = new Map<number, string>();
+    for (const { index, isCustom, args } of this.#open) {
+      const due = isCustom ? "" : args.end();
+      if (due !== "") owed.set(index, due);
+    }
+    this.#open = [];
+    return owed;
+  }
+
+  /** The call that a delta goes on with; `undefined`: it begins one. */
+  #find(call: Json, { name }: Detail): OpenCall | undefined {
+    const index = indexOf(call["index"]);
+    const id = isFilledText(call["id"]) ? call["id"] : undefined;
+    const named = isFilledText(name);
+    if (index !== undefined) {
+      const known = this.#byIndex.get(index);
+      if (known === undefined || !named) return known;
+      if (id !== undefined && known.sourceId !== undefined) return id === known.sourceId ? known : undefined;
+      // Without ids a second call under the same index shows by its name behind complete arguments.
+      const isNext = known.progress.isComplete || (name !== known.name && known.progress.isEmpty);
+      return isNext ? undefined : known;
+    }
+    const same = id === undefined ? undefined : this.#byId.get(id);
+    if (!named) return same ?? this.#last;
+    return this.#goesOn(id === undefined ? this.#last : same, id, name);
+  }
+
+  /** Without an index a repeated name goes on with its call only where that is under way. */
+  #goesOn(same: OpenCall | undefined, id: string | undefined, name: string): OpenCall | undefined {
+    const goesOn = same !== undefined && same.name === name && same.sourceId === id && !same.progress.isComplete;
+    // A name alone, with nothing begun behind it, is a call of its own.
+    return goesOn && (id !== undefined || !same.progress.isEmpty) ? same : undefined;
+  }
+
+  #begin(call: Json, { name, isCustom }: Detail): OpenCall {
+    const open: OpenCall = {
+      index: this.#count++,
+      sourceIndex: indexOf(call["index"]),
+      sourceId: isFilledText(call["id"]) ? call["id"] : undefined,
+      name: isFilledText(name) ? name : undefined,
+      isCustom,
+      progress: new JsonProgress(),
+      args: new CallArguments(),
+    };
+    this.#open.push(open);
+    this.#last = open;
+    if (open.sourceIndex !== undefined) this.#byIndex.set(open.sourceIndex, open);
+    if (open.sourceId !== undefined) this.#byId.set(open.sourceId, open);
+    return open;
+  }
+
+  /** What the client gets of `args` now. */
+  #pieceOf(open: OpenCall, args: unknown, cut: Cut): string {
+    const piece = textOf(args, cut);
+    open.progress.push(piece);
+    return open.args.push(piece);
+  }
+}
+
+function argumentsOf(call: string): string {
+  const own = memberText(call, "function");
+  return memberText(own?.startsWith("{") === true ? own : call, "arguments") ?? "";
+}
+
+function indexOf(value: unknown): number | undefined {
+  if (typeof value === "string" && /^\d{1,6}$/.test(value)) return Number(value);
+  return typeof value === "number" && Number.isInteger(value) ? value : undefined;
+}

@@ -1,0 +1,221 @@
+/**
+ * The chunks of a stream in OpenAI's protocol, mended: what clients rely on is put right, every other byte stays.
+ *
+ * Frames that are no chunk are dropped: no data, plain text, JSON of another kind. A stream that the provider itself
+ * ends with `[DONE]` is whole: a finish reason that it left out is put in. One without either was cut, and stays so.
+ */
+import type { Json } from "../../conversation/part.ts";
+import { isJsonObject, JsonEdit, tryParseJson } from "../../lib/json.ts";
+import { type Cut, editElements, elementCuts, memberCut } from "../../lib/json-spans.ts";
+import { type ChunkView, carriesAnswer, reportsFailure, viewParsed } from "./chunk.ts";
+import { finishWord, isFinishWord } from "./finish-words.ts";
+import { CallIds, CallStream } from "./mend-calls.ts";
+import {
+  callsOf,
+  hasLegacyCall,
+  hasOddContent,
+  hasOddLegacyCall,
+  type MendOptions,
+  writeContent,
+  writeLegacyCall,
+} from "./mend-message.ts";
+
+/** One event of the stream that the client may get. */
+export interface ChunkFrame {
+  /** JSON text of the chunk, or `[DONE]`. */
+  readonly data: string;
+  readonly view: ChunkView;
+  /** `data` is what the provider sent. */
+  readonly isExact: boolean;
+}
+
+interface OpenChoice {
+  readonly calls: CallStream;
+  hasLegacyCall: boolean;
+  /** It said something. */
+  hasContent: boolean;
+  isFinished: boolean;
+}
+
+const DONE: ChunkFrame = { data: "[DONE]", view: { kind: "done", chunk: {} }, isExact: true };
+const NOTHING: readonly ChunkFrame[] = [];
+
+export class ChunkMender {
+  readonly #options: MendOptions;
+  readonly #ids: CallIds;
+  readonly #choices = new Map<number, OpenChoice>();
+  /** Members that every chunk of the stream repeats. */
+  #common: Json = {};
+
+  constructor(options: MendOptions) {
+    this.#options = options;
+    this.#ids = new CallIds(options.seed);
+  }
+
+  /** The frames for the `data` of one event. The same for every chunking of the bytes, since events are whole. */
+  push(data: string): readonly ChunkFrame[] {
+    const bare = data.length < 16 ? data.trim() : data;
+    if (bare === "") return NOTHING;
+    if (bare === "[DONE]") return [...this.#finishAll(), DONE];
+    const parsed = tryParseJson(data);
+    // Google's endpoint wraps its errors into a list.
+    const chunk: unknown = Array.isArray(parsed) && parsed.length === 1 ? parsed[0] : parsed;
+    if (!isJsonObject(chunk)) return NOTHING;
+    if (reportsFailure(chunk)) return [{ data, view: { kind: "error", chunk }, isExact: true }];
+    if (chunk !== parsed) return NOTHING;
+    const { choices } = chunk;
+    if (!Array.isArray(choices)) return withoutChoices(data, chunk);
+    return this.#mend(data, chunk, choices);
+  }
+
+  #mend(data: string, chunk: Json, choices: readonly unknown[]): readonly ChunkFrame[] {
+    if (choices.length > 0) this.#common = chunk;
+    const all = memberCut(() => data, "choices");
+    const cuts = elementCuts(all);
+    const before: ChunkFrame[] = [];
+    const edited = choices.map((choice, at) =>
+      // A choice that is no object says nothing.
+      isJsonObject(choice) ? this.#mendChoice(choice, at, choices.length, cuts(at), before) : null,
+    );
+    if (edited.every((each) => each === undefined)) {
+      const frame = { data, view: viewParsed(chunk), isExact: true };
+      return before.length === 0 ? [frame] : [...before, frame];
+    }
+    const mended = new JsonEdit(data)
+      .setRaw(
+        "choices",
+        editElements(all(), (_, at) => edited[at]),
+      )
+      .toString();
+    return [...before, frameOf(mended)];
+  }
+
+  /** `undefined` where nothing has to change. What is due before this chunk is put into `before`. */
+  #mendChoice(choice: Json, at: number, count: number, cut: Cut, before: ChunkFrame[]): string | undefined {
+    const index = indexOf(choice["index"]) ?? (count === 1 ? 0 : at);
+    const state = this.#choice(index);
+    const isWholeMessage = !isJsonObject(choice["delta"]) && isJsonObject(choice["message"]);
+    const source = isWholeMessage ? choice["message"] : choice["delta"];
+    const delta: Json = isJsonObject(source) ? source : {};
+    const finish = choice["finish_reason"];
+    const hasFinish = isFinishWord(finish);
+    state.hasContent ||= carriesAnswer(delta);
+    const mended = this.#mendDelta(delta, state, memberCut(cut, isWholeMessage ? "message" : "delta"), hasFinish);
+    if (hasFinish) {
+      state.isFinished = true;
+      for (const [call, args] of mended.owed) before.push(this.#frame(index, argumentsDelta(call, args), null));
+    }
+    const word = hasFinish ? finishWord(finish, callsMade(state), this.#options.finishWords) : finish;
+    const isFine = choice["index"] === index && isJsonObject(choice["delta"]) && word === finish;
+    if (isFine && mended.text === undefined) return undefined;
+    const edit = new JsonEdit(cut());
+    if (choice["index"] !== index) edit.set("index", index);
+    if (isWholeMessage) edit.remove("message").setRaw("delta", mended.text ?? memberCut(cut, "message")());
+    else if (mended.text !== undefined || !isJsonObject(choice["delta"])) edit.setRaw("delta", mended.text ?? "{}");
+    if (word !== finish) edit.set("finish_reason", word);
+    return edit.toString();
+  }
+
+  #mendDelta(
+    delta: Json,
+    state: OpenChoice,
+    cut: Cut,
+    isLast: boolean,
+  ): { readonly text: string | undefined; readonly owed: ReadonlyMap<number, string> } {
+    const calls = callsOf(delta);
+    const isList = Array.isArray(delta["tool_calls"]);
+    const cuts = elementCuts(memberCut(cut, "tool_calls"));
+    // An entry that is no object calls nothing.
+    const mended = calls.map((call, at) => (isJsonObject(call) ? state.calls.mend(call, cuts(at)) : NO_CALL));
+    const texts = mended.map(({ text }) => text);
+    const owed = new Map(isLast ? state.calls.close() : []);
+    const places = owed.size === 0 ? NO_PLACES : new Map(mended.map((call, at) => [call.index, at]));
+    for (const [index, args] of owed) {
+      // Where the call is in this very chunk its arguments are put there.
+      const at = places.get(index);
+      if (at === undefined) continue;
+      texts[at] = withArguments(texts[at] ?? cuts(at)(), args);
+      owed.delete(index);
+    }
+    if (hasLegacyCall(delta)) state.hasLegacyCall = true;
+    const isOdd = hasOddContent(delta);
+    const isOddLegacy = hasOddLegacyCall(delta, false);
+    const areCallsFine = texts.every((text) => text === undefined) && (isList || calls.length === 0);
+    if (!isOdd && !isOddLegacy && areCallsFine) return { text: undefined, owed };
+    const edit = new JsonEdit(cut());
+    if (isOdd) writeContent(delta, edit);
+    if (isOddLegacy) writeLegacyCall(delta, edit);
+    if (!areCallsFine) {
+      const list = calls.flatMap((_, at) => (texts[at] === null ? [] : [texts[at] ?? cuts(at)()]));
+      if (list.length === 0) edit.remove("tool_calls");
+      else edit.setRaw("tool_calls", `[${list.join(",")}]`);
+    }
+    return { text: edit.toString(), owed };
+  }
+
+  /** The provider says that the answer is over: choices that have no finish reason get one. */
+  #finishAll(): ChunkFrame[] {
+    const frames: ChunkFrame[] = [];
+    // An answer that ends before it said anything is no answer.
+    if (![...this.#choices.values()].some(({ hasContent }) => hasContent)) return frames;
+    for (const [index, state] of this.#choices) {
+      if (state.isFinished) continue;
+      state.isFinished = true;
+      for (const [call, args] of state.calls.close()) {
+        frames.push(this.#frame(index, argumentsDelta(call, args), null));
+      }
+      frames.push(this.#frame(index, {}, finishWord("stop", callsMade(state))));
+    }
+    return frames;
+  }
+
+  /** A chunk of this stream that its provider did not send. */
+  #frame(index: number, delta: Json, finish: string | null): ChunkFrame {
+    const { id, created, model } = this.#common;
+    const choices = [{ index, delta, finish_reason: finish }];
+    return frameOf(JSON.stringify({ id, object: "chat.completion.chunk", created, model, choices }));
+  }
+
+  #choice(index: number): OpenChoice {
+    let state = this.#choices.get(index);
+    if (state === undefined) {
+      state = { calls: new CallStream(this.#ids), hasLegacyCall: false, hasContent: false, isFinished: false };
+      this.#choices.set(index, state);
+    }
+    return state;
+  }
+}
+
+const NO_PLACES: ReadonlyMap<number, number> = new Map();
+const NO_CALL = { index: -1, text: null } as const;
+
+/** A chunk without `choices` is one only where it has the usage of the answer, or calls itself a chunk. */
+function withoutChoices(data: string, chunk: Json): readonly ChunkFrame[] {
+  const isChunk = isJsonObject(chunk["usage"]) || chunk["object"] === "chat.completion.chunk";
+  return isChunk ? [frameOf(new JsonEdit(data).set("choices", []).toString())] : NOTHING;
+}
+
+function frameOf(data: string): ChunkFrame {
+  const chunk = tryParseJson(data);
+  return { data, view: viewParsed(isJsonObject(chunk) ? chunk : {}), isExact: false };
+}
+
+function argumentsDelta(index: number, args: string): Json {
+  return { tool_calls: [{ index, function: { arguments: args } }] };
+}
+
+function withArguments(call: string, args: string): string {
+  const edit = new JsonEdit(call);
+  return edit
+    .setRaw("function", new JsonEdit(edit.raw("function") ?? "{}").set("arguments", args).toString())
+    .toString();
+}
+
+function callsMade({ calls, hasLegacyCall }: OpenChoice): "none" | "tools" | "legacy" {
+  return calls.hasCalls ? "tools" : hasLegacyCall ? "legacy" : "none";
+}
+
+function indexOf(value: unknown): number | undefined {
+  if (typeof value === "string" && /^\d{1,6}$/.test(value)) return Number(value);
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 ? value : undefined;
+}
