@@ -30,7 +30,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...["policy", "pricing", "ledger/types", "health", "keys", "approvals", "traces", "providers"],
     ...["catalog", "wires/openai-chat/chunk", "wires/openai-chat/request-fields", "wires/openai-chat/read-demand"],
     ...["conversation", "config"],
-    ...["http/body", "http/errors", "http/internal-error", "lib"],
+    ...["http/body", "http/errors", "http/headers", "http/internal-error", "lib"],
   ],
   "relay/admission": [
     ...["keys/record", "pricing", "ledger/client", "ledger/key-ledger", "conversation", "http/errors", "lib"],
@@ -85,7 +85,9 @@ const DURABLE_OBJECTS = [
 ];
 /** Puts the parts of a request's way together; the others share types and the record. */
 const RELAY_COMPOSER = "relay/relay.ts";
-const RELAY_SHARED = ["relay/types.ts", "relay/trace.ts"];
+const RELAY_SHARED = ["relay/types.ts", "relay/trace.ts", "relay/billing.ts", "relay/received.ts"];
+/** The one part that calls another: an attempt opens the stream of its answer. */
+const RELAY_CALLS = [["relay/attempts/attempt.ts", "relay/streaming/stream.ts"]] as const;
 /** The registry and what adapters share; every other file of `providers` is an adapter or a part of one. */
 const PROVIDER_REGISTRY = "providers/index.ts";
 const ADAPTERS_SHARE = [
@@ -157,7 +159,8 @@ function isInRow(row: readonly string[], from: string, to: string): boolean {
 function partFault(from: string, to: string): string | null {
   const folder = folderOf(from);
   if (folder !== folderOf(to) || partOf(from) === partOf(to)) return null;
-  if (folder === "relay" && from !== RELAY_COMPOSER && !RELAY_SHARED.includes(to)) return "part";
+  const isCall = RELAY_CALLS.some(([caller, called]) => caller === from && called === to);
+  if (folder === "relay" && from !== RELAY_COMPOSER && !RELAY_SHARED.includes(to) && !isCall) return "part";
   if (folder === "providers" && from !== PROVIDER_REGISTRY && !ADAPTERS_SHARE.includes(to)) return "adapter";
   if (folder === "wires" && from !== WIRE_BRIDGE && to.split("/").length > 2 && !WIRES_SHARE.includes(to))
     return "wire";

@@ -12,6 +12,7 @@ export { CATALOG_VERSION } from "./provider-terms.ts";
 /** The built-in stand-in for a vendor: any model id, no cost, and that is known. */
 const SANDBOX_FACTS: ModelFacts = {
   capabilities: { tools: true, json_schema: true },
+  reasoning: false,
   price: { input: 0, output: 0 },
 };
 
@@ -73,6 +74,8 @@ function factsOf(entry: CatalogEntry): ModelFacts {
     ...(entry.context === undefined ? {} : { context_window: entry.context }),
     ...(entry.max_output === undefined ? {} : { max_output_tokens: entry.max_output }),
     capabilities,
+    // Every model that thinks is marked where anything is known of its abilities.
+    ...(entry.can === undefined ? {} : { reasoning: entry.can.includes("r") }),
     price: priceOf(entry),
   };
   factsByEntry.set(entry, facts);

@@ -73,6 +73,8 @@ export const ModelFacts = z.object({
   context_window: z.optional(z.int()),
   max_output_tokens: z.optional(z.int()),
   capabilities: z.optional(z.partialRecord(z.enum(CAPABILITIES), z.boolean())),
+  /** It thinks before it answers, and charges for thoughts that it may not show. */
+  reasoning: z.optional(z.boolean()),
   price: z.optional(Price),
 });
 export type ModelFacts = z.infer<typeof ModelFacts>;

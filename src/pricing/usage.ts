@@ -13,8 +13,6 @@ type Json = Readonly<Record<string, unknown>>;
 
 /** Larger counts are faults of the vendor: the widest window on the market is 10 million tokens. */
 const MAX_COUNT = 100_000_000;
-/** Bytes of request text per prompt token: a rule of thumb for English text and JSON. */
-const BYTES_PER_TOKEN = 4;
 const NOTHING: Json = Object.freeze({});
 const MESSAGE_ALONE: ReadonlySet<unknown> = new Set(["message"]);
 /** What the reader of a provider's answers has put into the totals: each attempt is billed, a refused one too. */
@@ -46,11 +44,11 @@ export function readUsage(raw: unknown, provider = ""): Usage | null {
   };
 }
 
-/** An estimate for an answer without usage: a token per four bytes asked and per content event answered. */
-export function countUsage(promptBytes: number, completionEvents: number): Usage {
+/** Of an answer without figures of the provider's: counts of our own, `pricing/count.ts`. Fractions are rounded up. */
+export function countedUsage(promptTokens: number, completionTokens: number): Usage {
   return {
-    promptTokens: Math.ceil(Math.max(0, promptBytes) / BYTES_PER_TOKEN),
-    completionTokens: Math.max(0, completionEvents),
+    promptTokens: Math.ceil(Math.max(0, promptTokens)),
+    completionTokens: Math.ceil(Math.max(0, completionTokens)),
     cachedTokens: 0,
     cacheWriteTokens: 0,
     reasoningTokens: 0,

@@ -37,7 +37,7 @@ import {
   unbounded,
   unpriced,
 } from "./admission-refusals.ts";
-import type { Attempt, Exchange } from "./trace.ts";
+import type { Exchange } from "./trace.ts";
 import type { Candidate, Claim, ResolvedRoute } from "./types.ts";
 
 /** How long after the last clock of an attempt its settlement may still come. */
@@ -148,7 +148,7 @@ export class Admission {
       provider: target.provider,
       model: target.model,
       terms: this.#terms,
-      over: exchange.attempts.flatMap(endedAttempt),
+      over: endedAttempts(exchange),
       origin: exchange.toOrigin(),
     };
   }
@@ -290,9 +290,10 @@ export class Admission {
   /** Spent by this request's earlier attempts, or held for those that still run. */
   #committedNanoUsd(): number {
     let sum = 0;
-    for (const { endedAt, startedAt, outcome, costNanoUsd, boundNanoUsd: bound } of this.#input.exchange.attempts) {
-      const isRunning = outcome === "ok" && endedAt === startedAt;
-      sum += isRunning ? bound : (costNanoUsd ?? bound);
+    const { exchange } = this.#input;
+    for (const attempt of exchange.attempts) {
+      const { isRunning, boundNanoUsd: bound } = attempt;
+      sum += isRunning ? bound : (exchange.bill(attempt).costNanoUsd ?? bound);
     }
     return sum;
   }
@@ -317,7 +318,11 @@ function largestFitting({ of, cap }: Costs, leftNanoUsd: number): number {
   return low;
 }
 
-/** Releases the unused part of a failed attempt's hold before its fallback reserves. */
-function endedAttempt({ number, outcome, costNanoUsd }: Attempt): EndedAttempt[] {
-  return outcome === "ok" || costNanoUsd === null ? [] : [{ attempt: number, costNanoUsd }];
+/** A failed attempt's fallback must not be refused for what it held beyond its cost. */
+function endedAttempts(exchange: Exchange): EndedAttempt[] {
+  return exchange.attempts.flatMap((attempt) => {
+    if (attempt.isRunning) return [];
+    const { costNanoUsd } = exchange.bill(attempt);
+    return costNanoUsd === null ? [] : [{ attempt: attempt.number, costNanoUsd }];
+  });
 }

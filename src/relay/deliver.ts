@@ -1,5 +1,5 @@
 /**
- * Stage 6: from an accepted answer to the client's response, and to what it used and cost.
+ * Stage 6: from an accepted answer to the client's response.
  *
  * `toWholeResponse` splices the router's members into the vendor's own text; `toStreamResponse` completes the trace
  * headers before the first byte leaves, because nothing can be added to them after.
@@ -8,69 +8,17 @@ import { calledTools } from "../approvals/calls.ts";
 import { type Release, releaseChoices, toolApproval } from "../approvals/release.ts";
 import type { Usage } from "../conversation/usage.ts";
 import { isJsonObject, JsonEdit } from "../lib/json.ts";
-import { basisOf, type CostBasis, costOf } from "../pricing/price.ts";
-import { readConditions } from "../pricing/surcharge-rules.ts";
-import { countUsage, readUsage } from "../pricing/usage.ts";
-import type { UsageSource } from "../traces/schema.ts";
-import { usageOf } from "../wires/openai-chat/chunk.ts";
-import type { Attempt, Exchange } from "./trace.ts";
-import type { Answer, Candidate } from "./types.ts";
-
-/** Tokens of an answer, where the figures come from, and what they cost (`null`: the price is unknown). */
-export interface Bill {
-  readonly usage: Usage;
-  readonly usageSource: UsageSource;
-  readonly costNanoUsd: number | null;
-  /** What the cost was made of, for the ledger. */
-  readonly costBasis: CostBasis;
-}
-
-/** Of an answer without figures of the vendor's, about. */
-export const CHARACTERS_PER_TOKEN = 4;
-
-/** The vendor's figures, or a count of what went by when it sent none. `startedAt`: of the attempt, epoch ms. */
-export function billFor(
-  candidate: Candidate,
-  rawUsage: unknown,
-  bodyLength: number,
-  contentEvents: number,
-  startedAt = Date.now(),
-): Bill {
-  const { provider } = candidate.target;
-  const reported = readUsage(rawUsage, provider);
-  const usage = reported ?? countUsage(bodyLength, contentEvents);
-  const conditions = readConditions(rawUsage, { provider, startedAt, baseUrl: candidate.config.baseUrl });
-  const cost = costOf(usage, candidate.facts.price, conditions);
-  return {
-    usage,
-    usageSource: reported === null ? "counted" : "upstream",
-    costNanoUsd: cost.nanoUsd,
-    costBasis: basisOf(rawUsage, usage, cost, conditions),
-  };
-}
-
-/** Puts what was billed on an attempt's record. */
-export function noteBill(attempt: Attempt, { costNanoUsd, costBasis, usageSource }: Bill): void {
-  // What has a bound is never free: a bill that nobody can work out costs all that was held for it.
-  const isUnknown = costNanoUsd === null && attempt.boundNanoUsd > 0;
-  attempt.costNanoUsd = isUnknown ? attempt.boundNanoUsd : costNanoUsd;
-  attempt.usageSource = isUnknown ? "upper_bound" : usageSource;
-  attempt.costBasis = costBasis;
-}
+import type { Exchange } from "./trace.ts";
+import type { Answer, WholeAnswer } from "./types.ts";
 
 export type WholeUpstream = Extract<Answer, { kind: "whole" }>;
 
-/** What a whole answer used and cost, and the tools it calls. `bodyLength`: of the request, in characters. */
-export function billWhole(
-  { candidate, attempt, whole }: WholeUpstream,
-  bodyLength: number,
-): { readonly bill: Bill; readonly toolCalls: readonly string[] } {
-  const messages = choicesOf(whole.body)
-    .map((choice) => (isJsonObject(choice) ? choice["message"] : undefined))
-    .filter(isJsonObject);
-  const events = Math.ceil(contentLength(messages) / CHARACTERS_PER_TOKEN);
-  const bill = billFor(candidate, usageOf(whole.body), bodyLength, events, attempt.startedAt);
-  return { bill, toolCalls: messages.flatMap(calledTools) };
+/** Names of the tools that a whole answer calls. */
+export function toolsCalled({ body }: WholeAnswer): readonly string[] {
+  return choicesOf(body).flatMap((choice) => {
+    const message = isJsonObject(choice) ? choice["message"] : undefined;
+    return isJsonObject(message) ? calledTools(message) : [];
+  });
 }
 
 /**
@@ -79,13 +27,12 @@ export function billWhole(
  */
 export function toWholeResponse(
   exchange: Exchange,
-  { candidate, whole }: WholeUpstream,
-  bill: Bill,
+  { candidate, attempt, whole }: WholeUpstream,
   release: Release | null,
 ): Response {
   const { text, body } = whole;
   const edit = new JsonEdit(text);
-  if (!isJsonObject(body["usage"])) edit.set("usage", toWireUsage(bill.usage));
+  if (!isJsonObject(body["usage"])) edit.set("usage", toWireUsage(exchange.bill(attempt).usage));
   if (typeof body["model"] !== "string") edit.set("model", candidate.target.model);
   const choices = release === null ? null : releaseChoices(choicesOf(body), release);
   if (choices !== null) edit.set("choices", choices);
@@ -116,16 +63,6 @@ export function toStreamResponse(exchange: Exchange, readable: ReadableStream<Ui
   headers["x-accel-buffering"] = "no";
   headers["x-content-type-options"] = "nosniff";
   return new Response(readable, { headers });
-}
-
-function contentLength(messages: readonly Record<string, unknown>[]): number {
-  let length = 0;
-  for (const { content, reasoning_content, tool_calls } of messages) {
-    if (typeof content === "string") length += content.length;
-    if (typeof reasoning_content === "string") length += reasoning_content.length;
-    if (Array.isArray(tool_calls)) length += JSON.stringify(tool_calls).length;
-  }
-  return length;
 }
 
 function toWireUsage(usage: Usage): Record<string, unknown> {

@@ -13,6 +13,7 @@ import { log } from "../lib/log.ts";
 import { type CostBasis, isOffCheck, reprice } from "../pricing/price.ts";
 import { exportSoon } from "../traces/exporter.ts";
 import type { Trace } from "../traces/schema.ts";
+import type { Bill } from "./billing.ts";
 import type { Attempt, Ending, Exchange } from "./trace.ts";
 
 /** A price that is wrong is wrong for every request of its model. */
@@ -37,9 +38,10 @@ export class Settlement {
     const exchange = this.#exchange;
     if (this.#isSettled || exchange.keyId === null || exchange.route === null) return;
     this.#isSettled = true;
-    const { keyId, pendingCharges } = exchange;
-    if (pendingCharges.length === 0) this.#book(ending, keyId);
-    else this.#waitUntil(Promise.all(pendingCharges).then(() => this.#book(ending, keyId)));
+    exchange.endRunning(ending.endedAt);
+    const { keyId, pendingAdmissions } = exchange;
+    if (pendingAdmissions.length === 0) this.#book(ending, keyId);
+    else this.#waitUntil(Promise.all(pendingAdmissions).then(() => this.#book(ending, keyId)));
   }
 
   #book(ending: Ending, keyId: string): void {
@@ -50,13 +52,14 @@ export class Settlement {
       // The next request reads the key's record again, which KV may have by then.
       if (answer.revoked) forgetKey(keyId);
     });
-    for (const attempt of exchange.attempts) checkCost(trace.id, attempt);
+    for (const attempt of exchange.attempts) checkCost(trace.id, attempt, exchange.bill(attempt));
     exportSoon(this.#env, trace, exchange.parent, this.#waitUntil);
     if (this.#env.FLOW_LOG_REQUESTS === "1" || trace.status !== "ok" || trace.fallback) logRequest(trace);
   }
 }
 
 function toRow(exchange: Exchange, trace: Trace): SettleRow {
+  const bills = exchange.attempts.map((attempt) => exchange.bill(attempt));
   return {
     id: trace.id,
     status: trace.status,
@@ -64,17 +67,17 @@ function toRow(exchange: Exchange, trace: Trace): SettleRow {
     trace: JSON.stringify(trace),
     costNanoUsd: exchange.costNanoUsd,
     env: trace.env,
-    attempts: exchange.attempts.map((attempt) => ({
+    attempts: exchange.attempts.map((attempt, at) => ({
       attempt: attempt.number,
       provider: attempt.provider,
       model: attempt.model,
       winner: attempt.winner,
       outcome: attempt.outcome,
-      costNanoUsd: attempt.costNanoUsd,
-      basis: JSON.stringify(attempt.costBasis),
-      source: attempt.usageSource,
+      costNanoUsd: bills[at]?.costNanoUsd ?? null,
+      basis: JSON.stringify(bills[at]?.costBasis ?? null),
+      source: bills[at]?.usageSource ?? "none",
     })),
-    tokens: exchange.attempts.reduce((sum, { costBasis }) => sum + tokensOf(costBasis), 0),
+    tokens: bills.reduce((sum, { costBasis }) => sum + tokensOf(costBasis), 0),
     unadmittedNanoUsd: exchange.unadmittedNanoUsd,
     startedAt: exchange.receivedAt,
     terms: null,
@@ -86,7 +89,7 @@ function tokensOf(basis: CostBasis | null): number {
 }
 
 /** What the vendor says it charges is booked; an operator learns, once a minute, that the table says something else. */
-function checkCost(traceId: string, { provider, model, costBasis, endedAt }: Attempt): void {
+function checkCost(traceId: string, { provider, model, endedAt }: Attempt, { costBasis }: Bill): void {
   if (costBasis?.usage.reportedNanoUsd === undefined) return;
   const cost = reprice(costBasis);
   const name = `${provider}/${model}`;

@@ -2,23 +2,30 @@
  * The record of one request while it runs. Stages write what they learn; response headers, the `flow` member, the
  * stored trace and the log line are all made from it, so they cannot disagree.
  */
-import type { Usage } from "../conversation/usage.ts";
+import { headerList, headerText } from "../http/headers.ts";
 import type { RateState, RequestOrigin } from "../ledger/types.ts";
 import { toUsd, toUsdText } from "../lib/money.ts";
-import type { CostBasis } from "../pricing/price.ts";
 import type { TraceParent } from "../traces/otlp.ts";
-import type { AttemptOutcome, FailureClass, Trace, TraceStatus, UsageSource } from "../traces/schema.ts";
+import type { AttemptOutcome, FailureClass, Trace, TraceStatus } from "../traces/schema.ts";
+import { type Bill, billOf, NO_BILL, sumOf, type Tariff, unadmittedNanoUsd } from "./billing.ts";
+import { Received } from "./received.ts";
+import type { AbortReason } from "./types.ts";
 
 /** A model may call any number of tools, and a row of the ledger has room for 2 MB: one too long loses its batch. */
 const MAX_TOOL_NAMES = 128;
 const MAX_TOOL_NAME_LENGTH = 128;
+/** Clients name members as they please, and clients' HTTP stacks refuse long heads: Node's at 16 KiB together. */
+const MAX_DROPPED_LENGTH = 2_048;
 
-/** One HTTP call to one candidate. */
+/** One HTTP call to one candidate: who was asked, what came of it, how it ended. What it costs is made from this. */
 export interface Attempt {
   readonly provider: string;
   readonly model: string;
   readonly startedAt: number;
+  /** Not over yet: what it costs may still grow. */
+  isRunning: boolean;
   outcome: AttemptOutcome;
+  /** HTTP status, `null` while no response head has arrived. */
   status: number | null;
   firstTokenAt: number | null;
   endedAt: number;
@@ -31,14 +38,23 @@ export interface Attempt {
   readonly boundNanoUsd: number;
   /** The cap on its output tokens, where the router lowered or set it. */
   readonly setOutputCap: number | null;
-  /** 0 where nothing is billed, `null` where the price is unknown. */
-  costNanoUsd: number | null;
-  /** What the cost was made of; `null` where nothing is billed. */
-  costBasis: CostBasis | null;
-  usageSource: UsageSource;
-  /** Fields of the client that this vendor cannot express. */
+  readonly tariff: Tariff;
+  readonly received: Received;
+  /** Why we ended it; `null` where we did not. */
+  endedBy: AbortReason | null;
+  /** The router itself failed while it ran. */
+  hasFault: boolean;
+  /** The key was refused after the call had been sent. */
+  isUnadmitted: boolean;
+  /** Members of the client that this provider cannot express. */
   droppedParams: readonly string[];
 }
+
+/** As much as has to be known before an attempt starts. */
+export type AttemptStart = Pick<
+  Attempt,
+  "provider" | "model" | "number" | "boundNanoUsd" | "setOutputCap" | "tariff" | "hedged"
+>;
 
 /** Durations of the phases a request waits in, milliseconds. Clocks on Workers advance across I/O only. */
 export interface Timings {
@@ -53,19 +69,9 @@ export interface Ending {
   readonly status: TraceStatus;
   readonly httpStatus: number;
   readonly errorCode?: string;
-  readonly usage: Usage;
-  readonly usageSource: UsageSource;
   readonly toolCalls: readonly string[];
   readonly endedAt: number;
 }
-
-export const NO_USAGE: Usage = {
-  promptTokens: 0,
-  completionTokens: 0,
-  cachedTokens: 0,
-  cacheWriteTokens: 0,
-  reasoningTokens: 0,
-};
 
 export class Exchange {
   readonly traceId: string;
@@ -85,14 +91,16 @@ export class Exchange {
   budgetRemainingNanoUsd: number | null = null;
   /** Of a key with rate limits. */
   rate: RateState | null = null;
-  /** What vendors may bill for calls that were refused after they had been sent. Never the key's. */
-  unadmittedNanoUsd = 0;
+  /** Tokens of the request's text by our own count: asked for only where a provider sends no figures. */
+  promptTokens: () => number = () => 0;
   toolApproval: "required" | "pending" | "approved" | null = null;
   /** Epoch ms at which a whole answer was there, which may be long before it is released. */
   answeredAt: number | null = null;
   readonly attempts: Attempt[] = [];
-  /** Each may still change what an attempt is charged: the settlement waits for them. None rejects. */
-  readonly pendingCharges: Promise<void>[] = [];
+  /** Of attempts that are over. */
+  readonly #bills = new Map<Attempt, Bill>();
+  /** Each may still say that the key was refused: the settlement waits for them. None rejects. */
+  readonly pendingAdmissions: Promise<void>[] = [];
   /** The class of the first failure: of an attempt, or of a candidate that was passed over. */
   firstFailure: FailureClass | null = null;
   /** The router left its first candidate. */
@@ -108,40 +116,74 @@ export class Exchange {
     return this.attempts.find((attempt) => attempt.winner);
   }
 
-  /** Of all attempts, as far as they are billed by now; `null` when the price of one is unknown. */
-  get costNanoUsd(): number | null {
-    let sum = 0;
-    for (const { costNanoUsd } of this.attempts) {
-      if (costNanoUsd === null) return null;
-      sum += costNanoUsd;
-    }
-    return sum;
+  /** What the key pays for an attempt, by what is known of it now. */
+  bill(attempt: Attempt): Bill {
+    const known = this.#bills.get(attempt);
+    if (known !== undefined) return known;
+    const bill = billOf(attempt, this.promptTokens);
+    if (!attempt.isRunning) this.#bills.set(attempt, bill);
+    return bill;
   }
 
-  startAttempt(
-    { provider, model }: Pick<Attempt, "provider" | "model">,
-    { number, boundNanoUsd, setOutputCap }: Pick<Attempt, "number" | "boundNanoUsd" | "setOutputCap">,
-    hedged: boolean,
-    now: number,
-  ): Attempt {
+  /** The facts of an attempt that is over have changed: its bill is made anew. */
+  amend(attempt: Attempt): void {
+    this.#bills.delete(attempt);
+  }
+
+  /** Of all attempts; `null` when the price of one is unknown. */
+  get costNanoUsd(): number | null {
+    return sumOf(this.attempts.map((attempt) => this.bill(attempt)));
+  }
+
+  /** What providers may bill for calls that were refused after they had been sent. Never the key's. */
+  get unadmittedNanoUsd(): number {
+    return this.attempts.reduce((sum, attempt) => sum + unadmittedNanoUsd(attempt, this.promptTokens), 0);
+  }
+
+  /** The bill of the answer that the client got, else of the last attempt that cost anything. */
+  get answerBill(): Bill {
+    const { winner } = this;
+    if (winner !== undefined) return this.bill(winner);
+    const bills = this.attempts.map((attempt) => this.bill(attempt));
+    return bills.findLast(({ usageSource }) => usageSource !== "none") ?? NO_BILL;
+  }
+
+  startAttempt(start: AttemptStart, now: number): Attempt {
+    const { provider, model, number, boundNanoUsd, setOutputCap, tariff, hedged } = start;
     const attempt: Attempt = {
       provider,
       model,
       startedAt: now,
+      isRunning: true,
       outcome: "ok",
       status: null,
       firstTokenAt: null,
       endedAt: now,
       winner: false,
       hedged,
-      ...{ number, boundNanoUsd, setOutputCap },
-      costNanoUsd: 0,
-      costBasis: null,
-      usageSource: "none",
+      number,
+      boundNanoUsd,
+      setOutputCap,
+      tariff,
+      received: new Received(),
+      endedBy: null,
+      hasFault: false,
+      isUnadmitted: false,
       droppedParams: [],
     };
     this.attempts.push(attempt);
     return attempt;
+  }
+
+  /** Ends what still runs when the request is over: the router failed, and the provider may have answered. */
+  endRunning(now: number): void {
+    for (const attempt of this.attempts) {
+      if (!attempt.isRunning) continue;
+      attempt.isRunning = false;
+      attempt.hasFault = true;
+      attempt.endedAt = now;
+      if (attempt.outcome === "ok" && !attempt.received.isWhole) attempt.outcome = "cancelled";
+    }
   }
 
   noteFailure(failure: FailureClass): void {
@@ -191,7 +233,7 @@ export class Exchange {
     const cap = (winner ?? this.attempts.at(-1))?.setOutputCap ?? null;
     if (cap !== null) headers["x-flowlayer-output-cap"] = String(cap);
     if (this.rate !== null) addRateHeaders(headers, this.rate);
-    if (dropped.length > 0) headers["x-flowlayer-dropped-params"] = dropped.join(", ");
+    if (dropped.length > 0) headers["x-flowlayer-dropped-params"] = headerList(dropped, MAX_DROPPED_LENGTH);
     if (this.toolApproval !== null) headers["x-flowlayer-tool-approval"] = this.toolApproval;
     headers["server-timing"] = this.#serverTiming(now);
     return headers;
@@ -246,7 +288,7 @@ export class Exchange {
   /** The stored trace. Only for a request that reached a route: earlier refusals leave nothing. */
   toTrace(ending: Ending): Trace {
     const winner = this.winner;
-    const { usage } = ending;
+    const { usage, usageSource } = this.answerBill;
     const { costNanoUsd } = this;
     // A resumed stream began with another attempt than the one that answered in the end.
     const begins = this.attempts.map((attempt) => attempt.firstTokenAt).filter((at) => at !== null);
@@ -277,7 +319,7 @@ export class Exchange {
         duration_ms: attempt.endedAt - attempt.startedAt,
         hedged: attempt.hedged,
         winner: attempt.winner,
-        cost_usd: attempt.costNanoUsd === null ? null : toUsd(attempt.costNanoUsd),
+        cost_usd: usdOf(this.bill(attempt)),
       })),
       latency: {
         first_token_ms: firstTokenAt === null ? null : firstTokenAt - this.receivedAt,
@@ -291,7 +333,7 @@ export class Exchange {
         cached_tokens: usage.cachedTokens,
         cache_write_tokens: usage.cacheWriteTokens,
         reasoning_tokens: usage.reasoningTokens,
-        source: ending.usageSource,
+        source: usageSource,
       },
       ...(winner?.setOutputCap == null ? {} : { output_cap: winner.setOutputCap }),
       cost_usd: costNanoUsd === null ? null : toUsd(costNanoUsd),
@@ -328,7 +370,6 @@ function attemptLogEntry(attempt: Attempt): string {
   return `${name};${attempt.outcome};${attempt.status ?? "-"};${attempt.endedAt - attempt.startedAt}ms`;
 }
 
-/** Model ids are the operator's text: kept to printable ASCII, because a header cannot carry more. */
-function headerText(text: string): string {
-  return text.replace(/[^\x20-\x7e]/g, "?");
+function usdOf({ costNanoUsd }: Bill): number | null {
+  return costNanoUsd === null ? null : toUsd(costNanoUsd);
 }

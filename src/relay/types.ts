@@ -16,6 +16,7 @@ import type {
 import type { FailureClass } from "../traces/schema.ts";
 import type { ChunkView } from "../wires/openai-chat/chunk.ts";
 import type { RouteControls } from "../wires/openai-chat/request-fields.ts";
+import type { Received } from "./received.ts";
 import type { Attempt } from "./trace.ts";
 
 /** From authenticate: the key, and on whose behalf it calls. */
@@ -86,10 +87,6 @@ export interface AnswerEnd {
   readonly differs: boolean;
   /** The client has something of it. Of a resumed answer that broke or differed before its first news it has nothing. */
   readonly hasReachedClient: boolean;
-  /** The vendor's own usage object, when one was seen. */
-  readonly rawUsage: unknown;
-  /** Events that carried content: a count of tokens when the vendor sent no usage. */
-  readonly contentEvents: number;
   readonly toolCalls: readonly string[];
 }
 
@@ -117,7 +114,7 @@ export interface EventSource {
   readonly events: EventReader;
   /** What was read before the answer was accepted. */
   readonly preamble: readonly StreamEvent[];
-  readonly control: StreamControl;
+  readonly attempt: StreamedAttempt;
 }
 
 /** A stream whose first content has arrived, not yet connected to the client. */
@@ -141,10 +138,8 @@ export type Answer =
       readonly candidate: Candidate;
       readonly attempt: Attempt;
       readonly stream: OpenStream;
-      /** To be called at the end of the stream: stops the clocks that still run. */
-      readonly release: () => void;
-      /** To be called when it broke after its first token: the target's health learns of it. */
-      readonly noteBreak: (failure: FailureClass) => void;
+      /** The same as `stream` has, for one that is never connected. */
+      readonly end: StreamedAttempt["end"];
     }
   | { readonly kind: "whole"; readonly candidate: Candidate; readonly attempt: Attempt; readonly whole: WholeAnswer };
 
@@ -167,7 +162,7 @@ export interface CallGate {
    * Records the calls of a stream that is complete, and waits for what becomes of them. `say` sends a comment meanwhile,
    * false when the client is gone. Never rejects.
    */
-  settle(held: StreamGate, end: AnswerEnd, say: (text: string) => Promise<boolean>): Promise<GateEnd>;
+  settle(held: StreamGate, say: (text: string) => Promise<boolean>): Promise<GateEnd>;
 }
 
 /** What `stream` needs to know of the request to open an upstream stream. */
@@ -182,11 +177,13 @@ export interface StreamOptions {
   readonly traceId: string;
   readonly idleMs: number;
   readonly deadlines: Deadlines;
-  /**
-   * Where the policy wants a broken answer to be gone on with: the stream of the next target, `null` when there is none.
-   * Told how the one before ended.
-   */
-  readonly resume: ((broken: AnswerEnd) => Promise<EventSource | null>) | null;
+  /** Goes on with a broken answer where the policy wants that; `null`: nobody does. */
+  readonly resumption: Resumption | null;
+}
+
+export interface Resumption {
+  /** The stream of the next candidate; `null` when there is none. Never rejects. */
+  resume(): Promise<EventSource | null>;
 }
 
 /** Why a call to an upstream was ended by us. */
@@ -210,6 +207,14 @@ export interface StreamControl {
   readonly clientGone: () => boolean;
   /** When `total_ms` is over, epoch ms. */
   readonly endsAt: number;
+}
+
+/** The attempt whose stream is delivered. */
+export interface StreamedAttempt extends StreamControl {
+  /** Where what comes is noted: the bill is made from it. */
+  readonly received: Received;
+  /** The upstream is done, though its answer may be held for long: closes the record. Of several ends the first counts. */
+  end(ended: AnswerEnd): void;
 }
 
 /** How the answer of one provider is read. */

@@ -33,7 +33,7 @@ import { sha256, toHex } from "../../keys/hash.ts";
 import { keyIdOfTrace } from "../../traces/schema.ts";
 import type { ChatRequest } from "../../wires/openai-chat/request-fields.ts";
 import type { Exchange } from "../trace.ts";
-import type { AnswerEnd, Caller, CallGate, GateEnd, ResolvedRoute, WholeAnswer } from "../types.ts";
+import type { Caller, CallGate, GateEnd, ResolvedRoute, WholeAnswer } from "../types.ts";
 
 const COMMENT = ": waiting-for-approval\n\n";
 const COMMENT_EVERY_MS = 10_000;
@@ -48,8 +48,6 @@ export interface ApprovalInput {
   readonly exchange: Exchange;
   /** Aborts when the client leaves. */
   readonly clientSignal: AbortSignal;
-  /** The upstream of a stream is done, while its calls may wait for long. */
-  readonly onUpstreamEnd: (end: AnswerEnd) => void;
 }
 
 /** Refusals, the one that says most first. */
@@ -117,8 +115,7 @@ export class ToolApproval implements CallGate {
     return this.#rule(callsOfChoices(choices), () => text, null);
   }
 
-  async settle(held: StreamGate, end: AnswerEnd, say: Say): Promise<GateEnd> {
-    this.#input.onUpstreamEnd(end);
+  async settle(held: StreamGate, say: Say): Promise<GateEnd> {
     try {
       const toBody = (): string | null => {
         const completion = held.toCompletion();

@@ -13,22 +13,27 @@ import { JsonEdit, tryParseJson } from "../../lib/json.ts";
 import { readTextWithin } from "../../lib/read-text.ts";
 import type { AdapterCall, ProviderAdapter, UpstreamFailure, UpstreamRequest } from "../../providers/adapter.ts";
 import { withoutCredentials } from "../../providers/classify.ts";
-import type { FailureClass } from "../../traces/schema.ts";
+import type { AttemptOutcome, FailureClass } from "../../traces/schema.ts";
 import type { ChatRequest } from "../../wires/openai-chat/request-fields.ts";
+import type { Tariff } from "../billing.ts";
+import type { Received } from "../received.ts";
+import { openStream } from "../streaming/stream.ts";
 import type { Attempt, Exchange } from "../trace.ts";
 import type {
   AbortReason,
   Answer,
+  AnswerEnd,
   Candidate,
   Claim,
   Opened,
-  OpenStream,
   Plan,
   Reading,
   ResolvedRoute,
-  StreamControl,
-  WholeAnswer,
+  Resumption,
+  StreamedAttempt,
+  StreamOptions,
 } from "../types.ts";
+import { openWhole } from "./non-streaming.ts";
 import { UpstreamCall } from "./upstream-call.ts";
 
 /** Enough for any vendor's error object. */
@@ -52,16 +57,9 @@ export interface AttemptInput {
   readonly deadlines: Deadlines;
   readonly health: HealthContext;
   readonly admission: Admissions;
-  /** The router ended it while the vendor was at work, and may be billed: the prompt, and the characters that had come. */
-  readonly onAbandoned: (candidate: Candidate, attempt: Attempt, answerLength: number) => void;
-  /** The key was refused after the vendor had got the call, which it may bill, and may have answered. */
-  readonly onUnadmitted: (candidate: Candidate, attempt: Attempt, answer: Answer | null) => void;
-  readonly openStream: (response: Response, control: StreamControl, reading: Reading) => Promise<Opened<OpenStream>>;
-  readonly openWhole: (
-    response: Response,
-    reading: Reading,
-    onText: (piece: string) => void,
-  ) => Promise<Opened<WholeAnswer>>;
+  readonly streaming: Omit<StreamOptions, "resumption">;
+  /** The policy wants a broken stream to be gone on with. */
+  readonly mayResume: boolean;
 }
 
 /** How an attempt ended. */
@@ -85,16 +83,7 @@ const NOT_THE_TARGETS: ReadonlySet<AbortReason | undefined> = new Set([
   "hedge_lost",
   "refused",
 ]);
-/** Ends of ours that a vendor at work may bill. */
-const MAY_BE_BILLED: ReadonlySet<AbortReason | undefined> = new Set([
-  "client",
-  "latency_budget",
-  "hedge_lost",
-  "first_token",
-  "total",
-]);
-
-export class RunningAttempt {
+export class RunningAttempt implements StreamedAttempt {
   readonly candidate: Candidate;
   readonly record: Attempt;
   /** Never rejects. */
@@ -104,8 +93,8 @@ export class RunningAttempt {
   readonly #claim: Claim;
   readonly #ticket: AttemptTicket;
   readonly #latencyKind: LatencyKind;
-  /** Characters of a whole answer that have come. Vendors send white space to keep a connection alive. */
-  #answerLength = 0;
+  readonly #resumption: Resumption;
+  /** It has answered, or failed: what health learns of it is said. */
   #isClosed = false;
 
   constructor(
@@ -113,13 +102,26 @@ export class RunningAttempt {
     candidate: Candidate,
     claim: Claim,
     how: { readonly isHedge: boolean; readonly isResumed: boolean },
+    resumption: Resumption,
   ) {
     const { route, request, exchange } = input;
     const now = Date.now();
     this.#input = input;
     this.candidate = candidate;
     this.#claim = claim;
-    this.record = exchange.startAttempt(candidate.target, claim, how.isHedge, now);
+    this.#resumption = resumption;
+    const { provider, model } = candidate.target;
+    const { number, boundNanoUsd, setOutputCap } = claim;
+    const start = {
+      provider,
+      model,
+      number,
+      boundNanoUsd,
+      setOutputCap,
+      hedged: how.isHedge,
+      tariff: tariffOf(candidate, request),
+    };
+    this.record = exchange.startAttempt(start, now);
     this.#latencyKind = request.stream ? "firstToken" : "total";
     this.#ticket = beginAttempt(candidate.name, now);
     const { timeouts, latency } = route.policy;
@@ -134,6 +136,26 @@ export class RunningAttempt {
     this.ended = this.#run();
   }
 
+  get received(): Received {
+    return this.record.received;
+  }
+
+  get endsAt(): number {
+    return this.#call.endsAt;
+  }
+
+  abort(reason: AbortReason): void {
+    this.#call.abort(reason);
+  }
+
+  abortedBy(): AbortReason | undefined {
+    return this.#call.abortedBy();
+  }
+
+  clientGone(): boolean {
+    return this.#call.clientGone();
+  }
+
   /** Ends it unanswered: another one answered, or nobody waits any more. Its record is complete at once. */
   abandon(reason: "hedge_lost" | "latency_budget"): void {
     if (!this.#isClosed) this.#close(this.#call.abortedBy() ?? reason, null);
@@ -145,9 +167,34 @@ export class RunningAttempt {
 
   /** It answered too, in the same turn as the one that was taken. */
   #loseAfterAll(): void {
-    this.record.winner = false;
-    this.record.outcome = this.record.hedged ? "cancelled" : "slow";
-    this.#input.onAbandoned(this.candidate, this.record, this.#answerLength);
+    const { record } = this;
+    record.winner = false;
+    record.outcome = record.hedged ? "cancelled" : "slow";
+    this.#over("hedge_lost");
+  }
+
+  /** The upstream is done: the record says what it cost from now on. */
+  #over(endedBy: AbortReason | undefined): void {
+    const { record } = this;
+    record.isRunning = false;
+    record.endedAt = Date.now();
+    record.endedBy = endedBy ?? null;
+    this.#input.exchange.amend(record);
+  }
+
+  end(ended: AnswerEnd): void {
+    const { record } = this;
+    if (!record.isRunning) return;
+    const isGone = ended.outcome === "cancelled";
+    record.received.isWhole = ended.outcome === "complete";
+    this.#over(isGone ? "client" : this.#call.abortedBy());
+    this.#call.release();
+    if (isGone) record.outcome = "cancelled";
+    if (ended.differs) record.outcome = "invalid_response";
+    else if (ended.failure !== null) this.#noteBreak(ended.failure);
+    // Of a stream that is gone on with, the last one that the client has something of is the answer.
+    if (ended.hasReachedClient) for (const each of this.#input.exchange.attempts) each.winner = each === record;
+    else record.winner = false;
   }
 
   async #run(): Promise<Ended> {
@@ -159,11 +206,17 @@ export class RunningAttempt {
     // Ended by the client or its budget: what the ledger says changes nothing the client hears, only who is charged.
     const isOver = call.abortedBy() === "client" || call.abortedBy() === "latency_budget";
     const refusal = this.#claim.startsEarly && !isOver ? await refusalOf(this.#claim) : null;
-    if (refusal !== null && !this.#isClosed) this.#noteUnadmitted(opened);
+    const abortedBy = call.abortedBy();
+    if (refusal !== null && !this.#isClosed) {
+      // The provider has the whole request within milliseconds, and may bill it; the key, which was refused, is not.
+      this.record.isUnadmitted = true;
+      call.abort("refused");
+    }
     if (opened.ok && refusal === null && !this.#isClosed) {
       this.#isClosed = true;
-      this.record.endedAt = Date.now();
       this.record.winner = true;
+      if (opened.value.kind === "whole") this.#over(undefined);
+      else this.record.endedAt = Date.now();
       call.stop("first_token");
       call.stop("latency_budget");
       if (opened.value.kind === "whole") call.release();
@@ -171,59 +224,40 @@ export class RunningAttempt {
       return { running: this, ok: true, answer: opened.value };
     }
     const failure = opened.ok ? LOST : withoutCredentials(opened.failure, this.candidate.config);
-    const abortedBy = call.abortedBy();
-    this.#close(refusal === null ? abortedBy : "refused", failure);
+    this.#close(abortedBy, failure);
     // Closes the socket of an answer that was none: an unread body would keep it open.
     call.abort("failed");
     call.release();
     return { running: this, ok: false, failure, abortedBy, refusal };
   }
 
-  /** The vendor has not refused the call, which would cost nothing. */
-  get #isServed(): boolean {
-    return (this.record.status ?? 0) < 300;
-  }
-
-  /** The vendor has the whole request within milliseconds, and may bill it; the key, which was refused, is not. */
-  #noteUnadmitted(opened: Opened<Answer>): void {
-    const { candidate, record } = this;
-    const isAtWork = this.#call.abortedBy() !== undefined && this.#isServed;
-    if (opened.ok) this.#input.onUnadmitted(candidate, record, opened.value);
-    else if (isAtWork) this.#input.onUnadmitted(candidate, record, null);
-    this.#call.abort("refused");
-  }
-
   /** It was ended before the ledger had answered: only a key that was admitted pays for it. Never rejects. */
-  async #chargeIfAdmitted(claim: Claim): Promise<void> {
+  async #settleAdmission(claim: Claim): Promise<void> {
     if ((await refusalOf(claim)) === null) return;
-    const { record } = this;
-    this.#input.onUnadmitted(this.candidate, record, null);
-    record.costNanoUsd = 0;
-    record.costBasis = null;
-    record.usageSource = "none";
+    this.record.isUnadmitted = true;
+    this.#input.exchange.amend(this.record);
   }
 
   /** Completes the record and tells the target's health. The first end counts. */
   #close(abortedBy: AbortReason | undefined, failure: UpstreamFailure | null): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.record.endedAt = Date.now();
-    this.record.outcome =
-      abortedBy === "client" || abortedBy === "refused"
-        ? "cancelled"
-        : abortedBy === "hedge_lost"
-          ? this.record.hedged
-            ? "cancelled"
-            : "slow"
-          : (failure?.class ?? "timeout");
-    if (MAY_BE_BILLED.has(abortedBy) && this.#isServed) {
-      this.#input.onAbandoned(this.candidate, this.record, this.#answerLength);
-      if (this.#claim.startsEarly) this.#input.exchange.pendingCharges.push(this.#chargeIfAdmitted(this.#claim));
+    this.#over(abortedBy);
+    this.record.outcome = this.#outcome(abortedBy, failure);
+    const { isUnadmitted } = this.record;
+    if (abortedBy !== undefined && this.#claim.startsEarly && !isUnadmitted) {
+      this.#input.exchange.pendingAdmissions.push(this.#settleAdmission(this.#claim));
     }
     // Whose patience ended says nothing about the target, and a client may ask for as little as a millisecond.
-    if (NOT_THE_TARGETS.has(abortedBy) || failure === null) this.#report("ignored", true);
+    if (isUnadmitted || NOT_THE_TARGETS.has(abortedBy) || failure === null) this.#report("ignored", true);
     else if (failure.class === "rate_limited") this.#report("rate_limited", false, failure.retryAfterMs);
     else this.#report(CLIENT_FAULTS.has(failure.class) ? "ignored" : "failure", abortedBy !== undefined);
+  }
+
+  #outcome(abortedBy: AbortReason | undefined, failure: UpstreamFailure | null): AttemptOutcome {
+    if (abortedBy === "client" || this.record.isUnadmitted) return "cancelled";
+    if (abortedBy === "hedge_lost") return this.record.hedged ? "cancelled" : "slow";
+    return failure?.class ?? "timeout";
   }
 
   /** `isTimed`: the time it took says something about the target's pace, not only about its failing. */
@@ -236,7 +270,7 @@ export class RunningAttempt {
   }
 
   async #open(): Promise<Opened<Answer>> {
-    const { request, openStream, openWhole } = this.#input;
+    const { request, streaming, mayResume } = this.#input;
     const { record, candidate } = this;
     const call = this.#call;
     const reading = readingOf(this.#input, candidate, record);
@@ -252,21 +286,17 @@ export class RunningAttempt {
     }
     if (!request.stream) {
       call.linger();
-      const opened = await openWhole(response, reading, (piece) => {
-        this.#answerLength += piece.trim().length;
-      });
+      const opened = await openWhole(response, reading, record.received);
       if (!opened.ok) return opened;
       return { ok: true, value: { kind: "whole", candidate, attempt: record, whole: opened.value } };
     }
-    const opened = await openStream(response, call, reading);
+    const options = { ...streaming, resumption: mayResume ? this.#resumption : null };
+    const opened = await openStream(response, options, this, reading);
     if (!opened.ok) return opened;
     record.firstTokenAt = Date.now();
-    const noteBreak = (failure: FailureClass): void => this.#noteBreak(failure);
-    const { release } = call;
-    return {
-      ok: true,
-      value: { kind: "stream", candidate, attempt: record, stream: opened.value, release, noteBreak },
-    };
+    record.received.hasContent = true;
+    const end = (ended: AnswerEnd): void => this.end(ended);
+    return { ok: true, value: { kind: "stream", candidate, attempt: record, stream: opened.value, end } };
   }
 
   /** The stream broke after its first token. */
@@ -283,6 +313,17 @@ async function refusalOf({ granted }: Claim): Promise<RouterError | null> {
 
 /** Of an answer that came when another had been taken already. */
 const LOST: UpstreamFailure = { class: "slow", tryNext: true, trySame: false };
+
+/** What is known of its cost beforehand. */
+function tariffOf({ facts, config, provider, target }: Candidate, { fields, stream }: ChatRequest): Tariff {
+  const effort = fields["reasoning_effort"] ?? target.params["reasoning_effort"];
+  return {
+    price: facts.price,
+    baseUrl: config.baseUrl,
+    thinks: effort === "none" ? false : facts.reasoning,
+    announcesThinking: stream && provider.adapter.translation?.openStream !== undefined,
+  };
+}
 
 function readingOf({ request, exchange }: AttemptInput, candidate: Candidate, record: Attempt): Reading {
   const { adapter } = candidate.provider;

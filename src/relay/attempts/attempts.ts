@@ -8,8 +8,9 @@
  */
 import { endRetry, latencyForecast, type RetryPermit, takeRetry, targetState } from "../../health/client.ts";
 import { RouterError } from "../../http/errors.ts";
+import { unexpectedFault } from "../../http/internal-error.ts";
 import type { UpstreamFailure } from "../../providers/adapter.ts";
-import type { Answer, Candidate, Claim } from "../types.ts";
+import type { Answer, Candidate, Claim, EventSource, Resumption } from "../types.ts";
 import { type AttemptInput, type Ended, RunningAttempt } from "./attempt.ts";
 import { budgetExceeded, exhausted, refusedByVendor } from "./errors.ts";
 import { earnHedge, fits, hedgeDelayMs, takeHedge } from "./hedge.ts";
@@ -21,7 +22,7 @@ export class ClientGone extends Error {
 
 type Failed = Extract<Ended, { ok: false }>;
 
-export class Attempts {
+export class Attempts implements Resumption {
   readonly #input: AttemptInput;
   /** Not asked yet, in the plan's order. */
   readonly #waiting: Candidate[];
@@ -75,16 +76,17 @@ export class Attempts {
     throw this.#failures.length === 0 && this.#refusal !== null ? this.#refusal : exhausted(this.#failures, exchange);
   }
 
-  /** The answer of the next candidate after a stream broke, `null` when there is none. The latency budget is over. */
-  async resume(): Promise<Answer | null> {
+  /** The stream of the next candidate after one broke, `null` when there is none. The latency budget is over. */
+  async resume(): Promise<EventSource | null> {
     const { exchange, route } = this.#input;
     this.#isResuming = true;
     if (this.#waiting.length === 0 || exchange.attempts.length >= route.policy.fallback.max_attempts) return null;
     try {
-      return await this.answer();
+      const answer = await this.answer();
+      return answer.kind === "stream" ? answer.stream.source : null;
     } catch (error) {
-      if (error instanceof RouterError || error instanceof ClientGone) return null;
-      throw error;
+      if (!(error instanceof RouterError || error instanceof ClientGone)) unexpectedFault(error, exchange.traceId);
+      return null;
     }
   }
 
@@ -175,7 +177,7 @@ export class Attempts {
   }
 
   #start(candidate: Candidate, claim: Claim, isHedge: boolean): RunningAttempt {
-    const running = new RunningAttempt(this.#input, candidate, claim, { isHedge, isResumed: this.#isResuming });
+    const running = new RunningAttempt(this.#input, candidate, claim, { isHedge, isResumed: this.#isResuming }, this);
     this.#asked.push(candidate);
     this.#running.add(running);
     return running;

@@ -2,7 +2,8 @@
 import { isJsonObject, isTooDeep, tryParseJson } from "../../lib/json.ts";
 import { readText } from "../../lib/read-text.ts";
 import type { UpstreamFailure } from "../../providers/adapter.ts";
-import { hasError, reportsFailure } from "../../wires/openai-chat/chunk.ts";
+import { hasError, outputOf, reportsFailure, usageOf } from "../../wires/openai-chat/chunk.ts";
+import type { Received } from "../received.ts";
 import type { Opened, Reading, WholeAnswer } from "../types.ts";
 
 /** Far above any chat answer; the isolate has 128 MB for all its requests. */
@@ -11,15 +12,15 @@ const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 const NOT_AN_ANSWER: UpstreamFailure = { class: "invalid_response", tryNext: true, trySame: false };
 
 /**
- * Rejects when the connection breaks or the attempt is aborted; every other bad answer is a returned failure. `onText`
+ * Rejects when the connection breaks or the attempt is aborted; every other bad answer is a returned failure. `received`
  * learns of what was read by then.
  */
 export async function openWhole(
   response: Response,
   reading: Reading,
-  onText: (piece: string) => void,
+  received: Received,
 ): Promise<Opened<WholeAnswer>> {
-  const text = await readText(response, MAX_ANSWER_BYTES, onText);
+  const text = await readText(response, MAX_ANSWER_BYTES, (piece) => received.addBody(piece));
   const parsed = text === null ? undefined : tryParseJson(text);
   // Google's endpoint wraps its errors into a list.
   const isWrapped = Array.isArray(parsed) && parsed.length === 1 && isJsonObject(parsed[0]) && hasError(parsed[0]);
@@ -35,6 +36,9 @@ export async function openWhole(
   const choices = answer["choices"];
   const isAnswer = Array.isArray(choices) && choices.length > 0 && choices.every(hasMessage);
   if (!isAnswer) return { ok: false, failure: NOT_AN_ANSWER };
+  received.isWhole = true;
+  received.noteUsage(usageOf(answer));
+  received.countWhole(() => outputOf(answer));
   // An adapter that had nothing to put right gives the body itself back: then the vendor's own text stands.
   const own = translated?.ok === true ? translated.text : undefined;
   return { ok: true, value: { text: own ?? (answer === body ? text : JSON.stringify(answer)), body: answer } };

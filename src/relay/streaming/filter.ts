@@ -3,15 +3,14 @@ import { calledTools } from "../../approvals/calls.ts";
 import { StreamGate } from "../../approvals/stream-gate.ts";
 import { isJsonObject } from "../../lib/json.ts";
 import type { FailureClass } from "../../traces/schema.ts";
-import { isFinishReason, usageOf } from "../../wires/openai-chat/chunk.ts";
+import { isFinishReason, outputOf, usageOf } from "../../wires/openai-chat/chunk.ts";
+import type { Received } from "../received.ts";
 import type { StreamEvent, StreamOptions } from "../types.ts";
 import { CatchUp, type SentText } from "./resume.ts";
 
 type Chunk = Readonly<Record<string, unknown>>;
 
 export class EventFilter {
-  rawUsage: unknown;
-  contentEvents = 0;
   readonly toolNames: string[] = [];
   /** The id of the upstream's chunks. */
   id: string | null = null;
@@ -22,6 +21,7 @@ export class EventFilter {
   /** The client has something of this answer. */
   hasReachedClient: boolean;
   readonly #options: StreamOptions;
+  readonly #received: Received;
   /** Where tool calls need approval: keeps them back. */
   readonly gate: StreamGate | null;
   /** Notes what the client gets; `null` where no stream is ever resumed. */
@@ -32,8 +32,9 @@ export class EventFilter {
   readonly #begun = new Set<unknown>();
   readonly #finished = new Set<unknown>();
 
-  constructor(options: StreamOptions, sent: SentText | null, resumedId: string | null) {
+  constructor(options: StreamOptions, received: Received, sent: SentText | null, resumedId: string | null) {
     this.#options = options;
+    this.#received = received;
     this.gate = options.gate === null ? null : new StreamGate();
     this.#sent = sent;
     this.#catchUp = sent === null || resumedId === null ? null : new CatchUp(sent, resumedId);
@@ -66,7 +67,8 @@ export class EventFilter {
     }
     // Azure's first chunk has an empty one.
     if (typeof chunk["id"] === "string" && chunk["id"] !== "") this.id ??= chunk["id"];
-    this.rawUsage = usageOf(chunk) ?? this.rawUsage;
+    if (kind === "content") this.#count(chunk);
+    this.#received.noteUsage(usageOf(chunk));
     if (kind !== "usage") return this.#passChunk(event, chunk, kind === "content");
     return this.#options.includeUsage ? this.#passUsage(event, chunk) : "";
   }
@@ -80,7 +82,6 @@ export class EventFilter {
   }
 
   #passChunk({ raw }: StreamEvent, chunk: Chunk, hasContent: boolean): string {
-    if (hasContent) this.contentEvents++;
     const fresh = this.#catchUp === null ? chunk : this.#catchUp.rest(chunk);
     if (fresh === "differs") {
       this.isOver = true;
@@ -98,6 +99,13 @@ export class EventFilter {
     if (usage === null || !this.isFinished()) return text;
     this.#earlyUsage = null;
     return text + this.#passOne(usage);
+  }
+
+  #count(chunk: Chunk): void {
+    for (const { kind, text } of outputOf(chunk)) {
+      this.#received.add(kind, text);
+      if (kind === "reasoning") this.#received.showsReasoning = true;
+    }
   }
 
   #noteChoices(chunk: Chunk): void {

@@ -9,8 +9,10 @@
 import { cutWrites } from "../../lib/deadline.ts";
 import { tryParseJson } from "../../lib/json.ts";
 import { MAX_EVENT_LENGTH, SseSplitter } from "../../lib/sse.ts";
+import { utf8Length } from "../../lib/utf8-length.ts";
 import { interruptedEvent, usageOf, viewChunk } from "../../wires/openai-chat/chunk.ts";
-import type { AnswerEnd, OpenStream, StreamControl, StreamOptions } from "../types.ts";
+import type { Received } from "../received.ts";
+import type { AnswerEnd, OpenStream, StreamedAttempt, StreamOptions } from "../types.ts";
 import { failureOf, type OpenAiEvents } from "./events.ts";
 
 /** How long the tap sleeps. It also wakes when the pipe ends, so the length delays nothing. */
@@ -26,33 +28,34 @@ const MAX_STREAM_BYTES = 64 * 1024 * 1024;
 
 const encoder = new TextEncoder();
 
-export function nativeStream(
-  clientBranch: ReadableStream<Uint8Array>,
-  tap: ReadableStreamBYOBReader,
-  /** Has read what was looked at before the answer was accepted. */
-  events: OpenAiEvents,
-  options: StreamOptions,
-  control: StreamControl,
-): OpenStream {
+/** An upstream body in two branches, and what was learnt of it before the answer was accepted. */
+export interface TappedStream {
+  readonly clientBranch: ReadableStream<Uint8Array>;
+  readonly tap: ReadableStreamBYOBReader;
+  /** Has read what was looked at. */
+  readonly events: OpenAiEvents;
+  /** Characters of an event around the text that it carries. */
+  readonly envelope: number;
+}
+
+export function nativeStream(tapped: TappedStream, options: StreamOptions, attempt: StreamedAttempt): OpenStream {
   return {
     source: null,
     start() {
       const out = new IdentityTransformStream();
-      const end = follow(clientBranch, tap, out, events, options, control);
+      const end = follow(tapped, out, options, attempt);
       return { readable: out.readable, end };
     },
   };
 }
 
 async function follow(
-  clientBranch: ReadableStream<Uint8Array>,
-  tap: ReadableStreamBYOBReader,
+  { clientBranch, tap, events, envelope }: TappedStream,
   out: IdentityTransformStream,
-  events: OpenAiEvents,
   options: StreamOptions,
-  control: StreamControl,
+  control: StreamedAttempt,
 ): Promise<AnswerEnd> {
-  const watch = new TailWatch(events.text ?? "", options.hasTools);
+  const watch = new TailWatch(events.text ?? "", options.hasTools, envelope);
   let pipeEnded = false;
   let wake: (() => void) | undefined;
   const cut = new AbortController();
@@ -86,7 +89,7 @@ async function follow(
       if (done || value === undefined) break;
       isFull = value.byteLength === TAP_BUFFER_BYTES;
       bytesSeen += value.byteLength;
-      watch.add(events.decoder.decode(value, { stream: true }));
+      watch.add(events.decoder.decode(value, { stream: true }), value.byteLength);
       if (bytesSeen > MAX_STREAM_BYTES || watch.isOverlong) control.abort("too_large");
       buffer = new Uint8Array(value.buffer);
     }
@@ -122,8 +125,9 @@ async function finish(
   writer: WritableStreamDefaultWriter<Uint8Array>,
   watch: TailWatch,
   options: StreamOptions,
-  control: StreamControl,
+  control: StreamedAttempt,
 ): Promise<AnswerEnd> {
+  watch.tell(control.received);
   const verdict = watch.verdict();
   const ending = watch.ending();
   let outcome: AnswerEnd["outcome"] = verdict === "finished" || verdict === "done" ? "complete" : "interrupted";
@@ -141,15 +145,15 @@ async function finish(
     if (verdict === "cut") outcome = "cancelled";
   }
   if (verdict === "cut" && control.clientGone()) outcome = "cancelled";
-  return {
+  const end: AnswerEnd = {
     outcome,
     failure: outcome === "interrupted" ? failureOf(control, verdict === "cut" ? "network" : "server_error") : null,
     differs: false,
     hasReachedClient: true,
-    rawUsage: watch.usage(),
-    contentEvents: watch.events,
     toolCalls: watch.toolNames,
   };
+  control.end(end);
+  return end;
 }
 
 const INTERRUPTION = {
@@ -164,13 +168,22 @@ const LINE_END = /\r\n|\n|\r/;
 const FINISH = /"finish_reason":\s*"[^"]/;
 const MAYBE_ERROR = /"error":\s*(?:\{|"[^"])|"finish_reason":\s*"error"/;
 
+/** Where the next event begins. No text of a model has a bare line end. */
+const NEXT_EVENT = "\ndata:";
+const REASONING = /"reasoning(?:_content)?":\s*"[^"]/;
 const TOOL_NAME = /"function":\s*\{\s*"name":\s*"([^"\\]{1,128})"/g;
 /** A tool's name is found even when two reads split it. */
 const TOOL_OVERLAP_LENGTH = 256;
 
-/** Text that went by: its tail, how many events, which tools. */
+/** Text that went by: its tail, how much there was, which tools. */
 class TailWatch {
-  events = 0;
+  /** Characters of events beyond their envelope, and those of the event that is not over. */
+  #content = 0;
+  #open = 0;
+  #units = 0;
+  #bytes = 0;
+  readonly #envelope: number;
+  #showsReasoning = false;
   /** One event was longer than any of a chat answer. */
   isOverlong = false;
   readonly toolNames: string[] = [];
@@ -183,16 +196,31 @@ class TailWatch {
   #hasError = false;
   #oldUsage: unknown;
 
-  constructor(text: string, hasTools: boolean) {
+  constructor(text: string, hasTools: boolean, envelope: number) {
     this.#hasTools = hasTools;
-    this.add(text);
+    this.#envelope = envelope;
+    this.add(text, utf8Length(text));
   }
 
-  add(text: string): void {
-    for (let at = text.indexOf("data:"); at !== -1; at = text.indexOf("data:", at + 5)) this.events++;
+  /** `bytes`: of the same text. */
+  add(text: string, bytes: number): void {
+    this.#units += text.length;
+    this.#bytes += bytes;
+    this.#measure(text);
+    this.#showsReasoning ||= REASONING.test(text);
     this.#tail += text;
     if (this.#tail.length > this.#forgetAbove) this.#forget();
     if (this.#hasTools) this.#scanTools(text);
+  }
+
+  #measure(text: string): void {
+    let from = 0;
+    for (let at = text.indexOf(NEXT_EVENT); at !== -1; at = text.indexOf(NEXT_EVENT, from)) {
+      this.#content += Math.max(0, this.#open + at - from - this.#envelope);
+      this.#open = 0;
+      from = at + NEXT_EVENT.length;
+    }
+    this.#open += text.length - from;
   }
 
   /** Lets go of old events, whole ones only: half an event would be no evidence. What they prove stays. */
@@ -245,8 +273,16 @@ class TailWatch {
     return this.#hasFinish || FINISH.test(text) ? "finished" : "cut";
   }
 
+  /** What came, for the bill. Nobody took the events apart: what stands around their text is alike in all of them. */
+  tell(received: Received): void {
+    received.showsReasoning = this.#showsReasoning;
+    const units = this.#content + Math.max(0, this.#open - this.#envelope);
+    received.addSize("text", units, units + Math.max(0, this.#bytes - this.#units));
+    received.noteUsage(this.#usage());
+  }
+
   /** The last usage object of the stream, wherever the vendor puts it. */
-  usage(): unknown {
+  #usage(): unknown {
     return lastUsage(this.#tail) ?? this.#oldUsage;
   }
 }

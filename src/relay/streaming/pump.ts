@@ -8,7 +8,7 @@
  */
 import { cutWrites } from "../../lib/deadline.ts";
 import { interruptedEvent } from "../../wires/openai-chat/chunk.ts";
-import type { AnswerEnd, EventSource, OpenStream, StreamControl, StreamOptions } from "../types.ts";
+import type { AnswerEnd, EventSource, OpenStream, StreamedAttempt, StreamOptions } from "../types.ts";
 import { failureOf } from "./events.ts";
 import { EventFilter } from "./filter.ts";
 import { IdleClock } from "./idle.ts";
@@ -38,17 +38,22 @@ async function pump(
   writer: WritableStreamDefaultWriter<Uint8Array>,
   options: StreamOptions,
 ): Promise<AnswerEnd> {
-  const sent = options.resume === null ? null : new SentText();
+  const { resumption } = options;
+  const sent = resumption === null ? null : new SentText();
   let source = first;
-  let filter = new EventFilter(options, sent, null);
+  let filter = new EventFilter(options, source.attempt.received, sent, null);
   for (;;) {
+    const { attempt } = source;
     const forwarding = forward(source, filter, writer, options);
-    const clientLeft = await options.deadlines.untilCut(forwarding, source.control.endsAt, () => cutWrites(writer));
-    const end = endOf(source, filter, clientLeft);
-    const next = mayResume(end, source, sent) ? ((await options.resume?.(end)) ?? null) : null;
-    if (next === null) return close(end, source.control, filter, writer, options);
+    const clientLeft = await options.deadlines.untilCut(forwarding, attempt.endsAt, () => cutWrites(writer));
+    const end = endOf(attempt, filter, clientLeft);
+    if (resumption === null || !mayResume(end, attempt, sent)) return close(end, attempt, filter, writer, options);
+    // At once: health learns of the break, and the attempt does not last as long as the next one.
+    attempt.end(end);
+    const next = await resumption.resume();
+    if (next === null) return close(end, attempt, filter, writer, options);
     source = next;
-    filter = new EventFilter(options, sent, filter.id ?? options.traceId);
+    filter = new EventFilter(options, source.attempt.received, sent, filter.id ?? options.traceId);
   }
 }
 
@@ -57,7 +62,7 @@ async function pump(
  * what was there for it when `total_ms` was over.
  */
 async function forward(
-  { reader, events, preamble, control }: EventSource,
+  { reader, events, preamble, attempt: control }: EventSource,
   filter: EventFilter,
   writer: WritableStreamDefaultWriter<Uint8Array>,
   options: StreamOptions,
@@ -105,7 +110,7 @@ async function forward(
   return clientLeft;
 }
 
-function endOf({ control }: EventSource, filter: EventFilter, clientLeft: boolean): AnswerEnd {
+function endOf(control: StreamedAttempt, filter: EventFilter, clientLeft: boolean): AnswerEnd {
   const isComplete = filter.error === null && !filter.differs && filter.isFinished();
   const isGone = clientLeft || control.clientGone();
   const outcome = isComplete ? "complete" : isGone ? "cancelled" : "interrupted";
@@ -116,14 +121,12 @@ function endOf({ control }: EventSource, filter: EventFilter, clientLeft: boolea
     differs: filter.differs,
     // What a gate holds back reaches it in one form or another.
     hasReachedClient: filter.hasReachedClient || (isComplete && filter.gate?.isHolding === true),
-    rawUsage: filter.rawUsage,
-    contentEvents: filter.contentEvents,
     toolCalls: filter.toolNames,
   };
 }
 
 /** A stream that ran too long or too wide would do so again, and what is no text cannot be compared. */
-function mayResume(end: AnswerEnd, { control }: EventSource, sent: SentText | null): boolean {
+function mayResume(end: AnswerEnd, control: StreamedAttempt, sent: SentText | null): boolean {
   const isBroken = end.outcome === "interrupted" && !end.differs;
   const reason = control.abortedBy();
   return isBroken && (sent?.isComparable ?? false) && reason !== "total" && reason !== "too_large";
@@ -131,11 +134,13 @@ function mayResume(end: AnswerEnd, { control }: EventSource, sent: SentText | nu
 
 async function close(
   end: AnswerEnd,
-  control: StreamControl,
+  control: StreamedAttempt,
   filter: EventFilter,
   writer: WritableStreamDefaultWriter<Uint8Array>,
   options: StreamOptions,
 ): Promise<AnswerEnd> {
+  // The upstream is done, while its calls may wait for long to be decided.
+  if (end.outcome === "complete") control.end(end);
   const isTaken = (work: Promise<void>): Promise<boolean> => options.deadlines.isTaken(work, control.endsAt, writer);
   const say = (text: string): Promise<boolean> => isTaken(writer.write(encoder.encode(text)));
   const { outcome, text } = await ending(end, filter, options, say);
@@ -144,7 +149,9 @@ async function close(
   await isTaken(writer.close());
   if (outcome === "complete") return end;
   const isGone = outcome === "cancelled" || !isSaid;
-  return { ...end, outcome: isGone ? "cancelled" : outcome, failure: isGone ? null : end.failure };
+  const known: AnswerEnd = { ...end, outcome: isGone ? "cancelled" : outcome, failure: isGone ? null : end.failure };
+  control.end(known);
+  return known;
 }
 
 /** The last events of the stream. Where tool calls need approval, that is when they are decided, or the wait is over. */
@@ -157,7 +164,7 @@ async function ending(
   const broken = (why: string): string => interruptedEvent(filter.id ?? options.traceId, why);
   if (end.outcome !== "complete") return { outcome: end.outcome, text: broken(filter.interruption()) };
   if (options.gate === null || filter.gate?.isHolding !== true) return { outcome: "complete", text: DONE };
-  const gated = await options.gate.settle(filter.gate, end, say);
+  const gated = await options.gate.settle(filter.gate, say);
   if (gated.kind === "release") return { outcome: "complete", text: gated.text + DONE };
   if (gated.kind === "client_gone") return { outcome: "cancelled", text: "" };
   return { outcome: "interrupted", text: broken("The tool calls of this answer could not be recorded for approval.") };

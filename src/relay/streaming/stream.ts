@@ -6,7 +6,16 @@
  * changed, translated or checked, complete events are forwarded by hand (`stream-pump`).
  */
 import type { UpstreamFailure } from "../../providers/adapter.ts";
-import type { EventReader, Opened, OpenStream, Reading, StreamControl, StreamEvent, StreamOptions } from "../types.ts";
+import { outputOf } from "../../wires/openai-chat/chunk.ts";
+import type {
+  EventReader,
+  Opened,
+  OpenStream,
+  Reading,
+  StreamEvent,
+  StreamedAttempt,
+  StreamOptions,
+} from "../types.ts";
 import { OpenAiEvents, TranslatedEvents } from "./events.ts";
 import { nativeStream } from "./native.ts";
 import { pumpStream } from "./pump.ts";
@@ -25,7 +34,7 @@ const NOT_AN_ANSWER: UpstreamFailure = { class: "invalid_response", tryNext: tru
 export async function openStream(
   response: Response,
   options: StreamOptions,
-  control: StreamControl,
+  attempt: StreamedAttempt,
   reading: Reading,
 ): Promise<Opened<OpenStream>> {
   if (response.body === null) return { ok: false, failure: NOT_AN_ANSWER };
@@ -40,21 +49,23 @@ export async function openStream(
     options.includeUsage &&
     options.gate === null &&
     options.choices === 1 &&
-    options.resume === null;
+    options.resumption === null;
   if (isNative) {
     const [clientBranch, side] = response.body.tee();
     const tap = side.getReader({ mode: "byob" });
     const events = new OpenAiEvents();
     const read = async () => (await tap.read(new Uint8Array(PEEK_BUFFER_BYTES))).value;
     const peeked = await peek(read, events, response, reading);
-    return peeked.ok ? { ok: true, value: nativeStream(clientBranch, tap, events, options, control) } : peeked;
+    if (!peeked.ok) return peeked;
+    const tapped = { clientBranch, tap, events, envelope: envelopeOf(peeked.value) };
+    return { ok: true, value: nativeStream(tapped, options, attempt) };
   }
   const reader = response.body.getReader();
   const events = translator === undefined ? (frames ?? new OpenAiEvents()) : new TranslatedEvents(translator);
   const peeked = await peek(async () => (await reader.read()).value, events, response, reading);
   if (!peeked.ok) return peeked;
   if (events instanceof OpenAiEvents) events.text = null;
-  return { ok: true, value: pumpStream({ reader, events, preamble: peeked.value, control }, options) };
+  return { ok: true, value: pumpStream({ reader, events, preamble: peeked.value, attempt }, options) };
 }
 
 /** The events up to the first content, and those that came with it. */
@@ -85,4 +96,12 @@ async function peek(
     const isTooLong = reader.isDocument === true ? reader.isOverlong : bytesSeen > MAX_PREAMBLE_BYTES;
     if (isEnd || isTooLong) return { ok: false, failure: NOT_AN_ANSWER };
   }
+}
+
+/** Characters of an event that are not the answer's own text: what stands around it in the first that has some. */
+function envelopeOf(events: readonly StreamEvent[]): number {
+  const first = events.find(({ view }) => view?.kind === "content");
+  return first === undefined
+    ? 0
+    : Math.max(0, first.raw.length - outputOf(first.view?.chunk ?? {}).reduce((sum, { text }) => sum + text.length, 0));
 }

@@ -108,3 +108,33 @@ export function usageOf(chunk: unknown): unknown {
   const found = usage ?? ofGroq ?? ofChoice ?? undefined;
   return isJsonObject(found) && typeof service_tier === "string" ? { ...found, service_tier } : found;
 }
+
+/** A piece of the visible output. */
+export interface Output {
+  readonly kind: "text" | "reasoning" | "call";
+  readonly text: string;
+}
+
+/** What a chunk says, piece by piece, for counting. */
+export function outputOf(chunk: Readonly<Record<string, unknown>>): readonly Output[] {
+  const choices = Array.isArray(chunk["choices"]) ? chunk["choices"] : [];
+  const pieces: Output[] = [];
+  const add = (kind: Output["kind"], text: unknown): void => {
+    if (typeof text === "string" && text !== "") pieces.push({ kind, text });
+  };
+  for (const choice of choices) {
+    const said: unknown = isJsonObject(choice) ? (choice["delta"] ?? choice["message"]) : undefined;
+    if (!isJsonObject(said)) continue;
+    add("text", said["content"]);
+    add("reasoning", said["reasoning_content"] ?? said["reasoning"]);
+    add("text", said["refusal"]);
+    const calls: readonly unknown[] = Array.isArray(said["tool_calls"]) ? said["tool_calls"] : [];
+    for (const call of calls.length === 0 ? [{ function: said["function_call"] }] : calls) {
+      const detail: unknown = isJsonObject(call) ? (call["function"] ?? call["custom"]) : undefined;
+      if (!isJsonObject(detail)) continue;
+      add("call", detail["name"]);
+      add("call", detail["arguments"] ?? detail["input"]);
+    }
+  }
+  return pieces;
+}

@@ -183,6 +183,7 @@ test.each<[string, string, ModelFacts]>([
       context_window: 128_000,
       max_output_tokens: 16_384,
       capabilities: { tools: true, json_schema: true, vision: true },
+      reasoning: false,
       price: {
         input: usd(0.15),
         output: usd(0.6),
@@ -198,6 +199,7 @@ test.each<[string, string, ModelFacts]>([
       context_window: 400_000,
       max_output_tokens: 128_000,
       capabilities: { tools: true, json_schema: true, vision: true },
+      reasoning: true,
       price: { input: usd(1.25), output: usd(10), cache_read: usd(0.125), service: { priority: [2, 1] } },
     },
   ],
@@ -208,6 +210,7 @@ test.each<[string, string, ModelFacts]>([
       context_window: 400_000,
       max_output_tokens: 272_000,
       capabilities: { tools: true, json_schema: true, vision: true },
+      reasoning: true,
       price: { input: usd(15), output: usd(120) },
     },
   ],
@@ -218,6 +221,7 @@ test.each<[string, string, ModelFacts]>([
       context_window: 1_000_000,
       max_output_tokens: 128_000,
       capabilities: { tools: true, json_schema: true, vision: true },
+      reasoning: true,
       price: {
         input: usd(5),
         output: usd(25),
@@ -236,6 +240,7 @@ test.each<[string, string, ModelFacts]>([
       context_window: 1_000_000,
       max_output_tokens: 128_000,
       capabilities: { tools: true, json_schema: true, vision: true },
+      reasoning: true,
       price: {
         input: usd(2),
         output: usd(10),
@@ -255,6 +260,7 @@ test.each<[string, string, ModelFacts]>([
       context_window: 1_000_000,
       max_output_tokens: 128_000,
       capabilities: { tools: true, json_schema: true, vision: true },
+      reasoning: true,
       price: {
         input: usd(5.5),
         output: usd(27.5),
@@ -271,6 +277,7 @@ test.each<[string, string, ModelFacts]>([
       context_window: 131_072,
       max_output_tokens: 131_072,
       capabilities: { tools: true },
+      reasoning: false,
       price: { input: usd(0.05), output: usd(0.08) },
     },
   ],
@@ -281,6 +288,7 @@ test.each<[string, string, ModelFacts]>([
       context_window: 1_048_576,
       max_output_tokens: 131_072,
       capabilities: { tools: true, json_schema: true, vision: true },
+      reasoning: true,
       price: { input: usd(3), output: usd(15), cache_read: usd(0.3) },
     },
   ],
@@ -397,6 +405,7 @@ describe("looking up", () => {
   test("the sandbox costs nothing, whatever the model, and that is known", () => {
     expect(findModel("sandbox", "anything")).toEqual({
       capabilities: { tools: true, json_schema: true },
+      reasoning: false,
       price: { input: 0, output: 0 },
     });
   });

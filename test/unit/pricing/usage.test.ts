@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Usage } from "../../../src/conversation/usage.ts";
 import { costOf } from "../../../src/pricing/price.ts";
-import { countUsage, readUsage } from "../../../src/pricing/usage.ts";
+import { countedUsage, readUsage } from "../../../src/pricing/usage.ts";
 
 const NOTHING: Usage = {
   promptTokens: 0,
@@ -312,9 +312,9 @@ describe("readUsage", () => {
 });
 
 test.each([
-  { name: "nothing", promptBytes: 0, completionEvents: 0, promptTokens: 0, completionTokens: 0 },
-  { name: "a part of a token is a token", promptBytes: 5, completionEvents: 3, promptTokens: 2, completionTokens: 3 },
-  { name: "never negative", promptBytes: -1, completionEvents: -1, promptTokens: 0, completionTokens: 0 },
-])("counted usage: $name", ({ promptBytes, completionEvents, promptTokens, completionTokens }) => {
-  expect(countUsage(promptBytes, completionEvents)).toEqual(usage({ promptTokens, completionTokens }));
+  { name: "nothing", prompt: 0, completion: 0, promptTokens: 0, completionTokens: 0 },
+  { name: "a part of a token is a token", prompt: 1.25, completion: 2.01, promptTokens: 2, completionTokens: 3 },
+  { name: "never negative", prompt: -1, completion: -1, promptTokens: 0, completionTokens: 0 },
+])("counted usage: $name", ({ prompt, completion, promptTokens, completionTokens }) => {
+  expect(countedUsage(prompt, completion)).toEqual(usage({ promptTokens, completionTokens }));
 });

@@ -1,9 +1,8 @@
 /** What an operator is told behind an answer: that a vendor charges something else than the price table says. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Env } from "../../../src/config.ts";
-import { basisOf, costOf } from "../../../src/pricing/price.ts";
 import { Settlement } from "../../../src/relay/settle.ts";
-import { Exchange, NO_USAGE } from "../../../src/relay/trace.ts";
+import { Exchange } from "../../../src/relay/trace.ts";
 import { newTraceId } from "../../../src/traces/schema.ts";
 import { stubScheduler } from "../../support/scheduler.ts";
 
@@ -11,7 +10,7 @@ const KEY_ID = "settletest01";
 const START = Date.UTC(2026, 10, 22, 12);
 /** 1,000 nano-USD by the table. */
 const PRICE = { input: 10_000, output: 0 };
-const USAGE = { ...NO_USAGE, promptTokens: 100 };
+const USAGE = { prompt_tokens: 100, completion_tokens: 0 };
 
 let lines: string[] = [];
 beforeEach(() => {
@@ -30,24 +29,19 @@ afterEach(() => {
 async function settle(model: string, reportedNanoUsd: number | undefined, now: number): Promise<string> {
   const exchange = new Exchange(newTraceId(KEY_ID, now), now);
   Object.assign(exchange, { keyId: KEY_ID, app: "app", env: "production", route: "a" });
-  const attempt = exchange.startAttempt(
-    { provider: "deepinfra", model },
-    { number: 0, boundNanoUsd: 0, setOutputCap: null },
-    false,
-    now,
-  );
-  const usage = reportedNanoUsd === undefined ? USAGE : { ...USAGE, reportedNanoUsd };
-  const conditions = { provider: "deepinfra", startedAt: now };
-  const cost = costOf(usage, PRICE, conditions);
-  attempt.costNanoUsd = cost.nanoUsd;
-  attempt.costBasis = basisOf(null, usage, cost, conditions);
+  const tariff = { price: PRICE, baseUrl: "https://api.example", thinks: false, announcesThinking: false };
+  const start = { provider: "deepinfra", model, number: 0, boundNanoUsd: 0, setOutputCap: null, hedged: false, tariff };
+  const attempt = exchange.startAttempt(start, now);
+  attempt.isRunning = false;
+  attempt.received.isWhole = true;
+  const reported = reportedNanoUsd === undefined ? {} : { estimated_cost: reportedNanoUsd / 1e9 };
+  attempt.received.noteUsage({ ...USAGE, ...reported });
   const answer = { revoked: false, keyVersion: 1, remainingNanoUsd: null };
   // The settlement uses nothing else of its environment.
   const env = { KEY_LEDGER: { getByName: () => ({ settle: async () => answer }) } } as unknown as Env;
   const waiting: Promise<unknown>[] = [];
   const settlement = new Settlement(exchange, env, (work) => waiting.push(work));
-  const ending = { usage, usageSource: "upstream", toolCalls: [], endedAt: now } as const;
-  settlement.settle({ ...ending, status: "ok", httpStatus: 200 });
+  settlement.settle({ status: "ok", httpStatus: 200, toolCalls: [], endedAt: now });
   await vi.runAllTimersAsync();
   await Promise.all(waiting);
   return exchange.traceId;
