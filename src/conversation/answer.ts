@@ -81,7 +81,13 @@ export type AnswerEvent =
       readonly url?: Json | undefined;
     }
   /** A picture or sound that the model made, as a content part in OpenAI's shape. */
-  | { readonly kind: "media"; readonly choice: number; readonly media: "image" | "audio"; readonly source: Json }
+  | {
+      readonly kind: "media";
+      readonly choice: number;
+      readonly media: "image" | "audio";
+      readonly source: Json;
+      readonly bound?: Bound | undefined;
+    }
   | { readonly kind: "finish"; readonly choice: number; readonly finish: Finish }
   /** Cumulative: a later one replaces an earlier one. `raw`, in chat's shape, is what the bill is made from. */
   | { readonly kind: "usage"; readonly counts: TokenCounts | null; readonly raw: Json }

@@ -3,7 +3,7 @@
  *
  * `text` must already have passed `tryParseJson`; on other input the result means nothing, but every call still ends.
  */
-import { scanArray, scanJson } from "./json.ts";
+import { endOfString, scanArray, scanJson } from "./json.ts";
 
 /** The text of the value under `name`, of the last one where it comes twice, as parsing has it. */
 export function memberText(text: string, name: string): string | undefined {
@@ -24,4 +24,25 @@ export function elementTexts(text: string): string[] {
   const start = text.search(/\S/);
   if (text[start] !== "[") return [];
   return scanArray(text, start).map(({ start: from, end }) => text.slice(from, end));
+}
+
+/**
+ * A JSON value without the line breaks and the indentation of pretty-printing; every value keeps its spelling. One on a
+ * single line is left as it is.
+ */
+export function onOneLine(text: string): string {
+  // No string of JSON has a line break in it.
+  if (!/[\r\n]/.test(text)) return text;
+  const kept: string[] = [];
+  let from = 0;
+  for (let at = 0; at < text.length; ) {
+    const code = text.charCodeAt(at);
+    if (code === 0x22) at = endOfString(text, at);
+    else if (code > 0x20) at++;
+    else {
+      kept.push(text.slice(from, at));
+      from = ++at;
+    }
+  }
+  return kept.join("") + text.slice(from);
 }

@@ -6,7 +6,7 @@
  * that it can be forwarded as it came. Linear in the input: each character is looked at once.
  */
 
-/** The longest event that is held back while it is incomplete. Beyond it the stream is not a chat answer. */
+/** The longest event of text and calls, in characters. Beyond it a stream is not a chat answer. */
 export const MAX_EVENT_LENGTH = 1_048_576;
 
 export interface SseEvent {
@@ -25,6 +25,12 @@ export class SseSplitter {
   #lineIsEmpty = true;
   /** The last character was a CR: a LF that follows belongs to it. */
   #afterCr = false;
+  readonly #maxEventLength: number;
+
+  /** `maxEventLength` in characters: the longest event that is held back. */
+  constructor(maxEventLength = MAX_EVENT_LENGTH) {
+    this.#maxEventLength = maxEventLength;
+  }
 
   /** The complete events that `text` ends or contains. */
   push(text: string): SseEvent[] {
@@ -62,7 +68,12 @@ export class SseSplitter {
 
   /** What is held back is longer than any event of a chat answer. */
   get isOverlong(): boolean {
-    return this.#heldLength > MAX_EVENT_LENGTH;
+    return this.#heldLength > this.#maxEventLength;
+  }
+
+  /** The text behind the last complete event. */
+  get rest(): string {
+    return this.#held.join("");
   }
 
   /**

@@ -16,10 +16,20 @@ export class ToolNames {
   readonly #sent = new Map<string, string>();
   readonly #own = new Map<string, ToolName>();
   readonly #maxLength: number;
+  readonly #refused: RegExp;
 
-  /** Letters, digits, `_` and `-`, at most `maxLength` of them. `reserved`: names that a wire uses for tools of its own. */
-  constructor(conversation: Conversation, maxLength: number, reserved: readonly string[] = []) {
+  /**
+   * At most `maxLength` characters. `reserved`: names that a wire uses for tools of its own. `refused`, global: characters
+   * that no name may have.
+   */
+  constructor(
+    conversation: Conversation,
+    maxLength: number,
+    reserved: readonly string[] = [],
+    refused: RegExp = /[^\w-]/g,
+  ) {
     this.#maxLength = maxLength;
+    this.#refused = refused;
     const names = namesIn(conversation);
     const taken = new Set(reserved);
     const misfits: string[] = [];
@@ -63,11 +73,11 @@ export class ToolNames {
   }
 
   #fits(full: string): boolean {
-    return full !== "" && full.length <= this.#maxLength && !/[^\w-]/.test(full);
+    return full !== "" && full.length <= this.#maxLength && full.search(this.#refused) === -1;
   }
 
   #fitting(full: string): string {
-    return full.slice(0, this.#maxLength).replace(/[^\w-]/g, "_") || "tool";
+    return full.slice(0, this.#maxLength).replace(this.#refused, "_") || "tool";
   }
 }
 

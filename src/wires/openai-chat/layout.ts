@@ -4,19 +4,19 @@
  * A chat message has one content, one list of calls and one of reasoning, so the order in which the model made them is
  * lost. Providers that sign their turns want them back exactly as they were. Where the order is not the plain one
  * (reasoning, one text, calls), it travels as one more entry of `reasoning_details`, `{id: "flow-layout", data}`: a list
- * of `r` (entry of `reasoning_details`), `t<length>` (text), `c` (call) and `b` (server block), each the next of its kind.
- * `t<length>+<count>` is a text with the next citations of the message. An entry that belongs to the text before it
- * follows as `s`.
+ * of `r` (entry of `reasoning_details`), `t<length>` (text), `c` (call), `b` (server block) and `i` (image), each the next
+ * of its kind. `t<length>+<count>` is a text with the next citations of the message. An entry that belongs to the text
+ * before it follows as `s`.
  */
 import type { Json } from "../../conversation/part.ts";
 
 export const LAYOUT_ID = "flow-layout";
 
 export type LayoutToken =
-  | { readonly kind: "reasoning" | "call" | "block" | "attached" }
+  | { readonly kind: "reasoning" | "call" | "block" | "attached" | "image" }
   | { readonly kind: "text"; readonly length: number; readonly citations?: number };
 
-const LETTERS = { r: "reasoning", c: "call", b: "block", s: "attached" } as const;
+const LETTERS = { r: "reasoning", c: "call", b: "block", s: "attached", i: "image" } as const;
 
 export function writeLayout(tokens: readonly LayoutToken[]): string {
   return tokens.map(writeToken).join(" ");
@@ -27,13 +27,13 @@ function writeToken(token: LayoutToken): string {
   return `t${token.length}${token.citations === undefined ? "" : `+${token.citations}`}`;
 }
 
-/** A turn whose parts stand in the order that a reader assumes anyway: reasoning, one text without citations, calls. */
+/** A turn in the order that a reader assumes anyway: reasoning, one text without citations, images, calls. */
 export function isPlain(tokens: readonly LayoutToken[]): boolean {
-  const rank = { reasoning: 0, text: 1, call: 2, block: 3, attached: 3 } as const;
+  const rank = { reasoning: 0, text: 1, image: 2, call: 3, block: 4, attached: 4 } as const;
   const ranks = tokens.map(({ kind }) => rank[kind]);
   const texts = tokens.filter((token) => token.kind === "text");
   if (texts.some((token) => token.citations !== undefined)) return false;
-  return texts.length <= 1 && ranks.every((each, at) => each < 3 && (at === 0 || each >= (ranks[at - 1] ?? 0)));
+  return texts.length <= 1 && ranks.every((each, at) => each < 4 && (at === 0 || each >= (ranks[at - 1] ?? 0)));
 }
 
 const MAX_TOKENS = 4_096;

@@ -144,9 +144,9 @@ function readReasoning(fields: Json): ReasoningControl | undefined {
   const word = typeof effort === "string" ? effort : other["effort"];
   const budget = other["max_tokens"];
   const enabled = other["enabled"];
-  if (native === undefined && typeof word !== "string" && typeof budget !== "number" && typeof enabled !== "boolean") {
-    return undefined;
-  }
+  const isHidden = other["exclude"] === true;
+  const says = typeof word === "string" || typeof budget === "number" || typeof enabled === "boolean" || isHidden;
+  if (native === undefined && !says) return undefined;
   return {
     path: native !== undefined ? "thinking" : typeof effort === "string" ? "reasoning_effort" : "reasoning",
     ...(native === undefined ? {} : { native }),
@@ -154,6 +154,7 @@ function readReasoning(fields: Json): ReasoningControl | undefined {
     ...(typeof budget === "number" ? { budget } : {}),
     ...(typeof enabled === "boolean" ? { enabled } : {}),
     ...(typeof other["summary"] === "string" ? { display: other["summary"] } : {}),
+    ...(isHidden ? { display: "omitted" } : {}),
   };
 }
 

@@ -204,11 +204,14 @@ function assistantParts(message: Json, path: string): Part[] {
     said,
     calls: readCalls(message, path),
     blocks: serverBlocks(message, path),
-    images: readContent(message["images"], `${path}.images`),
+    images: readImages(message["images"], `${path}.images`),
     citations: Array.isArray(message["citations"]) ? message["citations"].filter(isJsonObject) : [],
   };
   const layout = readLayout(entries);
   const parts = (layout === null ? null : laidOut(pieces, layout)) ?? inPlainOrder(pieces);
+  // What was said aloud is known by its id only, and only to the provider that said it.
+  const { audio } = message;
+  if (isJsonObject(audio)) parts.push(opaquePart({ ...audio, type: "audio" }, `${path}.audio`));
   return withCache([...toolPlan(message, path), ...parts], message);
 }
 
@@ -242,7 +245,7 @@ function laidOut(pieces: Pieces, layout: readonly LayoutToken[]): Part[] | null 
   if (said.length > 1 || (only !== undefined && only.kind !== "text")) return null;
   const text = only?.kind === "text" ? only.text : "";
   const parts: Part[] = [];
-  const next = { text: 0, reasoning: 0, call: 0, block: 0, citation: 0 };
+  const next = { text: 0, reasoning: 0, call: 0, block: 0, citation: 0, image: 0 };
   for (const token of layout) {
     switch (token.kind) {
       case "text": {
@@ -283,6 +286,12 @@ function laidOut(pieces: Pieces, layout: readonly LayoutToken[]): Part[] | null 
         parts.push(part);
         break;
       }
+      case "image": {
+        const part = images[next.image++];
+        if (part === undefined) return null;
+        parts.push(part);
+        break;
+      }
     }
   }
   const isWhole =
@@ -290,7 +299,18 @@ function laidOut(pieces: Pieces, layout: readonly LayoutToken[]): Part[] | null 
     next.reasoning === reasoning.length &&
     next.call === calls.length &&
     next.block === blocks.length;
-  return isWhole ? [...parts, ...images] : null;
+  return isWhole ? [...parts, ...images.slice(next.image)] : null;
+}
+
+/** Pictures that a model made, each with what its provider signed. */
+function readImages(images: unknown, path: string): Part[] {
+  return (Array.isArray(images) ? images : []).flatMap((image, at) => {
+    const bound = isJsonObject(image) ? readCallExtra(image) : undefined;
+    return readContent([image], path).map((part): Part => {
+      const placed = { ...part, path: `${path}[${at}]` };
+      return bound === undefined ? placed : { ...placed, bound };
+    });
+  });
 }
 
 /** Thoughts as plain text, under either of their names. */

@@ -75,6 +75,8 @@ class MessageWriter {
         return;
       case "image":
         this.#images.push(imagePart(part.media, part.bound));
+        this.#tokens.push({ kind: "image" });
+        if (part.bound !== undefined) this.#isBound = true;
         return;
       case "audio":
       case "video":

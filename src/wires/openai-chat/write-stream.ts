@@ -13,12 +13,14 @@ import { layoutDetail, stopMember, urlCitations } from "./write-answer.ts";
 interface ChoiceState {
   hasRole: boolean;
   details: number;
+  images: number;
   textLength: number;
   /** Where the open text block began. */
   textStart: number;
   reasoning: string;
   reasoningForm: "full" | "summary" | "redacted";
   isBound: boolean;
+  readonly customCalls: Set<number>;
   readonly citations: Json[];
   readonly tokens: LayoutToken[];
 }
@@ -52,8 +54,10 @@ export class ChunkStream {
         return [this.#delta(event.choice, { refusal: event.text })];
       case "call_start": {
         this.#endBlock(event.choice);
-        this.#choice(event.choice).tokens.push({ kind: "call" });
+        const state = this.#choice(event.choice);
+        state.tokens.push({ kind: "call" });
         const { index, id, form, bound } = event;
+        if (form === "custom") state.customCalls.add(index);
         const name = event.namespace === undefined ? event.name : `${event.namespace}__${event.name}`;
         const detail =
           form === "custom"
@@ -61,14 +65,13 @@ export class ChunkStream {
             : { type: "function", function: { name, arguments: "" } };
         return [this.#delta(event.choice, { tool_calls: [{ index, id, ...detail, ...writeCallExtra(bound) }] })];
       }
-      case "call_args":
-        return event.text === ""
-          ? []
-          : [
-              this.#delta(event.choice, {
-                tool_calls: [{ index: event.index, function: { arguments: event.text } }],
-              }),
-            ];
+      case "call_args": {
+        const { choice, index, text } = event;
+        if (text === "") return [];
+        const isCustom = this.#choice(choice).customCalls.has(index);
+        const piece = isCustom ? { custom: { input: text } } : { function: { arguments: text } };
+        return [this.#delta(choice, { tool_calls: [{ index, ...piece }] })];
+      }
       case "call_end":
         return [];
       case "block": {
@@ -89,7 +92,7 @@ export class ChunkStream {
         return Object.keys(members).length === 0 ? [] : [this.#delta(event.choice, members)];
       }
       case "media":
-        return [this.#delta(event.choice, { [event.media === "image" ? "images" : "audio"]: [event.source] })];
+        return this.#media(event);
       case "finish":
         return this.#finish(event);
       case "usage":
@@ -154,6 +157,17 @@ export class ChunkStream {
     return annotations.length === 0 ? [] : [this.#delta(choice, { annotations })];
   }
 
+  #media({ choice, media, source, bound }: Extract<AnswerEvent, { kind: "media" }>): readonly Json[] {
+    if (media === "audio") return [this.#delta(choice, { audio: [source] })];
+    const due = this.#endBlock(choice);
+    const state = this.#choice(choice);
+    state.tokens.push({ kind: "image" });
+    if (bound !== undefined) state.isBound = true;
+    // With its index, by which SDKs tell the entries of a list apart.
+    const image = { ...source, index: state.images++, ...writeCallExtra(bound) };
+    return [...due, this.#delta(choice, { images: [image] })];
+  }
+
   #finish({ choice, finish }: Extract<AnswerEvent, { kind: "finish" }>): readonly Json[] {
     const due = this.#endBlock(choice);
     const state = this.#choice(choice);
@@ -170,8 +184,8 @@ export class ChunkStream {
     const known = this.#choices.get(choice);
     if (known !== undefined) return known;
     const fresh: ChoiceState = {
-      ...{ hasRole: false, details: 0, textLength: 0, textStart: 0, reasoning: "", reasoningForm: "full" },
-      ...{ isBound: false, citations: [], tokens: [] },
+      ...{ hasRole: false, details: 0, images: 0, textLength: 0, textStart: 0, reasoning: "", reasoningForm: "full" },
+      ...{ isBound: false, customCalls: new Set(), citations: [], tokens: [] },
     };
     this.#choices.set(choice, fresh);
     return fresh;
