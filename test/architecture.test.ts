@@ -51,6 +51,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "providers/index": ["wires"],
   // A provider of another wire: the bridge, its own wire, and nothing of the others.
   "providers/cohere": ["wires/bridge", "wires/cohere", "traces/schema", "lib"],
+  "providers/google": ["wires/bridge", "wires/gemini", "traces/schema", "lib"],
   wires: [...["conversation", "providers/adapter", "providers/classify", "providers/provider-settings", "lib"]],
   "wires/openai-chat": ["conversation", "providers/adapter", "providers/provider-settings", "providers/rows", "lib"],
   "wires/openai-chat/request-fields": ["http/errors", "http/validation-errors", "lib"],

@@ -1,11 +1,10 @@
 /** The registry: every provider there is, by id. Lookups go through a `Map`, so `__proto__` is just an unknown name. */
 import { bedrock } from "../wires/bedrock/bedrock.ts";
-
-import { gemini } from "../wires/gemini/gemini.ts";
 import type { Provider, Secrets } from "./adapter.ts";
 import { anthropic } from "./anthropic.ts";
 import { azure } from "./azure.ts";
 import { cohere } from "./cohere.ts";
+import { google } from "./google.ts";
 import { openAiProvider } from "./openai-compatible.ts";
 import { operatorProvider } from "./openai-operator.ts";
 import { ROWS, WORKERS_AI_ROW } from "./rows.ts";
@@ -30,7 +29,7 @@ const PROVIDERS: ReadonlyMap<string, Provider> = new Map(
     azure,
     bedrock,
     cohere,
-    gemini,
+    google,
     sandbox,
   ].map((provider) => [provider.id, provider]),
 );

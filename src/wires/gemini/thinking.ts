@@ -6,9 +6,8 @@
  * same kind of answer.
  * https://ai.google.dev/gemini-api/docs/thinking, https://ai.google.dev/gemini-api/docs/openai#thinking
  */
-import { isJsonObject } from "../../lib/json.ts";
-
-type Json = Readonly<Record<string, unknown>>;
+import type { ReasoningControl } from "../../conversation/conversation.ts";
+import type { Json } from "../../conversation/part.ts";
 
 interface Family {
   readonly thinks: "level" | "budget" | "none";
@@ -38,76 +37,84 @@ export function isGemini3(model: string): boolean {
   return familyOf(model).thinks === "level";
 }
 
-/** What the client asked for, whichever of the common spellings it used. */
-interface Wish {
+/** What was asked for, whichever of the common spellings the client used. */
+interface ThinkingRequest {
   readonly effort?: string | undefined;
   readonly budget?: number | undefined;
   /** Thoughts shall not be in the answer. */
-  readonly hidden?: boolean | undefined;
-  /** Gemini's own object, as Google's OpenAI endpoint takes it. */
-  readonly native?: Json | undefined;
+  readonly hidden: boolean;
 }
 
-/** Where the wish may stand: OpenAI's member, Anthropic's, OpenRouter's; and `google`, as Google's OpenAI endpoint has it. */
-export const THINKING_FIELDS = ["reasoning_effort", "thinking", "reasoning"] as const;
-
-/** `google.thinking_config`, also inside an `extra_body` that a client did not unfold. */
-export function nativeThinking(fields: Json): Json | undefined {
-  const extra = isJsonObject(fields["extra_body"]) ? fields["extra_body"]["google"] : fields["google"];
-  const native = isJsonObject(extra) ? (extra["thinking_config"] ?? extra["thinkingConfig"]) : undefined;
-  return isJsonObject(native) ? native : undefined;
+export interface ThinkingConfig {
+  readonly config?: Json;
+  /** This model cannot be told, or not this. */
+  readonly isLost: boolean;
 }
 
-function wishOf(fields: Json): Wish | null {
-  const native = nativeThinking(fields);
-  if (native !== undefined) return { native };
-  const thinking = fields["thinking"];
-  if (isJsonObject(thinking)) {
-    if (thinking["type"] === "disabled") return { effort: "none" };
-    if (typeof thinking["budget_tokens"] === "number") return { budget: thinking["budget_tokens"] };
-    if (thinking["type"] === "enabled" || thinking["type"] === "adaptive") return { effort: effortOf(fields) };
-  }
-  const reasoning = fields["reasoning"];
-  if (isJsonObject(reasoning) && Object.keys(reasoning).length > 0) {
-    const hidden = reasoning["exclude"] === true;
-    if (reasoning["enabled"] === false) return { effort: "none" };
-    if (typeof reasoning["max_tokens"] === "number") return { budget: reasoning["max_tokens"], hidden };
-    return { effort: typeof reasoning["effort"] === "string" ? reasoning["effort"] : effortOf(fields), hidden };
-  }
-  const effort = effortOf(fields);
-  return effort === undefined ? null : { effort };
-}
+const EFFORTS: ReadonlySet<string> = new Set(["none", "minimal", "low", "medium", "high", "xhigh", "max"]);
 
-function effortOf(fields: Json): string | undefined {
-  const effort = fields["reasoning_effort"];
-  return typeof effort === "string" ? effort : undefined;
-}
-
-/** `thinkingConfig` for the request; `undefined` when nothing was asked; `null` when this model cannot be told. */
-export function thinkingConfigOf(fields: Json, model: string): Json | null | undefined {
-  const wish = wishOf(fields);
-  if (wish === null) return undefined;
+/** `native`: Google's own object, as its OpenAI endpoint takes it. It is read member by member. */
+export function thinkingConfigOf(
+  reasoning: ReasoningControl | undefined,
+  native: Json | undefined,
+  model: string,
+): ThinkingConfig {
   const family = familyOf(model);
-  if (family.thinks === "none") return wish.effort === "none" ? undefined : null;
-  if (wish.native !== undefined) return nativeConfig(wish.native);
-  const { effort, budget } = wish;
-  const includeThoughts = effort === "none" || wish.hidden === true ? {} : { includeThoughts: true };
+  if (native !== undefined) {
+    const config = nativeConfig(native);
+    if (family.thinks === "none") return { isLost: true };
+    return { config, isLost: Object.keys(config).length < Object.keys(native).length };
+  }
+  if (reasoning === undefined) return { isLost: false };
+  const { effort, budget, hidden } = requestOf(reasoning);
+  if (family.thinks === "none") return { isLost: effort !== "none" };
+  const includeThoughts = effort === "none" || hidden ? {} : { includeThoughts: true };
   // A budget is still taken by the models that know levels, but not beside a level.
-  if (budget !== undefined) return { ...includeThoughts, thinkingBudget: Math.trunc(budget) };
-  if (effort === undefined) return includeThoughts;
-  return family.thinks === "level"
-    ? { ...includeThoughts, thinkingLevel: levelOf(effort, family) }
-    : { ...includeThoughts, thinkingBudget: budgetOf(effort, family) };
+  if (budget !== undefined) {
+    return { config: { ...includeThoughts, thinkingBudget: nearestBudget(Math.trunc(budget), family) }, isLost: false };
+  }
+  if (effort === undefined || !EFFORTS.has(effort)) return { config: includeThoughts, isLost: effort !== undefined };
+  const depth =
+    family.thinks === "level"
+      ? { thinkingLevel: levelOf(effort, family) }
+      : { thinkingBudget: budgetOf(effort, family) };
+  return { config: { ...includeThoughts, ...depth }, isLost: false };
+}
+
+function requestOf({ effort, budget, enabled, display, native }: ReasoningControl): ThinkingRequest {
+  const hidden = display === "omitted";
+  if (native?.wire === "anthropic-messages") {
+    const { type, budget_tokens: tokens, display: shown } = native.source;
+    if (type === "disabled") return { effort: "none", hidden };
+    if (typeof tokens === "number") return { budget: tokens, hidden: hidden || shown === "omitted" };
+    return { effort, hidden: hidden || shown === "omitted" };
+  }
+  if (enabled === false) return { effort: "none", hidden };
+  return budget === undefined ? { effort, hidden } : { budget, hidden };
 }
 
 /** Google's OpenAI endpoint takes the members with underscores. */
+const NATIVE_MEMBERS = [
+  ["includeThoughts", "include_thoughts", "boolean"],
+  ["thinkingBudget", "thinking_budget", "number"],
+  ["thinkingLevel", "thinking_level", "string"],
+] as const;
+
 function nativeConfig(native: Json): Json {
-  const names: Readonly<Record<string, string>> = {
-    include_thoughts: "includeThoughts",
-    thinking_budget: "thinkingBudget",
-    thinking_level: "thinkingLevel",
-  };
-  return Object.fromEntries(Object.entries(native).map(([name, value]) => [names[name] ?? name, value]));
+  const config: Record<string, unknown> = {};
+  for (const [name, other, type] of NATIVE_MEMBERS) {
+    const value = native[name] ?? native[other];
+    if (typeof value === type) config[name] = value;
+  }
+  return config;
+}
+
+/** 2.5 refuses budgets beyond its own: 128 to 32,768 for Pro, up to 24,576 for Flash, 512 or none for Flash-Lite. */
+function nearestBudget(budget: number, { thinks, isPro, isLite }: Family): number {
+  // -1 leaves it to the model.
+  if (thinks !== "budget" || budget === -1) return budget;
+  const least = isPro ? 128 : isLite && budget > 0 ? 512 : 0;
+  return Math.min(Math.max(budget, least), isPro ? 32_768 : 24_576);
 }
 
 function levelOf(effort: string, { version, isPro, isLite }: Family): string {

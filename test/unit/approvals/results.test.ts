@@ -9,7 +9,7 @@ import { writeRequest as toAnthropic } from "../../../src/wires/anthropic-messag
 import { BlockWriter } from "../../../src/wires/bedrock/content.ts";
 import { toConversation as toBedrock } from "../../../src/wires/bedrock/messages.ts";
 import { cohereWire } from "../../../src/wires/cohere/wire.ts";
-import { toConversation as toGemini } from "../../../src/wires/gemini/contents.ts";
+import { geminiWire } from "../../../src/wires/gemini/wire.ts";
 import { readRequest } from "../../../src/wires/openai-chat/read-request.ts";
 import type { UpstreamWire } from "../../../src/wires/wire.ts";
 
@@ -95,7 +95,8 @@ const ADAPTERS: Readonly<Record<string, (messages: readonly Json[]) => Shown>> =
     };
   },
   gemini(messages) {
-    const parts = blocksOf(toGemini(messages, "gemini-2.5-pro").contents as Json[], "parts") as Record<string, Json>[];
+    const { contents } = bodyOf(geminiWire, messages) as { contents: Json[] };
+    const parts = blocksOf(contents, "parts") as Record<string, Json>[];
     // By the name, where one of them has no id.
     const calls = parts.flatMap(({ functionCall }) => (functionCall ? [functionCall] : []));
     const results = parts.flatMap(({ functionResponse }) => (functionResponse ? [functionResponse] : []));

@@ -4,32 +4,35 @@
  * No live call stands behind it: the wire is Google's reference and recorded traffic. The key goes into a header, never
  * into the address, which proxies write down. https://ai.google.dev/api
  */
-import { isJsonObject } from "../../lib/json.ts";
-import type { Provider, ProviderConfig, Secrets, UpstreamError, UpstreamFailure } from "../../providers/adapter.ts";
-import { classifyError } from "../../providers/classify.ts";
-import { baseUrlOf, secretText } from "../../providers/provider-settings.ts";
-import { toGeminiCompletion } from "./answer.ts";
-import { geminiLacks, toGeminiRequest } from "./request.ts";
-import { GeminiStream } from "./stream.ts";
+import { isJsonObject } from "../lib/json.ts";
+import { bridged, droppedParams } from "../wires/bridge.ts";
+import { geminiWire } from "../wires/gemini/wire.ts";
+import type { Provider, ProviderConfig, Secrets, UpstreamError, UpstreamFailure } from "./adapter.ts";
+import { classifyError } from "./classify.ts";
+import { baseUrlOf, secretText, upstreamHeaders } from "./provider-settings.ts";
 
 const ID = "google";
 const BASE_URL = "https://generativelanguage.googleapis.com/v1beta";
 /** The first that is set is used. */
 const SECRETS = ["GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY"] as const;
 
-export const gemini: Provider = {
+const bridge = bridged(geminiWire, ID, (written, { config, stream, fields }) => ({
+  url: config.baseUrl + written.path,
+  headers: upstreamHeaders(config, stream),
+  body: written.body,
+  droppedParams: droppedParams(written.losses, fields),
+}));
+
+export const google: Provider = {
   id: ID,
   adapter: {
-    translation: {
-      toCompletion: toGeminiCompletion,
-      openStream: (context) => new GeminiStream(context),
-    },
-    toUpstream: toGeminiRequest,
-    classify: (error) => classifyGemini(error, Date.now()),
+    translation: bridge.translation,
+    toUpstream: bridge.toUpstream,
+    classify: (error) => classifyGoogle(error, Date.now()),
   },
   requires: SECRETS.map((name) => [name]),
   configure,
-  lacks: geminiLacks,
+  lacks: bridge.lacks,
 };
 
 function configure(secrets: Secrets): ProviderConfig | null {
@@ -62,6 +65,7 @@ const CODES: Readonly<Record<string, Kind>> = {
   unexpected_tool_call: "invalid_response",
   too_many_tool_calls: "invalid_response",
   missing_thought_signature: "invalid_response",
+  no_image: "invalid_response",
   prohibited_content: "content_filter",
   safety: "content_filter",
 };
@@ -75,7 +79,7 @@ const MESSAGES: readonly (readonly [RegExp, Kind])[] = [
   [/^Request payload size exceeds the limit\b/i, "context_length"],
   [/^API key (?:not valid|not found|expired)\b/i, "auth"],
   [/^User location is not supported\b/i, "auth"],
-  // Signatures are ours to send: another vendor does not need them.
+  // Signatures are ours to send: another provider does not need them.
   [
     /^(?:Function call .{0,200}?missing a `?thought_signature|Corrupted thought signature|Thought signature is not valid)/is,
     "invalid_response",
@@ -87,7 +91,7 @@ const NOT_THIS_MODEL =
   /^(?:Forced function calling|Function calling|Tool use) .{0,100}\bis unsupported\b|^Thinking (?:level|budget) .{0,60}\bnot supported\b/i;
 
 /** Not private to the provider, so that tests may set the clock. */
-export function classifyGemini(error: UpstreamError, now: number): UpstreamFailure {
+export function classifyGoogle(error: UpstreamError, now: number): UpstreamFailure {
   const failure = classifyError(error, now, CODES);
   const status = statusOf(error.body);
   if (failure.class === "invalid_request") {

@@ -1,20 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { AnswerContext, StreamPart, UpstreamFailure } from "../../../../src/providers/adapter.ts";
-import { classifyGemini, gemini } from "../../../../src/wires/gemini/gemini.ts";
+import type { StreamPart } from "../../../../src/providers/adapter.ts";
+import { google } from "../../../../src/providers/google.ts";
 import { allFixtures, bytesOf, type Fixture, named, streamedAnswer, wholeAnswer } from "../../../support/fixtures.ts";
 import { cutStep } from "../../../support/tries.ts";
-
-const CONTEXT: AnswerContext = { fields: {}, model: "asked-model", traceId: "tr_1", createdAt: 1_700_000_000 };
-
-function translate(chunks: Iterable<Uint8Array>): StreamPart[] {
-  const stream = gemini.adapter.translation!.openStream!(CONTEXT);
-  const parts = [...chunks].flatMap((chunk) => [...stream.push(chunk)]);
-  return [...parts, ...stream.end()];
-}
-
-const toText = (parts: readonly StreamPart[]): string =>
-  parts.map((part) => ("chunk" in part ? `data: ${JSON.stringify(part.chunk)}\n\n` : "")).join("");
+import { ending, stream, toText, translate, whole, wholeOf } from "./support.ts";
 
 const OURS = allFixtures().filter(({ provider }) => provider === "google");
 const STREAMS = OURS.filter(({ kind }) => kind === "sse");
@@ -69,7 +59,7 @@ describe("answers", () => {
   });
 
   test.each(named(WHOLE))("$name: a whole answer", ({ fixture }) => {
-    const result = gemini.adapter.translation!.toCompletion(JSON.parse(bytesOf(fixture).toString("utf8")), CONTEXT);
+    const result = wholeOf(bytesOf(fixture).toString("utf8"));
     if (!result.ok) throw new Error("no answer");
     const answer = wholeAnswer(result.completion as unknown as Parameters<typeof wholeAnswer>[0]);
     expectAnswer(answer, fixture);
@@ -82,13 +72,10 @@ describe("answers", () => {
     expect(WHOLE.length).toBeGreaterThanOrEqual(9);
   });
 
-  const stream = (...events: unknown[]): Uint8Array =>
-    new TextEncoder().encode(events.map((event) => `data: ${JSON.stringify(event)}\r\n\r\n`).join(""));
   const deltas = (parts: readonly StreamPart[]): unknown[] =>
     parts.flatMap((part) =>
       "chunk" in part ? (part.chunk["choices"] as { delta: unknown }[]).map(({ delta }) => delta) : [],
     );
-  const whole = (body: unknown) => gemini.adapter.translation!.toCompletion(body, CONTEXT);
 
   test("signatures, pictures, citations and strange parts are kept, streamed or whole", () => {
     const event = {
@@ -114,9 +101,11 @@ describe("answers", () => {
       ],
       usageMetadata: { promptTokenCount: 1, candidatesTokenCount: 2, serviceTier: "flex" },
     };
+    const signed = { format: "google-gemini-v1", provider: "google" };
     const details = [
-      { type: "reasoning.text", format: "google", text: "hm", signature: "T" },
-      { type: "reasoning.encrypted", format: "google", data: "A", from: 0, to: 4 },
+      { type: "reasoning.text", text: "hm", signature: "T", index: 0, ...signed },
+      { type: "reasoning.encrypted", data: "A", index: 1, ...signed },
+      { type: "reasoning.encrypted", data: "r t4 s i c c c", id: "flow-layout", index: 2, format: "unknown" },
     ];
     const images = [
       {
@@ -171,14 +160,22 @@ describe("answers", () => {
       },
     });
     const parts = translate([stream(event)]);
+    const argued = (index: number, text: string) => ({ tool_calls: [{ index, function: { arguments: text } }] });
+    const begun = (index: number) => {
+      const { function: detail, ...call } = calls[index]!;
+      return { tool_calls: [{ index, ...call, function: { ...detail, arguments: "" } }] };
+    };
     expect(deltas(parts)).toEqual([
-      { role: "assistant", reasoning_content: "hm", reasoning_details: [details[0]] },
-      { content: "See ", reasoning_details: [details[1]] },
-      { images },
-      { tool_calls: [{ index: 0, ...calls[0] }] },
-      { tool_calls: [{ index: 1, ...calls[1] }] },
-      { tool_calls: [{ index: 2, ...calls[2] }] },
+      { role: "assistant", reasoning_content: "hm" },
+      { reasoning_details: [details[0]] },
+      { content: "See " },
+      { reasoning_details: [details[1]] },
+      { images: [{ ...images[0], index: 0 }] },
+      ...[begun(0), argued(0, "{}")],
+      ...[begun(1), argued(1, '{"a":[]}')],
+      ...[begun(2), argued(2, "{}")],
       more,
+      { reasoning_details: [details[2]] },
       {},
     ]);
     expect(parts.at(-1)).toMatchObject({ chunk: { id: "r1", model: "gemini-x", choices: [], service_tier: "flex" } });
@@ -210,30 +207,6 @@ describe("answers", () => {
     expect(translate([stream(body)])[0]).toMatchObject({ chunk: { choices: [{ logprobs: { content } }] } });
   });
 
-  const ending = (finishReason: string, parts: unknown[] = [{ text: "x" }]) => ({
-    candidates: [{ content: { parts }, finishReason }],
-  });
-  test.each([
-    ["STOP", "stop"],
-    ["MAX_TOKENS", "length"],
-    ...[
-      "SAFETY",
-      "RECITATION",
-      "BLOCKLIST",
-      "PROHIBITED_CONTENT",
-      "SPII",
-      "IMAGE_SAFETY",
-      "IMAGE_OTHER",
-      "LANGUAGE",
-      "OTHER",
-    ].map((reason) => [reason, "content_filter"] as const),
-    ["MALFORMED_FUNCTION_CALL", "stop"],
-    ["SOMETHING_NEW", "stop"],
-  ] as const)("%s is %s, streamed or whole", (reason, finish) => {
-    expect(whole(ending(reason))).toMatchObject({ completion: { choices: [{ finish_reason: finish }] } });
-    expect(streamedAnswer(toText(translate([stream(ending(reason))]))).finishReason).toBe(finish);
-  });
-
   test("arguments in pieces: odd paths are passed over, a list does not grow by an index, a nameless call is none", () => {
     const part = (functionCall: unknown) => ({ functionCall });
     const pieces = [
@@ -258,7 +231,7 @@ describe("answers", () => {
     const args = `${'{"a":'.repeat(20_000)}1${"}".repeat(20_000)}`;
     const text = `{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":${args}}}]}}]}`;
     expect(translate([new TextEncoder().encode(`data: ${text}\n\n`)])).toMatchObject([{ error: {} }]);
-    expect(whole(JSON.parse(text)).ok).toBe(false);
+    expect(wholeOf(text).ok).toBe(false);
   });
 
   test("citations of all events are told, each once", () => {
@@ -272,15 +245,6 @@ describe("answers", () => {
       { chunk: { choices: [{ delta: { citations: [{ url: "https://a.test/" }, { url: "https://b.test/" }] } }] } },
     ]);
     expect(streamedAnswer(toText(parts))).toMatchObject({ text: "abc", finishReason: "content_filter" });
-  });
-
-  test("a model that breaks down over a call before it said anything gave no answer", () => {
-    const body = ending("MALFORMED_FUNCTION_CALL", []);
-    expect(whole(body)).toEqual({ ok: false, failure: { class: "invalid_response", tryNext: true, trySame: false } });
-    const [part] = translate([stream(body)]);
-    if (part === undefined || !("error" in part)) throw new Error("no error");
-    const failure = gemini.adapter.classify({ status: 200, headers: new Headers(), body: part.error });
-    expect(failure).toMatchObject({ class: "invalid_response", tryNext: true });
   });
 
   test.each([
@@ -389,138 +353,11 @@ describe("answers", () => {
   });
 
   test("what is held back is bounded", () => {
-    const translator = gemini.adapter.translation!.openStream!(CONTEXT);
+    const translator = google.adapter.translation!.openStream!({ fields: {}, model: "m", traceId: "t", createdAt: 1 });
     const block = new TextEncoder().encode(`${"x".repeat(65_536)}\n\n`);
     for (let count = 0; count < 15; count++) translator.push(block);
     expect(translator.isOverlong).toBe(false);
     for (let count = 0; count < 3; count++) translator.push(block);
     expect(translator.isOverlong).toBe(true);
-  });
-});
-
-describe("failures", () => {
-  const status = (code: number, word: string, message = "Example", details: unknown[] = []) => ({
-    error: { code, message, status: word, details },
-  });
-  const info = (reason: string) => [{ "@type": "type.googleapis.com/google.rpc.ErrorInfo", reason }];
-  const retry = (delay: string) => ({ "@type": "type.googleapis.com/google.rpc.RetryInfo", retryDelay: delay });
-  test.each<[string, number, unknown, Partial<UpstreamFailure>]>([
-    [
-      "a wrong key",
-      400,
-      status(400, "INVALID_ARGUMENT", "API key not valid.", info("API_KEY_INVALID")),
-      { class: "auth", tryNext: true },
-    ],
-    [
-      "a wrong key without a reason",
-      400,
-      status(400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key."),
-      { class: "auth" },
-    ],
-    ["an API that is off", 403, status(403, "PERMISSION_DENIED", "Off", info("SERVICE_DISABLED")), { class: "auth" }],
-    ["no credentials", 401, status(401, "UNAUTHENTICATED"), { class: "auth" }],
-    [
-      "a country that is not served",
-      400,
-      status(400, "FAILED_PRECONDITION", "User location is not supported for the API use."),
-      { class: "auth", tryNext: true },
-    ],
-    ["an unknown model", 404, status(404, "NOT_FOUND"), { class: "auth" }],
-    [
-      "a rate limit and its delay",
-      429,
-      status(429, "RESOURCE_EXHAUSTED", "Quota", [retry("48.9s")]),
-      { class: "rate_limited", retryAfterMs: 48_900, trySame: true },
-    ],
-    [
-      "a day's quota",
-      429,
-      status(429, "RESOURCE_EXHAUSTED", "Quota", [
-        { violations: [{ quotaId: "GenerateRequestsPerDayPerProjectPerModel" }] },
-        retry("2s"),
-      ]),
-      { class: "rate_limited", retryAfterMs: 2_000, trySame: false },
-    ],
-    ["a rate limit without a delay", 429, status(429, "RESOURCE_EXHAUSTED"), { class: "rate_limited", trySame: false }],
-    ["an overload", 503, status(503, "UNAVAILABLE"), { class: "server_error", trySame: true }],
-    ["a failure inside", 500, status(500, "INTERNAL"), { class: "server_error", trySame: true }],
-    ["a deadline", 504, status(504, "DEADLINE_EXCEEDED"), { class: "server_error", trySame: true }],
-    ["a cancelled call", 499, status(499, "CANCELLED"), { class: "server_error", tryNext: true, trySame: true }],
-    [
-      "too long a prompt",
-      400,
-      status(
-        400,
-        "INVALID_ARGUMENT",
-        "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
-      ),
-      { class: "context_length", tryNext: true },
-    ],
-    [
-      "too long a prompt, said differently",
-      400,
-      status(
-        400,
-        "INVALID_ARGUMENT",
-        "Unable to submit request because the input token count is 9 but model only supports up to 8.",
-      ),
-      { class: "context_length" },
-    ],
-    [
-      "too large a request",
-      400,
-      status(400, "INVALID_ARGUMENT", "Request payload size exceeds the limit: 20971520 bytes."),
-      { class: "context_length" },
-    ],
-    [
-      "a quotation of that",
-      400,
-      status(400, "INVALID_ARGUMENT", "Invalid value: 'The input token count exceeds'"),
-      { class: "invalid_request", tryNext: false },
-    ],
-    [
-      "a signature it wants",
-      400,
-      status(400, "INVALID_ARGUMENT", "Function call is missing a thought_signature in functionCall parts."),
-      { class: "invalid_response", tryNext: true },
-    ],
-    [
-      "what only this model lacks: a shape beside functions",
-      400,
-      status(400, "INVALID_ARGUMENT", "Function calling with a response mime type: 'application/json' is unsupported"),
-      { class: "invalid_request", tryNext: true },
-    ],
-    [
-      "what only this model lacks: a level of thinking",
-      400,
-      status(400, "INVALID_ARGUMENT", "Thinking level MINIMAL is not supported for this model. Please retry."),
-      { class: "invalid_request", tryNext: true },
-    ],
-    [
-      "a wrong field",
-      400,
-      status(400, "INVALID_ARGUMENT", "Unknown name"),
-      { class: "invalid_request", tryNext: false, message: "Unknown name" },
-    ],
-    [
-      "a list of one",
-      400,
-      [status(400, "INVALID_ARGUMENT", "The input token count (2) exceeds the maximum number of tokens allowed (1).")],
-      { class: "context_length" },
-    ],
-    ["a page", 502, undefined, { class: "server_error" }],
-  ])("%s, as a response and in a body of status 200", (_, http, body, failure) => {
-    expect(classifyGemini({ status: http, headers: new Headers(), body }, 0)).toMatchObject(failure);
-    if (body === undefined || Array.isArray(body)) return;
-    expect(classifyGemini({ status: 200, headers: new Headers(), body }, 0)).toMatchObject(failure);
-  });
-
-  test.each(named(OURS.filter(({ kind }) => kind === "error")))("$name", ({ fixture }) => {
-    const body = JSON.parse(bytesOf(fixture).toString("utf8")) as unknown;
-    const failure = gemini.adapter.classify({ status: fixture.status, headers: new Headers(), body });
-    expect(failure.class).not.toBe("invalid_response");
-    expect(failure.tryNext).toBe(failure.class !== "invalid_request");
-    if (fixture.status === 429)
-      expect(failure).toMatchObject({ class: "rate_limited", retryAfterMs: expect.any(Number) });
   });
 });

@@ -1,0 +1,153 @@
+/**
+ * Tools and the choice among them, as `tools` and `toolConfig` of Gemini.
+ *
+ * JSON Schemas go through untouched (`parametersJsonSchema`), because the older `parameters` knows only a part of them.
+ * https://ai.google.dev/api/caching#FunctionCallingConfig
+ */
+import type { Conversation, CustomTool, ProviderTool, ToolChoice } from "../../conversation/conversation.ts";
+import { changesMeaning, harmless, type Loss, unmet } from "../../conversation/loss.ts";
+import type { Json } from "../../conversation/part.ts";
+import { isProviderRun } from "../../conversation/provider-tools.ts";
+import { isJsonObject } from "../../lib/json.ts";
+import type { ToolNames } from "../tool-names.ts";
+import { type ClientTool, clientTools, INPUT } from "./called-tools.ts";
+import { writeGoogleTool } from "./google-tools.ts";
+
+export function writeTools(conversation: Conversation, names: ToolNames, losses: Loss[]): Json {
+  const { controls, spelling } = conversation;
+  const choice = controls.toolChoice;
+  const path = spelling.toolChoice ?? "tool_choice";
+  const offered = offeredTools(clientTools(conversation), choice);
+  const own = conversation.tools.filter((tool) => tool.kind === "provider");
+  const native = writeProviderTools(own, choice, losses);
+  const tools = [
+    ...(offered.length === 0
+      ? []
+      : [{ functionDeclarations: offered.map((tool) => declaration(tool, names, losses)) }]),
+    ...native,
+  ];
+  noteChoice(choice, path, { offered, own, hasNative: native.length > 0 }, losses);
+  if (controls.parallelToolCalls === false) {
+    // Several calls at once are Gemini's way; without tools nothing was asked for.
+    const name = spelling.parallelToolCalls ?? "parallel_tool_calls";
+    losses.push(offered.length > 0 ? unmet(name) : harmless(name));
+  }
+  if (tools.length === 0) return {};
+  const config = offered.length === 0 ? null : callingConfig(choice, offered, names);
+  return { tools, ...(config === null ? {} : { toolConfig: { functionCallingConfig: config } }) };
+}
+
+/** A choice among all tools of some, with text allowed: the others are as good as not there. */
+function offeredTools(tools: readonly ClientTool[], choice: ToolChoice | undefined): readonly ClientTool[] {
+  if (choice?.kind !== "allowed" || choice.mode !== "auto") return tools;
+  const chosen = new Set(choice.names.map((name) => findTool(tools, name)));
+  return tools.filter((tool) => chosen.has(tool));
+}
+
+/** The tool that the client calls `name`: with its namespace in front, where it has one. */
+function findTool(tools: readonly ClientTool[], name: string): ClientTool | undefined {
+  return tools.find(({ name: own, namespace }) => {
+    return own === name || `${namespace}.${own}` === name || `${namespace}__${own}` === name;
+  });
+}
+
+function declaration(tool: ClientTool, names: ToolNames, losses: Loss[]): Json {
+  const name = names.sent(tool);
+  const { description } = tool;
+  switch (tool.kind) {
+    case "function":
+      if (tool.cache !== undefined) losses.push(harmless("tools.cache_control"));
+      return {
+        name,
+        ...(description === undefined ? {} : { description }),
+        parametersJsonSchema: tool.parameters,
+      };
+    case "custom":
+      return customDeclaration(tool, name, losses);
+  }
+}
+
+/** A custom tool is a function with one text. Its grammar cannot be held, but the model can be told of it. */
+function customDeclaration({ description = "", format, path }: CustomTool, name: string, losses: Loss[]): Json {
+  const grammar = isJsonObject(format?.["grammar"]) ? format["grammar"] : format;
+  const { syntax, definition } = grammar ?? {};
+  const isFree = format === undefined || format["type"] === "text";
+  if (!isFree) losses.push(unmet(`${path}.custom.format`, "tool"));
+  const told =
+    !isFree && typeof definition === "string"
+      ? `\`${INPUT}\` follows this ${typeof syntax === "string" ? `${syntax} ` : ""}grammar:\n${definition}`
+      : "";
+  const text = [description, told].filter((each) => each !== "").join("\n\n");
+  const parametersJsonSchema = { type: "object", properties: { [INPUT]: { type: "string" } }, required: [INPUT] };
+  return { name, ...(text === "" ? {} : { description: text }), parametersJsonSchema };
+}
+
+/** Google's own tools, which the client offers or an operator puts into a policy's `params`. */
+function writeProviderTools(own: readonly ProviderTool[], choice: ToolChoice | undefined, losses: Loss[]): Json[] {
+  // Nothing shall be called, or only what is named: tools of a provider have no name of the client's.
+  if (choice?.kind === "none" || choice?.kind === "allowed") return [];
+  return own.flatMap((tool) => {
+    const written = writeGoogleTool(tool);
+    if (written !== null) {
+      if (written.isReduced) losses.push(unmet(`${tool.path}.${tool.type}`, "tool"));
+      return [written.tool];
+    }
+    const why = `Gemini has no tool of the type \`${tool.type.slice(0, 64)}\`.`;
+    // Google's own are told apart by their one member; those with a type are another provider's.
+    const isElsewhere = tool.source["type"] === tool.type && isProviderRun(tool);
+    losses.push(isElsewhere ? unmet(tool.path, "tool", why) : changesMeaning(tool.path, "tool", why));
+    return [];
+  });
+}
+
+interface Offer {
+  readonly offered: readonly ClientTool[];
+  readonly own: readonly ProviderTool[];
+  readonly hasNative: boolean;
+}
+
+/** Which of the choices cannot be made here. */
+function noteChoice(choice: ToolChoice | undefined, path: string, offer: Offer, losses: Loss[]): void {
+  const { offered, own, hasNative } = offer;
+  const forced = changesMeaning(path, "tool_choice", "Gemini cannot be forced to use a tool that a provider runs.");
+  switch (choice?.kind) {
+    case "provider":
+      losses.push(forced);
+      return;
+    case "required":
+      if (offered.length === 0 && own.length > 0) losses.push(hasNative ? unmet(path, "tool_choice") : forced);
+      return;
+    case "tool": {
+      if (
+        findTool(offered, choice.name) === undefined &&
+        own.some(({ name, type }) => name === choice.name || type === choice.name)
+      )
+        losses.push(forced);
+      return;
+    }
+    case "allowed":
+    case "auto":
+    case "none":
+    case undefined:
+      return;
+  }
+}
+
+function callingConfig(choice: ToolChoice | undefined, offered: readonly ClientTool[], names: ToolNames): Json | null {
+  const nameOf = (name: string): string => {
+    return names.sent(findTool(offered, name) ?? { name });
+  };
+  switch (choice?.kind) {
+    case "none":
+      return { mode: "NONE" };
+    case "required":
+      return { mode: "ANY" };
+    case "tool":
+      return { mode: "ANY", allowedFunctionNames: [nameOf(choice.name)] };
+    case "allowed":
+      if (choice.mode === "required") return { mode: "ANY", allowedFunctionNames: choice.names.map(nameOf) };
+  }
+  // VALIDATED is AUTO with calls that are held to their schema: what `strict` asks for.
+  if (offered.some((tool) => tool.kind === "function" && tool.strict)) return { mode: "VALIDATED" };
+  return choice === undefined ? null : { mode: "AUTO" };
+}

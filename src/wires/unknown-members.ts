@@ -1,0 +1,21 @@
+/** What leaving out a top-level member costs that the core has no place for. */
+import type { OpaqueMember } from "../conversation/conversation.ts";
+import { changesMeaning, harmless, type Loss, unmet } from "../conversation/loss.ts";
+
+/** What the model shall read: documents, indexes, contents that were cached or stored before. */
+const CONTENT: ReadonlySet<string> = new Set([
+  ...["documents", "data_sources", "attachments", "cached_content", "cachedContent", "prompt"],
+]);
+/** Searches that nothing forces, and shapes of the answer that some engines hold: another target may follow them. */
+const WISHES: ReadonlySet<string> = new Set([
+  ...["web_search_options", "search_parameters", "plugins", "enable_search", "connectors"],
+  ...["guided_json", "guided_regex", "guided_choice", "guided_grammar", "structured_outputs"],
+]);
+
+/** `null` where nothing is lost. A member of a message is named without its place: each name is told once. */
+export function lossOf({ name, path, asksForNothing }: OpaqueMember): Loss | null {
+  if (asksForNothing) return null;
+  if (path.startsWith("messages[")) return harmless(`messages.${name}`, "member");
+  if (CONTENT.has(name)) return changesMeaning(path, "part", `This target cannot read \`${name}\`.`);
+  return WISHES.has(name) ? unmet(path, "member") : harmless(path, "member");
+}
