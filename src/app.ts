@@ -8,12 +8,14 @@ import { type Context, Hono } from "hono";
 import { adminApp } from "./admin/app.ts";
 import type { AppEnv } from "./config.ts";
 import { getApprovals, postApproval } from "./doors/approvals/approvals.ts";
-import { authenticate } from "./doors/authenticate.ts";
+import { authenticateKey } from "./doors/authenticate.ts";
 import { getModel, listModels } from "./doors/models/models.ts";
 import { getTrace, getTraces } from "./doors/traces/traces.ts";
 import { errorResponse, RouterError } from "./http/errors.ts";
+import { hintFor } from "./http/hints.ts";
 import { unexpectedFault } from "./http/internal-error.ts";
 import { openApiDocument } from "./openapi/document.ts";
+import { reportRefusal } from "./relay/refusal.ts";
 import { handleChatCompletion } from "./relay/relay.ts";
 import { newTraceId } from "./traces/schema.ts";
 
@@ -27,9 +29,11 @@ app.use(async (c, next) => {
   c.set("receivedAt", receivedAt);
   c.set("traceId", newTraceId(KEY_ID.exec(c.req.header("authorization") ?? "")?.[1] ?? null, receivedAt));
   await next();
-  if (c.res.headers.has("x-request-id")) return;
-  c.res.headers.set("x-request-id", c.get("traceId"));
-  c.res.headers.set("cache-control", "no-store");
+  const { headers } = c.res;
+  headers.set("x-content-type-options", "nosniff");
+  if (headers.has("x-request-id")) return;
+  headers.set("x-request-id", c.get("traceId"));
+  headers.set("cache-control", "no-store");
 });
 
 app.get("/health", (c) => c.json({ status: "ok" }));
@@ -57,30 +61,19 @@ for (const [path, allow] of [
   ["/v1/approvals/:id", "POST"],
 ] as const) {
   app.all(path, (c) => {
-    const message = `${c.req.method} is not possible at ${path}. Use ${allow.split(",")[0]}.`;
+    const message = `Method ${c.req.method} is not allowed on ${path}. Use ${allow.split(",")[0]}.`;
     throw new RouterError("method_not_allowed", message, { headers: { allow } });
   });
 }
 
-/** OpenAI paths that clients try, and what to use here instead. */
-const USE_CHAT = "Use POST /v1/chat/completions.";
-const INSTEAD: Readonly<Record<string, string>> = {
-  "/v1/responses": `${USE_CHAT} With the Vercel AI SDK call \`openai.chat(…)\`, or use \`@ai-sdk/openai-compatible\`.`,
-  "/v1/completions": `Legacy completions are not served. ${USE_CHAT} With LangChain use \`ChatOpenAI\`.`,
-  "/v1/embeddings": "Embeddings are not routed. Call the embedding provider directly.",
-};
-
 app.notFound(async (c) => {
   const { pathname } = new URL(c.req.url);
-  if (pathname === "/v1" || pathname.startsWith("/v1/")) {
-    try {
-      await authenticate(c, null);
-    } catch (error) {
-      return answerError(error, c);
-    }
+  try {
+    if (pathname === "/v1" || pathname.startsWith("/v1/")) await authenticateKey(c);
+  } catch (error) {
+    return answerError(error, c);
   }
-  const hint = Object.hasOwn(INSTEAD, pathname) ? INSTEAD[pathname] : "The chat endpoint is POST /v1/chat/completions.";
-  return answerError(new RouterError("not_found", `There is nothing at this address. ${hint}`), c);
+  return answerError(new RouterError("not_found", `Not found. ${hintFor(pathname)}`), c);
 });
 
 app.onError((error, c) => answerError(error, c));
@@ -89,5 +82,11 @@ function answerError(error: unknown, c: Context<AppEnv>): Response {
   const traceId = c.get("traceId");
   const headers = { "x-request-id": traceId, "x-flowlayer-trace-id": traceId };
   const known = error instanceof RouterError ? error : unexpectedFault(error, traceId);
+  // An operator's request has no key: the audit log has what it changed.
+  if (!c.req.path.startsWith("/admin")) {
+    const recognised = c.get("recognised");
+    const request = { traceId, receivedAt: c.get("receivedAt"), keyId: recognised?.keyId ?? null, ...recognised };
+    reportRefusal(c.env, request, known, (work) => c.executionCtx.waitUntil(work));
+  }
   return errorResponse(known, { trace_id: traceId }, headers);
 }

@@ -21,10 +21,10 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...["app", "approvals/tool-approvals", "control/control-plane", "health/provider-health"],
     ...["ledger/key-ledger", "trace-index/trail-index"],
   ],
-  app: ["relay/relay", "doors", "admin/app", "openapi/document", "traces", "config", "http"],
+  app: ["relay/relay", "relay/refusal", "doors", "admin/app", "openapi/document", "traces", "config", "http"],
   doors: [
     ...["relay/authenticate", "approvals", "control/client", "keys", "policy", "ledger/client", "traces", "catalog"],
-    ...["config", "http/body", "http/errors", "http/pagination", "http/validation-errors", "lib"],
+    ...["config", "http/body", "http/errors", "http/pagination", "http/query", "http/validation-errors", "lib"],
   ],
   relay: [
     ...["policy", "pricing", "ledger/types", "health", "keys", "approvals", "traces", "providers"],
@@ -32,6 +32,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...["conversation", "config"],
     ...["http/body", "http/errors", "http/headers", "http/internal-error", "lib"],
   ],
+  "relay/refusal": ["config", "http/errors", "http/refusal-log", "ledger/client", "traces"],
   "relay/admission": [
     ...["keys/record", "pricing", "ledger/client", "ledger/key-ledger", "conversation", "http/errors", "lib"],
     ...["wires/openai-chat/request-fields", "wires/openai-chat/read-demand"],
@@ -57,7 +58,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "wires/openai-chat/request-fields": ["http/errors", "http/validation-errors", "lib"],
   conversation: ["lib"],
   approvals: ["wires/openai-chat/chunk", "keys/hash", "durable", "http/errors", "lib"],
-  control: ["approvals/types", "policy", "keys", "catalog", "durable", "lib", "lib/log"],
+  control: ["approvals/types", "policy", "keys", "catalog", "config", "durable", "lib", "lib/log"],
   admin: [
     ...["approvals", "control", "policy", "keys", "ledger/client", "trace-index", "traces", "health", "providers"],
     ...["catalog", "config", "http/admin-body", "http/errors", "http/pagination", "http/query", "lib"],
@@ -68,11 +69,12 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ],
   http: ["lib"],
   "http/internal-error": ["lib/log"],
-  "http/query": ["admin/authorize"],
+  "http/refusal-log": ["http/errors", "lib", "lib/log"],
   "http/admin-body": ["admin/authorize", "control/types", "wires/openai-chat/request-fields", "lib"],
   durable: ["lib"],
-  config: [],
+  config: ["lib/log"],
   lib: [],
+  "lib/stored": ["lib/log"],
   dev: [],
   cli: ["policy", "http/validation-errors", "lib"],
 };

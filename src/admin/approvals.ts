@@ -9,8 +9,8 @@ import { decideCall, showApprovals } from "../approvals/client.ts";
 import { DecisionRequest, decided, onePlace } from "../approvals/decision.ts";
 import { APPROVAL_STATUSES } from "../approvals/types.ts";
 import { withControl } from "../control/client.ts";
-import { listBody, listParameters, readBody } from "../http/admin-body.ts";
-import { matchingKey, oneOf, readQuery } from "../http/query.ts";
+import { listBody, readBody } from "../http/admin-body.ts";
+import { listParameters, matchingKey, oneOf, readQuery } from "../http/query.ts";
 import type { AdminEnv } from "./authorize.ts";
 
 /** An id in two keys is asked for with the key; a third one would change nothing. */

@@ -7,8 +7,9 @@
  */
 import { type Context, Hono } from "hono";
 import { controlPlane, withControl } from "../control/client.ts";
-import { listBody, listParameters, readBody, readOptionalBody } from "../http/admin-body.ts";
+import { listBody, readBody, readOptionalBody } from "../http/admin-body.ts";
 import { RouterError } from "../http/errors.ts";
+import { listParameters } from "../http/query.ts";
 import { KeyChange, KeyRequest, KeyRotation, type PublicKey } from "../keys/record.ts";
 import { forgetKey } from "../keys/store.ts";
 import { applyTerms, keySpend, type LedgerAudit, ledgerAudit, revokeLedger } from "../ledger/client/client.ts";
@@ -142,5 +143,6 @@ function auditBody(audit: LedgerAudit) {
     unshipped_traces: audit.unshippedTraces,
     lost_traces: audit.lostTraces,
     lost_usd: toUsd(audit.lostNanoUsd),
+    ...(audit.refused === 0 ? {} : { refused_without_trace: audit.refused }),
   };
 }

@@ -48,6 +48,11 @@ export function refusal(result: Refusal): RouterError {
         "promotion_required",
         "The active policy asks for a promotion. Promote a tried version, or give a reason with `?force=<reason>`.",
       );
+    case "alias_taken": {
+      const { alias, route } = result;
+      const message = `The alias \`${alias}\` is taken by the route \`${route}\`. Choose another alias or another route name.`;
+      return new RouterError("alias_taken", message, { param: "aliases", details: { route } });
+    }
     case "policy_too_large":
       return new RouterError("request_too_large", "The policy is too large to be stored. Shorten its `params`.");
     case "environment_full":

@@ -7,9 +7,9 @@
 import { type Context, Hono } from "hono";
 import * as z from "zod/mini";
 import { controlPlane, withControl } from "../control/client.ts";
-import { listBody, listParameters, readBody } from "../http/admin-body.ts";
+import { listBody, readBody } from "../http/admin-body.ts";
 import { RouterError } from "../http/errors.ts";
-import { matching, readQuery } from "../http/query.ts";
+import { listParameters, matching, readQuery } from "../http/query.ts";
 import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
 import { RoutePolicy } from "../policy/schema.ts";
 import { forgetRoute } from "../policy/store.ts";

@@ -6,10 +6,9 @@
  */
 import { type Context, Hono } from "hono";
 import { withControl } from "../control/client.ts";
-import { listParameters } from "../http/admin-body.ts";
 import { RouterError } from "../http/errors.ts";
 import { badCursor, readLimit, readTime, toList } from "../http/pagination.ts";
-import { badParameter, matching, matchingKey, oneOf, readQuery } from "../http/query.ts";
+import { badParameter, listParameters, matching, matchingKey, oneOf, readQuery } from "../http/query.ts";
 import { findTrace, rebuildIndex } from "../ledger/client/client.ts";
 import { parseJson } from "../lib/json.ts";
 import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";

@@ -12,7 +12,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { ApprovalNote } from "../approvals/types.ts";
-import type { Env } from "../config.ts";
+import { type Env, settingsOf } from "../config.ts";
 import type { KeyChange, KeyRequest, PublicKey } from "../keys/record.ts";
 import type { ProviderRecord } from "../policy/provider-record.ts";
 import { type ApprovalPlace, type ApprovalQuery, findApprovals, noteApprovals } from "./approvals.ts";
@@ -67,7 +67,7 @@ export class ControlPlane extends DurableObject<Env> {
 
   /** A new key. The answer is the only place its token ever appears in. */
   createKey(request: KeyRequest, actor: string): Promise<CreateKeyResult> {
-    return this.#keys.create(request, actor, this.env.FLOW_KEY_PEPPER ?? "");
+    return this.#keys.create(request, actor, settingsOf(this.env).pepper);
   }
 
   /** Newest first. `before` is the `nextCursor` of the page before this one. */
@@ -96,7 +96,7 @@ export class ControlPlane extends DurableObject<Env> {
 
   /** A new secret; the one before works on for the overlap, the one before that ends at once. */
   rotateKey(id: string, overlapSeconds: number, actor: string): Promise<RotateKeyResult> {
-    return this.#keys.rotate(id, overlapSeconds, actor, this.env.FLOW_KEY_PEPPER ?? "");
+    return this.#keys.rotate(id, overlapSeconds, actor, settingsOf(this.env).pepper);
   }
 
   /** Publishes the next version of a route. */

@@ -5,7 +5,9 @@
  * be taken before the transaction; everything else is looked at inside it, where no other call can come between.
  */
 import type { ModelFacts } from "../catalog/model-facts.ts";
-import { type RoutePolicy, type RouteRecord, routeIndexKey, routeKey } from "../policy/schema.ts";
+import { parseJson } from "../lib/json.ts";
+import { aliasIndex, aliasIndexKey, type NamedRoute, takenAlias } from "../policy/aliases.ts";
+import { type RouteIndex, type RoutePolicy, type RouteRecord, routeIndexKey, routeKey } from "../policy/schema.ts";
 import type { Journal, Publication } from "./journal.ts";
 import { byteLength, digestOf, indexEntry, matches, type RouteRow, toPage, toRouteVersion } from "./rows.ts";
 import type {
@@ -54,7 +56,7 @@ interface Draft {
 
 type WriteResult = Extract<
   PutRouteResult,
-  { ok: true } | { ok: false; reason: "policy_too_large" | "environment_full" }
+  { ok: true } | { ok: false; reason: "policy_too_large" | "environment_full" | "alias_taken" }
 >;
 
 export class RouteTable {
@@ -126,6 +128,7 @@ export class RouteTable {
     const { version } = active.record;
     const object = `route ${env}/${name}@${version}`;
     const before = this.#digest(env, name, version);
+    const named = namedRoutes(this.#entries(env));
     this.#journal.commit({ actor, action: "route.delete", object, before, after: null }, (seq) => {
       this.#sql.exec("DELETE FROM route_active WHERE env = ? AND name = ?", env, name);
       this.#publication.add(routeKey(env, name), null, seq);
@@ -134,6 +137,12 @@ export class RouteTable {
         this.#publication.add(routeKey(env, name, row.version), null, seq);
       }
       this.#publication.add(routeIndexKey(env), this.#index(env, name, null), seq);
+      this.#publishAliases(
+        env,
+        named,
+        named.filter((each) => each.name !== name),
+        seq,
+      );
     });
     await this.#journal.publish();
     return { ok: true };
@@ -188,6 +197,10 @@ export class RouteTable {
     const index = this.#index(env, name, entry);
     if (byteLength(text) > MAX_VALUE_BYTES) return { ok: false, reason: "policy_too_large" };
     if (byteLength(index) > MAX_VALUE_BYTES) return { ok: false, reason: "environment_full" };
+    const named = namedRoutes(this.#entries(env));
+    const others = named.filter((each) => each.name !== name);
+    const taken = takenAlias({ name, aliases: policy.aliases }, others);
+    if (taken !== null) return { ok: false, reason: "alias_taken", ...taken };
     const active = this.active(env, name);
     const before = active === null ? null : this.#digest(env, name, active.record.version);
     const object = `route ${env}/${name}@${version}`;
@@ -199,6 +212,7 @@ export class RouteTable {
       this.#publication.add(routeKey(env, name, version), text, seq);
       this.#publication.add(routeKey(env, name), text, seq);
       this.#publication.add(routeIndexKey(env), index, seq);
+      this.#publishAliases(env, named, [...others, { name, aliases: policy.aliases }], seq);
     });
     const shown = origin === undefined ? null : { ...origin, reason: reason ?? null };
     return { ok: true, route: { record, active: true, origin: shown } };
@@ -225,15 +239,28 @@ export class RouteTable {
 
   /** The `RouteIndex` of an environment as JSON, with `entry` in the place of `name`; `null`: without it. */
   #index(env: string, name: string, entry: string | null): string {
-    const entries = new Map<string, string>();
-    const query = "SELECT name, index_entry FROM route_active WHERE env = ? ORDER BY name";
-    for (const row of this.#sql.exec<{ name: string; index_entry: string }>(query, env).toArray()) {
-      entries.set(row.name, row.index_entry);
-    }
+    const entries = this.#entries(env);
     if (entry !== null) entries.set(name, entry);
     else entries.delete(name);
     return `[${[...entries.values()].join(",")}]`;
   }
+
+  /** Index entries of the active routes of an environment, as JSON, by name. */
+  #entries(env: string): Map<string, string> {
+    const query = "SELECT name, index_entry FROM route_active WHERE env = ? ORDER BY name";
+    const rows = this.#sql.exec<{ name: string; index_entry: string }>(query, env).toArray();
+    return new Map(rows.map(({ name, index_entry }) => [name, index_entry]));
+  }
+
+  /** Most changes leave the aliases as they are, and an environment without any has no index of them. */
+  #publishAliases(env: string, before: readonly NamedRoute[], after: readonly NamedRoute[], seq: number): void {
+    const text = JSON.stringify(aliasIndex(after));
+    if (text !== JSON.stringify(aliasIndex(before))) this.#publication.add(aliasIndexKey(env), text, seq);
+  }
+}
+
+function namedRoutes(entries: ReadonlyMap<string, string>): NamedRoute[] {
+  return [...entries].map(([name, text]) => ({ name, aliases: (parseJson(text) as RouteIndex[number]).aliases ?? [] }));
 }
 
 function digestOfVersion(policy: RoutePolicy, facts: readonly ModelFacts[]): Promise<string> {

@@ -2,13 +2,15 @@
  * Rows of the control plane's tables, and the documents they are made from and turned into.
  *
  * Pure except for digests. The columns `record` hold JSON that only the control plane writes, from values that were
- * checked at the admin door: reading them back is a cast, not a second check.
+ * checked at the admin door, by this release or another one: reading them back is no second check, and policies get the
+ * defaults of what their release did not know.
  */
 import { sha256, toHex } from "../keys/hash.ts";
 import { DEFAULT_SCOPES, type KeyRecord, type KeyRequest } from "../keys/record.ts";
-import { parseJson } from "../lib/json.ts";
+import { isJsonObject, parseJson } from "../lib/json.ts";
+import { readStored } from "../lib/stored.ts";
 import type { ProviderRecord } from "../policy/provider-record.ts";
-import type { RouteIndex, RouteRecord } from "../policy/schema.ts";
+import { type RouteIndex, RoutePolicy, type RouteRecord } from "../policy/schema.ts";
 import type { OpenTarget } from "./target-health.ts";
 import type { AuditEntry, Page, RouteVersion, TargetUse, VersionOrigin } from "./types.ts";
 
@@ -82,8 +84,14 @@ export function newRecord(id: string, request: KeyRequest, hash: string, created
 export function indexEntry(record: RouteRecord): RouteIndex[number] {
   const { name, version, created_at, policy, facts } = record;
   const targets = policy.targets.map(({ provider, model }, at) => ({ provider, model, facts: facts[at] ?? {} }));
-  const { description } = policy;
-  return { name, version, created_at, ...(description === undefined ? {} : { description }), targets };
+  const { description, aliases } = policy;
+  return {
+    ...{ name, version, created_at },
+    ...(description === undefined ? {} : { description }),
+    // A version that was stored by an earlier release has none.
+    ...((aliases ?? []).length === 0 ? {} : { aliases }),
+    targets,
+  };
 }
 
 /** The targets of active routes with the routes that name each, and those that are only known to be open. */
@@ -123,10 +131,34 @@ export function matches(ifMatch: string | undefined, activeVersion: number): boo
 export function toRouteVersion(row: RouteRow): RouteVersion {
   const origin = toOrigin(row.detail);
   return {
-    record: parseJson(row.record) as RouteRecord,
+    record: toRouteRecord(row.record),
     active: row.active === 1,
     origin: origin === null ? null : { ...origin, reason: row.reason },
   };
+}
+
+/**
+ * A version as it was written, with the defaults of what its release did not know. What a later release has added stays:
+ * a rollback writes it again.
+ */
+function toRouteRecord(text: string): RouteRecord {
+  const record = parseJson(text) as RouteRecord;
+  try {
+    return { ...record, policy: merge(readStored(RoutePolicy, structuredClone(record.policy)), record.policy) };
+  } catch {
+    // One version that cannot be read must not hide the others.
+    return record;
+  }
+}
+
+/** `over`, with what only `under` has. Lists count as a whole. */
+function merge<T>(under: T, over: unknown): T {
+  if (!isJsonObject(under) || !isJsonObject(over)) return over as T;
+  const merged = new Map<string, unknown>(Object.entries(under));
+  for (const [name, value] of Object.entries(over)) {
+    merged.set(name, merged.has(name) ? merge(merged.get(name), value) : value);
+  }
+  return Object.fromEntries(merged) as T;
 }
 
 export const toKeyRecord = (text: string): KeyRecord => parseJson(text) as KeyRecord;

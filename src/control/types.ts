@@ -97,6 +97,15 @@ interface NoRoom {
   readonly reason: "policy_too_large" | "environment_full";
 }
 
+/** An alias of the policy is another route's, or equals a route's name. */
+interface AliasTaken {
+  readonly ok: false;
+  readonly reason: "alias_taken";
+  readonly alias: string;
+  /** Name of the route that has it. */
+  readonly route: string;
+}
+
 interface Published {
   readonly ok: true;
   readonly route: RouteVersion;
@@ -111,6 +120,7 @@ export type PutRouteResult =
   | Published
   | VersionMismatch
   | NoRoom
+  | AliasTaken
   | { readonly ok: false; readonly reason: "promotion_required" };
 
 export interface RouteRollback {
@@ -123,7 +133,7 @@ export interface RouteRollback {
   readonly ifMatch?: string;
 }
 
-export type RollbackResult = Published | NotFound | VersionMismatch | NoRoom;
+export type RollbackResult = Published | NotFound | VersionMismatch | NoRoom | AliasTaken;
 
 export interface RouteDeletion {
   readonly env: string;
@@ -156,6 +166,7 @@ export interface RoutePromotion {
 export type PromoteRouteResult =
   | Published
   | NoRoom
+  | AliasTaken
   /** One of the two routes is not as it was when it was decided. */
   | { readonly ok: false; readonly reason: "changed" };
 

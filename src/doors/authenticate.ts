@@ -1,28 +1,37 @@
 /** The check in front of the read endpoints: a live key with the scope they need. */
 import type { Context } from "hono";
-import type { AppEnv } from "../config.ts";
+import { type AppEnv, settingsOf } from "../config.ts";
 import { invalidKey } from "../http/errors.ts";
 import type { KeyRecord, Scope } from "../keys/record.ts";
 import { verifyToken } from "../keys/store.ts";
-import { bearerToken, identify, requireScope } from "../relay/authenticate.ts";
+import { bearerToken, identify, recogniseKey, requireScope } from "../relay/authenticate.ts";
+
+type CheckHead = (headers: Headers) => void;
 
 /**
- * The caller's key. Throws 401, 403 or 400 as the chat endpoint would. `null` scope: any live key. `check`: what is to be
- * refused of the headers before the key's record is read.
+ * The caller's key. Throws 401, 403 or 400 as the chat endpoint would. `check`: what is refused of the headers before the
+ * key's record is read.
  */
 export async function authenticate(
   context: Context<AppEnv>,
-  scope: Scope | null,
-  check: (headers: Headers) => void = () => {},
+  scope: Scope,
+  check: CheckHead = () => {},
 ): Promise<KeyRecord> {
+  const key = await authenticateKey(context, check);
+  const { app, clientRequestId } = identify(key, context.req.raw);
+  context.set("recognised", { keyId: key.id, env: key.env, app, clientRequestId });
+  requireScope(key, scope);
+  return key;
+}
+
+/** Any live key, whatever the other headers say: all that a path under `/v1` asks for before it says what it is. */
+export async function authenticateKey(context: Context<AppEnv>, check: CheckHead = () => {}): Promise<KeyRecord> {
   const { headers } = context.req.raw;
-  const token = await verifyToken(bearerToken(headers), context.env.FLOW_KEY_PEPPER ?? "");
+  const token = await verifyToken(bearerToken(headers), settingsOf(context.env).pepper);
   if (token === null) throw invalidKey();
   check(headers);
   const now = context.get("receivedAt");
-  const caller = await identify(token, headers, context.env.CONFIG, now, (work) =>
-    context.executionCtx.waitUntil(work),
-  );
-  if (scope !== null) requireScope(caller.key, scope);
-  return caller.key;
+  const key = await recogniseKey(token, context.env.CONFIG, now, (work) => context.executionCtx.waitUntil(work));
+  context.set("recognised", { keyId: key.id, env: key.env, app: null, clientRequestId: null });
+  return key;
 }

@@ -1,5 +1,5 @@
 /**
- * What admin endpoints read from a request: JSON bodies and list parameters. And the list shape they answer with.
+ * What admin endpoints read from a request, and the list shape they answer with.
  *
  * A body is counted while it is read, because a declared length is only a claim. Nesting is bounded before anything
  * walks the value: a value nested deeper could not cross to the control plane.
@@ -11,8 +11,7 @@ import type { Page } from "../control/types.ts";
 import { scanJson } from "../lib/json.ts";
 import { MAX_DEPTH } from "../wires/openai-chat/request-fields.ts";
 import { RouterError } from "./errors.ts";
-import { type ListShape, readLimit, readRowCursor, toList } from "./pagination.ts";
-import { readQuery } from "./query.ts";
+import { type ListShape, toList } from "./pagination.ts";
 import { EXPLAINED, invalidField, notJson, parseBody } from "./validation-errors.ts";
 
 const MAX_BODY_BYTES = 1_048_576;
@@ -72,18 +71,6 @@ async function readText(request: Request): Promise<string> {
 
 const tooLarge = (): RouterError =>
   new RouterError("request_too_large", `The request body is larger than ${MAX_BODY_BYTES} bytes.`);
-
-export interface ListParameters {
-  readonly limit: number;
-  /** The control plane's cursor: only rows before this number are wanted. */
-  readonly before: number | null;
-}
-
-/** `limit` and `cursor` of a list call that has the `filters` besides. Throws 400 for anything that is not one of ours. */
-export function listParameters(c: Context<AdminEnv>, filters: readonly string[] = []): ListParameters {
-  const { limit: text, cursor } = readQuery(c, ["limit", "cursor", ...filters]);
-  return { limit: readLimit(text), before: readRowCursor(cursor) };
-}
 
 /** A page of the control plane in the contract's list shape. */
 export function listBody<T, Out>(page: Page<T>, show: (item: T) => Out): ListShape<Out> {

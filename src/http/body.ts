@@ -6,8 +6,7 @@
 import type { Deadlines } from "../lib/deadline.ts";
 import { RouterError } from "./errors.ts";
 
-/** Largest body. Images travel as base64 inside it. An isolate has 128 MB for all its requests. */
-export const MAX_BODY_BYTES = 20 * 1024 * 1024;
+const MIB = 1024 * 1024;
 /** How long a body may take whatever its size, and the slowest average rate beyond that. */
 const BODY_GRACE_MS = 10_000;
 const MIN_BYTES_PER_MS = 100;
@@ -15,7 +14,7 @@ const MIN_BYTES_PER_MS = 100;
 const JSON_TYPE = /^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?;?\s*$/i;
 
 /** Throws 415 unless the body is declared as plain UTF-8 JSON, 413 when its declared length is too large. */
-export function checkHead(headers: Headers): void {
+export function checkHead(headers: Headers, maxBytes: number): void {
   const type = headers.get("content-type");
   const encoding = headers.get("content-encoding");
   if (type === null || !JSON_TYPE.test(type) || (encoding !== null && encoding.toLowerCase() !== "identity")) {
@@ -25,24 +24,31 @@ export function checkHead(headers: Headers): void {
     );
   }
   const declared = Number(headers.get("content-length") ?? 0);
-  if (declared > MAX_BODY_BYTES) throw tooLarge();
+  if (declared > maxBytes) throw tooLarge(maxBytes);
 }
 
-function tooLarge(): RouterError {
+function tooLarge(maxBytes: number): RouterError {
   return new RouterError(
     "request_too_large",
-    `The request body is larger than ${MAX_BODY_BYTES / 1024 / 1024} MiB. Shorten the conversation or link to large files.`,
+    `The request body is larger than ${sizeText(maxBytes)}. Shorten the conversation or link to large files.`,
   );
 }
+
+const sizeText = (bytes: number): string => (bytes < MIB ? `${bytes / 1024} KiB` : `${bytes / MIB} MiB`);
 
 // Fatal: the lenient decoder would silently turn broken bytes into U+FFFD. The byte order mark stays: JSON has none.
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** The body's text. Throws 413, or 400 for a body that stalls or is not UTF-8. */
-export async function readBody(request: Request, receivedAt: number, deadlines: Deadlines): Promise<string> {
+export async function readBody(
+  request: Request,
+  receivedAt: number,
+  deadlines: Deadlines,
+  maxBytes: number,
+): Promise<string> {
   const declared = request.headers.get("content-length");
   const bytes = await (declared === null
-    ? readUncounted(request, receivedAt, deadlines)
+    ? readUncounted(request, receivedAt, deadlines, maxBytes)
     : readDeclared(request, receivedAt + allowedMs(Number(declared)), deadlines));
   try {
     return utf8.decode(bytes);
@@ -56,7 +62,7 @@ function allowedMs(bytes: number): number {
 }
 
 function tooLate(): RouterError {
-  return new RouterError("invalid_request", "The request body did not arrive in time. Send it without pauses.");
+  return new RouterError("invalid_request", "The request body took too long to arrive. Send it without pauses.");
 }
 
 /** A body whose length the runtime holds it to, already checked: one native read. */
@@ -75,7 +81,12 @@ async function readDeclared(request: Request, dueAt: number, deadlines: Deadline
 }
 
 /** A chunked body: counted while it is read, and due later the more of it has come. */
-async function readUncounted(request: Request, receivedAt: number, deadlines: Deadlines): Promise<Uint8Array> {
+async function readUncounted(
+  request: Request,
+  receivedAt: number,
+  deadlines: Deadlines,
+  maxBytes: number,
+): Promise<Uint8Array> {
   if (request.body === null) return new Uint8Array();
   const reader = request.body.getReader();
   const chunks: Uint8Array[] = [];
@@ -93,7 +104,7 @@ async function readUncounted(request: Request, receivedAt: number, deadlines: De
       const { done, value } = await reader.read();
       if (done) break;
       length += value.byteLength;
-      if (length > MAX_BODY_BYTES) throw tooLarge();
+      if (length > maxBytes) throw tooLarge(maxBytes);
       chunks.push(value);
     }
   } catch (error) {

@@ -28,6 +28,10 @@ export const ERRORS = {
   context_length_exceeded: request(400),
   content_filter: request(400),
   upstream_invalid_request: request(400),
+  wrong_route_kind: request(400),
+  tool_not_gateable: request(400),
+  range_not_kept: request(400),
+  unknown_environment: request(400),
   missing_api_key: { status: 401, type: "authentication_error", retry: false },
   invalid_api_key: { status: 401, type: "authentication_error", retry: false },
   budget_exceeded: quota,
@@ -42,18 +46,26 @@ export const ERRORS = {
   tool_call_denied: permission,
   tool_call_altered: permission,
   tool_approval_expired: permission,
+  role_required: permission,
   not_found: request(404),
   unknown_trace: request(404),
+  response_not_found: request(404),
   method_not_allowed: request(405),
   request_too_large: request(413),
   unsupported_media_type: request(415),
   approval_decided: conflict(409),
   promotion_blocked: conflict(409),
   promotion_required: conflict(409),
+  alias_taken: conflict(409),
+  provider_in_use: conflict(409),
+  not_empty: conflict(409),
   version_mismatch: conflict(412),
   rate_limit_exceeded: { status: 429, type: "rate_limit_error", retry: true },
   upstream_rate_limited: { status: 429, type: "rate_limit_error", retry: false },
+  internal_error: { status: 500, type: "api_error", retry: false },
   upstream_failed: { status: 502, type: "upstream_error", retry: false },
+  overloaded: unavailable(true),
+  policy_unavailable: unavailable(true),
   ledger_unavailable: unavailable(true),
   no_target_configured: unavailable(false),
   all_targets_down: unavailable(false),
@@ -71,6 +83,8 @@ export interface ErrorOptions {
   readonly details?: Readonly<Record<string, unknown>>;
   /** Headers that belong to the refusal: `allow`, `retry-after`. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** Retry advice of this one error, where it differs from that of its code. */
+  readonly shouldRetry?: boolean;
 }
 
 /** A refusal or failure the client is told of. The message names the thing and the remedy, and holds no secret. */
@@ -80,6 +94,8 @@ export class RouterError extends Error {
   readonly param: string | null;
   readonly details: Readonly<Record<string, unknown>>;
   readonly headers: Readonly<Record<string, string>>;
+  /** Sent as `x-should-retry`. */
+  readonly shouldRetry: boolean;
 
   constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
     super(message);
@@ -87,6 +103,7 @@ export class RouterError extends Error {
     this.param = options.param ?? null;
     this.details = options.details ?? {};
     this.headers = options.headers ?? {};
+    this.shouldRetry = options.shouldRetry ?? ERRORS[code].retry;
   }
 
   get status(): number {
@@ -124,7 +141,7 @@ export function errorResponse(
   const all = new Headers(headers);
   all.set("cache-control", "no-store");
   all.set("x-content-type-options", "nosniff");
-  all.set("x-should-retry", String(row.retry));
+  all.set("x-should-retry", String(error.shouldRetry));
   if (row.status === 503) all.set("retry-after", retryAfter(1000));
   for (const [name, value] of Object.entries(error.headers)) all.set(name, value);
   return Response.json(body, { status: row.status, headers: all });

@@ -2,8 +2,11 @@
 import { log } from "../lib/log.ts";
 import { RouterError } from "./errors.ts";
 
-/** Logs an error nobody expected and gives what the client is told. Its text may hold anything: only its kind is used. */
+/**
+ * Logs an error that no code expected and makes what the client receives: 500 `internal_error`. The text of the error
+ * may hold anything, so only its name is logged and none of it is sent.
+ */
 export function unexpectedFault(error: unknown, traceId: string): RouterError {
   log({ event: "unexpected_error", trace_id: traceId, name: error instanceof Error ? error.name : typeof error });
-  return new RouterError("upstream_failed", "The router could not handle this request. Try again.");
+  return new RouterError("internal_error", "Internal error. Quote the trace id when reporting it.");
 }

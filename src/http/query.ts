@@ -1,17 +1,21 @@
-/** Query parameters of endpoints that filter: a name or a value nobody knows is refused, never ignored. */
-import type { Context } from "hono";
-import type { AdminEnv } from "../admin/authorize.ts";
+/** Query parameters, under `/v1` as under `/admin`: an unknown name or a bad value is refused, never ignored. */
 import { RouterError } from "./errors.ts";
+import { readLimit, readRowCursor } from "./pagination.ts";
+
+/** The part of Hono's context that is read here. */
+interface QueryContext {
+  readonly req: { readonly url: string };
+}
 
 /** The parameters of a request, each once and by a name of `names`. Throws 400 for all else. */
 export function readQuery<Name extends string>(
-  c: Context<AdminEnv>,
+  c: QueryContext,
   names: readonly Name[],
 ): { readonly [Parameter in Name]?: string } {
   const found = new Map<string, string>();
   for (const [name, value] of new URL(c.req.url).searchParams) {
     if (!names.some((known) => known === name)) {
-      const message = `The parameter is not known here. Use ${names.map((known) => `\`${known}\``).join(", ")}.`;
+      const message = `Unknown query parameter. Use ${names.map((known) => `\`${known}\``).join(", ")}.`;
       throw new RouterError("invalid_request", message, { param: name.slice(0, 200) });
     }
     if (found.has(name)) throw badParameter(name, "must be given once");
@@ -19,6 +23,18 @@ export function readQuery<Name extends string>(
   }
   // The keys were just checked to be of `names`.
   return Object.fromEntries(found) as { readonly [Parameter in Name]?: string };
+}
+
+export interface ListParameters {
+  readonly limit: number;
+  /** The control plane's cursor: only rows before this number are wanted. */
+  readonly before: number | null;
+}
+
+/** `limit` and `cursor` of a list call that has the `filters` besides. Throws 400 for anything that is not one of ours. */
+export function listParameters(c: QueryContext, filters: readonly string[] = []): ListParameters {
+  const { limit: text, cursor } = readQuery(c, ["limit", "cursor", ...filters]);
+  return { limit: readLimit(text), before: readRowCursor(cursor) };
 }
 
 /** Gives `value` back when it matches. Throws 400 that says what it `must` be. */

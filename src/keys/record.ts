@@ -70,7 +70,8 @@ export const KeyRecord = z.strictObject({
   scopes: z.array(z.enum(SCOPES)),
   budget: z.nullable(Budget),
   limits: z.nullable(Limits),
-  status: z.enum(["active", "revoked"]),
+  /** `active`, `revoked`, or one that a later release knows: whatever is not `active` opens nothing. */
+  status: z.string(),
   created_at: z.string(),
   expires_at: z.nullable(z.string()),
   /** Grows with every change, so that an isolate can tell an old copy. */

@@ -12,6 +12,8 @@ export interface Counters {
   readonly unadmittedNanoUsd: number;
   readonly lostTraces: number;
   readonly lostNanoUsd: number;
+  /** Refused requests that left no trace. */
+  readonly refused: number;
 }
 
 export class Account {
@@ -66,7 +68,8 @@ export class Account {
     return this.#sql
       .exec<Readonly<Record<keyof Counters, number>>>(
         `SELECT deleted_nano_usd AS deletedNanoUsd, over_bound AS overBound, expired, expired_nano_usd AS expiredNanoUsd,
-         unadmitted_nano_usd AS unadmittedNanoUsd, lost_traces AS lostTraces, lost_nano_usd AS lostNanoUsd FROM account`,
+         unadmitted_nano_usd AS unadmittedNanoUsd, lost_traces AS lostTraces, lost_nano_usd AS lostNanoUsd,
+         refused FROM account`,
       )
       .one();
   }
@@ -74,13 +77,14 @@ export class Account {
   /** Adds to the counters; members that are left out stay. */
   count(changes: Partial<Counters>): void {
     const { deletedNanoUsd = 0, overBound = 0, expired = 0, expiredNanoUsd = 0 } = changes;
-    const { unadmittedNanoUsd = 0, lostTraces = 0, lostNanoUsd = 0 } = changes;
-    const all = [deletedNanoUsd, overBound, expired, expiredNanoUsd, unadmittedNanoUsd, lostTraces, lostNanoUsd];
+    const { unadmittedNanoUsd = 0, lostTraces = 0, lostNanoUsd = 0, refused = 0 } = changes;
+    const money = [deletedNanoUsd, overBound, expired, expiredNanoUsd, unadmittedNanoUsd];
+    const all = [...money, lostTraces, lostNanoUsd, refused];
     if (all.every((change) => change === 0)) return;
     this.#sql.exec(
       `UPDATE account SET deleted_nano_usd = deleted_nano_usd + ?, over_bound = over_bound + ?, expired = expired + ?,
        expired_nano_usd = expired_nano_usd + ?, unadmitted_nano_usd = unadmitted_nano_usd + ?,
-       lost_traces = lost_traces + ?, lost_nano_usd = lost_nano_usd + ?`,
+       lost_traces = lost_traces + ?, lost_nano_usd = lost_nano_usd + ?, refused = refused + ?`,
       ...all,
     );
   }

@@ -14,6 +14,7 @@ import type {
   KeyTerms,
   LedgerAudit,
   PeriodSpend,
+  RefusedRow,
   Reservation,
   ReserveAnswer,
   SettleAnswer,
@@ -67,6 +68,13 @@ export class KeyLedger extends DurableObject {
     return answer;
   }
 
+  /** Keeps light traces of requests that were refused, as far as there is room. `more`: how many left none. */
+  async refuse(rows: RefusedRow[], more: number): Promise<void> {
+    const now = Date.now();
+    this.#transact(() => this.#ledger.refuse(rows, more, now));
+    await this.#upkeep.arm(now);
+  }
+
   /** For good: there is no way back from it. */
   async revoke(): Promise<void> {
     this.#transact(() => this.#ledger.revoke());
@@ -97,11 +105,11 @@ export class KeyLedger extends DurableObject {
   }
 
   async trace(id: string): Promise<Trace | null> {
-    return this.#ledger.traces.find(id);
+    return this.#ledger.trace(id);
   }
 
   async traces(query: TraceQuery): Promise<TracePage> {
-    return this.#ledger.traces.list(query);
+    return this.#ledger.list(query);
   }
 
   override async alarm(): Promise<void> {

@@ -96,6 +96,16 @@ const STEPS: readonly string[] = [
     at INTEGER NOT NULL
   ) STRICT;
   `,
+  `
+  -- Light traces of requests that were refused before they reached a route, and how many more there were.
+  CREATE TABLE IF NOT EXISTS refusal (
+    id TEXT PRIMARY KEY,
+    noted_at INTEGER NOT NULL,
+    route TEXT NOT NULL,
+    body TEXT NOT NULL
+  ) STRICT;
+  ALTER TABLE account ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;
+  `,
 ];
 
 /** Makes the tables, and takes a ledger of the first version over: its sums stand, its traces go to the index. */
@@ -123,4 +133,5 @@ export function enqueueAllTraces(sql: SqlStorage): void {
     `INSERT OR IGNORE INTO outbox (trace_id, seq)
      SELECT id, row_number() OVER (ORDER BY id) + (SELECT trimmed_traces FROM ledger) FROM request`,
   );
+  sql.exec("INSERT OR IGNORE INTO outbox (trace_id, seq) SELECT id, 0 FROM refusal");
 }

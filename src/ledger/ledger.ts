@@ -6,11 +6,14 @@
  * limit by an admission: only a bill above its own bound, a lower limit or a price that was unknown can take it there.
  */
 import { fromUsd } from "../lib/money.ts";
+import type { Trace } from "../traces/schema.ts";
 import { Account } from "./account.ts";
 import { Attempts } from "./attempts.ts";
 import { prepareTables } from "./ledger-schema.sql.ts";
 import { Outbox } from "./outbox.ts";
 import { assertNanoUsd, PeriodSums, periodName, SpendChanges } from "./periods.ts";
+import { Refusals } from "./refusals.ts";
+import { listTraces } from "./trace-list.ts";
 import { type AddedTrace, MIN_TRACE_AGE_MS, Traces } from "./traces.ts";
 import type {
   Budget,
@@ -18,11 +21,14 @@ import type {
   LedgerAudit,
   PeriodSpend,
   RefusalReason,
+  RefusedRow,
   Reservation,
   ReserveAnswer,
   SettleAnswer,
   SettledAttempt,
   SettleRow,
+  TracePage,
+  TraceQuery,
   Unavailable,
 } from "./types.ts";
 import { type Counted, countedAs, unsettledTrace } from "./unsettled.ts";
@@ -42,6 +48,7 @@ export class Ledger {
   readonly attempts: Attempts;
   readonly traces: Traces;
   readonly outbox: Outbox;
+  readonly refusals: Refusals;
   readonly #sql: SqlStorage;
   readonly #sums: PeriodSums;
 
@@ -53,6 +60,7 @@ export class Ledger {
     this.attempts = new Attempts(sql, this.account);
     this.traces = new Traces(sql);
     this.outbox = new Outbox(sql);
+    this.refusals = new Refusals(sql, this.account);
     this.load();
   }
 
@@ -60,6 +68,7 @@ export class Ledger {
   load(): void {
     this.account.load();
     this.attempts.load();
+    this.refusals.load();
     this.traces.load(this.#sums.of("total").requests);
   }
 
@@ -128,6 +137,20 @@ export class Ledger {
     };
   }
 
+  /** Keeps the light traces of refused requests, and counts those that had no room and `more` besides. */
+  refuse(rows: readonly RefusedRow[], more: number, now: number): void {
+    for (const id of this.refusals.add(rows, countOf(more), now)) this.outbox.add(id, 0);
+  }
+
+  /** One trace, of a settled request or of a refused one; `null` where there is none. */
+  trace(id: string): Trace | null {
+    return this.traces.find(id) ?? this.refusals.find(id);
+  }
+
+  list(query: TraceQuery): TracePage {
+    return listTraces(this.traces, this.refusals, query);
+  }
+
   #book(row: SettleRow, now: number, changes: SpendChanges): void {
     this.account.learn(row.terms);
     const added = this.traces.add(row, 0, now);
@@ -189,6 +212,7 @@ export class Ledger {
 
   /** One round of retention. Sums never change by it. True while more is to be deleted at once. */
   trim(now: number): boolean {
+    this.outbox.remove(this.refusals.trim(now));
     const deleted = this.traces.trim(now, TRIM_BATCH);
     const lost = deleted.length === 0 ? [] : this.outbox.remove(deleted);
     if (lost.length > 0)

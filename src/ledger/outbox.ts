@@ -34,6 +34,14 @@ export interface Parcel {
   readonly rows: IndexBatch["rows"];
 }
 
+/** A trace is of a settled request or of a refused one. */
+const SELECT_WAITING = `
+  SELECT outbox.trace_id AS trace_id, seq, coalesce(request.body, refusal.body) AS body,
+    coalesce(unsettled_attempts, 0) AS unsettled_attempts, coalesce(nano_usd, 0) AS unadmitted
+  FROM outbox LEFT JOIN request ON request.id = outbox.trace_id LEFT JOIN refusal ON refusal.id = outbox.trace_id
+  LEFT JOIN unadmitted ON unadmitted.trace_id = outbox.trace_id
+  WHERE outbox.trace_id > ? AND coalesce(request.body, refusal.body) IS NOT NULL ORDER BY outbox.trace_id LIMIT ?`;
+
 export class Outbox {
   readonly #sql: SqlStorage;
   #hasNews = false;
@@ -66,8 +74,7 @@ export class Outbox {
   parcels(limit: number, afterId: string): Parcel[] {
     const rows = this.#sql
       .exec<{ trace_id: string; seq: number; body: string; unsettled_attempts: number; unadmitted: number }>(
-        `SELECT trace_id, seq, body, unsettled_attempts, coalesce((SELECT nano_usd FROM unadmitted WHERE trace_id = id), 0) AS unadmitted
-         FROM outbox JOIN request ON id = trace_id WHERE trace_id > ? ORDER BY trace_id LIMIT ?`,
+        SELECT_WAITING,
         afterId,
         limit,
       )

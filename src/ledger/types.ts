@@ -142,6 +142,15 @@ export interface SettleRow {
   readonly terms: KeyTerms | null;
 }
 
+/** A request that was refused before it reached a route. */
+export interface RefusedRow {
+  readonly id: string;
+  /** As it stands on the trace. */
+  readonly route: string;
+  /** The trace as JSON text. */
+  readonly trace: string;
+}
+
 export interface SettleAnswer {
   readonly revoked: boolean;
   readonly keyVersion: number;
@@ -185,6 +194,8 @@ export interface LedgerAudit {
   /** Traces that retention deleted before the index had them, and what they cost. */
   readonly lostTraces: number;
   readonly lostNanoUsd: number;
+  /** Refused requests that left no trace, because there were too many. */
+  readonly refused: number;
   readonly revoked: boolean;
   readonly keyVersion: number;
   readonly isConsistent: boolean;

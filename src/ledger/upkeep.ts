@@ -85,9 +85,10 @@ export class Upkeep {
   }
 
   #trimDueAt(now: number): number {
-    const { count } = this.#ledger.traces;
+    const { traces, refusals } = this.#ledger;
+    const { count } = traces;
     if (this.#isTrimBehind) return now;
-    if (count === 0) return Number.POSITIVE_INFINITY;
+    if (count === 0 && refusals.isEmpty) return Number.POSITIVE_INFINITY;
     return Math.max(this.#trimAt, now + (count > MAX_TRACES ? TRIM_PAUSE_MS : AGE_CHECK_MS));
   }
 

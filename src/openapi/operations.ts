@@ -23,11 +23,11 @@ export interface Operation {
 
 const KEY: readonly ErrorCode[] = [
   ...(["missing_api_key", "invalid_api_key", "env_mismatch", "app_not_allowed", "browser_request"] as const),
-  ...(["scope_required", "invalid_header", "ledger_unavailable", "upstream_failed"] as const),
+  ...(["scope_required", "invalid_header", "policy_unavailable", "ledger_unavailable", "internal_error"] as const),
 ];
 const OPERATOR: readonly ErrorCode[] = [
   ...(["missing_api_key", "invalid_api_key", "not_found", "admin_disabled", "ledger_unavailable"] as const),
-  "upstream_failed",
+  "internal_error",
 ];
 const BODY: readonly ErrorCode[] = ["invalid_json", "invalid_request", "request_too_large", "unsupported_media_type"];
 const BAD: readonly ErrorCode[] = ["invalid_request"];
@@ -38,7 +38,7 @@ const CHAT: readonly ErrorCode[] = [
   ...(["unknown_route", "unknown_trace", "no_capable_target", "context_length_exceeded", "content_filter"] as const),
   ...(["upstream_invalid_request", "budget_exceeded", "request_budget_exceeded", "model_unpriced"] as const),
   ...(["route_not_allowed", "rate_limit_exceeded", "upstream_rate_limited", "no_target_configured"] as const),
-  ...(["all_targets_down", "upstream_timeout", "latency_budget_exceeded"] as const),
+  ...(["all_targets_down", "upstream_failed", "upstream_timeout", "latency_budget_exceeded"] as const),
 ];
 
 const PAGE = { limit: "integer", cursor: "string" };
@@ -82,12 +82,12 @@ export const OPERATIONS: readonly Operation[] = [
       isStream: true,
     },
   ),
-  key("get /v1/models", "The routes this key may call", [200, "ModelList"]),
-  key("get /v1/models/{id}", "One of them", [200, "Model"], ["not_found"]),
+  key("get /v1/models", "The routes this key may call", [200, "ModelList"], BAD, { query: { aliases: "true|false" } }),
+  key("get /v1/models/{id}", "Get a route or an alias", [200, "ModelOrAlias"], ["not_found"]),
   key("get /v1/traces", "This key's requests, newest first", [200, "TraceList"], BAD, {
     query: { ...PAGE, ...SPAN, status: TRACE_STATUS, route: "string" },
   }),
-  key("get /v1/traces/{id}", "One of them", [200, "Trace"], ["unknown_trace"]),
+  key("get /v1/traces/{id}", "Get a trace", [200, "Trace"], ["unknown_trace"]),
   key("get /v1/approvals", "Tool calls of the environment, within the key's apps", [200, "ApprovalList"], BAD, {
     query: { ...PAGE, status: APPROVAL_STATUS },
   }),
@@ -122,7 +122,7 @@ export const OPERATIONS: readonly Operation[] = [
     "put /admin/routes/{env}/{name}",
     "Publish a policy",
     [200, "Route"],
-    ["version_mismatch", "promotion_required"],
+    ["version_mismatch", "promotion_required", "alias_taken"],
     {
       body: "Policy",
       query: FORCE,
@@ -136,7 +136,7 @@ export const OPERATIONS: readonly Operation[] = [
     "post /admin/routes/{env}/{name}/rollback",
     "An old version becomes the newest",
     [200, "Route"],
-    ["version_mismatch"],
+    ["version_mismatch", "alias_taken"],
     {
       body: "Rollback",
       takesIfMatch: true,
@@ -151,7 +151,7 @@ export const OPERATIONS: readonly Operation[] = [
     "post /admin/routes/{name}/promote",
     "The active version of one environment becomes that of another",
     [200, "Promotion"],
-    ["promotion_blocked", "version_mismatch"],
+    ["promotion_blocked", "version_mismatch", "alias_taken"],
     { body: "PromotionRequest" },
   ),
 

@@ -83,7 +83,8 @@ function constraints(definition: Definition): JsonSchema {
 }
 
 /**
- * A shape as it is written down: a type's name, `time`, `Name` of a component, `a|b` for one of these words; with `?`
+ * A shape as it is written down: a type's name, `time`, `Name` of a component, `A|B` for one of these components, `a|b` for
+ * one of these words; with `?`
  * at the end it may be null. A member's name with `?` at the end may be absent. An array holds its element's spelling.
  */
 export type Spelling = string | readonly [Spelling] | { readonly [member: string]: Spelling };
@@ -112,6 +113,7 @@ function wordSchema(word: string): JsonSchema {
   if (word.endsWith("?")) return { anyOf: [wordSchema(word.slice(0, -1)), { type: "null" }] };
   if (word === "any") return {};
   if (word === "time") return { type: "string", format: "date-time" };
+  if (/^[A-Z].*\|/.test(word)) return { anyOf: word.split("|").map(wordSchema) };
   if (word.includes("|")) return { type: "string", enum: word.split("|") };
   return /^[A-Z]/.test(word) ? { $ref: REFERENCE + word } : { type: word };
 }

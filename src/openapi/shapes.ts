@@ -24,7 +24,7 @@ const REQUESTS = {
 };
 
 const KEY: { readonly [member: string]: Spelling } = {
-  ...{ id: "string", name: "string", env: "string", scopes: ["string"], status: "active|revoked" },
+  ...{ id: "string", name: "string", env: "string", scopes: ["string"], status: "string" },
   ...{ apps: "any", routes: "any", budget: "any", limits: "any", created_at: "time", expires_at: "time?" },
 };
 const SPEND = {
@@ -85,7 +85,11 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
     ...{ description: "string?", targets: ["object"], context_window: "integer?", max_output_tokens: "integer?" },
     ...{ capabilities: "object", prices: "any" },
   },
-  ModelList: { object: "string", data: ["Model"] },
+  Alias: {
+    ...{ id: "string", object: "string", created: "integer", owned_by: "string", flow: { route: "string" } },
+  },
+  ModelOrAlias: "Model|Alias",
+  ModelList: { object: "string", data: ["ModelOrAlias"] },
   Trace: TRACE,
   Approval: APPROVAL,
   Key: KEY,

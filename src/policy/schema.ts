@@ -5,11 +5,12 @@
  * when a default changes later.
  *
  * KV: `route:<env>:<name>` the active `RouteRecord`, `route:<env>:<name>@<version>` an immutable one,
- * `routes:<env>` the `RouteIndex` behind the model list.
+ * `routes:<env>` the `RouteIndex` behind the model list, `aliases:<env>` the `AliasIndex`.
  */
 import * as z from "zod/mini";
 import { ModelFacts } from "../catalog/model-facts.ts";
 import { isDotSegment, RESOURCE_NAME } from "../lib/name-patterns.ts";
+import { Alias, MAX_ALIASES } from "./aliases.ts";
 
 const integer = (minimum: number, maximum: number) => z.int().check(z.minimum(minimum), z.maximum(maximum));
 const ratio = z.number().check(z.minimum(0), z.maximum(1));
@@ -95,6 +96,8 @@ const Promotion = z.strictObject({
   max_cost_usd_per_request: z.optional(usd),
 });
 
+const hasNoDuplicate = (texts: readonly string[]): boolean => new Set(texts).size === texts.length;
+
 export const RoutePolicy = z.strictObject({
   targets: z.array(Target).check(z.minLength(1), z.maxLength(16)),
   description: z.optional(z.string().check(z.maxLength(1_000))),
@@ -108,6 +111,10 @@ export const RoutePolicy = z.strictObject({
   limits: z.prefault(Limits, {}),
   tools: z.prefault(Tools, {}),
   promotion: z.prefault(Promotion, {}),
+  aliases: z._default(
+    z.array(Alias).check(z.maxLength(MAX_ALIASES), z.refine(hasNoDuplicate, "must not repeat one")),
+    [],
+  ),
 });
 export type RoutePolicy = z.infer<typeof RoutePolicy>;
 
@@ -130,6 +137,8 @@ export const RouteIndex = z.array(
     version: z.int(),
     created_at: z.string(),
     description: z.optional(z.string()),
+    /** Absent in entries that were published before there were aliases. */
+    aliases: z.optional(z.array(z.string())),
     targets: z.array(z.object({ provider: z.string(), model: z.string(), facts: ModelFacts })),
   }),
 );

@@ -6,7 +6,8 @@
  * lives. The admin endpoint that changes a route drops its own isolate's copy; the others follow within a minute.
  */
 import { IsolateCache } from "../lib/isolate-cache.ts";
-import { tryParseJson } from "../lib/json.ts";
+import { parseStored } from "../lib/stored.ts";
+import { AliasIndex, aliasIndexKey } from "./aliases.ts";
 import { ProviderRecord, providerKey } from "./provider-record.ts";
 import { RouteIndex, RouteRecord, routeIndexKey, routeKey } from "./schema.ts";
 
@@ -16,6 +17,8 @@ const LIMITS = { maxEntries: 2_000, freshMs: 5_000, staleMs: 25_000, keepMs: Num
 
 const routes = new IsolateCache<RouteRecord>(LIMITS);
 const indexes = new IsolateCache<RouteIndex>(LIMITS);
+/** Of an environment without aliases the absence is kept: every bare name looks here first. */
+const aliases = new IsolateCache<AliasIndex>(LIMITS);
 /** Absence is kept too: a route that names a deleted provider would read KV at every request. */
 const providers = new IsolateCache<{ readonly record: ProviderRecord | null }>(LIMITS);
 
@@ -35,7 +38,7 @@ export function getRoute(
   const key = routeKey(env, name, version);
   const read = async (): Promise<RouteRecord | null> => {
     const text = await context.kv.get(key, { cacheTtl: KV_CACHE_SECONDS });
-    return text === null ? null : RouteRecord.parse(tryParseJson(text));
+    return text === null ? null : parseStored(RouteRecord, text, key);
   };
   return routes.get(key, context.now, read, context.waitUntil);
 }
@@ -45,9 +48,19 @@ export async function getRouteIndex(context: ReadContext, env: string): Promise<
   const key = routeIndexKey(env);
   const read = async (): Promise<RouteIndex | null> => {
     const text = await context.kv.get(key, { cacheTtl: KV_CACHE_SECONDS });
-    return text === null ? null : RouteIndex.parse(tryParseJson(text));
+    return text === null ? null : parseStored(RouteIndex, text, key);
   };
   return (await indexes.get(key, context.now, read, context.waitUntil)) ?? [];
+}
+
+/** The aliases of an environment with their routes. Rejects when KV fails cold. */
+export async function getAliases(context: ReadContext, env: string): Promise<AliasIndex> {
+  const key = aliasIndexKey(env);
+  const read = async (): Promise<AliasIndex> => {
+    const text = await context.kv.get(key, { cacheTtl: KV_CACHE_SECONDS });
+    return text === null ? {} : parseStored(AliasIndex, text, key);
+  };
+  return (await aliases.get(key, context.now, read, context.waitUntil)) ?? {};
 }
 
 /** An operator's own provider; `null` when there is none. Rejects when KV fails cold. */
@@ -55,7 +68,7 @@ export async function getProvider(context: ReadContext, id: string): Promise<Pro
   const key = providerKey(id);
   const read = async () => {
     const text = await context.kv.get(key, { cacheTtl: KV_CACHE_SECONDS });
-    return { record: text === null ? null : ProviderRecord.parse(tryParseJson(text)) };
+    return { record: text === null ? null : parseStored(ProviderRecord, text, key) };
   };
   return (await providers.get(key, context.now, read, context.waitUntil))?.record ?? null;
 }
@@ -65,8 +78,9 @@ export function forgetProvider(id: string): void {
   providers.delete(providerKey(id));
 }
 
-/** Drops this isolate's copies of a route and of its environment's list. */
+/** Drops this isolate's copies of a route and of its environment's lists. */
 export function forgetRoute(env: string, name: string): void {
   routes.delete(routeKey(env, name));
   indexes.delete(routeIndexKey(env));
+  aliases.delete(aliasIndexKey(env));
 }

@@ -1,20 +1,23 @@
 /**
  * Who is calling: the bearer key, and the headers that say on whose behalf.
  *
- * Two steps, because the contract checks content type and declared size between them: `bearerToken` needs no I/O,
- * `identify` reads the key record. Nothing of a header is used or reflected before it matches its pattern.
+ * Three steps, because the contract checks content type and declared size before the record is read: `bearerToken` needs
+ * no I/O, `recogniseKey` reads the record, `identify` looks at headers. Nothing of a header is used or reflected before it matches its pattern.
  */
 import { invalidKey, RouterError } from "../http/errors.ts";
 import type { KeyRecord, Scope } from "../keys/record.ts";
 import { findKey, type verifyToken } from "../keys/store.ts";
 import { RESOURCE_NAME } from "../lib/name-patterns.ts";
-import { RouteControls } from "../wires/openai-chat/request-fields.ts";
+import { type Known, readControlHeaders } from "./authenticate-controls.ts";
 import type { Caller } from "./types.ts";
 
 type VerifiedToken = NonNullable<Awaited<ReturnType<typeof verifyToken>>>;
 
 // The scheme is case-insensitive (RFC 9110 §11.1). Two merged headers contain a comma and match nothing here.
 const BEARER = /^bearer +([!-~]{1,512})$/i;
+
+/** A key of ours without a scheme in front of it: the commonest way to send one wrongly. */
+const BARE_KEY = /^fl_[!-~]{1,512}$/;
 
 /** The token of the `Authorization` header. Throws 401 when there is none, or none of a form we could have issued. */
 export function bearerToken(headers: Headers): string {
@@ -23,44 +26,63 @@ export function bearerToken(headers: Headers): string {
     throw new RouterError("missing_api_key", "No API key was sent. Send the header `Authorization: Bearer <key>`.");
   }
   const token = BEARER.exec(header)?.[1];
-  if (token === undefined) throw invalidKey();
-  return token;
+  if (token !== undefined) return token;
+  if (!BARE_KEY.test(header)) throw invalidKey();
+  const message = "The `Authorization` header has a key without the word `Bearer` before it. Send `Bearer <key>`.";
+  throw new RouterError("missing_api_key", message);
 }
 
-/** The key's record and the caller's identity headers. Throws 401, 403, 400, or 503 when records cannot be read. */
-export async function identify(
+/**
+ * The record of the key behind a verified token. Throws 401 for a key that is unknown, expired, revoked or has another
+ * secret, and 503 `policy_unavailable` when the record cannot be read.
+ */
+export async function recogniseKey(
   token: VerifiedToken,
-  headers: Headers,
   kv: KVNamespace,
   now: number,
   waitUntil: (work: Promise<unknown>) => void,
-): Promise<Caller> {
+): Promise<KeyRecord> {
   const key = await findKey(kv, token, now, waitUntil).catch(() => {
-    throw new RouterError("ledger_unavailable", "API keys cannot be checked at the moment. Try again shortly.");
+    throw new RouterError("policy_unavailable", "API keys cannot be checked at the moment. Try again shortly.");
   });
   if (key === null) throw invalidKey();
+  return key;
+}
+
+/** On whose behalf a request with `key` comes, from its headers. Throws 403 or 400. */
+export function identify(key: KeyRecord, request: Request): Caller {
+  const { headers } = request;
   // From here on the environment is known, and every answer says it.
   const known = { "x-flowlayer-env": key.env };
-  // Browsers always send it, server runtimes never do; `Sec-Fetch-Mode` alone comes from Node's fetch.
-  if (headers.has("sec-fetch-site")) {
-    throw new RouterError("browser_request", "API keys are for servers. Call The Flow Layer from your backend.", {
-      headers: known,
-    });
-  }
+  refuseBrowser(request, known);
   const env = headers.get("x-flowlayer-env");
   if (env !== null && env !== key.env) {
-    throw new RouterError("env_mismatch", "`X-FlowLayer-Env` does not name the environment of this API key.", {
-      param: "X-FlowLayer-Env",
-      headers: known,
-    });
+    const message = `This API key belongs to the environment \`${key.env}\`. Leave \`X-FlowLayer-Env\` out or use a key of the environment that it names.`;
+    throw new RouterError("env_mismatch", message, { param: "X-FlowLayer-Env", headers: known });
   }
   return {
     key,
     app: resolveApp(headers.get("x-flowlayer-app"), key, known),
-    headerControls: controlsFrom(headers, known),
-    clientRequestId: clientRequestId(headers, known),
-    sessionId: headers.get("x-session-id")?.slice(0, 256) ?? null,
+    headerControls: readControlHeaders(headers, known),
+    clientRequestId: clientRequestId(headers),
+    sessionId: sessionId(headers),
   };
+}
+
+/**
+ * A page of another site must not hold a key. `Origin: null` and origins of other schemes are desktop apps, and so is
+ * `Sec-Fetch-Site`, which Electron sends.
+ */
+function refuseBrowser({ headers, url }: Request, known: Known): void {
+  const origin = headers.get("origin");
+  if (origin === null || !/^https?:/i.test(origin) || originOf(origin) === new URL(url).origin) return;
+  const message =
+    "API keys are for servers, and this request comes from a web page. Call The Flow Layer from your backend.";
+  throw new RouterError("browser_request", message, { headers: known });
+}
+
+function originOf(address: string): string | null {
+  return URL.canParse(address) ? new URL(address).origin : null;
 }
 
 /** Throws 403 `scope_required` unless the key has `scope`. */
@@ -69,9 +91,6 @@ export function requireScope(key: KeyRecord, scope: Scope): void {
     throw new RouterError("scope_required", `This API key lacks the scope \`${scope}\`. Use a key that has it.`);
   }
 }
-
-/** What every refusal says of the caller from here on. */
-type Known = Readonly<Record<string, string>>;
 
 function resolveApp(header: string | null, key: KeyRecord, known: Known): string {
   if (header === null) return key.apps?.[0] ?? "default";
@@ -91,47 +110,22 @@ function resolveApp(header: string | null, key: KeyRecord, known: Known): string
   return header;
 }
 
-function clientRequestId(headers: Headers, known: Known): string | null {
-  const value = headers.get("x-client-request-id");
-  if (value === null || /^[\x20-\x7e]{1,128}$/.test(value)) return value;
-  throw new RouterError("invalid_header", "`X-Client-Request-Id` must be at most 128 printable ASCII characters.", {
-    param: "X-Client-Request-Id",
-    headers: known,
-  });
+const MAX_CLIENT_REQUEST_ID_LENGTH = 128;
+
+/** Only ever shown back, so it fails no request: what cannot be printed is left out, and what is too long is cut. */
+function clientRequestId(headers: Headers): string | null {
+  const value = headers.get("x-client-request-id")?.replace(/[^\x20-\x7e]/g, "");
+  return value === undefined || value === "" ? null : value.slice(0, MAX_CLIENT_REQUEST_ID_LENGTH);
 }
 
-const BOOLEAN_TEXT = new Map([
-  ["true", true],
-  ["false", false],
-]);
-const numberText = (text: string): number | undefined =>
-  /^\d{1,9}(\.\d{1,9})?$/.test(text) ? Number(text) : undefined;
+/** Names of a conversation in the order in which they count; the later ones are those of Claude Code and Codex. */
+const SESSION_HEADERS = ["x-session-id", "x-claude-code-session-id", "session_id", "session-id"];
+const MAX_SESSION_ID_LENGTH = 256;
 
-/** The header mirrors of the route controls: name, member of `route`, how its text reads, what it must be. */
-const CONTROL_HEADERS = [
-  ["X-FlowLayer-Fallback", "fallback", (text: string) => BOOLEAN_TEXT.get(text), "`true` or `false`"],
-  ["X-FlowLayer-Latency-Budget-Ms", "latency_budget_ms", numberText, "a whole number from 1 to 600000"],
-  ["X-FlowLayer-Spend-Budget-Usd", "spend_budget_usd", numberText, "a number above 0"],
-  [
-    "X-FlowLayer-Require-Tool-Approval",
-    "require_tool_approval",
-    (text: string) => BOOLEAN_TEXT.get(text),
-    "`true` or `false`",
-  ],
-] as const;
-
-function controlsFrom(headers: Headers, known: Known): RouteControls {
-  let controls: Record<string, unknown> | undefined;
-  for (const [header, member, read, rule] of CONTROL_HEADERS) {
-    const text = headers.get(header);
-    if (text === null) continue;
-    const value = read(text);
-    const checked = RouteControls.shape[member].safeParse(value);
-    if (value === undefined || !checked.success) {
-      throw new RouterError("invalid_header", `\`${header}\` must be ${rule}.`, { param: header, headers: known });
-    }
-    controls = { ...controls, [member]: value };
+function sessionId(headers: Headers): string | null {
+  for (const name of SESSION_HEADERS) {
+    const value = headers.get(name);
+    if (value !== null && value !== "") return value.slice(0, MAX_SESSION_ID_LENGTH);
   }
-  // Every member was checked against the schema's own shape just above.
-  return (controls ?? {}) as RouteControls;
+  return null;
 }

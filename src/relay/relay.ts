@@ -3,7 +3,7 @@
  * of checks, and a stage knows no other.
  */
 import type { Context } from "hono";
-import type { AppEnv, Env } from "../config.ts";
+import { type AppEnv, type Env, settingsOf } from "../config.ts";
 import { type HealthContext, latencyForecast, mayExplore, targetState, warmUp } from "../health/client.ts";
 import { checkHead, readBody } from "../http/body.ts";
 import { errorResponse, invalidKey, RouterError } from "../http/errors.ts";
@@ -21,11 +21,12 @@ import { ToolApproval } from "./approval/approval.ts";
 import { releasedBody, releasedStream, toolsOf } from "./approval/resume.ts";
 import type { AttemptInput } from "./attempts/attempt.ts";
 import { Attempts, ClientGone } from "./attempts/attempts.ts";
-import { bearerToken, identify, requireScope } from "./authenticate.ts";
+import { bearerToken, identify, recogniseKey, requireScope } from "./authenticate.ts";
 import { toJsonResponse, toolsCalled, toStreamResponse, toWholeResponse, type WholeUpstream } from "./deliver.ts";
 import { providersOf } from "./operator-providers.ts";
 import { plan, stableDraw } from "./plan.ts";
-import { resolve } from "./resolve.ts";
+import { type RefusedRequest, reportRefusal } from "./refusal.ts";
+import { resolve, showModel } from "./resolve.ts";
 import { Settlement } from "./settle.ts";
 import { Exchange } from "./trace.ts";
 import type { Answer, AnswerEnd, Caller, Plan, ResolvedRoute } from "./types.ts";
@@ -43,6 +44,8 @@ interface Run {
   readonly settlement: Settlement;
   readonly deadlines: Deadlines;
   readonly health: HealthContext;
+  /** What the body asks for, for the trace of a request that is refused before it reaches a route. */
+  asked: Pick<RefusedRequest, "route" | "stream">;
 }
 
 export function handleChatCompletion(context: Context<AppEnv>): Promise<Response> {
@@ -52,7 +55,7 @@ export function handleChatCompletion(context: Context<AppEnv>): Promise<Response
   const settlement = new Settlement(exchange, env, waitUntil);
   const deadlines = new Deadlines();
   const health: HealthContext = { namespace: env.PROVIDER_HEALTH, kv: env.CONFIG, waitUntil };
-  const run: Run = { http: context.req.raw, env, waitUntil, exchange, settlement, deadlines, health };
+  const run: Run = { http: context.req.raw, env, waitUntil, exchange, settlement, deadlines, health, asked: {} };
   const answer = answerOrError(run);
   // A client that leaves before the response head would otherwise end this handler at its next await: no catch, no
   // finally, nothing settled.
@@ -69,6 +72,11 @@ async function answerOrError(run: Run): Promise<Response> {
     if (error instanceof ClientGone) return clientGone(run);
     const known = error instanceof RouterError ? error : unexpectedFault(error, exchange.traceId);
     const now = Date.now();
+    if (exchange.route === null) {
+      const { traceId, receivedAt, keyId, env, app, clientRequestId } = exchange;
+      const refused = { traceId, receivedAt, keyId, env, app, clientRequestId, ...run.asked };
+      reportRefusal(run.env, refused, known, run.waitUntil);
+    }
     settlement.settle({
       toolCalls: [],
       status: known.status === 402 || known.status === 403 ? "denied" : "error",
@@ -83,18 +91,22 @@ async function answerOrError(run: Run): Promise<Response> {
 async function complete(run: Run): Promise<Response> {
   const { http, env, waitUntil, exchange } = run;
   const { receivedAt } = exchange;
-  const token = await verifyToken(bearerToken(http.headers), env.FLOW_KEY_PEPPER ?? "");
+  const token = await verifyToken(bearerToken(http.headers), settingsOf(env).pepper);
   if (token === null) throw invalidKey();
-  checkHead(http.headers);
+  checkHead(http.headers, settingsOf(env).maxBodyBytes);
   warmUp(run.health, receivedAt);
-  const caller = await identify(token, http.headers, env.CONFIG, receivedAt, waitUntil);
+  const key = await recogniseKey(token, env.CONFIG, receivedAt, waitUntil);
+  exchange.keyId = key.id;
+  exchange.env = key.env;
+  const caller = identify(key, http);
   noteCaller(run, caller);
-  const request = parseChatRequest(await readBody(http, receivedAt, run.deadlines));
+  const request = parseChatRequest(await readBody(http, receivedAt, run.deadlines, settingsOf(env).maxBodyBytes));
   const content = readContentDemand(request.fields["messages"]);
   exchange.promptTokens = lazy(() => promptTokens(request.text, content.base64Length));
+  run.asked = { route: showModel(request.model), stream: request.stream };
   const readAt = Date.now();
+  requireScope(key, "chat");
   const route = await resolve(request, caller, { kv: env.CONFIG, now: readAt, waitUntil });
-  requireScope(caller.key, "chat");
   noteRoute(exchange, route, request);
   exchange.timings.policy = Date.now() - readAt;
   const records = env.TOOL_APPROVALS;
@@ -134,8 +146,6 @@ async function complete(run: Run): Promise<Response> {
 
 function noteCaller({ exchange, http, env }: Run, caller: Caller): void {
   if (isExporting(env)) exchange.parent = parseTraceparent(http.headers.get("traceparent"));
-  exchange.keyId = caller.key.id;
-  exchange.env = caller.key.env;
   exchange.app = caller.app;
   exchange.clientRequestId = caller.clientRequestId;
   exchange.timings.auth = Date.now() - exchange.receivedAt;
@@ -146,7 +156,7 @@ function noteRoute(exchange: Exchange, route: ResolvedRoute, request: ChatReques
   exchange.routeVersion = route.record.version;
   exchange.stream = request.stream;
   exchange.latencyBudgetMs = route.latencyBudgetMs;
-  exchange.tags = request.controls.tags ?? {};
+  exchange.tags = route.tags;
   if (route.requireToolApproval) exchange.toolApproval = "required";
 }
 

@@ -6,20 +6,27 @@
 import { findModel } from "../catalog/index.ts";
 import { RouterError } from "../http/errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
-import { isDotSegment } from "../lib/name-patterns.ts";
+import { isDotSegment, RESOURCE_NAME } from "../lib/name-patterns.ts";
+import { nearest } from "../lib/nearest.ts";
 import { redactCredentials } from "../lib/redact-credentials.ts";
+import { exactAlias, patternAlias } from "../policy/aliases.ts";
 import { RoutePolicy, type RouteRecord } from "../policy/schema.ts";
-import { getProvider, getRoute, type ReadContext } from "../policy/store.ts";
+import { getAliases, getProvider, getRoute, getRouteIndex, type ReadContext } from "../policy/store.ts";
 import { findProvider } from "../providers/index.ts";
 import type { ChatRequest, RouteControls } from "../wires/openai-chat/request-fields.ts";
 import type { Caller, ResolvedRoute } from "./types.ts";
 
-const ROUTE_MODEL = /^flow\/([a-z0-9][a-z0-9._-]{0,62})(?:@([1-9][0-9]{0,8}))?$/;
+/** With a version only in the first spelling. */
+const FLOW_MODEL = /^flow\/([a-z0-9][a-z0-9._-]{0,62})(?:@([1-9][0-9]{0,8}))?$/;
+/** For clients that send nothing but names that begin with `anthropic/`. */
+const ANTHROPIC_MODEL = /^anthropic\/flow-([a-z0-9][a-z0-9._-]{0,62})$/;
+/** Names beneath these can be no alias and no raw model. */
+const RESERVED = /^(?:flow\/|anthropic\/flow-)/;
 const RAW_MODEL = /^([a-z0-9][a-z0-9-]{0,62})\/([!-~]{1,256})$/;
 /** Pins are for trying versions out; production traffic follows what was released. */
 const PRODUCTION = "production";
 
-/** Throws 400 `unknown_route`, 403 `route_not_allowed`, or 503 when what the model names was never read and cannot be. */
+/** Throws 400 `unknown_route`, 403 `route_not_allowed`, or 503 `policy_unavailable` when what the model names was never read and cannot be. */
 export async function resolve(request: ChatRequest, caller: Caller, context: ReadContext): Promise<ResolvedRoute> {
   const record = await findRoute(request.model, caller.key, context);
   const { policy } = record;
@@ -30,6 +37,7 @@ export async function resolve(request: ChatRequest, caller: Caller, context: Rea
     mayFallBack: policy.fallback.enabled && (controls.fallback ?? true),
     latencyBudgetMs: controls.latency_budget_ms ?? policy.latency.budget_ms ?? null,
     spendBudgetUsd: smallest(controls.spend_budget_usd, policy.spend.max_request_usd),
+    tags: controls.tags ?? {},
     requireToolApproval:
       policy.tools.require_approval ||
       caller.headerControls.require_tool_approval === true ||
@@ -44,25 +52,71 @@ function smallest(...limits: readonly (number | undefined)[]): number | null {
   return set.length === 0 ? null : Math.min(...set);
 }
 
+/** By the contract's order: a named route, the bare name of one, an alias, an alias pattern, a raw model. */
 async function findRoute(model: string, key: KeyRecord, context: ReadContext): Promise<RouteRecord> {
-  const named = ROUTE_MODEL.exec(model);
-  if (named === null) return rawRoute(model, key, context);
-  const [, name = "", version] = named;
-  if (version !== undefined && key.env === PRODUCTION) throw unknownRoute(model);
-  const pinned = version === undefined ? undefined : Number(version);
-  const record = await getRoute(context, key.env, name, pinned).catch(unreadable);
-  if (record === null) throw unknownRoute(model);
-  if (key.routes !== null && !key.routes.includes(name)) {
-    throw new RouterError("route_not_allowed", `This API key may not call \`flow/${name}\`.`, { param: "model" });
+  const [, name, version] = FLOW_MODEL.exec(model) ?? ANTHROPIC_MODEL.exec(model) ?? [];
+  const record =
+    name === undefined
+      ? await routeByOtherName(model, key, context)
+      : await namedRoute(name, version === undefined ? undefined : Number(version), key, context);
+  if (record !== null) return record;
+  // Before any word on what exists: a key with a list learns nothing of routes outside it.
+  if (key.routes !== null && (name === undefined || !key.routes.includes(name))) {
+    const message = `This API key may call the routes on its list only. \`model\` names another one, or none.`;
+    throw new RouterError("route_not_allowed", message, { param: "model" });
   }
-  return record;
+  throw unknownRoute(model, await nearestRoute(model, key, context));
+}
+
+/** `null` where there is none that `key` may call. */
+async function namedRoute(
+  name: string,
+  version: number | undefined,
+  key: KeyRecord,
+  context: ReadContext,
+): Promise<RouteRecord | null> {
+  if (key.routes !== null && !key.routes.includes(name)) return null;
+  if (version !== undefined && key.env === PRODUCTION) return null;
+  return getRoute(context, key.env, name, version).catch(unreadable);
+}
+
+async function routeByOtherName(model: string, key: KeyRecord, context: ReadContext): Promise<RouteRecord | null> {
+  if (RESERVED.test(model)) return null;
+  const aliases = await getAliases(context, key.env).catch(unreadable);
+  const alias = exactAlias(aliases, model);
+  // An alias is never the name of a route, so it does not matter which is looked up first, and this one is at hand.
+  if (alias !== undefined) return namedRoute(alias, undefined, key, context);
+  const pattern = patternAlias(aliases, model);
+  if (RESOURCE_NAME.test(model)) {
+    const isKnownAbsent = pattern !== undefined && wasAbsent(key.env, model, context.now);
+    const bare = isKnownAbsent ? null : await namedRoute(model, undefined, key, context);
+    if (bare !== null) return bare;
+    if (pattern !== undefined && !isKnownAbsent) noteAbsent(key.env, model, context.now);
+  }
+  if (pattern !== undefined) return namedRoute(pattern, undefined, key, context);
+  return key.routes === null ? rawRoute(model, key, context) : null;
+}
+
+/** How long a name that matches a pattern is not looked up as a route again: each time would wait for KV. */
+const ABSENT_MS = 25_000;
+const MAX_ABSENT = 2_000;
+const absent = new Map<string, number>();
+
+function wasAbsent(env: string, name: string, now: number): boolean {
+  const at = absent.get(`${env}:${name}`);
+  return at !== undefined && now - at < ABSENT_MS;
+}
+
+function noteAbsent(env: string, name: string, now: number): void {
+  if (absent.size >= MAX_ABSENT) absent.clear();
+  absent.set(`${env}:${name}`, now);
 }
 
 /** `<provider>/<model>` for keys with the scope `raw_models`: a route of one target, under the default policy. */
-async function rawRoute(model: string, key: KeyRecord, context: ReadContext): Promise<RouteRecord> {
+async function rawRoute(model: string, key: KeyRecord, context: ReadContext): Promise<RouteRecord | null> {
   const [, provider = "", upstreamModel = ""] = RAW_MODEL.exec(model) ?? [];
   const mayCall = key.scopes.includes("raw_models") && provider !== "" && !isDotSegment(upstreamModel);
-  if (!mayCall || !(await isProvider(provider, context))) throw unknownRoute(model);
+  if (!mayCall || !(await isProvider(provider, context))) return null;
   return {
     env: key.env,
     name: model,
@@ -80,13 +134,31 @@ async function isProvider(id: string, context: ReadContext): Promise<boolean> {
 }
 
 function unreadable(): never {
-  throw new RouterError("ledger_unavailable", "The route's policy cannot be read at the moment. Try again shortly.");
+  throw new RouterError("policy_unavailable", "The route's policy cannot be read at the moment. Try again shortly.");
 }
 
-function unknownRoute(model: string): RouterError {
-  // A key pasted into the wrong field must not come back in a message that clients log.
-  const isPlain = /^[!-~]{1,100}$/.test(model) && redactCredentials(model, model.length) === model;
-  const shown = isPlain ? `\`${model}\`` : "This model name";
-  const message = `${shown} is not a route of this key's environment. Use \`flow/<route>\`; GET /v1/models lists them.`;
+/** Of the routes of the key's environment; `null` where there is none, or their list cannot be read. */
+async function nearestRoute(model: string, key: KeyRecord, context: ReadContext): Promise<string | null> {
+  const index = await getRouteIndex(context, key.env).catch(() => []);
+  const allowed = index.filter(({ name }) => key.routes?.includes(name) ?? true);
+  const name = nearest(
+    model.replace(RESERVED, "").replace(/^.*\//, ""),
+    allowed.map((route) => route.name),
+  );
+  return name === null ? null : `flow/${name}`;
+}
+
+function unknownRoute(model: string, near: string | null): RouterError {
+  const shown = showModel(model) === null ? "This model name" : `\`${model}\``;
+  const remedy =
+    near === null
+      ? "Use `flow/<route>`; GET /v1/models lists them."
+      : `The nearest one is \`${near}\`. GET /v1/models lists them.`;
+  const message = `${shown} is not a route of this key's environment. ${remedy}`;
   return new RouterError("unknown_route", message, { param: "model" });
+}
+
+/** The model as a client named it; `null` where it may be a secret in the wrong field, which must not be repeated. */
+export function showModel(model: string): string | null {
+  return /^[!-~]{1,100}$/.test(model) && redactCredentials(model, model.length) === model ? model : null;
 }

@@ -39,6 +39,8 @@ export interface ResolvedRoute {
   /** The most the whole request may cost. */
   readonly spendBudgetUsd: number | null;
   readonly requireToolApproval: boolean;
+  /** Stored on the trace. */
+  readonly tags: Readonly<Record<string, string>>;
   readonly only: readonly string[] | undefined;
   readonly avoid: readonly string[] | undefined;
 }

@@ -17,8 +17,10 @@ const SUM_SLOTS = `
   SELECT name, sum(requests) AS requests, sum(nano_usd) AS nano_usd, sum(unpriced_requests) AS unpriced_requests,
   sum(unadmitted_nano_usd) AS unadmitted_nano_usd
   FROM spend WHERE group_by = ? AND slot BETWEEN ? AND ? GROUP BY name HAVING sum(requests) > 0`;
-const TRACES =
-  "SELECT key_id, app, route, attempts, unadmitted_nano_usd FROM trace WHERE created_at >= ? AND created_at < ?";
+/** Refused requests are listed and cost nothing; no sum counts them. */
+const TRACES = `
+  SELECT key_id, app, route, attempts, unadmitted_nano_usd FROM trace
+  WHERE created_at >= ? AND created_at < ? AND status <> 'refused'`;
 
 interface SumRow extends Record<string, SqlStorageValue> {
   name: string;

@@ -67,6 +67,8 @@ export class Tally {
   }
 
   add(facts: TraceFacts, unadmittedNanoUsd: number): void {
+    // It reached no route and cost nothing: no sum counts it.
+    if (facts.status === "refused") return;
     this.#addShares(facts, unadmittedNanoUsd, 1);
     const slot = slotOf(facts.createdAt, this.#dayStartAt);
     if (isEvidence(facts)) this.#addEvidence(facts, { route: facts.route, version: facts.routeVersion, slot });

@@ -24,7 +24,7 @@ export const UNSETTLED = "unsettled";
 /** How an attempt ended. `invalid_request`: the vendor blames the client's request; `cancelled`: the client left. */
 export type AttemptOutcome = "ok" | "cancelled" | "invalid_request" | typeof UNSETTLED | FailureClass;
 
-export const TRACE_STATUSES = ["ok", "error", "cancelled", "denied"] as const;
+export const TRACE_STATUSES = ["ok", "error", "cancelled", "denied", "refused"] as const;
 export type TraceStatus = (typeof TRACE_STATUSES)[number];
 
 export interface TraceAttempt {

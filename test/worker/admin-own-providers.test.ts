@@ -188,7 +188,7 @@ describe("routes to an operator's provider", () => {
     await setFaults(worker, { kv: { prefix: "provider:", how: "fail" } });
     const unread = await ask(raw.key, { model: `${id}-unread/x` });
     await setFaults(worker);
-    await expectRefusal(unread, { status: 503, code: "ledger_unavailable" });
+    await expectRefusal(unread, { status: 503, code: "policy_unavailable" });
   });
 
   test("without a secret no credential is sent", async () => {

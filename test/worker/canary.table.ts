@@ -62,7 +62,7 @@ export const BELONGS: Readonly<Record<string, readonly string[]>> = {
   // Bytes that move natively are the vendor's to the last one.
   "error in a stream that moves natively": ["answer"],
 
-  "name of an unknown route": ["refusal"],
+  "name of an unknown route": ["refusal", ...TRACE],
   "name of an unknown member": ["refusal"],
   "bad value in a request": [],
   "fault of our own": [],

@@ -260,11 +260,10 @@ async function misuseChat(): Promise<void> {
   for (const route of routes) await chat(400, key, known, { route });
   for (const [status, header, value] of [
     [403, "x-flowlayer-env", bad()],
-    [403, "sec-fetch-site", bad()],
+    [403, "origin", `https://${bad()}.example`],
     [400, "x-flowlayer-fallback", bad()],
     [400, "x-flowlayer-latency-budget-ms", bad()],
     [400, "x-flowlayer-app", bad().repeat(1_000)],
-    [400, "x-client-request-id", bad().repeat(10)],
   ] as const) {
     await chat(status, key, known, {}, { [header]: value });
   }

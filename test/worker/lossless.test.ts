@@ -37,7 +37,10 @@ describe("the body", () => {
     { name: "unknown keys given twice", member: '"x":1,"x":2,"y":{"k":1,"k":2}' },
     { name: "a key with an escape", member: '"\\u0078":1' },
     { name: "__proto__ and constructor", member: '"__proto__":{"a":1},"constructor":{"prototype":1}' },
-    { name: "null where nothing is meant", member: '"stop":null,"stream_options":null,"stream":false' },
+    {
+      name: "null where nothing is meant",
+      member: '"stop":null,"tool_choice":null,"response_format":null,"stream":false',
+    },
     { name: "text that looks like the router's members", member: '"x":"\\"model\\":\\"flow/x\\",\\"route\\":{}"' },
     { name: "members called route further down", member: '"metadata":{"route":"r","model":"m"}' },
   ])("$name arrive as they were sent", async ({ member }) => {

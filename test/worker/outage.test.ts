@@ -65,9 +65,12 @@ async function warm(spec: Readonly<Record<string, unknown>> = {}): Promise<Own> 
   return mine;
 }
 
-async function expectUnavailable(response: Response): Promise<ErrorBody> {
+async function expectUnavailable(
+  response: Response,
+  code: "policy_unavailable" | "ledger_unavailable",
+): Promise<ErrorBody> {
   expect(response.headers.get("retry-after")).toMatch(/^[1-9]\d?$/);
-  return expectError(response, { status: 503, code: "ledger_unavailable", retry: true });
+  return expectError(response, { status: 503, code, retry: true });
 }
 
 describe("KV", () => {
@@ -107,7 +110,7 @@ describe("KV", () => {
       await setFaults(worker, { kv: { prefix: "key:", how }, clockMs: 4.5 * MINUTE_MS });
       expect((await mine.ask()).status).toBe(200);
       await setFaults(worker, { kv: { prefix: "key:", how }, clockMs: 5.5 * MINUTE_MS });
-      await expectUnavailable(await mine.ask());
+      await expectUnavailable(await mine.ask(), "policy_unavailable");
       expect(mine.calls()).toBe(2);
       await setFaults(worker, { clockMs: 6 * MINUTE_MS });
       expect((await mine.ask()).status).toBe(200);
@@ -122,7 +125,7 @@ describe("KV", () => {
   ] as const)("a first read of $prefix that is met by $how is refused, and the next request is served", async (kv) => {
     const mine = await own();
     await setFaults(worker, { kv });
-    const { error } = await expectUnavailable(await mine.ask());
+    const { error } = await expectUnavailable(await mine.ask(), "policy_unavailable");
     expect(error.message).not.toMatch(/KV|JSON|half/);
     expect(mine.calls()).toBe(0);
     await setFaults(worker);
@@ -135,7 +138,7 @@ describe("KV", () => {
     const key = await worker.createKey({ env: "outage" });
     await setFaults(worker, { kv: { prefix: "routes:", how: "fail" } });
     const response = await worker.fetch("/v1/models", { headers: { authorization: `Bearer ${key.key}` } });
-    await expectUnavailable(response);
+    await expectUnavailable(response, "policy_unavailable");
   });
 });
 
@@ -168,7 +171,7 @@ describe("the ledger", () => {
     const mine = await own(key);
     await setFaults(worker, { ledger });
     const startedAt = performance.now();
-    await expectUnavailable(await mine.ask());
+    await expectUnavailable(await mine.ask(), "ledger_unavailable");
     expect(performance.now() - startedAt).toBeLessThan(3_000);
     expect(mine.calls()).toBe(0);
     await setFaults(worker);
@@ -179,7 +182,7 @@ describe("the ledger", () => {
     const mine = await own();
     await setFaults(worker, { ledger: "reset" });
     const headers = { authorization: `Bearer ${mine.key.key}` };
-    await expectUnavailable(await worker.fetch("/v1/traces", { headers }));
+    await expectUnavailable(await worker.fetch("/v1/traces", { headers }), "ledger_unavailable");
   });
 });
 

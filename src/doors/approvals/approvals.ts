@@ -5,30 +5,27 @@
 import type { Context } from "hono";
 import { decideCall, showApprovals } from "../../approvals/client.ts";
 import { DecisionRequest, decided, onePlace } from "../../approvals/decision.ts";
-import { APPROVAL_STATUSES, type ApprovalStatus } from "../../approvals/types.ts";
+import { APPROVAL_STATUSES } from "../../approvals/types.ts";
 import type { AppEnv } from "../../config.ts";
 import { withControl } from "../../control/client.ts";
 import { checkHead, readBody } from "../../http/body.ts";
 import { RouterError } from "../../http/errors.ts";
-import { readLimit, readRowCursor, toList } from "../../http/pagination.ts";
+import { toList } from "../../http/pagination.ts";
+import { listParameters, matchingKey, oneOf, readQuery } from "../../http/query.ts";
 import { EXPLAINED, invalidField, parseBody } from "../../http/validation-errors.ts";
 import type { KeyRecord } from "../../keys/record.ts";
 import { Deadlines } from "../../lib/deadline.ts";
 import { authenticate } from "../authenticate.ts";
 
+/** A decision and a reason. */
+const MAX_DECISION_BYTES = 16 * 1024;
 /** An id in two keys is asked for with the key; a third one would change nothing. */
 const MAX_PLACES = 10;
 
 export async function getApprovals(context: Context<AppEnv>): Promise<Response> {
   const key = await authenticate(context, "approvals:decide");
-  const { limit, cursor, status } = context.req.query();
-  const wanted = readStatus(status);
-  const query = {
-    ...within(key),
-    status: wanted,
-    limit: readLimit(limit),
-    before: readRowCursor(cursor),
-  };
+  const wanted = oneOf("status", readQuery(context, ["status", "limit", "cursor"]).status, APPROVAL_STATUSES);
+  const query = { ...within(key), status: wanted, ...listParameters(context, ["status"]) };
   const page = await unlessDown(withControl(context.env.CONTROL_PLANE, (control) => control.listApprovals(query)));
   const approvals = await showApprovals(context.env.TOOL_APPROVALS, page.data);
   // The list may be a moment behind the records.
@@ -37,10 +34,16 @@ export async function getApprovals(context: Context<AppEnv>): Promise<Response> 
 }
 
 export async function postApproval(context: Context<AppEnv>): Promise<Response> {
-  const key = await authenticate(context, "approvals:decide", checkHead);
+  const key = await authenticate(context, "approvals:decide", (headers) => checkHead(headers, MAX_DECISION_BYTES));
   const { decision, reason } = await readDecision(context);
   const toolCallId = context.req.param("id") ?? "";
-  const query = { ...within(key), toolCallId, keyId: context.req.query("key"), limit: MAX_PLACES, before: null };
+  const query = {
+    ...within(key),
+    toolCallId,
+    keyId: matchingKey(readQuery(context, ["key"]).key),
+    limit: MAX_PLACES,
+    before: null,
+  };
   const page = await unlessDown(withControl(context.env.CONTROL_PLANE, (control) => control.listApprovals(query)));
   const { keyId } = onePlace(page.data, key.id);
   if (keyId === key.id) {
@@ -56,17 +59,11 @@ export async function postApproval(context: Context<AppEnv>): Promise<Response> 
 
 const within = ({ env, apps }: KeyRecord) => ({ env, apps });
 
-function readStatus(text: string | undefined): ApprovalStatus | undefined {
-  if (text === undefined) return undefined;
-  const known = APPROVAL_STATUSES.find((status) => status === text);
-  if (known !== undefined) return known;
-  const message = `\`status\` must be one of ${APPROVAL_STATUSES.join(", ")}.`;
-  throw new RouterError("invalid_request", message, { param: "status" });
-}
-
 async function readDecision(context: Context<AppEnv>): Promise<DecisionRequest> {
   const deadlines = new Deadlines();
-  const text = await readBody(context.req.raw, context.get("receivedAt"), deadlines).finally(() => deadlines.stop());
+  const text = await readBody(context.req.raw, context.get("receivedAt"), deadlines, MAX_DECISION_BYTES).finally(() =>
+    deadlines.stop(),
+  );
   const parsed = DecisionRequest.safeParse(parseBody(text), EXPLAINED);
   if (!parsed.success) throw invalidField(parsed.error.issues[0]);
   return parsed.data;

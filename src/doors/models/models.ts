@@ -3,6 +3,7 @@ import type { Context } from "hono";
 import type { ModelFacts, Price } from "../../catalog/model-facts.ts";
 import type { AppEnv } from "../../config.ts";
 import { RouterError } from "../../http/errors.ts";
+import { oneOf } from "../../http/query.ts";
 import type { KeyRecord } from "../../keys/record.ts";
 import type { RouteIndex } from "../../policy/schema.ts";
 import { getRouteIndex } from "../../policy/store.ts";
@@ -10,9 +11,14 @@ import { authenticate } from "../authenticate.ts";
 
 type IndexEntry = RouteIndex[number];
 
+/** `?aliases=true` adds an entry per exact alias: names for clients that cannot write `flow/<route>`. */
 export async function listModels(context: Context<AppEnv>): Promise<Response> {
   const key = await authenticate(context, "models");
-  return context.json({ object: "list", data: (await routesOf(context, key)).map(toModel) });
+  // Clients page and pin versions here in ways of their own (`limit`, `api-version`, `client_version`): all is one page.
+  const withAliases = oneOf("aliases", context.req.query("aliases"), ["true", "false"]) === "true";
+  const routes = await routesOf(context, key);
+  const data = [...routes.map(toModel), ...(withAliases ? routes.flatMap(toAliases) : [])];
+  return context.json({ object: "list", data });
 }
 
 /** The id arrives with its slash as it is or as `%2F`. Throws 404 for a route the key may not call, as for none. */
@@ -20,9 +26,11 @@ export async function getModel(context: Context<AppEnv>): Promise<Response> {
   const key = await authenticate(context, "models");
   const path = new URL(context.req.url).pathname.slice("/v1/models/".length);
   const id = decodePath(path);
-  const entry = (await routesOf(context, key)).find(({ name }) => `flow/${name}` === id);
-  if (entry === undefined) throw new RouterError("not_found", "No such model. GET /v1/models lists this key's routes.");
-  return context.json(toModel(entry));
+  const routes = await routesOf(context, key);
+  const entry = routes.find(({ name }) => `flow/${name}` === id);
+  const model = entry === undefined ? routes.flatMap(toAliases).find((alias) => alias["id"] === id) : toModel(entry);
+  if (model === undefined) throw new RouterError("not_found", "No such model. GET /v1/models lists this key's routes.");
+  return context.json(model);
 }
 
 function decodePath(path: string): string {
@@ -40,7 +48,7 @@ async function routesOf(context: Context<AppEnv>, key: KeyRecord): Promise<Index
     waitUntil: (work: Promise<unknown>) => context.executionCtx.waitUntil(work),
   };
   const index = await getRouteIndex(reading, key.env).catch(() => {
-    throw new RouterError("ledger_unavailable", "The list of routes cannot be read at the moment. Try again shortly.");
+    throw new RouterError("policy_unavailable", "The list of routes cannot be read at the moment. Try again shortly.");
   });
   return index.filter(({ name }) => key.routes?.includes(name) ?? true);
 }
@@ -61,6 +69,19 @@ function toModel(entry: IndexEntry): Record<string, unknown> {
     // What every target can take: a request within it never loses an alternate to its length.
     context_window: windows.length === 0 ? null : Math.min(...windows),
   };
+}
+
+/** One entry per exact alias; a pattern names no model. */
+function toAliases({ name, created_at, aliases = [] }: IndexEntry): Record<string, unknown>[] {
+  return aliases
+    .filter((alias) => !alias.endsWith("*"))
+    .map((alias) => ({
+      id: alias,
+      object: "model",
+      created: Math.floor(Date.parse(created_at) / 1000),
+      owned_by: "flowlayer",
+      flow: { route: `flow/${name}` },
+    }));
 }
 
 function describe(facts: ModelFacts): Record<string, unknown> {

@@ -3,6 +3,7 @@ import type { Context } from "hono";
 import type { AppEnv } from "../../config.ts";
 import { RouterError } from "../../http/errors.ts";
 import { badCursor, readLimit, readTime, toList } from "../../http/pagination.ts";
+import { oneOf, readQuery } from "../../http/query.ts";
 import { findTrace, listTraces } from "../../ledger/client/client.ts";
 import { keyIdOfTrace, TRACE_STATUSES } from "../../traces/schema.ts";
 import { authenticate } from "../authenticate.ts";
@@ -12,7 +13,8 @@ export async function getTrace(context: Context<AppEnv>): Promise<Response> {
   const id = context.req.param("id") ?? "";
   const trace = keyIdOfTrace(id) === key.id ? await findTrace(context.env.KEY_LEDGER, key.id, id) : null;
   if (trace === null) {
-    const message = "This key has no settled trace of this id. A stream's trace is there 2 seconds after its end.";
+    const message =
+      "No settled trace with this id belongs to this key. A stream's trace appears about 2 seconds after it ends.";
     throw new RouterError("unknown_trace", message);
   }
   return context.json(trace);
@@ -20,16 +22,13 @@ export async function getTrace(context: Context<AppEnv>): Promise<Response> {
 
 export async function getTraces(context: Context<AppEnv>): Promise<Response> {
   const key = await authenticate(context, "traces:read");
-  const { limit, cursor, status, route, since, until } = context.req.query();
+  const query = readQuery(context, ["limit", "cursor", "status", "route", "since", "until"]);
+  const { limit, cursor, route, since, until } = query;
   if (cursor !== undefined && keyIdOfTrace(cursor) !== key.id) throw badCursor();
-  if (status !== undefined && !TRACE_STATUSES.some((known) => known === status)) {
-    const message = `\`status\` must be one of ${TRACE_STATUSES.join(", ")}.`;
-    throw new RouterError("invalid_request", message, { param: "status" });
-  }
   const page = await listTraces(context.env.KEY_LEDGER, key.id, {
     limit: readLimit(limit),
     cursor,
-    status,
+    status: oneOf("status", query.status, TRACE_STATUSES),
     route,
     since: readTime("since", since),
     until: readTime("until", until),

@@ -10,12 +10,13 @@ import { EXPLAINED, invalidField, notJson } from "../../http/validation-errors.t
 import {
   hasMoreValues,
   isJsonObject,
+  JsonEdit,
   type JsonMember,
   parseJson,
   scanArray,
   scanJson,
-  tryParseJson,
 } from "../../lib/json.ts";
+import { confusedKey, keyLevel } from "../../lib/json-keys.ts";
 
 /** Nesting beyond this is refused: no real request comes near, and deep values cannot cross to a Durable Object. */
 export const MAX_DEPTH = 64;
@@ -51,18 +52,15 @@ export const RouteControls = z.strictObject({
 export type RouteControls = z.infer<typeof RouteControls>;
 
 const Message = z.looseObject({ role: z.string("must be a string") }, "must be an object");
-const Tool = z.looseObject({
-  function: z.optional(z.looseObject({ name: z.optional(z.string()) })),
-});
+const Named = z.optional(z.looseObject({ name: z.optional(z.string()) }));
+const Tool = z.looseObject({ function: Named, custom: Named });
 
 /** The members of a chat request that the router reads. */
 export const ChatFields = z.looseObject({
   model: z.string('must be a string such as "flow/best-reasoning"'),
   messages: z.array(Message, "must be an array of messages").check(z.minLength(1, "must not be empty")),
   stream: z.optional(z.boolean("must be true or false")),
-  stream_options: z.optional(
-    z.nullable(z.looseObject({ include_usage: z.optional(z.boolean("must be true or false")) })),
-  ),
+  stream_options: z.optional(z.looseObject({ include_usage: z.optional(z.boolean("must be true or false")) })),
   max_tokens: z.optional(positiveInteger),
   max_completion_tokens: z.optional(positiveInteger),
   n: z.optional(positiveInteger),
@@ -73,12 +71,38 @@ export const ChatFields = z.looseObject({
 });
 
 function hasUniqueNames(tools: readonly z.infer<typeof Tool>[]): boolean {
-  const names = tools.map((tool) => tool.function?.name).filter((name) => name !== undefined);
+  const names = tools.flatMap((tool) => tool.function?.name ?? tool.custom?.name ?? []);
   return new Set(names).size === names.length;
 }
 
-/** Keys whose duplicates are refused: a vendor may read the other one. */
-const READ_KEYS: ReadonlySet<string> = new Set(Object.keys(ChatFields.shape));
+const CALLED = keyLevel(["name", "arguments", "input"]);
+const URL_OBJECT = keyLevel(["url"]);
+const PART = keyLevel(
+  [...["type", "text", "refusal", "content", "output", "tool_call_id", "tool_use_id", "call_id", "id", "name"]],
+  {
+    image_url: URL_OBJECT,
+    video_url: URL_OBJECT,
+    audio_url: URL_OBJECT,
+    input_audio: keyLevel(["data", "format"]),
+    file: keyLevel(["file_id", "file_data", "filename"]),
+  },
+);
+const MESSAGE = keyLevel(
+  ["role", "name", "tool_call_id"],
+  {
+    content: PART,
+    tool_calls: keyLevel(["id", "type"], { function: CALLED, custom: CALLED }),
+    function_call: CALLED,
+  },
+  true,
+);
+/** What another reader must not understand differently: it chooses the model, the bound, the gate and the route. */
+const REQUEST_KEYS = keyLevel(Object.keys(ChatFields.shape), {
+  route: keyLevel(Object.keys(RouteControls.shape)),
+  stream_options: keyLevel(["include_usage"]),
+  messages: MESSAGE,
+  tools: keyLevel(["type", "name"], { function: keyLevel(["name"]), custom: keyLevel(["name"]) }),
+});
 
 export interface ChatRequest {
   readonly model: string;
@@ -94,7 +118,29 @@ export interface ChatRequest {
 }
 
 /** Checks a request body. Throws `invalid_json` or `invalid_request` that names the field and the remedy. */
-export function parseChatRequest(text: string): ChatRequest {
+export function parseChatRequest(body: string): ChatRequest {
+  const document = readDocument(body);
+  const { text, fields, members } = withoutAbsent(document);
+  const route = isJsonObject(fields["route"]) ? { route: controlsOf(fields["route"]) } : {};
+  const cut = { ...upToFault(fields, "messages", Message), ...upToFault(fields, "tools", Tool) };
+  const parsed = ChatFields.safeParse({ ...fields, ...route, ...cut }, EXPLAINED);
+  if (!parsed.success) throw invalidField(parsed.error.issues[0]);
+  const { model, stream, stream_options, route: controls } = parsed.data;
+  return {
+    model,
+    stream: stream ?? false,
+    includeUsage: stream_options?.include_usage ?? false,
+    controls: controls ?? {},
+    text,
+    members,
+    fields,
+  };
+}
+
+type Document = Pick<ChatRequest, "text" | "fields" | "members">;
+
+/** The body as JSON within its limits. No key that is read may be understood in two ways. */
+function readDocument(text: string): Document {
   if (text.length > LONG_BODY_LENGTH && hasMoreValues(text, MAX_VALUES)) {
     throw new RouterError("invalid_request", `The request body has more than ${MAX_VALUES} values.`);
   }
@@ -109,23 +155,98 @@ export function parseChatRequest(text: string): ChatRequest {
   }
   const shape = scanJson(text);
   refuseShape(shape);
-  const cut = { ...upToFault(fields, "messages", Message), ...upToFault(fields, "tools", Tool) };
-  const parsed = ChatFields.safeParse({ ...fields, ...cut }, EXPLAINED);
-  if (!parsed.success) throw invalidField(parsed.error.issues[0]);
-  refuseTwins(fields, text, shape);
-  const { model, stream, stream_options, route } = parsed.data;
-  return {
-    model,
-    stream: stream ?? false,
-    includeUsage: stream_options?.include_usage ?? false,
-    controls: route ?? {},
-    text,
-    members: shape.members,
-    fields,
-  };
+  const confused = confusedKey(text, fields, shape, REQUEST_KEYS);
+  if (confused !== null) throw confusingKey(confused.path, confused.kind);
+  return { text, fields, members: shape.members };
 }
 
-/** A long list without what stands behind its first fault: only that one is told, and a million take all memory. */
+function confusingKey(path: string, kind: "duplicate" | "case"): RouterError {
+  const param = path.length > 200 ? `${path.slice(0, 200)}…` : path;
+  const message =
+    kind === "duplicate"
+      ? `\`${param}\` is a duplicate key. Send it once.`
+      : `\`${param}\` differs from a known field only in case. Use the documented spelling.`;
+  return new RouterError("invalid_request", message, { param });
+}
+
+/**
+ * The request without what asks for nothing: a `null` of a member that is read (SDKs send one for every option that was
+ * not set) and an empty list of tools with its `tool_choice`. Providers refuse both where the router would not.
+ */
+function withoutAbsent(document: Document): Document {
+  const { fields, text, members } = document;
+  const edit = new JsonEdit(text, members);
+  let isEdited = false;
+  const remove = (name: string): void => {
+    edit.remove(name);
+    isEdited = true;
+  };
+  for (const name of Object.keys(ChatFields.shape)) if (fields[name] === null) remove(name);
+  const { stream_options: options, tools } = fields;
+  if (isJsonObject(options) && options["include_usage"] === null) {
+    edit.setRaw("stream_options", new JsonEdit(edit.raw("stream_options") ?? "{}").remove("include_usage").toString());
+    isEdited = true;
+  }
+  if (Array.isArray(tools)) {
+    const raw = edit.raw("tools") ?? "[]";
+    const named = tools.some(hasNulls) ? toolsWithoutNulls(raw, tools) : raw;
+    if (named !== raw) {
+      edit.setRaw("tools", named);
+      isEdited = true;
+    }
+    if (tools.length === 0) {
+      remove("tools");
+      remove("tool_choice");
+    }
+  }
+  if (!isEdited) return document;
+  const edited = edit.toString();
+  const value = parseJson(edited);
+  return { text: edited, fields: isJsonObject(value) ? value : {}, members: scanJson(edited).members };
+}
+
+const TOOL_KINDS = ["function", "custom"] as const;
+
+function hasNulls(tool: unknown): boolean {
+  if (!isJsonObject(tool)) return false;
+  return TOOL_KINDS.some((kind) => {
+    const value = tool[kind];
+    return value === null || (isJsonObject(value) && value["name"] === null);
+  });
+}
+
+/** The text of the list, with nothing changed but the tools that `hasNulls` finds. */
+function toolsWithoutNulls(raw: string, tools: readonly unknown[]): string {
+  let text = "";
+  let from = 0;
+  for (const [at, { start, end }] of scanArray(raw, 0).entries()) {
+    const tool = tools[at];
+    if (!isJsonObject(tool) || !hasNulls(tool)) continue;
+    const edit = new JsonEdit(raw.slice(start, end));
+    for (const kind of TOOL_KINDS) {
+      const value = tool[kind];
+      if (value === null) edit.remove(kind);
+      if (!isJsonObject(value) || value["name"] !== null) continue;
+      edit.setRaw(kind, new JsonEdit(edit.raw(kind) ?? "{}").remove("name").toString());
+    }
+    text += raw.slice(from, start) + edit.toString();
+    from = end;
+  }
+  return text + raw.slice(from);
+}
+
+/** Members and tags that are `null` count as left out. `route` is never forwarded, so its text needs no edit. */
+function controlsOf(route: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const { tags, ...controls } = route;
+  const given = isJsonObject(tags) ? { tags: withoutNulls(tags) } : { tags };
+  return withoutNulls({ ...controls, ...(tags === undefined ? {} : given) });
+}
+
+function withoutNulls(record: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(record).filter(([, value]) => value !== null));
+}
+
+/** Truncates a long list after its first invalid element: only that one is reported, and a million issues would exhaust memory. */
 function upToFault(
   fields: Readonly<Record<string, unknown>>,
   name: string,
@@ -144,53 +265,8 @@ function refuseShape(shape: ReturnType<typeof scanJson>): void {
   if (shape.memberCount > MAX_MEMBERS) {
     throw new RouterError("invalid_request", `The request body has more than ${MAX_MEMBERS} object members.`);
   }
-  const seen = new Set<string>();
-  for (const { key } of shape.members) {
-    if (key.length > MAX_KEY_LENGTH) {
-      throw new RouterError(
-        "invalid_request",
-        `A key of the request body is longer than ${MAX_KEY_LENGTH} characters.`,
-      );
-    }
-    if (READ_KEYS.has(key) && seen.has(key)) {
-      throw new RouterError("invalid_request", `\`${key}\` is given twice. Send it once.`, { param: key });
-    }
-    seen.add(key);
+  if (shape.members.some(({ key }) => key.length > MAX_KEY_LENGTH)) {
+    const message = `A key of the request body is longer than ${MAX_KEY_LENGTH} characters.`;
+    throw new RouterError("invalid_request", message);
   }
-}
-
-/** Members of a message that say whose result it is or what it calls. */
-const GATED_KEYS: ReadonlySet<string> = new Set([
-  ...["role", "name", "content", "tool_call_id", "tool_calls", "function_call"],
-]);
-
-/**
- * Refuses a message in which a vendor may read another call or result than the router: of two equal keys some parsers
- * take the first. Costs next to nothing where no key of the body is given twice.
- */
-function refuseTwins(fields: Record<string, unknown>, text: string, shape: ReturnType<typeof scanJson>): void {
-  if (countMembers(fields) === shape.memberCount) return;
-  const member = shape.members.find(({ key }) => key === "messages");
-  if (member === undefined) return;
-  const isTwofold = scanArray(text, member.valueStart).some(({ start, end }) => {
-    const raw = text.slice(start, end);
-    const { members } = scanJson(raw);
-    const read = members.filter(({ key }) => GATED_KEYS.has(key));
-    const values = read.map(({ valueStart, valueEnd }) => raw.slice(valueStart, valueEnd));
-    const isTwin = new Set(read.map(({ key }) => key)).size < read.length;
-    return isTwin || values.some((value) => countMembers(tryParseJson(value)) !== scanJson(value).memberCount);
-  });
-  if (!isTwofold) return;
-  throw new RouterError("invalid_request", "A message gives a key twice. Send each key once.", { param: "messages" });
-}
-
-/** As `JsonShape.memberCount`, where of equal keys one is left. Spelled out: this runs for every request. */
-function countMembers(value: unknown): number {
-  let count = 0;
-  if (Array.isArray(value)) {
-    for (const each of value) if (typeof each === "object") count += countMembers(each);
-  } else if (isJsonObject(value)) {
-    for (const key in value) count += typeof value[key] === "object" ? 1 + countMembers(value[key]) : 1;
-  }
-  return count;
 }

@@ -22,6 +22,7 @@ const CONTRACT: readonly { status: number; type: string; codes: readonly ErrorCo
       "context_length_exceeded",
       "content_filter",
       "upstream_invalid_request",
+      ...(["wrong_route_kind", "tool_not_gateable", "range_not_kept", "unknown_environment"] as const),
     ],
   },
   { status: 401, type: "authentication_error", codes: ["missing_api_key", "invalid_api_key"] },
@@ -39,24 +40,38 @@ const CONTRACT: readonly { status: number; type: string; codes: readonly ErrorCo
       "tool_call_denied",
       "tool_call_altered",
       "tool_approval_expired",
+      "role_required",
     ],
   },
-  { status: 404, type: "invalid_request_error", codes: ["not_found", "unknown_trace"] },
+  { status: 404, type: "invalid_request_error", codes: ["not_found", "unknown_trace", "response_not_found"] },
   { status: 405, type: "invalid_request_error", codes: ["method_not_allowed"] },
   { status: 413, type: "invalid_request_error", codes: ["request_too_large"] },
   { status: 415, type: "invalid_request_error", codes: ["unsupported_media_type"] },
-  { status: 409, type: "conflict_error", codes: ["approval_decided", "promotion_blocked", "promotion_required"] },
+  {
+    status: 409,
+    type: "conflict_error",
+    codes: [
+      ...(["approval_decided", "promotion_blocked", "promotion_required", "alias_taken"] as const),
+      ...(["provider_in_use", "not_empty"] as const),
+    ],
+  },
   { status: 412, type: "conflict_error", codes: ["version_mismatch"] },
   { status: 429, type: "rate_limit_error", codes: ["rate_limit_exceeded", "upstream_rate_limited"] },
+  { status: 500, type: "api_error", codes: ["internal_error"] },
   { status: 502, type: "upstream_error", codes: ["upstream_failed"] },
   {
     status: 503,
     type: "service_unavailable",
-    codes: ["ledger_unavailable", "no_target_configured", "all_targets_down", "admin_disabled"],
+    codes: [
+      ...(["overloaded", "policy_unavailable", "ledger_unavailable", "no_target_configured"] as const),
+      ...(["all_targets_down", "admin_disabled"] as const),
+    ],
   },
   { status: 504, type: "timeout_error", codes: ["upstream_timeout", "latency_budget_exceeded"] },
 ];
-const RETRIED: readonly ErrorCode[] = ["rate_limit_exceeded", "ledger_unavailable"];
+const RETRIED: readonly ErrorCode[] = [
+  ...(["rate_limit_exceeded", "ledger_unavailable", "policy_unavailable", "overloaded"] as const),
+];
 const ROWS = CONTRACT.flatMap(({ status, type, codes }) => codes.map((code) => ({ code, status, type })));
 
 test("the contract's codes are all there is", () => {
@@ -85,6 +100,11 @@ describe("errorResponse", () => {
       error: { message: "x", type: "upstream_error", code: "upstream_failed", param: null, attempts: [1] },
       flow: {},
     });
+  });
+
+  test("one error may be worth a retry where its code is not", () => {
+    const error = new RouterError("upstream_rate_limited", "x", { shouldRetry: true });
+    expect(errorResponse(error, {}).headers.get("x-should-retry")).toBe("true");
   });
 
   test("headers of the error win over those of the trace, and over the default wait", () => {

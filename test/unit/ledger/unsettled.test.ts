@@ -324,6 +324,8 @@ test("a ledger of the version before, with reservations open, goes on", () => {
   books.call((ledger) => ledger.settle([settleRow(IDS[1] ?? "", [5])], T0));
   sql.exec("ALTER TABLE hold DROP COLUMN origin");
   sql.exec("ALTER TABLE request DROP COLUMN unsettled_attempts");
+  sql.exec("ALTER TABLE account DROP COLUMN refused");
+  sql.exec("DROP TABLE refusal");
   sql.exec("DROP TABLE migration");
   for (let starts = 0; starts < 2; starts++) books.evict();
   books.call((ledger) => ledger.settle([settleRow(IDS[1] ?? "", [5]), settleRow(IDS[0] ?? "", [7])], T0));

@@ -79,6 +79,7 @@ function routeOf(setting: Setting): ResolvedRoute {
     latencyBudgetMs: null,
     spendBudgetUsd: null,
     requireToolApproval: false,
+    tags: {},
     only: setting.only,
     avoid: setting.avoid,
   };

@@ -129,7 +129,7 @@ export const traceOf = (startAt: number, env = "production"): fc.Arbitrary<Trace
       app: fc.constantFrom("studio", "console"),
       route: fc.constantFrom("flow/best-reasoning", "flow/fast-eval", "openai/gpt-4o"),
       route_version: fc.integer({ min: 1, max: 2 }),
-      status: fc.constantFrom<TraceStatus>(...TRACE_STATUSES),
+      status: fc.constantFrom<TraceStatus>(...TRACE_STATUSES.filter((status) => status !== "refused")),
       error_code: fc.constantFrom("upstream_failed", "rate_limit_exceeded", "ledger_unavailable"),
       fallback: fc.boolean(),
       attempts: fc.array(anyAttempt, { maxLength: 4 }),

@@ -66,7 +66,6 @@ describe("parseChatRequest", () => {
     '"max_tokens":1e9',
     '"max_tokens":1,"max_completion_tokens":2',
     '"n":128',
-    '"tools":[]',
     '"tools":[{"type":"custom","custom":{"name":"a"}},{"type":"function"},{"function":{"name":"b"}}]',
     '"functions":[{"name":"a"},{"name":"a"}]',
     '"temperature":"hot"',
@@ -94,7 +93,6 @@ describe("parseChatRequest", () => {
       code: "invalid_request",
       param: "messages[1].role",
     },
-    { body: text('"stream":null'), code: "invalid_request", param: "stream" },
     {
       body: text('"stream_options":{"include_usage":1}'),
       code: "invalid_request",
@@ -102,13 +100,11 @@ describe("parseChatRequest", () => {
     },
     { body: text('"max_tokens":0'), code: "invalid_request", param: "max_tokens" },
     { body: text('"max_completion_tokens":1.5'), code: "invalid_request", param: "max_completion_tokens" },
-    { body: text('"n":null'), code: "invalid_request", param: "n" },
     {
       body: text('"tools":[{"function":{"name":"a"}},{"function":{"name":"a"}}]'),
       code: "invalid_request",
       param: "tools",
     },
-    { body: text('"route":null'), code: "invalid_request", param: "route" },
     { body: text('"route":{"only":["ok",""]}'), code: "invalid_request", param: "route.only[1]" },
     { body: text('"route":{"resume":"tr_short"}'), code: "invalid_request", param: "route.resume" },
     { body: text('"route":{"a b":1}'), code: "invalid_request", param: "route.a b" },
@@ -123,19 +119,40 @@ describe("parseChatRequest", () => {
   });
 
   test.each([
-    { name: "a role", message: '{"role":"tool","role":"user","content":"1"}' },
-    { name: "a role, once spelt with an escape", message: '{"role":"tool","r\\u006fle":"user","content":"1"}' },
-    { name: "an id", message: '{"role":"tool","tool_call_id":"a","tool_call_id":"b","content":"1"}' },
-    { name: "the calls", message: '{"role":"assistant","tool_calls":[{"id":"a"}],"tool_calls":[]}' },
-    { name: "a call's id", message: '{"role":"assistant","tool_calls":[{"id":"a","id":"b"}]}' },
+    { name: "a role", path: "messages[1].role", message: '{"role":"tool","role":"user","content":"1"}' },
+    {
+      name: "a role, once spelt with an escape",
+      path: "messages[1].role",
+      message: '{"role":"tool","r\\u006fle":"user","content":"1"}',
+    },
+    {
+      name: "an id",
+      path: "messages[1].tool_call_id",
+      message: '{"role":"tool","tool_call_id":"a","tool_call_id":"b","content":"1"}',
+    },
+    {
+      name: "the calls",
+      path: "messages[1].tool_calls",
+      message: '{"role":"assistant","tool_calls":[{"id":"a"}],"tool_calls":[]}',
+    },
+    {
+      name: "a call's id",
+      path: "messages[1].tool_calls[0].id",
+      message: '{"role":"assistant","tool_calls":[{"id":"a","id":"b"}]}',
+    },
     {
       name: "a call's arguments",
+      path: "messages[1].tool_calls[0].function.arguments",
       message: '{"role":"assistant","tool_calls":[{"id":"a","function":{"arguments":"1","arguments":"2"}}]}',
     },
-    { name: "a part's type", message: '{"role":"user","content":[{"type":"tool_result","type":"text","text":"1"}]}' },
-  ])("$name of a message given twice is refused: a vendor may read the other one", ({ message }) => {
+    {
+      name: "a part's type",
+      path: "messages[1].content[0].type",
+      message: '{"role":"user","content":[{"type":"tool_result","type":"text","text":"1"}]}',
+    },
+  ])("$name of a message given twice is refused: a vendor may read the other one", ({ message, path }) => {
     const body = `{"model":"flow/a","messages":[{"role":"user","content":"hi"},${message}]}`;
-    expect(refusalOf(body)).toMatchObject({ code: "invalid_request", param: "messages" });
+    expect(refusalOf(body)).toMatchObject({ code: "invalid_request", param: path });
   });
 
   test.each([
@@ -147,6 +164,44 @@ describe("parseChatRequest", () => {
     { name: "nowhere, with odd names", body: text('"__proto__":{"__proto__":[{"":1}]},"1":[[{"a":1}],null]') },
   ])("keys given twice $name are the vendor's to judge", ({ body }) => {
     expect(parseChatRequest(body).text).toBe(body);
+  });
+
+  test.each(["stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "tools", "route"])(
+    "null for %s is left out, and the rest stays byte for byte",
+    (name) => {
+      const { text: left, fields, members } = parseChatRequest(text(`"seed":1e0,"${name}":null, "stop":null`));
+      expect(left).toBe(text('"seed":1e0, "stop":null'));
+      expect(Object.hasOwn(fields, name)).toBe(false);
+      expect(members.map(({ key }) => key)).toEqual(["model", "messages", "seed", "stop"]);
+    },
+  );
+
+  test.each([
+    { members: '"tools":[],"tool_choice":"none","n":1', left: '"n":1' },
+    { members: '"tools":null,"tool_choice":null', left: '"tool_choice":null' },
+    { members: '"stream_options":{"a":1,"include_usage":null}', left: '"stream_options":{"a":1}' },
+    {
+      members: '"tools":[ {"function":null} , {"custom":{"name":null,"b":1.0}}]',
+      left: '"tools":[ {} , {"custom":{"b":1.0}}]',
+    },
+  ])("$members asks for less than it says", ({ members, left }) => {
+    expect(parseChatRequest(text(members)).text).toBe(text(left));
+  });
+
+  test("null for a control of a route counts as left out", () => {
+    const route = '"route":{"fallback":null,"latency_budget_ms":5,"tags":{"a":null,"b":"c"},"only":null}';
+    expect(parseChatRequest(text(route)).controls).toEqual({ latency_budget_ms: 5, tags: { b: "c" } });
+  });
+
+  test.each([
+    ...[
+      { body: text('"Stream":true'), param: "Stream" },
+      { body: text('"N":2'), param: "N" },
+    ],
+    { body: '{"model":"flow/a","mode\u017f":1,"me\u017fsages":[]}', param: "me\u017fsages" },
+    { body: '{"model":"flow/a","messages":[{"role":"user","CONTENT":"x"}]}', param: "messages[0].CONTENT" },
+  ])("a key that differs from a read one in case only is refused at $param", ({ body, param }) => {
+    expect(refusalOf(body)).toMatchObject({ code: "invalid_request", param });
   });
 
   test("members are counted in all objects together, to the last one", () => {

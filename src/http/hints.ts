@@ -1,0 +1,46 @@
+/** What to say about an address that does not exist: clients are configured with base URLs, and go wrong in few ways. */
+
+const CHAT = "POST /v1/chat/completions";
+
+/** Paths below `/v1` that clients of OpenAI's API try, and what to do instead. The longest name that fits counts. */
+const INSTEAD: Readonly<Record<string, string>> = {
+  responses: `The Responses API is not served. Use ${CHAT}. OpenAI Agents: \`set_default_openai_api("chat_completions")\`; Pydantic AI: the prefix \`openai-chat:\`; n8n: switch off "Use Responses API"; Vercel AI SDK: \`openai.chat(…)\` or \`@ai-sdk/openai-compatible\`.`,
+  messages: `The Messages API is not served. Use ${CHAT} with a client that is compatible with OpenAI.`,
+  completions: `Legacy completions are not served. Use ${CHAT}. LangChain: \`ChatOpenAI\`; LlamaIndex: \`OpenAILike\` with \`is_chat_model=True\`.`,
+  engines: `Legacy engines are not served. Use ${CHAT}.`,
+  embeddings: "Embeddings are not routed. Call the embedding provider directly.",
+  images: "Images are not routed. Call the provider of the image model directly.",
+  videos: "Videos are not routed. Call the provider of the video model directly.",
+  audio: `Speech and transcription are not routed. Call their provider directly, or send audio as an \`input_audio\` part to ${CHAT}.`,
+  moderations: "Moderation is not routed. Call its provider directly.",
+  files: `Files are not stored. Send their content as a part of a message to ${CHAT}.`,
+  uploads: `Uploads are not stored. Send the content as a part of a message to ${CHAT}.`,
+  batches: `Batches are not served. Send the requests one by one to ${CHAT}.`,
+  fine_tuning: "Fine-tuning is not served. Call the provider directly.",
+  vector_stores: "Vector stores are not served. Call the provider directly.",
+  assistants: `Assistants are not served. Use ${CHAT}.`,
+  threads: `Threads are not served. Use ${CHAT} and send the conversation with each request.`,
+  conversations: `Conversations are not stored. Use ${CHAT} and send the conversation with each request.`,
+  realtime: `Realtime sessions are not served. Use ${CHAT} with \`"stream": true\`.`,
+  rerank: "Reranking is not routed. Call its provider directly.",
+};
+
+/** The first segments of what is served below `/v1`: somebody who asks for one at the top has left `/v1` out. */
+const BELOW_V1: readonly string[] = ["chat", "models", "traces", "approvals", "key", ...Object.keys(INSTEAD)];
+
+/** One or two sentences for a 404 at `pathname`. Nothing of the path is repeated. */
+export function hintFor(pathname: string): string {
+  if (pathname.includes("//")) return "The path has two slashes in a row. Take the slash off the end of the base URL.";
+  const segments = pathname.slice(1).split("/");
+  const [first = "", second = ""] = segments;
+  if (first === "v1" && second === "v1") return "The path has `/v1` twice. Take one off the base URL.";
+  if (first !== "v1" && first.toLowerCase() === "v1") return "Paths are case-sensitive. Use lower case.";
+  if (first === "openai" && second === "v1")
+    return "The base URL must end in `/v1` alone, without `/openai` before it.";
+  if (first === "openai")
+    return `Azure's paths are not served. Use OpenAI's client with a base URL that ends in \`/v1\`.`;
+  if (BELOW_V1.includes(first)) return "The base URL must end in `/v1`.";
+  if (first !== "v1") return `The chat endpoint is ${CHAT}.`;
+  if (segments.at(-1) === "" && segments.length > 2) return "Take the slash off the end of the path.";
+  return Object.hasOwn(INSTEAD, second) ? (INSTEAD[second] ?? "") : `The chat endpoint is ${CHAT}.`;
+}

@@ -1,0 +1,15 @@
+/** One list of a key's traces, the refused ones among the settled ones. */
+import type { Refusals } from "./refusals.ts";
+import type { Traces } from "./traces.ts";
+import type { TracePage, TraceQuery } from "./types.ts";
+
+const MAX_PAGE = 1_000;
+
+export function listTraces(traces: Traces, refusals: Refusals, query: TraceQuery): TracePage {
+  const limit = Math.min(MAX_PAGE, Math.max(1, Math.trunc(query.limit)));
+  const pages = [traces.list({ ...query, limit }), refusals.list({ ...query, limit })];
+  const found = pages.flatMap(({ data }) => data).sort((a, b) => (a.id < b.id ? 1 : -1));
+  const data = found.slice(0, limit);
+  const hasMore = found.length > limit || pages.some(({ next_cursor }) => next_cursor !== null);
+  return { data, next_cursor: hasMore ? (data.at(-1)?.id ?? null) : null };
+}

@@ -1,0 +1,38 @@
+import { expect, test } from "vitest";
+import { hintFor } from "../../../src/http/hints.ts";
+
+test.each([
+  { path: "/v1/v1/chat/completions", says: "`/v1` twice" },
+  { path: "//v1/chat/completions", says: "two slashes" },
+  { path: "/v1//chat/completions", says: "two slashes" },
+  { path: "/V1/chat/completions", says: "lower case" },
+  { path: "/chat/completions", says: "must end in `/v1`" },
+  { path: "/models", says: "must end in `/v1`" },
+  { path: "/embeddings", says: "must end in `/v1`" },
+  { path: "/openai/v1/chat/completions", says: "without `/openai`" },
+  { path: "/openai/deployments/x/chat/completions", says: "Azure" },
+  { path: "/v1/chat/completions/", says: "slash off the end" },
+  { path: "/v1/completions", says: "`is_chat_model=True`" },
+  { path: "/v1/responses", says: "set_default_openai_api" },
+  { path: "/v1/messages", says: "Messages API" },
+  { path: "/v1/images/generations", says: "Images" },
+  { path: "/v1/audio/transcriptions", says: "input_audio" },
+  { path: "/v1/moderations", says: "Moderation" },
+  { path: "/v1/files", says: "Files" },
+  { path: "/v1/batches", says: "Batches" },
+  { path: "/v1/rerank", says: "Reranking" },
+  { path: "/v1/fine_tuning/jobs", says: "Fine-tuning" },
+  { path: "/v1/assistants", says: "Assistants" },
+  { path: "/v1/threads/x", says: "Threads" },
+  { path: "/v1/realtime", says: "Realtime" },
+  { path: "/v1/constructor", says: "POST /v1/chat/completions" },
+  { path: "/v1", says: "POST /v1/chat/completions" },
+  { path: "/", says: "POST /v1/chat/completions" },
+])("$path: $says", ({ path, says }) => {
+  expect(hintFor(path)).toContain(says);
+  expect(hintFor(path)).toMatch(/^[A-Z].*\.$/);
+});
+
+test("nothing of a path that nobody knows is repeated", () => {
+  expect(hintFor("/v1/fl_production_secret")).not.toContain("secret");
+});
