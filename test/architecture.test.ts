@@ -54,6 +54,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "providers/cohere": ["wires/bridge", "wires/cohere", "traces/schema", "lib"],
   "providers/google": ["wires/bridge", "wires/gemini", "traces/schema", "lib"],
   wires: [...["conversation", "providers/adapter", "providers/classify", "providers/provider-settings", "lib"]],
+  "wires/openai-responses": [
+    ...["conversation", "providers/adapter", "providers/classify", "http/errors", "http/validation-errors", "lib"],
+  ],
   "wires/openai-chat": ["conversation", "providers/adapter", "providers/provider-settings", "providers/rows", "lib"],
   "wires/openai-chat/request-fields": ["http/errors", "http/validation-errors", "lib"],
   conversation: ["lib"],

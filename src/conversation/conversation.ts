@@ -150,4 +150,10 @@ export interface Conversation {
   readonly others: readonly OpaqueMember[];
   /** Of a control the client's own spelling, for dropped-params: `maxOutputTokens` → `max_completion_tokens`. */
   readonly spelling: Readonly<Partial<Record<keyof Controls, string>>>;
+  /**
+   * Tools that the client offered inside a namespace (Responses), by the name that they have here: `<namespace>__<name>`
+   * in tools, choice and calls alike, with no `namespace` beside it, so that a wire without namespaces has nothing to do.
+   * The door gives the client its own names back.
+   */
+  readonly namespaces?: ReadonlyMap<string, { readonly namespace: string; readonly name: string }> | undefined;
 }

@@ -28,6 +28,10 @@ export interface RequestTarget {
   readonly maxOutputTokens: number | undefined;
   /** Headers of the client that belong to its body, names in lower case: `anthropic-beta`. Never a credential. */
   readonly openHeaders?: Readonly<Record<string, string>> | undefined;
+  /** By the catalogue, the model thinks before it answers: it has encrypted thoughts, and sampling is fixed. */
+  readonly reasons?: boolean | undefined;
+  /** By the catalogue, the reasoning efforts that the model takes. */
+  readonly efforts?: readonly string[] | undefined;
   /** Settings of the provider that its wire has to know (a region, an API version). */
   readonly settings?: Readonly<Record<string, string>> | undefined;
   /**

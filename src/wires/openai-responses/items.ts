@@ -1,0 +1,134 @@
+/**
+ * The items of the Responses wire: which of them are tool calls of the client, which are a provider's own business.
+ *
+ * https://developers.openai.com/api/reference/resources/responses/methods/create
+ */
+import type { Bound, Json, Part } from "../../conversation/part.ts";
+import { isJsonObject } from "../../lib/json.ts";
+
+export const WIRE = "openai-responses";
+
+/** Tools that OpenAI defines and the client runs: their calls are recorded and held like any other call. */
+interface ClientCall {
+  readonly name: string;
+  /** The member that says what is to be done. */
+  readonly action: readonly string[];
+}
+
+const CLIENT_CALLS: ReadonlyMap<string, ClientCall> = new Map([
+  ["local_shell_call", { name: "local_shell", action: ["action"] }],
+  ["shell_call", { name: "shell", action: ["action"] }],
+  ["apply_patch_call", { name: "apply_patch", action: ["operation"] }],
+  ["computer_call", { name: "computer", action: ["actions", "action"] }],
+]);
+
+const CLIENT_RESULTS: ReadonlySet<string> = new Set([
+  ...["local_shell_call_output", "shell_call_output", "apply_patch_call_output", "computer_call_output"],
+]);
+
+/** Tool types whose calls the client runs, by the name that the call gets. */
+export const CLIENT_TOOLS: ReadonlyMap<string, string> = new Map([
+  ["local_shell", "local_shell"],
+  ["shell", "shell"],
+  ["apply_patch", "apply_patch"],
+  ["computer", "computer"],
+  ["computer_use_preview", "computer"],
+]);
+
+/** What a provider's own tool did and found. A conversation without it is still the same conversation. */
+const PROVIDER_ITEMS: ReadonlySet<string> = new Set([
+  ...["web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call", "mcp_call"],
+  ...["mcp_list_tools", "tool_search_call", "tool_search_output", "shell_call", "shell_call_output"],
+]);
+
+export function isProviderItem(item: Json): boolean {
+  return typeof item["type"] === "string" && PROVIDER_ITEMS.has(item["type"]);
+}
+
+/**
+ * A call of a tool that OpenAI defines and the client runs, as a call like any other; `null` for every other item. A
+ * `shell_call` in a container of the provider's is not for the client.
+ */
+export function readClientCall(item: Json, path: string, provider: string | null): Part | null {
+  const type = String(item["type"]);
+  const kind = CLIENT_CALLS.get(type);
+  if (kind === undefined || (type === "shell_call" && isHosted(item))) return null;
+  const action = kind.action.map((name) => item[name]).find((value) => value !== undefined && value !== null);
+  return {
+    kind: "call",
+    path,
+    id: textOf(item["call_id"]) ?? textOf(item["id"]) ?? "",
+    name: kind.name,
+    form: "function",
+    args: JSON.stringify(action ?? {}),
+    bound: { wire: WIRE, provider, data: item },
+  };
+}
+
+function isHosted(item: Json): boolean {
+  const environment = item["environment"];
+  return isJsonObject(environment) && environment["type"] !== "local";
+}
+
+/** The client's result of such a call; `null` for every other item. */
+export function readClientResult(item: Json, path: string): Part | null {
+  if (!CLIENT_RESULTS.has(String(item["type"]))) return null;
+  const { output } = item;
+  const image = isJsonObject(output) ? textOf(output["image_url"]) : undefined;
+  const text = typeof output === "string" ? output : output === undefined ? "" : JSON.stringify(output);
+  const part: Part =
+    image === undefined
+      ? { kind: "text", text, path: `${path}.output` }
+      : { kind: "image", media: mediaOf(image), path: `${path}.output` };
+  return {
+    kind: "result",
+    path,
+    callId: textOf(item["call_id"]) ?? textOf(item["id"]) ?? "",
+    form: "function",
+    parts: part.kind === "text" && part.text === "" ? [] : [part],
+    ...(item["status"] === "failed" ? { isError: true } : {}),
+    bound: { wire: WIRE, provider: null, data: item },
+  };
+}
+
+const DATA_URL = /^data:([a-z0-9.+-]+\/[a-z0-9.+-]+)?(?:;[a-z0-9-]+=[^;,]*){0,8};base64,/i;
+
+/** An address, or the bytes of a `data:` address. */
+export function mediaOf(url: string) {
+  const match = DATA_URL.exec(url.slice(0, 256));
+  if (match === null) return { kind: "url", url } as const;
+  const mediaType = (match[1] ?? "application/octet-stream").toLowerCase();
+  return { kind: "base64", mediaType, data: url.slice(match[0].length) } as const;
+}
+
+/** May `bound` be written for `provider` on this wire? */
+export function isFor(bound: Bound | undefined, provider: string): bound is Bound {
+  return bound?.wire === WIRE && (bound.provider === null || bound.provider === provider);
+}
+
+/**
+ * Whether a message is a remark on the way or the final answer. OpenAI wants it back on every message of its newer
+ * models. https://developers.openai.com/api/docs/guides/prompt-guidance
+ */
+export function phaseOf(bound: Bound | undefined): string | undefined {
+  return bound?.wire === WIRE ? textOf(bound.data?.["phase"]) : undefined;
+}
+
+export function phaseBound(item: Json, provider: string | null): Bound | undefined {
+  const phase = textOf(item["phase"]);
+  return phase === undefined ? undefined : { wire: WIRE, provider, data: { phase } };
+}
+
+/** Types of citations in this wire's spelling. */
+export const ANNOTATIONS: ReadonlySet<unknown> = new Set([
+  ...["url_citation", "file_citation", "container_file_citation", "file_path"],
+]);
+
+/** A text with something in it. */
+export function textOf(value: unknown): string | undefined {
+  return typeof value === "string" && value !== "" ? value : undefined;
+}
+
+export function objectsOf(value: unknown): Json[] {
+  return Array.isArray(value) ? value.filter(isJsonObject) : [];
+}

@@ -1,0 +1,155 @@
+/** `input` of a Responses request as turns: items that one side made one after the other are its turn. */
+import type { Turn } from "../../conversation/conversation.ts";
+import type { Json, Part } from "../../conversation/part.ts";
+import { isJsonObject } from "../../lib/json.ts";
+import { mediaOf, readClientResult, textOf, WIRE } from "./items.ts";
+import { OutputParts, type ToolName } from "./read-output.ts";
+
+/** `input` has passed the checks of `readRequest`. */
+export function readItems(input: unknown, toolName: (item: Json) => ToolName): Turn[] {
+  if (typeof input === "string") {
+    return [{ role: "user", parts: input === "" ? [] : [{ kind: "text", text: input, path: "input" }], path: "input" }];
+  }
+  const turns = new Turns(toolName);
+  for (const [at, item] of (Array.isArray(input) ? input : []).entries()) {
+    if (isJsonObject(item)) turns.add(item, `input[${at}]`);
+  }
+  return turns.turns;
+}
+
+class Turns {
+  readonly turns: Turn[] = [];
+  readonly #toolName: (item: Json) => ToolName;
+  /** The assistant's turn that is still open. */
+  #output: OutputParts | null = null;
+  /** Ids of earlier calls whose tool OpenAI defines and the client runs. */
+  readonly #clientCalls = new Set<string>();
+
+  constructor(toolName: (item: Json) => ToolName) {
+    this.#toolName = toolName;
+  }
+
+  add(item: Json, path: string): void {
+    const { type, role } = item;
+    if ((type === undefined || type === "message") && role !== "assistant") {
+      const parts = readContent(item["content"], `${path}.content`);
+      this.#push({ role: role === "system" || role === "developer" ? role : "user", parts, path });
+      return;
+    }
+    const result = this.#readResult(item, path);
+    if (result !== null) {
+      this.#push({ role: "tool", parts: [result], path });
+      return;
+    }
+    const output = this.#assistant(path);
+    const before = output.parts.length;
+    if (!output.add(item, path)) {
+      const place = `${path}.${String(type)}`;
+      output.parts.push({ kind: "opaque", wire: WIRE, type: String(type), source: item, path: place });
+    }
+    const made = output.parts[before];
+    if (made?.kind === "call" && made.bound?.data !== undefined) this.#clientCalls.add(made.id);
+  }
+
+  #readResult(item: Json, path: string): Part | null {
+    const { type } = item;
+    if (type === "function_call_output" || type === "custom_tool_call_output") {
+      const name = textOf(item["name"]);
+      return {
+        kind: "result",
+        path,
+        callId: textOf(item["call_id"]) ?? "",
+        ...(name === undefined ? {} : { name }),
+        form: type === "custom_tool_call_output" ? "custom" : "function",
+        parts: readContent(item["output"], `${path}.output`),
+      };
+    }
+    const result = readClientResult(item, path);
+    // What a hosted shell printed belongs to the call that its provider made.
+    if (result?.kind === "result" && type === "shell_call_output" && !this.#clientCalls.has(result.callId)) return null;
+    return result;
+  }
+
+  #push(turn: Turn): void {
+    this.#output = null;
+    this.turns.push(turn);
+  }
+
+  #assistant(path: string): OutputParts {
+    if (this.#output === null) {
+      this.#output = new OutputParts(null, this.#toolName);
+      this.turns.push({ role: "assistant", parts: this.#output.parts, path });
+    }
+    return this.#output;
+  }
+}
+
+/** A string is one text part; empty texts are none. */
+function readContent(content: unknown, path: string): Part[] {
+  if (typeof content === "string") return content === "" ? [] : [{ kind: "text", text: content, path }];
+  // A client that sends its tool's object as it is means its text.
+  if (isJsonObject(content)) return [{ kind: "text", text: JSON.stringify(content), path }];
+  if (!Array.isArray(content)) return [];
+  return content.flatMap((part, at): Part[] => {
+    const place = `${path}[${at}]`;
+    if (typeof part === "string") return part === "" ? [] : [{ kind: "text", text: part, path: place }];
+    if (!isJsonObject(part)) return [];
+    const read = readPart(part, place);
+    if (read === null) return [];
+    // The hint in the spelling that the other wires know; its only mode says the same.
+    return [isJsonObject(part["prompt_cache_breakpoint"]) ? { ...read, cache: { type: "ephemeral" } } : read];
+  });
+}
+
+function readPart(source: Json, path: string): Part | null {
+  const type = String(source["type"]);
+  const opaque: Part = { kind: "opaque", wire: WIRE, type, source, path };
+  switch (type) {
+    case "input_text":
+    case "output_text":
+    case "text": {
+      const { text } = source;
+      if (typeof text !== "string") return opaque;
+      return text === "" ? null : { kind: "text", text, path };
+    }
+    case "refusal":
+      return typeof source["refusal"] === "string" ? { kind: "refusal", text: source["refusal"], path } : opaque;
+    case "input_image": {
+      const { image_url: url, file_id: id } = source;
+      const detail = textOf(source["detail"]);
+      const named = detail === undefined ? {} : { detail };
+      // Written so by clients that come from chat completions.
+      const address = isJsonObject(url) ? url["url"] : url;
+      if (typeof address === "string" && address !== "") {
+        return { kind: "image", media: mediaOf(address), ...named, path };
+      }
+      return typeof id === "string" && id !== ""
+        ? { kind: "image", media: { kind: "id", id }, ...named, path }
+        : opaque;
+    }
+    case "input_file":
+      return readFile(source, path) ?? opaque;
+    case "input_audio": {
+      const audio = source["input_audio"];
+      if (!isJsonObject(audio) || typeof audio["data"] !== "string") return opaque;
+      const format = textOf(audio["format"]);
+      const media = { kind: "base64", mediaType: `audio/${String(format)}`, data: audio["data"] } as const;
+      return { kind: "audio", media, ...(format === undefined ? {} : { format }), path };
+    }
+    default:
+      return opaque;
+  }
+}
+
+function readFile(source: Json, path: string): Part | null {
+  const { file_data: data, file_url: url, file_id: id } = source;
+  const name = textOf(source["filename"]);
+  const named = name === undefined ? {} : { name };
+  if (typeof id === "string" && id !== "") return { kind: "file", media: { kind: "id", id }, ...named, path };
+  if (typeof url === "string" && url !== "") return { kind: "file", media: mediaOf(url), ...named, path };
+  if (typeof data !== "string" || data === "") return null;
+  const inline = mediaOf(data);
+  // Bare base64, without the address that says what it is: OpenAI takes documents so.
+  const media = inline.kind === "base64" ? inline : ({ kind: "base64", mediaType: "application/pdf", data } as const);
+  return { kind: "file", media, ...named, path };
+}

@@ -1,0 +1,40 @@
+/**
+ * What a request takes from earlier responses: the one it goes on from, and single items by id.
+ *
+ * The caller looks them up, since that takes I/O, and puts them in with `withResolved`. `readRequest` then sees a
+ * request that holds everything itself.
+ */
+import type { Json } from "../../conversation/part.ts";
+import { isJsonObject } from "../../lib/json.ts";
+import { textOf } from "./items.ts";
+
+export interface References {
+  readonly previousResponseId: string | undefined;
+  /** In their order, each once. */
+  readonly itemIds: readonly string[];
+}
+
+export function referencesOf(fields: Json): References {
+  const { input } = fields;
+  const ids = (Array.isArray(input) ? input : []).flatMap((item) => referenceOf(item) ?? []);
+  return { previousResponseId: textOf(fields["previous_response_id"]), itemIds: [...new Set(ids)] };
+}
+
+/** The id that an item refers to; `undefined` for an item that is one itself. */
+export function referenceOf(item: unknown): string | undefined {
+  if (!isJsonObject(item)) return undefined;
+  const { type, id, role, content } = item;
+  const isBare = (type === undefined || type === null) && role === undefined && content === undefined;
+  return type === "item_reference" || isBare ? textOf(id) : undefined;
+}
+
+/**
+ * The request with everything it refers to. `before`: the items of the conversation up to and with the previous
+ * response, in order; `items`: those referred to by id. A reference that is not among them stays as it is.
+ */
+export function withResolved(fields: Json, before: readonly Json[], items: ReadonlyMap<string, Json>): Json {
+  const { previous_response_id: _, input, ...rest } = fields;
+  const own = typeof input === "string" ? [{ role: "user", content: input }] : Array.isArray(input) ? input : [];
+  const resolved = own.map((item) => items.get(referenceOf(item) ?? "") ?? item);
+  return { ...rest, input: before.length === 0 && typeof input === "string" ? input : [...before, ...resolved] };
+}

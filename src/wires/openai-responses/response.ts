@@ -1,0 +1,69 @@
+/** The `response` object around an output: what the request asked for, repeated as OpenAI does, and how it ended. */
+import type { Conversation } from "../../conversation/conversation.ts";
+import type { Json } from "../../conversation/part.ts";
+import type { AnswerContext } from "../wire.ts";
+import { writeFormat, writeToolChoice, writeTools } from "./write-tools.ts";
+
+/** Ids of responses and items are told apart by what they begin with, and end as the trace does. */
+export function responseId(id: string | undefined, traceId: string): string {
+  return id?.startsWith("resp_") === true ? id : `resp_${traceTail(traceId)}`;
+}
+
+export function itemId(prefix: string, traceId: string, index: number): string {
+  return `${prefix}_${traceTail(traceId)}${index.toString(16).padStart(4, "0")}`;
+}
+
+function traceTail(traceId: string): string {
+  return traceId.replace(/^tr_/, "").replace(/[^0-9A-Za-z]/g, "");
+}
+
+/** Everything of a response that is known before its output. */
+export function responseHead(id: string, model: string, { conversation, createdAt }: AnswerContext): Json {
+  return {
+    id,
+    object: "response",
+    created_at: createdAt,
+    status: "in_progress",
+    background: false,
+    completed_at: null,
+    error: null,
+    incomplete_details: null,
+    max_tool_calls: null,
+    model,
+    output: [],
+    previous_response_id: null,
+    ...(conversation === null ? NOTHING_ASKED : askedFor(conversation)),
+    usage: null,
+  };
+}
+
+function askedFor({ controls, tools, turns }: Conversation): Json {
+  const { reasoning, responseFormat, toolChoice } = controls;
+  const [first] = turns;
+  const [part] = first?.path === "instructions" ? first.parts : [];
+  const written = writeTools(tools, toolChoice, []);
+  return {
+    instructions: part?.kind === "text" ? part.text : null,
+    max_output_tokens: controls.maxOutputTokens ?? null,
+    metadata: controls.metadata ?? {},
+    parallel_tool_calls: controls.parallelToolCalls ?? true,
+    prompt_cache_key: controls.promptCacheKey ?? null,
+    reasoning: { effort: reasoning?.effort ?? null, summary: reasoning?.display ?? null },
+    safety_identifier: controls.safetyIdentifier ?? null,
+    service_tier: controls.serviceTier ?? "auto",
+    store: controls.store ?? true,
+    temperature: controls.temperature ?? 1,
+    text: {
+      format: (responseFormat === undefined ? undefined : writeFormat(responseFormat, [])) ?? { type: "text" },
+      verbosity: controls.verbosity ?? "medium",
+    },
+    tool_choice: (toolChoice === undefined ? undefined : writeToolChoice(toolChoice, tools, [])) ?? "auto",
+    tools: written,
+    top_logprobs: controls.topLogprobs ?? 0,
+    top_p: controls.topP ?? 1,
+    truncation: controls.truncation ?? "disabled",
+    user: controls.user ?? null,
+  };
+}
+
+const NOTHING_ASKED: Json = askedFor({ turns: [], tools: [], controls: {}, stream: false, others: [], spelling: {} });

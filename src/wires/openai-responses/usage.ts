@@ -1,0 +1,73 @@
+/** `usage` of a response as counts, and in chat's shape with what else the provider says of its price. */
+import type { Json } from "../../conversation/part.ts";
+import type { TokenCounts } from "../../conversation/usage.ts";
+import { isJsonObject } from "../../lib/json.ts";
+import { countOf } from "../openai-chat/chat-wire.ts";
+import { toChatUsage } from "../openai-chat/usage.ts";
+import { objectsOf } from "./items.ts";
+
+/** Members that have counts of their own in chat's shape. */
+const COUNTED: ReadonlySet<string> = new Set([
+  ...["input_tokens", "input_tokens_details", "output_tokens", "output_tokens_details", "total_tokens"],
+]);
+
+export interface ReadUsage {
+  readonly counts: TokenCounts;
+  readonly raw: Json;
+}
+
+/** `response`: the whole object. `null` where it has no totals. */
+export function readUsage(response: Json): ReadUsage | null {
+  const { usage, output, tool_usage } = response;
+  if (!isJsonObject(usage)) return null;
+  const prompt = countOf(usage["input_tokens"]);
+  const completion = countOf(usage["output_tokens"]);
+  if (prompt === undefined || completion === undefined) return null;
+  const input = objectOf(usage["input_tokens_details"]);
+  const result = objectOf(usage["output_tokens_details"]);
+  const searches = countOf(objectOf(objectOf(tool_usage)["web_search"])["num_requests"]) ?? searchesIn(output);
+  const files = itemsOf(output, "file_search_call").length;
+  const counts: TokenCounts = {
+    prompt,
+    completion,
+    cached: countOf(input["cached_tokens"]),
+    cacheWrite: countOf(input["cache_write_tokens"]),
+    reasoning: countOf(result["reasoning_tokens"]),
+    audioInput: countOf(input["audio_tokens"]),
+    audioOutput: countOf(result["audio_tokens"]),
+    ...(searches > 0 ? { webSearches: searches } : {}),
+  };
+  const others = Object.fromEntries(Object.entries(usage).filter(([name]) => !COUNTED.has(name)));
+  const calls = { ...(searches > 0 ? { web_search_requests: searches } : {}), file_search_requests: files };
+  return { counts, raw: toChatUsage(counts, { ...others, ...(files > 0 ? { server_tool_use: calls } : {}) }) };
+}
+
+/** Opening a page that was found costs nothing. https://developers.openai.com/api/docs/pricing */
+function searchesIn(output: unknown): number {
+  return itemsOf(output, "web_search_call").filter(({ action }) => {
+    const type = objectOf(action)["type"];
+    return type === undefined || type === "search";
+  }).length;
+}
+
+function itemsOf(output: unknown, type: string): Json[] {
+  return objectsOf(output).filter((item) => item["type"] === type);
+}
+
+function objectOf(value: unknown): Json {
+  return isJsonObject(value) ? value : {};
+}
+
+/** Counts in this wire's words. */
+export function writeUsage({ prompt, completion, cached, cacheWrite, reasoning }: TokenCounts): Json {
+  return {
+    input_tokens: prompt,
+    input_tokens_details: {
+      cached_tokens: cached ?? 0,
+      ...(cacheWrite === undefined ? {} : { cache_write_tokens: cacheWrite }),
+    },
+    output_tokens: completion,
+    output_tokens_details: { reasoning_tokens: reasoning ?? 0 },
+    total_tokens: prompt + completion,
+  };
+}
