@@ -4,10 +4,12 @@ import type { Json, Part } from "../../conversation/part.ts";
 import { isJsonObject } from "../../lib/json.ts";
 import type { UpstreamFailure } from "../../providers/adapter.ts";
 import { classifyError } from "../../providers/classify.ts";
+import { type ToolName, ToolNames } from "../tool-names.ts";
 import type { AnswerContext, ReadAnswer } from "../wire.ts";
 import { objectsOf, textOf } from "./items.ts";
-import { OutputParts } from "./read-output.ts";
+import { nameOf, OutputParts } from "./read-output.ts";
 import { readUsage } from "./usage.ts";
+import { MAX_NAME_LENGTH } from "./write-tools.ts";
 
 const INVALID: UpstreamFailure = { class: "invalid_response", tryNext: true, trySame: false };
 
@@ -19,7 +21,7 @@ export function readAnswer(_text: string, body: unknown, context: AnswerContext)
     const failure = classifyError({ status: 200, headers: new Headers(), body: error }, Date.now());
     return { ok: false, failure };
   }
-  const parts = outputParts(body["output"], context.provider);
+  const parts = outputParts(body["output"], context);
   const finish = finishOf(
     body,
     parts.some(({ kind }) => kind === "call"),
@@ -41,10 +43,20 @@ export function readAnswer(_text: string, body: unknown, context: AnswerContext)
   };
 }
 
-function outputParts(output: unknown, provider: string): readonly Part[] {
-  const parts = new OutputParts(provider);
+function outputParts(output: unknown, context: AnswerContext): readonly Part[] {
+  const parts = new OutputParts(context.provider, answeredNames(context));
   for (const item of objectsOf(output)) if (!parts.add(item, "")) parts.addBlock(item, "");
   return parts.parts;
+}
+
+/** The client's own names of the tools that were called. */
+export function answeredNames({ conversation }: AnswerContext): (item: Json) => ToolName {
+  if (conversation === null) return nameOf;
+  const names = new ToolNames(conversation, MAX_NAME_LENGTH);
+  return (item) => {
+    const called = nameOf(item);
+    return called.namespace === undefined ? names.own(called.name) : called;
+  };
 }
 
 /** The error body of a response that failed, whatever its HTTP status, for `classify`; `null` for one that did not. */

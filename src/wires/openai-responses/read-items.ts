@@ -1,9 +1,10 @@
 /** `input` of a Responses request as turns: items that one side made one after the other are its turn. */
 import type { Turn } from "../../conversation/conversation.ts";
-import type { Json, Part } from "../../conversation/part.ts";
+import type { Bound, Json, Part } from "../../conversation/part.ts";
 import { isJsonObject } from "../../lib/json.ts";
+import type { ToolName } from "../tool-names.ts";
 import { mediaOf, readClientResult, textOf, WIRE } from "./items.ts";
-import { OutputParts, type ToolName } from "./read-output.ts";
+import { OutputParts } from "./read-output.ts";
 
 /** `input` has passed the checks of `readRequest`. */
 export function readItems(input: unknown, toolName: (item: Json) => ToolName): Turn[] {
@@ -101,6 +102,9 @@ function readContent(content: unknown, path: string): Part[] {
   });
 }
 
+/** Ids of files mean something to providers of this wire only. */
+const GIVEN_OUT: Bound = { wire: WIRE, provider: null };
+
 function readPart(source: Json, path: string): Part | null {
   const type = String(source["type"]);
   const opaque: Part = { kind: "opaque", wire: WIRE, type, source, path };
@@ -123,9 +127,8 @@ function readPart(source: Json, path: string): Part | null {
       if (typeof address === "string" && address !== "") {
         return { kind: "image", media: mediaOf(address), ...named, path };
       }
-      return typeof id === "string" && id !== ""
-        ? { kind: "image", media: { kind: "id", id }, ...named, path }
-        : opaque;
+      if (typeof id !== "string" || id === "") return opaque;
+      return { kind: "image", media: { kind: "id", id }, ...named, path, bound: GIVEN_OUT };
     }
     case "input_file":
       return readFile(source, path) ?? opaque;
@@ -145,7 +148,9 @@ function readFile(source: Json, path: string): Part | null {
   const { file_data: data, file_url: url, file_id: id } = source;
   const name = textOf(source["filename"]);
   const named = name === undefined ? {} : { name };
-  if (typeof id === "string" && id !== "") return { kind: "file", media: { kind: "id", id }, ...named, path };
+  if (typeof id === "string" && id !== "") {
+    return { kind: "file", media: { kind: "id", id }, ...named, path, bound: GIVEN_OUT };
+  }
   if (typeof url === "string" && url !== "") return { kind: "file", media: mediaOf(url), ...named, path };
   if (typeof data !== "string" || data === "") return null;
   const inline = mediaOf(data);

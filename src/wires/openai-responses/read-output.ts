@@ -1,13 +1,10 @@
 /** Items that a model made, as parts of its turn: of a history that a client sends, and of an answer. */
 import type { Bound, Json, Part, ReasoningPart } from "../../conversation/part.ts";
 import { isJsonObject } from "../../lib/json.ts";
+import { argumentsText } from "../call-arguments.ts";
+import type { ToolName } from "../tool-names.ts";
 import { disclose, isEnclosed } from "./envelope.ts";
 import { isProviderItem, objectsOf, phaseBound, readClientCall, textOf, WIRE } from "./items.ts";
-
-export interface ToolName {
-  readonly name: string;
-  readonly namespace?: string | undefined;
-}
 
 /** A tool's name as an answer has it: with its namespace beside it, where there is one. */
 export function nameOf(item: Json): ToolName {
@@ -43,7 +40,7 @@ export class OutputParts {
         this.#addReasoning(item, path);
         return true;
       case "function_call":
-        this.#addCall(item, "function", argumentsOf(item["arguments"]), path);
+        this.#addCall(item, "function", this.#argumentsOf(item["arguments"]), path);
         return true;
       case "custom_tool_call":
         this.#addCall(item, "custom", typeof item["input"] === "string" ? item["input"] : "", path);
@@ -75,6 +72,12 @@ export class OutputParts {
       args,
       ...(bound === undefined ? {} : { bound }),
     });
+  }
+
+  /** An answer's call always has an object; a history is left as the client sent it. */
+  #argumentsOf(value: unknown): string {
+    const args = argumentsOf(value);
+    return this.#provider === null ? args : argumentsText(args);
   }
 
   #addReasoning(item: Json, path: string): void {

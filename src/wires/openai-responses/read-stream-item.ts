@@ -3,9 +3,11 @@ import type { AnswerEvent } from "../../conversation/answer.ts";
 import { partEvents } from "../../conversation/events.ts";
 import type { Bound, Json } from "../../conversation/part.ts";
 import { isJsonObject } from "../../lib/json.ts";
+import { CallArguments } from "../call-arguments.ts";
+import type { ToolName } from "../tool-names.ts";
 import { disclose } from "./envelope.ts";
 import { objectsOf, phaseBound, textOf } from "./items.ts";
-import { argumentsOf, nameOf, OutputParts, ownBound, SUMMARY_BREAK, thoughtsOf } from "./read-output.ts";
+import { argumentsOf, OutputParts, ownBound, SUMMARY_BREAK, thoughtsOf } from "./read-output.ts";
 
 const CHOICE = 0;
 
@@ -20,6 +22,8 @@ interface Said {
 /** What the items of one response share. */
 export interface ResponseState {
   readonly provider: string;
+  /** The client's own name of the tool that an item calls. */
+  readonly nameOf: (item: Json) => ToolName;
   calls: number;
   /** What an item before its call said of the call, by the call's id. */
   readonly ofCalls: Map<string, Bound>;
@@ -34,7 +38,14 @@ export class ItemReader {
   #reasoning = "";
   #form: "summary" | "full" | null = null;
   #summaryIndex = -1;
-  #call: { readonly index: number; readonly form: "function" | "custom"; args: string } | null = null;
+  #call: {
+    readonly index: number;
+    readonly form: "function" | "custom";
+    /** What came of them. */
+    args: string;
+    /** What is due of them: an object, whatever a model writes for none. */
+    readonly due: CallArguments;
+  } | null = null;
   #isDone = false;
 
   constructor(state: ResponseState) {
@@ -52,11 +63,19 @@ export class ItemReader {
     if (this.#call !== null || (type !== "function_call" && type !== "custom_tool_call")) return [];
     const form = type === "function_call" ? "function" : "custom";
     const index = this.#state.calls++;
-    this.#call = { index, form, args: "" };
+    this.#call = { index, form, args: "", due: new CallArguments() };
     const id = textOf(item["call_id"]) ?? textOf(item["id"]) ?? "";
     const bound = this.#state.ofCalls.get(id);
     const attached = bound === undefined ? {} : { bound };
-    const start = { kind: "call_start", choice: CHOICE, index, id, ...nameOf(item), form, ...attached } as const;
+    const start = {
+      kind: "call_start",
+      choice: CHOICE,
+      index,
+      id,
+      ...this.#state.nameOf(item),
+      form,
+      ...attached,
+    } as const;
     // Some send the call whole in its first event.
     return [start, ...this.#args(argumentsOf(item[form === "function" ? "arguments" : "input"]))];
   }
@@ -238,7 +257,8 @@ export class ItemReader {
   #moreArgs(delta: string): AnswerEvent[] {
     if (this.#call === null || delta === "") return [];
     this.#call.args += delta;
-    return [{ kind: "call_args", choice: CHOICE, index: this.#call.index, text: delta }];
+    const { form, index, due } = this.#call;
+    return argsEvents(index, form === "function" ? due.push(delta) : delta);
   }
 
   /** `args`: all of it. */
@@ -249,9 +269,13 @@ export class ItemReader {
   #endCall(): AnswerEvent[] {
     const call = this.#call;
     if (call === null) return [];
-    const events = call.form === "function" && call.args === "" ? this.#moreArgs("{}") : [];
+    const events = call.form === "function" ? argsEvents(call.index, call.due.end()) : [];
     return [...events, { kind: "call_end", choice: CHOICE, index: call.index }];
   }
+}
+
+function argsEvents(index: number, text: string): AnswerEvent[] {
+  return text === "" ? [] : [{ kind: "call_args", choice: CHOICE, index, text }];
 }
 
 /** What `whole` has beyond what was said; nothing where the two disagree, since nothing can be taken back. */

@@ -12,7 +12,7 @@ import { isJsonObject, isTooDeep, tryParseJson } from "../../lib/json.ts";
 import { SseSplitter } from "../../lib/sse.ts";
 import type { AnswerContext, AnswerReader } from "../wire.ts";
 import { objectsOf, textOf } from "./items.ts";
-import { errorOf, finishOf } from "./read-answer.ts";
+import { answeredNames, errorOf, finishOf } from "./read-answer.ts";
 import { ItemReader, type ResponseState } from "./read-stream-item.ts";
 import { readUsage } from "./usage.ts";
 
@@ -30,7 +30,7 @@ export class ResponsesReader implements AnswerReader {
   #isOver = false;
 
   constructor(context: AnswerContext) {
-    this.#state = { provider: context.provider, calls: 0, ofCalls: new Map() };
+    this.#state = { provider: context.provider, nameOf: answeredNames(context), calls: 0, ofCalls: new Map() };
   }
 
   get isOverlong(): boolean {

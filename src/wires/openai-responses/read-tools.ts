@@ -3,8 +3,8 @@ import type { OpaqueMember, ResponseFormat, Tool, ToolChoice } from "../../conve
 import type { Json } from "../../conversation/part.ts";
 import { RouterError } from "../../http/errors.ts";
 import { isJsonObject } from "../../lib/json.ts";
+import type { ToolName } from "../tool-names.ts";
 import { CLIENT_TOOLS, textOf, WIRE } from "./items.ts";
-import type { ToolName } from "./read-output.ts";
 
 /** Members of a function or custom tool that are read here. Others are opaque. */
 const READ_MEMBERS: ReadonlySet<string> = new Set([

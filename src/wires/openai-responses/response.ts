@@ -2,7 +2,7 @@
 import type { Conversation } from "../../conversation/conversation.ts";
 import type { Json } from "../../conversation/part.ts";
 import type { AnswerContext } from "../wire.ts";
-import { writeFormat, writeToolChoice, writeTools } from "./write-tools.ts";
+import { type SentNames, writeFormat, writeToolChoice, writeTools } from "./write-tools.ts";
 
 /** Ids of responses and items are told apart by what they begin with, and end as the trace does. */
 export function responseId(id: string | undefined, traceId: string): string {
@@ -41,7 +41,7 @@ function askedFor({ controls, tools, turns }: Conversation): Json {
   const { reasoning, responseFormat, toolChoice } = controls;
   const [first] = turns;
   const [part] = first?.path === "instructions" ? first.parts : [];
-  const written = writeTools(tools, toolChoice, []);
+  const written = writeTools(tools, toolChoice, OWN_NAMES, []);
   return {
     instructions: part?.kind === "text" ? part.text : null,
     max_output_tokens: controls.maxOutputTokens ?? null,
@@ -57,7 +57,7 @@ function askedFor({ controls, tools, turns }: Conversation): Json {
       format: (responseFormat === undefined ? undefined : writeFormat(responseFormat, [])) ?? { type: "text" },
       verbosity: controls.verbosity ?? "medium",
     },
-    tool_choice: (toolChoice === undefined ? undefined : writeToolChoice(toolChoice, tools, [])) ?? "auto",
+    tool_choice: (toolChoice === undefined ? undefined : writeToolChoice(toolChoice, tools, OWN_NAMES, [])) ?? "auto",
     tools: written,
     top_logprobs: controls.topLogprobs ?? 0,
     top_p: controls.topP ?? 1,
@@ -65,5 +65,8 @@ function askedFor({ controls, tools, turns }: Conversation): Json {
     user: controls.user ?? null,
   };
 }
+
+/** What is repeated to the client has the client's names. */
+const OWN_NAMES: SentNames = { sent: ({ name }) => name };
 
 const NOTHING_ASKED: Json = askedFor({ turns: [], tools: [], controls: {}, stream: false, others: [], spelling: {} });

@@ -1,8 +1,7 @@
 /** `usage` of a response as counts, and in chat's shape with what else the provider says of its price. */
 import type { Json } from "../../conversation/part.ts";
-import type { TokenCounts } from "../../conversation/usage.ts";
+import { type TokenCounts, tokenCount } from "../../conversation/usage.ts";
 import { isJsonObject } from "../../lib/json.ts";
-import { countOf } from "../openai-chat/chat-wire.ts";
 import { toChatUsage } from "../openai-chat/usage.ts";
 import { objectsOf } from "./items.ts";
 
@@ -20,21 +19,21 @@ export interface ReadUsage {
 export function readUsage(response: Json): ReadUsage | null {
   const { usage, output, tool_usage } = response;
   if (!isJsonObject(usage)) return null;
-  const prompt = countOf(usage["input_tokens"]);
-  const completion = countOf(usage["output_tokens"]);
+  const prompt = tokenCount(usage["input_tokens"]);
+  const completion = tokenCount(usage["output_tokens"]);
   if (prompt === undefined || completion === undefined) return null;
   const input = objectOf(usage["input_tokens_details"]);
   const result = objectOf(usage["output_tokens_details"]);
-  const searches = countOf(objectOf(objectOf(tool_usage)["web_search"])["num_requests"]) ?? searchesIn(output);
+  const searches = tokenCount(objectOf(objectOf(tool_usage)["web_search"])["num_requests"]) ?? searchesIn(output);
   const files = itemsOf(output, "file_search_call").length;
   const counts: TokenCounts = {
     prompt,
     completion,
-    cached: countOf(input["cached_tokens"]),
-    cacheWrite: countOf(input["cache_write_tokens"]),
-    reasoning: countOf(result["reasoning_tokens"]),
-    audioInput: countOf(input["audio_tokens"]),
-    audioOutput: countOf(result["audio_tokens"]),
+    cached: tokenCount(input["cached_tokens"]),
+    cacheWrite: tokenCount(input["cache_write_tokens"]),
+    reasoning: tokenCount(result["reasoning_tokens"]),
+    audioInput: tokenCount(input["audio_tokens"]),
+    audioOutput: tokenCount(result["audio_tokens"]),
     ...(searches > 0 ? { webSearches: searches } : {}),
   };
   const others = Object.fromEntries(Object.entries(usage).filter(([name]) => !COUNTED.has(name)));

@@ -1,25 +1,30 @@
 /** Controls of a conversation as members of a Responses request; what the API has no member for is a loss. */
 import type { Controls, Conversation, ReasoningControl } from "../../conversation/conversation.ts";
-import { changesMeaning, harmless, type Loss } from "../../conversation/loss.ts";
+import { changesMeaning, harmless, type Loss, unmet } from "../../conversation/loss.ts";
 import { type Json, unreachable } from "../../conversation/part.ts";
+import type { ToolNames } from "../tool-names.ts";
 import type { RequestTarget } from "../wire.ts";
 import { WIRE } from "./items.ts";
 import { writeFormat, writeToolChoice, writeTools } from "./write-tools.ts";
 
-/** A control and what is left of a request when the wire cannot say it. */
 type Name = keyof Controls;
 
-export function writeControls(conversation: Conversation, target: RequestTarget, losses: Loss[]): Json {
+export function writeControls(
+  conversation: Conversation,
+  target: RequestTarget,
+  names: ToolNames,
+  losses: Loss[],
+): Json {
   const { controls } = conversation;
   const body: Record<string, unknown> = {};
   const text: Record<string, unknown> = {};
   for (const name of Object.keys(controls) as Name[]) {
-    if (controls[name] !== undefined) writeControl(name, conversation, target, { body, text }, losses);
+    if (controls[name] !== undefined) writeControl(name, conversation, target, { body, text, names }, losses);
   }
   const cap = smaller(controls.maxOutputTokens, target.maxOutputTokens);
   if (cap !== undefined) body["max_output_tokens"] = cap;
   if (Object.keys(text).length > 0) body["text"] = text;
-  const tools = writeTools(conversation.tools, controls.toolChoice, losses);
+  const tools = writeTools(conversation.tools, controls.toolChoice, names, losses);
   if (tools.length > 0) body["tools"] = tools;
   else {
     // Without tools both are refused.
@@ -30,6 +35,7 @@ export function writeControls(conversation: Conversation, target: RequestTarget,
 }
 
 interface Parts {
+  readonly names: ToolNames;
   readonly body: Record<string, unknown>;
   readonly text: Record<string, unknown>;
 }
@@ -42,8 +48,8 @@ function writeControl(name: Name, conversation: Conversation, target: RequestTar
   const drop = (): void => {
     losses.push(harmless(path));
   };
-  const refuse = (why: string, code: Loss["code"] = "control"): void => {
-    losses.push(changesMeaning(path, code, `\`${path}\`: ${why}`));
+  const miss = (why: string): void => {
+    losses.push(unmet(path, "control", why));
   };
   switch (name) {
     case "maxOutputTokens":
@@ -63,29 +69,29 @@ function writeControl(name: Name, conversation: Conversation, target: RequestTar
       return;
     case "presencePenalty":
     case "frequencyPenalty":
-      if (controls[name] !== 0) drop();
+      if (controls[name] !== 0) miss("This target has no penalties.");
       return;
     case "stop":
-      refuse("This target cannot stop at a text when it is given tools.");
+      miss("This target cannot stop at a text.");
       return;
     case "n":
-      if (controls.n !== 1) refuse("This target gives one answer per request.", "choices");
+      if (controls.n !== 1) losses.push(changesMeaning(path, "choices", "This target gives one choice per request."));
       return;
     case "logitBias":
-      if (Object.keys(controls.logitBias ?? {}).length > 0) refuse("This target takes no logit bias.");
+      if (Object.keys(controls.logitBias ?? {}).length > 0) miss("This target takes no bias on tokens.");
       return;
     case "logprobs":
     case "topLogprobs": {
       const isAsked = controls.logprobs === true || (controls.topLogprobs ?? 0) > 0;
       if (!isAsked) return;
-      if (isSamplingFixed(controls, target)) refuse("This model gives no log probabilities.");
+      if (isSamplingFixed(controls, target)) miss("This model gives no log probabilities.");
       else if (name === "logprobs") body["include"] = ["message.output_text.logprobs"];
       else body["top_logprobs"] = controls.topLogprobs;
       return;
     }
     case "toolChoice":
       if (controls.toolChoice !== undefined) {
-        body["tool_choice"] = writeToolChoice(controls.toolChoice, tools, losses, path);
+        body["tool_choice"] = writeToolChoice(controls.toolChoice, tools, to.names, losses, path);
       }
       return;
     case "parallelToolCalls":
@@ -107,7 +113,7 @@ function writeControl(name: Name, conversation: Conversation, target: RequestTar
       return;
     case "modalities":
       if (controls.modalities?.some((each) => each !== "text") === true) {
-        refuse("This target answers in text only.", "modality");
+        losses.push(changesMeaning(path, "modality", "This target answers in text only."));
       }
       return;
     case "promptCacheKey":
@@ -219,8 +225,8 @@ function smaller(one: number | undefined, other: number | undefined): number | u
 const NEVER: ReadonlySet<string> = new Set([
   ...["background", "conversation", "previous_response_id", "store", "stream", "model", "input", "instructions"],
 ]);
-/** Members of chat that ask for something which the answer would lack. */
-const ASKS_FOR_CONTENT: ReadonlySet<string> = new Set(["web_search_options", "audio"]);
+/** Members of chat that ask for what the answer would lack: a search; the sound itself is a modality. */
+const ASKS_FOR_MORE: ReadonlySet<string> = new Set(["web_search_options"]);
 
 /** Members that the core has no place for: those of this wire go back into the body, others are named. */
 export function writeOthers(others: Conversation["others"], body: Record<string, unknown>, losses: Loss[]): void {
@@ -230,8 +236,9 @@ export function writeOthers(others: Conversation["others"], body: Record<string,
       if (second !== undefined) body[first] = { ...(body[first] as Json | undefined), [second]: source };
       else if (name === "include") body["include"] = [...listOf(body["include"]), ...listOf(source)];
       else body[name] = source;
-    } else if (wire !== WIRE && ASKS_FOR_CONTENT.has(path) && !asksForNothing) {
-      losses.push(changesMeaning(path, "member", `\`${path}\` is not known to this target.`));
+    } else if (wire !== WIRE && ASKS_FOR_MORE.has(path)) {
+      // An empty object asks for the default search.
+      losses.push(unmet(path, "member", "This target does not search by itself."));
     } else if (!asksForNothing) losses.push(harmless(path, "member"));
   }
 }

@@ -14,6 +14,7 @@ import {
   type ResultPart,
   unreachable,
 } from "../../conversation/part.ts";
+import type { ToolNames } from "../tool-names.ts";
 import { ANNOTATIONS, isFor, phaseOf, WIRE } from "./items.ts";
 
 /** https://developers.openai.com/api/reference: longer ids of calls are refused. */
@@ -24,9 +25,9 @@ export interface WrittenItems {
   readonly input: readonly Json[];
 }
 
-export function writeItems(turns: readonly Turn[], provider: string, losses: Loss[]): WrittenItems {
+export function writeItems(turns: readonly Turn[], provider: string, names: ToolNames, losses: Loss[]): WrittenItems {
   const instructions = turns.length > 1 ? instructionsOf(turns[0]) : undefined;
-  const writer = new ItemWriter(provider, losses);
+  const writer = new ItemWriter(provider, names, losses);
   for (const turn of instructions === undefined ? turns : turns.slice(1)) writer.add(turn);
   return { instructions, input: writer.items };
 }
@@ -41,12 +42,14 @@ function instructionsOf(turn: Turn | undefined): string | undefined {
 class ItemWriter {
   readonly items: Json[] = [];
   readonly #provider: string;
+  readonly #names: ToolNames;
   readonly #losses: Loss[];
   /** Ids of the calls so far whose tool is a custom one: their results are items of another type. */
   readonly #customCalls = new Set<string>();
 
-  constructor(provider: string, losses: Loss[]) {
+  constructor(provider: string, names: ToolNames, losses: Loss[]) {
     this.#provider = provider;
+    this.#names = names;
     this.#losses = losses;
   }
 
@@ -185,8 +188,7 @@ class ItemWriter {
   #call(part: CallPart): Json {
     const { id, form, args, bound } = part;
     if (isFor(bound, this.#provider) && bound.data !== undefined) return bound.data;
-    const name = part.namespace === undefined ? part.name : `${part.namespace}__${part.name}`;
-    const common = { call_id: shortId(id), name };
+    const common = { call_id: shortId(id), name: this.#names.sent(part) };
     if (form === "custom") {
       this.#customCalls.add(id);
       return { type: "custom_tool_call", ...common, input: args };
@@ -244,8 +246,10 @@ function writePart(part: Part, losses: Loss[]): Json | null {
     case "text":
       return { type: "input_text", text: part.text };
     case "image":
+      if (isForeignId(part)) return lost(path, losses, "A file id counts only where it was given out.");
       return { type: "input_image", ...imageMembers(part.media), ...some("detail", part.detail) };
     case "file": {
+      if (isForeignId(part)) return lost(path, losses, "A file id counts only where it was given out.");
       if (part.options !== undefined) losses.push(harmless(`${path}.options`, "member"));
       // A document that is text needs no file.
       if (part.media.kind === "text") return { type: "input_text", text: part.media.text };
@@ -268,6 +272,11 @@ function writePart(part: Part, losses: Loss[]): Json | null {
     default:
       return unreachable(part);
   }
+}
+
+/** Given out by a provider of another wire. Chat's ids are OpenAI's own. */
+function isForeignId({ media, bound }: Extract<Part, { kind: "image" | "file" }>): boolean {
+  return media.kind === "id" && bound !== undefined && bound.wire !== WIRE && bound.wire !== "openai-chat";
 }
 
 function lost(path: string, losses: Loss[], why: string): null {

@@ -6,16 +6,19 @@
  */
 import type { Conversation } from "../../conversation/conversation.ts";
 import type { Loss } from "../../conversation/loss.ts";
+import { ToolNames } from "../tool-names.ts";
 import type { RequestTarget, WrittenRequest } from "../wire.ts";
 import { writeControls, writeOthers } from "./write-controls.ts";
 import { writeItems } from "./write-items.ts";
+import { MAX_NAME_LENGTH } from "./write-tools.ts";
 
 const ENCRYPTED = "reasoning.encrypted_content";
 
 export function writeRequest(conversation: Conversation, target: RequestTarget): WrittenRequest {
   const losses: Loss[] = [];
-  const { instructions, input } = writeItems(conversation.turns, target.provider, losses);
-  const { include, ...controls } = writeControls(conversation, target, losses);
+  const names = new ToolNames(conversation, MAX_NAME_LENGTH);
+  const { instructions, input } = writeItems(conversation.turns, target.provider, names, losses);
+  const { include, ...controls } = writeControls(conversation, target, names, losses);
   const body: Record<string, unknown> = {
     model: target.model,
     ...(instructions === undefined ? {} : { instructions }),

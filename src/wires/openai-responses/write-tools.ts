@@ -1,8 +1,11 @@
 /** Tools, their choice and the format of the answer, in the words of the Responses wire. */
-import type { ResponseFormat, Tool, ToolChoice } from "../../conversation/conversation.ts";
-import { changesMeaning, harmless, type Loss } from "../../conversation/loss.ts";
+import type { ProviderTool, ResponseFormat, Tool, ToolChoice } from "../../conversation/conversation.ts";
+import { changesMeaning, harmless, type Loss, unmet } from "../../conversation/loss.ts";
 import { type Json, unreachable } from "../../conversation/part.ts";
+import { isProviderRun } from "../../conversation/provider-tools.ts";
 import { isJsonObject } from "../../lib/json.ts";
+import { foldedRoot } from "../root-schema.ts";
+import type { ToolNames } from "../tool-names.ts";
 import { WIRE } from "./items.ts";
 
 /** Tools of OpenAI's own that may be asked for in its spelling: each has a price, or runs at the client. */
@@ -12,50 +15,56 @@ const KNOWN_TOOLS: ReadonlySet<string> = new Set([
   ...["local_shell", "shell", "apply_patch", "computer", "computer_use_preview"],
 ]);
 
-export function writeTools(tools: readonly Tool[], choice: ToolChoice | undefined, losses: Loss[]): Json[] {
+/** How the names of tools are sent. */
+export type SentNames = Pick<ToolNames, "sent">;
+
+/** https://developers.openai.com/api/docs/guides/function-calling: letters, digits, `_` and `-`. */
+export const MAX_NAME_LENGTH = 64;
+
+export function writeTools(
+  tools: readonly Tool[],
+  choice: ToolChoice | undefined,
+  names: SentNames,
+  losses: Loss[],
+): Json[] {
   return tools.flatMap((tool) => {
-    const written = writeTool(tool, choice, losses);
+    const written = writeTool(tool, choice, names, losses);
     return written === null ? [] : [written];
   });
 }
 
-function writeTool(tool: Tool, choice: ToolChoice | undefined, losses: Loss[]): Json | null {
+function writeTool(tool: Tool, choice: ToolChoice | undefined, names: SentNames, losses: Loss[]): Json | null {
   const { path } = tool;
   switch (tool.kind) {
     case "function": {
       if (tool.cache !== undefined) losses.push(harmless(`${path}.cache_control`, "member"));
-      const { name, description, parameters, strict } = tool;
-      return {
-        type: "function",
-        name: flat(tool.namespace, name),
-        ...some("description", description),
-        parameters,
-        strict,
-      };
+      const { description, strict } = tool;
+      const parameters = foldedRoot(tool.parameters);
+      return { type: "function", name: names.sent(tool), ...some("description", description), parameters, strict };
     }
     case "custom": {
-      const { name, description, format } = tool;
+      const { description, format } = tool;
       return {
         type: "custom",
-        name: flat(tool.namespace, name),
+        name: names.sent(tool),
         ...some("description", description),
         ...(format === undefined ? {} : { format: flatFormat(format) }),
       };
     }
-    case "provider": {
+    case "provider":
       if (tool.wire === WIRE && KNOWN_TOOLS.has(tool.type)) return tool.source;
-      const isForced = choice?.kind === "provider" || choice?.kind === "required";
-      const why = `The tool \`${tool.type}\` is run by another provider and cannot be forced here.`;
-      losses.push(isForced ? changesMeaning(path, "tool", why) : harmless(path, "tool"));
+      losses.push(lostTool(tool, choice));
       return null;
-    }
     default:
       return unreachable(tool);
   }
 }
 
-function flat(namespace: string | undefined, name: string): string {
-  return namespace === undefined ? name : `${namespace}__${name}`;
+/** What a provider runs by itself makes an answer better; a tool of the client's is waited for. */
+function lostTool(tool: ProviderTool, choice: ToolChoice | undefined): Loss {
+  const isForced = choice?.kind === "provider" || choice?.kind === "required";
+  const why = `The tool \`${tool.type}\` is another provider's.`;
+  return isProviderRun(tool) && !isForced ? unmet(tool.path, "tool", why) : changesMeaning(tool.path, "tool", why);
 }
 
 /** Chat keeps a grammar's members one level deeper. */
@@ -67,6 +76,7 @@ function flatFormat(format: Json): Json {
 export function writeToolChoice(
   choice: ToolChoice,
   tools: readonly Tool[],
+  names: SentNames,
   losses: Loss[],
   path = "tool_choice",
 ): string | Json | undefined {
@@ -76,16 +86,15 @@ export function writeToolChoice(
     case "required":
       return choice.kind;
     case "tool":
-      return { type: formOf(choice.name, tools) ?? choice.form, name: choice.name };
+      return { type: formOf(choice.name, tools) ?? choice.form, name: names.sent(choice) };
     case "allowed":
       return {
         type: "allowed_tools",
         mode: choice.mode,
         tools: choice.names.map((name) => {
           const form = formOf(name, tools);
-          return form === undefined && isProviderTool(name, tools)
-            ? { type: name }
-            : { type: form ?? "function", name };
+          if (form === undefined && isProviderTool(name, tools)) return { type: name };
+          return { type: form ?? "function", name: names.sent({ name }) };
         }),
       };
     case "provider":
@@ -98,7 +107,10 @@ export function writeToolChoice(
 }
 
 function formOf(name: string, tools: readonly Tool[]): "function" | "custom" | undefined {
-  for (const tool of tools) if (tool.kind !== "provider" && flat(tool.namespace, tool.name) === name) return tool.kind;
+  for (const tool of tools) {
+    if (tool.kind === "provider") continue;
+    if (tool.name === name || `${tool.namespace}__${tool.name}` === name) return tool.kind;
+  }
   return undefined;
 }
 
@@ -109,15 +121,18 @@ function isProviderTool(name: string, tools: readonly Tool[]): boolean {
 export function writeFormat(format: ResponseFormat, losses: Loss[], path = "text.format"): Json | undefined {
   switch (format.kind) {
     case "text":
+      return { type: "text" };
     case "json_object":
-      return { type: format.kind };
+      // A schema beside it is an extra of other providers.
+      if (format.schema !== undefined) losses.push(harmless(path, "schema"));
+      return { type: "json_object" };
     case "json_schema": {
       const { name, description, schema, strict } = format;
       return { type: "json_schema", name, ...some("description", description), schema, strict };
     }
     case "opaque":
       if (format.wire === WIRE) return format.source;
-      losses.push(changesMeaning(path, "schema", "The format of the answer is not known to this target."));
+      losses.push(unmet(path, "schema", "The format of the answer is not known to this target."));
       return undefined;
     default:
       return unreachable(format);

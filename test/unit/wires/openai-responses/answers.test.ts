@@ -6,7 +6,8 @@ import type { Answer, AnswerEvent } from "../../../../src/conversation/answer.ts
 import type { Conversation } from "../../../../src/conversation/conversation.ts";
 import { eventsOf } from "../../../../src/conversation/events.ts";
 import type { Json } from "../../../../src/conversation/part.ts";
-import { responsesWire } from "../../../../src/wires/openai-responses/responses-wire.ts";
+import { readRequest as readChat } from "../../../../src/wires/openai-chat/read-request.ts";
+import { responsesWire } from "../../../../src/wires/openai-responses/wire.ts";
 import { ResponseStream } from "../../../../src/wires/openai-responses/write-stream.ts";
 import type { AnswerContext } from "../../../../src/wires/wire.ts";
 import { answerOf, chunksOf } from "../../../support/answers.ts";
@@ -286,8 +287,8 @@ describe("streams that leave something out", () => {
     expect(answerOf(readStreamed(text)).choices[0]?.parts).toHaveLength(1);
   });
 
-  test("a call without arguments has an empty object", () => {
-    const item = { ...call, arguments: "" };
+  test.each(["", "null", " null "])("a call whose arguments are '%s' has an empty object", (args) => {
+    const item = { ...call, arguments: args };
     const text =
       line({ type: "response.output_item.added", output_index: 0, item }) +
       line({ type: "response.output_item.done", output_index: 0, item });
@@ -376,6 +377,19 @@ describe("what the bill is made from", () => {
 });
 
 describe("what clients get", () => {
+  test("calls come back under the client's own name", () => {
+    const tools = [{ type: "function", function: { name: "calendar.list", parameters: {} } }];
+    const conversation = readChat({ messages: [{ role: "user", content: "Hi" }], tools });
+    const item = { type: "function_call", id: "fc_1", call_id: "call_1", name: "calendar_list", arguments: "{}" };
+    const asked = { ...context, conversation };
+    const read = responsesWire.readAnswer("", { status: "completed", output: [item] }, asked);
+    expect(read).toMatchObject({ ok: true, answer: { choices: [{ parts: [{ name: "calendar.list" }] }] } });
+    const reader = responsesWire.openReader(asked);
+    const line = `data: ${JSON.stringify({ type: "response.completed", response: { output: [item] } })}\n\n`;
+    const events = reader.push(new TextEncoder().encode(line));
+    expect(events).toContainEqual(expect.objectContaining({ kind: "call_start", name: "calendar.list" }));
+  });
+
   test("a namespace's tool comes back under its own name", () => {
     const namespaces = new Map([["agents__close", { namespace: "agents", name: "close" }]]);
     const conversation: Conversation = {

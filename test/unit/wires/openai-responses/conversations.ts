@@ -153,7 +153,10 @@ const userPart: fc.Arbitrary<Part> = fc.oneof(
   fc.constantFrom("low", "high").map((detail): Part => {
     return { kind: "image", path: "", media: { kind: "base64", mediaType: "image/png", data: "aGk=" }, detail };
   }),
-  name.map((id): Part => ({ kind: "file", path: "", media: { kind: "id", id: `file-${id}` } })),
+  name.map((id): Part => {
+    const bound = { wire: "openai-responses", provider: null } as const;
+    return { kind: "file", path: "", media: { kind: "id", id: `file-${id}` }, bound };
+  }),
   name.map((each): Part => {
     const media = { kind: "base64", mediaType: "application/pdf", data: "aGk=" } as const;
     return { kind: "file", path: "", media, name: `${each}.pdf` };

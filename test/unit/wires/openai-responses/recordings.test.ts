@@ -9,7 +9,7 @@ import { describe, expect, test } from "vitest";
 import type { Answer, AnswerEvent } from "../../../../src/conversation/answer.ts";
 import type { Turn } from "../../../../src/conversation/conversation.ts";
 import type { Json, Part } from "../../../../src/conversation/part.ts";
-import { responsesWire } from "../../../../src/wires/openai-responses/responses-wire.ts";
+import { responsesWire } from "../../../../src/wires/openai-responses/wire.ts";
 import type { AnswerContext } from "../../../../src/wires/wire.ts";
 import { answerOf, chunksOf } from "../../../support/answers.ts";
 import { type Leniency, readProtocol } from "../../../support/responses-protocol.ts";

@@ -7,7 +7,7 @@ import { RouterError } from "../../../../src/http/errors.ts";
 import { readRequest as readChat } from "../../../../src/wires/openai-chat/read-request.ts";
 import { enclose } from "../../../../src/wires/openai-responses/envelope.ts";
 import { referencesOf, withResolved } from "../../../../src/wires/openai-responses/references.ts";
-import { responsesWire } from "../../../../src/wires/openai-responses/responses-wire.ts";
+import { responsesWire } from "../../../../src/wires/openai-responses/wire.ts";
 import type { RequestTarget } from "../../../../src/wires/wire.ts";
 import { conversations, defined, PROVIDER } from "./conversations.ts";
 
@@ -60,7 +60,7 @@ test("reading what was written for a provider gives the conversation back", () =
       const again = responsesWire.readRequest(body);
       const { turns, tools, controls, stream } = plain(again);
       const { store: _, ...others } = controls;
-      expect(defined(turns)).toEqual(plain(merged(conversation.turns)));
+      expect(turns).toEqual(plain(merged(conversation.turns)));
       expect(tools).toEqual(plain(conversation.tools));
       expect(others).toEqual(plain(conversation.controls));
       expect(stream).toBe(conversation.stream);
@@ -262,15 +262,15 @@ describe("a request for a provider", () => {
     });
   });
 
-  test.each<[Controls, string, "harmless" | "changes_meaning"]>([
-    [{ stop: ["END"] }, "stop", "changes_meaning"],
+  test.each<[Controls, string, "harmless" | "unmet" | "changes_meaning"]>([
+    [{ stop: ["END"] }, "stop", "unmet"],
     [{ n: 2 }, "n", "changes_meaning"],
-    [{ logitBias: { "1": 5 } }, "logit_bias", "changes_meaning"],
+    [{ logitBias: { "1": 5 } }, "logit_bias", "unmet"],
     [{ modalities: ["text", "audio"] }, "modalities", "changes_meaning"],
-    [{ logprobs: true }, "logprobs", "changes_meaning"],
+    [{ logprobs: true }, "logprobs", "unmet"],
     [{ seed: 1 }, "seed", "harmless"],
     [{ topK: 4 }, "top_k", "harmless"],
-    [{ presencePenalty: 0.5 }, "presence_penalty", "harmless"],
+    [{ presencePenalty: 0.5 }, "presence_penalty", "unmet"],
     [{ temperature: 0.2 }, "temperature", "harmless"],
     [{ topP: 0.2 }, "top_p", "harmless"],
     [{ store: true }, "store", "harmless"],
@@ -298,6 +298,13 @@ describe("a request for a provider", () => {
     ["sound", { kind: "audio", media, path: "messages[0].content[0]" }],
     ["video", { kind: "video", media, path: "messages[0].content[0]" }],
     [
+      "a file that another provider was given",
+      {
+        ...{ kind: "file", media: { kind: "id", id: "file_1" }, path: "messages[0].content[0]" },
+        bound: { wire: "anthropic-messages", provider: null },
+      },
+    ],
+    [
       "a part of another wire",
       { kind: "opaque", wire: "openai-chat", type: "odd", source: {}, path: "messages[0].content[0]" },
     ],
@@ -319,14 +326,36 @@ describe("a request for a provider", () => {
   const fetcher: Tool = { ...search, type: "new_tool", source: { type: "new_tool" } };
   test.each<[string, Tool, Controls["toolChoice"], number, string | undefined]>([
     ["its own tool", search, undefined, 1, undefined],
-    ["a tool of its own that is not known", fetcher, undefined, 0, "harmless"],
-    ["another provider's", claude, undefined, 0, "harmless"],
+    ["a tool of its own that is not known", fetcher, undefined, 0, "changes_meaning"],
+    ["another provider's", claude, undefined, 0, "unmet"],
     ["another provider's that is forced", claude, { kind: "required" }, 0, "changes_meaning"],
   ])("has %s", (_, tool, toolChoice, count, weight) => {
     const { body, losses } = write(asked({ tools: [tool], controls: toolChoice === undefined ? {} : { toolChoice } }));
     expect((body["tools"] as Json[] | undefined)?.length ?? 0).toBe(count);
     expect(losses.map((loss) => loss.weight)).toEqual(weight === undefined ? [] : [weight]);
     if (count === 0) expect(body["tool_choice"]).toBeUndefined();
+  });
+
+  test("sends names and schemas as the provider takes them", () => {
+    const schema = { anyOf: [{ type: "object", properties: { a: { type: "string" } } }] };
+    const tools: Tool[] = [
+      { kind: "function", name: "calendar.list", parameters: schema, strict: false, path: "tools[0]" },
+      { kind: "function", name: "calendar_list", parameters: { type: "object" }, strict: false, path: "tools[1]" },
+    ];
+    const call: Part = { kind: "call", id: "c", name: "calendar.list", form: "function", args: "{}", path: "" };
+    const { body } = write(
+      asked({
+        tools,
+        turns: [turn("user", text("Hi")), turn("assistant", call)],
+        controls: { toolChoice: { kind: "tool", name: "calendar.list", form: "function" } },
+      }),
+    );
+    const [first, second] = body["tools"] as Json[];
+    expect(first).toMatchObject({ name: "calendar_list_2", parameters: { type: "object" } });
+    expect(first?.["parameters"]).not.toHaveProperty("anyOf");
+    expect(second?.["name"]).toBe("calendar_list");
+    expect(body["tool_choice"]).toEqual({ type: "function", name: "calendar_list_2" });
+    expect((body["input"] as Json[])[1]?.["name"]).toBe("calendar_list_2");
   });
 
   test("spells custom tools and choices in the flat form of this wire", () => {
@@ -368,7 +397,7 @@ describe("a request for a provider", () => {
   });
 
   test.each([
-    ["web_search_options", "changes_meaning"],
+    ["web_search_options", "unmet"],
     ["prediction", "harmless"],
     ["x_unknown", "harmless"],
   ])("names chat's %s", (name, weight) => {
