@@ -38,6 +38,21 @@ export function formatOf(wire: WireId): string {
   return WRITTEN[wire];
 }
 
+/** Members of a message that hold blocks of a provider's own tools, and the wire that each is for. */
+export const BLOCK_MEMBERS: readonly (readonly [name: string, wire: WireId])[] = [
+  ["server_tool_blocks", "anthropic-messages"],
+  ["bedrock_blocks", "bedrock"],
+  ["response_items", "openai-responses"],
+];
+
+/** The member for a block of `wire`. */
+export function blockMember(wire: WireId): string {
+  return BLOCK_MEMBERS.find(([, own]) => own === wire)?.[0] ?? "server_tool_blocks";
+}
+
+/** The id of an entry that is the phase of the text before it: remark or final answer (Responses). */
+const PHASE_ID = "phase";
+
 /** One entry as a part; `null` for an entry that only its own writer understands. */
 export function readDetail(entry: unknown, path: string): ReasoningPart | null {
   if (!isJsonObject(entry)) return null;
@@ -53,6 +68,15 @@ export function readDetail(entry: unknown, path: string): ReasoningPart | null {
     // Written before there was a layout: which characters of the text the signed part had.
     ...(Number.isInteger(from) && Number.isInteger(to) ? { data: { from, to } } : {}),
   };
+  if (wire === "openai-responses" && id === PHASE_ID && isText(data)) {
+    return {
+      kind: "reasoning",
+      path,
+      form: "redacted",
+      text: "",
+      bound: { wire, provider: bound.provider, data: { phase: data } },
+    };
+  }
   switch (type) {
     case "reasoning.text":
       return { kind: "reasoning", path, form: "full", text: typeof text === "string" ? text : "", bound };
@@ -74,6 +98,8 @@ export function writeDetail(text: string, form: ReasoningPart["form"], bound: Bo
     ...(index === undefined ? {} : { index }),
     ...(bound.provider === null ? {} : { provider: bound.provider }),
   };
+  const phase = bound.wire === "openai-responses" ? bound.data?.["phase"] : undefined;
+  if (isText(phase)) return { type: "reasoning.encrypted", data: phase, ...common, id: PHASE_ID };
   if (bound.encrypted !== undefined) {
     return { type: "reasoning.encrypted", ...(text === "" ? {} : { text }), data: bound.encrypted, ...common };
   }

@@ -6,6 +6,7 @@
  */
 import type { ContentDemand, MediaPart, Medium, ProviderToolDemand, ToolDemand } from "../../conversation/demand.ts";
 import { isJsonObject } from "../../lib/json.ts";
+import { BLOCK_MEMBERS } from "./details.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -29,7 +30,7 @@ const TEXT_MEMBERS: ReadonlySet<string> = new Set([
   ],
   ...["annotations", "citations", "extra_content", "is_error", "prefix", "partial", "parsed", "id", "stop_details"],
   ...["stop_sequence", "tool_plan", "thinking_blocks", "provider_specific_fields"],
-  ...["server_tool_blocks", "bedrock_blocks"],
+  ...BLOCK_MEMBERS.map(([name]) => name),
 ]);
 
 /** Members that any part may have. */

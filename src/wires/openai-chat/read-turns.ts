@@ -3,7 +3,7 @@ import type { OpaqueMember, Turn } from "../../conversation/conversation.ts";
 import type { Bound, Json, Part, ReasoningPart } from "../../conversation/part.ts";
 import { isJsonObject } from "../../lib/json.ts";
 import { inlineOf } from "./chat-wire.ts";
-import { readCallExtra, readDetail } from "./details.ts";
+import { BLOCK_MEMBERS, readCallExtra, readDetail } from "./details.ts";
 import { isLayout, type LayoutToken, readLayout } from "./layout.ts";
 
 const WIRE = "openai-chat";
@@ -11,7 +11,7 @@ const WIRE = "openai-chat";
 /** Members of a message that are read here. Others are opaque. */
 const READ_MEMBERS: ReadonlySet<string> = new Set([
   ...["role", "content", "name", "refusal", "tool_calls", "function_call", "tool_call_id", "cache_control", "is_error"],
-  ...["reasoning_content", "reasoning", "reasoning_details", "server_tool_blocks", "bedrock_blocks", "images"],
+  ...["reasoning_content", "reasoning", "reasoning_details", "images", ...BLOCK_MEMBERS.map(([name]) => name)],
   // What SDKs send back of an answer, and that says nothing to another model.
   ...["annotations", "citations", "stop_details", "stop_sequence", "tool_plan", "audio", "parsed", "id"],
 ]);
@@ -326,11 +326,7 @@ function plainReasoning(message: Json, path: string): ReasoningPart[] {
 
 /** Blocks of tools that the provider ran, as this router's own answers carried them. */
 function serverBlocks(message: Json, path: string): Part[] {
-  const lists = [
-    ["server_tool_blocks", "anthropic-messages"],
-    ["bedrock_blocks", "bedrock"],
-  ] as const;
-  return lists.flatMap(([name, wire]) => {
+  return BLOCK_MEMBERS.flatMap(([name, wire]) => {
     const blocks = Array.isArray(message[name]) ? message[name] : [];
     return blocks.flatMap((data, at): Part[] =>
       isJsonObject(data)

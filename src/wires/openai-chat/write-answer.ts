@@ -2,7 +2,7 @@
 import type { Answer, AnswerChoice } from "../../conversation/answer.ts";
 import { type Bound, type Json, type Part, unreachable } from "../../conversation/part.ts";
 import type { AnswerContext } from "../wire.ts";
-import { writeCallExtra, writeDetail } from "./details.ts";
+import { blockMember, writeCallExtra, writeDetail } from "./details.ts";
 import { isPlain, LAYOUT_ID, type LayoutToken, writeLayout } from "./layout.ts";
 
 export function writeAnswer(answer: Answer, context: AnswerContext): Json {
@@ -40,8 +40,8 @@ class MessageWriter {
   #refusal: string | null = null;
   readonly #details: Json[] = [];
   readonly #calls: Json[] = [];
-  readonly #blocks: Json[] = [];
-  readonly #bedrockBlocks: Json[] = [];
+  /** By the member that holds them. */
+  readonly #blocks: Record<string, Json[]> = {};
   readonly #citations: Json[] = [];
   readonly #annotations: Json[] = [];
   readonly #images: Json[] = [];
@@ -70,7 +70,7 @@ class MessageWriter {
         return;
       case "block":
         this.#isBound = true;
-        (part.bound.wire === "bedrock" ? this.#bedrockBlocks : this.#blocks).push(part.bound.data ?? {});
+        this.#addBlock(blockMember(part.bound.wire), part.bound.data ?? {});
         this.#tokens.push({ kind: "block" });
         return;
       case "image":
@@ -104,6 +104,12 @@ class MessageWriter {
     this.#annotations.push(...urlCitations(citations, start, this.#text.length));
   }
 
+  #addBlock(member: string, block: Json): void {
+    const blocks = this.#blocks[member];
+    if (blocks === undefined) this.#blocks[member] = [block];
+    else blocks.push(block);
+  }
+
   #addDetail(detail: Json): void {
     this.#isBound = true;
     this.#details.push(detail);
@@ -122,8 +128,7 @@ class MessageWriter {
       ...(this.#images.length === 0 ? {} : { images: this.#images }),
       ...(this.#annotations.length === 0 ? {} : { annotations: this.#annotations }),
       ...(this.#citations.length === 0 ? {} : { citations: this.#citations }),
-      ...(this.#blocks.length === 0 ? {} : { server_tool_blocks: this.#blocks }),
-      ...(this.#bedrockBlocks.length === 0 ? {} : { bedrock_blocks: this.#bedrockBlocks }),
+      ...this.#blocks,
     };
   }
 }
@@ -151,7 +156,14 @@ export function urlCitations(citations: readonly Json[], start: number, end: num
   return citations.flatMap((citation) => {
     if (typeof citation["url"] !== "string") return [];
     const title = typeof citation["title"] === "string" ? citation["title"] : "";
-    const detail = { url: citation["url"], title, start_index: start, end_index: end };
+    const place = placeOf(citation, start) ?? { start_index: start, end_index: end };
+    const detail = { url: citation["url"], title, ...place };
     return [{ type: "url_citation", url_citation: detail }];
   });
+}
+
+/** Where the citation itself says which part of its text it is for; `start`: of the text among all. */
+function placeOf({ type, start_index: from, end_index: to }: Json, start: number): Json | null {
+  if (type !== "url_citation" || typeof from !== "number" || typeof to !== "number") return null;
+  return { start_index: start + from, end_index: start + to };
 }

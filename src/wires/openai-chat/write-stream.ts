@@ -4,8 +4,9 @@
  */
 import type { AnswerEvent } from "../../conversation/answer.ts";
 import { type Json, unreachable } from "../../conversation/part.ts";
+import { isJsonObject } from "../../lib/json.ts";
 import type { AnswerContext } from "../wire.ts";
-import { writeCallExtra, writeDetail } from "./details.ts";
+import { blockMember, writeCallExtra, writeDetail } from "./details.ts";
 import { isPlain, type LayoutToken } from "./layout.ts";
 import { layoutDetail, stopMember, urlCitations } from "./write-answer.ts";
 
@@ -79,15 +80,15 @@ export class ChunkStream {
         const state = this.#choice(event.choice);
         state.isBound = true;
         state.tokens.push({ kind: "block" });
-        const name = event.bound.wire === "bedrock" ? "bedrock_blocks" : "server_tool_blocks";
-        return [this.#delta(event.choice, { [name]: [event.bound.data ?? {}] })];
+        return [this.#delta(event.choice, { [blockMember(event.bound.wire)]: [event.bound.data ?? {}] })];
       }
       case "citation": {
         const { citation, url } = event;
-        if (citation !== undefined) this.#choice(event.choice).citations.push(citation);
+        const state = this.#choice(event.choice);
+        if (citation !== undefined) state.citations.push(citation);
         const members = {
           ...(citation === undefined ? {} : { citations: [citation] }),
-          ...(url === undefined ? {} : { annotations: [url] }),
+          ...(url === undefined ? {} : { annotations: [placed(url, state.textStart)] }),
         };
         return Object.keys(members).length === 0 ? [] : [this.#delta(event.choice, members)];
       }
@@ -211,6 +212,15 @@ export class ChunkStream {
       choices,
     };
   }
+}
+
+/** An annotation counts from the beginning of its text block, and the client has all of them as one text. */
+function placed(url: Json, textStart: number): Json {
+  const detail = url["url_citation"];
+  if (textStart === 0 || !isJsonObject(detail)) return url;
+  const { start_index: from, end_index: to } = detail;
+  if (typeof from !== "number" || typeof to !== "number") return url;
+  return { ...url, url_citation: { ...detail, start_index: from + textStart, end_index: to + textStart } };
 }
 
 /** The open text block, with what is cited in it. */

@@ -106,13 +106,16 @@ const refusal: fc.Arbitrary<Part[]> = text.map((each) => [{ kind: "refusal", pat
 
 /** All texts of a message have its phase, or none has one. */
 function withOnePhase(parts: readonly Part[]): Part[] {
-  return parts.map((part, at) => {
-    const before = parts[at - 1];
+  const kept: Part[] = [];
+  for (const part of parts) {
+    const before = kept.at(-1);
     const isMixed = part.kind === "text" && before?.kind === "text" && before.bound === undefined;
-    if (!isMixed || part.bound?.wire !== "openai-responses") return part;
-    const { bound: _, ...plain } = part;
-    return plain;
-  });
+    if (isMixed && part.bound?.wire === "openai-responses") {
+      const { bound: _, ...plain } = part;
+      kept.push(plain);
+    } else kept.push(part);
+  }
+  return kept;
 }
 
 /** Each item and each call has an id of its own. */
