@@ -88,7 +88,12 @@ export type TranslatedAnswer =
       /** The exact text of `completion`, where writing it again would round numbers. */
       readonly text?: string;
     }
-  | { readonly ok: false; readonly failure: UpstreamFailure };
+  /** `usage`: what the provider counted all the same, in chat's shape; it bills a broken answer too. */
+  | {
+      readonly ok: false;
+      readonly failure: UpstreamFailure;
+      readonly usage?: Readonly<Record<string, unknown>> | undefined;
+    };
 
 /** One `chat.completion.chunk`, or the vendor's own error body for `classify` (with status 200). */
 export type StreamPart = { readonly chunk: Readonly<Record<string, unknown>> } | { readonly error: unknown };
@@ -144,6 +149,13 @@ export interface ProviderAdapter {
   classify(error: UpstreamError): UpstreamFailure;
 }
 
+export interface Refusal {
+  /** In the client's spelling: `messages[0].content[1]`. */
+  readonly param: string;
+  /** One plain sentence for the client. */
+  readonly message: string;
+}
+
 export interface Provider {
   readonly id: string;
   readonly adapter: ProviderAdapter;
@@ -156,6 +168,11 @@ export interface Provider {
   configure(secrets: Secrets): ProviderConfig | null;
   /** The first thing the request asks for that this vendor cannot do, whatever the model; `null` when it can do all. */
   readonly lacks?: (fields: Readonly<Record<string, unknown>>, model?: string) => string | null;
+  /**
+   * What of the request's content cannot be sent to this provider at all (a part, a tool, a modality, `n`), and why;
+   * `null` when all of it can. Narrower than `lacks`: a target that is the only one is refused for nothing else.
+   */
+  readonly refuses?: (fields: Readonly<Record<string, unknown>>, model: string) => Refusal | null;
   /** Answers in place of the network. Only the sandbox has it. */
   readonly send?: (call: AdapterCall, signal: AbortSignal) => Promise<Response>;
 }

@@ -26,7 +26,7 @@ const BASE_URL = "https://api.anthropic.com/v1";
 /** https://platform.claude.com/docs/en/api/versioning: the only version there is since 2023. */
 const API_VERSION = "2023-06-01";
 
-const { translation, toUpstream, lacks } = bridged(anthropicMessages, ID, send);
+const { translation, toUpstream, lacks, refuses } = bridged(anthropicMessages, ID, send);
 
 export const anthropic: Provider = {
   id: ID,
@@ -34,6 +34,7 @@ export const anthropic: Provider = {
   requires: [["ANTHROPIC_API_KEY"]],
   configure,
   lacks,
+  refuses,
 };
 
 function configure(secrets: Secrets): ProviderConfig | null {

@@ -16,12 +16,16 @@ const BASE_URL = "https://api.cohere.com/v2";
 const TOO_LONG =
   /^too many tokens: (?:total number of tokens|the total number of tokens|(?:the )?prompt|size limit exceeded)/i;
 
-const { translation, toUpstream, lacks } = bridged(cohereWire, "cohere", (written, { config, stream, fields }) => ({
-  url: `${config.baseUrl}${written.path}`,
-  headers: upstreamHeaders(config, stream),
-  body: written.body,
-  droppedParams: droppedParams(written.losses, fields),
-}));
+const { translation, toUpstream, lacks, refuses } = bridged(
+  cohereWire,
+  "cohere",
+  (written, { config, stream, fields }) => ({
+    url: `${config.baseUrl}${written.path}`,
+    headers: upstreamHeaders(config, stream),
+    body: written.body,
+    droppedParams: droppedParams(written.losses, fields),
+  }),
+);
 
 export const cohere: Provider = {
   id: "cohere",
@@ -29,6 +33,7 @@ export const cohere: Provider = {
   requires: [["COHERE_API_KEY"]],
   configure,
   lacks,
+  refuses,
 };
 
 function configure(secrets: Secrets): ProviderConfig | null {

@@ -33,6 +33,7 @@ export const google: Provider = {
   requires: SECRETS.map((name) => [name]),
   configure,
   lacks: bridge.lacks,
+  refuses: bridge.refuses,
 };
 
 function configure(secrets: Secrets): ProviderConfig | null {

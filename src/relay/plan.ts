@@ -8,7 +8,7 @@ import type { Capability } from "../catalog/model-facts.ts";
 import type { Forecast, TargetState } from "../health/client.ts";
 import { RouterError } from "../http/errors.ts";
 import { isJsonObject } from "../lib/json.ts";
-import type { Provider, Secrets } from "../providers/adapter.ts";
+import type { Provider, Refusal, Secrets } from "../providers/adapter.ts";
 import type { FailureClass } from "../traces/schema.ts";
 import type { Candidate, Plan, ResolvedRoute } from "./types.ts";
 
@@ -49,7 +49,11 @@ export function plan(input: PlanInput): Plan {
   }
   const ordered = inStrategyOrder(allowed, input);
   const first = ordered[0]!;
-  if (!route.mayFallBack || ordered.length === 1) return { candidates: [first], passedOver: null };
+  if (!route.mayFallBack || ordered.length === 1) {
+    const refusal = refusalOf(first, input.fields);
+    if (refusal !== null) throw new RouterError("no_capable_target", refusal.message, { param: refusal.param });
+    return { candidates: [first], passedOver: null };
+  }
 
   const capable = capableCandidates(ordered, input);
   const healthy = byHealth(capable, input.stateOf);
@@ -128,27 +132,47 @@ function sortedBy(candidates: readonly Candidate[], score: (candidate: Candidate
   return scored.map(({ candidate }) => candidate);
 }
 
-/** Why a target cannot serve a request: it has no such ability, or the conversation is longer than its window. */
-type Lack = { readonly kind: "ability"; readonly name: string } | { readonly kind: "length"; readonly window: number };
+/**
+ * Why another target goes first: this one has no such ability, the conversation is longer than its window, or it would
+ * be called without something that is not content.
+ */
+type Lack =
+  | { readonly kind: "ability" | "wish"; readonly name: string }
+  | { readonly kind: "length"; readonly window: number };
 
 function capableCandidates(candidates: readonly Candidate[], input: PlanInput): readonly Candidate[] {
   const needs = neededCapabilities(input.fields);
   const lacks = candidates.map((candidate) => lackOf(candidate, needs, input));
   const capable = candidates.filter((_, index) => lacks[index] === null);
   if (capable.length > 0) return capable;
+  // Nobody can follow the wish: then it is left out and named, as it is for a sole target.
+  const willing = candidates.filter((_, index) => lacks[index]?.kind === "wish");
+  if (willing.length > 0) return willing;
   const windows = lacks.flatMap((lack) => (lack?.kind === "length" ? [lack.window] : []));
   if (windows.length === candidates.length) throw tooLong(Math.max(...windows), input.textLength);
   const reasons = candidates.map(({ name }, index) => `${name} ${reasonOf(lacks[index] ?? null)}`).join("; ");
   throw new RouterError("no_capable_target", `No target of this route can serve this request: ${reasons}.`);
 }
 
-function lackOf({ facts, provider, target }: Candidate, needs: readonly Capability[], input: PlanInput): Lack | null {
+function lackOf(candidate: Candidate, needs: readonly Capability[], input: PlanInput): Lack | null {
+  const { facts, provider, target } = candidate;
   const missing = lackingMember(provider, target.model, input.fields);
-  if (missing !== null) return { kind: "ability", name: missing };
+  const isWish = missing !== null && provider.refuses !== undefined && refusalOf(candidate, input.fields) === null;
+  if (missing !== null && !isWish) return { kind: "ability", name: missing };
   const need = needs.find((each) => facts.capabilities?.[each] === false);
   if (need !== undefined) return { kind: "ability", name: need };
   const { context_window: window } = facts;
-  return window === undefined || fitsWindow(window, input.textLength) ? null : { kind: "length", window };
+  if (window !== undefined && !fitsWindow(window, input.textLength)) return { kind: "length", window };
+  return missing === null ? null : { kind: "wish", name: missing };
+}
+
+/** The content that `candidate` cannot be sent. A body so odd that the question fails is for the attempt to refuse. */
+function refusalOf({ provider, target }: Candidate, fields: PlanInput["fields"]): Refusal | null {
+  try {
+    return provider.refuses?.(fields, target.model) ?? null;
+  } catch {
+    return null;
+  }
 }
 
 function reasonOf(lack: Lack | null): string {

@@ -12,6 +12,7 @@ import { isJsonObject } from "../lib/json.ts";
 import type {
   AdapterCall,
   AnswerContext as CallContext,
+  Refusal,
   StreamPart,
   StreamTranslator,
   Translation,
@@ -39,6 +40,8 @@ export interface Bridge {
   readonly toUpstream: (call: AdapterCall) => UpstreamRequest | Promise<UpstreamRequest>;
   /** For the plan: the first thing this target cannot serve the request with. */
   readonly lacks: (fields: Json, model?: string) => string | null;
+  /** For a target that is the only one: the first content that it cannot be sent. */
+  readonly refuses: (fields: Json, model: string) => Refusal | null;
 }
 
 /** `send` makes the HTTP request of what was written: address, headers, signature. */
@@ -47,12 +50,15 @@ export function bridged(
   provider: string,
   send: (written: WrittenRequest, call: AdapterCall) => UpstreamRequest | Promise<UpstreamRequest>,
 ): Bridge {
+  const lossesOf = (fields: Json, model: string): readonly Loss[] =>
+    wire.writeRequest(readRequest(fields), { provider, model, maxOutputTokens: undefined }).losses;
   return {
     translation: {
       toCompletion(body, context, text) {
         const own = toContext(provider, context);
         const read = wire.readAnswer(text ?? JSON.stringify(body), body, own);
-        return read.ok ? { ok: true, completion: writeAnswer(read.answer, own) } : read;
+        if (!read.ok) return { ok: false, failure: read.failure, usage: read.rawUsage };
+        return { ok: true, completion: writeAnswer(read.answer, own) };
       },
       openStream: (context) => new ChunkTranslator(wire.openReader(toContext(provider, context)), provider, context),
     },
@@ -65,9 +71,12 @@ export function bridged(
       if (serious !== undefined) throw new UntranslatableRequest(serious);
       return send(written, call);
     },
-    lacks(fields, model = "") {
-      const written = wire.writeRequest(readRequest(fields), { provider, model, maxOutputTokens: undefined });
-      return firstUnserved(written.losses)?.path ?? null;
+    lacks: (fields, model = "") => firstUnserved(lossesOf(fields, model))?.path ?? null,
+    refuses(fields, model) {
+      const serious = firstSerious(lossesOf(fields, model));
+      if (serious === undefined) return null;
+      const { path, why = `\`${path}\` cannot be sent to this target.` } = serious;
+      return { param: path, message: why };
     },
   };
 }

@@ -34,7 +34,14 @@ export function writeRequest(conversation: Conversation, target: RequestTarget):
     ...tierMember(conversation.controls.serviceTier),
     ...own.safety,
   };
-  return { path: pathOf(target.model, conversation.stream), body: stringifyRaw(body), losses };
+  return {
+    path: pathOf(target.model, conversation.stream),
+    // Planning asks for the losses alone: a body of megabytes is written only where it is sent.
+    get body() {
+      return stringifyRaw(body);
+    },
+    losses,
+  };
 }
 
 /** The method is in the same path segment as the model, so that no model id can be read as `..`. */
