@@ -36,6 +36,12 @@ export class Received {
     this.#tokensAtUsage = this.#visible();
   }
 
+  /** The provider's figures for an answer that it broke off itself: they are all there will be, and it bills them. */
+  noteFailed(raw: unknown): void {
+    this.noteUsage(raw);
+    this.isWhole = true;
+  }
+
   /** Counts a piece of the answer. */
   add(kind: OutputKind, text: string): void {
     this.#tokens[kind] += textTokens(text);

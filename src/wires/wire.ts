@@ -68,7 +68,8 @@ export interface AnswerContext {
 
 export type ReadAnswer =
   | { readonly ok: true; readonly answer: Answer }
-  | { readonly ok: false; readonly failure: UpstreamFailure };
+  /** `rawUsage`: what the provider counted all the same, in chat's shape; it bills a broken answer too. */
+  | { readonly ok: false; readonly failure: UpstreamFailure; readonly rawUsage?: Json | undefined };
 
 /** State of one provider's stream: bytes in any chunking, events out. The same events for every chunking. */
 export interface AnswerReader {

@@ -31,7 +31,10 @@ export async function openWhole(
     return { ok: false, failure: reading.classify({ status: response.status, headers: response.headers, body }) };
   }
   const translated = reading.translation?.toCompletion(body, reading.context, text);
-  if (translated?.ok === false) return translated;
+  if (translated?.ok === false) {
+    if (translated.usage !== undefined) received.noteFailed(translated.usage);
+    return translated;
+  }
   const answer = translated?.completion ?? body;
   const choices = answer["choices"];
   const isAnswer = Array.isArray(choices) && choices.length > 0 && choices.every(hasMessage);

@@ -6,7 +6,7 @@
  * changed, translated or checked, complete events are forwarded by hand (`stream-pump`).
  */
 import type { UpstreamFailure } from "../../providers/adapter.ts";
-import { outputOf } from "../../wires/openai-chat/chunk.ts";
+import { outputOf, usageOf } from "../../wires/openai-chat/chunk.ts";
 import type {
   EventReader,
   Opened,
@@ -22,6 +22,8 @@ import { pumpStream } from "./pump.ts";
 
 /** What may come before the first content: role chunks, filter results, keep-alive comments. */
 const MAX_PREAMBLE_BYTES = 1_048_576;
+/** The first event of another wire may be a picture, which is as long as that wire lets it be. */
+const MAX_TRANSLATED_PREAMBLE_BYTES = 16 * 1_048_576;
 const PEEK_BUFFER_BYTES = 8_192;
 
 /** An answer that is none: another target may do better, the same one will not. */
@@ -55,14 +57,14 @@ export async function openStream(
     const tap = side.getReader({ mode: "byob" });
     const events = new OpenAiEvents();
     const read = async () => (await tap.read(new Uint8Array(PEEK_BUFFER_BYTES))).value;
-    const peeked = await peek(read, events, response, reading);
+    const peeked = await peek(read, events, response, reading, attempt);
     if (!peeked.ok) return peeked;
     const tapped = { clientBranch, tap, events, envelope: envelopeOf(peeked.value) };
     return { ok: true, value: nativeStream(tapped, options, attempt) };
   }
   const reader = response.body.getReader();
   const events = translator === undefined ? (frames ?? new OpenAiEvents()) : new TranslatedEvents(translator);
-  const peeked = await peek(async () => (await reader.read()).value, events, response, reading);
+  const peeked = await peek(async () => (await reader.read()).value, events, response, reading, attempt);
   if (!peeked.ok) return peeked;
   if (events instanceof OpenAiEvents) events.text = null;
   return { ok: true, value: pumpStream({ reader, events, preamble: peeked.value, attempt }, options) };
@@ -74,6 +76,7 @@ async function peek(
   reader: EventReader,
   response: Response,
   reading: Reading,
+  { received }: StreamedAttempt,
 ): Promise<Opened<readonly StreamEvent[]>> {
   const events: StreamEvent[] = [];
   let bytesSeen = 0;
@@ -84,6 +87,8 @@ async function peek(
     for (const [at, event] of fresh.entries()) {
       const kind = event.view?.kind;
       if (kind === "error") {
+        const usage = events.map(({ view }) => usageOf(view?.chunk)).findLast((each) => each !== undefined);
+        if (usage !== undefined) received.noteFailed(usage);
         const { status, headers } = response;
         return { ok: false, failure: reading.classify({ status, headers, body: event.view?.chunk }) };
       }
@@ -93,7 +98,8 @@ async function peek(
       if (kind === "content") return { ok: true, value: [...events, ...fresh.slice(at + 1)] };
     }
     bytesSeen += bytes?.byteLength ?? 0;
-    const isTooLong = reader.isDocument === true ? reader.isOverlong : bytesSeen > MAX_PREAMBLE_BYTES;
+    const limit = reader instanceof TranslatedEvents ? MAX_TRANSLATED_PREAMBLE_BYTES : MAX_PREAMBLE_BYTES;
+    const isTooLong = reader.isOverlong || (reader.isDocument !== true && bytesSeen > limit);
     if (isEnd || isTooLong) return { ok: false, failure: NOT_AN_ANSWER };
   }
 }

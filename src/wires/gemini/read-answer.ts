@@ -16,7 +16,7 @@ import {
 } from "./read-candidate.ts";
 import { UsageReader } from "./read-usage.ts";
 
-const NO_ANSWER: ReadAnswer = { ok: false, failure: { class: "invalid_response", tryNext: true, trySame: false } };
+const NO_ANSWER = { ok: false, failure: { class: "invalid_response", tryNext: true, trySame: false } } as const;
 
 interface ReadChoice {
   readonly reader: CandidateReader;
@@ -45,9 +45,9 @@ export function readAnswer(text: string, body: unknown, context: AnswerContext):
   if (block !== undefined && choices.size === 0) at(0);
   const ordered = [...choices.values()].toSorted((a, b) => a.reader.choice - b.reader.choice);
   const isCut = block === undefined && ordered.some(({ reader }) => reader.finish() === null);
-  if (ordered.length === 0 || isCut) return NO_ANSWER;
   const usage = new UsageReader();
   usage.read(body);
+  if (ordered.length === 0 || isCut) return { ...NO_ANSWER, rawUsage: usage.raw() };
   const answer: Answer = {
     id: idOf(body),
     model: modelOf(body),

@@ -62,7 +62,8 @@ export function carriesAnswer(delta: Readonly<Record<string, unknown>>): boolean
     isFilled(delta["reasoning"]) ||
     isFilled(delta["refusal"]) ||
     isFilled(delta["function_call"]) ||
-    isFilled(delta["audio"])
+    isFilled(delta["audio"]) ||
+    isFilled(delta["images"])
   );
 }
 

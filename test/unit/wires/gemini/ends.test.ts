@@ -67,7 +67,7 @@ function errorOf(parts: readonly StreamPart[]): Json {
 describe.each(BROKEN)("%s", (word) => {
   test.each(BEFORE)("behind %s is no answer, whole or streamed", (_, parts) => {
     const body = { ...ending(word, parts), ...USAGE };
-    expect(whole(body)).toEqual(NO_ANSWER);
+    expect(whole(body)).toMatchObject({ ...NO_ANSWER, usage: { prompt_tokens: 7 } });
     const streamed = translate([stream(body)]);
     const failure = google.adapter.classify({ status: 200, headers: new Headers(), body: errorOf(streamed) });
     expect(failure).toMatchObject({ class: "invalid_response", tryNext: true });
