@@ -17,6 +17,8 @@ export interface Env {
   readonly CONTROL_PLANE: DurableObjectNamespace<ControlPlane>;
   readonly TRAIL_INDEX: DurableObjectNamespace<TrailIndex>;
   readonly TOOL_APPROVALS: DurableObjectNamespace<ToolApprovals>;
+  /** Counts wrong operator tokens per address. Absent: each isolate counts for itself. */
+  readonly ADMIN_ATTEMPTS?: RateLimit;
   /** Secret under every key's tail and hash, at least 16 characters. Absent or shorter: no key is valid. */
   readonly FLOW_KEY_PEPPER?: string;
   /** Secret of the control plane, at least 32 characters. Absent or shorter: `/admin` is off. */

@@ -8,6 +8,7 @@ import type { MiddlewareHandler } from "hono";
 import type { AppEnv, Env } from "../config.ts";
 import { RouterError } from "../http/errors.ts";
 import { equalSecrets } from "../keys/hash.ts";
+import { mayTryAgain } from "./attempts.ts";
 
 /** Shorter tokens can be guessed; they count as absent. */
 const MIN_TOKEN_LENGTH = 32;
@@ -46,11 +47,20 @@ export const authorize: MiddlewareHandler<AdminEnv> = async (c, next) => {
   const token = BEARER.exec(header)?.[1];
   const actor = token === undefined ? undefined : await holderOf(token, operators);
   if (actor === undefined) {
+    // Only Cloudflare says where a request comes from. Without it, as in local work, nobody is counted.
+    const address = c.req.header("cf-connecting-ip");
+    const isCounted = token !== undefined && address !== undefined;
+    if (isCounted && !(await mayTryAgain(c.env.ADMIN_ATTEMPTS, address, Date.now()))) throw tooManyAttempts();
     throw new RouterError("invalid_api_key", "The admin token is not valid. API keys do not work here.");
   }
   c.set("actor", actor);
   await next();
 };
+
+function tooManyAttempts(): RouterError {
+  const message = "Too many wrong admin tokens came from this address. Try again in a minute.";
+  return new RouterError("rate_limit_exceeded", message, { headers: { "retry-after": "60" } });
+}
 
 function isAdminHost(wanted: string, url: URL): boolean {
   const host = wanted.trim().toLowerCase();

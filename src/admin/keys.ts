@@ -15,6 +15,8 @@ import { forgetKey } from "../keys/store.ts";
 import { applyTerms, keySpend, type LedgerAudit, ledgerAudit, revokeLedger } from "../ledger/client/client.ts";
 import { toUsd } from "../lib/money.ts";
 import type { AdminEnv } from "./authorize.ts";
+import { readFlag } from "./options.ts";
+import { unknownEnvironment } from "./route-answers.ts";
 
 const FIRST_TIME = Date.parse("0000-01-01T00:00:00Z");
 const LAST_TIME = Date.parse("9999-12-31T23:59:59.999Z");
@@ -22,8 +24,9 @@ const LAST_TIME = Date.parse("9999-12-31T23:59:59.999Z");
 export const keysApp = new Hono<AdminEnv>();
 
 keysApp.post("/", async (c) => {
-  const request = await readBody(c, KeyRequest);
-  const created = await controlPlane(c.env.CONTROL_PLANE).createKey(inUtc(request), c.get("actor"));
+  const request = inUtc(await readBody(c, KeyRequest));
+  const mayBeNewEnvironment = readFlag(c, "new_env");
+  const created = await controlPlane(c.env.CONTROL_PLANE).createKey(request, c.get("actor"), mayBeNewEnvironment);
   if (!created.ok) throw refusal(created.reason);
   return c.json({ ...created.key, spend: unspent(created.key.budget), key: created.token }, 201);
 });
@@ -84,12 +87,14 @@ async function findKey(c: Context<AdminEnv>, id: string): Promise<PublicKey> {
   return key;
 }
 
-function refusal(reason: "not_found" | "revoked" | "expired" | "pepper_missing"): RouterError {
+function refusal(reason: "not_found" | "revoked" | "expired" | "pepper_missing" | "unknown_environment"): RouterError {
   switch (reason) {
+    case "unknown_environment":
+      return unknownEnvironment();
     case "not_found":
       return new RouterError("not_found", "There is no key with this id.");
     case "revoked":
-      return new RouterError("invalid_request", "The key is revoked, which is for good. Create a new one.");
+      return new RouterError("invalid_request", "The key has been revoked and cannot be restored. Create a new one.");
     case "expired":
       return new RouterError("invalid_request", "The key has expired. Give it a later `expires_at` first.");
     case "pepper_missing":
@@ -113,6 +118,9 @@ function inUtc<Request extends KeyRequest | KeyChange>(request: Request): Reques
   // In UTC the first and the last hours of the calendar's four digits are a year that no client can read.
   if (!(time >= FIRST_TIME && time <= LAST_TIME)) {
     throw new RouterError("invalid_request", "`expires_at`: is not a date that exists.", { param: "expires_at" });
+  }
+  if (time <= Date.now()) {
+    throw new RouterError("invalid_request", "`expires_at`: is in the past.", { param: "expires_at" });
   }
   return { ...request, expires_at: new Date(time).toISOString() };
 }

@@ -17,7 +17,8 @@ import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
 import { forgetRoute } from "../policy/store.ts";
 import { evidenceOf } from "../trace-index/client.ts";
 import type { AdminEnv } from "./authorize.ts";
-import { factsOf, refusal } from "./route-answers.ts";
+import { readFlag } from "./options.ts";
+import { factsOf, refusal, unknownEnvironment } from "./route-answers.ts";
 
 const environment = z.string().check(z.regex(ENV_NAME, "must match ^[a-z][a-z0-9-]{0,30}$"));
 
@@ -39,8 +40,9 @@ promotionsApp.post("/:name/promote", async (c) => {
   const { from, to, force, reason } = request;
   if (from === to) throw badParameter("to", "must be another environment than `from`");
   if (force && reason === "") throw badParameter("reason", "must be given with `force`");
+  const mayBeNew = readFlag(c, "new_env");
   const view = await withControl(c.env.CONTROL_PLANE, (control) => control.promotionView(name, from, to));
-  const candidate = candidateOf(view, name, request);
+  const candidate = candidateOf(view, name, request, mayBeNew);
   const record = await decide(c, candidate, view.target, force);
   const promoted = await controlPlane(c.env.CONTROL_PLANE).promoteRoute(
     {
@@ -60,10 +62,15 @@ promotionsApp.post("/:name/promote", async (c) => {
   return c.json({ env: to, name, version, from: { env: from, version: candidate.record.version }, gates, forced });
 });
 
-function candidateOf(view: PromotionView, name: string, { from, to }: PromotionRequest): RouteVersion {
+function candidateOf(
+  view: PromotionView,
+  name: string,
+  { from }: PromotionRequest,
+  mayBeNewEnvironment: boolean,
+): RouteVersion {
   if (view.candidate === null) throw new RouterError("not_found", `There is no route \`${name}\` in \`${from}\`.`);
-  if (view.isKnownEnvironment) return view.candidate;
-  throw badParameter("to", `must be an environment that exists; \`${to}\` has no key and no route yet`);
+  if (view.isKnownEnvironment || mayBeNewEnvironment) return view.candidate;
+  throw unknownEnvironment("to");
 }
 
 /** Throws 409 `promotion_blocked` with the gates, and 503 when the evidence cannot be read, unless it is forced. */

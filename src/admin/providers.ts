@@ -20,10 +20,13 @@ import { forgetProvider } from "../policy/store.ts";
 import type { Secrets } from "../providers/adapter.ts";
 import { findProvider, isKnownProvider, missingNames, operatorProvider, providerIds } from "../providers/index.ts";
 import type { AdminEnv } from "./authorize.ts";
+import { readReason } from "./options.ts";
 
 /** What the health of a target tells about. */
 const WINDOW_SECONDS = 60;
 const MAX_CALLS_AT_A_TIME = 6;
+/** In a message; all of them are in `error.routes`. */
+const MAX_ROUTES_SHOWN = 10;
 /** For all targets together: those not asked by then are `unknown`. */
 const SNAPSHOTS_LIMIT_MS = 5_000;
 
@@ -51,9 +54,10 @@ providersApp.put("/:id", async (c) => {
   if (baseUrl === null) {
     throw badParameter("base_url", "must be an https address of a public host, without user, query and fragment");
   }
+  if (reach === "public" && new URL(baseUrl).port !== "") throw badParameter("base_url", "must be on port 443");
   const record: ProviderRecord = { id, protocol, base_url: baseUrl, secret };
   const result = await withControl(c.env.CONTROL_PLANE, (control) => control.putProvider(record, c.get("actor")));
-  if (!result.ok) throw new RouterError("invalid_request", "There is no room for another provider. Delete one.");
+  if (!result.ok) throw new RouterError("invalid_request", "Provider limit (200) reached. Delete one first.");
   forgetProvider(id);
   return c.json(toOwn(record, c.env as unknown as Secrets));
 });
@@ -61,8 +65,15 @@ providersApp.put("/:id", async (c) => {
 providersApp.delete("/:id", async (c) => {
   const id = c.req.param("id");
   refuseBuiltIn(id);
-  const result = await withControl(c.env.CONTROL_PLANE, (control) => control.deleteProvider(id, c.get("actor")));
-  if (!result.ok) throw new RouterError("not_found", "No provider of this id was ever added.");
+  const { reason = null } = readReason(c, "force", "reason");
+  const result = await withControl(c.env.CONTROL_PLANE, (control) =>
+    control.deleteProvider(id, c.get("actor"), reason),
+  );
+  if (!result.ok && result.reason === "in_use") {
+    const message = `Routes use this provider: ${result.routes.slice(0, MAX_ROUTES_SHOWN).join(", ")}. Change them first, or give a reason with \`?force=<reason>\`.`;
+    throw new RouterError("provider_in_use", message, { details: { routes: result.routes } });
+  }
+  if (!result.ok) throw new RouterError("not_found", "No provider with this id exists.");
   forgetProvider(id);
   return c.body(null, 204);
 });

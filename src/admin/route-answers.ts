@@ -7,6 +7,7 @@ import type {
   PromoteRouteResult,
   PutRouteResult,
   RollbackResult,
+  RollbackView,
   RouteVersion,
 } from "../control/types.ts";
 import { RouterError } from "../http/errors.ts";
@@ -19,9 +20,9 @@ export function toRoute({ record, active, origin }: RouteVersion) {
   return { env, name, version, active, policy, created_at, actor, ...(origin === null ? {} : { origin }) };
 }
 
-export function answer(c: Context<AdminEnv>, route: RouteVersion | null): Response {
+export function answer(c: Context<AdminEnv>, route: RouteVersion | null, more: object = {}): Response {
   if (route === null) throw noSuchRoute();
-  return c.json(toRoute(route), 200, { etag: `"${route.record.version}"` });
+  return c.json({ ...toRoute(route), ...more }, 200, { etag: `"${route.record.version}"` });
 }
 
 /** What the catalogue knows of a policy's targets, in their order. */
@@ -29,9 +30,16 @@ export function factsOf(policy: RoutePolicy): ModelFacts[] {
   return policy.targets.map(({ provider, model }) => findModel(provider, model) ?? {});
 }
 
+/** A slip of the hand makes an environment as easily as an operator does. */
+export function unknownEnvironment(param = "env"): RouterError {
+  const message = `\`${param}\`: nobody has used this environment yet. Check its name, or add \`?new_env=true\`.`;
+  return new RouterError("unknown_environment", message, { param });
+}
+
 export const noSuchRoute = (): RouterError => new RouterError("not_found", "There is no such route or version.");
 
-type Refusal = Extract<PutRouteResult | RollbackResult | DeleteRouteResult | PromoteRouteResult, { ok: false }>;
+type Results = PutRouteResult | RollbackResult | RollbackView | DeleteRouteResult | PromoteRouteResult;
+type Refusal = Extract<Results, { ok: false }>;
 
 export function refusal(result: Refusal): RouterError {
   switch (result.reason) {
@@ -42,7 +50,21 @@ export function refusal(result: Refusal): RouterError {
       return new RouterError("version_mismatch", `The route ${state}. Read it again and repeat the change.`);
     }
     case "changed":
-      return new RouterError("version_mismatch", "One of the routes was changed meanwhile. Repeat the promotion.");
+      return new RouterError("version_mismatch", "The route was changed meanwhile. Read it again and repeat the call.");
+    case "already_active":
+      return new RouterError("version_mismatch", "This version is the active one. Name another, or none.", {
+        status: 409,
+      });
+    case "no_earlier_version":
+      return new RouterError("not_found", "There is no earlier version to roll back to. Publish a new one.");
+    case "unknown_environment":
+      return unknownEnvironment();
+    case "reason_required":
+      return new RouterError(
+        "invalid_request",
+        "The change weakens the promotion guard of the active policy. Give a reason with `?reason=<reason>`.",
+        { param: "reason" },
+      );
     case "promotion_required":
       return new RouterError(
         "promotion_required",

@@ -7,25 +7,29 @@
 import { type Context, Hono } from "hono";
 import * as z from "zod/mini";
 import { controlPlane, withControl } from "../control/client.ts";
-import { listBody, readBody } from "../http/admin-body.ts";
+import { listBody, readBody, readOptionalBody } from "../http/admin-body.ts";
 import { RouterError } from "../http/errors.ts";
 import { listParameters, matching, readQuery } from "../http/query.ts";
 import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
+import type { ProviderRecord } from "../policy/provider-record.ts";
 import { RoutePolicy } from "../policy/schema.ts";
 import { forgetRoute } from "../policy/store.ts";
-import { isKnownProvider } from "../providers/index.ts";
+import type { Secrets } from "../providers/adapter.ts";
+import { findProvider, isKnownProvider, missingNames, operatorProvider } from "../providers/index.ts";
 import { evidenceOf } from "../trace-index/client.ts";
 import type { AdminEnv } from "./authorize.ts";
+import { MAX_REASON_LENGTH, readFlag, readReason } from "./options.ts";
+import { warningsOf } from "./policy-warnings.ts";
 import { answer, factsOf, noSuchRoute, refusal, toRoute } from "./route-answers.ts";
 
-const MAX_REASON_LENGTH = 500;
 const VERSION = /^[1-9][0-9]{0,14}$/;
 /** What a policy may set as its own window. */
 const WINDOW_HOURS = /^([1-9]|[1-9][0-9]|[1-6][0-9]{2}|7[01][0-9]|720)$/;
 
-/** Body of `POST …/rollback`. */
+/** Body of `POST …/rollback`. Without `version`: to the one that served before. */
 export const RollbackRequest = z.strictObject({
-  version: z.int().check(z.minimum(1), z.maximum(Number.MAX_SAFE_INTEGER)),
+  version: z.optional(z.int().check(z.minimum(1), z.maximum(Number.MAX_SAFE_INTEGER))),
+  reason: z._default(z.string().check(z.trim(), z.maxLength(MAX_REASON_LENGTH)), ""),
 });
 
 export const routesApp = new Hono<AdminEnv>();
@@ -46,17 +50,21 @@ routesApp.put("/:env/:name", async (c) => {
   refuseName("env", env, ENV_NAME);
   refuseName("name", name, RESOURCE_NAME);
   const policy = await readBody(c, RoutePolicy);
-  await refuseUnknownProvider(c, policy);
-  const change = { env, name, policy, facts: factsOf(policy), ...ifMatch(c), ...forceReason(c) };
+  const own = await ownProviders(c, policy);
+  const facts = factsOf(policy);
+  const reasons = { ...readReason(c, "force", "forceReason"), ...readReason(c, "reason", "reason") };
+  const change = { env, name, policy, facts, ...ifMatch(c), ...reasons, mayBeNewEnvironment: readFlag(c, "new_env") };
   const result = await controlPlane(c.env.CONTROL_PLANE).putRoute(change, c.get("actor"));
   if (!result.ok) throw refusal(result);
   forgetRoute(env, name);
-  return answer(c, result.route);
+  const missingFor = (id: string): readonly string[] | null => missingNamesOf(c, id, own.get(id));
+  return answer(c, result.route, { warnings: warningsOf(policy, { facts, missingFor }) });
 });
 
 routesApp.delete("/:env/:name", async (c) => {
   const { env, name } = c.req.param();
-  const deletion = { env, name, ...ifMatch(c) };
+  const reason = { ...readReason(c, "force", "reason"), ...readReason(c, "reason", "reason") };
+  const deletion = { env, name, ...ifMatch(c), ...reason };
   const result = await withControl(c.env.CONTROL_PLANE, (control) => control.deleteRoute(deletion, c.get("actor")));
   if (!result.ok) throw refusal(result);
   forgetRoute(env, name);
@@ -66,10 +74,15 @@ routesApp.delete("/:env/:name", async (c) => {
 /** For an operator in a hurry: no promotion is asked for, because this version was in force before. */
 routesApp.post("/:env/:name/rollback", async (c) => {
   const { env, name } = c.req.param();
-  const { version } = await readBody(c, RollbackRequest);
-  const old = await withControl(c.env.CONTROL_PLANE, (control) => control.getRouteVersion(env, name, version));
-  if (old === null) throw noSuchRoute();
-  const rollback = { env, name, version, facts: factsOf(old.record.policy), ...ifMatch(c) };
+  const { version = null, reason } = await readOptionalBody(c, RollbackRequest);
+  const view = await withControl(c.env.CONTROL_PLANE, (control) => control.rollbackView(env, name, version));
+  if (!view.ok) throw refusal(view);
+  const { old, activeVersion } = view;
+  const rollback = {
+    ...{ env, name, version: old.record.version, activeVersion, facts: factsOf(old.record.policy) },
+    ...(reason === "" ? {} : { reason }),
+    ...ifMatch(c),
+  };
   const result = await controlPlane(c.env.CONTROL_PLANE).rollBackRoute(rollback, c.get("actor"));
   if (!result.ok) throw refusal(result);
   forgetRoute(env, name);
@@ -113,13 +126,17 @@ function refuseName(param: string, value: string, pattern: RegExp): void {
   throw new RouterError("invalid_request", `\`${param}\` in the path must match ${pattern.source}.`, { param });
 }
 
-/** Only what is not built in is asked for: most policies need no further call. */
-async function refuseUnknownProvider(c: Context<AdminEnv>, { targets }: RoutePolicy): Promise<void> {
-  if (targets.every(({ provider }) => isKnownProvider(provider))) return;
-  const own = await withControl(c.env.CONTROL_PLANE, (control) => control.listProviders());
-  const known = new Set(own.map(({ id }) => id));
+/** Operators' own providers that the policy may name. Throws 400 where it names one that does not exist. */
+async function ownProviders(
+  c: Context<AdminEnv>,
+  { targets }: RoutePolicy,
+): Promise<ReadonlyMap<string, ProviderRecord>> {
+  // Only what is not built in is asked for: most policies need no further call.
+  if (targets.every(({ provider }) => isKnownProvider(provider))) return new Map();
+  const records = await withControl(c.env.CONTROL_PLANE, (control) => control.listProviders());
+  const known = new Map(records.map((record) => [record.id, record]));
   const at = targets.findIndex(({ provider }) => !isKnownProvider(provider) && !known.has(provider));
-  if (at === -1) return;
+  if (at === -1) return known;
   const param = `targets[${at}].provider`;
   throw new RouterError("invalid_request", `\`${param}\`: is not a provider of this deployment.`, { param });
 }
@@ -130,12 +147,14 @@ function ifMatch(c: Context<AdminEnv>): { ifMatch?: string } {
   return header === "" ? {} : { ifMatch: header.replace(/^"(.*)"$/, "$1") };
 }
 
-/** An empty reason is no reason. */
-function forceReason(c: Context<AdminEnv>): { forceReason?: string } {
-  const reason = c.req.query("force")?.trim() ?? "";
-  if (reason.length > MAX_REASON_LENGTH) {
-    const message = `\`force\` must be a reason of at most ${MAX_REASON_LENGTH} characters.`;
-    throw new RouterError("invalid_request", message, { param: "force" });
-  }
-  return reason === "" ? {} : { forceReason: reason };
+/** What has to be set before the provider can be called; `null`: nothing. */
+function missingNamesOf(
+  c: Context<AdminEnv>,
+  id: string,
+  record: ProviderRecord | undefined,
+): readonly string[] | null {
+  const provider = record === undefined ? findProvider(id) : operatorProvider(record);
+  const secrets = c.env as unknown as Secrets;
+  if (provider === undefined) return [];
+  return provider.configure(secrets) === null ? missingNames(provider, secrets) : null;
 }

@@ -60,7 +60,7 @@ export function planOf(files: readonly PolicyFile[], live: readonly LiveRoute[],
     if (route !== undefined && differences.length === 0) continue;
     const action = route === undefined ? "create" : "update";
     const version = route?.version ?? 0;
-    changes.push({ action, env, name, version, differences, needs_promotion: isGuarded(route?.policy), text });
+    changes.push({ action, env, name, version, differences, needs_promotion: isGuarded(route?.policy, env), text });
   }
   if (!mayPrune) return { changes, unmanaged: [...found.keys()] };
   for (const { env, name, version } of found.values()) {
@@ -69,10 +69,10 @@ export function planOf(files: readonly PolicyFile[], live: readonly LiveRoute[],
   return { changes, unmanaged: [] };
 }
 
-function isGuarded(policy: unknown): boolean {
-  if (!isJsonObject(policy)) return false;
-  const { promotion } = policy;
-  return isJsonObject(promotion) && promotion["required"] === true;
+function isGuarded(policy: unknown, env: string): boolean {
+  const promotion = isJsonObject(policy) ? policy["promotion"] : undefined;
+  const required = isJsonObject(promotion) ? promotion["required"] : undefined;
+  return required === true || (Array.isArray(required) && required.includes(env));
 }
 
 /** Member by member, in the order of the document. Elements of arrays are compared by position. */

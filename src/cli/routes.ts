@@ -1,5 +1,6 @@
 /** `flow routes`: policies kept in files, compared with a host and applied to it; promotions and rollbacks. */
 import { isJsonObject } from "../lib/json.ts";
+import { previousVersion, type VersionStep } from "../policy/previous-version.ts";
 import { type Client, type Json, listAll, RefusedError } from "./client.ts";
 import { type CommandInput, encode, wholeNumber } from "./options.ts";
 import { type Change, type LiveRoute, type Plan, planOf, showPlan } from "./plan.ts";
@@ -81,13 +82,14 @@ function refuseGuarded({ changes }: Plan, force: string | undefined): void {
 async function apply(client: Client, { action, env, name, version, text, needs_promotion }: Change, force?: string) {
   const path = `/admin/routes/${encode(env)}/${encode(name)}`;
   const ifMatch = String(version);
+  const reason = force === undefined ? "" : `?reason=${encodeURIComponent(force)}`;
   if (action === "delete" || text === undefined) {
-    await client.call("DELETE", path, { ifMatch });
+    await client.call("DELETE", `${path}${reason}`, { ifMatch });
     return { action, env, name };
   }
   // A deleted route may have a guard that the plan could not see, so a reason goes along with a creation, too.
   const mayForce = force !== undefined && (needs_promotion || action === "create");
-  const query = mayForce ? `?force=${encodeURIComponent(force)}` : "";
+  const query = mayForce ? `?force=${encodeURIComponent(force)}` : reason;
   const route = await client.call("PUT", `${path}${query}`, { body: text, ifMatch });
   return { action, env, name, version: route["version"] };
 }
@@ -158,8 +160,8 @@ export async function rollBackRoute(input: CommandInput): Promise<number> {
   if (env === "" || name === "" || more.length > 0) throw new CommandError("Name the route as <env>/<route>.");
   const client = input.client();
   const path = `/admin/routes/${encode(env)}/${encode(name)}`;
-  const version = wholeNumber("The version", text) ?? (await versionBefore(client, path));
   const active = await client.call("GET", path);
+  const version = wholeNumber("The version", text) ?? (await versionBefore(client, path, active));
   const plan = planOf(
     [{ env, name, text: "", policy: (await client.call("GET", `${path}/versions/${version}`))["policy"] }],
     [toLiveRoute(active)],
@@ -177,9 +179,13 @@ export async function rollBackRoute(input: CommandInput): Promise<number> {
   return EXIT_OK;
 }
 
-/** The version that was in force before the active one. */
-async function versionBefore(client: Client, path: string): Promise<number> {
-  const { version } = await client.call("GET", path);
-  if (typeof version === "number" && version > 1) return version - 1;
-  throw new CommandError("There is no version before the active one.", EXIT_ERROR);
+/** The version that the host would go back to by itself. */
+async function versionBefore(client: Client, path: string, active: Json): Promise<number> {
+  const steps = (await listAll(client, `${path}/versions`)).map(({ version, origin }): VersionStep => {
+    const from = isJsonObject(origin) && origin["kind"] === "rollback" ? origin["from"] : undefined;
+    return { version: Number(version), repeats: isJsonObject(from) ? Number(from["version"]) : null };
+  });
+  const version = previousVersion(steps, Number(active["version"]));
+  if (version !== null) return version;
+  throw new CommandError("There is no earlier version to roll back to.", EXIT_ERROR);
 }

@@ -21,6 +21,7 @@ type Call =
   | "putRoute"
   | "deleteRoute"
   | "rollBackRoute"
+  | "rollbackView"
   | "promotionView"
   | "promoteRoute"
   | "listRoutes"

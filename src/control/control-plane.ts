@@ -35,6 +35,7 @@ import type {
   PutRouteResult,
   RevokeKeyResult,
   RollbackResult,
+  RollbackView,
   RotateKeyResult,
   RouteChange,
   RouteDeletion,
@@ -66,8 +67,8 @@ export class ControlPlane extends DurableObject<Env> {
   }
 
   /** A new key. The answer is the only place its token ever appears in. */
-  createKey(request: KeyRequest, actor: string): Promise<CreateKeyResult> {
-    return this.#keys.create(request, actor, settingsOf(this.env).pepper);
+  createKey(request: KeyRequest, actor: string, mayBeNewEnvironment: boolean): Promise<CreateKeyResult> {
+    return this.#keys.create(request, actor, settingsOf(this.env).pepper, mayBeNewEnvironment);
   }
 
   /** Newest first. `before` is the `nextCursor` of the page before this one. */
@@ -102,6 +103,11 @@ export class ControlPlane extends DurableObject<Env> {
   /** Publishes the next version of a route. */
   putRoute(change: RouteChange, actor: string): Promise<PutRouteResult> {
     return this.#routes.put(change, actor);
+  }
+
+  /** What `rollBackRoute` is decided on. `version` of `null`: the one that served before. */
+  rollbackView(env: string, name: string, version: number | null): RollbackView {
+    return this.#routes.rollbackView(env, name, version);
   }
 
   /** An old version becomes the newest one, under facts of today. Brings a deleted route back. */
@@ -147,9 +153,12 @@ export class ControlPlane extends DurableObject<Env> {
     return this.#providers.put(record, actor);
   }
 
-  /** The second call changes nothing. */
-  deleteProvider(id: string, actor: string): Promise<DeleteProviderResult> {
-    return this.#providers.delete(id, actor);
+  /** One that active routes name goes for a reason only. The second call changes nothing. */
+  async deleteProvider(id: string, actor: string, reason: string | null): Promise<DeleteProviderResult> {
+    const routes = this.listTargets().flatMap((use) => (use.provider === id ? use.routes : []));
+    const isNamed = reason === null && routes.length > 0 && this.#providers.has(id);
+    if (isNamed) return { ok: false, reason: "in_use", routes: [...new Set(routes)].sort() };
+    return this.#providers.delete(id, actor, reason ?? undefined);
   }
 
   /** All that operators added, by id. */

@@ -13,6 +13,7 @@ import {
   type PublicKey,
   toPublicKey,
 } from "../keys/record.ts";
+import { isKnownEnvironment } from "./environments.ts";
 import type { Journal, Publication } from "./journal.ts";
 import { digestOf, newRecord, toKeyRecord, toPage } from "./rows.ts";
 import type { CreateKeyResult, Page, RevokeKeyResult, RotateKeyResult, UpdateKeyResult } from "./types.ts";
@@ -41,8 +42,10 @@ export class KeyTable {
     this.#publication = publication;
   }
 
-  async create(request: KeyRequest, actor: string, pepper: string): Promise<CreateKeyResult> {
+  /** `mayBeNew`: the environment may be one that nobody has used. */
+  async create(request: KeyRequest, actor: string, pepper: string, mayBeNew = false): Promise<CreateKeyResult> {
     if (pepper === "") return { ok: false, reason: "pepper_missing" };
+    if (!mayBeNew && !isKnownEnvironment(this.#sql, request.env)) return { ok: false, reason: "unknown_environment" };
     const id = newKeyId();
     const { token, hash } = await newSecret(pepper, request.env, id);
     const createdAt = Date.now();
@@ -63,7 +66,7 @@ export class KeyTable {
       this.#publication.add(keyRecordKey(id), text, seq);
     });
     await this.#journal.publish();
-    return { ok: true, key: toPublicKey(record), token };
+    return { ok: true, key: toPublicKey(record, createdAt), token };
   }
 
   list(limit: number, before: number | null): Page<PublicKey> {
@@ -72,12 +75,13 @@ export class KeyTable {
       before ?? Number.MAX_SAFE_INTEGER,
       limit + 1,
     );
-    return toPage(rows, limit, ({ record }) => toPublicKey(toKeyRecord(record)));
+    const now = Date.now();
+    return toPage(rows, limit, ({ record }) => toPublicKey(toKeyRecord(record), now));
   }
 
   get(id: string): PublicKey | null {
     const row = this.#find(id);
-    return row === null ? null : toPublicKey(toKeyRecord(row.record));
+    return row === null ? null : toPublicKey(toKeyRecord(row.record), Date.now());
   }
 
   environments(): string[] {
@@ -91,7 +95,8 @@ export class KeyTable {
     const changed = await this.#change(id, "key.revoke", actor, (record) =>
       record.status === "revoked" ? record : { ...record, status: "revoked", version: record.version + 1 },
     );
-    return changed.ok ? { ok: true, key: toPublicKey(changed.record) } : { ok: false, reason: "not_found" };
+    if (!changed.ok) return { ok: false, reason: "not_found" };
+    return { ok: true, key: toPublicKey(changed.record, Date.now()) };
   }
 
   async update(id: string, change: KeyChange, actor: string): Promise<UpdateKeyResult> {
@@ -102,8 +107,9 @@ export class KeyTable {
       return JSON.stringify(next) === JSON.stringify(record) ? record : { ...next, version: record.version + 1 };
     });
     if (!changed.ok) return changed;
-    const { version, budget, limits } = changed.record;
-    return { ok: true, key: toPublicKey(changed.record), terms: { version, budget, limits } };
+    const { version, budget, limits, status } = changed.record;
+    const terms = { version, budget, limits, paused: status === "paused" };
+    return { ok: true, key: toPublicKey(changed.record, Date.now()), terms };
   }
 
   async rotate(id: string, overlapSeconds: number, actor: string, pepper: string): Promise<RotateKeyResult> {

@@ -68,9 +68,46 @@ export function demandsOf(policies: readonly Promotion[]): Demands {
   };
 }
 
-function asks(promotion: Promotion): boolean {
+/** It has a gate of its own, or requires promotion somewhere. */
+export function asks(promotion: Promotion): boolean {
   const hasGate = GATES.some(({ name }) => name !== "min_requests" && promotion[name] !== undefined);
-  return promotion.required || hasGate || promotion.min_requests !== DEFAULT_MIN_REQUESTS;
+  return promotion.required !== false || hasGate || promotion.min_requests !== DEFAULT_MIN_REQUESTS;
+}
+
+/** In `env`, where the policy is active in `activeIn`, versions come by promotion only. */
+export function isRequiredIn({ required }: Promotion, activeIn: string, env: string): boolean {
+  return typeof required === "boolean" ? required && activeIn === env : required.includes(env);
+}
+
+/** `promotion` without whatever is weaker than what guards the place where it goes: per member the stricter. */
+export function keepingGuard(promotion: Promotion, guard: Promotion | undefined): Promotion {
+  if (guard === undefined || !asks(guard)) return promotion;
+  if (!asks(promotion)) return guard;
+  const { gates, windowHours } = demandsOf([promotion, guard]);
+  return {
+    ...{ min_requests: DEFAULT_MIN_REQUESTS, ...Object.fromEntries(gates.map(({ name, wanted }) => [name, wanted])) },
+    window_hours: windowHours,
+    required: bothRequired(promotion.required, guard.required),
+  };
+}
+
+function bothRequired(one: Promotion["required"], other: Promotion["required"]): Promotion["required"] {
+  if (one === true || other === true) return true;
+  if (one === false || other === false) return one === false ? other : one;
+  return [...new Set([...one, ...other])];
+}
+
+/** `next` in the place of `before`, active in `env`, would ask for less: a gate is gone or looser, or a guard is. */
+export function weakens(before: Promotion, next: Promotion, env: string): boolean {
+  if (!asks(before)) return false;
+  const guarded = before.required === true ? [env] : before.required === false ? [] : before.required;
+  if (guarded.some((each) => !isRequiredIn(next, env, each))) return true;
+  if (next.window_hours > before.window_hours) return true;
+  return GATES.some(({ name, bound }) => {
+    const [wanted, now] = [before[name], next[name]];
+    if (wanted === undefined) return false;
+    return now === undefined || (bound === "least" ? now < wanted : now > wanted);
+  });
 }
 
 /** `figures` of `null`: the evidence could not be read. Passes nothing. */

@@ -39,14 +39,20 @@ export class ProviderTable {
     return { ok: true };
   }
 
-  async delete(id: string, actor: string): Promise<DeleteProviderResult> {
+  /** It was added, and not deleted since. */
+  has(id: string): boolean {
+    return this.#find(id)?.record != null;
+  }
+
+  async delete(id: string, actor: string, reason?: string): Promise<DeleteProviderResult> {
     const row = this.#find(id);
     if (row === null) return { ok: false, reason: "not_found" };
     if (row.record === null) {
       await this.#journal.publishAgain();
       return { ok: true };
     }
-    const change = { actor, action: "provider.delete", object: `provider ${id}`, before: row.digest, after: null };
+    const object = `provider ${id}`;
+    const change = { actor, action: "provider.delete", object, before: row.digest, after: null, reason };
     this.#journal.commit(change, (seq) => {
       this.#sql.exec("UPDATE provider SET record = NULL, digest = NULL WHERE id = ?", id);
       this.#publication.add(providerKey(id), null, seq);

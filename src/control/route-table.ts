@@ -7,9 +7,21 @@
 import type { ModelFacts } from "../catalog/model-facts.ts";
 import { parseJson } from "../lib/json.ts";
 import { aliasIndex, aliasIndexKey, type NamedRoute, takenAlias } from "../policy/aliases.ts";
+import { previousVersion, type VersionStep } from "../policy/previous-version.ts";
 import { type RouteIndex, type RoutePolicy, type RouteRecord, routeIndexKey, routeKey } from "../policy/schema.ts";
+import { isKnownEnvironment } from "./environments.ts";
 import type { Journal, Publication } from "./journal.ts";
-import { byteLength, digestOf, indexEntry, matches, type RouteRow, toPage, toRouteVersion } from "./rows.ts";
+import { asks, isRequiredIn, keepingGuard, weakens } from "./promotion.ts";
+import {
+  byteLength,
+  digestOf,
+  indexEntry,
+  matches,
+  type RouteRow,
+  toPage,
+  toRouteRecord,
+  toRouteVersion,
+} from "./rows.ts";
 import type {
   DeleteRouteResult,
   Page,
@@ -17,6 +29,7 @@ import type {
   PromotionView,
   PutRouteResult,
   RollbackResult,
+  RollbackView,
   RouteChange,
   RouteDeletion,
   RoutePromotion,
@@ -27,9 +40,6 @@ import type {
 
 /** Durable Object SQLite refuses rows above 2 MB; this leaves room for the other columns. */
 const MAX_VALUE_BYTES = 1_900_000;
-/** There from the start. Others come to be with their first key or route. */
-const FIRST_ENVIRONMENTS: readonly string[] = ["production", "staging", "development"];
-
 const SELECT_ACTIVE_ROUTES = `
   SELECT route_version.seq AS seq, record, 1 AS active, reason, detail
   FROM route_active JOIN route_version ON route_version.seq = route_active.seq
@@ -73,30 +83,77 @@ export class RouteTable {
   async put(change: RouteChange, actor: string): Promise<PutRouteResult> {
     const { env, name, policy, facts, ifMatch, forceReason } = change;
     const digest = await digestOfVersion(policy, facts);
+    if (change.mayBeNewEnvironment !== true && !isKnownEnvironment(this.#sql, env)) {
+      return { ok: false, reason: "unknown_environment" };
+    }
     const mismatch = this.#mismatch(env, name, ifMatch);
     if (mismatch !== null) return mismatch;
-    // A deleted route keeps its guard: deleting it is no way around a promotion.
-    const isGuarded = this.#newest(env, name)?.record.policy.promotion.required === true;
-    if (isGuarded && forceReason === undefined) return { ok: false, reason: "promotion_required" };
-    const draft: Draft = { env, name, policy, facts, digest, action: "route.publish", reason: forceReason };
-    return this.#publish(draft, actor);
+    if (this.#isGuarded(env, name) && forceReason === undefined) return { ok: false, reason: "promotion_required" };
+    const reason = forceReason ?? change.reason;
+    const before = this.#newest(env, name)?.record.policy.promotion;
+    const isWeaker = before !== undefined && weakens(before, policy.promotion, env);
+    if (isWeaker && reason === undefined) return { ok: false, reason: "reason_required" };
+    return this.#publish({ env, name, policy, facts, digest, action: "route.publish", reason }, actor);
+  }
+
+  /** A deleted route keeps its guard: deleting it is no way around a promotion. */
+  #isGuarded(env: string, name: string): boolean {
+    const newest = this.#newest(env, name)?.record.policy.promotion;
+    if (newest !== undefined && isRequiredIn(newest, env, env)) return true;
+    const query = `
+      SELECT record FROM route_active JOIN route_version ON route_version.seq = route_active.seq
+      WHERE route_active.name = ? AND route_active.env <> ?`;
+    const elsewhere = this.#sql.exec<{ record: string }>(query, name, env).toArray();
+    return elsewhere.some(({ record }) => {
+      const { env: activeIn, policy } = toRouteRecord(record);
+      return isRequiredIn(policy.promotion, activeIn, env);
+    });
+  }
+
+  /** What a rollback would go back to. Without `version`: see `previousVersion`. */
+  rollbackView(env: string, name: string, version: number | null): RollbackView {
+    const active = this.active(env, name)?.record.version ?? null;
+    if (version !== null && version === active) return { ok: false, reason: "already_active" };
+    const steps = this.#steps(env, name);
+    if (steps.length === 0) return { ok: false, reason: "not_found" };
+    const chosen = version ?? previousVersion(steps, active);
+    if (chosen === null) return { ok: false, reason: "no_earlier_version" };
+    const old = this.version(env, name, chosen);
+    return old === null ? { ok: false, reason: "not_found" } : { ok: true, old, activeVersion: active ?? 0 };
+  }
+
+  #steps(env: string, name: string): VersionStep[] {
+    const query = `
+      SELECT version, CASE detail ->> '$.kind' WHEN 'rollback' THEN detail ->> '$.from.version' END AS repeats
+      FROM route_version JOIN audit ON audit.seq = route_version.seq WHERE env = ? AND name = ?`;
+    return this.#sql.exec<{ version: number; repeats: number | null }>(query, env, name).toArray();
   }
 
   async rollBack(rollback: RouteRollback, actor: string): Promise<RollbackResult> {
-    const { env, name, version, facts, ifMatch } = rollback;
+    const { env, name, version, activeVersion, facts, ifMatch, reason } = rollback;
     const old = this.version(env, name, version);
     if (old === null) return { ok: false, reason: "not_found" };
-    const { policy } = old.record;
+    const newest = this.#lastVersion(env, name);
+    const policy = this.#guarded(env, name, old.record.policy);
     const digest = await digestOfVersion(policy, facts);
     const mismatch = this.#mismatch(env, name, ifMatch);
     if (mismatch !== null) return mismatch;
+    // What was chosen, and what it has to keep, was read off this version and no other.
+    const isSame = this.#lastVersion(env, name) === newest && this.#activeVersion(env, name) === activeVersion;
+    if (!isSame) return { ok: false, reason: "changed" };
     const origin: VersionOrigin = { kind: "rollback", from: { env, version } };
-    return this.#publish({ env, name, policy, facts, digest, action: "route.rollback", origin }, actor);
+    return this.#publish({ env, name, policy, facts, digest, action: "route.rollback", reason, origin }, actor);
+  }
+
+  /** The policy with the guard of the place where it goes, as far as that is stricter than its own. */
+  #guarded(env: string, name: string, policy: RoutePolicy): RoutePolicy {
+    const guard = this.#newest(env, name)?.record.policy.promotion;
+    return { ...policy, promotion: keepingGuard(policy.promotion, guard) };
   }
 
   /** What a promotion is decided on. */
   promotionView(name: string, from: string, to: string): PromotionView {
-    const isKnown = FIRST_ENVIRONMENTS.includes(to) || this.#hasEnvironment(to);
+    const isKnown = isKnownEnvironment(this.#sql, to);
     return { candidate: this.active(from, name), target: this.#newest(to, name), isKnownEnvironment: isKnown };
   }
 
@@ -104,7 +161,7 @@ export class RouteTable {
     const { name, from, to, facts, reason, record } = promotion;
     const candidate = this.version(from.env, name, from.version);
     if (candidate === null) return { ok: false, reason: "changed" };
-    const { policy } = candidate.record;
+    const policy = this.#guarded(to.env, name, candidate.record.policy);
     const digest = await digestOfVersion(policy, facts);
     // The decision was made on these two versions and on no others.
     const isSame =
@@ -116,7 +173,7 @@ export class RouteTable {
     return this.#publish({ env: to.env, name, policy, facts, digest, action: "route.promote", reason, origin }, actor);
   }
 
-  async delete({ env, name, ifMatch }: RouteDeletion, actor: string): Promise<DeleteRouteResult> {
+  async delete({ env, name, ifMatch, reason }: RouteDeletion, actor: string): Promise<DeleteRouteResult> {
     if (this.#lastVersion(env, name) === 0) return { ok: false, reason: "not_found" };
     const active = this.active(env, name);
     if (active === null) {
@@ -125,11 +182,12 @@ export class RouteTable {
     }
     const mismatch = this.#mismatch(env, name, ifMatch);
     if (mismatch !== null) return mismatch;
+    if (asks(active.record.policy.promotion) && reason === undefined) return { ok: false, reason: "reason_required" };
     const { version } = active.record;
     const object = `route ${env}/${name}@${version}`;
     const before = this.#digest(env, name, version);
     const named = namedRoutes(this.#entries(env));
-    this.#journal.commit({ actor, action: "route.delete", object, before, after: null }, (seq) => {
+    this.#journal.commit({ actor, action: "route.delete", object, before, after: null, reason }, (seq) => {
       this.#sql.exec("DELETE FROM route_active WHERE env = ? AND name = ?", env, name);
       this.#publication.add(routeKey(env, name), null, seq);
       const versions = "SELECT version FROM route_version WHERE env = ? AND name = ?";
@@ -176,8 +234,13 @@ export class RouteTable {
     return row === undefined ? null : toRouteVersion(row);
   }
 
+  /** 0 when there is none. */
+  #activeVersion(env: string, name: string): number {
+    return this.active(env, name)?.record.version ?? 0;
+  }
+
   #mismatch(env: string, name: string, ifMatch: string | undefined) {
-    const activeVersion = this.active(env, name)?.record.version ?? 0;
+    const activeVersion = this.#activeVersion(env, name);
     if (matches(ifMatch, activeVersion)) return null;
     return { ok: false, reason: "version_mismatch", activeVersion } as const;
   }
@@ -227,14 +290,6 @@ export class RouteTable {
   #digest(env: string, name: string, version: number): string {
     const query = "SELECT digest FROM route_version WHERE env = ? AND name = ? AND version = ?";
     return this.#sql.exec<{ digest: string }>(query, env, name, version).one().digest;
-  }
-
-  /** It has, or had, a key or a route. */
-  #hasEnvironment(env: string): boolean {
-    const query = `
-      SELECT EXISTS (SELECT 1 FROM key_record WHERE env = ?1)
-      OR EXISTS (SELECT 1 FROM route_version WHERE env = ?1) AS known`;
-    return this.#sql.exec<{ known: number }>(query, env).one().known === 1;
   }
 
   /** The `RouteIndex` of an environment as JSON, with `entry` in the place of `name`; `null`: without it. */

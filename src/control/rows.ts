@@ -141,7 +141,7 @@ export function toRouteVersion(row: RouteRow): RouteVersion {
  * A version as it was written, with the defaults of what its release did not know. What a later release has added stays:
  * a rollback writes it again.
  */
-function toRouteRecord(text: string): RouteRecord {
+export function toRouteRecord(text: string): RouteRecord {
   const record = parseJson(text) as RouteRecord;
   try {
     return { ...record, policy: merge(readStored(RoutePolicy, structuredClone(record.policy)), record.policy) };

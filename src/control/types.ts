@@ -12,15 +12,18 @@ export interface Page<T> {
 /** `token` is the secret: shown to the operator once, kept nowhere. */
 export type CreateKeyResult =
   | { readonly ok: true; readonly key: PublicKey; readonly token: string }
-  | { readonly ok: false; readonly reason: "pepper_missing" };
+  | { readonly ok: false; readonly reason: "pepper_missing" | "unknown_environment" };
 
 export type RevokeKeyResult =
   | { readonly ok: true; readonly key: PublicKey }
   | { readonly ok: false; readonly reason: "not_found" };
 
+/** What the key's ledger needs to know of its record. */
+export type Terms = Pick<KeyRecord, "version" | "budget" | "limits"> & { readonly paused: boolean };
+
 export type UpdateKeyResult =
   /** `terms` are for the key's ledger. */
-  | { readonly ok: true; readonly key: PublicKey; readonly terms: Pick<KeyRecord, "version" | "budget" | "limits"> }
+  | { readonly ok: true; readonly key: PublicKey; readonly terms: Terms }
   | { readonly ok: false; readonly reason: "not_found" | "revoked" };
 
 /** `token` as in `CreateKeyResult`. */
@@ -43,6 +46,10 @@ export interface RouteChange {
   readonly ifMatch?: string;
   /** Why a policy that requires promotion is changed without one. Kept in the audit log. */
   readonly forceReason?: string;
+  /** Why the guard of the active policy is weakened. Kept in the audit log. */
+  readonly reason?: string;
+  /** The environment may be one that nobody has used. */
+  readonly mayBeNewEnvironment?: boolean;
 }
 
 export type GateName =
@@ -121,27 +128,53 @@ export type PutRouteResult =
   | VersionMismatch
   | NoRoom
   | AliasTaken
-  | { readonly ok: false; readonly reason: "promotion_required" };
+  | { readonly ok: false; readonly reason: "promotion_required" | "reason_required" | "unknown_environment" };
+
+/** What a rollback would go back to. */
+export type RollbackView =
+  | {
+      readonly ok: true;
+      readonly old: RouteVersion;
+      /** The active version it was found for; 0 for a deleted route. */
+      readonly activeVersion: number;
+    }
+  | NotFound
+  | { readonly ok: false; readonly reason: "no_earlier_version" | "already_active" };
 
 export interface RouteRollback {
   readonly env: string;
   readonly name: string;
   /** The version that becomes the newest one. */
   readonly version: number;
+  /** The active version that it was chosen for. */
+  readonly activeVersion: number;
+  readonly reason?: string | undefined;
   /** Facts of its targets as they are known today. */
   readonly facts: ModelFacts[];
   readonly ifMatch?: string;
 }
 
-export type RollbackResult = Published | NotFound | VersionMismatch | NoRoom | AliasTaken;
+export type RollbackResult =
+  | Published
+  | NotFound
+  | VersionMismatch
+  | NoRoom
+  | AliasTaken
+  | { readonly ok: false; readonly reason: "changed" };
 
 export interface RouteDeletion {
   readonly env: string;
   readonly name: string;
   readonly ifMatch?: string;
+  /** Why a route is deleted whose policy has a guard. Kept in the audit log. */
+  readonly reason?: string;
 }
 
-export type DeleteRouteResult = { readonly ok: true } | NotFound | VersionMismatch;
+export type DeleteRouteResult =
+  | { readonly ok: true }
+  | NotFound
+  | VersionMismatch
+  | { readonly ok: false; readonly reason: "reason_required" };
 
 /** The two versions a promotion is about. */
 export interface PromotionView {
@@ -171,7 +204,11 @@ export type PromoteRouteResult =
   | { readonly ok: false; readonly reason: "changed" };
 
 export type PutProviderResult = { readonly ok: true } | { readonly ok: false; readonly reason: "too_many" };
-export type DeleteProviderResult = { readonly ok: true } | NotFound;
+export type DeleteProviderResult =
+  | { readonly ok: true }
+  | NotFound
+  /** `routes`: `<env>/<name>` of the active ones that name it. */
+  | { readonly ok: false; readonly reason: "in_use"; readonly routes: readonly string[] };
 
 export interface AuditEntry {
   readonly seq: number;

@@ -85,6 +85,8 @@ export interface ErrorOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Retry advice of this one error, where it differs from that of its code. */
   readonly shouldRetry?: boolean;
+  /** In place of the code's own, where one code stands for two situations. */
+  readonly status?: number;
 }
 
 /** A refusal or failure the client is told of. The message names the thing and the remedy, and holds no secret. */
@@ -96,6 +98,7 @@ export class RouterError extends Error {
   readonly headers: Readonly<Record<string, string>>;
   /** Sent as `x-should-retry`. */
   readonly shouldRetry: boolean;
+  readonly status: number;
 
   constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
     super(message);
@@ -104,10 +107,7 @@ export class RouterError extends Error {
     this.details = options.details ?? {};
     this.headers = options.headers ?? {};
     this.shouldRetry = options.shouldRetry ?? ERRORS[code].retry;
-  }
-
-  get status(): number {
-    return ERRORS[this.code].status;
+    this.status = options.status ?? ERRORS[code].status;
   }
 }
 
@@ -142,7 +142,7 @@ export function errorResponse(
   all.set("cache-control", "no-store");
   all.set("x-content-type-options", "nosniff");
   all.set("x-should-retry", String(error.shouldRetry));
-  if (row.status === 503) all.set("retry-after", retryAfter(1000));
+  if (error.status === 503) all.set("retry-after", retryAfter(1000));
   for (const [name, value] of Object.entries(error.headers)) all.set(name, value);
-  return Response.json(body, { status: row.status, headers: all });
+  return Response.json(body, { status: error.status, headers: all });
 }

@@ -49,6 +49,8 @@ export const KeyChange = z.strictObject({
   budget: z.optional(z.nullable(Budget)),
   limits: z.optional(z.nullable(Limits)),
   expires_at: z.optional(z.nullable(time)),
+  /** A paused key is refused like a revoked one, until it is active again. */
+  status: z.optional(z.enum(["active", "paused"])),
 });
 export type KeyChange = z.infer<typeof KeyChange>;
 
@@ -70,7 +72,7 @@ export const KeyRecord = z.strictObject({
   scopes: z.array(z.enum(SCOPES)),
   budget: z.nullable(Budget),
   limits: z.nullable(Limits),
-  /** `active`, `revoked`, or one that a later release knows: whatever is not `active` opens nothing. */
+  /** `active`, `paused`, `revoked`, or one that a later release knows: whatever is not `active` opens nothing. */
   status: z.string(),
   created_at: z.string(),
   expires_at: z.nullable(z.string()),
@@ -81,11 +83,14 @@ export const KeyRecord = z.strictObject({
 });
 export type KeyRecord = z.infer<typeof KeyRecord>;
 
-/** The key object of the contract: the record without its hashes and its version. */
+/** The key object of the contract: the record without its hashes and its version. `status` may also be `expired`. */
 export type PublicKey = Omit<KeyRecord, "secrets" | "version">;
 
-export function toPublicKey(record: KeyRecord): PublicKey {
-  const { id, name, env, apps, routes, scopes, budget, limits, status, created_at, expires_at } = record;
+/** `now`: epoch ms. Whether a key has expired is nowhere stored. */
+export function toPublicKey(record: KeyRecord, now: number): PublicKey {
+  const { id, name, env, apps, routes, scopes, budget, limits, created_at, expires_at } = record;
+  const hasExpired = expires_at !== null && Date.parse(expires_at) <= now;
+  const status = hasExpired && record.status !== "revoked" ? "expired" : record.status;
   return { id, name, env, apps, routes, scopes, budget, limits, status, created_at, expires_at };
 }
 

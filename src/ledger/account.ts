@@ -41,6 +41,11 @@ export class Account {
     return this.#revoked;
   }
 
+  /** For good, or until its terms say otherwise. */
+  get isRefused(): boolean {
+    return this.#revoked || this.#terms?.paused === true;
+  }
+
   /** `null` until somebody has shown them. */
   get terms(): KeyTerms | null {
     return this.#terms;
@@ -53,10 +58,10 @@ export class Account {
   /** Keeps the newest terms: those of an older version may still be on their way from a far isolate. */
   learn(terms: KeyTerms | null): void {
     if (terms === null || (this.#terms !== null && terms.version <= this.#terms.version)) return;
-    const { version, budget, limits } = terms;
-    const text = JSON.stringify({ version, budget, limits });
+    const { version, budget, limits, paused = false } = terms;
+    const text = JSON.stringify({ version, budget, limits, paused });
     this.#sql.exec("UPDATE account SET terms = ?", text);
-    this.#terms = { version, budget, limits };
+    this.#terms = { version, budget, limits, paused };
   }
 
   revoke(): void {

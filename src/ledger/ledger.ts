@@ -104,7 +104,7 @@ export class Ledger {
 
   #refusalOf(reservation: Reservation, isFirst: boolean, now: number): Refusal | null {
     const { traceId, boundNanoUsd, boundTokens } = reservation;
-    if (this.account.isRevoked) return { reason: "revoked", retryAfterMs: 0 };
+    if (this.account.isRefused) return { reason: "revoked", retryAfterMs: 0 };
     const { budget = null, limits = null } = this.account.terms ?? {};
     if (budget !== null) {
       const left = this.#left(budget, now);
@@ -131,7 +131,7 @@ export class Ledger {
     for (const row of rows) this.#book(readRow(row, now), now, changes);
     this.#sums.add(changes);
     return {
-      revoked: this.account.isRevoked,
+      revoked: this.account.isRefused,
       keyVersion: this.account.keyVersion,
       remainingNanoUsd: this.#remaining(this.account.terms?.budget ?? null, now),
     };

@@ -21,6 +21,8 @@ export interface KeyTerms {
   readonly version: number;
   readonly budget: Budget | null;
   readonly limits: Limits | null;
+  /** The key is refused like a revoked one, for now. Absent: it is not. */
+  readonly paused?: boolean | undefined;
 }
 
 /** What a trace says of a request from its beginning on. */

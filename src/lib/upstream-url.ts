@@ -9,7 +9,10 @@
 /** `any` also admits http, literal addresses and private names: for local work. */
 export type Reach = "public" | "any";
 
-/** Names that never belong to the public DNS (IANA special-use domain names). `arpa` covers `home.arpa`. */
+/**
+ * Names that never belong to the public DNS (IANA special-use domain names; `arpa` covers `home.arpa`), and those that
+ * private networks use in its place.
+ */
 const SPECIAL_USE: ReadonlySet<string> = new Set([
   "local",
   "internal",
@@ -20,7 +23,11 @@ const SPECIAL_USE: ReadonlySet<string> = new Set([
   "example",
   "alt",
   "arpa",
+  ...["lan", "corp", "home", "svc", "intranet", "private", "localdomain"],
 ]);
+
+/** Public names that resolve to whatever address they are called after: `10.0.0.7.nip.io`. */
+const ECHOES: readonly string[] = ["nip.io", "sslip.io", "xip.io", "localtest.me", "lvh.me"];
 
 /** The checked base URL without a trailing slash, or `null` when it must not be called. */
 export function upstreamUrl(text: string, reach: Reach): string | null {
@@ -32,12 +39,20 @@ export function upstreamUrl(text: string, reach: Reach): string | null {
   const schemeAllowed = url.protocol === "https:" || (reach === "any" && url.protocol === "http:");
   if (!schemeAllowed) return null;
   if (reach === "public" && !isPublicName(url.hostname)) return null;
-  return url.origin + url.pathname.replace(/\/+$/, "");
+  return url.origin + withoutSlashes(url.pathname);
+}
+
+function withoutSlashes(path: string): string {
+  let end = path.length;
+  while (path[end - 1] === "/") end--;
+  return path.slice(0, end);
 }
 
 /** `hostname` as the WHATWG parser wrote it: lower case, numbers already turned into dotted addresses. */
 function isPublicName(hostname: string): boolean {
   if (hostname.startsWith("[") || /^[0-9.]+$/.test(hostname)) return false;
   const labels = hostname.replace(/\.$/, "").split(".");
-  return labels.length >= 2 && labels.every((label) => label !== "") && !SPECIAL_USE.has(labels.at(-1) ?? "");
+  if (labels.length < 2 || labels.some((label) => label === "") || SPECIAL_USE.has(labels.at(-1) ?? "")) return false;
+  const name = labels.join(".");
+  return !ECHOES.some((echo) => name === echo || name.endsWith(`.${echo}`));
 }

@@ -78,15 +78,24 @@ function querySchema(kind: string): JsonSchema {
   return kind === "date-time" ? { type: "string", format: kind } : { type: kind };
 }
 
+/** Codes that come with another status in some situation. */
+const OTHER_STATUSES: Partial<Record<ErrorCode, readonly number[]>> = {
+  // A rollback to the version that is active.
+  version_mismatch: [409],
+};
+
 /** One response per status, with the codes it may carry. */
 function responsesOf({ success: [status, name], codes, isStream }: Operation): JsonSchema {
-  const byStatus = Map.groupBy(codes, (code: ErrorCode) => ERRORS[code].status);
+  const failing = codes.flatMap((code) =>
+    [ERRORS[code].status, ...(OTHER_STATUSES[code] ?? [])].map((each) => ({ each, code })),
+  );
+  const byStatus = Map.groupBy(failing, ({ each }) => each);
   const stream = isStream === true ? { "text/event-stream": { schema: { type: "string" } } } : {};
   const content = name === null ? {} : { content: { ...json({ $ref: REFERENCE + name }), ...stream } };
   const failures = [...byStatus].sort(([one], [other]) => one - other);
   return {
     [status]: { description: "Success", headers: HEADERS, ...content },
-    ...Object.fromEntries(failures.map(([failure, those]) => [failure, failureOf(those)])),
+    ...Object.fromEntries(failures.map(([failure, those]) => [failure, failureOf(those.map(({ code }) => code))])),
   };
 }
 

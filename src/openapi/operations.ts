@@ -45,7 +45,8 @@ const PAGE = { limit: "integer", cursor: "string" };
 const SPAN = { since: "date-time", until: "date-time" };
 const TRACE_STATUS = TRACE_STATUSES.join("|");
 const APPROVAL_STATUS = APPROVAL_STATUSES.join("|");
-const FORCE = { force: "string" };
+const REASONS = { force: "string", reason: "string" };
+const NEW_ENV = { new_env: "true|false" };
 
 type Extra = Partial<Pick<Operation, "body" | "isBodyOptional" | "query" | "isStream" | "takesIfMatch">>;
 
@@ -99,7 +100,10 @@ export const OPERATIONS: readonly Operation[] = [
     { body: "Decision", query: { key: "string" } },
   ),
 
-  operator("post /admin/keys", "Issue a key", [201, "NewKey"], [], { body: "KeyRequest" }),
+  operator("post /admin/keys", "Issue a key", [201, "NewKey"], ["unknown_environment"], {
+    body: "KeyRequest",
+    query: NEW_ENV,
+  }),
   operator("get /admin/keys", "All keys", [200, "KeyList"], BAD, { query: PAGE }),
   operator("get /admin/keys/{id}", "A key and its spend", [200, "KeyWithSpend"]),
   operator("patch /admin/keys/{id}", "Change a key", [200, "KeyWithSpend"], [], { body: "KeyChange" }),
@@ -121,15 +125,16 @@ export const OPERATIONS: readonly Operation[] = [
   operator(
     "put /admin/routes/{env}/{name}",
     "Publish a policy",
-    [200, "Route"],
-    ["version_mismatch", "promotion_required", "alias_taken"],
+    [200, "PublishedRoute"],
+    ["unknown_environment", "version_mismatch", "promotion_required", "alias_taken"],
     {
       body: "Policy",
-      query: FORCE,
+      query: { ...REASONS, ...NEW_ENV },
       takesIfMatch: true,
     },
   ),
-  operator("delete /admin/routes/{env}/{name}", "Take a route away", [204, null], ["version_mismatch"], {
+  operator("delete /admin/routes/{env}/{name}", "Delete a route", [204, null], [...BAD, "version_mismatch"], {
+    query: REASONS,
     takesIfMatch: true,
   }),
   operator(
@@ -139,6 +144,7 @@ export const OPERATIONS: readonly Operation[] = [
     ["version_mismatch", "alias_taken"],
     {
       body: "Rollback",
+      isBodyOptional: true,
       takesIfMatch: true,
     },
   ),
@@ -151,15 +157,17 @@ export const OPERATIONS: readonly Operation[] = [
     "post /admin/routes/{name}/promote",
     "The active version of one environment becomes that of another",
     [200, "Promotion"],
-    ["promotion_blocked", "version_mismatch", "alias_taken"],
-    { body: "PromotionRequest" },
+    ["unknown_environment", "promotion_blocked", "version_mismatch", "alias_taken"],
+    { body: "PromotionRequest", query: NEW_ENV },
   ),
 
   operator("get /admin/providers", "Providers and how their targets fare", [200, "ProviderList"], BAD, { query: PAGE }),
   operator("put /admin/providers/{id}", "An endpoint of the operator's own", [200, "Provider"], [], {
     body: "ProviderRequest",
   }),
-  operator("delete /admin/providers/{id}", "Take it away", [204, null], BAD),
+  operator("delete /admin/providers/{id}", "Delete an own provider", [204, null], [...BAD, "provider_in_use"], {
+    query: { force: "string" },
+  }),
 
   operator("get /admin/traces", "Requests of all keys, newest first", [200, "TraceList"], BAD, {
     query: {

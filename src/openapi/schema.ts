@@ -42,6 +42,8 @@ export function requestSchema(node: unknown): JsonSchema {
       return objectSchema(definition);
     case "optional":
       return requestSchema(innerType);
+    case "union":
+      return { anyOf: (definition["options"] as readonly unknown[]).map(requestSchema) };
     case "nullable":
       return { anyOf: [requestSchema(innerType), { type: "null" }] };
     case "default":

@@ -102,6 +102,10 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
     ...{ booked_usd: "number", reserved_usd: "number", open_reservations_usd: "number", unadmitted_usd: "number" },
   },
   Route: ROUTE,
+  PublishedRoute: {
+    ...ROUTE,
+    warnings: [{ code: "string", param: "string", message: "string", "nearest?": "string" }],
+  },
   Evidence: {
     ...{ version: "integer", window: "object", requests: "integer", success_rate: "number?" },
     ...{

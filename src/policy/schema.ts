@@ -9,7 +9,7 @@
  */
 import * as z from "zod/mini";
 import { ModelFacts } from "../catalog/model-facts.ts";
-import { isDotSegment, RESOURCE_NAME } from "../lib/name-patterns.ts";
+import { ENV_NAME, isDotSegment, RESOURCE_NAME } from "../lib/name-patterns.ts";
 import { Alias, MAX_ALIASES } from "./aliases.ts";
 
 const integer = (minimum: number, maximum: number) => z.int().check(z.minimum(minimum), z.maximum(maximum));
@@ -87,7 +87,16 @@ const Tools = z.strictObject({
 });
 
 const Promotion = z.strictObject({
-  required: z._default(z.boolean(), false),
+  /** `true`: changes come by promotion where this policy is active. A list: in these environments, wherever it is. */
+  required: z._default(
+    z.union([
+      z.boolean(),
+      z
+        .array(z.string().check(z.regex(ENV_NAME, "must match ^[a-z][a-z0-9-]{0,30}$")))
+        .check(z.minLength(1), z.maxLength(32)),
+    ]),
+    false,
+  ),
   window_hours: z._default(integer(1, 24 * 30), 24),
   min_requests: z._default(integer(1, 1_000_000), 20),
   min_success_rate: z.optional(ratio),

@@ -99,7 +99,11 @@ const MADE: Readonly<Record<string, Make>> = {
   "get /admin/routes/{env}/{name}": ofRoute(""),
   "put /admin/routes/{env}/{name}": ofRoute("", POLICY),
   "delete /admin/routes/{env}/{name}": ofRoute(""),
-  "post /admin/routes/{env}/{name}/rollback": ofRoute("/rollback", { version: 1 }),
+  "post /admin/routes/{env}/{name}/rollback": async (world) => {
+    const name = await newRoute(world);
+    await world.worker.putRoute("production", name, POLICY);
+    return { path: `/admin/routes/production/${name}/rollback`, body: { version: 1 } };
+  },
   "get /admin/routes/{env}/{name}/versions": ofRoute("/versions"),
   "get /admin/routes/{env}/{name}/versions/{version}": ofRoute("/versions/1"),
   "get /admin/routes/{env}/{name}/evidence": ofRoute("/evidence"),

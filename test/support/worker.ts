@@ -74,6 +74,7 @@ interface WranglerFacts {
   readonly compatibilityDate: string;
   readonly compatibilityFlags: string[];
   readonly classes: readonly { readonly binding: string; readonly className: string }[];
+  readonly limiters: readonly { readonly binding: string; readonly namespace: string; readonly limit: number }[];
 }
 
 export async function wranglerFacts(): Promise<WranglerFacts> {
@@ -84,10 +85,16 @@ export async function wranglerFacts(): Promise<WranglerFacts> {
     throw new Error("wrangler.toml has no compatibility_date or compatibility_flags in the expected spelling.");
   }
   const classes = [...text.matchAll(/\{ name = "([^"]+)", class_name = "([^"]+)" \}/g)];
+  const limiters = text.matchAll(
+    /^\[\[ratelimits\]\]\nname = "(\w+)"\nnamespace_id = "(\d+)"\nsimple = \{ limit = (\d+), period = 60 \}/gm,
+  );
   return {
     compatibilityDate,
     compatibilityFlags: [...flags.matchAll(/"([^"]+)"/g)].map(([, flag = ""]) => flag),
     classes: classes.map(([, binding = "", className = ""]) => ({ binding, className })),
+    limiters: [...limiters].map(([, binding = "", namespace = "", limit]) => {
+      return { binding, namespace, limit: Number(limit) };
+    }),
   };
 }
 
@@ -115,11 +122,14 @@ function scriptManifest(script: string): Manifest {
 }
 
 async function miniflareOptions(spec: WorkerSpec, vars: Readonly<Record<string, string | undefined>>) {
-  const { compatibilityDate, compatibilityFlags, classes } = await wranglerFacts();
+  const { compatibilityDate, compatibilityFlags, classes, limiters } = await wranglerFacts();
   const owned = spec.script === undefined ? classes : [];
   const env: Bindings = { CONFIG: { type: "kv", id: "config" } };
   for (const { binding, className } of owned) {
     env[binding] = { type: "durable-object", worker: NAME, exportName: className };
+  }
+  for (const { binding, namespace, limit } of spec.script === undefined ? limiters : []) {
+    env[binding] = { type: "rate-limit", namespace, simple: { limit, period: 60 } };
   }
   for (const [name, value] of Object.entries(vars)) {
     if (value !== undefined) env[name] = { type: "text", value };

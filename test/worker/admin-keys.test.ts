@@ -1,7 +1,7 @@
 /** What becomes of a key that was issued: changed, rotated, and what its ledger, KV and the audit log know of it. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { KeyRecord, keyRecordKey } from "../../src/keys/record.ts";
-import { auditOf, expectRefusal, okBody, withoutAudit } from "../support/admin.ts";
+import { auditOf, expectRefusal, type Json, okBody, withoutAudit } from "../support/admin.ts";
 import { FAULTS_FRONT, setFaults } from "../support/faults.ts";
 import { startWorker, type TestWorker } from "../support/worker.ts";
 
@@ -49,6 +49,57 @@ const EVERYTHING = {
   expires_at: "2035-01-01T00:00:00.000Z",
 };
 
+/** A moment that is over in a moment. */
+const soon = (): string => new Date(Date.now() + 150).toISOString();
+
+describe("a key that waits", () => {
+  test.each([
+    { name: "without a budget", members: {} },
+    { name: "with limits, whose ledger refuses it at once", members: { limits: { requests_per_minute: 100 } } },
+  ])("$name: paused it answers like a revoked one, and works again when it is active", async ({ members }) => {
+    const { id, key } = await worker.createKey(members);
+    expect(await statusOf(key)).toBe(200);
+    expect(await okBody(await patch(id, { status: "paused" }))).toMatchObject({ status: "paused" });
+    const refused = await ask(key);
+    const unknown = await ask(`${key.slice(0, -8)}${"x".repeat(8)}`);
+    const [one, other] = [await refused.json(), await unknown.json()] as { error: Json }[];
+    expect([refused.status, one?.error]).toEqual([401, other?.error]);
+    const listed = (await okBody(await worker.admin("/admin/keys?limit=1000")))["data"] as Json[];
+    expect(listed.find((each) => each["id"] === id)).toMatchObject({ status: "paused" });
+    await okBody(await patch(id, { status: "active" }));
+    expect(await statusOf(key)).toBe(200);
+    const [resumed, paused] = await auditOf(worker, `key ${id}`);
+    expect([resumed?.["action"], paused?.["action"]]).toEqual(["key.update", "key.update"]);
+  });
+
+  test("a revoked key is never paused", async () => {
+    const { id } = await worker.createKey();
+    await worker.admin(`/admin/keys/${id}`, { method: "DELETE" });
+    await expectRefusal(await patch(id, { status: "paused" }), { status: 400, code: "invalid_request" });
+    expect(await okBody(await worker.admin(`/admin/keys/${id}`))).toMatchObject({ status: "revoked" });
+  });
+});
+
+describe("POST /admin/keys", () => {
+  test("an environment that nobody has used is refused, unless it is meant", async () => {
+    const body = { name: "typo", env: "prodution" };
+    await withoutAudit(worker, async () => {
+      const response = await worker.admin("/admin/keys", { body });
+      await expectRefusal(response, { status: 400, code: "unknown_environment", param: "env" });
+      const unclear = await worker.admin("/admin/keys?new_env=maybe", { body });
+      await expectRefusal(unclear, { status: 400, code: "invalid_request", param: "new_env" });
+    });
+    expect((await worker.admin("/admin/keys?new_env=true", { body })).status).toBe(201);
+    expect((await worker.admin("/admin/keys", { body })).status).toBe(201);
+  });
+
+  test("a key that would have expired already is refused", async () => {
+    const body = { name: "late", env: "production", expires_at: "2020-01-01T00:00:00Z" };
+    const response = await worker.admin("/admin/keys", { body });
+    await expectRefusal(response, { status: 400, code: "invalid_request", param: "expires_at" });
+  });
+});
+
 describe("PATCH /admin/keys/{id}", () => {
   test("everything but id and environment can be changed, and what is left out stays", async () => {
     const created = await worker.createKey({ apps: ["web"], budget: { limit_usd: 1, period: "day" } });
@@ -78,8 +129,9 @@ describe("PATCH /admin/keys/{id}", () => {
     expect(await statusOf(key)).toBe(200);
     await okBody(await patch(id, { routes: ["other"] }));
     expect(await statusOf(key)).toBe(403);
-    await okBody(await patch(id, { routes: null, expires_at: "2020-01-01T00:00:00Z" }));
-    expect(await statusOf(key)).toBe(401);
+    await okBody(await patch(id, { routes: null, expires_at: soon() }));
+    await expect.poll(() => statusOf(key)).toBe(401);
+    expect(await okBody(await worker.admin(`/admin/keys/${id}`))).toMatchObject({ status: "expired" });
     await okBody(await patch(id, { expires_at: null }));
     expect(await statusOf(key)).toBe(200);
   });
@@ -122,7 +174,8 @@ describe("PATCH /admin/keys/{id}", () => {
   test.each([
     { name: "another environment", body: { env: "staging" }, param: "env" },
     { name: "another id", body: { id: "0123456789AB" }, param: "id" },
-    { name: "a status", body: { status: "active" }, param: "status" },
+    { name: "a status that is no operator's to give", body: { status: "revoked" }, param: "status" },
+    { name: "a day that is over", body: { expires_at: "2020-01-01T00:00:00Z" }, param: "expires_at" },
     { name: "an unknown field", body: { secrets: [] }, param: "secrets" },
     { name: "no name", body: { name: null }, param: "name" },
     { name: "no scopes", body: { scopes: null }, param: "scopes" },
@@ -226,7 +279,9 @@ describe("POST /admin/keys/{id}/rotate", () => {
   test("revoked, expired and unknown keys are refused, and so is an unknown field", async () => {
     const revoked = await worker.createKey();
     await worker.admin(`/admin/keys/${revoked.id}`, { method: "DELETE" });
-    const expired = await worker.createKey({ expires_at: "2020-01-01T00:00:00Z" });
+    const expired = await worker.createKey({ expires_at: soon() });
+    const status = async () => (await okBody(await worker.admin(`/admin/keys/${expired.id}`)))["status"];
+    await expect.poll(status).toBe("expired");
     await withoutAudit(worker, async () => {
       for (const { id } of [revoked, expired]) {
         await expectRefusal(await rotate(id), { status: 400, code: "invalid_request" });

@@ -39,7 +39,8 @@ const put = (body: object, provider = id, at = worker) => {
   const whole = { protocol: "openai", base_url: base(), ...body };
   return at.admin(`/admin/providers/${provider}`, { method: "PUT", body: whole });
 };
-const remove = (provider = id) => worker.admin(`/admin/providers/${provider}`, { method: "DELETE" });
+const remove = (provider = id, query = "?force=test") =>
+  worker.admin(`/admin/providers/${provider}${query}`, { method: "DELETE" });
 
 async function listed(): Promise<Json[]> {
   return (await okBody(await worker.admin("/admin/providers?limit=1000")))["data"] as Json[];
@@ -127,6 +128,16 @@ describe("PUT /admin/providers/{id}", () => {
     "https://169.254.169.254/latest",
     "https://localhost/v1",
     "https://lab.internal/v1",
+    "https://lab.local/v1",
+    "https://lab.lan/v1",
+    "https://lab.corp/v1",
+    "https://lab.home/v1",
+    "https://lab.default.svc/v1",
+    "https://10.0.0.7.nip.io/v1",
+    "https://a.10-0-0-7.sslip.io/v1",
+    "https://nip.io/v1",
+    "https://api.lab.com:8443/v1",
+    "https://api.lab.com:80/v1",
     "https://lab/v1",
   ])("as deployed, %s is refused", async (address) => {
     const refusal = { status: 400, code: "invalid_request", param: "base_url" };
@@ -262,6 +273,27 @@ describe("DELETE /admin/providers/{id}", () => {
     const policy = { targets: [target] };
     const refused = await worker.admin(`/admin/routes/production/own-${id}`, { method: "PUT", body: policy });
     await expectRefusal(refused, { status: 400, code: "invalid_request", param: "targets[0].provider" });
+  });
+
+  test("one that active routes name goes for a reason only, and the refusal names them", async () => {
+    await put({});
+    await routeTo({ provider: id, model: "a" }, { provider: id, model: "b" });
+    await withoutAudit(worker, async () => {
+      const error = await expectRefusal(await remove(id, ""), { status: 409, code: "provider_in_use" });
+      expect(error["routes"]).toEqual([`production/own-${id}`]);
+      await expectRefusal(await remove(id, "?force="), { status: 409, code: "provider_in_use" });
+    });
+    expect((await remove(id, "?force=it%20burns")).status).toBe(204);
+    const [line] = await auditOf(worker, `provider ${id}`);
+    expect(line).toMatchObject({ action: "provider.delete", reason: "it burns" });
+    expect((await remove(id, "")).status).toBe(204);
+  });
+
+  test("one that no active route names needs none", async () => {
+    await put({});
+    await routeTo({ provider: id, model: "a" });
+    await worker.admin(`/admin/routes/production/own-${id}`, { method: "DELETE" });
+    expect((await remove(id, "")).status).toBe(204);
   });
 
   test("a route with no other target is told so, and works again when the provider is back", async () => {

@@ -39,8 +39,9 @@ beforeEach(() => {
 const path = (env = "production"): string => `/admin/routes/${env}/${name}`;
 const put = (env: string, policy: object = POLICY, query = "") =>
   worker.admin(path(env) + query, { method: "PUT", body: policy });
-const remove = (env = "production", headers: Record<string, string> = {}) =>
-  worker.admin(path(env), { method: "DELETE", headers });
+const remove = (env = "production", headers: Record<string, string> = {}, query = "") =>
+  worker.admin(path(env) + query, { method: "DELETE", headers });
+const WHY = "?reason=spring%20cleaning";
 const rollBack = (body: unknown, headers: Record<string, string> = {}) =>
   worker.admin(`${path()}/rollback`, { method: "POST", body, headers });
 const promote = (body: object = {}) =>
@@ -112,7 +113,12 @@ describe("DELETE /admin/routes/{env}/{name}", () => {
 
   test("it is no way around a promotion: the next version still needs one, or a reason", async () => {
     await put("production", { ...POLICY, promotion: { required: true } });
-    await remove();
+    await withoutAudit(worker, async () => {
+      await expectRefusal(await remove(), { status: 400, code: "invalid_request", param: "reason" });
+    });
+    expect((await remove("production", {}, WHY)).status).toBe(204);
+    const [line] = await auditOf(worker, `route production/${name}@1`);
+    expect(line).toMatchObject({ action: "route.delete", reason: "spring cleaning" });
     await expectRefusal(await put("production"), { status: 409, code: "promotion_required" });
     expect(await okBody(await put("production", POLICY, "?force=clean%20start"))).toMatchObject({ version: 2 });
   });
@@ -146,8 +152,8 @@ describe("POST /admin/routes/{env}/{name}/rollback", () => {
   test("promotion.required does not stand in the way, and a deleted route comes back", async () => {
     await put("production");
     await put("production", { ...POLICY, promotion: { required: true } });
-    expect(await okBody(await rollBack({ version: 2 }))).toMatchObject({ version: 3 });
-    await remove();
+    expect(await okBody(await rollBack({ version: 1 }))).toMatchObject({ version: 3 });
+    await remove("production", {}, WHY);
     expect(await okBody(await rollBack({ version: 1 }, { "if-match": "0" }))).toMatchObject({
       version: 4,
       active: true,
@@ -168,7 +174,8 @@ describe("POST /admin/routes/{env}/{name}/rollback", () => {
     { body: { version: 0 }, status: 400, code: "invalid_request", param: "version" },
     { body: { version: 1.5 }, status: 400, code: "invalid_request", param: "version" },
     { body: { version: "1" }, status: 400, code: "invalid_request", param: "version" },
-    { body: {}, status: 400, code: "invalid_request", param: "version" },
+    { body: {}, status: 404, code: "not_found" },
+    { body: { reason: "x".repeat(501) }, status: 400, code: "invalid_request", param: "reason" },
     { body: { version: 1, force: true }, status: 400, code: "invalid_request", param: "force" },
   ])("$body is $status $code", async ({ body, ...refusal }) => {
     await put("production");
@@ -177,6 +184,132 @@ describe("POST /admin/routes/{env}/{name}/rollback", () => {
 
   test("an unknown route is 404", async () => {
     await expectRefusal(await rollBack({ version: 1 }), { status: 404, code: "not_found" });
+    await expectRefusal(await rollBack({}), { status: 404, code: "not_found" });
+  });
+
+  test("without a version it goes back to the one before, twice goes further, and never to what was left", async () => {
+    for (const description of ["one", "two", "bad"]) await put("production", { ...POLICY, description });
+    const back = async (): Promise<unknown> => {
+      const route = await okBody(await worker.admin(`${path()}/rollback`, { method: "POST" }));
+      return [route["version"], (route["policy"] as Json)["description"]];
+    };
+    expect(await back()).toEqual([4, "two"]);
+    expect(await back()).toEqual([5, "one"]);
+    await expectRefusal(await rollBack({ reason: "still bad" }), { status: 404, code: "not_found" });
+    await put("production", { ...POLICY, description: "new" });
+    expect(await back()).toEqual([7, "one"]);
+  });
+
+  test("its reason is in the audit log, and going back to the active version is 409", async () => {
+    await put("production");
+    await put("production");
+    await expectRefusal(await rollBack({ version: 2 }), { status: 409, code: "version_mismatch" });
+    expect(await okBody(await rollBack({ version: 1, reason: "pager" }))).toMatchObject({
+      ...{ version: 3, origin: { kind: "rollback", reason: "pager" } },
+    });
+    const [line] = await auditOf(worker, `route production/${name}@3`);
+    expect(line).toMatchObject({ action: "route.rollback", reason: "pager" });
+  });
+
+  test("a version from before the guard comes back under the guard", async () => {
+    const promotion = { required: true, min_requests: 50, min_success_rate: 0.9 };
+    await put("production", { ...POLICY, description: "old", promotion: { min_requests: 99 } });
+    await put("production", { ...POLICY, promotion: { ...promotion, min_requests: 99 } }, WHY);
+    expect(await okBody(await rollBack({ version: 1 }))).toMatchObject({
+      policy: { description: "old", promotion: { ...promotion, min_requests: 99 } },
+    });
+    await expectRefusal(await put("production"), { status: 409, code: "promotion_required" });
+  });
+});
+
+describe("the guard of a promotion", () => {
+  const GUARD = { min_requests: 30, min_success_rate: 0.9, max_p95_latency_ms: 2_000, window_hours: 24 };
+  test.each([
+    { name: "is taken away", promotion: {} },
+    { name: "loses a gate", promotion: { ...GUARD, min_success_rate: undefined } },
+    { name: "has a lower gate", promotion: { ...GUARD, min_success_rate: 0.89 } },
+    { name: "has a higher ceiling", promotion: { ...GUARD, max_p95_latency_ms: 2_001 } },
+    { name: "wants fewer requests", promotion: { ...GUARD, min_requests: 29 } },
+    { name: "looks further back", promotion: { ...GUARD, window_hours: 25 } },
+  ])("that $name needs a reason", async ({ promotion }) => {
+    await put("staging", { ...POLICY, promotion: GUARD });
+    await withoutAudit(worker, async () => {
+      const refused = await put("staging", { ...POLICY, promotion });
+      await expectRefusal(refused, { status: 400, code: "invalid_request", param: "reason" });
+    });
+    expect(await okBody(await put("staging", { ...POLICY, promotion }, WHY))).toMatchObject({ version: 2 });
+    const [line] = await auditOf(worker, `route staging/${name}@2`);
+    expect(line).toMatchObject({ reason: "spring cleaning" });
+    await put("staging", { ...POLICY, promotion: GUARD });
+    expect((await put("staging", { ...POLICY, promotion }, "?force=hurry")).status).toBe(200);
+  });
+
+  test.each([
+    { name: "stays as it is", promotion: GUARD },
+    { name: "is stricter in all", promotion: { ...GUARD, min_requests: 60, max_p95_latency_ms: 100, window_hours: 1 } },
+    { name: "has one gate more", promotion: { ...GUARD, max_cost_usd_per_request: 1 } },
+  ])("that $name needs none", async ({ promotion }) => {
+    await put("staging", { ...POLICY, promotion: GUARD });
+    expect((await put("staging", { ...POLICY, promotion })).status).toBe(200);
+  });
+
+  test("may name the environments that it guards: its own stays open, the named one is closed at once", async () => {
+    const promotion = { required: ["production"], min_requests: 1 };
+    await put("staging", { ...POLICY, promotion });
+    expect((await put("staging", { ...POLICY, description: "next", promotion })).status).toBe(200);
+    await expectRefusal(await put("production"), { status: 409, code: "promotion_required" });
+    await tried(1, { route_version: 2 });
+    expect(await okBody(await promote())).toMatchObject({ version: 1 });
+    const weaker = { ...POLICY, promotion: { ...promotion, required: false } };
+    await expectRefusal(await put("production", weaker), { status: 409, code: "promotion_required" });
+    await expectRefusal(await put("staging", weaker), { status: 400, code: "invalid_request", param: "reason" });
+    // Open in staging, closed in production, wherever a policy with the list is active.
+    expect((await put("staging", { ...POLICY, promotion })).status).toBe(200);
+  });
+
+  test("a list of environments names environments", async () => {
+    for (const required of [[], ["Production"], "production", [1]]) {
+      const refused = await put("staging", { ...POLICY, promotion: { required } });
+      await expectRefusal(refused, { status: 400, code: "invalid_request" });
+    }
+  });
+});
+
+describe("an environment that nobody has used", () => {
+  test("takes a route, and a promotion, only if it is meant", async () => {
+    const query = "?new_env=true";
+    const [first, second] = [`typo-${name}`, `typo-two-${name}`];
+    await expectRefusal(await put(first), { status: 400, code: "unknown_environment", param: "env" });
+    expect(await okBody(await put(first, POLICY, query))).toMatchObject({ env: first, version: 1 });
+    expect((await put(first)).status).toBe(200);
+    const body = { from: first, to: second };
+    await expectRefusal(await promote(body), { status: 400, code: "unknown_environment", param: "to" });
+    const meant = await worker.admin(`/admin/routes/${name}/promote${query}`, { body });
+    expect(await okBody(meant)).toMatchObject({ env: second });
+  });
+});
+
+describe("warnings", () => {
+  test("a policy that is as it should be has none, and they are no part of the route", async () => {
+    expect((await okBody(await put("staging")))["warnings"]).toEqual([]);
+    expect(await okBody(await worker.admin(path("staging")))).not.toHaveProperty("warnings");
+  });
+
+  test("a price that is unknown, a provider without its secret and a target that is never asked", async () => {
+    const targets = [
+      { provider: "sandbox", model: "deep-1" },
+      { provider: "openai", model: "gpt-4.1-minni" },
+      { provider: "sandbox", model: "deep-1" },
+    ];
+    const route = await okBody(await put("staging", { targets, fallback: { enabled: false } }));
+    const warnings = route["warnings"] as Json[];
+    expect(warnings.map(({ code, param, nearest }) => [code, param, nearest])).toEqual([
+      ["unpriced_model", "targets[1].model", "gpt-4.1-mini"],
+      ["provider_not_configured", "targets[1].provider", undefined],
+      ["unreachable_target", "targets[1]", undefined],
+      ["unreachable_target", "targets[2]", undefined],
+    ]);
+    expect(warnings[1]?.["message"]).toContain("OPENAI_API_KEY");
   });
 });
 
@@ -245,7 +378,7 @@ describe("POST /admin/routes/{name}/promote", () => {
     expect(line?.["detail"]).toMatchObject({ ...kept, evidence: { version: 1, requests: 30, success_rate: 1 } });
     const version = await okBody(await worker.admin(`${path()}/versions/2`));
     expect(version["origin"]).toEqual({ ...(line?.["detail"] as Json), reason: "release 12" });
-    expect(version).toMatchObject({ policy: { description: "tried", promotion: { required: false } } });
+    expect(version).toMatchObject({ policy: { description: "tried", promotion: { required: true, ...GATES } } });
   });
 
   test("a gate that does not pass blocks it, and the answer shows every gate", async () => {
@@ -353,7 +486,7 @@ describe("POST /admin/routes/{name}/promote", () => {
 
   test("what was deleted in production keeps its gates", async () => {
     await put("production", { ...POLICY, promotion: GATES });
-    await remove();
+    await remove("production", {}, WHY);
     await put("staging");
     await expectRefusal(await promote(), { status: 409, code: "promotion_blocked" });
   });
@@ -373,7 +506,7 @@ describe("POST /admin/routes/{name}/promote", () => {
       name: "to an environment nobody uses",
       body: { to: "prodction" },
       status: 400,
-      code: "invalid_request",
+      code: "unknown_environment",
       param: "to",
     },
     { name: "to no environment", body: { to: "Pro" }, status: 400, code: "invalid_request", param: "to" },

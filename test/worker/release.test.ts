@@ -123,7 +123,10 @@ test("a policy is staged, refused, promoted on its evidence and rolled back, age
 
   const path = "/admin/routes/production/support";
   const back = await okBody(await worker.admin(`${path}/rollback`, { body: { version: 1 }, headers: asAnn }));
-  expect(back).toMatchObject({ version: 3, active: true, policy: { targets: [{ model: "helper-1" }] } });
+  expect(back).toMatchObject({
+    ...{ version: 3, active: true },
+    policy: { targets: [{ model: "helper-1" }], promotion: NEW.promotion },
+  });
 
   const approvals: Json[] = [];
   for (const run of [runAiSdk, runLangChain]) {
@@ -144,7 +147,7 @@ test("a policy is staged, refused, promoted on its evidence and rolled back, age
     detail: { kind: "promotion", from: released.from, gates, evidence: { requests: 30 }, forced: false },
   });
   expect(await version("production", 3)).toMatchObject({
-    ...{ actor: "ann", action: "route.rollback", before: staged?.["after"], after: first?.["after"] },
+    ...{ actor: "ann", action: "route.rollback", before: staged?.["after"], after: digest },
     detail: { kind: "rollback", from: { env: "production", version: 1 } },
   });
   for (const { tool_call_id, arguments_sha256, decided_at } of approvals) {

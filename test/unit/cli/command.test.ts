@@ -124,10 +124,13 @@ describe("what is asked first", () => {
   test("a rollback shows what comes back, and asks for no promotion that it does not need", async () => {
     const path = "/admin/routes/production/r";
     const guarded = { ...POLICY, description: "new", promotion: { required: true } };
+    const repeated = { version: 4, origin: { kind: "rollback", from: { env: "production", version: 2 } } };
     const host = fakeHost({
-      [`GET ${path}`]: { body: { env: "production", name: "r", version: 2, policy: guarded } },
+      [`GET ${path}`]: { body: { env: "production", name: "r", version: 4, policy: guarded } },
+      // The fourth repeats the second, and the third was left.
+      [`GET ${path}/versions`]: { body: listOf(repeated, { version: 3 }, { version: 2 }, { version: 1 }) },
       [`GET ${path}/versions/1`]: { body: { env: "production", name: "r", version: 1, policy: POLICY } },
-      [`POST ${path}/rollback`]: { body: { version: 3 } },
+      [`POST ${path}/rollback`]: { body: { version: 5 } },
     });
     const ended = await run(["routes", "rollback", "production/r"], { fetch: host.fetch, answer: "y" });
     expect([ended.code, host.changes().map(({ body }) => body)]).toEqual([0, [{ version: 1 }]]);

@@ -143,7 +143,8 @@ describe("routes", () => {
     await tables.routes.put(old, "ann");
     await tables.routes.put({ ...change(), env: "staging" }, "ann");
     const facts = [{ context_window: 2_000 }];
-    const rolledBack = await tables.routes.rollBack({ env: "staging", name: "fast", version: 1, facts }, "ben");
+    const rollback = { env: "staging", name: "fast", version: 1, activeVersion: 2, facts };
+    const rolledBack = await tables.routes.rollBack(rollback, "ben");
     expect(rolledBack).toMatchObject({
       ok: true,
       route: { record: { version: 3, policy: old.policy, facts, actor: "ben" } },
@@ -181,10 +182,29 @@ describe("routes", () => {
     const tables = startTables();
     const isKnown = (env: string) => tables.routes.promotionView("fast", "staging", env).isKnownEnvironment;
     expect(["production", "staging", "development", "qa", "eu"].map(isKnown)).toEqual([true, true, true, false, false]);
-    await tables.keys.create({ ...REQUEST, env: "qa" }, "ann", PEPPER);
-    await tables.routes.put({ ...change(), env: "eu" }, "ann");
+    expect(await tables.keys.create({ ...REQUEST, env: "qa" }, "ann", PEPPER)).toMatchObject({ ok: false });
+    expect(await tables.routes.put({ ...change(), env: "eu" }, "ann")).toEqual({
+      ...{ ok: false, reason: "unknown_environment" },
+    });
+    expect(["qa", "eu"].map(isKnown)).toEqual([false, false]);
+    await tables.keys.create({ ...REQUEST, env: "qa" }, "ann", PEPPER, true);
+    await tables.routes.put({ ...change(), env: "eu", mayBeNewEnvironment: true }, "ann");
     await tables.routes.delete({ env: "eu", name: "fast" }, "ann");
     expect(["qa", "eu", "q"].map(isKnown)).toEqual([true, true, false]);
+  });
+
+  test("a rollback that was chosen for another version, or whose guard changed meanwhile, is not made", async () => {
+    const tables = startTables();
+    for (const description of ["1", "2", "3"]) await tables.routes.put(change({ description }), "ann");
+    const rollback = { env: "production", name: "fast", version: 1, activeVersion: 2, facts: [{}] };
+    expect(await tables.routes.rollBack(rollback, "ann")).toEqual({ ok: false, reason: "changed" });
+    const rolling = tables.routes.rollBack({ ...rollback, activeVersion: 3 }, "ann");
+    const guarding = tables.routes.put(change({ promotion: { required: true } }), "ben");
+    const [rolledBack, guarded] = await Promise.all([rolling, guarding]);
+    expect(guarded.ok).toBe(true);
+    // It was made before the guard, or not at all.
+    if (rolledBack.ok) expect(rolledBack.route.record.version).toBe(4);
+    expect(tables.routes.active("production", "fast")?.record.policy.promotion.required).toBe(true);
   });
 
   test("a version that could not be stored is no change", async () => {

@@ -127,6 +127,11 @@ test.each([
   expect(retryAfter(milliseconds)).toBe(seconds);
 });
 
+test("an error may have another status than its code, where one code stands for two situations", async () => {
+  const error = new RouterError("version_mismatch", "x", { status: 409 });
+  expect([error.status, errorResponse(error, {}).status]).toEqual([409, 409]);
+});
+
 test("every bad key is answered with one and the same text", () => {
   expect(invalidKey()).toMatchObject({ code: "invalid_api_key", message: invalidKey().message, param: null });
 });

@@ -37,6 +37,8 @@ describe("upstreamUrl, public reach", () => {
     "https://8.8.8.8/v1",
     "https://0/",
     "https://[::1]/v1",
+    ...["lan", "corp", "home", "svc", "local"].map((name) => `https://api.lab.${name}/v1`),
+    ...["https://10.0.0.7.nip.io/v1", "https://sslip.io/v1", "https://a.B.NIP.IO./v1"],
     "https://[::ffff:127.0.0.1]/v1",
     "https://169.254.169.254/latest",
     "https://localhost/v1",

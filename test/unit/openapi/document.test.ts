@@ -49,7 +49,7 @@ describe("the document", () => {
     expect([...new Set(named)].sort()).toEqual(Object.keys(document.components.schemas).sort());
   });
 
-  test("names every operation once and none of its errors under two statuses", () => {
+  test("names every operation once and none of its errors under two statuses but a rollback's", () => {
     const ids = described.map(({ operationId }) => operationId);
     expect(new Set(ids).size).toBe(ids.length);
     for (const { responses } of described) {
@@ -57,7 +57,10 @@ describe("the document", () => {
         const codes = [...JSON.stringify(response).matchAll(/"enum":(\[[^\]]*\])/g)].flatMap(([, list]) =>
           JSON.parse(list ?? "[]"),
         );
-        for (const code of codes) expect(ERRORS[code as keyof typeof ERRORS].status).toBe(Number(status));
+        const isOther = (code: string): boolean => code === "version_mismatch" && status === "409";
+        for (const code of codes.filter((each) => !isOther(each))) {
+          expect(ERRORS[code as keyof typeof ERRORS].status).toBe(Number(status));
+        }
       }
     }
   });
