@@ -49,6 +49,10 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "ledger/client": ["traces", "durable", "http/errors", "lib", "lib/log"],
   providers: ["wires/openai-chat", "traces/schema", "lib"],
   "providers/anthropic": ["wires/anthropic-messages/wire", "wires/bridge", "wires/wire"],
+  // OpenAI's other API, for requests that chat completions refuse.
+  "providers/responses-for-tools": [
+    ...["conversation", "wires/bridge", "wires/openai-chat", "wires/openai-responses", "wires/wire", "lib"],
+  ],
   "providers/index": ["wires"],
   // A provider of another wire: the bridge, its own wire, and nothing of the others.
   "providers/cohere": ["wires/bridge", "wires/cohere", "traces/schema", "lib"],
@@ -98,6 +102,7 @@ const RELAY_CALLS = [["relay/attempts/attempt.ts", "relay/streaming/stream.ts"]]
 const PROVIDER_REGISTRY = "providers/index.ts";
 const ADAPTERS_SHARE = [
   ...["providers/adapter.ts", "providers/classify.ts", "providers/rows.ts", "providers/provider-settings.ts"],
+  "providers/responses-for-tools.ts",
 ];
 /** What every wire may take of OpenAI's, besides the files directly under `wires`. */
 const WIRES_SHARE = [...["wires/openai-chat/chat-wire.ts", "wires/openai-chat/chunk.ts", "wires/openai-chat/usage.ts"]];

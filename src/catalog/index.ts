@@ -76,10 +76,16 @@ function factsOf(entry: CatalogEntry): ModelFacts {
     capabilities,
     // Every model that thinks is marked where anything is known of its abilities.
     ...(entry.can === undefined ? {} : { reasoning: entry.can.includes("r") }),
+    ...(entry.responses_for_tools === undefined ? {} : toolFacts(entry)),
     price: priceOf(entry),
   };
   factsByEntry.set(entry, facts);
   return facts;
+}
+
+/** Efforts decide there which API serves a request with tools. */
+function toolFacts({ efforts }: CatalogEntry): Pick<ModelFacts, "efforts" | "responses_for_tools"> {
+  return { responses_for_tools: true, ...(efforts === undefined ? {} : { efforts: [...efforts] }) };
 }
 
 /** What a line says of money, without what it leaves out. */

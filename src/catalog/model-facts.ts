@@ -75,6 +75,10 @@ export const ModelFacts = z.object({
   capabilities: z.optional(z.partialRecord(z.enum(CAPABILITIES), z.boolean())),
   /** It thinks before it answers, and charges for thoughts that it may not show. */
   reasoning: z.optional(z.boolean()),
+  /** Chat completions refuse it tools unless its effort is `none`: OpenAI's Responses API has to be used. */
+  responses_for_tools: z.optional(z.boolean()),
+  /** Values of `reasoning_effort` that such a model takes. */
+  efforts: z.optional(z.array(z.string())),
   price: z.optional(Price),
 });
 export type ModelFacts = z.infer<typeof ModelFacts>;

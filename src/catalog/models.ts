@@ -34,6 +34,10 @@ export interface CatalogEntry extends Readonly<PriceMembers> {
   readonly can?: string;
   /** Values of `reasoning_effort` the model takes. */
   readonly efforts?: readonly string[];
+  /**
+   * With tools and any effort but `none` it is served by the Responses API alone; the line of `meta.notes` that says so.
+   */
+  readonly responses_for_tools?: number;
   readonly released?: string;
   readonly knowledge?: string;
   readonly shutdown?: string;

@@ -139,6 +139,8 @@ export interface Translation {
   openFrames?(context: AnswerContext): ChatFrames;
   /** The provider's frames are known to need no mending: its bytes may pass untouched. */
   readonly isClean?: boolean;
+  /** A stream may say nothing while its model thinks, and end so. */
+  readonly hidesThinking?: boolean;
 }
 
 export interface ProviderAdapter {
@@ -154,6 +156,21 @@ export interface Refusal {
   readonly param: string;
   /** One plain sentence for the client. */
   readonly message: string;
+}
+
+/** What a provider has to know of a request to choose among its APIs. */
+export interface TargetRequest {
+  /** The client's body, parsed. */
+  readonly fields: Readonly<Record<string, unknown>>;
+  /** Upstream model id, and what the catalogue knows of it. */
+  readonly model: string;
+  readonly facts: {
+    readonly efforts?: readonly string[] | undefined;
+    readonly responses_for_tools?: boolean | undefined;
+  };
+  /** The target's `params`: fill fields the client left out. */
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly config: ProviderConfig;
 }
 
 export interface Provider {
@@ -173,6 +190,8 @@ export interface Provider {
    * `null` when all of it can. Narrower than `lacks`: a target that is the only one is refused for nothing else.
    */
   readonly refuses?: (fields: Readonly<Record<string, unknown>>, model: string) => Refusal | null;
+  /** The same provider by another of its APIs, for requests that this one does not serve. */
+  readonly forRequest?: (request: TargetRequest) => Provider;
   /** Answers in place of the network. Only the sandbox has it. */
   readonly send?: (call: AdapterCall, signal: AbortSignal) => Promise<Response>;
 }

@@ -12,6 +12,7 @@ import { missingCapability, toOpenAiRequest } from "../wires/openai-chat/request
 import type { AdapterCall, Provider, ProviderConfig, Secrets } from "./adapter.ts";
 import { classifyError } from "./classify.ts";
 import { baseUrlOf, secretText } from "./provider-settings.ts";
+import { withResponsesForTools } from "./responses-for-tools.ts";
 import type { ProviderRow } from "./rows.ts";
 
 /** https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle */
@@ -44,7 +45,7 @@ const AZURE_ROW: ProviderRow = { ...COMMON, limit: ["max_completion_tokens"], de
 const NEWER_FIELDS_SINCE = "2024-09-01";
 const OLDER_ROW: ProviderRow = { ...COMMON, limit: ["max_tokens"], usageAlways: true };
 
-export const azure: Provider = {
+const chat: Provider = {
   id: "azure",
   adapter: {
     toUpstream: (call) => toOpenAiRequest(rowFor(call.config), call, addressOf(call)),
@@ -62,6 +63,8 @@ export const azure: Provider = {
   configure,
   lacks: (fields) => missingCapability(AZURE_ROW, fields),
 };
+
+export const azure: Provider = withResponsesForTools(chat, responsesAddressOf);
 
 function configure(secrets: Secrets): ProviderConfig | null {
   const { AZURE_API_KEY: key, AZURE_API_VERSION: version } = secrets;
@@ -83,6 +86,14 @@ function rowFor({ settings }: ProviderConfig): ProviderRow {
 /** `2024-10-21`, `2025-04-01-preview`; the v1 API knows only `preview` and `latest`. */
 function isDate(version: unknown): boolean {
   return typeof version === "string" && /^\d{4}-/.test(version);
+}
+
+/** The deployment stands in the body, whatever the version. */
+function responsesAddressOf({ baseUrl, settings }: ProviderConfig): string {
+  const version = settings?.["apiVersion"];
+  if (version === undefined) return `${baseUrl}/responses`;
+  const base = isDate(version) ? baseUrl.replace(/\/v1$/, "") : baseUrl;
+  return `${base}/responses?api-version=${version}`;
 }
 
 function addressOf({ config, model }: AdapterCall): string {

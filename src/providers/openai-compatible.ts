@@ -6,9 +6,16 @@ import { missingCapability, toOpenAiRequest } from "../wires/openai-chat/request
 import type { AnswerContext, Provider, ProviderConfig, Secrets, Translation } from "./adapter.ts";
 import { classifyError } from "./classify.ts";
 import { baseUrlName, baseUrlOf, secretText } from "./provider-settings.ts";
+import { withResponsesForTools } from "./responses-for-tools.ts";
 import type { ProviderRow } from "./rows.ts";
 
 export function openAiProvider(row: ProviderRow): Provider {
+  const chat = chatProvider(row);
+  const { responsesPath } = row;
+  return responsesPath === undefined ? chat : withResponsesForTools(chat, ({ baseUrl }) => baseUrl + responsesPath);
+}
+
+function chatProvider(row: ProviderRow): Provider {
   return {
     id: row.id,
     adapter: {

@@ -29,6 +29,8 @@ export interface ProviderRow {
   readonly baseUrl?: string;
   /** Behind the base URL. Default `/chat/completions`. */
   readonly chatPath?: string;
+  /** Behind the base URL, where the provider documents OpenAI's Responses API. */
+  readonly responsesPath?: string;
   /** Names of the secret. The first one that is set is used. */
   readonly secrets: readonly string[];
   /** The vendor may be called without a secret. */
@@ -122,6 +124,7 @@ export const ROWS: readonly ProviderRow[] = [
     id: "openai",
     source: "https://developers.openai.com/api/reference/resources/chat",
     baseUrl: "https://api.openai.com/v1",
+    responsesPath: "/responses",
     secrets: ["OPENAI_API_KEY"],
     clean: "https://platform.openai.com/docs/api-reference/chat-streaming",
     // Reasoning models refuse `max_tokens`, and every chat model reads the newer name: one spelling serves all.

@@ -71,14 +71,17 @@ function whyPassedOver(first: Candidate, capable: readonly Candidate[], { stateO
   return stateOf(first) === "cooling" ? "rate_limited" : "breaker_open";
 }
 
-function configuredCandidates({ route, secrets, findProvider }: PlanInput): Candidate[] {
+function configuredCandidates({ route, fields, secrets, findProvider }: PlanInput): Candidate[] {
   const candidates: Candidate[] = [];
   route.policy.targets.forEach((target, index) => {
-    const provider = findProvider(target.provider);
-    const config = provider?.configure(secrets) ?? null;
-    if (provider === undefined || config === null) return;
+    const found = findProvider(target.provider);
+    const config = found?.configure(secrets) ?? null;
+    if (found === undefined || config === null) return;
     const name = `${target.provider}/${target.model}`;
-    candidates.push({ name, target, facts: route.record.facts[index] ?? {}, provider, config });
+    const facts = route.record.facts[index] ?? {};
+    const { model, params } = target;
+    const provider = found.forRequest?.({ fields, model, params, facts, config }) ?? found;
+    candidates.push({ name, target, facts, provider, config });
   });
   return candidates;
 }

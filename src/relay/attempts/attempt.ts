@@ -319,11 +319,12 @@ const LOST: UpstreamFailure = { class: "slow", tryNext: true, trySame: false };
 /** What is known of its cost beforehand. */
 function tariffOf({ facts, config, provider, target }: Candidate, { fields, stream }: ChatRequest): Tariff {
   const effort = fields["reasoning_effort"] ?? target.params["reasoning_effort"];
+  const { translation } = provider.adapter;
   return {
     price: facts.price,
     baseUrl: config.baseUrl,
     thinks: effort === "none" ? false : facts.reasoning,
-    announcesThinking: stream && provider.adapter.translation?.openStream !== undefined,
+    announcesThinking: stream && translation?.openStream !== undefined && translation.hidesThinking !== true,
   };
 }
 

@@ -19,15 +19,15 @@ export function readAnswer(_text: string, body: unknown, context: AnswerContext)
   const error = errorOf(body);
   if (error !== null) {
     const failure = classifyError({ status: 200, headers: new Headers(), body: error }, Date.now());
-    return { ok: false, failure };
+    return { ok: false, failure, rawUsage: readUsage(body)?.raw };
   }
   const parts = outputParts(body["output"], context);
   const finish = finishOf(
     body,
     parts.some(({ kind }) => kind === "call"),
   );
-  if (finish === null || !Array.isArray(body["output"])) return { ok: false, failure: INVALID };
   const usage = readUsage(body);
+  if (finish === null || !Array.isArray(body["output"])) return { ok: false, failure: INVALID, rawUsage: usage?.raw };
   const tier = textOf(body["service_tier"]);
   const logprobs = logprobsOf(body["output"]);
   return {

@@ -74,7 +74,10 @@ export class ResponsesReader implements AnswerReader {
       case "response.failed":
       case "response.cancelled": {
         const response = isJsonObject(event["response"]) ? event["response"] : {};
-        return this.#fail(errorOf({ ...response, status: "failed" }));
+        // What it counted is billed, whatever came of it.
+        const usage = readUsage(response);
+        const counted: AnswerEvent[] = usage === null ? [] : [{ kind: "usage", counts: usage.counts, raw: usage.raw }];
+        return [...counted, ...this.#fail(errorOf({ ...response, status: "failed" }))];
       }
       case "error":
         return this.#fail(isJsonObject(event["error"]) ? { error: event["error"] } : { error: withoutType(event) });

@@ -148,10 +148,11 @@ function writeControl(name: Name, conversation: Conversation, target: RequestTar
  * https://developers.openai.com/api/docs/guides/latest-model#gpt-5-parameter-compatibility
  */
 function isSamplingFixed({ reasoning }: Controls, { reasons }: RequestTarget): boolean {
-  return reasons === true && !isOff(reasoning);
+  return reasons === true && !isThinkingOff(reasoning);
 }
 
-function isOff(reasoning: ReasoningControl | undefined): boolean {
+/** Did the client ask the model not to think? */
+export function isThinkingOff(reasoning: ReasoningControl | undefined): boolean {
   const native = reasoning?.native;
   const isDisabled = native?.wire === "anthropic-messages" && native.source["type"] === "disabled";
   return reasoning?.effort === "none" || reasoning?.enabled === false || isDisabled;
@@ -174,7 +175,7 @@ function writeReasoning(
     losses.push(harmless(control.path));
     return;
   }
-  const effort = isOff(control) ? "none" : (control.effort ?? effortOf(control));
+  const effort = isThinkingOff(control) ? "none" : (control.effort ?? effortOf(control));
   const summary = control.display === undefined ? undefined : SUMMARIES[control.display];
   if (control.display !== undefined && summary === undefined && control.display !== "omitted") {
     losses.push(harmless(control.path));

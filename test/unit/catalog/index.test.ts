@@ -10,7 +10,7 @@ const lines = Object.entries(models).flatMap(([provider, entries]) =>
 );
 
 const MEMBERS =
-  "context max_input max_output price tiers service regional until from hours fees request can efforts released knowledge shutdown status aliases trust source";
+  "context max_input max_output price tiers service regional until from hours fees request can efforts responses_for_tools released knowledge shutdown status aliases trust source";
 const PRICES =
   "input output cache_read cache_read_implicit cache_write cache_write_1h audio_input audio_output audio_cache_read thinking_output";
 /** Written by other protocols' adapters: no row of `rows.ts`. */
@@ -135,6 +135,22 @@ describe("every line", () => {
       const members = { tiers, service, regional, until, from, hours: hours && peak, fees, request };
       expect(findModel(provider, id)?.price).toEqual({ ...price, ...members });
     }
+  });
+
+  test("says where it has to be given tools over the Responses API, each with its source", () => {
+    const marked = lines.filter(({ entry }) => entry.responses_for_tools !== undefined);
+    expect(marked.every(({ entry }) => meta.notes[entry.responses_for_tools ?? -1] !== undefined)).toBe(true);
+    // From GPT-5.4 on, at the two who serve it over both APIs.
+    const family = lines.filter(({ provider, id }) => {
+      return (provider === "openai" || provider === "azure") && /^gpt-(?:5\.[4-9]|[6-9])/.test(id);
+    });
+    expect(marked.map(({ name }) => name)).toEqual(family.map(({ name }) => name));
+    expect(findModel("openai", "gpt-5.6")).toMatchObject({
+      responses_for_tools: true,
+      efforts: ["none", "low", "medium", "high", "xhigh", "max"],
+    });
+    expect(findModel("openai", "gpt-6-astra")?.efforts).not.toContain("none");
+    expect(findModel("openai", "gpt-5")?.responses_for_tools).toBeUndefined();
   });
 
   test("costs a tenth more where its region is bound, from the models on for which vendors began to charge that", () => {

@@ -369,6 +369,16 @@ describe("what the bill is made from", () => {
     expect(answerOf(events).rawUsage?.["server_tool_use"]).toEqual({ web_search_requests: 1, file_search_requests: 1 });
   });
 
+  test("counts for a response that failed, too", () => {
+    const failed = { status: "failed", error: { code: "server_error", message: "Oh." }, output: [], usage };
+    expect(responsesWire.readAnswer("", failed, context)).toMatchObject({
+      ok: false,
+      rawUsage: { prompt_tokens: 100 },
+    });
+    const events = readStreamed(`data: ${JSON.stringify({ type: "response.failed", response: failed })}\n\n`);
+    expect(events).toMatchObject([{ kind: "usage", raw: { prompt_tokens: 100 } }, { kind: "error" }]);
+  });
+
   test("is unknown where there are no totals", () => {
     expect(readWhole({ status: "completed", output: [], usage: { input_tokens: "many" } })).toMatchObject({
       usage: null,
