@@ -10,6 +10,7 @@ import type { AppEnv } from "./config.ts";
 import { getApprovals, postApproval } from "./doors/approvals/approvals.ts";
 import { authenticateKey } from "./doors/authenticate.ts";
 import { getModel, listModels } from "./doors/models/models.ts";
+import { getRoot, notFoundPage } from "./doors/pages/pages.ts";
 import { getTrace, getTraces } from "./doors/traces/traces.ts";
 import { errorResponse, RouterError } from "./http/errors.ts";
 import { hintFor } from "./http/hints.ts";
@@ -36,6 +37,7 @@ app.use(async (c, next) => {
   headers.set("cache-control", "no-store");
 });
 
+app.get("/", getRoot);
 app.get("/health", (c) => c.json({ status: "ok" }));
 app.get("/openapi.json", (c) => c.json(openApiDocument()));
 
@@ -73,7 +75,8 @@ app.notFound(async (c) => {
   } catch (error) {
     return answerError(error, c);
   }
-  return answerError(new RouterError("not_found", `Not found. ${hintFor(pathname)}`), c);
+  const page = await notFoundPage(c);
+  return page ?? answerError(new RouterError("not_found", `Not found. ${hintFor(pathname)}`), c);
 });
 
 app.onError((error, c) => answerError(error, c));

@@ -12,6 +12,8 @@ import type { TrailIndex } from "./trace-index/trail-index.ts";
 
 export interface Env {
   readonly CONFIG: KVNamespace;
+  /** The site's static files. Absent where the Worker runs without them, as in tests. */
+  readonly ASSETS?: Fetcher;
   readonly KEY_LEDGER: DurableObjectNamespace<KeyLedger>;
   readonly PROVIDER_HEALTH: DurableObjectNamespace<ProviderHealth>;
   readonly CONTROL_PLANE: DurableObjectNamespace<ControlPlane>;

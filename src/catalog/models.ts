@@ -58,6 +58,8 @@ export interface Catalog {
   readonly meta: {
     readonly version: number;
     readonly date: string;
+    /** What a line without a note of its own rests on. */
+    readonly sources: string;
     readonly notes: readonly string[];
   };
   readonly models: Readonly<Record<string, Readonly<Record<string, CatalogEntry>>>>;

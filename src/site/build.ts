@@ -1,0 +1,135 @@
+/**
+ * `npm run build`: writes `.site/`, the pages and files that Workers Static Assets serves.
+ *
+ * Pages are JSX, which Node does not run: they are bundled first, by the bundler that wrangler brings. The old folder is
+ * replaced in one step, so that a server that reads it meanwhile never sees half a site.
+ */
+import { createHash } from "node:crypto";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { type BuildOptions, build } from "esbuild";
+
+const HERE = import.meta.dirname;
+const ROOT = join(HERE, "../..");
+const OUT = join(ROOT, ".site");
+const ISLANDS = ["page", "docs", "models", "run"] as const;
+
+const COMMON: BuildOptions = {
+  bundle: true,
+  format: "esm",
+  jsx: "automatic",
+  jsxImportSource: "hono/jsx",
+  write: false,
+  logLevel: "warning",
+};
+
+/** Where the site lies below `.site`: files under `/assets/` may be kept for ever, as their names hold their hash. */
+async function assetsOf(files: Map<string, string>) {
+  const add = (name: string, extension: string, text: string): string => {
+    const hash = createHash("sha256").update(text).digest("hex").slice(0, 10);
+    files.set(`assets/${name}-${hash}.${extension}`, text);
+    return `/assets/${name}-${hash}.${extension}`;
+  };
+  const scripts: Record<string, string> = {};
+  for (const name of ISLANDS) {
+    const built = await build({
+      ...COMMON,
+      entryPoints: [join(HERE, `islands/${name}.ts`)],
+      minify: true,
+      target: "es2022",
+    });
+    scripts[name] = add(name, "js", built.outputFiles?.[0]?.text ?? "");
+  }
+  const css = await Promise.all(["tokens", "site"].map((name) => readFile(join(HERE, `styles/${name}.css`), "utf8")));
+  return { style: add("site", "css", css.join("\n")), scripts };
+}
+
+/** `site.ts` and all that it needs, as a module that Node runs. */
+async function loadSite(directory: string) {
+  const built = await build({
+    ...COMMON,
+    entryPoints: {
+      site: join(HERE, "site.ts"),
+      openapi: join(HERE, "../openapi/document.ts"),
+      policy: join(HERE, "../policy/schema.ts"),
+    },
+    outdir: directory,
+    platform: "node",
+    loader: { ".json": "json" },
+    write: true,
+    entryNames: "[name]",
+    outExtension: { ".js": ".mjs" },
+  });
+  void built;
+  const load = (name: string) => import(pathToFileURL(join(directory, `${name}.mjs`)).href);
+  return {
+    site: (await load("site")) as typeof import("./site.ts"),
+    openapi: (await load("openapi")) as typeof import("../openapi/document.ts"),
+  };
+}
+
+/** Changes with every file that the site is made from: an unchanged one is not built again. */
+async function inputsDigest(): Promise<string> {
+  const hash = createHash("sha256");
+  const folders = [
+    "site",
+    "catalog",
+    "openapi",
+    "policy",
+    "http",
+    "doors",
+    "admin",
+    "approvals",
+    "traces",
+    "keys",
+    "wires/openai-chat",
+  ];
+  for (const folder of folders) {
+    const names = await readdir(join(ROOT, "src", folder), { recursive: true, withFileTypes: true });
+    for (const entry of names.toSorted((a, b) => (join(a.parentPath, a.name) < join(b.parentPath, b.name) ? -1 : 1))) {
+      if (entry.isFile()) hash.update(entry.name).update(await readFile(join(entry.parentPath, entry.name)));
+    }
+  }
+  return hash.digest("hex");
+}
+
+async function main(): Promise<void> {
+  const digest = await inputsDigest();
+  const stamp = join(ROOT, ".wrangler", "site.digest");
+  const built = await readFile(stamp, "utf8").catch(() => "");
+  if (built === digest && (await readdir(OUT).catch(() => [])).length > 0) return;
+  await mkdir(join(ROOT, ".wrangler"), { recursive: true });
+  const work = await mkdtemp(join(ROOT, ".wrangler", "site-"));
+  try {
+    const files = new Map<string, string>();
+    const assets = await assetsOf(files);
+    const { site, openapi } = await loadSite(work);
+    const document = openapi.openApiDocument();
+    const content: Record<string, string> = {};
+    for (const file of await readdir(join(HERE, "content"))) {
+      if (file.endsWith(".md")) content[file.slice(0, -3)] = await readFile(join(HERE, "content", file), "utf8");
+    }
+    const flowTypes = await readFile(join(HERE, "content", "flow.d.ts.txt"), "utf8");
+    const schemas = (document["components"] as { schemas?: Record<string, unknown> } | undefined)?.schemas ?? {};
+    const policySchema = JSON.stringify({
+      $schema: "https://json-schema.org/draft/2020-12/schema",
+      ...(schemas["Policy"] as object),
+    });
+    const openapiText = JSON.stringify(document);
+    for (const [path, text] of site.siteFiles({ content, openapi: openapiText, policySchema, flowTypes, assets }))
+      files.set(path, text);
+    const fresh = join(work, "site");
+    for (const [path, text] of files) {
+      await mkdir(dirname(join(fresh, path)), { recursive: true });
+      await writeFile(join(fresh, path), text);
+    }
+    await rm(OUT, { recursive: true, force: true });
+    await rename(fresh, OUT);
+    await writeFile(stamp, digest);
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+await main();

@@ -1,0 +1,129 @@
+/** What the build writes: every page and file of the site, by its path. Pure: the same sources give the same bytes. */
+import { errorsMarkdown } from "./errors.ts";
+import { llmsText, sitemap } from "./listing.ts";
+import { renderMarkdown } from "./markdown.ts";
+import { modelRows, modelsCsv } from "./model-rows.ts";
+import { Docs } from "./pages/docs.tsx";
+import { Home } from "./pages/home.tsx";
+import { Model } from "./pages/model.tsx";
+import { Models } from "./pages/models.tsx";
+import { NotFound } from "./pages/not-found.tsx";
+import { page } from "./parts/layout.tsx";
+import { headersFile } from "./security-headers.ts";
+
+export interface Assets {
+  /** Address of the style sheet, its content's hash in its name. */
+  readonly style: string;
+  /** Addresses of the scripts, by the name of their island. */
+  readonly scripts: Readonly<Record<string, string>>;
+}
+
+export interface Sources {
+  /** Markdown by name: `docs`, `reference`, `production`. */
+  readonly content: Readonly<Record<string, string>>;
+  readonly openapi: string;
+  readonly policySchema: string;
+  readonly flowTypes: string;
+  readonly assets: Assets;
+}
+
+interface DocPage {
+  readonly path: string;
+  readonly title: string;
+  readonly description: string;
+  readonly markdown: string;
+}
+
+export function docPages({ content }: Sources): readonly DocPage[] {
+  return [
+    {
+      path: "/docs",
+      title: "Developer channel",
+      description: "Send a first routed request, then let policy decide: curl, fetch, Python, SDKs and agents.",
+      markdown: content["docs"] ?? "",
+    },
+    {
+      path: "/docs/reference",
+      title: "Reference",
+      description: "Response headers, route members, policy, endpoints, command line and glossary.",
+      markdown: content["reference"] ?? "",
+    },
+    {
+      path: "/docs/errors",
+      title: "Errors",
+      description: "Every error code: what happened, and what to do.",
+      markdown: errorsMarkdown(),
+    },
+    {
+      path: "/docs/production",
+      title: "Production",
+      description: "The launch checklist, deploying, upgrading, rolling back, backup, cost and incidents.",
+      markdown: content["production"] ?? "",
+    },
+  ];
+}
+
+/** Path below `.site` to its content. */
+export function siteFiles(sources: Sources): ReadonlyMap<string, string> {
+  const files = new Map<string, string>();
+  const { assets } = sources;
+  const docs = docPages(sources);
+  const rows = modelRows();
+  files.set("index.html", page(assets, { path: "/", title: "The Flow Layer", scripts: ["run"] }, Home()));
+  const search = docs.flatMap(({ path, title, markdown }) =>
+    renderMarkdown(markdown).sections.map((each) => ({ ...each, path, page: title })),
+  );
+  files.set("docs/search.json", JSON.stringify(search));
+  for (const doc of docs) {
+    const rendered = renderMarkdown(doc.markdown);
+    files.set(
+      `${doc.path.slice(1)}.html`,
+      page(
+        assets,
+        { path: doc.path, title: `${doc.title} · The Flow Layer`, description: doc.description, scripts: ["docs"] },
+        Docs({ doc, rendered, docs }),
+      ),
+    );
+    files.set(`${doc.path.slice(1)}.md`, `# ${doc.title}\n\n${doc.markdown.trim()}\n`);
+  }
+  files.set(
+    "models.html",
+    page(
+      assets,
+      {
+        path: "/models",
+        title: "Model directory · The Flow Layer",
+        description: "Every model in the catalogue: prices, windows, abilities, dates.",
+        scripts: ["models"],
+        wide: true,
+      },
+      Models({ rows }),
+    ),
+  );
+  files.set("models.json", JSON.stringify(rows.map(({ source: _source, trust: _trust, ...row }) => row)));
+  files.set("models.csv", modelsCsv(rows));
+  for (const row of rows) {
+    files.set(
+      `${row.path.slice(1)}.html`,
+      page(
+        assets,
+        {
+          path: row.path,
+          title: `${row.id} at ${row.provider} · The Flow Layer`,
+          description: `Prices, window and abilities of ${row.id} at ${row.provider}.`,
+          scripts: [],
+        },
+        Model({ row, rows }),
+      ),
+    );
+  }
+  files.set("404.html", page(assets, { path: "/404", title: "Not found · The Flow Layer", scripts: [] }, NotFound()));
+  files.set("openapi.json", sources.openapi);
+  files.set("policy.schema.json", sources.policySchema);
+  files.set("flow.d.ts", sources.flowTypes);
+  files.set("llms.txt", llmsText(docs));
+  files.set("sitemap.xml", sitemap([...docs.map(({ path }) => path), "/", "/models", ...rows.map(({ path }) => path)]));
+  files.set("robots.txt", "User-agent: *\nAllow: /\nDisallow: /v1/\nDisallow: /admin/\nDisallow: /console\n");
+  files.set("_headers", headersFile());
+  return files;
+}

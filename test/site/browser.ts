@@ -1,0 +1,95 @@
+/** A browser, where the machine has one, and an instance started as a newcomer starts it. */
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Browser, chromium } from "playwright-core";
+
+const ROOT = new URL("../..", import.meta.url).pathname;
+const READY_MS = 90_000;
+/** Nothing but the page itself: the background services of Chromium would look for hosts that are not there. */
+const QUIET = [
+  ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"],
+  ...["--disable-component-update", "--disable-sync"],
+];
+
+/** The path of a Chromium or Chrome, `null` where there is none. */
+export function browserPath(): string | null {
+  const named = process.env["CHROMIUM_PATH"];
+  if (named !== undefined && existsSync(named)) return named;
+  for (const name of ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]) {
+    const found = spawnSync("sh", ["-c", `command -v ${name}`])
+      .stdout.toString()
+      .trim();
+    if (found !== "") return found;
+  }
+  return null;
+}
+
+export function launch(path: string): Promise<Browser> {
+  return chromium.launch({ executablePath: path, args: QUIET });
+}
+
+export interface Instance {
+  readonly url: string;
+  readonly keys: Readonly<Record<string, string>>;
+  readonly adminToken: string;
+  stop(): Promise<void>;
+}
+
+interface Announcement {
+  readonly base_url: string;
+  readonly admin_token: string;
+  readonly keys: Readonly<Record<string, string>>;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === "object" && address !== null ? address.port : 0;
+}
+
+/** `npm start` on a port and a state of its own. Rejects with what it printed when it is not ready in time. */
+export async function startInstance(): Promise<Instance> {
+  const directory = await mkdtemp(join(tmpdir(), "flow-site-"));
+  const port = await freePort();
+  const args = ["src/dev/start.ts", "--", "--port", String(port), "--persist-to", join(directory, "data")];
+  const child: ChildProcess = spawn(process.execPath, args, {
+    cwd: ROOT,
+    detached: true,
+    env: process.env,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let printed = "";
+  child.stdout?.on("data", (data) => {
+    printed += String(data);
+  });
+  child.stderr?.on("data", (data) => {
+    printed += String(data);
+  });
+  const announcement = join(ROOT, ".flowlayer", "dev.json");
+  const giveUpAt = Date.now() + READY_MS;
+  let found: Announcement | null = null;
+  while (found === null) {
+    if (Date.now() > giveUpAt || child.exitCode !== null) throw new Error(`npm start did not get ready: ${printed}`);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    if (!existsSync(announcement)) continue;
+    const read = JSON.parse(readFileSync(announcement, "utf8")) as Announcement;
+    if (read.base_url.endsWith(`:${port}`)) found = read;
+  }
+  return {
+    url: found.base_url,
+    keys: found.keys,
+    adminToken: found.admin_token,
+    async stop() {
+      const ended = new Promise((resolve) => child.once("exit", resolve));
+      if (child.pid !== undefined) process.kill(-child.pid, "SIGTERM");
+      await ended;
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
