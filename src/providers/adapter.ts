@@ -192,6 +192,8 @@ export interface Provider {
   readonly refuses?: (fields: Readonly<Record<string, unknown>>, model: string) => Refusal | null;
   /** The same provider by another of its APIs, for requests that this one does not serve. */
   readonly forRequest?: (request: TargetRequest) => Provider;
+  /** Names of client headers, in lower case, that go with a body to this provider (`AdapterCall.openHeaders`). */
+  readonly openHeaders?: readonly string[];
   /** Answers in place of the network. Only the sandbox has it. */
   readonly send?: (call: AdapterCall, signal: AbortSignal) => Promise<Response>;
 }

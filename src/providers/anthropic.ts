@@ -35,6 +35,8 @@ export const anthropic: Provider = {
   configure,
   lacks,
   refuses,
+  // A beta header switches on members of the body: one without the other is refused.
+  openHeaders: ["anthropic-beta"],
 };
 
 function configure(secrets: Secrets): ProviderConfig | null {

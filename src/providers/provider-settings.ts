@@ -23,6 +23,19 @@ export function upstreamHeaders(
   };
 }
 
+/** Of the client's headers those that belong to its body, by the names that the provider takes. */
+export function openHeadersOf(
+  names: readonly string[] = [],
+  headers: Headers | null,
+): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    names.flatMap((name) => {
+      const value = headers?.get(name) ?? null;
+      return value === null ? [] : [[name, value]];
+    }),
+  );
+}
+
 /** Header text: a secret with a line break or a space in it is a copying mistake, and would make `fetch` throw. */
 export function secretText(value: unknown): string | null {
   return typeof value === "string" && /^[\x21-\x7e]+$/.test(value) ? value : null;

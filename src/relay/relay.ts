@@ -148,6 +148,7 @@ function noteCaller({ exchange, http, env }: Run, caller: Caller): void {
   if (isExporting(env)) exchange.parent = parseTraceparent(http.headers.get("traceparent"));
   exchange.app = caller.app;
   exchange.clientRequestId = caller.clientRequestId;
+  exchange.clientHeaders = http.headers;
   exchange.timings.auth = Date.now() - exchange.receivedAt;
 }
 

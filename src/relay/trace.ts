@@ -80,6 +80,8 @@ export class Exchange {
   app: string | null = null;
   env: string | null = null;
   clientRequestId: string | null = null;
+  /** What the client sent: a provider may take some of its headers. */
+  clientHeaders: Headers | null = null;
   /** The caller's span. Read only when spans are exported. */
   parent: TraceParent | null = null;
   /** Without the `flow/` prefix for a named route; `<provider>/<model>` for a raw model. */

@@ -13,6 +13,7 @@ import { JsonEdit, tryParseJson } from "../../lib/json.ts";
 import { readTextWithin } from "../../lib/read-text.ts";
 import type { AdapterCall, ProviderAdapter, UpstreamFailure, UpstreamRequest } from "../../providers/adapter.ts";
 import { withoutCredentials } from "../../providers/classify.ts";
+import { openHeadersOf } from "../../providers/provider-settings.ts";
 import type { AttemptOutcome, FailureClass } from "../../traces/schema.ts";
 import type { ChatRequest } from "../../wires/openai-chat/request-fields.ts";
 import type { Tariff } from "../billing.ts";
@@ -341,7 +342,7 @@ function readingOf({ request, exchange }: AttemptInput, candidate: Candidate, re
 }
 
 async function send(
-  { request }: AttemptInput,
+  { request, exchange }: AttemptInput,
   { maxOutputTokens }: Claim,
   candidate: Candidate,
   record: Attempt,
@@ -355,6 +356,7 @@ async function send(
     model: target.model,
     params: target.params,
     maxOutputTokens,
+    openHeaders: openHeadersOf(provider.openHeaders, exchange.clientHeaders),
     config,
   };
   if (provider.send !== undefined) return provider.send(adapterCall, call.signal);

@@ -20,13 +20,16 @@ const NO_ANSWER: UpstreamFailure = { class: "invalid_response", tryNext: true, t
 export function readAnswer(text: string, body: unknown, context: AnswerContext): ReadAnswer {
   if (!isJsonObject(body) || !Array.isArray(body["content"])) return { ok: false, failure: NO_ANSWER };
   const reason = body["stop_reason"];
-  if (typeof reason !== "string" || reason === "" || isUnfinished(reason)) return { ok: false, failure: NO_ANSWER };
+  const usage = isJsonObject(body["usage"]) ? body["usage"] : {};
+  const counts = readCounts(usage);
+  const rawUsage = counts === null ? undefined : rawUsageOf(counts, usage);
+  if (typeof reason !== "string" || reason === "" || isUnfinished(reason)) {
+    return { ok: false, failure: NO_ANSWER, rawUsage };
+  }
   const content = new WholeContent(text, context);
   for (const [at, block] of body["content"].entries()) if (isJsonObject(block)) content.add(block, at);
   const refusal = refusalOf(body);
   if (refusal !== undefined) content.parts.push({ kind: "refusal", text: refusal, path: "" });
-  const usage = isJsonObject(body["usage"]) ? body["usage"] : {};
-  const counts = readCounts(usage);
   return {
     ok: true,
     answer: {
@@ -34,7 +37,7 @@ export function readAnswer(text: string, body: unknown, context: AnswerContext):
       model: textOr(body["model"]),
       choices: [{ parts: content.parts, finish: readFinish(body, content.calls, content.hasAnswerTool) }],
       usage: counts,
-      rawUsage: counts === null ? undefined : rawUsageOf(counts, usage),
+      rawUsage,
       extra: { ...tierOf(usage), ...containerOf(body) },
     },
   };
