@@ -55,6 +55,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ],
   "providers/index": ["wires"],
   // A provider of another wire: the bridge, its own wire, and nothing of the others.
+  "providers/bedrock": ["wires/bridge", "wires/bedrock", "wires/wire", "traces/schema", "lib"],
   "providers/cohere": ["wires/bridge", "wires/cohere", "traces/schema", "lib"],
   "providers/google": ["wires/bridge", "wires/gemini", "traces/schema", "lib"],
   wires: [...["conversation", "providers/adapter", "providers/classify", "providers/provider-settings", "lib"]],

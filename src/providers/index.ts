@@ -1,8 +1,8 @@
 /** The registry: every provider there is, by id. Lookups go through a `Map`, so `__proto__` is just an unknown name. */
-import { bedrock } from "../wires/bedrock/bedrock.ts";
 import type { Provider, Secrets } from "./adapter.ts";
 import { anthropic } from "./anthropic.ts";
 import { azure } from "./azure.ts";
+import { bedrock } from "./bedrock.ts";
 import { cohere } from "./cohere.ts";
 import { google } from "./google.ts";
 import { openAiProvider } from "./openai-compatible.ts";

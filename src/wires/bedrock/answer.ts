@@ -1,203 +1,144 @@
 /**
- * A whole Converse answer as a `chat.completion`, and what it shares with the stream: stop reasons, usage, citations.
+ * A whole Converse answer.
  *
  * https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html#API_runtime_Converse_ResponseSyntax.
- * Blocks that OpenAI has no place for are kept: pictures in `images`, citations in `citations`, all others (the calls
- * and results of Amazon's own tools) in `bedrock_blocks`.
+ * Blocks become parts in their order, because a signed turn goes back as it came. The arguments of calls are cut out of
+ * the text: parsing would round their numbers and reorder their keys.
  */
-import { isJsonObject } from "../../lib/json.ts";
-import type { AnswerContext, TranslatedAnswer, UpstreamFailure } from "../../providers/adapter.ts";
-import { countOf, type FinishReason, type MadeCall, type TokenCounts, toCompletion } from "../openai-chat/chat-wire.ts";
-import { classifyBedrock } from "./errors.ts";
-import { traitsOf } from "./models.ts";
-import { ANSWER_TOOL, needsAnswerTool } from "./tools.ts";
-
-type Json = Readonly<Record<string, unknown>>;
+import type { Json, Part } from "../../conversation/part.ts";
+import { isJsonObject, isTooDeep } from "../../lib/json.ts";
+import { elementTexts, onOneLine, textAt } from "../../lib/json-text.ts";
+import type { UpstreamFailure } from "../../providers/adapter.ts";
+import { argumentsText } from "../call-arguments.ts";
+import type { ToolNames } from "../tool-names.ts";
+import type { AnswerContext, ReadAnswer } from "../wire.ts";
+import { ANSWER_TOOL } from "./answer-format.ts";
+import { allowsOneCall, chatUsageOf, extrasOf, finishReasonOf, servedModelOf, tokenCountsOf } from "./ends.ts";
+import { classifyConverse } from "./errors.ts";
+import { isServerCall } from "./own-blocks.ts";
+import { namesOf } from "./tools.ts";
 
 const NOT_AN_ANSWER: UpstreamFailure = { class: "invalid_response", tryNext: true, trySame: false };
 
-const FINISH: Readonly<Record<string, FinishReason>> = {
-  end_turn: "stop",
-  stop_sequence: "stop",
-  pause_turn: "stop",
-  max_tokens: "length",
-  model_context_window_exceeded: "length",
-  tool_use: "tool_calls",
-  guardrail_intervened: "content_filter",
-  content_filtered: "content_filter",
-  refusal: "content_filter",
-};
-
-/** The model's output could not be read: no answer, whatever stands before it. */
-export const isMalformed = (stopReason: unknown): boolean =>
-  stopReason === "malformed_model_output" || stopReason === "malformed_tool_use";
-
-/** Some models say `end_turn` after a call; and our own answer tool is no call for the client. */
-export function finishReasonOf(stopReason: unknown, callCount: number): FinishReason {
-  const reason = Object.hasOwn(FINISH, String(stopReason)) ? (FINISH[String(stopReason)] ?? "stop") : "stop";
-  if (reason === "tool_calls" || reason === "stop") return callCount > 0 ? "tool_calls" : "stop";
-  return reason;
-}
-
-/** Cache reads and writes stand beside the input here, and inside it at OpenAI. */
-export function tokenCountsOf(usage: unknown): TokenCounts | null {
-  if (!isJsonObject(usage)) return null;
-  const input = countOf(usage["inputTokens"]);
-  const completion = countOf(usage["outputTokens"]);
-  if (input === undefined && completion === undefined) return null;
-  const cached = countOf(usage["cacheReadInputTokens"]);
-  const cacheWrite = countOf(usage["cacheWriteInputTokens"]);
-  return {
-    prompt: (input ?? 0) + (cached ?? 0) + (cacheWrite ?? 0),
-    completion: completion ?? 0,
-    cached,
-    cacheWrite,
-    cacheWriteHour: hourWritesIn(usage["cacheDetails"]),
-  };
-}
-
-/** Newer models say how long each part of the writes is kept. */
-function hourWritesIn(details: unknown): number {
-  const ofHour = (Array.isArray(details) ? details : []).filter((each) => isJsonObject(each) && each["ttl"] === "1h");
-  return ofHour.reduce<number>((sum, each) => sum + (countOf(each["inputTokens"]) ?? 0), 0);
-}
-
-/** The model a prompt router chose: an ARN, whose last segment is the model. */
-export function servedModelOf(trace: unknown): string | undefined {
-  const router = isJsonObject(trace) ? trace["promptRouter"] : undefined;
-  const invoked = isJsonObject(router) ? router["invokedModelId"] : undefined;
-  return typeof invoked === "string" && invoked !== "" ? invoked.slice(invoked.lastIndexOf("/") + 1) : undefined;
-}
-
-/** Top-level extras of an answer or of the last chunk. `metrics` say nothing that the router does not measure. */
-export function extrasOf(body: Json): Json {
-  const tier = isJsonObject(body["serviceTier"]) ? body["serviceTier"]["type"] : undefined;
-  const names = ["trace", "additionalModelResponseFields", "performanceConfig"].filter((name) =>
-    isJsonObject(body[name]),
-  );
-  return {
-    ...(typeof tier === "string" ? { service_tier: tier } : {}),
-    ...(names.length === 0 ? {} : { bedrock: Object.fromEntries(names.map((name) => [name, body[name]])) }),
-  };
-}
-
-export function imageOf(format: unknown, source: unknown): Json | null {
-  const bytes = isJsonObject(source) ? source["bytes"] : undefined;
-  if (typeof bytes !== "string") return null;
-  return { type: "image_url", image_url: { url: `data:image/${String(format)};base64,${bytes}` } };
-}
-
-export const reasoningDetail = (text: string, signature: string): Json => ({
-  type: "reasoning.text",
-  format: "bedrock",
-  text,
-  signature,
-});
-
-export const redactedDetail = (data: string): Json => ({ type: "reasoning.encrypted", format: "bedrock", data });
-
-/** The client asked for at most one call, and Converse cannot be told. */
-export const allowsOneCall = (fields: Json): boolean => fields["parallel_tool_calls"] === false;
-
-/** Text that stands beside the answer tool's arguments is not part of the JSON the client asked for. */
-export const expectsAnswerTool = ({ fields, model }: AnswerContext): boolean =>
-  needsAnswerTool(fields, traitsOf(model));
-
-export function toBedrockCompletion(body: unknown, context: AnswerContext): TranslatedAnswer {
+export function readAnswer(text: string, body: unknown, context: AnswerContext): ReadAnswer {
   const output = isJsonObject(body) ? body["output"] : undefined;
   const message = isJsonObject(output) ? output["message"] : undefined;
   if (!isJsonObject(body) || !isJsonObject(message) || !Array.isArray(message["content"])) {
     const isError = isJsonObject(body) && (body["__type"] !== undefined || body["message"] !== undefined);
-    const failure = isError ? classifyBedrock({ status: 200, headers: new Headers(), body }) : NOT_AN_ANSWER;
+    const failure = isError ? classifyConverse({ status: 200, headers: new Headers(), body }) : NOT_AN_ANSWER;
     return { ok: false, failure };
   }
-  if (isMalformed(body["stopReason"])) return { ok: false, failure: NOT_AN_ANSWER };
-  const content = new ContentReader();
-  for (const block of message["content"]) if (isJsonObject(block)) content.add(block);
-  const { answer } = content;
-  if (answer !== null) content.reasoning += content.text;
-  const calls = allowsOneCall(context.fields) ? content.calls.slice(0, 1) : content.calls;
-  const choice = {
-    text: answer ?? content.text,
-    reasoning: content.reasoning,
-    reasoningDetails: content.details,
-    calls,
-    finish: finishReasonOf(body["stopReason"], calls.length),
-    extra: content.extra(),
+  const content = new ContentReader(context);
+  const hasCalls = message["content"].some((block) => isJsonObject(block) && block["toolUse"] !== undefined);
+  const texts = hasCalls ? elementTexts(textAt(text, "output", "message", "content") ?? "") : [];
+  for (const [at, block] of message["content"].entries()) if (isJsonObject(block)) content.add(block, texts[at] ?? "");
+  const parts = content.finish();
+  const reason = finishReasonOf(body["stopReason"], content.callCount);
+  const extra = extrasOf(body);
+  const counts = tokenCountsOf(body["usage"]);
+  const rawUsage = counts === null ? undefined : chatUsageOf(counts, extra);
+  if (reason === undefined || isTooDeep(extra)) return { ok: false, failure: NOT_AN_ANSWER, rawUsage };
+  return {
+    ok: true,
+    answer: {
+      id: undefined,
+      model: servedModelOf(body["trace"]),
+      choices: [{ parts, finish: { reason, native: String(body["stopReason"]) } }],
+      usage: counts,
+      rawUsage,
+      extra,
+    },
   };
-  const whole = {
-    id: undefined,
-    model: servedModelOf(body["trace"]),
-    choices: [choice],
-    usage: tokenCountsOf(body["usage"]),
-    extra: extrasOf(body),
-  };
-  return { ok: true, completion: toCompletion(whole, context) };
 }
 
 class ContentReader {
-  text = "";
-  reasoning = "";
-  /** The arguments of our own tool. */
-  answer: string | null = null;
-  readonly details: Json[] = [];
-  readonly calls: MadeCall[] = [];
-  readonly #citations: unknown[] = [];
-  readonly #images: Json[] = [];
-  readonly #others: Json[] = [];
+  callCount = 0;
+  readonly #parts: Part[] = [];
+  readonly #names: ToolNames | null;
+  readonly #allowsOneCall: boolean;
+  /** The arguments of our own tool: text beside them is no part of the JSON that the client asked for. */
+  readonly #answers = new Set<Part>();
 
-  add(block: Json): void {
-    const { text, toolUse, reasoningContent, citationsContent, image } = block;
-    const picture = isJsonObject(image) ? imageOf(image["format"], image["source"]) : null;
-    if (typeof text === "string") this.text += text;
-    else if (isJsonObject(reasoningContent)) this.#addReasoning(reasoningContent);
-    else if (isJsonObject(toolUse) && !isServerCall(toolUse)) this.#addCall(toolUse);
-    else if (isJsonObject(citationsContent)) this.#addCited(citationsContent);
-    else if (picture !== null) this.#images.push(picture);
-    else this.#others.push(block);
+  constructor(context: AnswerContext) {
+    this.#names = context.conversation === null ? null : namesOf(context.conversation);
+    this.#allowsOneCall = allowsOneCall(context);
   }
 
-  extra(): Json {
-    return {
-      ...(this.#citations.length === 0 ? {} : { citations: this.#citations }),
-      ...(this.#images.length === 0 ? {} : { images: this.#images }),
-      ...(this.#others.length === 0 ? {} : { bedrock_blocks: this.#others }),
-    };
+  /** `exact`: the block's own text. */
+  add(block: Json, exact: string): void {
+    const { text, toolUse, reasoningContent, citationsContent, image } = block;
+    const picture = isJsonObject(image) ? pictureOf(image["format"], image["source"]) : null;
+    if (typeof text === "string") this.#parts.push({ kind: "text", text, path: "" });
+    else if (isJsonObject(reasoningContent)) this.#addReasoning(reasoningContent);
+    else if (isJsonObject(toolUse) && !isServerCall(toolUse)) this.#addCall(toolUse, exact);
+    else if (isJsonObject(citationsContent)) this.#addCited(citationsContent);
+    else if (picture !== null) this.#parts.push(picture);
+    else if (!isTooDeep(block)) this.#parts.push(blockPart(block));
+  }
+
+  finish(): Part[] {
+    if (this.#answers.size === 0) return this.#parts;
+    return this.#parts.map((part) =>
+      part.kind === "text" && !this.#answers.has(part)
+        ? { kind: "reasoning", text: part.text, form: "full", path: "" }
+        : part,
+    );
   }
 
   #addReasoning({ reasoningText, redactedContent }: Json): void {
-    if (typeof redactedContent === "string") this.details.push(redactedDetail(redactedContent));
+    const common = { kind: "reasoning", path: "" } as const;
+    if (typeof redactedContent === "string") {
+      const bound = { wire: "bedrock", provider: null, encrypted: redactedContent } as const;
+      this.#parts.push({ ...common, text: "", form: "redacted", bound });
+    }
     if (!isJsonObject(reasoningText)) return;
     const text = typeof reasoningText["text"] === "string" ? reasoningText["text"] : "";
-    this.reasoning += text;
     const { signature } = reasoningText;
-    if (typeof signature === "string" && signature !== "") this.details.push(reasoningDetail(text, signature));
+    const isSigned = typeof signature === "string" && signature !== "";
+    const bound = isSigned ? ({ wire: "bedrock", provider: null, signature } as const) : undefined;
+    if (isSigned || text !== "") this.#parts.push({ ...common, text, form: "full", ...(bound ? { bound } : {}) });
   }
 
-  #addCall({ toolUseId, name, input }: Json): void {
-    const args = argumentsText(input);
-    if (name === ANSWER_TOOL) this.answer = (this.answer ?? "") + args;
-    else this.calls.push({ id: String(toolUseId), name: String(name), args: args === "" ? "{}" : args });
+  #addCall({ toolUseId, name, input }: Json, exact: string): void {
+    const args = argumentsText(typeof input === "string" ? input : (textAt(exact, "toolUse", "input") ?? ""));
+    if (name === ANSWER_TOOL) {
+      const answer: Part = { kind: "text", text: onOneLine(args), path: "" };
+      this.#answers.add(answer);
+      this.#parts.push(answer);
+      return;
+    }
+    if (this.#allowsOneCall && this.callCount > 0) return;
+    this.callCount++;
+    const own = this.#names?.own(String(name)) ?? { name: String(name) };
+    this.#parts.push({ kind: "call", ...own, id: String(toolUseId), form: "function", args, path: "" });
   }
 
   #addCited({ content, citations }: Json): void {
-    for (const each of Array.isArray(content) ? content : []) {
-      if (isJsonObject(each) && typeof each["text"] === "string") this.text += each["text"];
-    }
-    if (Array.isArray(citations)) this.#citations.push(...citations);
+    const texts = (Array.isArray(content) ? content : []).map((each) =>
+      isJsonObject(each) && typeof each["text"] === "string" ? each["text"] : "",
+    );
+    const known = (Array.isArray(citations) ? citations : []).filter(isJsonObject).filter((each) => !isTooDeep(each));
+    this.#parts.push({
+      kind: "text",
+      text: texts.join(""),
+      path: "",
+      ...(known.length > 0 ? { citations: known } : {}),
+    });
   }
 }
 
-/** Documented as an object. */
-export function argumentsText(input: unknown): string {
-  if (typeof input === "string") return input;
-  try {
-    return JSON.stringify(input ?? {});
-  } catch {
-    // Nested deeper than the stack.
-    return "{}";
-  }
+/** A picture as a client of OpenAI's reads it; `null` where there are no bytes. */
+export function pictureUrl(format: unknown, source: unknown): string | null {
+  const bytes = isJsonObject(source) ? source["bytes"] : undefined;
+  return typeof bytes === "string" ? `data:image/${String(format)};base64,${bytes}` : null;
 }
 
-/** A call of Amazon's own tool, which Amazon has answered already. */
-export const isServerCall = (toolUse: Json): boolean => toolUse["type"] === "server_tool_use";
+function pictureOf(format: unknown, source: unknown): Part | null {
+  const bytes = isJsonObject(source) ? source["bytes"] : undefined;
+  if (typeof bytes !== "string") return null;
+  return { kind: "image", media: { kind: "base64", mediaType: `image/${String(format)}`, data: bytes }, path: "" };
+}
+
+function blockPart(data: Json): Part {
+  return { kind: "block", path: "", bound: { wire: "bedrock", provider: null, data } };
+}

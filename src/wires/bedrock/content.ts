@@ -5,10 +5,8 @@
  * could name any bucket of it. Documents get neutral names: Amazon warns that a model may obey them.
  * https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ContentBlock.html
  */
+import type { AudioPart, FilePart, Json, Media } from "../../conversation/part.ts";
 import { isJsonObject } from "../../lib/json.ts";
-import { inlineOf, type Part, partsOf } from "../openai-chat/chat-wire.ts";
-
-type Json = Readonly<Record<string, unknown>>;
 
 const IMAGE_FORMATS: ReadonlyMap<string, string> = new Map([
   ["image/png", "png"],
@@ -31,6 +29,7 @@ const DOCUMENT_FORMATS: ReadonlyMap<string, string> = new Map([
   ["text/markdown", "md"],
   ["text/x-markdown", "md"],
 ]);
+const DOCUMENT_EXTENSIONS: ReadonlySet<string> = new Set(DOCUMENT_FORMATS.values());
 
 const AUDIO_FORMATS: ReadonlySet<string> = new Set(["mp3", "wav", "flac", "aac", "ogg", "opus", "m4a", "webm", "mp4"]);
 
@@ -45,86 +44,64 @@ const VIDEO_FORMATS: ReadonlyMap<string, string> = new Map([
   ["video/3gpp", "three_gp"],
 ]);
 
-/** The type of the first part of `content` that no block can carry, or `null`. */
-export function unknownPartOf(content: unknown): string | null {
-  for (const part of partsOf(content)) {
-    if (blockOf(part, "document-1") === null) return part.kind === "unknown" ? part.type : String(part.source["type"]);
-  }
-  return null;
+/** A block, or why there can be none, in words for a client. */
+export type WrittenBlock = { readonly block: Json } | { readonly why: string };
+
+const BYTES_ONLY = "Amazon Bedrock takes no addresses and no file ids. Send the bytes, in base64.";
+
+export function imageBlock(media: Media): WrittenBlock {
+  if (media.kind !== "base64") return { why: BYTES_ONLY };
+  const format = IMAGE_FORMATS.get(media.mediaType);
+  if (format === undefined) return { why: `Amazon Bedrock takes no images of type ${printable(media.mediaType)}.` };
+  return { block: { image: { format, source: { bytes: media.data } } } };
 }
 
-/** Numbers the documents of one request: their names have to differ. */
-export class BlockWriter {
-  readonly #cachePoints: "none" | "prompt" | "prompt_and_tools";
-  #documents = 0;
-  /** Caching was asked for where the model has none. */
-  droppedCaching = false;
-
-  constructor(caching: "none" | "prompt" | "prompt_and_tools") {
-    this.#cachePoints = caching;
-  }
-
-  /** Blocks of `content`. Blank texts are left out: Converse refuses them. */
-  blocks(content: unknown): Json[] {
-    return partsOf(content).flatMap((part) => [...this.block(part), ...this.cachePoint(part.source)]);
-  }
-
-  block(part: Part): Json[] {
-    if (part.kind === "text" && part.text.trim() === "") return [];
-    const block = blockOf(part, `document-${this.#documents + 1}`);
-    if (block === null) return [];
-    if ("document" in block) this.#documents++;
-    return [block];
-  }
-
-  /** The cache mark behind what carries Anthropic's `cache_control`. */
-  cachePoint(source: Json, place: "prompt" | "tools" = "prompt"): Json[] {
-    const hint = source["cache_control"];
-    if (!isJsonObject(hint) || hint["type"] !== "ephemeral") return [];
-    if (this.#cachePoints === "none" || (place === "tools" && this.#cachePoints !== "prompt_and_tools")) {
-      this.droppedCaching = true;
-      return [];
-    }
-    const { ttl } = hint;
-    // Five minutes are the default, and only some models know another.
-    return [{ cachePoint: { type: "default", ...(typeof ttl === "string" && ttl !== "5m" ? { ttl } : {}) } }];
-  }
+export function videoBlock(media: Media): WrittenBlock {
+  if (media.kind !== "base64") return { why: BYTES_ONLY };
+  const format = VIDEO_FORMATS.get(media.mediaType);
+  if (format === undefined) return { why: `Amazon Bedrock takes no videos of type ${printable(media.mediaType)}.` };
+  return { block: { video: { format, source: { bytes: media.data } } } };
 }
 
-function blockOf(part: Part, documentName: string): Json | null {
-  switch (part.kind) {
-    case "text":
-      return { text: part.text };
-    case "image": {
-      const format = part.data === null ? undefined : IMAGE_FORMATS.get(part.data.mediaType);
-      return part.data === null || format === undefined
-        ? null
-        : { image: { format, source: { bytes: part.data.base64 } } };
-    }
-    case "file": {
-      const extension = part.name?.toLowerCase().split(".").at(-1);
-      const isNamed = [...DOCUMENT_FORMATS.values()].some((each) => each === extension);
-      const format = DOCUMENT_FORMATS.get(part.data.mediaType) ?? (isNamed ? extension : undefined);
-      const citations = part.source["citations"];
-      const block = { format, name: documentName, source: { bytes: part.data.base64 } };
-      return format === undefined
-        ? null
-        : { document: { ...block, ...(isJsonObject(citations) ? { citations } : {}) } };
-    }
-    case "audio": {
-      const format = part.data.mediaType.replace(/^audio\//, "");
-      return AUDIO_FORMATS.has(format) ? { audio: { format, source: { bytes: part.data.base64 } } } : null;
-    }
-    case "unknown":
-      return videoOf(part.source);
-  }
+export function audioBlock({ media }: AudioPart): WrittenBlock {
+  if (media.kind !== "base64") return { why: BYTES_ONLY };
+  const format = media.mediaType.replace(/^audio\//, "");
+  if (!AUDIO_FORMATS.has(format))
+    return { why: `Amazon Bedrock takes no audio of type ${printable(media.mediaType)}.` };
+  return { block: { audio: { format, source: { bytes: media.data } } } };
 }
 
-/** `video_url` is nobody's standard, but what clients write for Nova. */
-function videoOf(source: Json): Json | null {
-  const video = source["video_url"];
-  const url = isJsonObject(video) ? video["url"] : video;
-  const data = source["type"] === "video_url" && typeof url === "string" ? inlineOf(url) : null;
-  const format = data === null ? undefined : VIDEO_FORMATS.get(data.mediaType);
-  return data === null || format === undefined ? null : { video: { format, source: { bytes: data.base64 } } };
+/** `name`: documents of one request have to differ in it. */
+export function documentBlock({ media, name: filename, options }: FilePart, name: string): WrittenBlock {
+  const more = { ...citationsOf(options), ...contextOf(options) };
+  if (media.kind === "text") {
+    return { block: { document: { format: "txt", name, source: { bytes: base64Of(media.text) }, ...more } } };
+  }
+  if (media.kind !== "base64") return { why: BYTES_ONLY };
+  if (IMAGE_FORMATS.has(media.mediaType)) return imageBlock(media);
+  const extension = filename?.toLowerCase().split(".").at(-1) ?? "";
+  const format = DOCUMENT_FORMATS.get(media.mediaType) ?? (DOCUMENT_EXTENSIONS.has(extension) ? extension : undefined);
+  if (format === undefined) return { why: `Amazon Bedrock takes no files of type ${printable(media.mediaType)}.` };
+  return { block: { document: { format, name, source: { bytes: media.data }, ...more } } };
+}
+
+function citationsOf(options: Json | undefined): Json {
+  const citations = options?.["citations"];
+  return isJsonObject(citations) ? { citations: { enabled: citations["enabled"] === true } } : {};
+}
+
+function contextOf(options: Json | undefined): Json {
+  const context = options?.["context"];
+  return typeof context === "string" && context !== "" ? { context } : {};
+}
+
+function base64Of(text: string): string {
+  let binary = "";
+  for (const byte of new TextEncoder().encode(text)) binary += String.fromCharCode(byte);
+  return btoa(binary);
+}
+
+/** A type as the client wrote it may be anything. */
+function printable(mediaType: string): string {
+  return mediaType.slice(0, 64).replace(/[^\w./+-]/g, "?");
 }

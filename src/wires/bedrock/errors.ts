@@ -1,5 +1,5 @@
 /**
- * Bedrock's errors in the router's classes.
+ * Converse's errors in the router's classes: part of the wire, because they come inside answers too.
  *
  * The name of the exception decides. It stands in the header `x-amzn-errortype` (with an address behind a colon), in a
  * stream in the message's headers, at times in the body as `__type` (with a namespace before a `#`). Words decide only
@@ -65,7 +65,7 @@ const WORDS: readonly (readonly [RegExp, Kind])[] = [
   ],
 ];
 
-export function classifyBedrock(error: UpstreamError): UpstreamFailure {
+export function classifyConverse(error: UpstreamError): UpstreamFailure {
   const details = detailsOf(error.body);
   const name = exceptionName(error.headers.get("x-amzn-errortype") ?? details.type);
   const status = details.modelStatus === 429 ? 429 : (STATUS_OF.get(name) ?? error.status);

@@ -6,8 +6,8 @@
  * behind a wrong length nothing can be found again. Linear: each byte is copied once, into the message it belongs to.
  */
 
-/** A longer message is not part of a chat answer. Amazon's own bound for a payload is 24 MiB. */
-export const MAX_MESSAGE_BYTES = 1_048_576;
+/** A longer message is not part of a chat answer, pictures included. Amazon's own bound for a payload is 24 MiB. */
+export const MAX_MESSAGE_BYTES = 8 * 1_048_576;
 
 const PRELUDE_BYTES = 12;
 const CHECKSUM_BYTES = 4;

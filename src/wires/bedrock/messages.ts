@@ -5,174 +5,318 @@
  * are written as text. Converse refuses `toolUse` blocks without `toolConfig`, and with it the model might call again:
  * there is no `none`. https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolConfiguration.html
  */
-import { isJsonObject } from "../../lib/json.ts";
-import { type PastCall, partsOf, pastCallsOf } from "../openai-chat/chat-wire.ts";
-import type { BlockWriter } from "./content.ts";
+import type { Turn } from "../../conversation/conversation.ts";
+import { changesMeaning, harmless, type Loss } from "../../conversation/loss.ts";
+import {
+  type CallPart,
+  type Json,
+  type Part,
+  type ReasoningPart,
+  type ResultPart,
+  unreachable,
+} from "../../conversation/part.ts";
+import { isJsonObject, tryParseJson } from "../../lib/json.ts";
+import { RawJson } from "../../lib/raw-json.ts";
+import { argumentsText } from "../call-arguments.ts";
+import type { ToolNames } from "../tool-names.ts";
+import { CallIds } from "./call-ids.ts";
+import { audioBlock, documentBlock, imageBlock, videoBlock, type WrittenBlock } from "./content.ts";
+import type { ModelTraits } from "./models.ts";
+import { OwnBlocks } from "./own-blocks.ts";
 
-type Json = Readonly<Record<string, unknown>>;
 type Role = "user" | "assistant";
 
-export interface Conversation {
+export interface WrittenTurns {
   readonly system: readonly Json[];
   readonly messages: readonly { readonly role: Role; readonly content: readonly Json[] }[];
   /** The last turn gives results of calls before which there is no reasoning. */
   readonly isBareLoop: boolean;
-  /** What was left out and changes nothing that was asked for. */
-  readonly dropped: readonly string[];
+  /** Signed reasoning goes back. */
+  readonly hasReasoning: boolean;
+  readonly losses: readonly Loss[];
 }
 
-export interface ConversationOptions {
-  readonly writer: BlockWriter;
+export interface TurnOptions {
+  readonly traits: ModelTraits;
+  readonly names: ToolNames;
+  /** Calls and results are blocks, because tools are offered. */
   readonly toolBlocks: boolean;
-  /** Signed reasoning of Bedrock's own goes back to it. */
-  readonly reasoningBlocks: boolean;
 }
-
-export const isSystemRole = (role: unknown): boolean => role === "system" || role === "developer";
-export const isToolRole = (role: unknown): boolean => role === "tool" || role === "function";
 
 /** Where somebody has to say something; this says nothing. */
 const FILLER: Json = { text: "." };
+/** Where a model does not go on with words of the assistant's by itself. */
+const GO_ON: Json = { text: "Continue." };
 
-export function toConversation(messages: unknown, options: ConversationOptions): Conversation {
-  const reader = new ConversationReader(options);
-  for (const message of Array.isArray(messages) ? messages : []) {
-    if (isJsonObject(message)) reader.add(message);
-  }
-  return reader.end();
+export function writeTurns(turns: readonly Turn[], options: TurnOptions): WrittenTurns {
+  const writer = new TurnWriter(options);
+  for (const turn of turns) writer.add(turn);
+  return writer.finish();
 }
 
-class ConversationReader {
-  readonly #options: ConversationOptions;
-  readonly #system: Json[] = [];
-  readonly #turns: { role: Role; content: Json[] }[] = [];
-  readonly #ids = new CallIds();
-  readonly #names = new Map<string, string>();
-  readonly #dropped = new Set<string>();
+interface OpenTurn {
+  readonly role: Role;
+  /** Results and their cache marks. Claude refuses a turn in which anything stands before them. */
+  readonly results: Json[];
+  readonly blocks: Json[];
+}
 
-  constructor(options: ConversationOptions) {
+class TurnWriter {
+  readonly #options: TurnOptions;
+  readonly #system: Json[] = [];
+  readonly #turns: OpenTurn[] = [];
+  readonly #ids = new CallIds();
+  readonly #calledNames = new Map<string, string>();
+  readonly #losses: Loss[] = [];
+  #documents = 0;
+  #hasReasoning = false;
+
+  constructor(options: TurnOptions) {
     this.#options = options;
   }
 
-  add(message: Json): void {
-    const { writer } = this.#options;
-    const { role, content } = message;
-    if (message["name"] !== undefined && !isToolRole(role)) this.#dropped.add("messages.name");
-    const mark = writer.cachePoint(message);
-    if (isSystemRole(role)) this.#system.push(...writer.blocks(content), ...mark);
-    else if (role === "assistant") this.#push("assistant", [...this.#assistantBlocks(message), ...mark]);
-    else if (isToolRole(role)) this.#push("user", [...this.#resultBlocks(message), ...mark]);
-    else this.#push("user", [...writer.blocks(content), ...mark]);
-  }
-
-  end(): Conversation {
-    const [system, turns] = [this.#system, this.#turns];
-    // OpenAI answers instructions alone; here somebody has to speak first.
-    if (turns.length === 0 && system.length > 0) turns.push({ role: "user", content: system.splice(0) });
-    if (turns.length === 0) turns.push({ role: "user", content: [FILLER] });
-    for (const turn of turns) if (turn.role === "user") turn.content = [...withText(turn.content)];
-    const last = turns.at(-1);
-    const block = last?.content.at(-1);
-    if (last?.role === "assistant" && typeof block?.["text"] === "string") {
-      // A text to be continued must not end in white space: Claude refuses it.
-      last.content[last.content.length - 1] = { text: block["text"].trimEnd() };
+  add(turn: Turn): void {
+    if (turn.name !== undefined) this.#losses.push(harmless(`${turn.path}.name`, "member"));
+    switch (turn.role) {
+      case "system":
+      case "developer":
+        this.#system.push(...turn.parts.flatMap((part) => this.#marked(part, this.#systemBlocks(part))));
+        return;
+      case "user":
+        this.#push(
+          "user",
+          "blocks",
+          turn.parts.flatMap((part) => this.#marked(part, this.#userBlocks(part))),
+        );
+        return;
+      case "assistant":
+        this.#push("assistant", "blocks", this.#assistantBlocks(turn.parts));
+        return;
+      case "tool":
+        for (const part of turn.parts) {
+          if (part.kind === "result") this.#addResult(part);
+          else this.#lose(part, `A tool's message holds results only, not ${nameOf(part)}.`);
+        }
+        return;
+      default:
+        unreachable(turn.role);
     }
-    const caller = last?.content.some((each) => "toolResult" in each) === true ? turns.at(-2) : undefined;
-    const isBareLoop = caller !== undefined && !caller.content.some((each) => "reasoningContent" in each);
-    return { system, messages: turns, isBareLoop, dropped: [...this.#dropped] };
   }
 
-  #push(role: Role, blocks: readonly Json[]): void {
+  #push(role: Role, place: "results" | "blocks", blocks: readonly Json[]): void {
     if (blocks.length === 0) return;
-    const last = this.#turns.at(-1);
-    if (last?.role !== role) this.#turns.push({ role, content: [...blocks] });
-    // Claude refuses a turn in which anything stands before the results of the calls ahead of it.
-    else if ("toolResult" in (blocks[0] ?? {})) last.content.splice(resultsEnd(last.content), 0, ...blocks);
-    else last.content.push(...blocks);
+    let last = this.#turns.at(-1);
+    if (last?.role !== role) {
+      last = { role, results: [], blocks: [] };
+      this.#turns.push(last);
+    }
+    last[place].push(...blocks);
   }
 
-  #assistantBlocks(message: Json): Json[] {
-    const { writer, toolBlocks, reasoningBlocks } = this.#options;
-    const reasoning = reasoningBlocks ? signedReasoning(message["reasoning_details"]) : [];
-    const refusal = message["refusal"];
-    const spoken = writer.blocks(message["content"]);
-    if (typeof refusal === "string" && refusal.trim() !== "") spoken.push({ text: refusal });
-    return [...reasoning, ...spoken, ...pastCallsOf(message).map((call) => this.#callBlock(call, toolBlocks))];
+  #systemBlocks(part: Part): Json[] {
+    if (part.kind === "text" || part.kind === "refusal") return textBlocks(part.text);
+    return this.#lose(part, `Instructions hold text only, not ${nameOf(part)}.`);
   }
 
-  #callBlock(call: PastCall, toolBlocks: boolean): Json {
-    this.#names.set(call.id, call.name);
-    if (!toolBlocks) return { text: `[Called ${call.name} with ${call.argsText === "" ? "{}" : call.argsText}]` };
-    // An answer that was cut off may have left half an object. It is kept, as text in an object.
-    const input = call.args ?? { arguments: call.argsText };
-    return { toolUse: { toolUseId: this.#ids.begin(call.id), name: call.name, input } };
+  #userBlocks(part: Part): Json[] {
+    switch (part.kind) {
+      case "text":
+      case "refusal":
+        return textBlocks(part.text);
+      case "image":
+        if (part.detail !== undefined && part.detail !== "auto") {
+          this.#losses.push(harmless(`${part.path}.detail`, "member"));
+        }
+        return this.#written(part, imageBlock(part.media));
+      case "video":
+        return this.#written(part, videoBlock(part.media));
+      case "audio":
+        return this.#written(part, audioBlock(part));
+      case "file":
+        return this.#document(part);
+      case "reasoning":
+      case "call":
+      case "result":
+      case "block":
+      case "opaque":
+        return this.#lose(part, `Amazon Bedrock takes no ${nameOf(part)} here.`);
+      default:
+        return unreachable(part);
+    }
   }
 
-  #resultBlocks(message: Json): Json[] {
-    const { writer, toolBlocks } = this.#options;
-    const { content } = message;
-    const id = String(message["tool_call_id"] ?? `call_${String(message["name"])}`);
-    const parts = partsOf(content);
+  #document(part: Extract<Part, { kind: "file" }>): Json[] {
+    const written = documentBlock(part, `document-${this.#documents + 1}`);
+    if ("block" in written && "document" in written.block) this.#documents++;
+    return this.#written(part, written);
+  }
+
+  #written(part: Part, written: WrittenBlock): Json[] {
+    return "block" in written ? [written.block] : this.#lose(part, written.why);
+  }
+
+  #assistantBlocks(parts: readonly Part[]): Json[] {
+    const own = new OwnBlocks();
+    return parts.flatMap((part) => this.#marked(part, this.#assistantBlock(part, own)));
+  }
+
+  #assistantBlock(part: Part, own: OwnBlocks): Json[] {
+    switch (part.kind) {
+      case "text":
+        if (part.citations !== undefined) this.#losses.push(harmless(`${part.path}.citations`, "bound"));
+        return textBlocks(part.text);
+      case "refusal":
+        return textBlocks(part.text);
+      case "reasoning":
+        return this.#reasoning(part);
+      case "call":
+        return [this.#call(part)];
+      case "block": {
+        const block = this.#options.toolBlocks && part.bound.wire === "bedrock" ? own.rebuilt(part.bound.data) : null;
+        if (block !== null) return [block];
+        this.#losses.push(harmless(part.path, "bound"));
+        return [];
+      }
+      case "image":
+      case "audio":
+      case "video":
+      case "file":
+      case "result":
+      case "opaque":
+        return this.#lose(part, `Amazon Bedrock takes no ${nameOf(part)} in the assistant's turn.`);
+      default:
+        return unreachable(part);
+    }
+  }
+
+  /** Only what this provider signed: it refuses reasoning of others, and reasoning without a signature. */
+  #reasoning({ bound, text, path }: ReasoningPart): Json[] {
+    const { family } = this.#options.traits;
+    if (bound?.wire === "bedrock" && (family === "claude" || family === "unknown")) {
+      const { encrypted, signature } = bound;
+      const block =
+        encrypted !== undefined
+          ? { redactedContent: encrypted }
+          : signature !== undefined
+            ? { reasoningText: { text, signature } }
+            : null;
+      if (block !== null) {
+        this.#hasReasoning = true;
+        return [{ reasoningContent: block }];
+      }
+    }
+    this.#losses.push(harmless(path, "bound"));
+    return [];
+  }
+
+  #call(part: CallPart): Json {
+    this.#calledNames.set(part.id, part.name);
+    if (!this.#options.toolBlocks) return { text: `[Called ${part.name} with ${argumentsText(part.args)}]` };
+    return {
+      toolUse: { toolUseId: this.#ids.begin(part.id), name: this.#options.names.sent(part), input: inputOf(part) },
+    };
+  }
+
+  #addResult(part: ResultPart): void {
+    const { callId, parts, isError } = part;
+    const inner = parts.flatMap((each) => this.#resultBlocks(each));
     // Marks stand beside a result, never in it.
-    const marks = parts.flatMap((part) => writer.cachePoint(part.source));
-    const inner = parts.flatMap((part) => writer.block(part));
-    if (!toolBlocks) return [{ text: `[Result of ${this.#names.get(id) ?? id}:]` }, ...inner, ...marks];
-    const failed = message["is_error"] === true || message["status"] === "error";
-    const result = {
-      toolUseId: this.#ids.answered(id),
+    const marks = [...parts, part].flatMap((each) => this.#mark(each));
+    if (!this.#options.toolBlocks) {
+      const failed = isError === true ? ", which failed" : "";
+      const title = { text: `[Result of ${this.#calledNames.get(callId) ?? callId}${failed}:]` };
+      this.#push("user", "blocks", [title, ...inner, ...marks]);
+      return;
+    }
+    const toolResult = {
+      toolUseId: this.#ids.answer(callId),
       // The client's text as it is, even where it is JSON: parsing it would round its numbers.
       content: inner.length === 0 ? [{ text: "(empty)" }] : inner,
-      ...(failed ? { status: "error" } : {}),
+      ...(isError === true ? { status: "error" } : {}),
     };
-    return [{ toolResult: result }, ...marks];
+    this.#push("user", "results", [{ toolResult }, ...marks]);
+  }
+
+  /** Text, images, videos and documents. */
+  #resultBlocks(part: Part): Json[] {
+    if (part.kind === "audio") return this.#lose(part, "Amazon Bedrock takes no audio in a tool's result.");
+    return this.#userBlocks(part);
+  }
+
+  /** `blocks` and the cache mark behind them. */
+  #marked(part: Part, blocks: readonly Json[]): Json[] {
+    return [...blocks, ...this.#mark(part, blocks.length > 0)];
+  }
+
+  /** `hasBlocks`: there is something to mark. */
+  #mark(part: Part, hasBlocks = true): Json[] {
+    if (part.cache === undefined) return [];
+    const mark = hasBlocks && this.#options.traits.caching !== "none" ? cachePoint(part.cache) : null;
+    if (mark === null) this.#losses.push(harmless(`${part.path}.cache_control`, "member"));
+    return mark === null ? [] : [mark];
+  }
+
+  #lose(part: Part, why: string): Json[] {
+    this.#losses.push(changesMeaning(part.path, "part", why));
+    return [];
+  }
+
+  finish(): WrittenTurns {
+    const [system, turns] = [this.#system, this.#turns];
+    // OpenAI answers instructions alone; here somebody has to speak first.
+    if (turns.length === 0 && system.length > 0) this.#push("user", "blocks", system.splice(0));
+    if (turns.length === 0) this.#push("user", "blocks", [FILLER]);
+    if (turns[0]?.role === "assistant") turns.unshift({ role: "user", results: [], blocks: [FILLER] });
+    if (turns.at(-1)?.role === "assistant") this.#endWithAssistant();
+    const last = turns.at(-1);
+    const caller = last !== undefined && last.results.length > 0 ? turns.at(-2) : undefined;
+    return {
+      system,
+      messages: turns.map(toMessage),
+      isBareLoop: caller !== undefined && !caller.blocks.some((block) => "reasoningContent" in block),
+      hasReasoning: this.#hasReasoning,
+      losses: this.#losses,
+    };
+  }
+
+  #endWithAssistant(): void {
+    if (!this.#options.traits.continuesAssistant) {
+      this.#push("user", "blocks", [GO_ON]);
+      return;
+    }
+    const blocks = this.#turns.at(-1)?.blocks;
+    const text = blocks?.at(-1)?.["text"];
+    // A text to be continued must not end in white space: Claude refuses it.
+    if (blocks !== undefined && typeof text === "string") blocks[blocks.length - 1] = { text: text.trimEnd() };
   }
 }
 
-/** Where the results at the beginning of a turn end, their cache marks included. */
-function resultsEnd(content: readonly Json[]): number {
-  let end = 0;
-  content.forEach((block, at) => {
-    if (at === end && ("toolResult" in block || (at > 0 && "cachePoint" in block))) end = at + 1;
-  });
-  return end;
+/** Blank texts are left out: Converse refuses them. */
+function textBlocks(text: string): Json[] {
+  return text.trim() === "" ? [] : [{ text }];
+}
+
+/** The client's own text, as it is. An answer that was cut off may have left half an object: it is kept as a text in one. */
+function inputOf({ args, form }: CallPart): unknown {
+  if (form === "custom") return { input: args };
+  const text = argumentsText(args);
+  return isJsonObject(tryParseJson(text)) ? new RawJson(text) : { arguments: args };
+}
+
+/** `null` for a hint that is not Anthropic's. Five minutes are the default, and only some models know another time. */
+export function cachePoint({ type, ttl }: Json): Json | null {
+  if (type !== "ephemeral") return null;
+  return { cachePoint: { type: "default", ...(typeof ttl === "string" && ttl !== "5m" ? { ttl } : {}) } };
 }
 
 /** Documents need a text beside them: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Message.html. */
-function withText(content: readonly Json[]): readonly Json[] {
-  const needsText = content.some((block) => "document" in block) && !content.some((block) => "text" in block);
-  return needsText ? [...content, FILLER] : content;
+function toMessage({ role, results, blocks }: OpenTurn): { role: Role; content: Json[] } {
+  const content = [...results, ...blocks];
+  const hasDocument = role === "user" && content.some((block) => "document" in block);
+  if (hasDocument && !content.some((block) => "text" in block)) content.push(FILLER);
+  return { role, content };
 }
 
-/** Converse's rule for the id of a call; other vendors' ids break it, and some repeat theirs in every turn. */
-const VALID_ID = /^[a-zA-Z0-9_-]{1,64}$/;
-
-class CallIds {
-  /** Ids sent for the client's one that wait for a result; parallel calls may share one. */
-  readonly #waiting = new Map<string, string[]>();
-  readonly #used = new Set<string>();
-  #next = 1;
-
-  begin(id: string): string {
-    let alias = id;
-    while (!VALID_ID.test(alias) || this.#used.has(alias)) alias = `call_${this.#next++}`;
-    this.#used.add(alias);
-    this.#waiting.set(id, [...(this.#waiting.get(id) ?? []), alias]);
-    return alias;
-  }
-
-  /** A result that no call waits for keeps its id, as far as that is allowed. */
-  answered(id: string): string {
-    return this.#waiting.get(id)?.shift() ?? (VALID_ID.test(id) ? id : this.begin(id));
-  }
-}
-
-/** Only what this vendor signed: it refuses reasoning of others, and reasoning without a signature. */
-function signedReasoning(details: unknown): Json[] {
-  return (Array.isArray(details) ? details : []).flatMap((detail): Json[] => {
-    if (!isJsonObject(detail) || detail["format"] !== "bedrock") return [];
-    const { signature, data, text } = detail;
-    if (typeof data === "string") return [{ reasoningContent: { redactedContent: data } }];
-    if (typeof signature !== "string" || signature === "") return [];
-    return [{ reasoningContent: { reasoningText: { text: typeof text === "string" ? text : "", signature } } }];
-  });
+function nameOf(part: Part): string {
+  return part.kind === "opaque" ? "part of this type" : part.kind;
 }

@@ -1,34 +1,34 @@
 /**
- * Reasoning asked for in OpenAI's, OpenRouter's or Anthropic's words, in those of the model behind Converse.
+ * Reasoning as the model behind Converse is asked for it.
  *
  * All of it goes into `additionalModelRequestFields`, which differ by family. An effort is a wish: where a model cannot
  * have it, it is dropped and named.
  */
+import type { ReasoningControl } from "../../conversation/conversation.ts";
+import { harmless, type Loss } from "../../conversation/loss.ts";
+import type { Json } from "../../conversation/part.ts";
 import { isJsonObject } from "../../lib/json.ts";
 import type { ModelTraits } from "./models.ts";
 
-type Json = Readonly<Record<string, unknown>>;
-
-/** What the fields ask for. A budget is in tokens. */
+/** What the client asks for. A budget is in tokens. */
 interface Wish {
-  /** The member that asks, as the client is told when it is dropped. */
-  readonly name: string;
+  readonly path: string;
   readonly effort: string | undefined;
   readonly budget: number | undefined;
   readonly isAdaptive: boolean;
   /** Anthropic's: `summarized` or `omitted`. */
-  readonly display?: unknown;
+  readonly display?: string | undefined;
 }
 
 export interface ReasoningPlan {
   readonly additional: Json;
   /** Only where `additional` may not carry the effort, because `outputConfig` is in use for the answer's shape. */
   readonly outputEffort: string | undefined;
-  readonly dropped: readonly string[];
+  readonly losses: readonly Loss[];
   readonly isThinking: boolean;
 }
 
-const OFF: ReasoningPlan = { additional: {}, outputEffort: undefined, dropped: [], isThinking: false };
+const NOTHING: ReasoningPlan = { additional: {}, outputEffort: undefined, losses: [], isThinking: false };
 
 /** Anthropic's smallest budget. https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-extended-thinking.html */
 const MIN_BUDGET_TOKENS = 1024;
@@ -50,77 +50,102 @@ export interface ReasoningLimits {
   readonly isBareLoop: boolean;
 }
 
-export function planReasoning(fields: Json, traits: ModelTraits, limits: ReasoningLimits): ReasoningPlan {
-  const wish = wishOf(fields);
-  if (wish === null) return OFF;
-  const refused: ReasoningPlan = { ...OFF, dropped: [wish.name] };
+export function planReasoning(
+  control: ReasoningControl | undefined,
+  traits: ModelTraits,
+  limits: ReasoningLimits,
+): ReasoningPlan {
+  const wish = control === undefined ? null : wishOf(control);
+  if (wish === null) {
+    return control !== undefined && isOff(control) ? switchedOff(control, traits, limits) : NOTHING;
+  }
+  const refused: ReasoningPlan = { ...NOTHING, losses: [harmless(wish.path)] };
   switch (traits.reasoning) {
     case "none":
       return refused;
     case "effort": {
-      const effort = wish.effort ?? effortOf(wish.budget);
-      return { ...OFF, additional: { reasoning_effort: effort }, isThinking: true };
+      const effort = nearest(wish.effort ?? effortOf(wish.budget), "high");
+      return { ...NOTHING, additional: { reasoning_effort: effort }, isThinking: true };
     }
     case "nova":
       return forNova(wish, limits);
     default:
-      // Claude refuses to think where it is made to call a tool.
-      return limits.isForcedTool ? refused : forClaude(wish, traits, limits, refused);
+      return forClaude(wish, traits, limits, refused);
   }
 }
 
-export const asksForReasoning = (fields: Json): boolean => wishOf(fields) !== null;
+export const asksForReasoning = (control: ReasoningControl | undefined): boolean =>
+  control !== undefined && wishOf(control) !== null;
 
-/** `null`: nothing was asked for, or no reasoning, which is the default of every model here. */
-function wishOf(fields: Json): Wish | null {
-  const { thinking, reasoning } = fields;
-  if (isJsonObject(thinking)) {
-    const budget = typeof thinking["budget_tokens"] === "number" ? thinking["budget_tokens"] : undefined;
-    const isAdaptive = thinking["type"] === "adaptive";
-    if (thinking["type"] !== "enabled" && !isAdaptive) return null;
+/** `null`: nothing was asked for, or no reasoning. */
+function wishOf({ path, native, effort, budget, enabled, display }: ReasoningControl): Wish | null {
+  if (native !== undefined) {
+    const { type, budget_tokens: tokens, display: shown } = native.source;
+    const isAdaptive = type === "adaptive";
+    if (type !== "enabled" && !isAdaptive) return null;
     return {
-      name: "thinking",
-      effort: effortText(fields["reasoning_effort"]),
-      budget,
+      path,
+      effort,
+      budget: typeof tokens === "number" ? tokens : undefined,
       isAdaptive,
-      display: thinking["display"],
+      ...(typeof shown === "string" ? { display: shown } : {}),
     };
   }
-  const name = isJsonObject(reasoning) ? "reasoning" : "reasoning_effort";
-  const asked = isJsonObject(reasoning) ? reasoning : { effort: fields["reasoning_effort"] };
-  if (asked["enabled"] === false) return null;
-  const effort = effortText(asked["effort"]) ?? (asked["enabled"] === true ? "medium" : undefined);
-  const budget = typeof asked["max_tokens"] === "number" ? asked["max_tokens"] : undefined;
-  if (effort === "none" || (effort === undefined && budget === undefined)) return null;
-  return { name, effort, budget, isAdaptive: false };
+  if (enabled === false || effort === "none") return null;
+  const wanted = effort ?? (enabled === true ? "medium" : undefined);
+  if (wanted === undefined && budget === undefined) return null;
+  const shown = display === "summarized" || display === "omitted" ? { display } : {};
+  return { path, effort: wanted, budget, isAdaptive: false, ...shown };
 }
 
-const effortText = (value: unknown): string | undefined =>
-  typeof value === "string" && value !== "" ? value : undefined;
+function isOff({ native, effort, enabled }: ReasoningControl): boolean {
+  return native === undefined ? effort === "none" || enabled === false : native.source["type"] === "disabled";
+}
+
+/** Most models do not think unless they are told to. Of the others some cannot be told: the least they do is asked for. */
+function switchedOff({ path }: ReasoningControl, traits: ModelTraits, limits: ReasoningLimits): ReasoningPlan {
+  if (!traits.thinksByDefault) return NOTHING;
+  if (!traits.thinksAlways) return { ...NOTHING, additional: { thinking: { type: "disabled" } } };
+  return { ...NOTHING, ...withEffort({}, "low", limits), losses: [harmless(path)], isThinking: true };
+}
 
 const effortOf = (budget: number | undefined): string =>
   budget === undefined ? "medium" : budget <= 2048 ? "low" : budget <= 8192 ? "medium" : "high";
+
+/** `minimal` is the least there is, what is above `highest` becomes that. A word that nobody here knows passes. */
+function nearest(effort: string, highest: ModelTraits["highestEffort"]): string {
+  if (effort === "minimal") return "low";
+  if (effort === "max") return highest === "high" ? "high" : "max";
+  return effort === "xhigh" ? highest : effort;
+}
 
 function forClaude(wish: Wish, traits: ModelTraits, limits: ReasoningLimits, refused: ReasoningPlan): ReasoningPlan {
   const byBudget = wish.budget !== undefined && !wish.isAdaptive;
   if (traits.reasoning === "budget" || (traits.reasoning === "any" && byBudget)) {
     const wanted = wish.budget ?? BUDGET_TOKENS[wish.effort ?? "medium"] ?? BUDGET_TOKENS["medium"] ?? 0;
     const most = limits.maxTokens === undefined ? wanted : Math.min(wanted, budgetWithin(limits.maxTokens, wish));
-    if (most < MIN_BUDGET_TOKENS || limits.isBareLoop) return refused;
-    return { ...OFF, additional: { thinking: { type: "enabled", budget_tokens: most } }, isThinking: true };
+    // With a budget Claude refuses to think where it is made to call a tool.
+    if (most < MIN_BUDGET_TOKENS || limits.isBareLoop || limits.isForcedTool) return refused;
+    return { ...NOTHING, additional: { thinking: { type: "enabled", budget_tokens: most } }, isThinking: true };
   }
   const effort = wish.effort ?? (wish.budget === undefined ? undefined : effortOf(wish.budget));
-  const known = effort === undefined ? undefined : knownEffort(effort, traits);
-  const beside = limits.hasOutputConfig;
+  const known = effort === undefined ? undefined : nearest(effort, traits.highestEffort);
+  const native = wish.path === "thinking" ? "budget_tokens" : "max_tokens";
   return {
-    additional: {
-      thinking: { type: "adaptive", ...displayOf(wish, traits) },
-      ...(known === undefined || beside ? {} : { output_config: { effort: known } }),
-    },
-    outputEffort: beside ? known : undefined,
-    dropped: byBudget ? [`${wish.name}.${wish.name === "thinking" ? "budget_tokens" : "max_tokens"}`] : [],
+    ...withEffort({ thinking: { type: "adaptive", ...displayOf(wish, traits) } }, known, limits),
+    losses: byBudget ? [harmless(`${wish.path}.${native}`)] : [],
     isThinking: true,
   };
+}
+
+/** Beside a schema the effort goes into the same object as the schema. */
+function withEffort(
+  additional: Json,
+  effort: string | undefined,
+  { hasOutputConfig }: ReasoningLimits,
+): Pick<ReasoningPlan, "additional" | "outputEffort"> {
+  if (effort === undefined || hasOutputConfig) return { additional, outputEffort: effort };
+  return { additional: { ...additional, output_config: { effort } }, outputEffort: undefined };
 }
 
 /**
@@ -134,26 +159,34 @@ function budgetWithin(maxTokens: number, { budget }: Wish): number {
 
 /** From Opus 4.7 on the text of reasoning is withheld unless asked for; before, the member is unknown. */
 function displayOf({ display }: Wish, { reasoning }: ModelTraits): Json {
-  if (typeof display === "string") return { display };
+  if (display !== undefined) return { display };
   return reasoning === "adaptive" ? { display: "summarized" } : {};
-}
-
-function knownEffort(effort: string, { highestEffort }: ModelTraits): string {
-  if (effort === "minimal") return "low";
-  if (effort === "max") return highestEffort === "high" ? "high" : "max";
-  return effort === "xhigh" ? highestEffort : effort;
 }
 
 /** https://docs.aws.amazon.com/nova/latest/nova2-userguide/extended-thinking.html: `high` allows no limit and no sampling. */
 function forNova(wish: Wish, { maxTokens, hasSampling }: ReasoningLimits): ReasoningPlan {
-  const effort = wish.effort ?? effortOf(wish.budget);
-  const wanted = effort === "minimal" ? "low" : effort === "xhigh" || effort === "max" ? "high" : effort;
+  const wanted = nearest(wish.effort ?? effortOf(wish.budget), "high");
   const isTooHigh = wanted === "high" && (maxTokens !== undefined || hasSampling);
-  const maxReasoningEffort = isTooHigh ? "medium" : wanted;
   return {
-    ...OFF,
-    additional: { reasoningConfig: { type: "enabled", maxReasoningEffort } },
-    dropped: isTooHigh ? [wish.name] : [],
+    ...NOTHING,
+    additional: { reasoningConfig: { type: "enabled", maxReasoningEffort: isTooHigh ? "medium" : wanted } },
+    losses: isTooHigh ? [harmless(wish.path)] : [],
     isThinking: true,
   };
+}
+
+const BINDING_BETA = "thinking-binding-controls-2026-08-01";
+
+/**
+ * Signed thoughts go back to a model that checks what stood before them. A tool list or an instruction that changed since
+ * would make it refuse the whole request; the thoughts alone are given up instead.
+ * https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-thinking-block-binding.html
+ */
+export function bindingFields(additional: Json, control: ReasoningControl | undefined): Json {
+  const thinking = isJsonObject(additional["thinking"]) ? additional["thinking"] : { type: "adaptive" };
+  if (thinking["type"] !== "adaptive") return {};
+  const own = control?.native?.source["block_binding"];
+  const asked = isJsonObject(own) ? own["prefix_mismatch_behavior"] : undefined;
+  const block_binding = { prefix_mismatch_behavior: asked === "error" ? "error" : "drop_block" };
+  return { thinking: { ...thinking, block_binding }, anthropic_beta: [BINDING_BETA] };
 }

@@ -1,151 +1,194 @@
-/**
- * Tools, the choice among them, and the shape of the answer.
- *
- * Where a model has no structured output, a tool of ours takes the answer as its arguments. Its name is how the reader
- * of the answer knows it: the arguments become the content again.
- */
+/** Tools and the choice among them. */
+import type { Conversation, FunctionTool, ProviderTool, Tool, ToolChoice } from "../../conversation/conversation.ts";
+import { changesMeaning, harmless, type Loss, unmet } from "../../conversation/loss.ts";
+import { type Json, unreachable } from "../../conversation/part.ts";
+import { isProviderRun } from "../../conversation/provider-tools.ts";
 import { isJsonObject } from "../../lib/json.ts";
-import { closed, isOpen, objectSchema } from "../closed-schema.ts";
-import {
-  type ResponseFormat,
-  responseFormatOf,
-  type Tool,
-  type ToolChoice,
-  toolChoiceOf,
-  toolsOf,
-} from "../openai-chat/chat-wire.ts";
-import type { BlockWriter } from "./content.ts";
+import { closed } from "../closed-schema.ts";
+import { foldedRoot } from "../root-schema.ts";
+import { ToolNames } from "../tool-names.ts";
+import { ANSWER_TOOL, type AnswerFormat } from "./answer-format.ts";
+import { cachePoint } from "./messages.ts";
 import type { ModelTraits } from "./models.ts";
-import { asksForReasoning } from "./reasoning.ts";
+import { SYSTEM_TOOLS } from "./own-blocks.ts";
 
-type Json = Readonly<Record<string, unknown>>;
+/** https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolSpecification.html */
+const MAX_NAME_LENGTH = 64;
 
-/** No client's tool is called this. */
-export const ANSWER_TOOL = "flow_json_answer";
-
-export interface ToolPlan {
+export interface WrittenTools {
   readonly toolConfig: Json | undefined;
-  readonly outputConfig: Json | undefined;
-  /** The model has to call a tool. Claude does not think then. */
+  /** The model has to call a tool. */
   readonly isForced: boolean;
-  /** Strictness was asked for where the model has none. */
-  readonly droppedStrict: boolean;
+  /** A call is demanded, or asked for in words: then there is no answer whose shape could matter. */
+  readonly mustCall: boolean;
+  /** What the model is told, where it cannot be made to. */
+  readonly instruction: string | undefined;
+  readonly losses: readonly Loss[];
 }
 
-/** Tools of Converse's own shape, as a policy may write them. */
-export function isNativeTool(tool: Json): boolean {
-  return isJsonObject(tool["toolSpec"]) || isJsonObject(tool["systemTool"]) || isJsonObject(tool["cachePoint"]);
+export function namesOf(conversation: Conversation): ToolNames {
+  return new ToolNames(conversation, MAX_NAME_LENGTH, [ANSWER_TOOL, ...SYSTEM_TOOLS]);
 }
 
-/**
- * Must the answer come as the arguments of our own tool? Structured output closes every object; a schema that leaves one
- * open can be had only from a tool, unless the model shall reason, which it does not before a forced call.
- */
-export function needsAnswerTool(fields: Json, traits: ModelTraits): boolean {
-  const format = responseFormatOf(fields);
-  if (format.kind !== "json_schema") return format.kind === "json_object";
-  return !traits.structuredOutput || (isOpen(format.schema) && !asksForReasoning(fields));
-}
-
-/** What the client asks to be called, apart from the shape of the answer. */
-function mayCallTools(fields: Json): boolean {
-  const { tools, others } = toolsOf(fields);
-  return tools.length + others.length > 0 && toolChoiceOf(fields)?.kind !== "none";
-}
-
-export function planTools(fields: Json, traits: ModelTraits, writer: BlockWriter): ToolPlan {
-  const choice = toolChoiceOf(fields);
-  const format = responseFormatOf(fields);
-  const all = toolsOf(fields);
-  const callable = mayCallTools(fields) ? selected(all.tools, choice, traits) : [];
-  const others = mayCallTools(fields) ? all.others.filter(isNativeTool) : [];
-  const mustCall = callable.length > 0 && isRequired(choice);
-  // A call was demanded: then there is no answer whose shape could matter.
-  const byTool = needsAnswerTool(fields, traits);
-  const answerTool = byTool && !mustCall ? answerToolOf(format, fields) : null;
-  const specs = callable.flatMap((tool) => [toolSpec(tool, traits), ...writer.cachePoint(cacheSource(tool), "tools")]);
-  const tools = [...specs, ...others, ...(answerTool === null ? [] : [answerTool])];
-  const toolChoice = answerTool === null ? choiceOf(choice, traits) : forAnswer(tools.length, traits);
+export function writeTools(
+  conversation: Conversation,
+  traits: ModelTraits,
+  format: AnswerFormat,
+  names: ToolNames,
+): WrittenTools {
+  const { tools, controls, spelling } = conversation;
+  const choice = controls.toolChoice;
+  const writer = new ToolWriter(traits, names);
+  const written = tools.map((tool) => ({ tool, specs: writer.write(tool) }));
+  const path = spelling.toolChoice ?? "tool_choice";
+  const losses = writer.losses;
+  const callable = choice?.kind === "none" ? [] : written.filter(({ tool }) => isOffered(tool, choice, traits));
+  const specs = callable.flatMap((each) => each.specs);
+  const isForced = isRequired(choice);
+  const isUnknown = choice?.kind === "tool" && !tools.some((tool) => isNamed(tool, choice.name));
+  if (choice?.kind === "provider" || isUnknown || (isForced && tools.length > 0 && specs.length === 0)) {
+    losses.push(changesMeaning(path, "tool_choice", "The tool that `tool_choice` forces cannot be offered here."));
+  }
+  const mustCall = isForced && specs.length > 0;
+  const isAsked = mustCall && traits.forcesTool === "none";
+  if (isAsked) losses.push(unmet(path, "tool_choice"));
+  const answerTool = format.kind === "tool" && !mustCall ? [{ toolSpec: format.toolSpec }] : [];
+  const all = [...specs, ...answerTool];
+  const toolChoice = answerTool.length > 0 ? forAnswer(all.length, traits) : choiceOf(choice, traits, names);
   return {
-    toolConfig: tools.length === 0 ? undefined : { tools, ...(toolChoice === undefined ? {} : { toolChoice }) },
-    outputConfig:
-      format.kind === "json_schema" && !byTool && traits.structuredOutput ? outputConfig(format, fields) : undefined,
-    isForced: mustCall || answerTool !== null,
-    droppedStrict: !traits.structuredOutput && callable.some((tool) => tool.strict),
+    toolConfig: all.length === 0 ? undefined : { tools: all, ...(toolChoice === undefined ? {} : { toolChoice }) },
+    isForced: (mustCall && !isAsked) || answerTool.length > 0,
+    mustCall,
+    instruction: isAsked ? callInstruction(choice, names) : undefined,
+    losses,
   };
 }
 
-const isRequired = (choice: ToolChoice | undefined): boolean =>
-  choice?.kind === "required" ||
-  choice?.kind === "function" ||
-  (choice?.kind === "allowed" && choice.mode === "required");
+class ToolWriter {
+  readonly losses: Loss[] = [];
+  readonly #traits: ModelTraits;
+  readonly #names: ToolNames;
 
-/** The tools among which there is a choice. Mistral cannot be told a name, but can be given that tool alone. */
-function selected(tools: readonly Tool[], choice: ToolChoice | undefined, traits: ModelTraits): readonly Tool[] {
-  if (choice?.kind === "allowed") return tools.filter(({ name }) => choice.names.includes(name));
-  if (choice?.kind === "function" && traits.toolChoice === "any")
-    return tools.filter(({ name }) => name === choice.name);
-  return tools;
+  constructor(traits: ModelTraits, names: ToolNames) {
+    this.#traits = traits;
+    this.#names = names;
+  }
+
+  write(tool: Tool): Json[] {
+    switch (tool.kind) {
+      case "function":
+        return this.#function(tool);
+      case "custom": {
+        const why = `Amazon Bedrock has no custom tools. Offer \`${tool.name}\` as a function.`;
+        this.losses.push(changesMeaning(tool.path, "tool", why));
+        return [];
+      }
+      case "provider":
+        return this.#native(tool);
+      default:
+        return unreachable(tool);
+    }
+  }
+
+  #function(tool: FunctionTool): Json[] {
+    const { description, parameters, strict, path } = tool;
+    const isStrict = strict && this.#traits.structuredOutput;
+    if (strict && !isStrict) this.losses.push(harmless(`${path}.strict`, "member"));
+    const schema = foldedRoot(parameters);
+    const toolSpec = {
+      name: this.#names.sent(tool),
+      // An empty description is refused.
+      ...(description === undefined || description === "" ? {} : { description }),
+      inputSchema: { json: isStrict ? closed(schema) : schema },
+      ...(isStrict ? { strict: true } : {}),
+    };
+    return [{ toolSpec }, ...this.#mark(tool.cache, path)];
+  }
+
+  #mark(cache: Json | undefined, path: string): Json[] {
+    if (cache === undefined) return [];
+    const mark = this.#traits.caching === "prompt_and_tools" ? cachePoint(cache) : null;
+    if (mark === null) this.losses.push(harmless(`${path}.cache_control`, "member"));
+    return mark === null ? [] : [mark];
+  }
+
+  /** Tools in Converse's own spelling, as a policy may write them; and what other providers run by themselves. */
+  #native(tool: ProviderTool): Json[] {
+    const { systemTool, toolSpec, cachePoint: mark } = tool.source;
+    if (isJsonObject(systemTool) && SYSTEM_TOOLS.some((name) => name === systemTool["name"])) {
+      return [{ systemTool: { name: systemTool["name"] } }];
+    }
+    if (isJsonObject(mark)) {
+      const { ttl } = mark;
+      return [{ cachePoint: { type: "default", ...(typeof ttl === "string" ? { ttl } : {}) } }];
+    }
+    const spec = isJsonObject(toolSpec) ? this.#spec(toolSpec) : null;
+    if (spec !== null) return [spec];
+    const why = `Amazon Bedrock has no tool of type \`${tool.type}\`.`;
+    // A search and the like: an answer without it is worse, not wrong.
+    this.losses.push(isProviderRun(tool) ? unmet(tool.path, "tool", why) : changesMeaning(tool.path, "tool", why));
+    return [];
+  }
+
+  #spec({ name, description, inputSchema, strict }: Json): Json | null {
+    const schema = isJsonObject(inputSchema) ? inputSchema["json"] : undefined;
+    if (typeof name !== "string" || !isJsonObject(schema)) return null;
+    return {
+      toolSpec: {
+        name: this.#names.sent({ name }),
+        ...(typeof description === "string" && description !== "" ? { description } : {}),
+        inputSchema: { json: foldedRoot(schema) },
+        ...(strict === true ? { strict } : {}),
+      },
+    };
+  }
 }
 
-function choiceOf(choice: ToolChoice | undefined, traits: ModelTraits): Json | undefined {
+function isNamed(tool: Tool, name: string): boolean {
+  if (tool.kind !== "provider") return tool.name === name;
+  const { toolSpec } = tool.source;
+  return isJsonObject(toolSpec) && toolSpec["name"] === name;
+}
+
+/** The tools among which there is a choice. A model that cannot be told a name is given that tool alone. */
+function isOffered(tool: Tool, choice: ToolChoice | undefined, traits: ModelTraits): boolean {
+  if (choice?.kind === "allowed") return choice.names.some((name) => isNamed(tool, name));
+  if (choice?.kind !== "tool" || traits.forcesTool === "tool") return true;
+  return isNamed(tool, choice.name);
+}
+
+function isRequired(choice: ToolChoice | undefined): boolean {
+  return (
+    choice?.kind === "required" || choice?.kind === "tool" || (choice?.kind === "allowed" && choice.mode === "required")
+  );
+}
+
+function choiceOf(choice: ToolChoice | undefined, traits: ModelTraits, names: ToolNames): Json | undefined {
+  const auto = traits.takesToolChoice ? { auto: {} } : undefined;
+  const forced = traits.forcesTool === "none" ? auto : { any: {} };
   switch (choice?.kind) {
     case undefined:
     case "none":
+    case "provider":
       return undefined;
     case "auto":
-      return traits.toolChoice === "none" ? undefined : { auto: {} };
+      return auto;
     case "required":
-      return { any: {} };
-    case "function":
-      return traits.toolChoice === "any" ? { any: {} } : { tool: { name: choice.name } };
+      return forced;
+    case "tool":
+      return traits.forcesTool === "tool" ? { tool: { name: names.sent(choice) } } : forced;
     case "allowed":
-      return choice.mode === "required" ? { any: {} } : traits.toolChoice === "none" ? undefined : { auto: {} };
+      return choice.mode === "required" ? forced : auto;
+    default:
+      return unreachable(choice);
   }
 }
 
 function forAnswer(toolCount: number, traits: ModelTraits): Json {
-  return toolCount === 1 && traits.toolChoice !== "any" ? { tool: { name: ANSWER_TOOL } } : { any: {} };
+  return toolCount === 1 && traits.forcesTool === "tool" ? { tool: { name: ANSWER_TOOL } } : { any: {} };
 }
 
-function toolSpec(tool: Tool, traits: ModelTraits): Json {
-  const { name, description, parameters, strict } = tool;
-  const isStrict = strict && traits.structuredOutput;
-  return {
-    toolSpec: {
-      name,
-      // An empty description is refused.
-      ...(description === undefined || description === "" ? {} : { description }),
-      inputSchema: { json: isStrict ? objectSchema(closed(parameters)) : objectSchema(parameters) },
-      ...(isStrict ? { strict: true } : {}),
-    },
-  };
-}
-
-const cacheSource = ({ source }: Tool): Json =>
-  source["cache_control"] === undefined && isJsonObject(source["function"]) ? source["function"] : source;
-
-function answerToolOf(format: ResponseFormat, fields: Json): Json {
-  const schema = format.kind === "json_schema" ? format.schema : { type: "object", additionalProperties: true };
-  const wanted = format.kind === "json_schema" ? descriptionOf(fields) : undefined;
-  const description = `Gives the final answer. Its arguments are the whole answer.${wanted === undefined ? "" : ` ${wanted}`}`;
-  return { toolSpec: { name: ANSWER_TOOL, description, inputSchema: { json: objectSchema(schema) } } };
-}
-
-/** https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_JsonSchemaDefinition.html: the schema is a text. */
-function outputConfig(format: Extract<ResponseFormat, { kind: "json_schema" }>, fields: Json): Json {
-  const description = descriptionOf(fields);
-  const jsonSchema = {
-    schema: JSON.stringify(objectSchema(closed(format.schema))),
-    name: format.name,
-    ...(description === undefined ? {} : { description }),
-  };
-  return { textFormat: { type: "json_schema", structure: { jsonSchema } } };
-}
-
-function descriptionOf(fields: Json): string | undefined {
-  const format = fields["response_format"];
-  const detail = isJsonObject(format) ? format["json_schema"] : undefined;
-  const description = isJsonObject(detail) ? detail["description"] : undefined;
-  return typeof description === "string" && description !== "" ? description : undefined;
+function callInstruction(choice: ToolChoice | undefined, names: ToolNames): string {
+  const which = choice?.kind === "tool" ? `the tool \`${names.sent(choice)}\`` : "one of the tools";
+  return `Answer by calling ${which}. Do not answer in words.`;
 }

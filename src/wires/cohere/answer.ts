@@ -21,12 +21,13 @@ export function readAnswer(text: string, body: unknown, context: AnswerContext):
   if (!isJsonObject(message)) return refused(body);
   const calls = callsIn(text, message["tool_calls"], context);
   const end = endOf(answer["finish_reason"], answer["error"], calls.length > 0);
-  if (end.kind === "error") return refused({ error: end.error });
-  const content = contentOf(message);
-  if (end.kind === "unknown" || isTooDeep(content)) return { ok: false, failure: NOT_AN_ANSWER };
   // Early answers of this version had their counts in `meta`.
   const usage = answer["usage"] ?? answer["meta"];
   const counts = countsOf(usage);
+  const rawUsage = counts === null ? undefined : toChatUsage(counts, billedOf(usage));
+  if (end.kind === "error") return { ...refused({ error: end.error }), rawUsage };
+  const content = contentOf(message);
+  if (end.kind === "unknown" || isTooDeep(content)) return { ok: false, failure: NOT_AN_ANSWER, rawUsage };
   const plan = message["tool_plan"];
   const choice: AnswerChoice = {
     parts: [...content, ...(allowsOneCall(context) ? calls.slice(0, 1) : calls)],
@@ -41,12 +42,12 @@ export function readAnswer(text: string, body: unknown, context: AnswerContext):
       model: undefined,
       choices: [choice],
       usage: counts,
-      rawUsage: counts === null ? undefined : toChatUsage(counts, billedOf(usage)),
+      rawUsage,
     },
   };
 }
 
-function refused(body: unknown): ReadAnswer {
+function refused(body: unknown): Extract<ReadAnswer, { ok: false }> {
   return { ok: false, failure: classifyError({ status: 200, headers: new Headers(), body }, Date.now()) };
 }
 

@@ -93,6 +93,9 @@ class MessageWriter {
     for (const part of parts) {
       switch (part.kind) {
         case "text":
+          if (part.citations !== undefined) this.losses.push(harmless(`${part.path}.citations`, "bound"));
+          content.push({ type: "text", text: part.text });
+          break;
         case "refusal":
           content.push({ type: "text", text: part.text });
           break;

@@ -162,16 +162,17 @@ export class CohereReader implements AnswerReader {
     const events = this.#calls.flatMap((open) => this.#callEnd(open));
     const end = endOf(delta["finish_reason"], delta["error"], this.#calls.length > 0);
     this.#isOver = true;
-    if (end.kind === "error") return [...events, { kind: "error", body: { error: end.error } }];
-    if (end.kind === "unknown") {
-      const message = "The answer ended without a reason that is known.";
-      return [...events, { kind: "error", body: { error: { message, code: "cohere_unknown_end" } } }];
+    if (end.kind === "finish") {
+      events.push({ kind: "finish", choice: CHOICE, finish: { reason: end.reason, native: end.native } });
     }
-    events.push({ kind: "finish", choice: CHOICE, finish: { reason: end.reason, native: end.native } });
+    // Cohere bills a broken answer too.
     const usage = delta["usage"] ?? event["usage"];
     const counts = countsOf(usage);
     if (counts !== null) events.push({ kind: "usage", counts, raw: toChatUsage(counts, billedOf(usage)) });
-    return events;
+    if (end.kind === "error") return [...events, { kind: "error", body: { error: end.error } }];
+    if (end.kind === "finish") return events;
+    const message = "The answer ended without a reason that is known.";
+    return [...events, { kind: "error", body: { error: { message, code: "cohere_unknown_end" } } }];
   }
 
   /** An error's body says what happened in `message`, as a sentence, or in `error`. */

@@ -6,8 +6,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { hasResults, readResults } from "../../../src/approvals/calls.ts";
 import { writeRequest as toAnthropic } from "../../../src/wires/anthropic-messages/write-request.ts";
-import { BlockWriter } from "../../../src/wires/bedrock/content.ts";
-import { toConversation as toBedrock } from "../../../src/wires/bedrock/messages.ts";
+import { bedrockWire } from "../../../src/wires/bedrock/wire.ts";
 import { cohereWire } from "../../../src/wires/cohere/wire.ts";
 import { geminiWire } from "../../../src/wires/gemini/wire.ts";
 import { readRequest } from "../../../src/wires/openai-chat/read-request.ts";
@@ -54,11 +53,12 @@ interface Shown {
 
 const blocksOf = (messages: readonly Json[], member: string): Json[] =>
   messages.flatMap((each) => (Array.isArray(each[member]) ? (each[member] as Json[]) : []));
-/** The body that a wire writes for the messages. */
-const bodyOf = (wire: UpstreamWire, messages: readonly Json[]): unknown =>
-  JSON.parse(
-    wire.writeRequest(readRequest({ messages }), { provider: wire.id, model: "m", maxOutputTokens: undefined }).body,
-  );
+/** The body that a wire writes for the messages, with a tool on offer: without any, calls may be written as text. */
+function bodyOf(wire: UpstreamWire, messages: readonly Json[]): unknown {
+  const conversation = readRequest({ messages, tools: [{ type: "function", function: { name: "offered" } }] });
+  const target = { provider: wire.id, model: "m", maxOutputTokens: undefined };
+  return JSON.parse(wire.writeRequest(conversation, target).body);
+}
 const nOf = (args: unknown): unknown => (args as Json)["n"];
 
 const ADAPTERS: Readonly<Record<string, (messages: readonly Json[]) => Shown>> = {
@@ -74,11 +74,8 @@ const ADAPTERS: Readonly<Record<string, (messages: readonly Json[]) => Shown>> =
     };
   },
   bedrock(messages) {
-    const options = { writer: new BlockWriter("none"), toolBlocks: true, reasoningBlocks: false };
-    const blocks = blocksOf(toBedrock(messages, options).messages as unknown as Json[], "content") as Record<
-      string,
-      Json
-    >[];
+    const { messages: written } = bodyOf(bedrockWire, messages) as { messages: Json[] };
+    const blocks = blocksOf(written, "content") as Record<string, Json>[];
     return {
       calls: blocks.flatMap(({ toolUse }) => (toolUse ? [{ by: toolUse["toolUseId"], n: nOf(toolUse["input"]) }] : [])),
       results: blocks.flatMap(({ toolResult }) => (toolResult ? [toolResult["toolUseId"]] : [])),

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { readRequest } from "../../../src/wires/openai-chat/read-request.ts";
 import { ToolNames } from "../../../src/wires/tool-names.ts";
+import { growthOf } from "../../support/work.ts";
 
 const tool = (name: string): object => ({ type: "function", function: { name } });
 const called = (name: string): object => ({ id: "c", type: "function", function: { name, arguments: "{}" } });
@@ -55,4 +56,12 @@ test("any names: every alias is allowed, its own, and leads back", () => {
       expect(namesOf(tools, [], maxLength).sent({ name: tools[0] ?? "" })).toBe(names.sent({ name: tools[0] ?? "" }));
     }),
   );
+});
+
+test("many names that become one cost what they are, not their square", () => {
+  const growth = growthOf(400, (size) => {
+    const tools = Array.from({ length: size }, (_, at) => `${"x".repeat(70)}${at}`);
+    return () => namesOf(tools);
+  });
+  expect(growth).toBeLessThan(2.5);
 });

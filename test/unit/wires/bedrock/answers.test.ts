@@ -2,13 +2,14 @@ import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { AnswerContext, StreamPart } from "../../../../src/providers/adapter.ts";
-import { bedrock } from "../../../../src/wires/bedrock/bedrock.ts";
-import { BedrockStream } from "../../../../src/wires/bedrock/stream.ts";
+import { bedrock } from "../../../../src/providers/bedrock.ts";
 import { event, exception, frame, messages, type SourceLine } from "../../../support/aws-event-stream.ts";
 import { allFixtures, bytesOf, type Fixture, named, streamedAnswer, wholeAnswer } from "../../../support/fixtures.ts";
 import { cutStep } from "../../../support/tries.ts";
 
 type Json = Record<string, unknown>;
+
+const openStream = bedrock.adapter.translation!.openStream!;
 
 const FIXTURES = allFixtures().filter(({ provider }) => provider === "bedrock");
 const STREAMS = FIXTURES.filter(({ kind }) => kind === "eventstream");
@@ -21,7 +22,7 @@ const contextOf = (fields: Json = {}, model = "us.anthropic.claude-sonnet-4-5"):
 });
 
 function read(pieces: readonly Uint8Array[], fields: Json = {}): StreamPart[] {
-  const stream = new BedrockStream(contextOf(fields));
+  const stream = openStream(contextOf(fields));
   return [...pieces.flatMap((piece) => [...stream.push(piece)]), ...stream.end()];
 }
 
@@ -167,18 +168,25 @@ describe("streams", () => {
       begin(1, { image: { format: "png" } }),
       block(1, { image: { source: { bytes: "AAAA" } } }),
       begin(2, { toolUse: { toolUseId: "s1", name: "nova_grounding", type: "server_tool_use" } }),
-      block(2, { toolUse: { input: "{}" } }),
+      block(2, { toolUse: { input: '{"query":' } }),
+      block(2, { toolUse: { input: '"q"}' } }),
+      event("contentBlockStop", { contentBlockIndex: 2 }),
       begin(3, { toolResult: { toolUseId: "s1" } }),
       block(3, { toolResult: [{ text: "found" }] }),
+      block(3, { toolResult: [{ text: "more" }] }),
       event("messageStop", { stopReason: "end_turn", additionalModelResponseFields: { "/stop": 1 } }),
       event("metadata", { usage: { inputTokens: 1, outputTokens: 1 }, serviceTier: { type: "flex" } }),
     ]);
     expect(deltasOf(parts)).toEqual([
       { role: "assistant", citations: [{ title: "document-1" }] },
-      { images: [{ type: "image_url", image_url: { url: "data:image/png;base64,AAAA" } }] },
-      { bedrock_blocks: [{ index: 2, toolUse: { toolUseId: "s1", name: "nova_grounding", type: "server_tool_use" } }] },
-      { bedrock_blocks: [{ index: 3, toolResult: { toolUseId: "s1" } }] },
-      { bedrock_blocks: [{ index: 3, toolResult: [{ text: "found" }] }] },
+      { images: [{ type: "image_url", image_url: { url: "data:image/png;base64,AAAA" }, index: 0 }] },
+      {
+        bedrock_blocks: [
+          { toolUse: { toolUseId: "s1", name: "nova_grounding", type: "server_tool_use", input: { query: "q" } } },
+        ],
+      },
+      { bedrock_blocks: [{ toolResult: { toolUseId: "s1", content: [{ text: "found" }, { text: "more" }] } }] },
+      { reasoning_details: [expect.objectContaining({ id: "flow-layout", data: "i b b" })] },
       {},
     ]);
     expect(chunksOf(parts).at(-1)).toMatchObject({
@@ -195,16 +203,16 @@ describe("streams", () => {
     ).toEqual([
       { role: "assistant", reasoning_content: "a" },
       { reasoning_content: "b" },
-      { reasoning_details: [{ type: "reasoning.text", format: "bedrock", text: "ab", signature: "s" }] },
+      { reasoning_details: [{ type: "reasoning.text", format: "bedrock", text: "ab", signature: "s", index: 0 }] },
       {},
     ]);
     expect(deltasOf(read([delta({ signature: "s" }), stop("end_turn")]))[0]).toEqual({
       role: "assistant",
-      reasoning_details: [{ type: "reasoning.text", format: "bedrock", text: "", signature: "s" }],
+      reasoning_details: [{ type: "reasoning.text", format: "bedrock", text: "", signature: "s", index: 0 }],
     });
-    expect(deltasOf(read([delta({ redactedContent: "eA==" })]))[0]).toEqual({
+    expect(deltasOf(read([delta({ redactedContent: "eA==" }), stop("end_turn")]))[0]).toEqual({
       role: "assistant",
-      reasoning_details: [{ type: "reasoning.encrypted", format: "bedrock", data: "eA==" }],
+      reasoning_details: [{ type: "reasoning.encrypted", format: "bedrock", data: "eA==", index: 0 }],
     });
   });
 
@@ -266,13 +274,13 @@ describe("streams", () => {
   });
 
   test("a message that is too long says so", () => {
-    const stream = new BedrockStream(contextOf());
+    const stream = openStream(contextOf());
     const parts = stream.push(
-      event("contentBlockDelta", { contentBlockIndex: 0, delta: { text: "x".repeat(1_100_000) } }),
+      event("contentBlockDelta", { contentBlockIndex: 0, delta: { text: "x".repeat(8_400_000) } }),
     );
     expect(stream.isOverlong).toBe(true);
     expect(parts).toMatchObject([{ error: { type: "eventStreamError" } }]);
-    const talker = new BedrockStream(contextOf());
+    const talker = openStream(contextOf());
     for (let count = 0; count < 100; count++) talker.push(Buffer.from(`{${"x".repeat(1_000)}`));
     expect(talker.isOverlong).toBe(true);
   });
@@ -336,6 +344,7 @@ describe("whole answers", () => {
       reasoning_details: [
         { type: "reasoning.text", format: "bedrock", text: "a", signature: "s" },
         { type: "reasoning.encrypted", format: "bedrock", data: "eA==" },
+        { id: "flow-layout", data: "r r t5+1 i b b" },
       ],
       citations: [{ title: "t" }],
       images: [{ type: "image_url", image_url: { url: "data:image/png;base64,AAAA" } }],
@@ -365,29 +374,63 @@ describe("whole answers", () => {
     });
   });
 
-  test("arguments nested deeper than the stack do not throw", () => {
-    let input: Json = {};
-    for (let depth = 0; depth < 50_000; depth++) input = { a: input };
-    const translated = toCompletion(answer([{ toolUse: { toolUseId: "t", name: "f", input } }]), contextOf());
-    expect(translated).toMatchObject({ ok: true });
+  test("arguments nested deeper than any stack are a text like any other", () => {
+    const args = `${'{"a":'.repeat(50_000)}1${"}".repeat(50_000)}`;
+    const call = `{"toolUse":{"toolUseId":"t","name":"f","input":${args}}}`;
+    const text = `{"output":{"message":{"role":"assistant","content":[${call}]}},"stopReason":"tool_use"}`;
+    const translated = toCompletion(JSON.parse(text), contextOf(), text);
+    expect(translated.ok && wholeAnswer(translated.completion).toolCalls[0]?.arguments).toBe(args);
   });
 
   test.each([
     ["end_turn", "stop"],
     ["stop_sequence", "stop"],
-    ["pause_turn", "stop"],
     ["tool_use", "stop"],
     ["max_tokens", "length"],
     ["model_context_window_exceeded", "length"],
     ["guardrail_intervened", "content_filter"],
     ["content_filtered", "content_filter"],
     ["refusal", "content_filter"],
-    ["never_heard_of", "stop"],
-    ["constructor", "stop"],
   ])("%s → %s", (stopReason, finish) => {
     const translated = toCompletion(answer([{ text: "a" }], { stopReason }), contextOf());
     expect(translated).toMatchObject({ completion: { choices: [{ finish_reason: finish }] } });
+    const parts = read([
+      event("contentBlockDelta", { contentBlockIndex: 0, delta: { text: "a" } }),
+      event("messageStop", { stopReason }),
+    ]);
+    expect(streamedAnswer(sse(parts))).toMatchObject({ text: "a", finishReason: finish });
   });
+
+  test.each(["pause_turn", "malformed_model_output", "malformed_tool_use", "never_heard_of", "constructor", "", null])(
+    "%s is no end, whatever came before it",
+    (stopReason) => {
+      const call = { toolUse: { toolUseId: "t", name: "f", input: {} } };
+      for (const block of [{ text: "a" }, call]) {
+        const translated = toCompletion(answer([block], { stopReason }), contextOf());
+        expect(translated).toMatchObject({ ok: false, failure: { class: "invalid_response", tryNext: true } });
+      }
+      const parts = read([
+        event("contentBlockDelta", { contentBlockIndex: 0, delta: { text: "a" } }),
+        event("messageStop", { stopReason }),
+      ]);
+      expect(streamedAnswer(sse(parts))).toMatchObject({ text: "a", finishReason: null });
+      const failure = bedrock.adapter.classify({ status: 200, headers: new Headers(), body: errorOf(parts) });
+      expect(failure).toMatchObject({ class: "invalid_response", tryNext: true });
+      // It is billed all the same.
+      const usage = { prompt_tokens: 1, completion_tokens: 1 };
+      expect(toCompletion(answer([], { stopReason }), contextOf())).toMatchObject({ ok: false, usage });
+      const metadata = event("metadata", { usage: { inputTokens: 1, outputTokens: 1 } });
+      for (const order of [
+        [event("messageStop", { stopReason }), metadata],
+        [metadata, event("messageStop", { stopReason })],
+      ]) {
+        const [billed, error, ...rest] = read([...order, event("contentBlockDelta", { delta: { text: "late" } })]);
+        expect(billed).toMatchObject({ chunk: { choices: [], usage } });
+        expect(error).toMatchObject({ error: { type: expect.stringMatching(/^malformed_/) } });
+        expect(rest).toEqual([]);
+      }
+    },
+  );
 
   test.each<{ name: string; body: unknown; kind: string }>([
     { name: "nothing", body: {}, kind: "invalid_response" },

@@ -3,9 +3,10 @@ import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { JsonEdit } from "../../../../src/lib/json.ts";
 import type { AdapterCall, UpstreamRequest } from "../../../../src/providers/adapter.ts";
+import { bedrock } from "../../../../src/providers/bedrock.ts";
 import { findProvider } from "../../../../src/providers/index.ts";
-import { bedrock } from "../../../../src/wires/bedrock/bedrock.ts";
 import { traitsOf } from "../../../../src/wires/bedrock/models.ts";
+import { foreignKeys, hostileChat } from "../../../support/hostile-chat.ts";
 
 type Json = Record<string, unknown>;
 
@@ -15,9 +16,12 @@ const CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
 const OPUS = "global.anthropic.claude-opus-4-8";
 const OLD_CLAUDE = "anthropic.claude-3-7-sonnet-20250219-v1:0";
 const NOVA = "us.amazon.nova-2-lite-v1:0";
+/** Binds its thoughts, always thinks, and cannot be made to call. */
+const BINDING = "eu.anthropic.claude-opus-5-5";
 const LLAMA = "us.meta.llama3-3-70b-instruct-v1:0";
 const PAIRS = new URL("../../../../../shared/fixtures/request-pairs.json", import.meta.url).pathname;
 const HELLO = [{ role: "user", content: "hi" }];
+const PIXEL = "data:image/png;base64,AAAA";
 const SAID_HI = { messages: [{ role: "user", content: [{ text: "hi" }] }] };
 
 async function send(fields: Json, options: Partial<AdapterCall> = {}): Promise<UpstreamRequest> {
@@ -164,8 +168,20 @@ describe("models", () => {
     ["us-gov.anthropic.claude-opus-4-6-v1", { reasoning: "any", highestEffort: "max" }],
     ["anthropic.claude-sonnet-4-6", { reasoning: "any", highestEffort: "high" }],
     ["jp.anthropic.claude-opus-4-7", { reasoning: "adaptive", highestEffort: "xhigh" }],
-    ["anthropic.claude-fable-5-1", { reasoning: "adaptive" }],
-    ["anthropic.claude-mythos-preview", { reasoning: "adaptive" }],
+    ["anthropic.claude-sonnet-4-5", { oneSampler: true, fixedSampling: false, continuesAssistant: true }],
+    ["anthropic.claude-opus-4-8", { oneSampler: false, fixedSampling: true, continuesAssistant: false }],
+    ["anthropic.claude-fable-5", { thinksAlways: true, forcesTool: "tool", bindsThinking: false }],
+    [
+      "anthropic.claude-fable-5-1",
+      { reasoning: "adaptive", thinksAlways: true, forcesTool: "none", bindsThinking: true },
+    ],
+    ["anthropic.claude-mythos-preview", { reasoning: "adaptive", thinksAlways: true, bindsThinking: false }],
+    [
+      "anthropic.claude-opus-5",
+      { thinksByDefault: true, thinksAlways: false, forcesTool: "tool", bindsThinking: false },
+    ],
+    ["eu.anthropic.claude-opus-5-5", { thinksAlways: true, forcesTool: "none", bindsThinking: true }],
+    ["anthropic.claude-haiku-5-5", { thinksByDefault: true, thinksAlways: false, forcesTool: "none" }],
     [
       "arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-opus-5",
       { family: "claude", reasoning: "adaptive" },
@@ -173,9 +189,9 @@ describe("models", () => {
     ["amazon.nova-pro-v1:0", { family: "nova", reasoning: "none", structuredOutput: false, caching: "prompt" }],
     ["us.amazon.nova-2-lite-v1:0", { family: "nova", reasoning: "nova" }],
     ["openai.gpt-oss-120b-1:0", { family: "openai", reasoning: "effort", structuredOutput: true, caching: "none" }],
-    ["mistral.mistral-large-2402-v1:0", { family: "mistral", toolChoice: "any", structuredOutput: false }],
+    ["mistral.mistral-large-2402-v1:0", { family: "mistral", forcesTool: "any", structuredOutput: false }],
     ["qwen.qwen3-32b-v1:0", { family: "other", structuredOutput: true }],
-    ["us.meta.llama4-scout-17b-instruct-v1:0", { toolChoice: "none", structuredOutput: false }],
+    ["us.meta.llama4-scout-17b-instruct-v1:0", { forcesTool: "none", takesToolChoice: false, structuredOutput: false }],
     [
       "arn:aws:bedrock:us-east-1:1:application-inference-profile/abc123",
       { family: "unknown", caching: "prompt_and_tools" },
@@ -783,6 +799,12 @@ describe("other members", () => {
       name: "sampling and limits",
       fields: { temperature: 0, top_p: 0.5, max_tokens: 9, stop: ["a", "", "b"] },
       got: { inferenceConfig: { maxTokens: 9, temperature: 0, topP: 0.5, stopSequences: ["a", "b"] } },
+      options: { model: NOVA },
+    },
+    {
+      name: "one sampler where they exclude each other",
+      fields: { temperature: 0, top_p: 1 },
+      got: { inferenceConfig: { temperature: 0 } },
     },
     { name: "the newer limit", fields: { max_completion_tokens: 9 }, got: { inferenceConfig: { maxTokens: 9 } } },
     {
@@ -830,10 +852,15 @@ describe("other members", () => {
       got: { guardrailConfig: { guardrailIdentifier: "c" } },
     },
     {
+      name: "of a client's guardrail only what is known",
+      fields: { guardrailConfig: { guardrailIdentifier: "c", guardrailVersion: "2", trace: { a: 1 }, more: "x" } },
+      got: { guardrailConfig: { guardrailIdentifier: "c", guardrailVersion: "2" } },
+    },
+    {
       name: "params that the client left open",
       fields: { temperature: 0.1 },
       got: { inferenceConfig: { temperature: 0.1, topP: 0.9 } },
-      options: { params: { temperature: 1, top_p: 0.9 } },
+      options: { params: { temperature: 1, top_p: 0.9 }, model: NOVA },
     },
   ])("$name", async ({ fields, got, options }) => {
     expect(await sent(fields, options)).toEqual({ ...SAID_HI, inferenceConfig: {}, ...got });
@@ -855,13 +882,43 @@ describe("other members", () => {
       names: ["guardrailConfig"],
       options: { params: { guardrailConfig: { guardrailIdentifier: "strong" } } },
     },
-    { fields: { messages: [{ role: "user", name: "Ann", content: "a" }] }, names: ["messages.name"] },
+    { fields: { messages: [{ role: "user", name: "Ann", content: "a" }] }, names: ["messages[0].name"] },
     {
       fields: { messages: [{ role: "user", content: [{ type: "text", text: "a", ...cached }] }] },
-      names: ["cache_control"],
+      names: ["messages[0].content[0].cache_control"],
       options: { model: LLAMA },
     },
-    { fields: { tools: [tool("f", { strict: true })] }, names: ["tools.strict"], options: { model: NOVA } },
+    { fields: { tools: [tool("f", { strict: true })] }, names: ["tools[0].strict"], options: { model: NOVA } },
+    { fields: { temperature: 0.1, top_p: 0.5 }, names: ["top_p"] },
+    {
+      fields: { temperature: 1.5, logprobs: true, presence_penalty: 1 },
+      names: ["temperature", "logprobs", "presence_penalty"],
+    },
+    { fields: { tools: [{ type: "web_search" }, tool("f")] }, names: ["tools[0]"] },
+    {
+      fields: {
+        messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: PIXEL, detail: "low" } }] }],
+      },
+      names: ["messages[0].content[0].detail"],
+    },
+    {
+      fields: { messages: [...HELLO, { role: "assistant", content: "x", reasoning_content: "r" }, ...HELLO] },
+      names: ["messages[1].reasoning_content"],
+    },
+    {
+      fields: {
+        messages: [
+          ...HELLO,
+          { role: "assistant", content: [{ type: "text", text: "x", citations: [{ title: "t" }] }] },
+          ...HELLO,
+        ],
+      },
+      names: ["messages[1].content[0].citations"],
+    },
+    {
+      fields: { messages: [...HELLO, { role: "assistant", content: "x", server_tool_blocks: [{ a: 1 }] }, ...HELLO] },
+      names: ["messages[1].server_tool_blocks[0]"],
+    },
     { fields: { temperature: 0.5, top_k: 5 }, names: ["temperature", "top_k"], options: { model: OPUS } },
     { fields: { stop: ["\n\n", ""] }, names: ["stop"] },
     { fields: { stop: ["\n\n", ""] }, names: [], options: { model: NOVA } },
@@ -884,20 +941,62 @@ describe("other members", () => {
     { fields: { temperature: 1.5 }, missing: "temperature" },
     { fields: { modalities: ["text", "audio"] }, missing: "modalities" },
     { fields: { web_search_options: {} }, missing: "web_search_options" },
-    { fields: { tools: [{ type: "custom", custom: { name: "x" } }] }, missing: "tools" },
-    { fields: says({ type: "image_url", image_url: { url: "https://example.com/a.png" } }), missing: "image_url" },
-    { fields: says({ type: "image_url", image_url: { url: "s3://bucket/a.png" } }), missing: "image_url" },
-    { fields: says({ type: "image_url", image_url: { url: "data:image/tiff;base64,AA" } }), missing: "image_url" },
-    { fields: says({ type: "file", file: { file_id: "file-1" } }), missing: "file" },
+    { fields: { tools: [{ type: "custom", custom: { name: "x" } }] }, missing: "tools[0]" },
+    { fields: { tools: [{ type: "bash_20250124", name: "bash" }] }, missing: "tools[0]" },
+    { fields: { tools: [{ type: "web_search" }] }, missing: "tools[0]" },
+    { fields: { tools: [{ systemTool: { name: "delete_everything" } }] }, missing: "tools[0]" },
+    {
+      fields: { tools: [tool("f")], tool_choice: { type: "function", function: { name: "g" } } },
+      missing: "tool_choice",
+    },
+    { fields: { tools: [tool("f")], tool_choice: { type: "web_search" } }, missing: "tool_choice" },
+    { fields: { response_format: { type: "grammar" } }, missing: "response_format" },
+    {
+      fields: says({ type: "image_url", image_url: { url: "https://example.com/a.png" } }),
+      missing: "messages[0].content[0]",
+    },
+    { fields: says({ type: "image_url", image_url: { url: "s3://bucket/a.png" } }), missing: "messages[0].content[0]" },
+    {
+      fields: says({ type: "image_url", image_url: { url: "data:image/tiff;base64,AA" } }),
+      missing: "messages[0].content[0]",
+    },
+    { fields: says({ type: "file", file: { file_id: "file-1" } }), missing: "messages[0].content[0]" },
     {
       fields: says({ type: "file", file: { filename: "a.zip", file_data: "data:application/zip;base64,AA" } }),
-      missing: "file",
+      missing: "messages[0].content[0]",
     },
-    { fields: says({ type: "video_url", video_url: { url: "https://example.com/a.mp4" } }), missing: "video_url" },
-    { fields: says({ type: "hologram" }), missing: "hologram" },
+    { fields: says({ type: "tool_result", content: "x" }), missing: "messages[0].content[0]" },
+    { fields: says({ toolResult: { toolUseId: "t", content: [] } }), missing: "messages[0].content[0]" },
+    {
+      fields: says({ type: "file", file: { file_data: "https://example.com/a.pdf" } }),
+      missing: "messages[0].content[0]",
+    },
+    {
+      fields: says({ type: "input_audio", input_audio: { data: "https://example.com/a.mp3", format: "mp3" } }),
+      missing: "messages[0].content[0]",
+    },
+    { fields: { messages: [{ role: "user", content: { text: "x" } }] }, missing: "messages[0].content" },
+    {
+      fields: { messages: [{ role: "system", content: [{ type: "image_url", image_url: { url: PIXEL } }] }, ...HELLO] },
+      missing: "messages[0].content[0]",
+    },
+    {
+      fields: {
+        messages: [
+          ...HELLO,
+          { role: "assistant", content: "x", images: [{ type: "image_url", image_url: { url: PIXEL } }] },
+        ],
+      },
+      missing: "messages[1].images[0]",
+    },
+    {
+      fields: says({ type: "video_url", video_url: { url: "https://example.com/a.mp4" } }),
+      missing: "messages[0].content[0]",
+    },
+    { fields: says({ type: "hologram" }), missing: "messages[0].content[0]" },
     {
       fields: { messages: [{ role: "system", content: "s" }, { role: "assistant", content: "a" }, ...HELLO] },
-      missing: "messages",
+      missing: null,
     },
   ])("$fields lacks $missing", ({ fields, missing }) => {
     expect(lacks(fields)).toBe(missing);
@@ -939,46 +1038,54 @@ test.runIf(existsSync(PAIRS))("the recorded pairs of requests", async () => {
   }
 });
 
-test("whatever a request holds, it is translated or named as lacking", async () => {
-  const part = fc.oneof(
-    fc.record({ type: fc.constant("text"), text: fc.string() }),
-    fc.record({ type: fc.constantFrom("image_url", "file", "x"), image_url: fc.jsonValue(), file: fc.jsonValue() }),
-    fc.jsonValue(),
-  );
-  const message = fc.record(
-    {
-      role: fc.constantFrom("system", "developer", "user", "assistant", "tool", "function"),
-      content: fc.oneof(fc.string(), fc.array(part, { maxLength: 3 }), fc.jsonValue()),
-      tool_calls: fc.jsonValue(),
-      tool_call_id: fc.string(),
-      reasoning_details: fc.jsonValue(),
-      cache_control: fc.jsonValue(),
-    },
-    { requiredKeys: ["role"] },
-  );
-  const fields = fc.record(
-    {
-      messages: fc.array(message, { maxLength: 5 }),
-      tools: fc.oneof(fc.constant([tool("f")]), fc.jsonValue()),
-      tool_choice: fc.oneof(fc.constantFrom("auto", "none", "required"), fc.jsonValue()),
-      response_format: fc.oneof(fc.constant({ type: "json_object" }), fc.jsonValue()),
-      reasoning_effort: fc.jsonValue(),
-      thinking: fc.jsonValue(),
-      metadata: fc.jsonValue(),
-      stop: fc.jsonValue(),
-      surprise: fc.jsonValue(),
-    },
-    { requiredKeys: ["messages"] },
-  );
+/** Every key that a body of ours may have. */
+const VOCABULARY = new Set([
+  ...["messages", "role", "content", "text", "system", "inferenceConfig", "maxTokens", "temperature", "topP", "topK"],
+  ...["stopSequences", "toolConfig", "tools", "toolSpec", "name", "description", "inputSchema", "json", "strict"],
+  ...["toolChoice", "auto", "any", "tool", "systemTool", "cachePoint", "type", "ttl", "toolUse", "toolUseId", "input"],
+  ...[
+    "toolResult",
+    "status",
+    "image",
+    "document",
+    "video",
+    "audio",
+    "format",
+    "source",
+    "bytes",
+    "citations",
+    "enabled",
+  ],
+  ...["reasoningContent", "reasoningText", "signature", "redactedContent", "additionalModelRequestFields", "thinking"],
+  ...["budget_tokens", "display", "output_config", "effort", "reasoning_effort", "reasoningConfig", "top_k"],
+  ...["maxReasoningEffort", "outputConfig", "requestMetadata", "serviceTier", "guardrailConfig", "guardrailIdentifier"],
+  ...["block_binding", "prefix_mismatch_behavior", "anthropic_beta"],
+]);
+/** A schema, arguments, and texts of the client's under its own names. */
+const OPAQUE = new Set(["json", "input", "requestMetadata"]);
+
+test("whatever a request holds, it is written from what is built here, or named as lacking", async () => {
+  let sentCount = 0;
   await fc.assert(
-    fc.asyncProperty(fields, fc.constantFrom(CLAUDE, OPUS, NOVA, LLAMA, "x"), async (body, model) => {
-      lacks(body as Json);
-      const request = await send(body as Json, { model });
-      const { messages } = JSON.parse(request.body) as { messages: { role: string; content: Json[] }[] };
+    fc.asyncProperty(hostileChat, fc.constantFrom(CLAUDE, OPUS, NOVA, LLAMA, BINDING, "x"), async (fields, model) => {
+      bedrock.lacks?.(fields, model);
+      const request = await send(fields, { model }).catch(() => null);
+      if (request === null) return;
+      sentCount++;
+      const body = JSON.parse(request.body) as { messages: { role: string; content: Json[] }[] };
+      expect(foreignKeys(body, VOCABULARY, OPAQUE)).toEqual([]);
+      const { messages } = body;
+      expect(messages[0]?.role).toBe("user");
       for (const [at, { role, content }] of messages.entries()) {
         expect(content.length).toBeGreaterThan(0);
         if (at > 0) expect(role).not.toBe(messages[at - 1]!.role);
+        for (const { toolResult } of role === "assistant" ? content : []) {
+          if (toolResult !== undefined) expect(String((toolResult as Json)["type"])).toMatch(/^nova_/);
+        }
       }
+      expect(request.droppedParams.join()).toMatch(/^[\w.[\],-]*$/);
     }),
+    { numRuns: 500 },
   );
+  expect(sentCount).toBeGreaterThan(50);
 });

@@ -134,6 +134,14 @@ describe("ends", () => {
     const failure = cohere.adapter.classify({ status: 200, headers: new Headers(), body: last.error });
     expect(failure).toMatchObject({ class: "invalid_response", tryNext: true });
   });
+
+  test.each(["ERROR", "NEVER_HEARD_OF"])("%s is billed all the same", (reason) => {
+    const usage = '"usage":{"tokens":{"input_tokens":3,"output_tokens":2}}';
+    const counted = { prompt_tokens: 3, completion_tokens: 2 };
+    expect(whole(`{"finish_reason":"${reason}",${TEXT},${usage}}`)).toMatchObject({ ok: false, usage: counted });
+    const parts = stream([`{"type":"message-end","delta":{"finish_reason":"${reason}",${usage}}}`]);
+    expect(parts).toMatchObject([{ chunk: { usage: counted } }, { error: {} }]);
+  });
 });
 
 test("thoughts and texts keep their order and their words", () => {

@@ -1,35 +1,31 @@
 /**
- * Amazon Bedrock through Converse and ConverseStream.
+ * Amazon Bedrock: address and credentials.
  *
  * Signed with AWS keys, or sent with a Bedrock API key. Nothing of the keys leaves this file but the signature.
  * Surprising: only the host, the date and the session token are signed. The runtime may rewrite other headers on the
  * way out, and a signature over a rewritten header is worthless.
  */
 import { AwsV4Signer } from "aws4fetch";
-import type { AdapterCall, Provider, ProviderConfig, Secrets, UpstreamRequest } from "../../providers/adapter.ts";
-import { baseUrlOf, secretText, upstreamHeaders } from "../../providers/provider-settings.ts";
-import { toBedrockCompletion } from "./answer.ts";
-import { classifyBedrock } from "./errors.ts";
-import { missingOnBedrock, toConverse } from "./request.ts";
-import { BedrockStream } from "./stream.ts";
+import { classifyConverse } from "../wires/bedrock/errors.ts";
+import { bedrockWire } from "../wires/bedrock/wire.ts";
+import { bridged, droppedParams } from "../wires/bridge.ts";
+import type { WrittenRequest } from "../wires/wire.ts";
+import type { AdapterCall, Provider, ProviderConfig, Secrets, UpstreamRequest } from "./adapter.ts";
+import { baseUrlOf, secretText, upstreamHeaders } from "./provider-settings.ts";
+
+const { translation, toUpstream, lacks, refuses } = bridged(bedrockWire, "bedrock", send);
 
 export const bedrock: Provider = {
   id: "bedrock",
-  adapter: {
-    translation: {
-      toCompletion: toBedrockCompletion,
-      openStream: (context) => new BedrockStream(context),
-    },
-    toUpstream,
-    classify: classifyBedrock,
-  },
+  adapter: { translation, toUpstream, classify: classifyConverse },
   requires: [
     ["AWS_BEARER_TOKEN_BEDROCK", "AWS_REGION"],
     ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"],
     ["AWS_BEARER_TOKEN_BEDROCK", "BEDROCK_BASE_URL"],
   ],
   configure,
-  lacks: missingOnBedrock,
+  lacks,
+  refuses,
 };
 
 function configure(secrets: Secrets): ProviderConfig | null {
@@ -54,20 +50,18 @@ function configure(secrets: Secrets): ProviderConfig | null {
 
 const isSet = (value: unknown): boolean => value !== undefined && value !== "";
 
-async function toUpstream(call: AdapterCall): Promise<UpstreamRequest> {
-  const { config, model, stream } = call;
-  const { body, droppedParams } = toConverse(call);
-  const text = JSON.stringify(body);
-  // Model ids have colons and, as ARNs, slashes: one path segment, whatever stands in it.
-  const url = `${config.baseUrl}/model/${encodeURIComponent(model)}/${stream ? "converse-stream" : "converse"}`;
+/** The bytes that are signed are the bytes that are sent. */
+async function send({ path, body, losses }: WrittenRequest, call: AdapterCall): Promise<UpstreamRequest> {
+  const { config, stream, fields } = call;
+  const url = `${config.baseUrl}${path}`;
   return {
     url,
     headers: {
       ...upstreamHeaders(config, stream, "application/vnd.amazon.eventstream"),
-      ...(await signature(url, text, config.settings)),
+      ...(await signature(url, body, config.settings)),
     },
-    body: text,
-    droppedParams,
+    body,
+    droppedParams: droppedParams(losses, fields),
   };
 }
 

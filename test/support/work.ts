@@ -1,0 +1,38 @@
+/**
+ * Work that can be counted, for code that must stay linear: elements that are copied, shifted or searched, and lookups.
+ * Clocks say little on a busy machine; these counts are the same on every one.
+ */
+
+const COUNTED = ["shift", "unshift", "splice", "concat", "slice", "indexOf", "includes", "find", "findIndex"] as const;
+
+/** What `run` does with lists, sets and maps, in elements touched at worst. */
+export function workOf(run: () => unknown): number {
+  let work = 0;
+  const undo: (() => void)[] = [];
+  const replace = <T extends object>(target: T, name: PropertyKey, cost: (self: never) => number): void => {
+    const original = Reflect.get(target, name) as (...args: unknown[]) => unknown;
+    const counted = function (this: never, ...args: unknown[]): unknown {
+      work += cost(this);
+      return Reflect.apply(original, this, args);
+    };
+    Object.defineProperty(target, name, { value: counted, configurable: true, writable: true });
+    undo.push(() => Object.defineProperty(target, name, { value: original, configurable: true, writable: true }));
+  };
+  for (const name of COUNTED) replace(Array.prototype, name, (self: unknown[]) => self.length);
+  // A spread and a loop walk the list.
+  replace(Array.prototype, Symbol.iterator, (self: unknown[]) => self.length);
+  replace(Set.prototype, "has", () => 1);
+  replace(Map.prototype, "get", () => 1);
+  try {
+    run();
+  } finally {
+    for (const each of undo.reverse()) each();
+  }
+  return work;
+}
+
+/** How much more work twice the input is: 2 for linear code, 4 for quadratic. */
+export function growthOf(size: number, run: (size: number) => () => unknown): number {
+  const [once, twice] = [run(size), run(2 * size)];
+  return workOf(twice) / workOf(once);
+}
