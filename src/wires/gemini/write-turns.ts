@@ -216,8 +216,8 @@ class TurnWriter {
         this.#losses.push(changesMeaning(part.path, "part", `\`${part.path}\` cannot stand there for Gemini.`));
         return [];
       case "opaque": {
-        const type = part.type.slice(0, 64);
-        const why = `\`${part.path}\` is of the type \`${type}\`, which cannot be written for Gemini.`;
+        const kind = part.type === "undefined" ? "has no type" : `has the type \`${part.type.slice(0, 64)}\``;
+        const why = `\`${part.path}\` ${kind} that can be written for Gemini. Send text, media or tool calls as chat has them.`;
         this.#losses.push(changesMeaning(part.path, "part", why));
         return [];
       }
