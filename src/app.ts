@@ -12,6 +12,7 @@ import { authenticateKey } from "./doors/authenticate.ts";
 import { getModel, listModels } from "./doors/models/models.ts";
 import { getRoot, notFoundPage } from "./doors/pages/pages.ts";
 import { getTrace, getTraces } from "./doors/traces/traces.ts";
+import { drain } from "./http/body.ts";
 import { errorResponse, RouterError } from "./http/errors.ts";
 import { hintFor } from "./http/hints.ts";
 import { unexpectedFault } from "./http/internal-error.ts";
@@ -30,6 +31,7 @@ app.use(async (c, next) => {
   c.set("receivedAt", receivedAt);
   c.set("traceId", newTraceId(KEY_ID.exec(c.req.header("authorization") ?? "")?.[1] ?? null, receivedAt));
   await next();
+  if (c.res.status >= 400) await drain(c.req.raw);
   const { headers } = c.res;
   headers.set("x-content-type-options", "nosniff");
   if (headers.has("x-request-id")) return;

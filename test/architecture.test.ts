@@ -24,7 +24,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   app: ["relay/relay", "relay/refusal", "doors", "admin/app", "openapi/document", "traces", "config", "http"],
   doors: [
     ...["relay/authenticate", "approvals", "control/client", "keys", "policy", "ledger/client", "traces", "catalog"],
-    ...["config", "http/body", "http/errors", "http/pagination", "http/query", "http/validation-errors", "lib"],
+    ...["config", "http/body", "http/errors", "http/json-body", "http/pagination", "http/query", "lib"],
   ],
   relay: [
     ...["policy", "pricing", "ledger/types", "health", "keys", "approvals", "traces", "providers"],
@@ -63,13 +63,13 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...["conversation", "providers/adapter", "providers/classify", "http/errors", "http/validation-errors", "lib"],
   ],
   "wires/openai-chat": ["conversation", "providers/adapter", "providers/provider-settings", "providers/rows", "lib"],
-  "wires/openai-chat/request-fields": ["http/errors", "http/validation-errors", "lib"],
+  "wires/openai-chat/request-fields": ["http/body", "http/errors", "http/validation-errors", "lib"],
   conversation: ["lib"],
   approvals: ["wires/openai-chat/chunk", "keys/hash", "durable", "http/errors", "lib"],
   control: ["approvals/types", "policy", "keys", "catalog", "config", "durable", "lib", "lib/log"],
   admin: [
     ...["approvals", "control", "policy", "keys", "ledger/client", "trace-index", "traces", "health", "providers"],
-    ...["catalog", "config", "http/admin-body", "http/errors", "http/pagination", "http/query", "lib"],
+    ...["catalog", "config", "http/body", "http/errors", "http/json-body", "http/pagination", "http/query", "lib"],
   ],
   openapi: [
     ...["admin/promotions", "admin/routes", "approvals/decision", "approvals/types", "keys/record", "policy"],
@@ -78,7 +78,6 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   http: ["lib"],
   "http/internal-error": ["lib/log"],
   "http/refusal-log": ["http/errors", "lib", "lib/log"],
-  "http/admin-body": ["admin/authorize", "control/types", "wires/openai-chat/request-fields", "lib"],
   durable: ["lib"],
   config: ["lib/log"],
   lib: [],

@@ -9,7 +9,9 @@ import { decideCall, showApprovals } from "../approvals/client.ts";
 import { DecisionRequest, decided, onePlace } from "../approvals/decision.ts";
 import { APPROVAL_STATUSES } from "../approvals/types.ts";
 import { withControl } from "../control/client.ts";
-import { listBody, readBody } from "../http/admin-body.ts";
+import { BODY_LIMITS } from "../http/body.ts";
+import { readJson } from "../http/json-body.ts";
+import { listBody } from "../http/pagination.ts";
 import { listParameters, matchingKey, oneOf, readQuery } from "../http/query.ts";
 import type { AdminEnv } from "./authorize.ts";
 
@@ -35,7 +37,7 @@ approvalsApp.get("/", async (c) => {
 approvalsApp.post("/:id", async (c) => {
   const { key } = readQuery(c, ["key"]);
   const keyId = matchingKey(key);
-  const { decision, reason } = await readBody(c, DecisionRequest);
+  const { decision, reason } = await readJson(c, DecisionRequest, BODY_LIMITS.decision);
   const toolCallId = c.req.param("id");
   const page = await withControl(c.env.CONTROL_PLANE, (control) =>
     control.listApprovals({ toolCallId, keyId, limit: MAX_PLACES, before: null }),

@@ -1,7 +1,7 @@
 /** `/admin/audit`: who changed what, newest first. Digests instead of documents, so it can be shown to anyone. */
 import { Hono } from "hono";
 import { withControl } from "../control/client.ts";
-import { listBody } from "../http/admin-body.ts";
+import { listBody } from "../http/pagination.ts";
 import { listParameters } from "../http/query.ts";
 import type { AdminEnv } from "./authorize.ts";
 

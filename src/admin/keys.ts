@@ -7,8 +7,10 @@
  */
 import { type Context, Hono } from "hono";
 import { controlPlane, withControl } from "../control/client.ts";
-import { listBody, readBody, readOptionalBody } from "../http/admin-body.ts";
+import { BODY_LIMITS } from "../http/body.ts";
 import { RouterError } from "../http/errors.ts";
+import { readJson, readOptionalJson } from "../http/json-body.ts";
+import { listBody } from "../http/pagination.ts";
 import { listParameters } from "../http/query.ts";
 import { KeyChange, KeyRequest, KeyRotation, type PublicKey } from "../keys/record.ts";
 import { forgetKey } from "../keys/store.ts";
@@ -24,7 +26,7 @@ const LAST_TIME = Date.parse("9999-12-31T23:59:59.999Z");
 export const keysApp = new Hono<AdminEnv>();
 
 keysApp.post("/", async (c) => {
-  const request = inUtc(await readBody(c, KeyRequest));
+  const request = inUtc(await readJson(c, KeyRequest, BODY_LIMITS.admin));
   const mayBeNewEnvironment = readFlag(c, "new_env");
   const created = await controlPlane(c.env.CONTROL_PLANE).createKey(request, c.get("actor"), mayBeNewEnvironment);
   if (!created.ok) throw refusal(created.reason);
@@ -44,7 +46,7 @@ keysApp.get("/:id", async (c) => {
 });
 
 keysApp.patch("/:id", async (c) => {
-  const change = inUtc(await readBody(c, KeyChange));
+  const change = inUtc(await readJson(c, KeyChange, BODY_LIMITS.admin));
   const id = c.req.param("id");
   const changed = await withControl(c.env.CONTROL_PLANE, (control) => control.updateKey(id, change, c.get("actor")));
   if (!changed.ok) throw refusal(changed.reason);
@@ -58,7 +60,7 @@ keysApp.patch("/:id", async (c) => {
 });
 
 keysApp.post("/:id/rotate", async (c) => {
-  const { overlap_seconds: overlapSeconds } = await readOptionalBody(c, KeyRotation);
+  const { overlap_seconds: overlapSeconds } = await readOptionalJson(c, KeyRotation, BODY_LIMITS.admin);
   const id = c.req.param("id");
   const rotated = await controlPlane(c.env.CONTROL_PLANE).rotateKey(id, overlapSeconds, c.get("actor"));
   if (!rotated.ok) throw refusal(rotated.reason);

@@ -10,8 +10,9 @@ import { withControl } from "../control/client.ts";
 import type { TargetUse } from "../control/types.ts";
 import { targetSnapshot } from "../health/client.ts";
 import type { HealthSnapshot, LatencySummary } from "../health/types.ts";
-import { readBody } from "../http/admin-body.ts";
+import { BODY_LIMITS } from "../http/body.ts";
 import { RouterError } from "../http/errors.ts";
+import { readJson } from "../http/json-body.ts";
 import { badCursor, readLimit, toList } from "../http/pagination.ts";
 import { badParameter, readQuery } from "../http/query.ts";
 import { type Reach, upstreamUrl } from "../lib/upstream-url.ts";
@@ -48,7 +49,7 @@ providersApp.put("/:id", async (c) => {
   const id = c.req.param("id");
   refuseBuiltIn(id);
   if (!PROVIDER_ID.test(id)) throw badParameter("id", `in the path must match ${PROVIDER_ID.source}`);
-  const { protocol, base_url: text, secret = null } = await readBody(c, ProviderRequest);
+  const { protocol, base_url: text, secret = null } = await readJson(c, ProviderRequest, BODY_LIMITS.admin);
   const reach: Reach = c.env.FLOW_ALLOW_PRIVATE_UPSTREAMS === "1" ? "any" : "public";
   const baseUrl = upstreamUrl(text, reach);
   if (baseUrl === null) {

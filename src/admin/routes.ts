@@ -7,8 +7,10 @@
 import { type Context, Hono } from "hono";
 import * as z from "zod/mini";
 import { controlPlane, withControl } from "../control/client.ts";
-import { listBody, readBody, readOptionalBody } from "../http/admin-body.ts";
+import { BODY_LIMITS } from "../http/body.ts";
 import { RouterError } from "../http/errors.ts";
+import { readJson, readOptionalJson } from "../http/json-body.ts";
+import { listBody } from "../http/pagination.ts";
 import { listParameters, matching, readQuery } from "../http/query.ts";
 import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
 import type { ProviderRecord } from "../policy/provider-record.ts";
@@ -49,7 +51,7 @@ routesApp.put("/:env/:name", async (c) => {
   const { env, name } = c.req.param();
   refuseName("env", env, ENV_NAME);
   refuseName("name", name, RESOURCE_NAME);
-  const policy = await readBody(c, RoutePolicy);
+  const policy = await readJson(c, RoutePolicy, BODY_LIMITS.admin);
   const own = await ownProviders(c, policy);
   const facts = factsOf(policy);
   const reasons = { ...readReason(c, "force", "forceReason"), ...readReason(c, "reason", "reason") };
@@ -74,7 +76,7 @@ routesApp.delete("/:env/:name", async (c) => {
 /** For an operator in a hurry: no promotion is asked for, because this version was in force before. */
 routesApp.post("/:env/:name/rollback", async (c) => {
   const { env, name } = c.req.param();
-  const { version = null, reason } = await readOptionalBody(c, RollbackRequest);
+  const { version = null, reason } = await readOptionalJson(c, RollbackRequest, BODY_LIMITS.admin);
   const view = await withControl(c.env.CONTROL_PLANE, (control) => control.rollbackView(env, name, version));
   if (!view.ok) throw refusal(view);
   const { old, activeVersion } = view;

@@ -6,17 +6,13 @@ import type { KeyRecord, Scope } from "../keys/record.ts";
 import { verifyToken } from "../keys/store.ts";
 import { bearerToken, identify, recogniseKey, requireScope } from "../relay/authenticate.ts";
 
-type CheckHead = (headers: Headers) => void;
+type CheckHead = () => void;
 
 /**
  * The caller's key. Throws 401, 403 or 400 as the chat endpoint would. `check`: what is refused of the headers before the
  * key's record is read.
  */
-export async function authenticate(
-  context: Context<AppEnv>,
-  scope: Scope,
-  check: CheckHead = () => {},
-): Promise<KeyRecord> {
+export async function authenticate(context: Context<AppEnv>, scope: Scope, check?: CheckHead): Promise<KeyRecord> {
   const key = await authenticateKey(context, check);
   const { app, clientRequestId } = identify(key, context.req.raw);
   context.set("recognised", { keyId: key.id, env: key.env, app, clientRequestId });
@@ -25,11 +21,11 @@ export async function authenticate(
 }
 
 /** Any live key, whatever the other headers say: all that a path under `/v1` asks for before it says what it is. */
-export async function authenticateKey(context: Context<AppEnv>, check: CheckHead = () => {}): Promise<KeyRecord> {
+export async function authenticateKey(context: Context<AppEnv>, check?: CheckHead): Promise<KeyRecord> {
   const { headers } = context.req.raw;
   const token = await verifyToken(bearerToken(headers), settingsOf(context.env).pepper);
   if (token === null) throw invalidKey();
-  check(headers);
+  check?.();
   const now = context.get("receivedAt");
   const key = await recogniseKey(token, context.env.CONFIG, now, (work) => context.executionCtx.waitUntil(work));
   context.set("recognised", { keyId: key.id, env: key.env, app: null, clientRequestId: null });

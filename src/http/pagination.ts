@@ -44,6 +44,14 @@ export interface ListShape<T> {
   readonly next_cursor: string | null;
 }
 
+/** A page of the control plane in the contract's list shape. `nextCursor`: the number of the row to go on at. */
+export function listBody<T, Out>(
+  page: { readonly data: readonly T[]; readonly nextCursor: number | null },
+  show: (item: T) => Out,
+): ListShape<Out> {
+  return toList(page.data.map(show), page.nextCursor === null ? null : String(page.nextCursor));
+}
+
 export function toList<T>(data: readonly T[], nextCursor: string | null): ListShape<T> {
   return { object: "list", data, has_more: nextCursor !== null, next_cursor: nextCursor };
 }

@@ -29,7 +29,9 @@ const OPERATOR: readonly ErrorCode[] = [
   ...(["missing_api_key", "invalid_api_key", "not_found", "admin_disabled", "ledger_unavailable"] as const),
   "internal_error",
 ];
-const BODY: readonly ErrorCode[] = ["invalid_json", "invalid_request", "request_too_large", "unsupported_media_type"];
+const BODY: readonly ErrorCode[] = [
+  ...(["invalid_json", "invalid_request", "request_too_large", "unsupported_media_type", "overloaded"] as const),
+];
 const BAD: readonly ErrorCode[] = ["invalid_request"];
 const TOOLS: readonly ErrorCode[] = [
   ...(["tool_approval_required", "tool_call_denied", "tool_call_altered", "tool_approval_expired"] as const),

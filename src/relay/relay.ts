@@ -5,7 +5,7 @@
 import type { Context } from "hono";
 import { type AppEnv, type Env, settingsOf } from "../config.ts";
 import { type HealthContext, latencyForecast, mayExplore, targetState, warmUp } from "../health/client.ts";
-import { checkHead, readBody } from "../http/body.ts";
+import { OpenBody } from "../http/body.ts";
 import { errorResponse, invalidKey, RouterError } from "../http/errors.ts";
 import { unexpectedFault } from "../http/internal-error.ts";
 import { verifyToken } from "../keys/store.ts";
@@ -31,6 +31,8 @@ import { Settlement } from "./settle.ts";
 import { Exchange } from "./trace.ts";
 import type { Answer, AnswerEnd, Caller, Plan, ResolvedRoute } from "./types.ts";
 
+/** What a request may still do after `total_ms`. */
+const MAX_OVERTIME_MS = 60_000;
 /** Of what keeps a session with its target: it is hashed once per target. */
 const MAX_SESSION_LENGTH = 256;
 
@@ -46,6 +48,10 @@ interface Run {
   readonly health: HealthContext;
   /** What the body asks for, for the trace of a request that is refused before it reaches a route. */
   asked: Pick<RefusedRequest, "route" | "stream">;
+  /** `null` until its head was checked. To be released when no attempt can need it: an isolate holds so many bytes. */
+  body: OpenBody | null;
+  /** A broken stream may be run again, so the body is needed until its end. */
+  keepsBody: boolean;
 }
 
 export function handleChatCompletion(context: Context<AppEnv>): Promise<Response> {
@@ -55,8 +61,21 @@ export function handleChatCompletion(context: Context<AppEnv>): Promise<Response
   const settlement = new Settlement(exchange, env, waitUntil);
   const deadlines = new Deadlines();
   const health: HealthContext = { namespace: env.PROVIDER_HEALTH, kv: env.CONFIG, waitUntil };
-  const run: Run = { http: context.req.raw, env, waitUntil, exchange, settlement, deadlines, health, asked: {} };
-  const answer = answerOrError(run);
+  const run: Run = {
+    http: context.req.raw,
+    env,
+    waitUntil,
+    exchange,
+    settlement,
+    deadlines,
+    health,
+    asked: {},
+    body: null,
+    keepsBody: false,
+  };
+  const answer = answerOrError(run).finally(() => {
+    if (!run.keepsBody) run.body?.release();
+  });
   // A client that leaves before the response head would otherwise end this handler at its next await: no catch, no
   // finally, nothing settled.
   waitUntil(answer);
@@ -93,14 +112,15 @@ async function complete(run: Run): Promise<Response> {
   const { receivedAt } = exchange;
   const token = await verifyToken(bearerToken(http.headers), settingsOf(env).pepper);
   if (token === null) throw invalidKey();
-  checkHead(http.headers, settingsOf(env).maxBodyBytes);
+  const body = new OpenBody(http, receivedAt, settingsOf(env).maxBodyBytes);
+  run.body = body;
   warmUp(run.health, receivedAt);
   const key = await recogniseKey(token, env.CONFIG, receivedAt, waitUntil);
   exchange.keyId = key.id;
   exchange.env = key.env;
   const caller = identify(key, http);
   noteCaller(run, caller);
-  const request = parseChatRequest(await readBody(http, receivedAt, run.deadlines, settingsOf(env).maxBodyBytes));
+  const request = parseChatRequest(await body.read(run.deadlines));
   const content = readContentDemand(request.fields["messages"]);
   exchange.promptTokens = lazy(() => promptTokens(request.text, content.base64Length));
   run.asked = { route: showModel(request.model), stream: request.stream };
@@ -108,6 +128,8 @@ async function complete(run: Run): Promise<Response> {
   requireScope(key, "chat");
   const route = await resolve(request, caller, { kv: env.CONFIG, now: readAt, waitUntil });
   noteRoute(exchange, route, request);
+  // Should this handler be ended from outside, what it holds lapses when its last attempt must be over.
+  body.keepUntil(receivedAt + route.policy.timeouts.total_ms + MAX_OVERTIME_MS);
   exchange.timings.policy = Date.now() - readAt;
   const records = env.TOOL_APPROVALS;
   const approval = new ToolApproval({ records, caller, route, request, exchange, clientSignal: http.signal });
@@ -119,6 +141,7 @@ async function complete(run: Run): Promise<Response> {
   }
   const findProvider = await providersOf(route.policy.targets, { kv: env.CONFIG, now: readAt, waitUntil });
   const chosen = planFor(run, route, request, caller, content.base64Length, findProvider);
+  const streaming = streamingOf(run, route, request, approval);
   const plannedAt = Date.now();
   const attempts = new Attempts({
     plan: chosen,
@@ -137,11 +160,14 @@ async function complete(run: Run): Promise<Response> {
       exchange,
       waitUntil,
     }),
-    ...streamingOf(run, route, request, approval),
+    ...streaming,
   });
   const answer = await attempts.answer();
   exchange.timings.upstream = Date.now() - plannedAt;
-  return answer.kind === "whole" ? deliverWhole(run, answer, approval) : deliverStream(run, answer);
+  if (answer.kind === "stream") return deliverStream(run, answer, streaming.mayResume);
+  // An approval may take its time, and needs the answer only.
+  body.release();
+  return deliverWhole(run, answer, approval);
 }
 
 function noteCaller({ exchange, http, env }: Run, caller: Caller): void {
@@ -210,13 +236,14 @@ function streamingOf(
   };
 }
 
-function deliverStream(run: Run, answer: Extract<Answer, { kind: "stream" }>): Response {
+function deliverStream(run: Run, answer: Extract<Answer, { kind: "stream" }>, mayResume: boolean): Response {
   if (run.http.signal.aborted) {
     // A response that is never sent never reports a disconnect: its first write would wait until `total_ms`.
     answer.end({ outcome: "cancelled", failure: null, differs: false, hasReachedClient: true, toolCalls: [] });
     throw new ClientGone();
   }
   const { readable, end } = answer.stream.start();
+  run.keepsBody = mayResume;
   run.waitUntil(end.then((ended) => settleStream(run, ended)));
   return toStreamResponse(run.exchange, readable);
 }
@@ -271,6 +298,7 @@ async function resumeStep(run: Run, approval: ToolApproval, request: ChatRequest
 
 function settleStream(run: Run, ended: AnswerEnd): void {
   run.deadlines.stop();
+  run.body?.release();
   run.settlement.settle({
     status: ended.outcome === "complete" ? "ok" : ended.outcome === "cancelled" ? "cancelled" : "error",
     httpStatus: 200,

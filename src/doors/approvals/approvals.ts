@@ -8,17 +8,14 @@ import { DecisionRequest, decided, onePlace } from "../../approvals/decision.ts"
 import { APPROVAL_STATUSES } from "../../approvals/types.ts";
 import type { AppEnv } from "../../config.ts";
 import { withControl } from "../../control/client.ts";
-import { checkHead, readBody } from "../../http/body.ts";
+import { BODY_LIMITS, OpenBody } from "../../http/body.ts";
 import { RouterError } from "../../http/errors.ts";
-import { toList } from "../../http/pagination.ts";
+import { readOpened } from "../../http/json-body.ts";
+import { listBody } from "../../http/pagination.ts";
 import { listParameters, matchingKey, oneOf, readQuery } from "../../http/query.ts";
-import { EXPLAINED, invalidField, parseBody } from "../../http/validation-errors.ts";
 import type { KeyRecord } from "../../keys/record.ts";
-import { Deadlines } from "../../lib/deadline.ts";
 import { authenticate } from "../authenticate.ts";
 
-/** A decision and a reason. */
-const MAX_DECISION_BYTES = 16 * 1024;
 /** An id in two keys is asked for with the key; a third one would change nothing. */
 const MAX_PLACES = 10;
 
@@ -30,12 +27,28 @@ export async function getApprovals(context: Context<AppEnv>): Promise<Response> 
   const approvals = await showApprovals(context.env.TOOL_APPROVALS, page.data);
   // The list may be a moment behind the records.
   const data = approvals.filter((approval) => wanted === undefined || approval.status === wanted);
-  return context.json(toList(data, page.nextCursor === null ? null : String(page.nextCursor)));
+  return context.json(listBody({ data, nextCursor: page.nextCursor }, (approval) => approval));
 }
 
 export async function postApproval(context: Context<AppEnv>): Promise<Response> {
-  const key = await authenticate(context, "approvals:decide", (headers) => checkHead(headers, MAX_DECISION_BYTES));
-  const { decision, reason } = await readDecision(context);
+  const opened: OpenBody[] = [];
+  try {
+    const key = await authenticate(context, "approvals:decide", () => {
+      opened.push(new OpenBody(context.req.raw, context.get("receivedAt"), BODY_LIMITS.decision));
+    });
+    const [body] = opened;
+    if (body === undefined) throw new TypeError("The head was not checked.");
+    return await decide(context, key, await readOpened(body, DecisionRequest));
+  } finally {
+    for (const body of opened) body.release();
+  }
+}
+
+async function decide(
+  context: Context<AppEnv>,
+  key: KeyRecord,
+  { decision, reason }: DecisionRequest,
+): Promise<Response> {
   const toolCallId = context.req.param("id") ?? "";
   const query = {
     ...within(key),
@@ -58,16 +71,6 @@ export async function postApproval(context: Context<AppEnv>): Promise<Response> 
 }
 
 const within = ({ env, apps }: KeyRecord) => ({ env, apps });
-
-async function readDecision(context: Context<AppEnv>): Promise<DecisionRequest> {
-  const deadlines = new Deadlines();
-  const text = await readBody(context.req.raw, context.get("receivedAt"), deadlines, MAX_DECISION_BYTES).finally(() =>
-    deadlines.stop(),
-  );
-  const parsed = DecisionRequest.safeParse(parseBody(text), EXPLAINED);
-  if (!parsed.success) throw invalidField(parsed.error.issues[0]);
-  return parsed.data;
-}
 
 async function unlessDown<T>(work: Promise<T>): Promise<T> {
   try {

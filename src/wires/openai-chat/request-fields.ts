@@ -5,21 +5,13 @@
  * is forwarded as it came.
  */
 import * as z from "zod/mini";
+import { MAX_DEPTH } from "../../http/body.ts";
 import { RouterError } from "../../http/errors.ts";
 import { EXPLAINED, invalidField, notJson } from "../../http/validation-errors.ts";
-import {
-  hasMoreValues,
-  isJsonObject,
-  JsonEdit,
-  type JsonMember,
-  parseJson,
-  scanArray,
-  scanJson,
-} from "../../lib/json.ts";
+import { hasMoreValues, isJsonObject, JsonEdit, type JsonMember, parseJson, scanJson } from "../../lib/json.ts";
 import { confusedKey, keyLevel } from "../../lib/json-keys.ts";
+import { editElements } from "../../lib/json-spans.ts";
 
-/** Nesting beyond this is refused: no real request comes near, and deep values cannot cross to a Durable Object. */
-export const MAX_DEPTH = 64;
 /** Members of all objects together. A conversation of 10,000 messages has 20,000. */
 export const MAX_MEMBERS = 100_000;
 /** Elements and members of a long body together. Each may take many times its text in memory. */
@@ -217,22 +209,18 @@ function hasNulls(tool: unknown): boolean {
 
 /** The text of the list, with nothing changed but the tools that `hasNulls` finds. */
 function toolsWithoutNulls(raw: string, tools: readonly unknown[]): string {
-  let text = "";
-  let from = 0;
-  for (const [at, { start, end }] of scanArray(raw, 0).entries()) {
+  return editElements(raw, (element, at) => {
     const tool = tools[at];
-    if (!isJsonObject(tool) || !hasNulls(tool)) continue;
-    const edit = new JsonEdit(raw.slice(start, end));
+    if (!isJsonObject(tool) || !hasNulls(tool)) return undefined;
+    const edit = new JsonEdit(element);
     for (const kind of TOOL_KINDS) {
       const value = tool[kind];
       if (value === null) edit.remove(kind);
       if (!isJsonObject(value) || value["name"] !== null) continue;
       edit.setRaw(kind, new JsonEdit(edit.raw(kind) ?? "{}").remove("name").toString());
     }
-    text += raw.slice(from, start) + edit.toString();
-    from = end;
-  }
-  return text + raw.slice(from);
+    return edit.toString();
+  });
 }
 
 /** Members and tags that are `null` count as left out. `route` is never forwarded, so its text needs no edit. */

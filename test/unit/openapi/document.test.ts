@@ -32,7 +32,7 @@ const spelled = (path: string): string =>
 /** Codes of the contract that nothing sends yet. */
 const NOT_SENT = [
   ...["wrong_route_kind", "tool_not_gateable", "range_not_kept", "unknown_environment", "role_required"],
-  ...["response_not_found", "provider_in_use", "not_empty", "overloaded"],
+  ...["response_not_found", "provider_in_use", "not_empty"],
 ];
 
 describe("the document", () => {

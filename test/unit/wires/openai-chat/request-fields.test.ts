@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { MAX_DEPTH } from "../../../../src/http/body.ts";
 import { RouterError } from "../../../../src/http/errors.ts";
 import {
   type ChunkKind,
@@ -7,12 +8,7 @@ import {
   usageOf,
   viewChunk,
 } from "../../../../src/wires/openai-chat/chunk.ts";
-import {
-  MAX_DEPTH,
-  MAX_MEMBERS,
-  MAX_VALUES,
-  parseChatRequest,
-} from "../../../../src/wires/openai-chat/request-fields.ts";
+import { MAX_MEMBERS, MAX_VALUES, parseChatRequest } from "../../../../src/wires/openai-chat/request-fields.ts";
 
 const MESSAGES = '"messages":[{"role":"user","content":"hi"}]';
 const text = (members = ""): string => `{"model":"flow/a",${MESSAGES}${members === "" ? "" : `,${members}`}}`;
