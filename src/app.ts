@@ -54,6 +54,7 @@ app.post("/v1/approvals/:id", postApproval);
 app.route("/admin", adminApp);
 
 for (const [path, allow] of [
+  ["/", "GET, HEAD"],
   ["/health", "GET, HEAD"],
   ["/openapi.json", "GET, HEAD"],
   ["/v1/chat/completions", "POST"],

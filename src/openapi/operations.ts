@@ -72,6 +72,7 @@ const key = operation("key", KEY);
 const operator = operation("operator", OPERATOR);
 
 export const OPERATIONS: readonly Operation[] = [
+  open("get /", "Where things are; a page for browsers", [200, "Root"]),
   open("get /health", "Whether the service answers", [200, "Health"]),
   open("get /openapi.json", "This document", [200, "Document"]),
 

@@ -70,6 +70,7 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
     error: { message: "string", type: "string", code: "string", param: "string?" },
     flow: { trace_id: "string" },
   },
+  Root: { name: "string", version: "string", docs: "string", openapi: "string", endpoints: ["string"] },
   Health: { status: "string" },
   Document: "object",
   ChatCompletion: {
