@@ -50,8 +50,15 @@ export function bridged(
   provider: string,
   send: (written: WrittenRequest, call: AdapterCall) => UpstreamRequest | Promise<UpstreamRequest>,
 ): Bridge {
-  const lossesOf = (fields: Json, model: string): readonly Loss[] =>
-    wire.writeRequest(readRequest(fields), { provider, model, maxOutputTokens: undefined }).losses;
+  const known = new WeakMap<Json, Map<string, readonly Loss[]>>();
+  const lossesOf = (fields: Json, model: string): readonly Loss[] => {
+    const byModel = known.get(fields) ?? new Map<string, readonly Loss[]>();
+    known.set(fields, byModel);
+    const target = { provider, model, maxOutputTokens: undefined };
+    const losses = byModel.get(model) ?? wire.writeRequest(conversationOf(fields), target).losses;
+    byModel.set(model, losses);
+    return losses;
+  };
   return {
     translation: {
       toCompletion(body, context, text) {
@@ -63,7 +70,9 @@ export function bridged(
       openStream: (context) => new ChunkTranslator(wire.openReader(toContext(provider, context)), provider, context),
     },
     toUpstream(call) {
-      const conversation: Conversation = { ...readRequest(effectiveFields(call)), stream: call.stream };
+      const hasParams = Object.keys(call.params).length > 0;
+      const asked = hasParams ? readRequest(effectiveFields(call)) : conversationOf(call.fields);
+      const conversation: Conversation = { ...asked, stream: call.stream };
       const { model, maxOutputTokens, config, params, openHeaders } = call;
       const target = { provider, model, maxOutputTokens, settings: config.settings, params, openHeaders };
       const written = wire.writeRequest(conversation, target);
@@ -79,6 +88,15 @@ export function bridged(
       return { param: path, message: why };
     },
   };
+}
+
+/** A long conversation is read once for a request, however many targets and answers ask for it. */
+const conversations = new WeakMap<Json, Conversation>();
+
+function conversationOf(fields: Json): Conversation {
+  const conversation = conversations.get(fields) ?? readRequest(fields);
+  conversations.set(fields, conversation);
+  return conversation;
 }
 
 const MAX_NAMED = 32;
@@ -106,7 +124,7 @@ function printable(name: string): string {
 }
 
 function toContext(provider: string, { fields, model, traceId, createdAt }: CallContext): AnswerContext {
-  return { provider, model, traceId, createdAt, conversation: readRequest(fields) };
+  return { provider, model, traceId, createdAt, conversation: conversationOf(fields) };
 }
 
 class ChunkTranslator implements StreamTranslator {

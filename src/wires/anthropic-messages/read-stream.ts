@@ -11,7 +11,7 @@ import type { AnswerEvent } from "../../conversation/answer.ts";
 import type { Bound, CallPart, Json } from "../../conversation/part.ts";
 import { isJsonObject, tryParseJson } from "../../lib/json.ts";
 import { textAt } from "../../lib/json-text.ts";
-import { MAX_EVENT_LENGTH, SseSplitter } from "../../lib/sse.ts";
+import { SseSplitter } from "../../lib/sse.ts";
 import type { AnswerContext, AnswerReader } from "../wire.ts";
 import { AnsweredTools, customInput, inputText } from "./calls.ts";
 import { ANSWER_TOOL } from "./format.ts";
@@ -38,11 +38,15 @@ interface OpenBlock {
 }
 
 const NOTHING: Json = Object.freeze({});
+/** A file that the provider fetched comes in one event, in base64. In characters. */
+const MAX_EVENT_LENGTH = 8 * 1_048_576;
+/** An error in place of a stream is no longer. */
+const MAX_PREAMBLE_LENGTH = 1_048_576;
 const CHOICE = 0;
 
 export class MessagesReader implements AnswerReader {
   readonly #decoder = new TextDecoder();
-  readonly #splitter = new SseSplitter();
+  readonly #splitter = new SseSplitter(MAX_EVENT_LENGTH);
   readonly #context: AnswerContext;
   readonly #tools: AnsweredTools;
   readonly #blocks = new Map<unknown, OpenBlock>();
@@ -79,7 +83,7 @@ export class MessagesReader implements AnswerReader {
   }
 
   #read(text: string): readonly AnswerEvent[] {
-    if (this.#preamble !== null && this.#preamble.length <= MAX_EVENT_LENGTH) this.#preamble += text;
+    if (this.#preamble !== null && this.#preamble.length <= MAX_PREAMBLE_LENGTH) this.#preamble += text;
     for (const { data } of this.#splitter.push(text)) if (data !== null) this.#event(data);
     return this.#take();
   }

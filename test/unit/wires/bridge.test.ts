@@ -60,3 +60,25 @@ test("the writer sees the policy's own members", () => {
   void bridgeOf([], seen).toUpstream(call({ guardrailConfig: { a: 1 } }));
   expect(seen).toMatchObject([{ model: "m", maxOutputTokens: 5, params: { guardrailConfig: { a: 1 } } }]);
 });
+
+test("a conversation is read once, and written once per model, however often the plan asks", () => {
+  let reads = 0;
+  const fields = {
+    get messages() {
+      reads++;
+      return FIELDS.messages;
+    },
+  };
+  const seen: RequestTarget[] = [];
+  const bridge = bridgeOf([], seen);
+  bridge.lacks(fields, "a");
+  const once = reads;
+  for (const model of ["a", "b", "a"]) {
+    expect(bridge.lacks(fields, model)).toBeNull();
+    expect(bridge.refuses(fields, model)).toBeNull();
+  }
+  void bridge.toUpstream({ ...call(), fields });
+  bridge.translation.openStream?.({ fields, model: "a", traceId: "tr_1", createdAt: 1 });
+  expect(seen.map(({ model }) => model)).toEqual(["a", "b", "m"]);
+  expect(reads).toBe(once);
+});

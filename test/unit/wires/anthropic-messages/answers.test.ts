@@ -322,8 +322,17 @@ describe("streams that are none", () => {
 
   test("an endless event is noticed", () => {
     const translator = open();
-    expect(translator.push(encoder.encode(`data: ${"x".repeat(1_048_576)}`))).toEqual([]);
+    expect(translator.push(encoder.encode(`data: ${"x".repeat(8 * 1_048_576)}`))).toEqual([]);
     expect(translator.isOverlong).toBe(true);
+  });
+
+  test("a file that the provider fetched may be larger than any text", () => {
+    const block = { type: "web_fetch_tool_result", tool_use_id: "s", content: { data: "A".repeat(3_000_000) } };
+    const got = parts(`data: ${JSON.stringify({ type: "content_block_start", index: 0, content_block: block })}\n\n`);
+    const stop = 'data: {"type":"content_block_stop","index":0}\n\n';
+    expect(got).toEqual([]);
+    const text = `data: ${JSON.stringify({ type: "content_block_start", index: 0, content_block: block })}\n\n${stop}`;
+    expect(deltasOf(parts(text)).flatMap((delta) => delta["server_tool_blocks"] ?? [])).toEqual([block]);
   });
 
   test.each([null, [], "x", {}, { content: "text" }, { type: "message", content: null }])("no answer: %j", (body) => {
