@@ -12,9 +12,20 @@ import { baseUrlOf, secretText, upstreamHeaders } from "./provider-settings.ts";
 
 const BASE_URL = "https://api.cohere.com/v2";
 
-/** The prompt is too long; "too many tokens: max tokens must be …" is not that, but a limit the client chose. */
+/** The prompt is too long; "too many tokens: max tokens must be …" is not that, but a limit of this model's. */
 const TOO_LONG =
   /^too many tokens: (?:total number of tokens|the total number of tokens|(?:the )?prompt|size limit exceeded)/i;
+
+/**
+ * What only this model or this provider refuses: a member, a value, a tool. Another target may take it, so a quotation of
+ * the client's text does no harm here.
+ */
+const CAPABILITY: readonly RegExp[] = [
+  /^too many tokens: max tokens must be\b/i,
+  /\bunknown field\b|\bis not a valid field\b|\bunrecognized (?:field|parameter)\b/i,
+  /\b(?:does|do) ?n[o']t support\b|\b(?:is|are) not supported\b|\bnot supported (?:for|on|by|with) th(?:is|e) model\b/i,
+  /\bcannot (?:be )?(?:used|specif(?:y|ied)|set) (?:both|together|with)\b/i,
+];
 
 const { translation, toUpstream, lacks, refuses } = bridged(
   cohereWire,
@@ -52,8 +63,11 @@ function classify(error: UpstreamError): UpstreamFailure {
       return classifyAs(503, error);
     default: {
       const failure = classifyAs(error.status, error);
-      const isTooLong = failure.class === "invalid_request" && TOO_LONG.test(failure.message ?? "");
-      return isTooLong ? { ...failure, class: "context_length", tryNext: true } : failure;
+      if (failure.class !== "invalid_request") return failure;
+      const words = failure.message ?? "";
+      if (TOO_LONG.test(words)) return { ...failure, class: "context_length", tryNext: true };
+      const isOurs = CAPABILITY.some((pattern) => pattern.test(words));
+      return isOurs ? { ...failure, class: "capability", tryNext: true } : failure;
     }
   }
 }

@@ -65,6 +65,27 @@ const WORDS: readonly (readonly [RegExp, Kind])[] = [
   ],
 ];
 
+/** Our choice of model or our account, in words of the service. */
+const OURS =
+  /^The provided model identifier is invalid\b|^Invocation of model ID .{1,300} with on-demand throughput isn.t supported\b|^This model is not available\b/i;
+
+/**
+ * What only this model or this provider refuses: a member, a value, a tool, a schema. Another target may take it, so a
+ * quotation of the client's text does no harm here.
+ */
+const CAPABILITY: readonly RegExp[] = [
+  /\b(?:does|do) ?n[o']t support\b|\bdo(?:es)? not (?:allow|accept)\b/i,
+  /\b(?:is|are) (?:not supported|deprecated|not compatible|incompatible|not available)\b|\bnot supported (?:for|on|by|with) th(?:is|e) model\b/i,
+  /\bcannot both be specified\b|\bExtra inputs are not permitted\b|\bextraneous key \[/i,
+  /\bmaximum tokens you requested exceeds the model limit\b|^max_tokens: \d+ > \d+\b/i,
+  /\bfailed to satisfy constraint: Member must\b/i,
+  /^The compiled grammar is too large\b|^Schema is too complex\b|\btoo many (?:strict tools|optional parameters)\b/i,
+  // Thoughts that cannot come back: another provider is not shown them.
+  /\bbound to a different conversation\b|\bInvalid `?signature`? in `?thinking`? block\b/i,
+  /\bblocks? in the latest assistant message cannot be modified\b/i,
+  /\bimage exceeds\b|\bimage dimensions exceed\b|^Could not process (?:image|PDF|document)\b|^The (?:PDF|document|image)\b/i,
+];
+
 export function classifyConverse(error: UpstreamError): UpstreamFailure {
   const details = detailsOf(error.body);
   const name = exceptionName(error.headers.get("x-amzn-errortype") ?? details.type);
@@ -73,7 +94,13 @@ export function classifyConverse(error: UpstreamError): UpstreamFailure {
     error.body === undefined
       ? undefined
       : { error: { message: details.message, code: codeOf(name, status, details.message) } };
-  return classifyError({ status, headers: error.headers, body }, Date.now(), { bedrock_malformed: "invalid_response" });
+  const codes = { bedrock_malformed: "invalid_response" } as const;
+  const failure = classifyError({ status, headers: error.headers, body }, Date.now(), codes);
+  if (failure.class !== "invalid_request") return failure;
+  const words = (failure.message ?? "").replace(FROM_MODEL, "");
+  if (OURS.test(words)) return { class: "auth", tryNext: true, trySame: false };
+  if (!CAPABILITY.some((pattern) => pattern.test(words))) return failure;
+  return { ...failure, class: "capability", tryNext: true };
 }
 
 /** A code that `classifyError` knows, where the message says more than the status. */

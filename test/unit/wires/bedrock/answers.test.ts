@@ -495,10 +495,33 @@ describe("errors", () => {
     ["Too many total text bytes: 30000000 > 25000000", "context_length"],
     ["The model returned the following errors: Output blocked by content filtering policy", "content_filter"],
     ["The text 'Input is too long' is not allowed in a tool's name.", "invalid_request"],
-    ["The provided model identifier is invalid.", "invalid_request"],
+    ["This model doesn't support tool use in streaming mode.", "capability"],
+    ["This model doesn't support the image field. Remove image and try again.", "capability"],
+    ["This model does not support assistant message prefill.", "capability"],
+    ["The model returned the following errors: `temperature` is deprecated for this model.", "capability"],
+    [
+      "The model returned the following errors: `temperature` and `top_p` cannot both be specified for this model.",
+      "capability",
+    ],
+    ["The model returned the following errors: thinking.block_binding: Extra inputs are not permitted", "capability"],
+    ["Malformed input request: #: extraneous key [top_k] is not permitted, please reformat your input.", "capability"],
+    ["The maximum tokens you requested exceeds the model limit of 8192. Try again with a lower value.", "capability"],
+    [
+      "The model returned the following errors: messages.1.content.0: Invalid `signature` in `thinking` block. The block is bound to a different conversation.",
+      "capability",
+    ],
+    ["The model returned the following errors: The compiled grammar is too large.", "capability"],
+    ["A conversation must alternate between user and assistant roles.", "invalid_request"],
   ])("a ValidationException: %s", (message, kind) => {
     expect(refused("ValidationException", 400, message)).toMatchObject({ class: kind, message });
     expect(classify(200, { type: "validationException", message })).toMatchObject({ class: kind });
+  });
+
+  test.each([
+    "The provided model identifier is invalid.",
+    "Invocation of model ID anthropic.claude-x with on-demand throughput isn't supported. Retry with an inference profile.",
+  ])("our choice of model, not the client's request: %s", (message) => {
+    expect(refused("ValidationException", 400, message)).toEqual({ class: "auth", tryNext: true, trySame: false });
   });
 
   test("the same words in a throttling are a throttling", () => {
