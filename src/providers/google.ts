@@ -87,18 +87,34 @@ const MESSAGES: readonly (readonly [RegExp, Kind])[] = [
   ],
 ];
 
-/** What this model of Gemini's lacks, though a newer one has it and the request is sound: another target may do. */
-const NOT_THIS_MODEL =
-  /^(?:Forced function calling|Function calling|Tool use) .{0,100}\bis unsupported\b|^Thinking (?:level|budget) .{0,60}\bnot supported\b/i;
+/**
+ * What this model lacks, though the request is sound and another target may have it: an ability, a member, a schema, a
+ * medium, or an address that only Google cannot fetch. They lead to another target, so that a quotation of the client's
+ * text in front of them does no harm. https://ai.google.dev/gemini-api/docs/troubleshooting
+ */
+const NOT_HERE: readonly RegExp[] = [
+  /^(?:Forced function calling|Function calling|Tool use) .{0,100}\bis unsupported\b/i,
+  /^Thinking (?:level|budget) .{0,60}\bnot supported\b|\bonly works in thinking mode\b/i,
+  /\bis not (?:enabled|supported|available) (?:for|in|by|on) (?:this model|the model|models\/)/i,
+  /^(?:Built-in tools|Multiple tools|Search (?:as a )?tool|Search Grounding)\b.{0,160}\b(?:cannot|not supported|not enabled)\b/i,
+  /^Invalid JSON payload received\. Unknown name\b/i,
+  /^\*? ?GenerateContentRequest\.(?:tools|tool_config|generation_config)\b/i,
+  /^The specified schema produces a constraint\b/i,
+  /^Unsupported MIME type\b|^Unable to process input (?:image|video|audio)\b|^Cannot fetch content from the provided URL\b/i,
+];
 
 /** Not private to the provider, so that tests may set the clock. */
 export function classifyGoogle(error: UpstreamError, now: number): UpstreamFailure {
   const failure = classifyError(error, now, CODES);
   const status = statusOf(error.body);
   if (failure.class === "invalid_request") {
-    const message = String(status["message"] ?? "").trim();
+    const message = typeof status["message"] === "string" ? status["message"].trim() : "";
     const kind = MESSAGES.find(([words]) => words.test(message))?.[1];
-    if (kind === undefined) return NOT_THIS_MODEL.test(message) ? { ...failure, tryNext: true } : failure;
+    if (kind === undefined) {
+      return NOT_HERE.some((words) => words.test(message))
+        ? { ...failure, class: "capability", tryNext: true }
+        : failure;
+    }
     return kind === "context_length"
       ? { ...failure, class: kind, tryNext: true }
       : { class: kind, tryNext: true, trySame: false };

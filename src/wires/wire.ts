@@ -102,8 +102,11 @@ export interface AnswerWriter {
 /** The client's side of a wire. */
 export interface DoorWire {
   readonly id: WireId;
-  /** `fields`: the body, parsed. Throws `RouterError` for what the contract refuses. */
-  readRequest(fields: Json): Conversation;
+  /**
+   * `fields`: the body, parsed. Throws `RouterError` for what the contract refuses. `text`: the exact body, from which a
+   * wire that has arguments as objects cuts them; without it their numbers may be rounded.
+   */
+  readRequest(fields: Json, text?: string): Conversation;
   writeAnswer(answer: Answer, context: AnswerContext): Json;
   openWriter(context: AnswerContext, options: { readonly includeUsage: boolean }): AnswerWriter;
 }

@@ -308,6 +308,7 @@ test.concurrent.each(named(FIXTURES.filter(({ kind }) => kind === "json")))(
 const TOLD: Readonly<Record<string, { readonly status: number; readonly code: string }>> = {
   rate_limited: { status: 429, code: "upstream_rate_limited" },
   invalid_request: { status: 400, code: "upstream_invalid_request" },
+  capability: { status: 400, code: "upstream_invalid_request" },
   context_length: { status: 400, code: "context_length_exceeded" },
   content_filter: { status: 400, code: "content_filter" },
   timeout: { status: 504, code: "upstream_timeout" },
@@ -327,7 +328,7 @@ function possibleOutcomes({ status, headers, isOwn, expect: { error } }: Fixture
   if (/guardrail|safety|blocked|policy/.test(told)) return ["content_filter", "invalid_request"];
   if (status === 403) return ["auth", "content_filter"];
   if (status === 404 || /model/.test(told)) return ["auth", "invalid_request", "invalid_response", "server_error"];
-  if (status >= 400) return ["invalid_request", "context_length", "auth"];
+  if (status >= 400) return ["invalid_request", "capability", "context_length", "auth"];
   return ["server_error", "invalid_request", "rate_limited", "timeout", "context_length", "invalid_response", "auth"];
 }
 

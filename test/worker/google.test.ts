@@ -161,6 +161,39 @@ describe("an end that Google calls broken", () => {
   });
 });
 
+describe("a refusal that another target may not share", () => {
+  const refusal: Script = {
+    status: 400,
+    json: {
+      error: {
+        ...{ code: 400, status: "INVALID_ARGUMENT" },
+        message: "Penalty is not enabled for models/gemini-2.5-pro",
+      },
+    },
+  };
+
+  test("moves on, and is not held against the target", async () => {
+    const route = await rig.route({
+      providers: ["google", "google"],
+      targets: [{ model: GOOGLE }, { model: "gemini-x" }],
+    });
+    rig.upstream.script((call) => (call.path.includes(GOOGLE) ? refusal : { json: answer("STOP", { text: "ok" }) }));
+    for (let count = 0; count < 4; count++) {
+      const response = await rig.ask(route, { presence_penalty: 1 });
+      expect(response.status).toBe(200);
+      expect(response.headers.get("x-flowlayer-fallback-reason")).toBe("capability");
+      expect(response.headers.get("x-flowlayer-attempts")).toBe("2");
+    }
+  });
+
+  test("is told to the client of the only target", async () => {
+    rig.upstream.script(refusal);
+    const response = await rig.ask(await googleOnly(), { presence_penalty: 1 });
+    const { error } = await expectError(response, { status: 400, code: "upstream_invalid_request" });
+    expect(error.message).toContain("Penalty is not enabled");
+  });
+});
+
 test("a picture of three megabytes arrives in a stream, though nothing came before it", async () => {
   const data = "QUJD".repeat(786_432);
   const event = answer("STOP", { inlineData: { mimeType: "image/png", data } });

@@ -76,7 +76,9 @@ export type Ended = { readonly running: RunningAttempt } & (
 );
 
 /** Failures that say nothing about the target: the request was at fault. */
-const CLIENT_FAULTS: ReadonlySet<string> = new Set(["invalid_request", "context_length", "content_filter"]);
+const CLIENT_FAULTS: ReadonlySet<string> = new Set([
+  ...["invalid_request", "context_length", "content_filter", "capability"],
+]);
 /** Ends of ours that say nothing about the target, but that it had not answered by then. */
 const NOT_THE_TARGETS: ReadonlySet<AbortReason | undefined> = new Set([
   "client",

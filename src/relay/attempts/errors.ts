@@ -57,7 +57,8 @@ export function exhausted(failures: readonly UpstreamFailure[], exchange: Exchan
     return new RouterError("upstream_timeout", message, { details });
   }
   const last = failures.at(-1);
-  const isRefused = all("context_length") || all("content_filter") || all("invalid_request");
+  const isUnserved = failures.every(({ class: kind }) => kind === "invalid_request" || kind === "capability");
+  const isRefused = all("context_length") || all("content_filter") || isUnserved;
   if (last !== undefined && isRefused) return refusedByVendor(last, exchange);
   const message = "No target of this route gave a usable answer. `error.attempts` lists what was tried.";
   return new RouterError("upstream_failed", message, { details });

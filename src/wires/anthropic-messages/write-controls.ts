@@ -19,8 +19,9 @@ const TIERS: ReadonlyMap<string, string> = new Map([
 ]);
 const MAX_USER_ID_LENGTH = 256;
 /** The vendor wants no one's address or number as an id, and refuses both. https://github.com/BerriAI/litellm/issues/10106 */
-const EMAIL = /^[^\s@]+@[^\s@]+\.[^\s@]+$/;
-const PHONE = /^\+?[\d\s().-]{7,20}$/;
+const EMAIL = /\S@\S+\.\S/;
+/** With a plus or separators: plain numbers are ids of databases. */
+const PHONE = /^(?=.*[+\s().-])\+?[\d\s().-]{7,20}$/;
 
 /** Asks for the vendor's own fallback to other Claude models after a refusal. */
 const FALLBACK_BETA = "server-side-fallback-2026-07-01";

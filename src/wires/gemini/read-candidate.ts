@@ -23,10 +23,13 @@ export type ReadPart = TextPart | ReasoningPart | CallPart | ImagePart;
 
 /** Where chat clients find what is Google's alone. */
 const EXTRA_NAME = "google";
-/** Members of a candidate that are kept as they came; the last one counts. Citations are gathered from all. */
-const KEPT = ["groundingMetadata", "citationMetadata", "urlContextMetadata"] as const;
 /** Kept only for an answer that did not end by itself. */
-const KEPT_ON_FAULTS = ["finishReason", "finishMessage", "safetyRatings"] as const;
+const KEPT_ON_FAULTS: ReadonlySet<string> = new Set(["finishReason", "finishMessage", "safetyRatings"]);
+/** Members of a candidate that are kept as they came; the last one counts. Citations are gathered from all. */
+const KEPT: ReadonlySet<string> = new Set([
+  ...["groundingMetadata", "citationMetadata", "urlContextMetadata"],
+  ...KEPT_ON_FAULTS,
+]);
 
 /** What all candidates of one answer share. */
 export interface ReadContext {
@@ -55,14 +58,17 @@ export class CandidateReader {
   /** `cut` gives the exact text of `candidate`, from which arguments are cut. */
   read(candidate: Json, cut: Cut): ReadPart[] {
     this.word = finishWord(candidate["finishReason"]) ?? this.word;
-    for (const name of [...KEPT, ...KEPT_ON_FAULTS]) {
-      if (isFilled(candidate[name])) this.#kept[name] = candidate[name];
+    for (const name of Object.keys(candidate)) {
+      if (KEPT.has(name) && isFilled(candidate[name])) this.#kept[name] = candidate[name];
     }
-    for (const citation of citationsOf(candidate)) this.#citations.set(JSON.stringify(citation), citation);
-    const { content } = candidate;
+    const { content, groundingMetadata, citationMetadata } = candidate;
+    if (groundingMetadata !== undefined || citationMetadata !== undefined) {
+      for (const citation of citationsOf(candidate)) this.#citations.set(JSON.stringify(citation), citation);
+    }
     const parts = isJsonObject(content) && Array.isArray(content["parts"]) ? content["parts"] : [];
     const cuts = elementCuts(memberCut(memberCut(cut, "content"), "parts"));
-    const read = parts.flatMap((part, at) => (isJsonObject(part) ? this.#readPart(part, cuts(at)) : []));
+    const read: ReadPart[] = [];
+    for (const [at, part] of parts.entries()) if (isJsonObject(part)) read.push(...this.#readPart(part, cuts(at)));
     if (this.word !== undefined) read.push(...this.#endPartial());
     if (read.length > 0) this.hasContent = true;
     return read;
@@ -84,7 +90,7 @@ export class CandidateReader {
     const endedItself = this.word === "STOP" || this.word === "MAX_TOKENS";
     const own: Record<string, unknown> = {};
     for (const [name, value] of Object.entries(this.#kept)) {
-      if (!(endedItself && KEPT_ON_FAULTS.some((each) => each === name))) own[name] = value;
+      if (!(endedItself && KEPT_ON_FAULTS.has(name))) own[name] = value;
     }
     if (promptFeedback !== undefined) own["promptFeedback"] = promptFeedback;
     if (this.#otherParts.length > 0) own["parts"] = this.#otherParts;

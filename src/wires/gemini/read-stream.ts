@@ -28,6 +28,8 @@ import { UsageReader } from "./read-usage.ts";
 
 /** Characters of one event. A picture comes as one, in base64. */
 const MAX_EVENT_LENGTH = 8 * 1_048_576;
+/** No text of so few characters is nested too deep to be written again. */
+const FLAT_LENGTH = 1_000;
 /** Characters that are no event: errors are short. */
 const MAX_LOOSE_LENGTH = 1_048_576;
 
@@ -107,7 +109,8 @@ export class GeminiStreamReader implements AnswerReader {
 
   #object(value: Json, text: string): AnswerEvent[] {
     if (this.#isOver) return [];
-    if (isTooDeep(value)) return this.#fail({ error: { message: "Nested too deep.", status: "MALFORMED_RESPONSE" } });
+    if (text.length > FLAT_LENGTH && isTooDeep(value))
+      return this.#fail({ error: { message: "Nested too deep.", status: "MALFORMED_RESPONSE" } });
     return hasError(value) ? this.#fail(value) : this.#answer(value, text);
   }
 

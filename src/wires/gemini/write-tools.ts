@@ -17,7 +17,9 @@ export function writeTools(conversation: Conversation, names: ToolNames, losses:
   const { controls, spelling } = conversation;
   const choice = controls.toolChoice;
   const path = spelling.toolChoice ?? "tool_choice";
-  const offered = offeredTools(clientTools(conversation), choice);
+  const all = clientTools(conversation);
+  const lookup = lookupOf(all);
+  const offered = offeredTools(all, lookup, choice);
   const own = conversation.tools.filter((tool) => tool.kind === "provider");
   const native = writeProviderTools(own, choice, losses);
   const tools = [
@@ -26,29 +28,36 @@ export function writeTools(conversation: Conversation, names: ToolNames, losses:
       : [{ functionDeclarations: offered.map((tool) => declaration(tool, names, losses)) }]),
     ...native,
   ];
-  noteChoice(choice, path, { offered, own, hasNative: native.length > 0 }, losses);
+  noteChoice(choice, path, { offered, lookup, own, hasNative: native.length > 0 }, losses);
   if (controls.parallelToolCalls === false) {
     // Several calls at once are Gemini's way; without tools nothing was asked for.
     const name = spelling.parallelToolCalls ?? "parallel_tool_calls";
     losses.push(offered.length > 0 ? unmet(name) : harmless(name));
   }
   if (tools.length === 0) return {};
-  const config = offered.length === 0 ? null : callingConfig(choice, offered, names);
+  const config =
+    offered.length === 0 ? null : callingConfig(choice, offered, (name) => names.sent(lookup.get(name) ?? { name }));
   return { tools, ...(config === null ? {} : { toolConfig: { functionCallingConfig: config } }) };
 }
 
-/** A choice among all tools of some, with text allowed: the others are as good as not there. */
-function offeredTools(tools: readonly ClientTool[], choice: ToolChoice | undefined): readonly ClientTool[] {
-  if (choice?.kind !== "allowed" || choice.mode !== "auto") return tools;
-  const chosen = new Set(choice.names.map((name) => findTool(tools, name)));
-  return tools.filter((tool) => chosen.has(tool));
+/** Tools by the names that a client may call them by in its choice: with their namespace in front, where they have one. */
+type Lookup = ReadonlyMap<string, ClientTool>;
+
+function lookupOf(tools: readonly ClientTool[]): Lookup {
+  const lookup = new Map<string, ClientTool>();
+  for (const tool of tools) {
+    const { name, namespace } = tool;
+    const names = namespace === undefined ? [name] : [name, `${namespace}.${name}`, `${namespace}__${name}`];
+    for (const each of names) if (!lookup.has(each)) lookup.set(each, tool);
+  }
+  return lookup;
 }
 
-/** The tool that the client calls `name`: with its namespace in front, where it has one. */
-function findTool(tools: readonly ClientTool[], name: string): ClientTool | undefined {
-  return tools.find(({ name: own, namespace }) => {
-    return own === name || `${namespace}.${own}` === name || `${namespace}__${own}` === name;
-  });
+/** A choice among all tools of some, with text allowed: the others are as good as not there. */
+function offeredTools(tools: readonly ClientTool[], lookup: Lookup, choice: ToolChoice | undefined) {
+  if (choice?.kind !== "allowed" || choice.mode !== "auto") return tools;
+  const chosen = new Set(choice.names.map((name) => lookup.get(name)));
+  return tools.filter((tool) => chosen.has(tool));
 }
 
 function declaration(tool: ClientTool, names: ToolNames, losses: Loss[]): Json {
@@ -102,13 +111,14 @@ function writeProviderTools(own: readonly ProviderTool[], choice: ToolChoice | u
 
 interface Offer {
   readonly offered: readonly ClientTool[];
+  readonly lookup: Lookup;
   readonly own: readonly ProviderTool[];
   readonly hasNative: boolean;
 }
 
 /** Which of the choices cannot be made here. */
 function noteChoice(choice: ToolChoice | undefined, path: string, offer: Offer, losses: Loss[]): void {
-  const { offered, own, hasNative } = offer;
+  const { offered, lookup, own, hasNative } = offer;
   const forced = changesMeaning(path, "tool_choice", "Gemini cannot be forced to use a tool that a provider runs.");
   switch (choice?.kind) {
     case "provider":
@@ -118,10 +128,7 @@ function noteChoice(choice: ToolChoice | undefined, path: string, offer: Offer, 
       if (offered.length === 0 && own.length > 0) losses.push(hasNative ? unmet(path, "tool_choice") : forced);
       return;
     case "tool": {
-      if (
-        findTool(offered, choice.name) === undefined &&
-        own.some(({ name, type }) => name === choice.name || type === choice.name)
-      )
+      if (!lookup.has(choice.name) && own.some(({ name, type }) => name === choice.name || type === choice.name))
         losses.push(forced);
       return;
     }
@@ -133,19 +140,21 @@ function noteChoice(choice: ToolChoice | undefined, path: string, offer: Offer, 
   }
 }
 
-function callingConfig(choice: ToolChoice | undefined, offered: readonly ClientTool[], names: ToolNames): Json | null {
-  const nameOf = (name: string): string => {
-    return names.sent(findTool(offered, name) ?? { name });
-  };
+/** `sent` gives the name under which the client's tool was sent. */
+function callingConfig(
+  choice: ToolChoice | undefined,
+  offered: readonly ClientTool[],
+  sent: (name: string) => string,
+): Json | null {
   switch (choice?.kind) {
     case "none":
       return { mode: "NONE" };
     case "required":
       return { mode: "ANY" };
     case "tool":
-      return { mode: "ANY", allowedFunctionNames: [nameOf(choice.name)] };
+      return { mode: "ANY", allowedFunctionNames: [sent(choice.name)] };
     case "allowed":
-      if (choice.mode === "required") return { mode: "ANY", allowedFunctionNames: choice.names.map(nameOf) };
+      if (choice.mode === "required") return { mode: "ANY", allowedFunctionNames: choice.names.map(sent) };
   }
   // VALIDATED is AUTO with calls that are held to their schema: what `strict` asks for.
   if (offered.some((tool) => tool.kind === "function" && tool.strict)) return { mode: "VALIDATED" };

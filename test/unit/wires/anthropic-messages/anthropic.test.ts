@@ -422,6 +422,183 @@ describe("tools", () => {
   });
 });
 
+describe("what the vendor would refuse", () => {
+  test.each(["required", { type: "function", function: { name: "now" } }])(
+    "a forced call (%j), on models that take none, is asked for",
+    async (choice) => {
+      const { body, dropped } = await sent(
+        { tools: [tool("now"), tool("then")], tool_choice: choice, parallel_tool_calls: false },
+        { model: "claude-fable-5-1" },
+      );
+      const isNamed = choice !== "required";
+      expect(body["tool_choice"]).toEqual({ type: "auto", disable_parallel_tool_use: true });
+      expect((body["tools"] as Json[]).map(({ name }) => name)).toEqual(isNamed ? ["now"] : ["now", "then"]);
+      expect((body["messages"] as Json[]).at(-1)).toEqual({
+        role: "system",
+        content: [
+          textBlock(expect.stringContaining(isNamed ? "Call the tool now now." : "Call one of the tools now.")),
+        ],
+      });
+      expect(dropped).toEqual(["tool_choice"]);
+    },
+  );
+
+  test.each(["claude-opus-5", "claude-fable-5", "claude-opus-4-8"])("%s takes a forced call", async (model) => {
+    const { body, dropped } = await sent({ tools: [tool("now")], tool_choice: "required" }, { model });
+    expect(body["tool_choice"]).toEqual({ type: "any" });
+    expect(dropped).toEqual([]);
+  });
+
+  test.each<[string, string[]]>([
+    ["somebody@example.com", ["user"]],
+    ["id somebody@example.com", ["user"]],
+    ["+49 170 1234567", ["user"]],
+    ["x".repeat(257), ["user"]],
+    ["12345678", []],
+    ["5f0c1a9e-0000-4000-8000-000000000001", []],
+  ])("user %s", async (user, names) => {
+    const { body, dropped } = await sent({ user });
+    expect(body["metadata"]).toEqual(names.length > 0 ? undefined : { user_id: user });
+    expect(dropped).toEqual(names);
+  });
+
+  test("names that it does not take get an alias, in tools, choice and history alike", async () => {
+    const messages = [
+      ...HELLO,
+      say("assistant", null, { tool_calls: [call("a", "calendar.list/events")] }),
+      say("tool", "r", { tool_call_id: "a" }),
+    ];
+    const { body } = await sent({
+      messages,
+      tools: [tool("calendar.list/events"), tool("calendar_list_events")],
+      tool_choice: { type: "function", function: { name: "calendar.list/events" } },
+    });
+    const alias = "calendar_list_events_2";
+    expect((body["tools"] as Json[]).map(({ name }) => name)).toEqual([alias, "calendar_list_events"]);
+    expect(body["tool_choice"]).toEqual({ type: "tool", name: alias });
+    expect(JSON.stringify(body["messages"])).toContain(`"name":"${alias}"`);
+    const block = { type: "tool_use", id: "t", name: alias, input: {} };
+    const answer = anthropic.adapter.translation?.toCompletion(
+      { content: [block], stop_reason: "tool_use" },
+      {
+        fields: { messages, tools: [tool("calendar.list/events"), tool("calendar_list_events")] },
+        ...{ model: "m", traceId: "tr_1", createdAt: 1 },
+      },
+    );
+    expect(JSON.stringify(answer)).toContain('"name":"calendar.list/events"');
+  });
+
+  test.each([{ anyOf: [{ required: ["a"] }] }, { oneOf: [{ required: ["a"] }] }, { allOf: [{ required: ["a"] }] }])(
+    "a schema with %j at its root",
+    async (root) => {
+      const parameters = { type: "object", properties: { a: { type: "string" } }, ...root };
+      for (const strict of [false, true]) {
+        const { body } = await sent({ tools: [tool("now", { parameters, strict })] });
+        const [written] = body["tools"] as { input_schema: Json }[];
+        expect(Object.keys(written?.input_schema ?? {})).not.toContain(Object.keys(root)[0]);
+        expect(written?.input_schema).toMatchObject({ type: "object", properties: { a: { type: "string" } } });
+      }
+    },
+  );
+
+  test("an effort that nobody knows is not sent, and named", async () => {
+    const { body, dropped } = await sent({ reasoning_effort: "turbo" });
+    expect(body["output_config"]).toBeUndefined();
+    expect(dropped).toEqual(["reasoning_effort"]);
+  });
+
+  test("a prefill beside thinking is closed, where a budget is thought with", async () => {
+    const messages = [...HELLO, say("assistant", "So:")];
+    const { body } = await sent({ messages, reasoning_effort: "high" }, { model: "claude-sonnet-4-5" });
+    expect((body["messages"] as Json[]).at(-1)).toMatchObject({ role: "user" });
+  });
+});
+
+describe("a tool that takes free text", () => {
+  const custom = { type: "custom", custom: { name: "patch", description: "d", format: { type: "text" } } };
+  const PATCH = '*** Begin\n+ "a"\n';
+
+  test("is a function with one text, in history and answers alike", async () => {
+    const messages = [
+      ...HELLO,
+      say("assistant", null, { tool_calls: [{ id: "a", type: "custom", custom: { name: "patch", input: PATCH } }] }),
+      say("tool", "done", { tool_call_id: "a" }),
+    ];
+    const { body, dropped } = await sent({ messages, tools: [custom] });
+    expect(body["tools"]).toEqual([
+      {
+        name: "patch",
+        description: "d",
+        input_schema: { type: "object", properties: { input: expect.anything() }, required: ["input"] },
+      },
+    ]);
+    expect((body["messages"] as { content: Json[] }[])[1]?.content).toEqual([
+      { type: "tool_use", id: "a", name: "patch", input: { input: PATCH } },
+    ]);
+    expect(dropped).toEqual(["tools[0].custom"]);
+  });
+
+  test.each([PATCH, "", "\u2028 \\ {}"])("answers with the text alone: %j", (input) => {
+    const block = { type: "tool_use", id: "t", name: "patch", input: { input } };
+    const context = { fields: { messages: HELLO, tools: [custom] }, model: "m", traceId: "tr_1", createdAt: 1 };
+    const text = JSON.stringify({ content: [block], stop_reason: "tool_use" });
+    const answer = anthropic.adapter.translation?.toCompletion(JSON.parse(text), context, text);
+    expect(answer).toMatchObject({
+      completion: {
+        choices: [{ message: { tool_calls: [{ id: "t", type: "custom", custom: { name: "patch", input } }] } }],
+      },
+    });
+  });
+});
+
+describe("the vendor's own members, and the header that goes with them", () => {
+  test("fallbacks of its own", async () => {
+    const request = await send({
+      model: "m",
+      messages: HELLO,
+      fallbacks: [{ model: "claude-opus-4-8", speed: "fast" }],
+    });
+    expect(JSON.parse(request.body)).toMatchObject({ fallbacks: [{ model: "claude-opus-4-8" }] });
+    expect(request.headers["anthropic-beta"]).toBe("server-side-fallback-2026-07-01");
+    expect(JSON.parse((await send({ model: "m", messages: HELLO, fallbacks: "default" })).body)).toMatchObject({
+      fallbacks: "default",
+    });
+  });
+
+  test("the client's own beta header passes, in words that a header may have", async () => {
+    const openHeaders = { "anthropic-beta": "context-1m-2025-08-07, x\r\ny, thinking-binding-controls-2026-08-01" };
+    const request = await send({ model: "m", messages: HELLO }, { openHeaders, model: "claude-opus-5-5" });
+    expect(request.headers["anthropic-beta"]).toBe("context-1m-2025-08-07,thinking-binding-controls-2026-08-01");
+  });
+
+  test("and so does the client's own setting for bound thinking", async () => {
+    const thinking = { type: "adaptive", block_binding: { prefix_mismatch_behavior: "error" }, colour: 1 };
+    for (const model of ["claude-opus-5-5", "claude-opus-5"]) {
+      const request = await send({ model: "m", messages: HELLO, thinking }, { model });
+      expect(JSON.parse(request.body)).toMatchObject({
+        thinking: { type: "adaptive", block_binding: { prefix_mismatch_behavior: "error" } },
+      });
+      expect(request.headers["anthropic-beta"]).toBe("thinking-binding-controls-2026-08-01");
+      expect(request.droppedParams).toEqual(["thinking.colour"]);
+    }
+  });
+
+  test.each<Json>([
+    { container: { id: "c", skills: [{ type: "anthropic", skill_id: "pdf", version: "1", evil: 1 }], evil: 1 } },
+    { cache_control: { type: "ephemeral", ttl: "1h", evil: 1 } },
+    { output_config: { effort: "low", evil: 1 } },
+  ])("members are made anew: %j", async (fields) => {
+    const { body } = await sent(fields);
+    expect(JSON.stringify(body)).not.toContain("evil");
+  });
+
+  test.each(["mcp_servers", "speed", "context_management", "betas"])("%s is named and not sent", async (name) => {
+    const { body, dropped } = await sent({ [name]: "fast" });
+    expect(body[name]).toBeUndefined();
+    expect(dropped).toEqual([name]);
+  });
+});
+
 const GRAMMAR = { type: "grammar", grammar: { syntax: "lark", definition: 'start: "a"' } };
 
 describe("what no Claude can do", () => {
@@ -510,6 +687,29 @@ describe("errors", () => {
       { class: "invalid_request" },
     ],
     [400, "invalid_request_error", "max_tokens: Field required", { class: "invalid_request", tryNext: false }],
+    [400, "invalid_request_error", "messages: roles must alternate", { class: "invalid_request", tryNext: false }],
+    ...[
+      "The compiled grammar is too large, which would cause performance issues.",
+      "Schema is too complex for compilation.",
+      "tools.9.custom.input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level",
+      "tools.0.custom.name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$'",
+      "tools.0: Input tag 'web_search_20990101' found using 'type' does not match any of the expected tags: 'bash_20250124'",
+      'tool_choice: type "tool" and "any" are not supported for this model.',
+      "tool_choice forces tool use is not compatible with this model",
+      "`temperature` is deprecated for this model.",
+      "This model does not support assistant message prefill. The conversation must end with a user message.",
+      '"thinking.type.disabled" is not supported for this model.',
+      "context_management: Extra inputs are not permitted",
+      "metadata.user_id: user_id appears to contain an email address",
+      "max_tokens: 200000 > 64000, which is the maximum allowed number of output tokens for claude-opus-5",
+      "messages.1.content.0: Invalid `signature` in `thinking` block. The block is bound to a different conversation.",
+      "messages.3.content.1: `thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified.",
+      "messages.0.content.0.image.source.base64: image exceeds 5 MB maximum: 6000000 bytes > 5242880 bytes",
+    ].map((words): [number, string, string, object] => [
+      ...([400, "invalid_request_error", words] as const),
+      { class: "capability", tryNext: true, message: words },
+    ]),
+    [200, "pause_turn", "The provider paused its answer before the end.", { class: "invalid_response", tryNext: true }],
     [200, "overloaded_error", "Overloaded", { class: "server_error", tryNext: true, trySame: true }],
     [200, "rate_limit_error", "slow down", { class: "rate_limited", tryNext: true }],
     [200, "invalid_request_error", "prompt is too long: 5 > 4", { class: "context_length" }],

@@ -1,0 +1,91 @@
+/**
+ * What another provider signed, inside blocks that clients of this wire send back untouched.
+ *
+ * A conversation may be answered by any provider behind this door. Its signatures and encrypted thoughts travel as the
+ * `signature` of a thinking block or the `data` of a redacted one, marked, and are taken out again when they come back.
+ * To Anthropic itself a marked block means nothing: `withoutCarried` takes it out of what is passed on as it came.
+ */
+import type { Bound, ReasoningPart, WireId } from "../../../conversation/part.ts";
+import { isJsonObject, JsonEdit, tryParseJson } from "../../../lib/json.ts";
+import { editElements } from "../../../lib/json-spans.ts";
+import { elementTexts, memberText } from "../../../lib/json-text.ts";
+
+const MARK = "flow1.";
+/** The signature of a thinking block of which only the text is known: a mark that carries nothing. */
+export const UNSIGNED = MARK;
+
+/** What the bound data belongs to: the thought that it stands in, the text before it, the call behind it, or itself. */
+export type Owner = "reasoning" | "text" | "call" | "block" | "own";
+
+export interface Carried {
+  readonly of: Owner;
+  readonly form: ReasoningPart["form"];
+  readonly bound: Bound;
+}
+
+export function carry({ of, form, bound }: Carried): string {
+  return MARK + toBase64(JSON.stringify({ of, form, ...bound }));
+}
+
+export function isCarried(text: unknown): text is string {
+  return typeof text === "string" && text.startsWith(MARK);
+}
+
+/** `null` for what was not carried, or was damaged on its way. */
+export function uncarried(text: unknown): Carried | null {
+  if (!isCarried(text)) return null;
+  const value = tryParseJson(fromBase64(text.slice(MARK.length)));
+  if (!isJsonObject(value)) return null;
+  const { of, form, wire, provider, signature, encrypted, id, data } = value;
+  if (!OWNERS.has(of) || !WIRES.has(wire)) return null;
+  return {
+    of: of as Owner,
+    form: FORMS.has(form) ? (form as ReasoningPart["form"]) : "full",
+    bound: {
+      wire: wire as WireId,
+      provider: typeof provider === "string" ? provider : null,
+      ...(typeof signature === "string" ? { signature } : {}),
+      ...(typeof encrypted === "string" ? { encrypted } : {}),
+      ...(typeof id === "string" ? { id } : {}),
+      ...(isJsonObject(data) ? { data } : {}),
+    },
+  };
+}
+
+/** The text of `messages` without marked blocks; every other byte stays. `null` where there are none. */
+export function withoutCarried(messages: string): string | null {
+  if (!messages.includes(`"${MARK}`)) return null;
+  return editElements(messages, (message) => {
+    const content = message.startsWith("{") ? memberText(message, "content") : undefined;
+    if (content?.startsWith("[") !== true || !content.includes(`"${MARK}`)) return undefined;
+    const kept = editElements(content, (block) => (isCarriedBlock(tryParseJson(block)) ? null : undefined));
+    // A message of nothing else would be empty, which is refused.
+    return elementTexts(kept).length === 0 ? null : new JsonEdit(message).setRaw("content", kept).toString();
+  });
+}
+
+function isCarriedBlock(block: unknown): boolean {
+  if (!isJsonObject(block)) return false;
+  const { type, signature, data } = block;
+  return (type === "thinking" && isCarried(signature)) || (type === "redacted_thinking" && isCarried(data));
+}
+
+const OWNERS: ReadonlySet<unknown> = new Set(["reasoning", "text", "call", "block", "own"]);
+const FORMS: ReadonlySet<unknown> = new Set(["full", "summary", "redacted"]);
+const WIRES: ReadonlySet<unknown> = new Set([
+  ...["openai-chat", "openai-responses", "anthropic-messages", "gemini", "bedrock", "cohere"],
+]);
+
+function toBase64(text: string): string {
+  let binary = "";
+  for (const byte of new TextEncoder().encode(text)) binary += String.fromCharCode(byte);
+  return btoa(binary);
+}
+
+function fromBase64(text: string): string {
+  try {
+    return new TextDecoder().decode(Uint8Array.from(atob(text), (char) => char.charCodeAt(0)));
+  } catch {
+    return "";
+  }
+}
