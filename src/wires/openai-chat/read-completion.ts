@@ -1,8 +1,8 @@
 /** A whole answer in OpenAI's protocol as the client gets it, or why it is none. */
 import { isJsonObject } from "../../lib/json.ts";
 import type { TranslatedAnswer } from "../../providers/adapter.ts";
-import { mendAnswer } from "./mend-answer.ts";
-import type { MendOptions } from "./mend-message.ts";
+import { mendAnswer } from "./mend/answer.ts";
+import type { MendOptions } from "./mend/message.ts";
 
 /** The provider itself says that the answer is broken. */
 const BROKEN: TranslatedAnswer = {

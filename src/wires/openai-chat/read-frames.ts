@@ -6,9 +6,9 @@ import { elementTexts, memberText } from "../../lib/json-text.ts";
 import { type SseEvent, SseSplitter } from "../../lib/sse.ts";
 import type { ChatFrame, ChatFrames } from "../../providers/adapter.ts";
 import { reportsFailure, viewParsed } from "./chunk.ts";
-import { mendAnswer } from "./mend-answer.ts";
-import type { MendOptions } from "./mend-message.ts";
-import { type ChunkFrame, ChunkMender } from "./mend-stream.ts";
+import { mendAnswer } from "./mend/answer.ts";
+import type { MendOptions } from "./mend/message.ts";
+import { type ChunkFrame, ChunkMender } from "./mend/stream.ts";
 
 /** A whole answer in place of a stream is not longer. */
 const MAX_WHOLE_LENGTH = 16 * 1024 * 1024;

@@ -9,7 +9,7 @@ import type { AdapterCall, UpstreamRequest } from "../../providers/adapter.ts";
 import { upstreamHeaders } from "../../providers/provider-settings.ts";
 import type { ProviderRow } from "../../providers/rows.ts";
 import { isPolicyParam, LIMIT_FIELDS } from "./chat-wire.ts";
-import { writeHistory } from "./history.ts";
+import { writeHistory } from "./edit/history.ts";
 
 /** The first thing of `row.cannot` that `fields` really ask for: `n: 1` or an empty `tools` asks for nothing. */
 export function missingCapability(row: ProviderRow, fields: Readonly<Record<string, unknown>>): string | null {

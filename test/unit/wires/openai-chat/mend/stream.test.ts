@@ -1,7 +1,7 @@
 /** Streams that a provider wrote loosely, as the client reads them: the same whatever the chunking. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { FrameReader } from "../../../../src/wires/openai-chat/read-frames.ts";
+import { FrameReader } from "../../../../../src/wires/openai-chat/read-frames.ts";
 
 const OPTIONS = { seed: "tr_abc", finishWords: { gave_up: "error" } };
 

@@ -3,11 +3,11 @@
  *
  * https://platform.openai.com/docs/api-reference/chat/object is what clients are written for.
  */
-import type { Json } from "../../conversation/part.ts";
-import { isJsonObject, JsonEdit, tryParseJson } from "../../lib/json.ts";
-import { type Cut, editElements, elementCuts, memberCut } from "../../lib/json-spans.ts";
+import type { Json } from "../../../conversation/part.ts";
+import { isJsonObject, JsonEdit, tryParseJson } from "../../../lib/json.ts";
+import { type Cut, editElements, elementCuts, memberCut } from "../../../lib/json-spans.ts";
+import { CallIds, mendWholeCall } from "./calls.ts";
 import { finishWord, isFinishWord } from "./finish-words.ts";
-import { CallIds, mendWholeCall } from "./mend-calls.ts";
 import {
   callsOf,
   hasCalls,
@@ -17,7 +17,7 @@ import {
   type MendOptions,
   writeContent,
   writeLegacyCall,
-} from "./mend-message.ts";
+} from "./message.ts";
 
 export interface MendedAnswer {
   readonly text: string;

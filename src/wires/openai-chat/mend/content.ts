@@ -7,10 +7,10 @@
  * `reasoning_content`, texts are joined, and parts of any other kind are kept exactly in `content_parts`.
  */
 
-import type { Json } from "../../conversation/part.ts";
-import { isJsonObject } from "../../lib/json.ts";
-import { compactJson } from "../../lib/json-spans.ts";
-import { elementTexts } from "../../lib/json-text.ts";
+import type { Json } from "../../../conversation/part.ts";
+import { isJsonObject } from "../../../lib/json.ts";
+import { compactJson } from "../../../lib/json-spans.ts";
+import { elementTexts } from "../../../lib/json-text.ts";
 
 export interface FlatContent {
   readonly text: string;

@@ -7,12 +7,12 @@
  * Ollama), `null`, the text "null" or nothing at all.
  */
 
-import type { Json } from "../../conversation/part.ts";
-import { encodeBase62 } from "../../lib/base62.ts";
-import { isJsonObject, JsonEdit } from "../../lib/json.ts";
-import type { Cut } from "../../lib/json-spans.ts";
-import { memberText } from "../../lib/json-text.ts";
-import { argumentsText, CallArguments } from "../call-arguments.ts";
+import type { Json } from "../../../conversation/part.ts";
+import { encodeBase62 } from "../../../lib/base62.ts";
+import { isJsonObject, JsonEdit } from "../../../lib/json.ts";
+import type { Cut } from "../../../lib/json-spans.ts";
+import { memberText } from "../../../lib/json-text.ts";
+import { argumentsText, CallArguments } from "../../call-arguments.ts";
 import { JsonProgress } from "./json-progress.ts";
 
 /** Makes ids that are unique within one answer, and the same for every chunking of it. */

@@ -5,9 +5,9 @@
  * its ids. What is bound to another vendor is taken out, so that a fallback in mid-conversation works. Only messages
  * that hold such a thing are touched, and in them only that: all else stays byte for byte.
  */
-import { isJsonObject, JsonEdit, scanArray } from "../../lib/json.ts";
-import type { AdapterCall } from "../../providers/adapter.ts";
-import type { ProviderRow } from "../../providers/rows.ts";
+import { isJsonObject, JsonEdit, scanArray } from "../../../lib/json.ts";
+import type { AdapterCall } from "../../../providers/adapter.ts";
+import type { ProviderRow } from "../../../providers/rows.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 

@@ -1,9 +1,9 @@
 /** What a message of a whole answer and a delta of a stream have in common when they are mended. */
-import type { Json } from "../../conversation/part.ts";
-import { isJsonObject, JsonEdit } from "../../lib/json.ts";
-import { memberText } from "../../lib/json-text.ts";
-import { wholeArguments } from "./mend-calls.ts";
-import { flattenContent } from "./mend-content.ts";
+import type { Json } from "../../../conversation/part.ts";
+import { isJsonObject, JsonEdit } from "../../../lib/json.ts";
+import { memberText } from "../../../lib/json-text.ts";
+import { wholeArguments } from "./calls.ts";
+import { flattenContent } from "./content.ts";
 
 export interface MendOptions {
   /** Unique per answer (the trace id): ids that are missing are made from it. */

@@ -1,9 +1,9 @@
 /** What of the conversation so far reaches a vendor of OpenAI's protocol. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { JsonEdit } from "../../../../src/lib/json.ts";
-import { findProvider } from "../../../../src/providers/index.ts";
-import { nineOf } from "../../../../src/wires/openai-chat/history.ts";
+import { JsonEdit } from "../../../../../src/lib/json.ts";
+import { findProvider } from "../../../../../src/providers/index.ts";
+import { nineOf } from "../../../../../src/wires/openai-chat/edit/history.ts";
 
 async function sent(id: string, messages: string): Promise<string> {
   const provider = findProvider(id);

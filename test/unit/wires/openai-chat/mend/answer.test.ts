@@ -1,9 +1,9 @@
 /** Whole answers that a provider wrote loosely: what clients rely on is put right, and nothing else changes. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { isJsonObject } from "../../../../src/lib/json.ts";
-import { mendAnswer } from "../../../../src/wires/openai-chat/mend-answer.ts";
-import { readCompletion } from "../../../../src/wires/openai-chat/read-completion.ts";
+import { isJsonObject } from "../../../../../src/lib/json.ts";
+import { mendAnswer } from "../../../../../src/wires/openai-chat/mend/answer.ts";
+import { readCompletion } from "../../../../../src/wires/openai-chat/read-completion.ts";
 
 const OPTIONS = { seed: "tr_abc", finishWords: { gave_up: "error", cut_short: "length" } };
 

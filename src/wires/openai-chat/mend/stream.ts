@@ -4,12 +4,12 @@
  * Frames that are no chunk are dropped: no data, plain text, JSON of another kind. A stream that the provider itself
  * ends with `[DONE]` is whole: a finish reason that it left out is put in. One without either was cut, and stays so.
  */
-import type { Json } from "../../conversation/part.ts";
-import { isJsonObject, JsonEdit, tryParseJson } from "../../lib/json.ts";
-import { type Cut, editElements, elementCuts, memberCut } from "../../lib/json-spans.ts";
-import { type ChunkView, carriesAnswer, reportsFailure, viewParsed } from "./chunk.ts";
+import type { Json } from "../../../conversation/part.ts";
+import { isJsonObject, JsonEdit, tryParseJson } from "../../../lib/json.ts";
+import { type Cut, editElements, elementCuts, memberCut } from "../../../lib/json-spans.ts";
+import { type ChunkView, carriesAnswer, reportsFailure, viewParsed } from "../chunk.ts";
+import { CallIds, CallStream } from "./calls.ts";
 import { finishWord, isFinishWord } from "./finish-words.ts";
-import { CallIds, CallStream } from "./mend-calls.ts";
 import {
   callsOf,
   hasLegacyCall,
@@ -18,7 +18,7 @@ import {
   type MendOptions,
   writeContent,
   writeLegacyCall,
-} from "./mend-message.ts";
+} from "./message.ts";
 
 /** One event of the stream that the client may get. */
 export interface ChunkFrame {
