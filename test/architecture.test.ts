@@ -48,6 +48,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ledger: ["traces", "durable", "lib", "lib/log"],
   "ledger/client": ["traces", "durable", "http/errors", "lib", "lib/log"],
   providers: ["wires/openai-chat", "traces/schema", "lib"],
+  "providers/model-limits": ["catalog"],
   "providers/anthropic": ["wires/anthropic-messages/wire", "wires/bridge", "wires/wire"],
   // OpenAI's other API, for requests that chat completions refuse.
   "providers/responses-for-tools": [
@@ -62,7 +63,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "wires/openai-responses": [
     ...["conversation", "providers/adapter", "providers/classify", "http/errors", "http/validation-errors", "lib"],
   ],
-  "wires/openai-chat": ["conversation", "providers/adapter", "providers/provider-settings", "providers/rows", "lib"],
+  "wires/openai-chat": [
+    ...["conversation", "providers/adapter", "providers/provider-settings", "providers/provider-row", "lib"],
+  ],
   "wires/openai-chat/request-fields": ["http/body", "http/errors", "http/validation-errors", "lib"],
   conversation: ["lib"],
   approvals: ["wires/openai-chat/chunk", "keys/hash", "durable", "http/errors", "lib"],
@@ -104,7 +107,15 @@ const RELAY_CALLS = [["relay/attempts/attempt.ts", "relay/streaming/stream.ts"]]
 /** The registry and what adapters share; every other file of `providers` is an adapter or a part of one. */
 const PROVIDER_REGISTRY = "providers/index.ts";
 const ADAPTERS_SHARE = [
-  ...["providers/adapter.ts", "providers/classify.ts", "providers/rows.ts", "providers/provider-settings.ts"],
+  ...[
+    "providers/adapter.ts",
+    "providers/classify.ts",
+    "providers/rows.ts",
+    "providers/provider-settings.ts",
+    "providers/provider-row.ts",
+    "providers/model-limits.ts",
+    "providers/chat-translation.ts",
+  ],
   "providers/responses-for-tools.ts",
 ];
 /** What every wire may take of OpenAI's, besides the files directly under `wires`. */

@@ -16,11 +16,11 @@ export function editElements(raw: string, edit: (element: string, index: number)
     const edited = edit(element, index);
     keptUpTo = end;
     if (edited === null) {
-      if (index === 0) text += before;
+      if (index === 0) text += before.trimEnd();
       continue;
     }
     // The comma in front of the first element that is left goes with the elements before it.
-    text += isEmpty && index > 0 ? before.replace(",", "") : before;
+    text += isEmpty && index > 0 ? before.replace(/^\s*,\s*/, "") : before;
     text += edited ?? element;
     isEmpty = false;
   }

@@ -38,6 +38,11 @@ export interface AdapterCall {
    */
   readonly openHeaders?: Readonly<Record<string, string>> | undefined;
   readonly config: ProviderConfig;
+  /**
+   * Members that this target refused in an attempt before (`retryWithout`): they are left out and named. A top-level
+   * name, `messages.<member>`, or `strict` for the strictness of schemas.
+   */
+  readonly without?: readonly string[] | undefined;
 }
 
 /** One upstream request, as plain data: the attempt adds the signal and the redirect rule. */
@@ -57,6 +62,11 @@ export interface UpstreamFailure {
   readonly trySame: boolean;
   /** The vendor's delay, wherever it hides it, milliseconds. */
   readonly retryAfterMs?: number;
+  /**
+   * The member that the provider refused, as `AdapterCall.without` takes it: the same target may do without, and nothing
+   * that was asked for would be missing.
+   */
+  readonly retryWithout?: string;
   /** The vendor's own words on a refused client request: scrubbed, at most 500 characters. Never logged. */
   readonly message?: string;
   readonly param?: string;
@@ -137,8 +147,8 @@ export interface Translation {
   openStream?(context: AnswerContext): StreamTranslator;
   /** For providers of OpenAI's wire. */
   openFrames?(context: AnswerContext): ChatFrames;
-  /** The provider's frames are known to need no mending: its bytes may pass untouched. */
-  readonly isClean?: boolean;
+  /** The provider's frames are known to need no mending, whatever was asked: its bytes may pass untouched. */
+  passesNatively?(context: AnswerContext): boolean;
   /** A stream may say nothing while its model thinks, and end so. */
   readonly hidesThinking?: boolean;
 }

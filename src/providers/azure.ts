@@ -5,12 +5,11 @@
  * deployment stands in the address and the version decides what is understood. Streams pass as they come, Azure's
  * filter events included; only a whole answer that the filter emptied is mended, since it lacks its message.
  */
-
-import { readCompletion } from "../wires/openai-chat/read-completion.ts";
-import { FrameReader } from "../wires/openai-chat/read-frames.ts";
-import { missingCapability, toOpenAiRequest } from "../wires/openai-chat/request.ts";
+import { contentRefusal, missingCapability, toOpenAiRequest } from "../wires/openai-chat/request.ts";
 import type { AdapterCall, Provider, ProviderConfig, Secrets } from "./adapter.ts";
+import { chatTranslation } from "./chat-translation.ts";
 import { classifyError } from "./classify.ts";
+import { limitsAt } from "./model-limits.ts";
 import { baseUrlOf, secretText } from "./provider-settings.ts";
 import { withResponsesForTools } from "./responses-for-tools.ts";
 import type { ProviderRow } from "./rows.ts";
@@ -40,20 +39,26 @@ const COMMON = {
   },
 } as const satisfies ProviderRow;
 
-const AZURE_ROW: ProviderRow = { ...COMMON, limit: ["max_completion_tokens"], developerRole: true };
+const AZURE_ROW: ProviderRow = {
+  ...COMMON,
+  limit: ["max_completion_tokens"],
+  developerRole: true,
+  clean: "https://learn.microsoft.com/azure/ai-foundry/openai/latest, and recordings of text and tool streams",
+  customTools: true,
+  efforts: "known",
+  fixedSampling: true,
+};
 /** The newer limit, the role `developer` and usage in streams came with 2024-09-01-preview. */
 const NEWER_FIELDS_SINCE = "2024-09-01";
 const OLDER_ROW: ProviderRow = { ...COMMON, limit: ["max_tokens"], usageAlways: true };
 
+const LIMITS = limitsAt("azure");
+
 const chat: Provider = {
   id: "azure",
   adapter: {
-    toUpstream: (call) => toOpenAiRequest(rowFor(call.config), call, addressOf(call)),
-    translation: {
-      isClean: true,
-      toCompletion: (body, { traceId }, text) => readCompletion(text ?? JSON.stringify(body), body, { seed: traceId }),
-      openFrames: ({ traceId }) => new FrameReader({ seed: traceId }),
-    },
+    toUpstream: (call) => toOpenAiRequest(rowFor(call.config), call, { url: addressOf(call), limitsOf: LIMITS }),
+    translation: chatTranslation(AZURE_ROW),
     classify: (error) => classifyError(error, Date.now(), AZURE_ROW.codes),
   },
   requires: [
@@ -61,7 +66,8 @@ const chat: Provider = {
     ["AZURE_API_KEY", "AZURE_BASE_URL"],
   ],
   configure,
-  lacks: (fields) => missingCapability(AZURE_ROW, fields),
+  lacks: (fields, model) => missingCapability(AZURE_ROW, fields, model, LIMITS),
+  refuses: (fields) => contentRefusal(AZURE_ROW, fields),
 };
 
 export const azure: Provider = withResponsesForTools(chat, responsesAddressOf);

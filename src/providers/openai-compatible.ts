@@ -1,10 +1,10 @@
 /** The adapter for vendors that speak OpenAI's protocol, driven by the rows of `rows.ts`. */
 
-import { readCompletion } from "../wires/openai-chat/read-completion.ts";
-import { FrameReader } from "../wires/openai-chat/read-frames.ts";
-import { missingCapability, toOpenAiRequest } from "../wires/openai-chat/request.ts";
-import type { AnswerContext, Provider, ProviderConfig, Secrets, Translation } from "./adapter.ts";
+import { contentRefusal, missingCapability, toOpenAiRequest } from "../wires/openai-chat/request.ts";
+import type { Provider, ProviderConfig, Secrets } from "./adapter.ts";
+import { chatTranslation } from "./chat-translation.ts";
 import { classifyError } from "./classify.ts";
+import { limitsAt } from "./model-limits.ts";
 import { baseUrlName, baseUrlOf, secretText } from "./provider-settings.ts";
 import { withResponsesForTools } from "./responses-for-tools.ts";
 import type { ProviderRow } from "./rows.ts";
@@ -16,26 +16,18 @@ export function openAiProvider(row: ProviderRow): Provider {
 }
 
 function chatProvider(row: ProviderRow): Provider {
+  const limitsOf = limitsAt(row.id);
   return {
     id: row.id,
     adapter: {
       translation: chatTranslation(row),
-      toUpstream: (call) => toOpenAiRequest(row, call),
+      toUpstream: (call) => toOpenAiRequest(row, call, { limitsOf }),
       classify: (error) => classifyError(error, Date.now(), row.codes),
     },
     requires: requiredSets(row),
     configure: (secrets) => configure(row, secrets),
-    lacks: (fields) => missingCapability(row, fields),
-  };
-}
-
-/** OpenAI's own wire: answers pass as they are, where they are as they should be. */
-export function chatTranslation(row: ProviderRow): Translation {
-  const optionsOf = ({ traceId }: AnswerContext) => ({ seed: traceId, finishWords: row.finishWords });
-  return {
-    isClean: row.clean !== undefined,
-    toCompletion: (body, context, text) => readCompletion(text ?? JSON.stringify(body), body, optionsOf(context)),
-    openFrames: (context) => new FrameReader(optionsOf(context)),
+    lacks: (fields, model) => missingCapability(row, fields, model, limitsOf),
+    refuses: (fields) => contentRefusal(row, fields),
   };
 }
 

@@ -7,6 +7,7 @@
 import { upstreamUrl } from "../lib/upstream-url.ts";
 import type { Provider, ProviderConfig, Secrets } from "./adapter.ts";
 import { openAiProvider } from "./openai-compatible.ts";
+import type { ProviderRow } from "./provider-row.ts";
 import { secretText } from "./provider-settings.ts";
 
 export interface OperatorEndpoint {
@@ -19,10 +20,19 @@ export interface OperatorEndpoint {
 export function operatorProvider(endpoint: OperatorEndpoint): Provider {
   const { id, secret } = endpoint;
   return {
-    ...openAiProvider({ id, source: "", secrets: [] }),
+    ...openAiProvider(rowOf(id)),
     requires: [secret === null ? [] : [secret]],
     configure: (secrets) => configure(endpoint, secrets),
   };
+}
+
+/**
+ * What is behind it only the operator knows: it may be another router, with a model of any provider's, so marks for
+ * caches and signatures of calls go through, and tools as they came.
+ */
+function rowOf(id: string): ProviderRow {
+  const history = { keeps: ["extra_content"] };
+  return { id, source: "", secrets: [], cacheMarks: true, looseTools: true, customTools: true, history };
 }
 
 function configure({ base_url, secret }: OperatorEndpoint, secrets: Secrets): ProviderConfig | null {

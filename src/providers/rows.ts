@@ -4,71 +4,62 @@
  * A row lists only how a vendor differs from OpenAI. What is not listed is forwarded as it came, because the vendor is
  * the better judge of its own fields. No live call stands behind a row, only the vendor's page in `source`.
  */
-import type { UpstreamFailure } from "./adapter.ts";
+import type { ProviderRow } from "./provider-row.ts";
 
-export type LimitField = "max_tokens" | "max_completion_tokens";
-
-export interface HistoryRules {
-  /** The name of thoughts as plain text; `none` where they are refused. Default: as the client wrote them. */
-  readonly reasoning?: "reasoning" | "reasoning_content" | "none";
-  /** Entries of `reasoning_details` that stay: those whose `format` begins so, or `any` but ours. Default: none. */
-  readonly details?: string;
-  /** Content parts of type `thinking` are known. */
-  readonly thinkingParts?: true;
-  /** Ids of tool calls are nine letters or digits. */
-  readonly callIds?: "nine";
-  /** Members removed where they are null or empty: SDKs send them back, and a strict schema refuses them. */
-  readonly drop?: readonly string[];
-}
-
-export interface ProviderRow {
-  readonly id: string;
-  /** The vendor's page on its API. */
-  readonly source: string;
-  /** Version path included. `{NAME}` stands for the variable of that name. Absent: only the operator knows it. */
-  readonly baseUrl?: string;
-  /** Behind the base URL. Default `/chat/completions`. */
-  readonly chatPath?: string;
-  /** Behind the base URL, where the provider documents OpenAI's Responses API. */
-  readonly responsesPath?: string;
-  /** Names of the secret. The first one that is set is used. */
-  readonly secrets: readonly string[];
-  /** The vendor may be called without a secret. */
-  readonly keyless?: true;
-  /** Spellings of the token limit that the vendor reads, its own first; others are renamed. Default `max_tokens`. */
-  readonly limit?: readonly [LimitField, ...LimitField[]];
-  /** Usage comes with every stream, and `stream_options` is refused. Default: it has to be asked for. */
-  readonly usageAlways?: true;
-  /** The role `developer` is known. Default: it is written as `system`, its older name. */
-  readonly developerRole?: true;
-  /** Members under another name. */
-  readonly rename?: Readonly<Record<string, string>>;
-  /** Values under another spelling: member, then OpenAI's word, then the vendor's. */
-  readonly spell?: Readonly<Record<string, Readonly<Record<string, string>>>>;
-  /** Members removed: the vendor refuses or ignores them, or they name who else may answer. Kept where `cannot` says so. */
-  readonly drop?: readonly string[];
-  /**
-   * What cannot be had here: a member, or `json_schema`. A member that asks for something is never dropped, so that
-   * the vendor refuses it aloud when it is the only candidate.
-   */
-  readonly cannot?: readonly string[];
-  /** How it wants earlier answers written. What other vendors alone can read is taken out in any case. */
-  readonly history?: HistoryRules;
-  /**
-   * Its streams need no mending: every frame is a chunk, calls have index and id, and a finish reason stands before
-   * `[DONE]`. The value is the page, or the recordings, that show it. Default: streams are read event by event.
-   */
-  readonly clean?: string;
-  /** Finish reasons that only this provider has, in OpenAI's spelling; `error` where the answer is broken. */
-  readonly finishWords?: Readonly<Record<string, string>>;
-  /** Error codes that only this vendor has, and what they mean. */
-  readonly codes?: Readonly<Record<string, UpstreamFailure["class"]>>;
-}
+export type { LimitField, ModelLimits, ProviderRow } from "./provider-row.ts";
 
 /** https://docs.z.ai/api-reference/llm/chat-completion: the answer was refused, and inference failed. */
 const ZHIPU_ENDS = { sensitive: "content_filter", network_error: "error" } as const;
 
-const SDK_BLANKS = ["refusal", "annotations", "audio", "function_call"] as const;
+/** https://docs.mistral.ai/api/endpoint/chat. Any other member is refused with 422, `extra_forbidden`. */
+const MISTRAL_KNOWS = [
+  ...["model", "messages", "stream", "temperature", "top_p", "max_tokens", "stop", "random_seed", "response_format"],
+  ...["tools", "tool_choice", "parallel_tool_calls", "presence_penalty", "frequency_penalty", "n", "prediction"],
+  ...["prompt_mode", "safe_prompt", "reasoning_effort", "guardrails"],
+] as const;
+const MISTRAL_MESSAGES = {
+  system: ["role", "content"],
+  user: ["role", "content"],
+  assistant: ["role", "content", "tool_calls", "prefix"],
+  tool: ["role", "content", "tool_call_id", "name"],
+} as const;
+
+/** https://console.groq.com/docs/api-reference#chat-create. Any other member is refused with 400. */
+const GROQ_KNOWS = [
+  ...["model", "messages", "stream", "stream_options", "temperature", "top_p", "max_tokens", "max_completion_tokens"],
+  ...["stop", "seed", "response_format", "tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"],
+  ...["presence_penalty", "frequency_penalty", "n", "user", "service_tier", "reasoning_effort", "reasoning_format"],
+  ...["include_reasoning", "citation_options", "compound_custom", "documents", "search_settings", "include_domains"],
+  ...["exclude_domains", "disable_tool_validation"],
+] as const;
+const GROQ_MESSAGES = {
+  system: ["role", "content", "name"],
+  user: ["role", "content", "name"],
+  assistant: ["role", "content", "name", "tool_calls", "function_call", "reasoning"],
+  tool: ["role", "content", "tool_call_id", "name"],
+  function: ["role", "content", "name"],
+} as const;
+
+/** https://inference-docs.cerebras.ai/api-reference/chat-completions. Any other is refused with `wrong_api_format`. */
+const CEREBRAS_KNOWS = [
+  ...["model", "messages", "stream", "stream_options", "temperature", "top_p", "max_tokens", "max_completion_tokens"],
+  ...["stop", "seed", "response_format", "tools", "tool_choice", "parallel_tool_calls", "logprobs", "top_logprobs"],
+  ...["user", "service_tier", "prediction", "reasoning_effort", "reasoning_format", "disable_reasoning"],
+  ...["clear_thinking", "n", "min_tokens", "queue_threshold"],
+] as const;
+const CEREBRAS_MESSAGES = {
+  system: ["role", "content", "name"],
+  user: ["role", "content", "name"],
+  assistant: ["role", "content", "name", "tool_calls", "reasoning"],
+  tool: ["role", "content", "tool_call_id", "name"],
+} as const;
+
+/** Members of other providers' protocols, which OpenAI refuses by name. */
+const FOREIGN = [
+  ...["top_k", "min_p", "repetition_penalty", "cache_control", "thinking", "enable_thinking", "thinking_budget"],
+  ...["chat_template_kwargs", "safe_prompt", "random_seed", "include_reasoning", "reasoning_format", "reasoning_split"],
+] as const;
+
 const PENALTIES = ["presence_penalty", "frequency_penalty"] as const;
 const LOGPROBS = ["logprobs", "top_logprobs"] as const;
 
@@ -130,6 +121,10 @@ export const ROWS: readonly ProviderRow[] = [
     // Reasoning models refuse `max_tokens`, and every chat model reads the newer name: one spelling serves all.
     limit: ["max_completion_tokens"],
     developerRole: true,
+    drop: FOREIGN,
+    customTools: true,
+    efforts: "known",
+    fixedSampling: true,
     // Members it does not know are refused, and thoughts are not sent back on this API.
     history: { reasoning: "none" },
   },
@@ -141,8 +136,10 @@ export const ROWS: readonly ProviderRow[] = [
     clean:
       "https://console.groq.com/docs/text-chat#streaming-a-chat-completion, and recordings of text and tool streams",
     limit: ["max_completion_tokens", "max_tokens"],
-    drop: [...LOGPROBS, "logit_bias"],
+    knows: GROQ_KNOWS,
+    knowsOfMessages: GROQ_MESSAGES,
     cannot: ["n", ...LOGPROBS, "logit_bias"],
+    efforts: "known",
     // https://console.groq.com/docs/reasoning: `reasoning_content` is refused in a message.
     history: { reasoning: "reasoning" },
   },
@@ -154,10 +151,13 @@ export const ROWS: readonly ProviderRow[] = [
     usageAlways: true,
     rename: { seed: "random_seed" },
     spell: { tool_choice: { required: "any" } },
-    // Any member that is not in its schema is refused with 422.
-    drop: [...LOGPROBS, "logit_bias", "user", "store", "metadata", "service_tier"],
+    knows: MISTRAL_KNOWS,
+    knowsOfMessages: MISTRAL_MESSAGES,
     cannot: [...LOGPROBS, "logit_bias"],
-    history: { reasoning: "none", thinkingParts: true, callIds: "nine", drop: SDK_BLANKS },
+    efforts: "listed",
+    // Its tool messages take the same parts as those of users, and a user may not follow a tool.
+    mediaInResults: true,
+    history: { reasoning: "none", thinkingParts: true, callIds: "nine", ending: "prefix" },
   },
   {
     id: "deepseek",
@@ -168,8 +168,8 @@ export const ROWS: readonly ProviderRow[] = [
     cannot: ["json_schema"],
     // https://api-docs.deepseek.com/api/create-chat-completion: the request was interrupted.
     finishWords: { insufficient_system_resource: "error" },
-    // https://api-docs.deepseek.com/guides/thinking_mode: wanted back on turns with tool calls.
-    history: { reasoning: "reasoning_content" },
+    // https://api-docs.deepseek.com/guides/thinking_mode: 400 where it is missing once a tool was called.
+    history: { reasoning: "reasoning_content", demands: "after calls" },
   },
   {
     id: "xai",
@@ -177,8 +177,10 @@ export const ROWS: readonly ProviderRow[] = [
     baseUrl: "https://api.x.ai/v1",
     secrets: ["XAI_API_KEY"],
     limit: ["max_completion_tokens", "max_tokens"],
-    drop: [...PENALTIES, "logit_bias", "store"],
+    drop: ["store"],
     cannot: [...PENALTIES, "logit_bias"],
+    // https://docs.x.ai/docs/guides/reasoning: an error for models without the dial.
+    efforts: "listed",
   },
   {
     id: "together",
@@ -186,6 +188,7 @@ export const ROWS: readonly ProviderRow[] = [
     baseUrl: "https://api.together.xyz/v1",
     secrets: ["TOGETHER_API_KEY"],
     drop: ["store"],
+    efforts: "known",
   },
   {
     id: "fireworks",
@@ -193,6 +196,7 @@ export const ROWS: readonly ProviderRow[] = [
     baseUrl: "https://api.fireworks.ai/inference/v1",
     secrets: ["FIREWORKS_API_KEY"],
     spell: { reasoning_effort: { minimal: "low", xhigh: "high" } },
+    efforts: "known",
   },
   {
     id: "openrouter",
@@ -203,8 +207,11 @@ export const ROWS: readonly ProviderRow[] = [
     developerRole: true,
     // https://openrouter.ai/docs/guides/routing/model-fallbacks: other models answer, at prices nothing was held for.
     drop: ["models"],
-    // https://openrouter.ai/docs/use-cases/reasoning-tokens: its own entries must come back as they were.
-    history: { details: "any" },
+    cacheMarks: true,
+    customTools: true,
+    // https://openrouter.ai/docs/use-cases/reasoning-tokens: its own entries must come back as they were; so may its
+    // annotations of files and its pictures.
+    history: { details: "any", keeps: ["annotations", "images"] },
   },
   {
     id: "cerebras",
@@ -212,10 +219,12 @@ export const ROWS: readonly ProviderRow[] = [
     baseUrl: "https://api.cerebras.ai/v1",
     secrets: ["CEREBRAS_API_KEY"],
     limit: ["max_completion_tokens"],
-    drop: [...PENALTIES, "logit_bias", "store"],
+    knows: CEREBRAS_KNOWS,
+    knowsOfMessages: CEREBRAS_MESSAGES,
     cannot: [...PENALTIES, "logit_bias"],
+    efforts: "known",
     // https://inference-docs.cerebras.ai/capabilities/reasoning: `reasoning_content` is refused with 400.
-    history: { reasoning: "reasoning", drop: SDK_BLANKS },
+    history: { reasoning: "reasoning" },
   },
   {
     id: "perplexity",
@@ -223,8 +232,10 @@ export const ROWS: readonly ProviderRow[] = [
     baseUrl: "https://api.perplexity.ai",
     secrets: ["PERPLEXITY_API_KEY"],
     usageAlways: true,
-    drop: ["tools", "tool_choice", "n", "logit_bias", "seed"],
+    drop: ["tool_choice", "seed"],
     cannot: ["tools", "n", "logit_bias"],
+    // "Last message must have role `user`."
+    history: { ending: "turn" },
   },
   {
     id: "nvidia",
@@ -239,7 +250,10 @@ export const ROWS: readonly ProviderRow[] = [
     baseUrl: "https://api.moonshot.ai/v1",
     secrets: ["MOONSHOT_API_KEY"],
     drop: ["store"],
-    history: { reasoning: "reasoning_content" },
+    efforts: "known",
+    fixedSampling: true,
+    // https://platform.kimi.ai/docs/guide/use-kimi-k2-thinking-model: 400 where it is missing beside calls.
+    history: { reasoning: "reasoning_content", demands: "with calls" },
   },
   {
     id: "zai",
@@ -247,6 +261,7 @@ export const ROWS: readonly ProviderRow[] = [
     baseUrl: "https://api.z.ai/api/paas/v4",
     secrets: ["ZAI_API_KEY", "ZHIPU_API_KEY"],
     drop: ["store"],
+    efforts: "known",
     cannot: ["json_schema"],
     finishWords: ZHIPU_ENDS,
     codes: ZHIPU_CODES,
@@ -276,6 +291,8 @@ export const ROWS: readonly ProviderRow[] = [
     baseUrl: "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
     secrets: ["DASHSCOPE_API_KEY"],
     drop: ["store"],
+    // https://www.alibabacloud.com/help/en/model-studio/context-cache
+    cacheMarks: true,
     codes: { data_inspection_failed: "content_filter" },
   },
   {
@@ -290,7 +307,7 @@ export const ROWS: readonly ProviderRow[] = [
     source: "https://docs.sambanova.ai/docs/en/api-reference/overview",
     baseUrl: "https://api.sambanova.ai/v1",
     secrets: ["SAMBANOVA_API_KEY"],
-    drop: ["n", ...LOGPROBS, "logit_bias", ...PENALTIES, "seed", "store"],
+    drop: ["seed", "store"],
     cannot: ["n", ...LOGPROBS, "logit_bias", ...PENALTIES],
   },
   {
@@ -336,12 +353,14 @@ export const ROWS: readonly ProviderRow[] = [
     source: "https://docs.ollama.com/api/openai-compatibility",
     secrets: ["OLLAMA_API_KEY"],
     keyless: true,
+    looseTools: true,
   },
   {
     id: "vllm",
     source: "https://docs.vllm.ai/en/latest/serving/openai_compatible_server/",
     secrets: ["VLLM_API_KEY"],
     keyless: true,
+    looseTools: true,
     limit: ["max_completion_tokens", "max_tokens"],
   },
 ];

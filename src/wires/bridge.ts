@@ -22,18 +22,10 @@ import { effectiveFields } from "./openai-chat/chat-wire.ts";
 import { readRequest } from "./openai-chat/read-request.ts";
 import { writeAnswer } from "./openai-chat/write-answer.ts";
 import { ChunkStream } from "./openai-chat/write-stream.ts";
+import { UntranslatableRequest } from "./untranslatable.ts";
 import type { AnswerContext, AnswerReader, UpstreamWire, WrittenRequest } from "./wire.ts";
 
-/** The wire has no way to say what was asked for: the target cannot serve the request. */
-export class UntranslatableRequest extends Error {
-  override readonly name = "UntranslatableRequest";
-  readonly loss: Loss | undefined;
-
-  constructor(loss?: Loss) {
-    super(loss?.why ?? "The request cannot be written for this provider.");
-    this.loss = loss;
-  }
-}
+export { UntranslatableRequest };
 
 export interface Bridge {
   readonly translation: Translation;

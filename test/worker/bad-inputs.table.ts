@@ -910,7 +910,13 @@ const SCHEMA: readonly Row[] = [
     }),
     expect: "forwarded",
   },
-  passes("B86", "a tool name with spaces", `"tools":[${TOOL("a b c")}]`),
+  {
+    id: "B86",
+    name: "a tool name with spaces",
+    send: () => ({ body: body(`"tools":[${TOOL("a b c")}]`) }),
+    arrives: (sent) => sent.replace("a b c", "a_b_c"),
+    expect: "forwarded",
+  },
   sends("B86", "a tool name twice", body(`"tools":[${TOOL("a")},${TOOL("b")},${TOOL("a")}]`), invalid("tools")),
   sends(
     "B86",

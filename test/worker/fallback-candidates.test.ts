@@ -58,10 +58,11 @@ describe("candidates", () => {
     expect(response.status).toBe(200);
     expect(rig.calls(route)).toEqual([0, 1]);
     await expectStory(rig, route, response, [`groq/${route.models[1]};ok;200`], "capability");
-    // A sole candidate is always tried.
+    // Without its tools it would be another request: a sole candidate is refused.
     const sole = await rig.route({ providers: ["perplexity"] });
-    expect((await rig.ask(sole, { tools })).status).toBe(200);
-    expect(rig.calls(sole)).toEqual([1]);
+    const refused = await expectError(await rig.ask(sole, { tools }), { status: 400, code: "no_capable_target" });
+    expect(refused.error.param).toBe("tools");
+    expect(rig.calls(sole)).toEqual([0]);
   });
 
   test.each([

@@ -343,8 +343,12 @@ describe("does not move on", () => {
 });
 
 test("what is sent to the next target is the client's request again, for its model", async () => {
-  const { route } = await askPair(vendorError(500), { temperature: 0.25, x_unknown: [1] });
+  const { route, response } = await askPair(vendorError(500), { temperature: 0.25, x_unknown: [1] });
   const bodies = rig.upstream.calls.map((call) => JSON.parse(call.body) as object);
   const { model: _model, ...rest } = chatBody(route, { temperature: 0.25, x_unknown: [1] }) as { model: string };
-  expect(bodies).toEqual([0, 0, 1].map((index) => ({ ...rest, model: route.models[index] })));
+  const { x_unknown: _unknown, ...known } = rest as { x_unknown?: unknown };
+  const sent = [rest, rest, known];
+  expect(bodies).toEqual([0, 0, 1].map((index, at) => ({ ...sent[at], model: route.models[index] })));
+  // Groq refuses members that it does not know.
+  expect(response.headers.get("x-flowlayer-dropped-params")).toBe("x_unknown");
 });

@@ -46,7 +46,7 @@ export async function openStream(
   const isEventStream = response.headers.get("content-type")?.includes("event-stream") === true;
   const isNative =
     translator === undefined &&
-    reading.translation?.isClean === true &&
+    reading.translation?.passesNatively?.(reading.context) === true &&
     isEventStream &&
     options.includeUsage &&
     options.gate === null &&

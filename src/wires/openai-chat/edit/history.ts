@@ -1,174 +1,324 @@
 /**
- * The conversation so far, in the words of the vendor that gets it.
+ * The conversation so far, in the words of the provider that gets it.
  *
- * A client sends back what it was given, whoever gave it: another vendor's signed reasoning, its spelling of thoughts,
- * its ids. What is bound to another vendor is taken out, so that a fallback in mid-conversation works. Only messages
- * that hold such a thing are touched, and in them only that: all else stays byte for byte.
+ * A client sends back what it was given, whoever gave it: another provider's signed reasoning, its spelling of thoughts,
+ * its ids. What is bound to another provider is taken out, so that a fallback in mid-conversation works, and what a
+ * provider demands is put in. Only messages that need it are touched, and in them only that: all else stays byte for
+ * byte.
  */
+import type { Json } from "../../../conversation/part.ts";
 import { isJsonObject, JsonEdit, scanArray } from "../../../lib/json.ts";
-import type { AdapterCall } from "../../../providers/adapter.ts";
-import type { ProviderRow } from "../../../providers/rows.ts";
+import { editElements } from "../../../lib/json-spans.ts";
+import type { ProviderRow } from "../../../providers/provider-row.ts";
+import type { ToolNames } from "../../tool-names.ts";
+import { nineOf } from "./call-ids.ts";
+import { CALL_EXTRAS, isOwnEntry, MESSAGE_EXTRAS } from "./extras.ts";
+import { hasMedia, splitResult } from "./media.ts";
+import { thoughtsOf } from "./thoughts.ts";
 
-type Json = Readonly<Record<string, unknown>>;
-
-/** How this router's own adapters mark reasoning that only one vendor can read (`format` of `reasoning_details`). */
-const OWN_FORMATS: ReadonlySet<unknown> = new Set(["anthropic", "google", "bedrock", "cohere"]);
-/** Members of an assistant's message that only this router's translations write. */
-const TRANSLATED_EXTRAS = ["tool_plan", "citations"] as const;
 const REASONING_FIELDS = ["reasoning_content", "reasoning"] as const;
-const SUSPECTS = [...TRANSLATED_EXTRAS, ...REASONING_FIELDS, "reasoning_details"] as const;
+const MARK = "cache_control";
 
-export function writeHistory(row: ProviderRow, call: AdapterCall): void {
-  const messages = call.fields["messages"];
-  const raw = call.body.raw("messages");
-  if (raw === undefined || !Array.isArray(messages)) return;
-  const needsEdit = messages.map((message) => isJsonObject(message) && needsWriting(row, message));
-  if (!needsEdit.includes(true)) return;
-  let text = "";
-  let behind = 0;
-  for (const [index, { start, end }] of scanArray(raw, 0).entries()) {
-    if (needsEdit[index] !== true) continue;
-    text += raw.slice(behind, start) + written(row, messages[index], raw.slice(start, end));
-    behind = end;
+export interface HistoryInput {
+  readonly row: ProviderRow;
+  readonly messages: readonly unknown[];
+  readonly names: ToolNames | null;
+  /** Members of messages that the provider refused before. */
+  readonly without: readonly string[];
+}
+
+export interface WrittenHistory {
+  /** `undefined`: the list as it came. */
+  readonly text: string | undefined;
+  /** What was left out and a client may miss, as `messages.<member>`. */
+  readonly dropped: readonly string[];
+}
+
+/** `raw`: the exact text of the list of messages. */
+export function writeHistory(raw: string, input: HistoryInput): WrittenHistory {
+  const writer = new HistoryWriter(raw, input);
+  const needsEdit = input.messages.map((message) => isJsonObject(message) && writer.needsEdit(message));
+  const ending = endingOf(input);
+  if (!needsEdit.includes(true) && ending === null) return { text: undefined, dropped: [] };
+  return { text: writer.write(raw, needsEdit, ending), dropped: [...writer.dropped] };
+}
+
+/** What a provider wants of a conversation whose last message is the assistant's. */
+function endingOf({ row, messages }: HistoryInput): "prefix" | "turn" | null {
+  const last = messages.at(-1);
+  if (row.history?.ending === undefined || !isJsonObject(last) || last["role"] !== "assistant") return null;
+  return Array.isArray(last["tool_calls"]) && last["tool_calls"].length > 0 ? null : row.history.ending;
+}
+
+class HistoryWriter {
+  readonly dropped = new Set<string>();
+  readonly #row: ProviderRow;
+  readonly #names: ToolNames | null;
+  readonly #without: readonly string[];
+  readonly #messages: readonly unknown[];
+  /** Marks are looked for only where the text has the word. */
+  readonly #mayHaveMarks: boolean;
+  readonly #demandsThoughts: (message: Json) => boolean;
+
+  constructor(raw: string, { row, messages, names, without }: HistoryInput) {
+    this.#row = row;
+    this.#names = names;
+    this.#without = without;
+    this.#messages = messages;
+    this.#mayHaveMarks = row.cacheMarks !== true && raw.includes(MARK);
+    const demands = row.history?.demands;
+    const afterCalls = demands === "after calls" && messages.some(hasCalls);
+    this.#demandsThoughts = (message) => afterCalls || (demands === "with calls" && hasCalls(message));
   }
-  call.body.setRaw("messages", text + raw.slice(behind));
+
+  /** Cheap: most messages of most requests need nothing. */
+  needsEdit(message: Json): boolean {
+    const { role } = message;
+    if (this.#without.some((name) => message[name] !== undefined)) return true;
+    if (this.#mayHaveMarks && hasMarks(message)) return true;
+    if (this.#row.knowsOfMessages !== undefined && this.#unknown(message).length > 0) return true;
+    if (this.#names !== null && (role === "assistant" || role === "tool" || role === "function")) return true;
+    switch (role) {
+      case "developer":
+        return this.#row.developerRole !== true;
+      case "tool":
+      case "function":
+        return (
+          (this.#row.history?.callIds === "nine" && typeof message["tool_call_id"] === "string") ||
+          (this.#row.mediaInResults !== true && hasMedia(message))
+        );
+      case "assistant":
+        return this.#demandsThoughts(message) || this.#hasForeign(message);
+      default:
+        return false;
+    }
+  }
+
+  #hasForeign(message: Json): boolean {
+    if (MESSAGE_EXTRAS.some((name) => message[name] !== undefined)) return true;
+    if (REASONING_FIELDS.some((name) => message[name] !== undefined)) return true;
+    const { content, tool_calls: calls, reasoning_details: details } = message;
+    if (details !== undefined) return true;
+    if (Array.isArray(calls) && (this.#row.history?.callIds !== undefined || calls.some(isExtended))) return true;
+    return Array.isArray(content) && content.some(isThinking);
+  }
+
+  /** Members that a closed schema does not have. */
+  #unknown(message: Json): string[] {
+    const role = message["role"] === "developer" && this.#row.developerRole !== true ? "system" : message["role"];
+    const known = typeof role === "string" ? this.#row.knowsOfMessages?.[role] : undefined;
+    return known === undefined ? [] : Object.keys(message).filter((name) => !known.includes(name));
+  }
+
+  write(raw: string, needsEdit: readonly boolean[], ending: "prefix" | "turn" | null): string {
+    let text = "";
+    let keptUpTo = 0;
+    let moved: string[] = [];
+    const lastIndex = this.#messages.length - 1;
+    for (const [index, { start, end }] of scanArray(raw, 0).entries()) {
+      const message = this.#messages[index];
+      const isResult = isJsonObject(message) && (message["role"] === "tool" || message["role"] === "function");
+      text += raw.slice(keptUpTo, start);
+      if (!isResult && moved.length > 0) {
+        text += `${userTurn(moved)},`;
+        moved = [];
+      }
+      let own = raw.slice(start, end);
+      if (needsEdit[index] === true && isJsonObject(message)) own = this.#edited(message, own, moved);
+      if (index === lastIndex && ending === "prefix") own = new JsonEdit(own).set("prefix", true).toString();
+      text += own;
+      keptUpTo = end;
+    }
+    if (moved.length > 0) text += `,${userTurn(moved)}`;
+    if (ending === "turn") text += `,${JSON.stringify({ role: "user", content: "Continue." })}`;
+    return text + raw.slice(keptUpTo);
+  }
+
+  /** Media that the message may not hold are put into `moved`. */
+  #edited(message: Json, raw: string, moved: string[]): string {
+    const edit = new JsonEdit(raw);
+    const { role } = message;
+    if (role === "developer" && this.#row.developerRole !== true) edit.set("role", "system");
+    if (role === "assistant") this.#editAssistant(message, edit);
+    else if (role === "tool" || role === "function") this.#editResult(message, edit, moved);
+    if (this.#mayHaveMarks && hasMarks(message)) this.#removeMarks(message, edit);
+    // Behind the renaming of thoughts: what is left is unknown.
+    if (this.#row.knowsOfMessages !== undefined) this.#removeUnknown(message, edit);
+    for (const name of this.#without) this.#remove(edit, name);
+    return edit.toString();
+  }
+
+  #remove(edit: JsonEdit, name: string): void {
+    if (!edit.has(name)) return;
+    edit.remove(name);
+    this.dropped.add(`messages.${name}`);
+  }
+
+  #editResult(message: Json, edit: JsonEdit, moved: string[]): void {
+    const { tool_call_id: id, name } = message;
+    if (this.#row.history?.callIds === "nine" && typeof id === "string" && nineOf(id) !== id) {
+      edit.set("tool_call_id", nineOf(id));
+    }
+    if (this.#names !== null && typeof name === "string") edit.set("name", this.#names.sent({ name }));
+    if (this.#row.mediaInResults === true || !hasMedia(message)) return;
+    const split = splitResult(message, () => edit.raw("content") ?? "[]");
+    edit.setRaw("content", split.content);
+    moved.push(...split.moved);
+  }
+
+  #editAssistant(message: Json, edit: JsonEdit): void {
+    const keeps = this.#row.history?.keeps ?? [];
+    for (const name of MESSAGE_EXTRAS) if (edit.has(name) && !keeps.includes(name)) edit.remove(name);
+    const hasThoughts = this.#writeReasoning(message, edit);
+    if (!hasThoughts && this.#demandsThoughts(message)) edit.set("reasoning_content", thoughtsOf(message));
+    this.#writeDetails(message, edit);
+    this.#writeCalls(message, edit);
+    if (this.#names !== null) this.#writeLegacyName(message, edit, this.#names);
+    if (this.#row.history?.thinkingParts !== true) removeThinking(message, edit);
+  }
+
+  /**
+   * Thoughts as plain text have two names. Where the provider knows one of them, they are put under it: true when there
+   * is a text there now.
+   */
+  #writeReasoning(message: Json, edit: JsonEdit): boolean {
+    const wanted = this.#row.history?.reasoning;
+    if (wanted === undefined) return false;
+    const sent = REASONING_FIELDS.filter((name) => edit.has(name));
+    // What is not text is another provider's object, and `null` is how SDKs say that there is none.
+    const isText = (name: (typeof REASONING_FIELDS)[number]): boolean => typeof message[name] === "string";
+    const source = sent.find((name) => name === wanted && isText(name)) ?? sent.find(isText);
+    for (const name of sent) if (name !== source || wanted === "none") edit.remove(name);
+    if (source === undefined || wanted === "none") return false;
+    if (source !== wanted) edit.rename(source, wanted);
+    return true;
+  }
+
+  #writeDetails(message: Json, edit: JsonEdit): void {
+    const raw = edit.raw("reasoning_details");
+    if (raw === undefined) return;
+    const details = message["reasoning_details"];
+    const keeps = this.#row.history?.details;
+    if (keeps === undefined || !Array.isArray(details)) {
+      edit.remove("reasoning_details");
+      return;
+    }
+    const isKept = details.map((entry) => isKeptEntry(keeps, entry));
+    if (!isKept.includes(false)) return;
+    if (!isKept.includes(true)) edit.remove("reasoning_details");
+    else {
+      edit.setRaw(
+        "reasoning_details",
+        editElements(raw, (_, at) => (isKept[at] === true ? undefined : null)),
+      );
+    }
+  }
+
+  /** `extra_content` carries the signatures of Google's wire; a call's id may have to fit a pattern, its name too. */
+  #writeCalls(message: Json, edit: JsonEdit): void {
+    const calls = message["tool_calls"];
+    const raw = edit.raw("tool_calls");
+    if (raw === undefined || !Array.isArray(calls)) return;
+    const edited = editElements(raw, (text, at) => this.#editedCall(text, calls[at]));
+    if (edited !== raw) edit.setRaw("tool_calls", edited);
+  }
+
+  #editedCall(text: string, call: unknown): string | undefined {
+    if (!isJsonObject(call)) return undefined;
+    const edit = new JsonEdit(text);
+    const { id } = call;
+    if (this.#row.history?.callIds === "nine" && typeof id === "string" && nineOf(id) !== id)
+      edit.set("id", nineOf(id));
+    for (const name of CALL_EXTRAS) {
+      if (edit.has(name) && this.#row.history?.keeps?.includes(name) !== true) edit.remove(name);
+    }
+    for (const kind of ["function", "custom"] as const) {
+      const detail = call[kind];
+      const raw = edit.raw(kind);
+      if (this.#names === null || raw === undefined || !isJsonObject(detail)) continue;
+      const name = detail["name"];
+      if (typeof name !== "string" || this.#names.sent({ name }) === name) continue;
+      edit.setRaw(kind, new JsonEdit(raw).set("name", this.#names.sent({ name })).toString());
+    }
+    const edited = edit.toString();
+    return edited === text ? undefined : edited;
+  }
+
+  #writeLegacyName(message: Json, edit: JsonEdit, names: ToolNames): void {
+    const call = message["function_call"];
+    const raw = edit.raw("function_call");
+    if (raw === undefined || !isJsonObject(call) || typeof call["name"] !== "string") return;
+    edit.setRaw("function_call", new JsonEdit(raw).set("name", names.sent({ name: call["name"] })).toString());
+  }
+
+  #removeMarks(message: Json, edit: JsonEdit): void {
+    this.#remove(edit, MARK);
+    for (const list of ["content", "tool_calls"] as const) {
+      const raw = edit.raw(list);
+      if (raw === undefined || !raw.includes(MARK) || !Array.isArray(message[list])) continue;
+      edit.setRaw(
+        list,
+        editElements(raw, (text) => (text.startsWith("{") ? new JsonEdit(text).remove(MARK).toString() : undefined)),
+      );
+      this.dropped.add(`messages.${MARK}`);
+    }
+  }
+
+  #removeUnknown(message: Json, edit: JsonEdit): void {
+    const own: readonly string[] = REASONING_FIELDS;
+    for (const name of this.#unknown(message)) {
+      if (own.includes(name) || !edit.has(name)) continue;
+      // Without the member the words are content, and nothing else says them.
+      if (name === "refusal" && typeof message["refusal"] === "string" && isBlank(message["content"] ?? null)) {
+        edit.setRaw("content", edit.raw("refusal") ?? '""').remove("refusal");
+        continue;
+      }
+      edit.remove(name);
+      // SDKs send members back that say nothing; of those no client misses any.
+      if (!isBlank(message[name])) this.dropped.add(`messages.${name}`);
+    }
+  }
 }
 
-/** Cheap: most messages of most requests need nothing. */
-function needsWriting(row: ProviderRow, message: Json): boolean {
-  if (message["role"] === "developer") return row.developerRole !== true;
-  if (message["role"] === "tool") return row.history?.callIds === "nine" && typeof message["tool_call_id"] === "string";
-  return message["role"] === "assistant" && hasForeign(row, message);
+function userTurn(parts: readonly string[]): string {
+  return `{"role":"user","content":[${parts.join(",")}]}`;
 }
 
-function hasForeign(row: ProviderRow, message: Json): boolean {
-  if (SUSPECTS.some((name) => message[name] !== undefined)) return true;
-  if (row.history?.drop?.some((name) => message[name] !== undefined) === true) return true;
-  const { content, tool_calls: calls } = message;
-  if (Array.isArray(calls) && (row.history?.callIds !== undefined || calls.some(isExtended))) return true;
-  return Array.isArray(content) && content.some(isThinking);
+function hasCalls(message: unknown): boolean {
+  return isJsonObject(message) && Array.isArray(message["tool_calls"]) && message["tool_calls"].length > 0;
+}
+
+function hasMarks(message: Json): boolean {
+  return message[MARK] !== undefined || [message["content"], message["tool_calls"]].some(hasMarkedPart);
+}
+
+function hasMarkedPart(list: unknown): boolean {
+  return Array.isArray(list) && list.some((each) => isJsonObject(each) && each[MARK] !== undefined);
 }
 
 function isExtended(call: unknown): boolean {
-  return isJsonObject(call) && call["extra_content"] !== undefined;
+  return isJsonObject(call) && CALL_EXTRAS.some((name) => call[name] !== undefined);
 }
 
 function isThinking(part: unknown): boolean {
   return isJsonObject(part) && part["type"] === "thinking";
 }
 
-function written(row: ProviderRow, message: Json, raw: string): string {
-  const edit = new JsonEdit(raw);
-  if (message["role"] === "developer") return edit.set("role", "system").toString();
-  if (message["role"] === "tool") {
-    const id = String(message["tool_call_id"]);
-    const fitting = nineOf(id);
-    return fitting === id ? raw : edit.set("tool_call_id", fitting).toString();
-  }
-  for (const name of TRANSLATED_EXTRAS) if (edit.has(name)) edit.remove(name);
-  for (const name of row.history?.drop ?? []) if (edit.has(name) && isBlank(message[name])) edit.remove(name);
-  writeReasoning(row, message, edit);
-  writeDetails(row, message, edit);
-  writeCalls(row, message, edit);
-  if (row.history?.thinkingParts !== true) removeThinking(message, edit);
-  return edit.toString();
-}
-
-/** What the OpenAI SDKs add to a message they hand back, saying nothing. */
 function isBlank(value: unknown): boolean {
-  return value === null || (Array.isArray(value) && value.length === 0);
+  return value === null || value === "" || (Array.isArray(value) && value.length === 0);
 }
 
-/** Thoughts as plain text have two names. Where the vendor knows one of them, they are put under it. */
-function writeReasoning(row: ProviderRow, message: Json, edit: JsonEdit): void {
-  const wanted = row.history?.reasoning;
-  if (wanted === undefined) return;
-  const sent = REASONING_FIELDS.filter((name) => edit.has(name));
-  // What is not text is another vendor's object.
-  const source = sent.find((name) => name === wanted) ?? sent.find((name) => typeof message[name] === "string");
-  for (const name of sent) if (name !== source || wanted === "none") edit.remove(name);
-  if (source !== undefined && wanted !== "none" && source !== wanted) edit.rename(source, wanted);
-}
-
-function writeDetails(row: ProviderRow, message: Json, edit: JsonEdit): void {
-  const raw = edit.raw("reasoning_details");
-  if (raw === undefined) return;
-  const details = message["reasoning_details"];
-  const keeps = row.history?.details;
-  if (keeps === undefined || !Array.isArray(details)) {
-    edit.remove("reasoning_details");
-    return;
-  }
-  const kept = scanArray(raw, 0).filter((_, index) => isOwnDetail(keeps, details[index]));
-  if (kept.length === details.length) return;
-  if (kept.length === 0) edit.remove("reasoning_details");
-  else edit.setRaw("reasoning_details", `[${kept.map(({ start, end }) => raw.slice(start, end)).join(",")}]`);
-}
-
-function isOwnDetail(keeps: string, detail: unknown): boolean {
-  const format = isJsonObject(detail) ? detail["format"] : undefined;
-  if (OWN_FORMATS.has(format)) return false;
+function isKeptEntry(keeps: string, entry: unknown): boolean {
+  if (isOwnEntry(entry)) return false;
+  const format = isJsonObject(entry) ? entry["format"] : undefined;
   return keeps === "any" || (typeof format === "string" && format.toLowerCase().startsWith(keeps));
-}
-
-/** `extra_content` carries the signatures of Google's wire; a call's id may have to fit a pattern. */
-function writeCalls(row: ProviderRow, message: Json, edit: JsonEdit): void {
-  const calls = message["tool_calls"];
-  const raw = edit.raw("tool_calls");
-  if (raw === undefined || !Array.isArray(calls)) return;
-  let text = "";
-  let behind = 0;
-  for (const [index, { start, end }] of scanArray(raw, 0).entries()) {
-    const call: unknown = calls[index];
-    if (!isJsonObject(call)) continue;
-    const id = call["id"];
-    const fitting = row.history?.callIds === "nine" && typeof id === "string" ? nineOf(id) : id;
-    if (fitting === id && !isExtended(call)) continue;
-    const own = new JsonEdit(raw.slice(start, end));
-    if (fitting !== id) own.set("id", fitting);
-    if (isExtended(call)) own.remove("extra_content");
-    text += raw.slice(behind, start) + own.toString();
-    behind = end;
-  }
-  if (behind > 0) edit.setRaw("tool_calls", text + raw.slice(behind));
 }
 
 /** Mistral answers with thoughts among the parts of its content. Others refuse the type. */
 function removeThinking(message: Json, edit: JsonEdit): void {
   const content = message["content"];
   const raw = edit.raw("content");
-  if (raw === undefined || !Array.isArray(content)) return;
-  const kept = scanArray(raw, 0).filter((_, index) => !isThinking(content[index]));
-  if (kept.length === content.length) return;
-  const parts = kept.map(({ start, end }) => raw.slice(start, end)).join(",");
-  edit.setRaw("content", kept.length > 0 ? `[${parts}]` : '""');
-}
-
-const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-/** Primes near 2^32 times the golden ratio and the like: any odd, well mixed number serves. */
-const [MIX_A, MIX_B] = [2654435761, 1597334677] as const;
-
-/**
- * `id` as nine letters and digits, which is all Mistral takes ("must be a-z, A-Z, 0-9, with a length of 9", its code
- * 3280). The same id always gives the same nine, so that calls and results still meet; one that fits is left alone.
- */
-export function nineOf(id: string): string {
-  if (/^[A-Za-z0-9]{9}$/.test(id)) return id;
-  let a = 0xdeadbeef;
-  let b = 0x41c6ce57;
-  for (let at = 0; at < id.length; at++) {
-    const code = id.charCodeAt(at);
-    a = Math.imul(a ^ code, MIX_A);
-    b = Math.imul(b ^ code, MIX_B);
-  }
-  a = Math.imul(a ^ (a >>> 16), 2246822507) ^ Math.imul(b ^ (b >>> 13), 3266489909);
-  b = Math.imul(b ^ (b >>> 16), 2246822507) ^ Math.imul(a ^ (a >>> 13), 3266489909);
-  // 53 bits: as many as a number holds, and nearly as many as nine characters do.
-  let rest = 4294967296 * (b & 0x1fffff) + (a >>> 0);
-  let text = "";
-  for (let at = 0; at < 9; at++) {
-    text += ALPHABET[rest % 62];
-    rest = Math.floor(rest / 62);
-  }
-  return text;
+  if (raw === undefined || !Array.isArray(content) || !content.some(isThinking)) return;
+  const rest = editElements(raw, (_, at) => (isThinking(content[at]) ? null : undefined));
+  edit.setRaw("content", content.every(isThinking) ? '""' : rest);
 }

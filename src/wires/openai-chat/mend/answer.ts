@@ -6,7 +6,7 @@
 import type { Json } from "../../../conversation/part.ts";
 import { isJsonObject, JsonEdit, tryParseJson } from "../../../lib/json.ts";
 import { type Cut, editElements, elementCuts, memberCut } from "../../../lib/json-spans.ts";
-import { CallIds, mendWholeCall } from "./calls.ts";
+import { CallLabels, mendWholeCall } from "./calls.ts";
 import { finishWord, isFinishWord } from "./finish-words.ts";
 import {
   callsOf,
@@ -29,7 +29,7 @@ export interface MendedAnswer {
 export function mendAnswer(text: string, body: Json, options: MendOptions): MendedAnswer {
   const choices = body["choices"];
   if (!Array.isArray(choices)) return { text, body };
-  const ids = new CallIds(options.seed);
+  const ids = new CallLabels(options);
   const all = memberCut(() => text, "choices");
   const cuts = elementCuts(all);
   const edited = choices.map((choice, at) =>
@@ -47,7 +47,7 @@ export function mendAnswer(text: string, body: Json, options: MendOptions): Mend
 }
 
 /** `undefined` where nothing has to change. */
-function mendChoice(choice: Json, at: number, cut: Cut, ids: CallIds, options: MendOptions): string | undefined {
+function mendChoice(choice: Json, at: number, cut: Cut, ids: CallLabels, options: MendOptions): string | undefined {
   const { message, finish_reason: finish } = choice;
   const hasMessage = isJsonObject(message);
   // Azure leaves the message out of a choice that its filter emptied. Without an end it is no answer at all.
@@ -75,10 +75,10 @@ function callsIn(message: Json): "none" | "tools" | "legacy" {
   return hasLegacyCall(message) ? "legacy" : "none";
 }
 
-function mendMessage(message: Json, cut: Cut, ids: CallIds): string | undefined {
+function mendMessage(message: Json, cut: Cut, ids: CallLabels): string | undefined {
   const hasRole = typeof message["role"] === "string" && message["role"] !== "";
   const isOdd = hasOddContent(message);
-  const isOddLegacy = hasOddLegacyCall(message, true);
+  const isOddLegacy = hasOddLegacyCall(message, true, ids);
   const calls = mendCalls(message, memberCut(cut, "tool_calls"), ids);
   // Calls without a content say as much as calls with `null`.
   const isSilent = message["content"] === undefined && callsIn(message) === "none";
@@ -87,12 +87,12 @@ function mendMessage(message: Json, cut: Cut, ids: CallIds): string | undefined 
   if (!hasRole) edit.set("role", "assistant");
   if (isSilent) edit.set("content", "");
   else if (isOdd) writeContent(message, edit);
-  if (isOddLegacy) writeLegacyCall(message, edit);
+  if (isOddLegacy) writeLegacyCall(message, edit, true, ids);
   if (calls !== undefined) edit.setRaw("tool_calls", calls);
   return edit.toString();
 }
 
-function mendCalls(message: Json, cut: Cut, ids: CallIds): string | undefined {
+function mendCalls(message: Json, cut: Cut, ids: CallLabels): string | undefined {
   const calls = callsOf(message);
   const cuts = elementCuts(cut);
   // An entry that is no object calls nothing.

@@ -14,16 +14,25 @@ import type { Cut } from "../../../lib/json-spans.ts";
 import { memberText } from "../../../lib/json-text.ts";
 import { argumentsText, CallArguments } from "../../call-arguments.ts";
 import { JsonProgress } from "./json-progress.ts";
+import type { MendOptions } from "./message.ts";
 
-/** Makes ids that are unique within one answer, and the same for every chunking of it. */
-export class CallIds {
+/** Ids that are unique within one answer, the same for every chunking of it, and the client's own names of its tools. */
+export class CallLabels {
   readonly #seed: string;
   readonly #taken = new Set<string>();
   #made = 0;
 
-  /** `seed`: its last 20 letters and digits are unique per answer. */
-  constructor(seed: string) {
+  readonly #ownName: ((sent: string) => string) | undefined;
+
+  /** `seed`: its last 20 letters and digits are unique per answer. `ownName`: of a name under which a tool was sent. */
+  constructor({ seed, ownName }: Pick<MendOptions, "seed" | "ownName">) {
+    this.#ownName = ownName;
     this.#seed = `call_${seed.replace(/[^0-9A-Za-z]/g, "").slice(-20)}`;
+  }
+
+  /** The client's name for the tool that is called; the same where it was sent under its own. */
+  nameOf(sent: unknown): unknown {
+    return typeof sent === "string" && this.#ownName !== undefined ? this.#ownName(sent) : sent;
   }
 
   /** `wanted` where it is a text that no call has yet, else a new id. */
@@ -50,23 +59,28 @@ export function wholeArguments(args: unknown, cut: Cut): string {
 }
 
 /** One call of a whole answer, mended; `undefined` where nothing has to change. */
-export function mendWholeCall(call: Json, cut: Cut, ids: CallIds): string | undefined {
+export function mendWholeCall(call: Json, cut: Cut, ids: CallLabels): string | undefined {
   const id = ids.take(call["id"]);
   const detail = detailOf(call);
+  const name = ids.nameOf(detail.name);
   const isFine =
     id === call["id"] &&
+    name === detail.name &&
     isFilledText(call["type"]) &&
     (detail.isCustom || (isJsonObject(call["function"]) && isFineText(call["function"]["arguments"])));
   if (isFine) return undefined;
   const edit = withDetail(new JsonEdit(cut()), call);
   if (id !== call["id"]) edit.set("id", id);
   if (!isFilledText(call["type"])) edit.set("type", detail.isCustom ? "custom" : "function");
-  const raw = edit.raw("function");
-  if (!detail.isCustom && raw !== undefined) {
+  const member = detail.isCustom ? "custom" : "function";
+  const raw = edit.raw(member) ?? "{}";
+  const own = new JsonEdit(raw);
+  if (name !== detail.name) own.set("name", name);
+  if (!detail.isCustom) {
     const text = wholeArguments(detail.args, () => memberText(raw, "arguments") ?? "");
-    if (text !== detail.args) edit.setRaw("function", new JsonEdit(raw).set("arguments", text).toString());
+    if (text !== detail.args) own.set("arguments", text);
   }
-  return edit.toString();
+  return edit.setRaw(member, own.toString()).toString();
 }
 
 function isFineText(args: unknown): boolean {
@@ -125,7 +139,7 @@ export interface MendedDelta {
 
 /** The calls of one choice of a stream. */
 export class CallStream {
-  readonly #ids: CallIds;
+  readonly #ids: CallLabels;
   /** The latest call under each index and each id of the provider's. */
   readonly #byIndex = new Map<number, OpenCall>();
   readonly #byId = new Map<string, OpenCall>();
@@ -134,7 +148,7 @@ export class CallStream {
   #last: OpenCall | undefined;
   #count = 0;
 
-  constructor(ids: CallIds) {
+  constructor(ids: CallLabels) {
     this.#ids = ids;
   }
 
@@ -153,11 +167,13 @@ export class CallStream {
     const args = detail.isCustom ? undefined : this.#pieceOf(open, detail.args, () => argumentsOf(cut()));
     const hasOddArgs = !detail.isCustom && args !== detail.args && !(args === "" && detail.args === undefined);
     const id = known === undefined ? this.#ids.take(call["id"]) : undefined;
+    const name = known === undefined ? this.#ids.nameOf(detail.name) : detail.name;
     const isRepeated = known !== undefined && (isFilledText(call["id"]) || isFilledText(detail.name));
     const isFine =
       index === call["index"] &&
       (known !== undefined || (id === call["id"] && isFilledText(call["type"]))) &&
       !isRepeated &&
+      name === detail.name &&
       !hasOddArgs &&
       (known !== undefined || detail.isCustom || isJsonObject(call["function"]));
     if (isFine) return { index, text: undefined };
@@ -169,6 +185,7 @@ export class CallStream {
     const member = detail.isCustom ? "custom" : "function";
     const own = new JsonEdit(edit.raw(member) ?? "{}");
     if (known !== undefined) own.remove("name");
+    else if (name !== detail.name) own.set("name", name);
     if (hasOddArgs) own.set("arguments", args);
     return { index, text: edit.setRaw(member, own.toString()).toString() };
   }

@@ -2,12 +2,14 @@
 import type { Json } from "../../../conversation/part.ts";
 import { isJsonObject, JsonEdit } from "../../../lib/json.ts";
 import { memberText } from "../../../lib/json-text.ts";
-import { wholeArguments } from "./calls.ts";
+import { type CallLabels, wholeArguments } from "./calls.ts";
 import { flattenContent } from "./content.ts";
 
 export interface MendOptions {
   /** Unique per answer (the trace id): ids that are missing are made from it. */
   readonly seed: string;
+  /** Where tools were sent under aliases: the client's name for one of them. */
+  readonly ownName?: ((sent: string) => string) | undefined;
   /** The provider's own words for the end of an answer. */
   readonly finishWords?: Readonly<Record<string, string>> | undefined;
 }
@@ -52,19 +54,28 @@ export function hasLegacyCall(message: Json): boolean {
   return isJsonObject(call) && typeof call["name"] === "string" && call["name"] !== "";
 }
 
-/** The older `function_call`, with arguments that are no text. `isWhole`: no more pieces of it come. */
-export function hasOddLegacyCall(message: Json, isWhole: boolean): boolean {
+/** The older `function_call`, with arguments that are no text, or an alias. `isWhole`: no more pieces of it come. */
+export function hasOddLegacyCall(message: Json, isWhole: boolean, labels: CallLabels): boolean {
   const call = message["function_call"];
   if (!isJsonObject(call) || (isWhole && !hasLegacyCall(message))) return false;
-  const { arguments: args } = call;
+  const { arguments: args, name } = call;
+  if (labels.nameOf(name) !== name) return true;
   if (typeof args !== "string") return isWhole || (args !== undefined && args !== null);
   return isWhole && wholeArguments(args, () => "") !== args;
 }
 
-export function writeLegacyCall(message: Json, edit: JsonEdit): void {
+export function writeLegacyCall(message: Json, edit: JsonEdit, isWhole: boolean, labels: CallLabels): void {
   const raw = edit.raw("function_call");
   const call = message["function_call"];
   if (raw === undefined || !isJsonObject(call)) return;
-  const text = wholeArguments(call["arguments"], () => memberText(raw, "arguments") ?? "");
-  edit.setRaw("function_call", new JsonEdit(raw).set("arguments", text).toString());
+  const own = new JsonEdit(raw);
+  const { arguments: args, name } = call;
+  if (labels.nameOf(name) !== name) own.set("name", labels.nameOf(name));
+  if (isWhole || (args !== undefined && args !== null && typeof args !== "string")) {
+    own.set(
+      "arguments",
+      wholeArguments(args, () => memberText(raw, "arguments") ?? ""),
+    );
+  }
+  edit.setRaw("function_call", own.toString());
 }

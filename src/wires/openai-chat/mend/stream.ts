@@ -8,7 +8,7 @@ import type { Json } from "../../../conversation/part.ts";
 import { isJsonObject, JsonEdit, tryParseJson } from "../../../lib/json.ts";
 import { type Cut, editElements, elementCuts, memberCut } from "../../../lib/json-spans.ts";
 import { type ChunkView, carriesAnswer, reportsFailure, viewParsed } from "../chunk.ts";
-import { CallIds, CallStream } from "./calls.ts";
+import { CallLabels, CallStream } from "./calls.ts";
 import { finishWord, isFinishWord } from "./finish-words.ts";
 import {
   callsOf,
@@ -42,14 +42,14 @@ const NOTHING: readonly ChunkFrame[] = [];
 
 export class ChunkMender {
   readonly #options: MendOptions;
-  readonly #ids: CallIds;
+  readonly #ids: CallLabels;
   readonly #choices = new Map<number, OpenChoice>();
   /** Members that every chunk of the stream repeats. */
   #common: Json = {};
 
   constructor(options: MendOptions) {
     this.#options = options;
-    this.#ids = new CallIds(options.seed);
+    this.#ids = new CallLabels(options);
   }
 
   /** The frames for the `data` of one event. The same for every chunking of the bytes, since events are whole. */
@@ -139,12 +139,12 @@ export class ChunkMender {
     }
     if (hasLegacyCall(delta)) state.hasLegacyCall = true;
     const isOdd = hasOddContent(delta);
-    const isOddLegacy = hasOddLegacyCall(delta, false);
+    const isOddLegacy = hasOddLegacyCall(delta, false, this.#ids);
     const areCallsFine = texts.every((text) => text === undefined) && (isList || calls.length === 0);
     if (!isOdd && !isOddLegacy && areCallsFine) return { text: undefined, owed };
     const edit = new JsonEdit(cut());
     if (isOdd) writeContent(delta, edit);
-    if (isOddLegacy) writeLegacyCall(delta, edit);
+    if (isOddLegacy) writeLegacyCall(delta, edit, false, this.#ids);
     if (!areCallsFine) {
       const list = calls.flatMap((_, at) => (texts[at] === null ? [] : [texts[at] ?? cuts(at)()]));
       if (list.length === 0) edit.remove("tool_calls");
