@@ -5,6 +5,7 @@
  */
 import type { ToolApprovals } from "./approvals/tool-approvals.ts";
 import type { ControlPlane } from "./control/control-plane.ts";
+import type { ConversationStore } from "./conversation-store/conversation-store.ts";
 import type { ProviderHealth } from "./health/provider-health.ts";
 import type { KeyLedger } from "./ledger/key-ledger.ts";
 import { log } from "./lib/log.ts";
@@ -19,6 +20,7 @@ export interface Env {
   readonly CONTROL_PLANE: DurableObjectNamespace<ControlPlane>;
   readonly TRAIL_INDEX: DurableObjectNamespace<TrailIndex>;
   readonly TOOL_APPROVALS: DurableObjectNamespace<ToolApprovals>;
+  readonly CONVERSATION_STORE: DurableObjectNamespace<ConversationStore>;
   /** Counts wrong operator tokens per address. Absent: each isolate counts for itself. */
   readonly ADMIN_ATTEMPTS?: RateLimit;
   /** Secret under every key's tail and hash, at least 16 characters. Absent or shorter: no key is valid. */

@@ -3,6 +3,7 @@ import { app } from "./app.ts";
 
 export { ToolApprovals } from "./approvals/tool-approvals.ts";
 export { ControlPlane } from "./control/control-plane.ts";
+export { ConversationStore } from "./conversation-store/conversation-store.ts";
 export { ProviderHealth } from "./health/provider-health.ts";
 export { KeyLedger } from "./ledger/key-ledger.ts";
 export { TrailIndex } from "./trace-index/trail-index.ts";

@@ -19,6 +19,7 @@ const MAX_LINES = 400;
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   index: [
     ...["app", "approvals/tool-approvals", "control/control-plane", "health/provider-health"],
+    "conversation-store/conversation-store",
     ...["ledger/key-ledger", "trace-index/trail-index"],
   ],
   app: ["relay/relay", "relay/refusal", "doors", "admin/app", "openapi/document", "traces", "config", "http"],
@@ -68,6 +69,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ],
   "wires/openai-chat/request-fields": ["http/body", "http/errors", "http/validation-errors", "lib"],
   conversation: ["lib"],
+  "conversation-store": ["durable", "http/errors", "lib"],
   approvals: ["wires/openai-chat/chunk", "keys/hash", "durable", "http/errors", "lib"],
   control: ["approvals/types", "policy", "keys", "catalog", "config", "durable", "lib", "lib/log"],
   admin: [
@@ -97,7 +99,7 @@ const BY_NAME_ONLY = ["lib/log"];
 /** Each holds one Durable Object class. Only they need workerd; every other file also runs in plain Node. */
 const DURABLE_OBJECTS = [
   ...["approvals/tool-approvals.ts", "control/control-plane.ts", "health/provider-health.ts"],
-  ...["ledger/key-ledger.ts", "trace-index/trail-index.ts"],
+  ...["ledger/key-ledger.ts", "trace-index/trail-index.ts", "conversation-store/conversation-store.ts"],
 ];
 /** Puts the parts of a request's way together; the others share types and the record. */
 const RELAY_COMPOSER = "relay/relay.ts";

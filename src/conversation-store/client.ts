@@ -1,0 +1,158 @@
+/**
+ * Stored responses as the rest of the router sees them: texts in, texts out.
+ *
+ * Encrypts and decrypts in the Worker. Everything may be repeated, so each call is tried once more on a fresh stub. What
+ * cannot be found, has expired, belongs to another secret or cannot be opened is `not_found` alike.
+ */
+import { callWithRetry } from "../durable/call.ts";
+import { RouterError } from "../http/errors.ts";
+import { isJsonObject, tryParseJson } from "../lib/json.ts";
+import type { ConversationStore } from "./conversation-store.ts";
+import { type Owner, Seal } from "./seal.ts";
+import { type Encrypted, MAX_RESPONSE_BYTES, type Part, type ReadAnswer } from "./types.ts";
+
+export type { Owner } from "./seal.ts";
+
+type Json = Readonly<Record<string, unknown>>;
+type Namespace = DurableObjectNamespace<ConversationStore>;
+type Stub = DurableObjectStub<ConversationStore>;
+
+/** The longest that an answer's end is held back while it is stored. */
+const STORE_LIMIT_MS = 2_000;
+const READ_LIMIT_MS = 5_000;
+/** A character has at least one byte: what is surely too large is not encrypted first. */
+const MAX_TEXT_LENGTH = MAX_RESPONSE_BYTES;
+
+export interface StoredResponse {
+  readonly id: string;
+  /** The items that the request sent, those of earlier responses left out. */
+  readonly input: readonly Json[];
+  /** The whole `response` object. */
+  readonly response: Json;
+}
+
+export interface ResponseToKeep extends StoredResponse {
+  readonly previousId: string | null;
+  readonly ttlMs: number;
+}
+
+/** `false`: it is not stored, whatever the reason. Never rejects, and takes 2 s at most. */
+export async function storeResponse(namespace: Namespace, owner: Owner, kept: ResponseToKeep): Promise<boolean> {
+  const { id, previousId, ttlMs, input, response } = kept;
+  try {
+    const texts = { input: JSON.stringify(input), response: JSON.stringify(response) };
+    if (texts.input.length + texts.response.length > MAX_TEXT_LENGTH) return false;
+    const seal = await Seal.of(owner);
+    const [sealedInput, sealedResponse] = await Promise.all([
+      seal.close(texts.input, placeOf(id, "input")),
+      seal.close(texts.response, placeOf(id, "response")),
+    ]);
+    const row = {
+      ...{ id, previousId, ttlMs, mark: seal.mark, input: sealedInput, response: sealedResponse },
+      itemIds: idsOf([...input, ...outputOf(response)]),
+    };
+    const stored = await callWithRetry(STORE_LIMIT_MS, async () => await namespace.getByName(owner.keyId).put(row));
+    return stored.ok;
+  } catch {
+    return false;
+  }
+}
+
+/** `null` where it is not found. Rejects with `ledger_unavailable` where the store does not answer. */
+export async function readResponse(namespace: Namespace, owner: Owner, id: string): Promise<StoredResponse | null> {
+  const read = await ask(namespace, owner, (store, mark) => store.get(id, mark));
+  return read.ok ? (read.responses[0] ?? null) : null;
+}
+
+export type Conversation =
+  | { readonly ok: true; readonly items: readonly Json[] }
+  | { readonly ok: false; readonly reason: "not_found" | "too_large" };
+
+/** The items of a conversation up to and with the response `id`, in order. Rejects with `ledger_unavailable`. */
+export async function readConversation(namespace: Namespace, owner: Owner, id: string): Promise<Conversation> {
+  const read = await ask(namespace, owner, (store, mark) => store.chain(id, mark));
+  if (!read.ok) return read;
+  return { ok: true, items: read.responses.flatMap(({ input, response }) => [...input, ...outputOf(response)]) };
+}
+
+export type FoundItems =
+  | { readonly ok: true; readonly items: ReadonlyMap<string, Json> }
+  | { readonly ok: false; readonly reason: "not_found" | "too_large" };
+
+/** Stored items by their ids, all or none. Rejects with `ledger_unavailable`. */
+export async function readItems(namespace: Namespace, owner: Owner, ids: readonly string[]): Promise<FoundItems> {
+  if (ids.length === 0) return { ok: true, items: new Map() };
+  const read = await ask(namespace, owner, (store, mark) => store.holding(ids, mark));
+  if (!read.ok) return read;
+  const wanted = new Set(ids);
+  const items = new Map<string, Json>();
+  for (const { input, response } of read.responses) {
+    for (const item of [...input, ...outputOf(response)]) {
+      const { id } = item;
+      if (typeof id === "string" && wanted.has(id)) items.set(id, item);
+    }
+  }
+  return items.size === wanted.size ? { ok: true, items } : { ok: false, reason: "not_found" };
+}
+
+/** `false` where there was none. Rejects with `ledger_unavailable`. */
+export async function deleteResponse(namespace: Namespace, owner: Owner, id: string): Promise<boolean> {
+  const { mark } = await Seal.of(owner);
+  return reach(async () => await namespace.getByName(owner.keyId).delete(id, mark));
+}
+
+/** Everything of a key, whatever its secret. Rejects with `ledger_unavailable`. */
+export function eraseResponses(namespace: Namespace, keyId: string): Promise<void> {
+  return reach(async () => await namespace.getByName(keyId).erase());
+}
+
+type Read = { readonly ok: true; readonly responses: readonly StoredResponse[] } | Extract<ReadAnswer, { ok: false }>;
+
+async function ask(
+  namespace: Namespace,
+  owner: Owner,
+  call: (store: Stub, mark: Uint8Array) => Promise<ReadAnswer>,
+): Promise<Read> {
+  const seal = await Seal.of(owner);
+  const answer = await reach(async () => await call(namespace.getByName(owner.keyId), seal.mark));
+  if (!answer.ok) return answer;
+  try {
+    return { ok: true, responses: await Promise.all(answer.responses.map((each) => opened(each, seal))) };
+  } catch {
+    return { ok: false, reason: "not_found" };
+  }
+}
+
+async function opened({ id, input, response }: Encrypted, seal: Seal): Promise<StoredResponse> {
+  const [items, object] = await Promise.all([
+    seal.open(input, placeOf(id, "input")),
+    seal.open(response, placeOf(id, "response")),
+  ]);
+  const parsed = tryParseJson(object);
+  return { id, input: objectsOf(tryParseJson(items)), response: isJsonObject(parsed) ? parsed : {} };
+}
+
+async function reach<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await callWithRetry(READ_LIMIT_MS, call);
+  } catch {
+    const message = "The store of responses did not answer. Try again shortly, or send the whole input.";
+    throw new RouterError("ledger_unavailable", message);
+  }
+}
+
+function placeOf(id: string, part: Part): string {
+  return `${id} ${part}`;
+}
+
+function outputOf(response: Json): readonly Json[] {
+  return objectsOf(response["output"]);
+}
+
+function idsOf(items: readonly Json[]): string[] {
+  return items.flatMap(({ id }) => (typeof id === "string" && id !== "" ? [id] : []));
+}
+
+function objectsOf(value: unknown): Json[] {
+  return Array.isArray(value) ? value.filter(isJsonObject) : [];
+}
