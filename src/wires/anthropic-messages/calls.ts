@@ -1,7 +1,7 @@
 /** Calls of tools in answers: whose name they have, and their input as the text that the vendor wrote. */
 import type { Conversation } from "../../conversation/conversation.ts";
 import type { Bound, CallPart, Json } from "../../conversation/part.ts";
-import { isJsonObject, tryParseJson } from "../../lib/json.ts";
+import { isJsonObject } from "../../lib/json.ts";
 import { elementTexts, memberText } from "../../lib/json-text.ts";
 import { argumentsText } from "../call-arguments.ts";
 import type { ToolName, ToolNames } from "../tool-names.ts";
@@ -54,25 +54,6 @@ export function inputText(input: unknown, exact: string | undefined): string {
     // Nested deeper than the stack.
     return "{}";
   }
-}
-
-/** The free text that a custom tool was called with, out of the object that it stood in. */
-export function customInput(json: string): string {
-  const input = tryParseJson(json);
-  if (isJsonObject(input)) return typeof input["input"] === "string" ? input["input"] : json;
-  return cutInput(json);
-}
-
-/** Of an object that was cut off, what there is of its text. */
-function cutInput(json: string): string {
-  const start = /^\s*\{\s*"input"\s*:\s*"/.exec(json);
-  if (start === null) return json;
-  // Cut inside an escape, it ends before it: none is longer than six characters.
-  for (let end = json.length; end >= Math.max(start[0].length, json.length - 6); end--) {
-    const text = tryParseJson(`"${json.slice(start[0].length, end)}"`);
-    if (typeof text === "string") return text;
-  }
-  return "";
 }
 
 /** The text of the inputs in `content`, by place; `text` is that of the whole answer. */

@@ -8,8 +8,9 @@
 import type { Json, Part } from "../../conversation/part.ts";
 import { isJsonObject } from "../../lib/json.ts";
 import type { UpstreamFailure } from "../../providers/adapter.ts";
+import { customInput } from "../custom-tools.ts";
 import type { AnswerContext, ReadAnswer } from "../wire.ts";
-import { AnsweredTools, customInput, inputText, inputTexts } from "./calls.ts";
+import { AnsweredTools, inputText, inputTexts } from "./calls.ts";
 import { ANSWER_TOOL } from "./format.ts";
 import { readBlock } from "./read-blocks.ts";
 import { isUnfinished, readFinish, refusalOf } from "./stop-reasons.ts";

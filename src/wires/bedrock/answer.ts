@@ -10,13 +10,13 @@ import { isJsonObject, isTooDeep } from "../../lib/json.ts";
 import { elementTexts, onOneLine, textAt } from "../../lib/json-text.ts";
 import type { UpstreamFailure } from "../../providers/adapter.ts";
 import { argumentsText } from "../call-arguments.ts";
-import type { ToolNames } from "../tool-names.ts";
+import { type CalledTools, customInput } from "../custom-tools.ts";
 import type { AnswerContext, ReadAnswer } from "../wire.ts";
 import { ANSWER_TOOL } from "./answer-format.ts";
 import { allowsOneCall, chatUsageOf, extrasOf, finishReasonOf, servedModelOf, tokenCountsOf } from "./ends.ts";
 import { classifyConverse } from "./errors.ts";
 import { isServerCall } from "./own-blocks.ts";
-import { namesOf } from "./tools.ts";
+import { calledTools } from "./tools.ts";
 
 const NOT_AN_ANSWER: UpstreamFailure = { class: "invalid_response", tryNext: true, trySame: false };
 
@@ -54,13 +54,13 @@ export function readAnswer(text: string, body: unknown, context: AnswerContext):
 class ContentReader {
   callCount = 0;
   readonly #parts: Part[] = [];
-  readonly #names: ToolNames | null;
+  readonly #tools: CalledTools;
   readonly #allowsOneCall: boolean;
   /** The arguments of our own tool: text beside them is no part of the JSON that the client asked for. */
   readonly #answers = new Set<Part>();
 
   constructor(context: AnswerContext) {
-    this.#names = context.conversation === null ? null : namesOf(context.conversation);
+    this.#tools = calledTools(context.conversation);
     this.#allowsOneCall = allowsOneCall(context);
   }
 
@@ -109,8 +109,9 @@ class ContentReader {
     }
     if (this.#allowsOneCall && this.callCount > 0) return;
     this.callCount++;
-    const own = this.#names?.own(String(name)) ?? { name: String(name) };
-    this.#parts.push({ kind: "call", ...own, id: String(toolUseId), form: "function", args, path: "" });
+    const tool = this.#tools.named(String(name));
+    const text = tool.form === "custom" ? customInput(args) : args;
+    this.#parts.push({ kind: "call", ...tool, id: String(toolUseId), args: text, path: "" });
   }
 
   #addCited({ content, citations }: Json): void {

@@ -3,6 +3,7 @@ import type { Conversation, OpaqueMember } from "../../conversation/conversation
 import { harmless, type Loss, unmet } from "../../conversation/loss.ts";
 import type { Json } from "../../conversation/part.ts";
 import { isJsonObject } from "../../lib/json.ts";
+import { lossOf } from "../unknown-members.ts";
 import type { ModelTraits } from "./models.ts";
 
 export interface Written {
@@ -93,12 +94,16 @@ export function writeNative(others: readonly OpaqueMember[], params: Json): Writ
   const members: Record<string, unknown> = {};
   const losses: Loss[] = [];
   for (const name of NATIVE_PARAMS) if (params[name] !== undefined) members[name] = params[name];
-  for (const { name, path, source, asksForNothing, wire } of others) {
+  for (const other of others) {
+    const { name, path, source, wire } = other;
     const isTopLevel = path === name && wire === "openai-chat";
     const guardrail = isTopLevel && name === "guardrailConfig" ? guardrailOf(source) : null;
     if (guardrail !== null && members[name] === undefined) members[name] = guardrail;
     else if (isTopLevel && UNMET.has(name) && source !== null) losses.push(unmet(path, "member"));
-    else if (!asksForNothing) losses.push(harmless(path, "member"));
+    else {
+      const loss = lossOf(other);
+      if (loss !== null) losses.push(loss);
+    }
   }
   return { members, losses };
 }

@@ -7,14 +7,14 @@ import type { AnswerEvent } from "../../conversation/answer.ts";
 import type { Bound, Json } from "../../conversation/part.ts";
 import { isJsonObject, isTooDeep, tryParseJson } from "../../lib/json.ts";
 import { CallArguments } from "../call-arguments.ts";
-import type { ToolNames } from "../tool-names.ts";
+import { type CalledTools, customInput } from "../custom-tools.ts";
 import type { AnswerContext } from "../wire.ts";
 import { pictureUrl } from "./answer.ts";
 import { ANSWER_TOOL, answerFormatOf } from "./answer-format.ts";
 import { allowsOneCall } from "./ends.ts";
 import { traitsOf } from "./models.ts";
 import { isServerCall } from "./own-blocks.ts";
-import { namesOf } from "./tools.ts";
+import { calledTools } from "./tools.ts";
 
 const CHOICE = 0;
 
@@ -25,6 +25,8 @@ interface OpenBlock {
   /** Index of the call in the answer. */
   call: number;
   readonly args: CallArguments;
+  /** Pieces of a custom tool's input, which is known when the object around it is whole; `null` for a function. */
+  held: string[] | null;
   readonly redacted: string[];
   signature: string;
   imageFormat: unknown;
@@ -36,7 +38,7 @@ interface OpenBlock {
 export class BlockReader {
   /** Calls the client has been shown. */
   callCount = 0;
-  readonly #names: ToolNames | null;
+  readonly #tools: CalledTools;
   readonly #oneCall: boolean;
   readonly #open = new Map<unknown, OpenBlock>();
   /** Text held back until it is known whether it is the answer or stands beside it; `null`: nothing is held. */
@@ -45,7 +47,7 @@ export class BlockReader {
 
   constructor(context: AnswerContext) {
     const { conversation, model } = context;
-    this.#names = conversation === null ? null : namesOf(conversation);
+    this.#tools = calledTools(conversation);
     this.#oneCall = allowsOneCall(context);
     const byTool = conversation !== null && answerFormatOf(conversation, traitsOf(model)).kind === "tool";
     this.#heldText = byTool ? "" : null;
@@ -81,9 +83,10 @@ export class BlockReader {
     }
     block.kind = "call";
     block.call = this.callCount++;
-    const own = this.#names?.own(name) ?? { name };
+    const tool = this.#tools.named(name);
+    if (tool.form === "custom") block.held = [];
     const id = String(toolUse["toolUseId"]);
-    return [{ kind: "call_start", choice: CHOICE, index: block.call, id, ...own, form: "function" }];
+    return [{ kind: "call_start", choice: CHOICE, index: block.call, id, ...tool }];
   }
 
   delta({ contentBlockIndex: index, delta }: Json): AnswerEvent[] {
@@ -119,7 +122,8 @@ export class BlockReader {
       case "reasoning":
         return boundsOf(block);
       case "call": {
-        const text = block.args.end();
+        const rest = block.args.end();
+        const text = block.held === null ? rest : customInput([...block.held, rest].join(""));
         const end = { kind: "call_end", choice: CHOICE, index: block.call } as const;
         return text === "" ? [end] : [{ kind: "call_args", choice: CHOICE, index: block.call, text }, end];
       }
@@ -137,7 +141,15 @@ export class BlockReader {
 
   #begin(index: unknown): OpenBlock {
     const block: OpenBlock = {
-      ...{ kind: "new", call: 0, args: new CallArguments(), redacted: [], signature: "", imageFormat: undefined },
+      ...{
+        kind: "new",
+        call: 0,
+        args: new CallArguments(),
+        held: null,
+        redacted: [],
+        signature: "",
+        imageFormat: undefined,
+      },
       ...{ own: {}, ownInput: "" },
     };
     this.#open.set(index, block);
@@ -172,7 +184,10 @@ export class BlockReader {
     switch (block?.kind) {
       case "call": {
         const text = block.args.push(piece);
-        return text === "" ? [] : [{ kind: "call_args", choice: CHOICE, index: block.call, text }];
+        block.held?.push(text);
+        return text === "" || block.held !== null
+          ? []
+          : [{ kind: "call_args", choice: CHOICE, index: block.call, text }];
       }
       case "answer":
         return textEvents(block.args.push(piece), false);

@@ -5,6 +5,7 @@ import { type Json, unreachable } from "../../conversation/part.ts";
 import { isProviderRun } from "../../conversation/provider-tools.ts";
 import { isJsonObject } from "../../lib/json.ts";
 import { closed } from "../closed-schema.ts";
+import { asFunction, CalledTools } from "../custom-tools.ts";
 import { foldedRoot } from "../root-schema.ts";
 import { ToolNames } from "../tool-names.ts";
 import { ANSWER_TOOL, type AnswerFormat } from "./answer-format.ts";
@@ -28,6 +29,10 @@ export interface WrittenTools {
 
 export function namesOf(conversation: Conversation): ToolNames {
   return new ToolNames(conversation, MAX_NAME_LENGTH, [ANSWER_TOOL, ...SYSTEM_TOOLS]);
+}
+
+export function calledTools(conversation: Conversation | null): CalledTools {
+  return new CalledTools(conversation, conversation === null ? null : namesOf(conversation));
 }
 
 export function writeTools(
@@ -79,7 +84,12 @@ class ToolWriter {
       case "function":
         return this.#function(tool);
       case "custom": {
-        const why = `Amazon Bedrock has no custom tools. Offer \`${tool.name}\` as a function.`;
+        const plain = asFunction(tool);
+        if (plain !== null) {
+          this.losses.push(harmless(`${tool.path}.custom`, "tool"));
+          return this.#function(plain);
+        }
+        const why = `Amazon Bedrock cannot keep the grammar of the tool \`${tool.name}\`.`;
         this.losses.push(changesMeaning(tool.path, "tool", why));
         return [];
       }

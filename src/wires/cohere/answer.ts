@@ -6,6 +6,7 @@ import { elementTexts, textAt } from "../../lib/json-text.ts";
 import type { UpstreamFailure } from "../../providers/adapter.ts";
 import { classifyError } from "../../providers/classify.ts";
 import { argumentsText } from "../call-arguments.ts";
+import { CalledTools, customInput } from "../custom-tools.ts";
 import { toChatUsage } from "../openai-chat/usage.ts";
 import { ToolNames } from "../tool-names.ts";
 import type { AnswerContext, ReadAnswer } from "../wire.ts";
@@ -77,20 +78,22 @@ function contentOf(message: Json): Part[] {
 function callsIn(text: string, calls: unknown, context: AnswerContext): Part[] {
   const list = Array.isArray(calls) ? calls : [];
   if (list.length === 0) return [];
-  const names = context.conversation === null ? null : new ToolNames(context.conversation, MAX_NAME_LENGTH);
+  const { conversation } = context;
+  const names = conversation === null ? null : new ToolNames(conversation, MAX_NAME_LENGTH);
+  const tools = new CalledTools(conversation, names);
   const texts = elementTexts(textAt(text, "message", "tool_calls") ?? "");
   const made: Part[] = [];
   for (const [at, call] of list.entries()) {
     if (!isJsonObject(call) || !isJsonObject(call["function"])) continue;
     const { name, arguments: given } = call["function"];
     const exact = typeof given === "string" ? given : (textAt(texts[at] ?? "", "function", "arguments") ?? "");
-    const sent = typeof name === "string" ? name : "";
+    const tool = tools.named(typeof name === "string" ? name : "");
+    const args = argumentsText(exact);
     made.push({
       kind: "call",
-      ...(names?.own(sent) ?? { name: sent }),
+      ...tool,
       id: callId(call["id"], context, made.length),
-      form: "function",
-      args: argumentsText(exact),
+      args: tool.form === "custom" ? customInput(args) : args,
       path: "",
     });
   }

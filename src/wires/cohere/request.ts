@@ -5,12 +5,13 @@
  * weighed by what the answer would be without it.
  */
 import type { Conversation, OpaqueMember } from "../../conversation/conversation.ts";
-import { changesMeaning, harmless, type Loss, unmet } from "../../conversation/loss.ts";
+import { changesMeaning, type Loss, unmet } from "../../conversation/loss.ts";
 import type { Json } from "../../conversation/part.ts";
 import { isJsonObject } from "../../lib/json.ts";
 import { type ControlFates, controlLosses } from "../control-losses.ts";
 import { jsonInstruction } from "../json-instruction.ts";
 import { ToolNames } from "../tool-names.ts";
+import { lossOf } from "../unknown-members.ts";
 import type { RequestTarget, WrittenRequest } from "../wire.ts";
 import { documentsOf } from "./documents.ts";
 import { writeMessages } from "./messages.ts";
@@ -156,7 +157,10 @@ function ownMembers(others: readonly OpaqueMember[]): OwnMembers {
     else if (isTopLevel && name === "documents" && !other.asksForNothing) {
       losses.push(changesMeaning(path, "part", "A document needs `data`, a text or an object of texts."));
     } else if (isTopLevel && UNMET.has(name) && source !== null) losses.push(unmet(path, "member"));
-    else if (!other.asksForNothing) losses.push(harmless(path, "member"));
+    else {
+      const loss = lossOf(other);
+      if (loss !== null) losses.push(loss);
+    }
   }
   return { members, strictness, losses };
 }

@@ -10,6 +10,7 @@ import { isJsonObject, isTooDeep, tryParseJson } from "../../lib/json.ts";
 import { elementTexts, textAt } from "../../lib/json-text.ts";
 import { MAX_EVENT_LENGTH, type SseEvent, SseSplitter } from "../../lib/sse.ts";
 import { CallArguments } from "../call-arguments.ts";
+import { CalledTools, customInput } from "../custom-tools.ts";
 import { toChatUsage } from "../openai-chat/usage.ts";
 import { ToolNames } from "../tool-names.ts";
 import type { AnswerContext, AnswerReader } from "../wire.ts";
@@ -23,12 +24,14 @@ const CHOICE = 0;
 interface OpenCall {
   readonly index: number;
   readonly args: CallArguments;
+  /** Pieces of a custom tool's input, which is known when the object around it is whole; `null` for a function. */
+  readonly held: string[] | null;
   isOver: boolean;
 }
 
 export class CohereReader implements AnswerReader {
   readonly #context: AnswerContext;
-  readonly #names: ToolNames | null;
+  readonly #tools: CalledTools;
   readonly #decoder = new TextDecoder();
   readonly #splitter = new SseSplitter();
   /** By Cohere's index, which may come twice: the later arguments are the later call's. */
@@ -40,7 +43,9 @@ export class CohereReader implements AnswerReader {
 
   constructor(context: AnswerContext) {
     this.#context = context;
-    this.#names = context.conversation === null ? null : new ToolNames(context.conversation, MAX_NAME_LENGTH);
+    const { conversation } = context;
+    const names = conversation === null ? null : new ToolNames(conversation, MAX_NAME_LENGTH);
+    this.#tools = new CalledTools(conversation, names);
   }
 
   get isOverlong(): boolean {
@@ -118,14 +123,14 @@ export class CohereReader implements AnswerReader {
       this.#open.set(index, null);
       return [];
     }
-    const open: OpenCall = { index: this.#calls.length, args: new CallArguments(), isOver: false };
+    const tool = this.#tools.named(filled(objectOf(call["function"])["name"]));
+    const held = tool.form === "custom" ? [] : null;
+    const open: OpenCall = { index: this.#calls.length, args: new CallArguments(), held, isOver: false };
     const before = this.#open.get(index);
     this.#open.set(index, open);
     this.#calls.push(open);
-    const sent = filled(objectOf(call["function"])["name"]);
-    const own = this.#names?.own(sent) ?? { name: sent };
     const id = callId(call["id"], this.#context, open.index);
-    const start = { kind: "call_start", choice: CHOICE, index: open.index, id, ...own, form: "function" } as const;
+    const start = { kind: "call_start", choice: CHOICE, index: open.index, id, ...tool } as const;
     return [...this.#callEnd(before), start, ...this.#arguments(open, call, data)];
   }
 
@@ -139,14 +144,16 @@ export class CohereReader implements AnswerReader {
     const given = objectOf(call["function"])["arguments"];
     if (given === undefined) return [];
     const text = open.args.push(typeof given === "string" ? given : (argumentsIn(data) ?? ""));
-    return text === "" ? [] : [{ kind: "call_args", choice: CHOICE, index: open.index, text }];
+    if (open.held !== null) open.held.push(text);
+    return text === "" || open.held !== null ? [] : [{ kind: "call_args", choice: CHOICE, index: open.index, text }];
   }
 
   #callEnd(open: OpenCall | null | undefined): AnswerEvent[] {
     if (open === undefined || open === null || open.isOver) return [];
     open.isOver = true;
-    const { index } = open;
-    const text = open.args.end();
+    const { index, held } = open;
+    const rest = open.args.end();
+    const text = held === null ? rest : customInput([...held, rest].join(""));
     const end = { kind: "call_end", choice: CHOICE, index } as const;
     return text === "" ? [end] : [{ kind: "call_args", choice: CHOICE, index, text }, end];
   }

@@ -8,6 +8,7 @@ import type { Conversation, FunctionTool, Tool, ToolChoice } from "../../convers
 import { changesMeaning, harmless, type Loss, unmet } from "../../conversation/loss.ts";
 import { type Json, unreachable } from "../../conversation/part.ts";
 import { isProviderRun } from "../../conversation/provider-tools.ts";
+import { asFunction } from "../custom-tools.ts";
 import { foldedRoot } from "../root-schema.ts";
 import type { ToolNames } from "../tool-names.ts";
 
@@ -25,7 +26,7 @@ export function writeTools(conversation: Conversation, names: ToolNames): Writte
   const { controls, spelling } = conversation;
   const choice = controls.toolChoice;
   const losses: Loss[] = [];
-  const functions = conversation.tools.filter((tool) => tool.kind === "function");
+  const functions = conversation.tools.flatMap((tool) => functionOf(tool) ?? []);
   for (const tool of conversation.tools) losses.push(...lossOf(tool));
   const offered = functions.filter((tool) => isOffered(tool, choice));
   if (isOutOfReach(choice, offered.length, conversation.tools.length)) {
@@ -49,6 +50,12 @@ export function writeTools(conversation: Conversation, names: ToolNames): Writte
   };
 }
 
+/** A tool that takes free text is a function with one. */
+function functionOf(tool: Tool): FunctionTool | null {
+  if (tool.kind === "provider") return null;
+  return tool.kind === "custom" ? asFunction(tool) : tool;
+}
+
 /** A call is forced that no tool which is offered could make. */
 function isOutOfReach(choice: ToolChoice | undefined, offered: number, all: number): boolean {
   if (choice?.kind === "provider") return true;
@@ -61,7 +68,9 @@ function lossOf(tool: Tool): readonly Loss[] {
     case "function":
       return tool.cache === undefined ? [] : [harmless(`${tool.path}.cache_control`, "member")];
     case "custom":
-      return [changesMeaning(tool.path, "tool", `Cohere has no custom tools. Offer \`${tool.name}\` as a function.`)];
+      return asFunction(tool) === null
+        ? [changesMeaning(tool.path, "tool", `Cohere cannot keep the grammar of the tool \`${tool.name}\`.`)]
+        : [harmless(`${tool.path}.custom`, "tool")];
     case "provider":
       // A search and the like: an answer without it is worse, not wrong.
       if (isProviderRun(tool)) return [unmet(tool.path, "tool")];

@@ -941,7 +941,11 @@ describe("other members", () => {
     { fields: { temperature: 1.5 }, missing: "temperature" },
     { fields: { modalities: ["text", "audio"] }, missing: "modalities" },
     { fields: { web_search_options: {} }, missing: "web_search_options" },
-    { fields: { tools: [{ type: "custom", custom: { name: "x" } }] }, missing: "tools[0]" },
+    { fields: { tools: [{ type: "custom", custom: { name: "x" } }] }, missing: null },
+    {
+      fields: { tools: [{ type: "custom", custom: { name: "x", format: { type: "grammar", grammar: {} } } }] },
+      missing: "tools[0]",
+    },
     { fields: { tools: [{ type: "bash_20250124", name: "bash" }] }, missing: "tools[0]" },
     { fields: { tools: [{ type: "web_search" }] }, missing: "tools[0]" },
     { fields: { tools: [{ systemTool: { name: "delete_everything" } }] }, missing: "tools[0]" },

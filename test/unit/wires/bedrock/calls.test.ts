@@ -110,6 +110,27 @@ test("an alias leads back to the client's name, and the tool of the answer is ou
   ).toEqual(own);
 });
 
+test("a tool that takes free text is offered as a function with one text, and called as what it is", async () => {
+  const tools = [{ type: "custom", custom: { name: "apply.patch", description: "p", format: { type: "text" } } }];
+  const { body, dropped } = await send(
+    { tools, tool_choice: { type: "custom", custom: { name: "apply.patch" } } },
+    CLAUDE,
+  );
+  expect(body["toolConfig"]).toMatchObject({
+    tools: [{ toolSpec: { name: "apply_patch", description: "p", inputSchema: { json: { required: ["input"] } } } }],
+    toolChoice: { tool: { name: "apply_patch" } },
+  });
+  expect(dropped).toEqual(["tools[0].custom"]);
+  const text = `{"output":{"message":{"content":[{"toolUse":{"toolUseId":"t","name":"apply_patch","input":{"input":"*** a\\n"}}}]}},"stopReason":"tool_use"}`;
+  const answer = bedrock.adapter.translation!.toCompletion(JSON.parse(text), contextOf({ tools }), text);
+  const wanted = [{ id: "t", name: "apply.patch", input: "*** a\n" }];
+  expect(answer.ok && wholeAnswer(answer.completion).customCalls).toEqual(wanted);
+  const parts = partsOf([startOf(0, "apply_patch"), inputOf(0, '{"inp'), inputOf(0, 'ut":"*** a\\n"}'), STOP], {
+    tools,
+  });
+  expect(streamedAnswer(sse(parts)).customCalls).toEqual([{ ...wanted[0], id: "t0" }]);
+});
+
 describe("what is offered", () => {
   test("names, schemas, and tools in Converse's own spelling are built here", async () => {
     const choice = { type: "object", properties: { a: {} }, oneOf: [{ required: ["a"] }, {}] };

@@ -87,6 +87,23 @@ test("an alias leads back to the client's name", () => {
   expect(streamedAnswer(sse(parts)).toolCalls.map(({ name }) => name)).toEqual(["a.b", "a_b"]);
 });
 
+test("a tool that takes free text is called as what it is", () => {
+  const tools = [{ type: "custom", custom: { name: "apply.patch" } }];
+  const args = JSON.stringify('{"input":"*** a\\n"}');
+  const wanted = [{ id: "c", name: "apply.patch", input: "*** a\n" }];
+  const answer = whole(wholeText([callText(args, "apply_patch")]), { tools });
+  expect(answer.ok && wholeAnswer(answer.completion).customCalls).toEqual(wanted);
+  const pieces = [
+    start(callText('""', "apply_patch")),
+    delta('"{\\"inp"'),
+    delta(JSON.stringify('ut":"*** a\\n"}')),
+    FINISH,
+  ];
+  expect(streamedAnswer(sse(stream(pieces, { tools }))).customCalls).toEqual(wanted);
+  const cut = [start(callText(JSON.stringify('{"input":"*** a\\'), "apply_patch")), FINISH];
+  expect(streamedAnswer(sse(stream(cut, { tools }))).customCalls).toEqual([{ ...wanted[0], input: "*** a" }]);
+});
+
 test("one call where one is allowed", () => {
   const fields = { parallel_tool_calls: false };
   const answer = whole(wholeText([callText("{}"), callText("{}")]), fields);
