@@ -53,7 +53,8 @@ type Row = {
   readonly name: string;
   readonly arguments: string | null;
   readonly sha256: string;
-  readonly status: "pending" | "approved" | "denied";
+  /** `pending`, `approved`, `denied`, or one that a later release knows. */
+  readonly status: string;
   readonly key_id: string;
   readonly env: string;
   readonly app: string;
@@ -65,6 +66,8 @@ type Row = {
   readonly reason: string | null;
 };
 
+const COLUMNS = `seq, id, trace_id, kind, name, arguments, sha256, status, key_id, env, app, route, created_at_ms, expires_at_ms,
+  decided_by, decided_at_ms, reason`;
 const INSERT_CALL = `
   INSERT INTO call (id, trace_id, position, kind, name, arguments, sha256, status, key_id, env, app, route,
     created_at_ms, expires_at_ms, decided_by, decided_at_ms, unsent)
@@ -109,7 +112,9 @@ export class CallRecord {
 
   /** The calls of an answer and what became of them; `null` for an answer that was not recorded. */
   ruling(traceId: string, now: number): Ruling | null {
-    const rows = this.#sql.exec<Row>("SELECT * FROM call WHERE trace_id = ? ORDER BY position", traceId).toArray();
+    const rows = this.#sql
+      .exec<Row>(`SELECT ${COLUMNS} FROM call WHERE trace_id = ? ORDER BY position`, traceId)
+      .toArray();
     const [first] = rows;
     if (first === undefined) return null;
     const calls = rows.map((row) => ({ id: row.id, name: row.name, status: statusOf(row, now) }));
@@ -151,7 +156,7 @@ export class CallRecord {
 
   /** The newest call of this name with these arguments decides. */
   #judgeByName({ id: name, calls }: ResultClaim, now: number): ClaimVerdict {
-    const query = "SELECT * FROM call WHERE name = ? ORDER BY seq DESC LIMIT ?";
+    const query = `SELECT ${COLUMNS} FROM call WHERE name = ? ORDER BY seq DESC LIMIT ?`;
     const rows = this.#sql.exec<Row>(query, name, MAX_LEGACY_ROWS).toArray();
     if (rows.length === 0) return "unknown";
     const text = calls[0]?.arguments ?? null;
@@ -195,7 +200,7 @@ export class CallRecord {
 
   /** What the control plane does not know yet, oldest first. */
   unsent(limit: number): ApprovalNote[] {
-    const query = "SELECT * FROM call WHERE unsent = 1 ORDER BY seq LIMIT ?";
+    const query = `SELECT ${COLUMNS} FROM call WHERE unsent = 1 ORDER BY seq LIMIT ?`;
     return this.#sql.exec<Row>(query, limit).toArray().map(toNote);
   }
 
@@ -232,7 +237,7 @@ export class CallRecord {
   }
 
   #find(id: string): Row | null {
-    return this.#sql.exec<Row>("SELECT * FROM call WHERE id = ?", id).toArray()[0] ?? null;
+    return this.#sql.exec<Row>(`SELECT ${COLUMNS} FROM call WHERE id = ?`, id).toArray()[0] ?? null;
   }
 }
 
@@ -247,7 +252,9 @@ function isTooLarge({ calls, step }: AnswerToRecord): boolean {
   return hasLongCall || calls.length > MAX_CALLS || bodyBytes > MAX_BODY_BYTES;
 }
 
+/** What a later release may have made of a call is no approval here. */
 function statusOf({ status, expires_at_ms }: Row, now: number): Approval["status"] {
+  if (status !== "pending" && status !== "approved") return "denied";
   return status === "pending" && expires_at_ms <= now ? "expired" : status;
 }
 
@@ -292,7 +299,7 @@ function toNote(row: Row): ApprovalNote {
     keyId: row.key_id,
     env: row.env,
     app: row.app,
-    status: row.status,
+    status: row.status === "pending" || row.status === "approved" ? row.status : "denied",
     sha256: row.sha256,
     createdAt: row.created_at_ms,
     expiresAt: row.expires_at_ms,

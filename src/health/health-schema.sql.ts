@@ -191,7 +191,13 @@ function toBreaker(row: HealthRow, slices: readonly SliceRow[]): Breaker {
   };
 }
 
+/** Written by `saveSlices`, maybe of another release: what is no row of a sketch is left out. */
 function readRows(text: string): readonly SketchRow[] {
-  // Written by `saveSlices` and by nobody else.
-  return (tryParseJson(text) ?? []) as readonly SketchRow[];
+  const rows = tryParseJson(text);
+  if (!Array.isArray(rows)) return [];
+  return rows.flatMap((row: unknown): SketchRow[] => {
+    const [bucket, answered, ended] = Array.isArray(row) ? (row as readonly unknown[]) : [];
+    const isRow = typeof bucket === "number" && typeof answered === "number" && typeof ended === "number";
+    return isRow ? [[bucket, answered, ended]] : [];
+  });
 }

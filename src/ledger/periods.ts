@@ -3,7 +3,8 @@ import type { Budget } from "./types.ts";
 
 /** `2026-11-22`, `2026-11` or `total`, in UTC. `at` is epoch ms. */
 export function periodName(period: Budget["period"], at: number): string {
-  if (period === "total") return "total";
+  // A period of a later release: all that was ever spent is never too little.
+  if (period !== "day" && period !== "month") return "total";
   return new Date(at).toISOString().slice(0, period === "day" ? 10 : 7);
 }
 

@@ -4,13 +4,15 @@
  * What operators send is checked strictly, because a typo must not go live. What is stored was checked when it came, so
  * members that this release does not know are left out here, and so are values of an enum that it does not know where
  * the member has a default or may be absent. What is left must still be a whole record: a budget whose period is
- * unknown is unreadable, not unlimited.
+ * unknown is unreadable, not unlimited. Of what the catalogue says of a model (`facts`), whatever is not understood is
+ * left out: there, an absent member is unknown.
  */
 import type * as z from "zod/mini";
 import { isJsonObject, tryParseJson } from "./json.ts";
 import { log } from "./log.ts";
 import { Pace } from "./pace.ts";
 
+const FACTS = "facts";
 /** Each round removes at least one member. A record with more that is unknown is none of ours. */
 const MAX_ROUNDS = 32;
 
@@ -58,9 +60,10 @@ function removeUnknown(value: unknown, issue: z.core.$ZodIssue): boolean {
       return true;
     }
     case "invalid_value":
+    case "invalid_key":
       return removeAt(value, issue.path);
     default:
-      return false;
+      return issue.path.includes(FACTS) && removeAt(value, issue.path);
   }
 }
 

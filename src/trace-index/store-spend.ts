@@ -129,8 +129,13 @@ function addSums(a: Sum, b: Sum): Sum {
   };
 }
 
+/** Written by the store from `AttemptCost`s, maybe of another release: what is none of them is left out. */
 export function readAttempts(text: string): AttemptCost[] {
-  // Written by the store from `AttemptCost`s, and by nobody else.
-  const attempts = (tryParseJson(text) ?? []) as [string, string, number | null][];
-  return attempts.map(([provider, model, nanoUsd]) => ({ provider, model, nanoUsd }));
+  const attempts = tryParseJson(text);
+  if (!Array.isArray(attempts)) return [];
+  return attempts.flatMap((attempt: unknown): AttemptCost[] => {
+    const [provider, model, nanoUsd] = Array.isArray(attempt) ? (attempt as readonly unknown[]) : [];
+    if (typeof provider !== "string" || typeof model !== "string") return [];
+    return [{ provider, model, nanoUsd: typeof nanoUsd === "number" ? nanoUsd : null }];
+  });
 }

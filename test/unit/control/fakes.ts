@@ -75,8 +75,7 @@ export class FakeKv {
 }
 
 /** The control plane's tables as its object holds them, on a database of their own. */
-export function startTables() {
-  const sql = startSql();
+export function startTables(sql = startSql()) {
   migrate(sql);
   const kv = new FakeKv();
   const alarms = { setAlarm: async () => {}, deleteAlarm: async () => {} };
