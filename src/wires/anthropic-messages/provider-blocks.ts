@@ -2,7 +2,7 @@
  * Blocks of the vendor's own in requests, made anew from the members that are known.
  *
  * Chat clients send them back as parsed JSON, so anything may be in them. A result of a tool that a client runs must not
- * hide in one: approvals look for those where clients send them. What a block does not have to be made of is left out.
+ * hide in one: approvals look for those where clients send them. What no block of the vendor's is made of is left out.
  * https://platform.claude.com/docs/en/api/messages, …/agents-and-tools/tool-use/server-tools
  */
 import type { Json } from "../../conversation/part.ts";
@@ -17,6 +17,38 @@ const MEMBERS: ReadonlySet<string> = new Set([
   ...["type", "id", "name", "input", "tool_use_id", "content", "caller", "server_name", "is_error", "file_id"],
   ...["encrypted_content", "signature", "tool_changes", "from", "to", "trigger", "mcp_server_name", "tools"],
 ]);
+/** What such members are made of: results of searches, files, code, lists of tools. */
+const NESTED: ReadonlySet<string> = new Set([
+  ...["type", "url", "title", "encrypted_content", "page_age", "error_code", "error_message", "content", "source"],
+  ...[
+    "media_type",
+    "data",
+    "citations",
+    "enabled",
+    "retrieved_at",
+    "stdout",
+    "stderr",
+    "encrypted_stdout",
+    "return_code",
+  ],
+  ...[
+    "file_id",
+    "text",
+    "tool_references",
+    "tool_name",
+    "tool_id",
+    "is_file_update",
+    "lines",
+    "new_lines",
+    "new_start",
+  ],
+  ...["old_lines", "old_start", "file_type", "num_lines", "start_line", "total_lines", "stop_reason", "model"],
+  ...["category", "name", "description", "input_schema", "tool", "definition", "server_name", "cited_text"],
+  ...["encrypted_index", "document_index", "document_title", "start_char_index", "end_char_index", "start_page_number"],
+  ...["end_page_number", "start_block_index", "end_block_index", "search_result_index"],
+]);
+/** JSON of a tool's own, in whatever shape. */
+const FREE: ReadonlySet<string> = new Set(["input", "input_schema"]);
 /** Only a client's tools have them. */
 const CLIENT_TYPES: ReadonlySet<unknown> = new Set(["tool_use", "tool_result"]);
 const MAX_DEPTH = 64;
@@ -30,7 +62,17 @@ export function isProviderBlock(type: unknown): boolean {
 export function providerBlock(source: Json): Json | null {
   const { type, input, ...rest } = source;
   if (!isProviderBlock(type) || hidesClientBlock(rest, 0)) return null;
-  return Object.fromEntries(Object.entries(source).filter(([name]) => MEMBERS.has(name)));
+  return built(source, MEMBERS);
+}
+
+function built(source: Json, names: ReadonlySet<string>): Json {
+  const known = Object.entries(source).filter(([name]) => names.has(name));
+  return Object.fromEntries(known.map(([name, value]) => [name, FREE.has(name) ? value : builtValue(value)]));
+}
+
+function builtValue(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(builtValue);
+  return isJsonObject(value) ? built(value, NESTED) : value;
 }
 
 function hidesClientBlock(value: unknown, depth: number): boolean {
