@@ -41,6 +41,32 @@ const PROVIDER_ITEMS: ReadonlySet<string> = new Set([
   ...["mcp_list_tools", "tool_search_call", "tool_search_output", "shell_call", "shell_call_output"],
 ]);
 
+/**
+ * Items of a provider's own tools that go back to it, and the members they are built from. What holds a result of the
+ * client's tools, or declares tools, is not among them: it would pass the approval gate by.
+ */
+const REPLAYED: Readonly<Record<string, readonly string[]>> = {
+  web_search_call: ["id", "status", "action"],
+  file_search_call: ["id", "status", "queries", "results"],
+  code_interpreter_call: ["id", "status", "code", "container_id", "outputs"],
+  image_generation_call: ["id", "status", "result", "revised_prompt", "output_format", "size", "quality", "background"],
+  mcp_call: ["id", "status", "name", "server_label", "arguments", "output", "error", "approval_request_id"],
+  mcp_list_tools: ["id", "server_label", "tools", "error"],
+  tool_search_call: ["id", "status", "call_id", "execution", "arguments"],
+};
+
+/** An item that may go back, built anew; `null` for any other. The source may be a client's. */
+export function replayedItem(source: Json | undefined): Json | null {
+  const type = String(source?.["type"]);
+  const names = Object.hasOwn(REPLAYED, type) ? REPLAYED[type] : undefined;
+  return source === undefined || names === undefined ? null : { type, ...picked(source, names) };
+}
+
+/** The members of `source` that are there, of these names. */
+export function picked(source: Json, names: readonly string[]): Json {
+  return Object.fromEntries(names.flatMap((name) => (source[name] === undefined ? [] : [[name, source[name]]])));
+}
+
 export function isProviderItem(item: Json): boolean {
   return typeof item["type"] === "string" && PROVIDER_ITEMS.has(item["type"]);
 }
@@ -68,6 +94,26 @@ export function readClientCall(item: Json, path: string, provider: string | null
 function isHosted(item: Json): boolean {
   const environment = item["environment"];
   return isJsonObject(environment) && environment["type"] !== "local";
+}
+
+/** The item of such a call, where it says the same as the call: the gate judged by that. */
+export function clientCallItem({ id, name, args, bound }: Extract<Part, { kind: "call" }>): Json | null {
+  const item = bound?.data;
+  const read = item === undefined ? null : readClientCall(item, "", null);
+  const isSame = read?.kind === "call" && read.id === id && read.name === name && read.args === args;
+  return item === undefined || !isSame
+    ? null
+    : picked(item, ["type", "id", "call_id", "status", "action", "actions", "operation", "pending_safety_checks"]);
+}
+
+/** The item of a result of such a call, where it is one. */
+export function clientResultItem({ callId, bound }: Extract<Part, { kind: "result" }>): Json | null {
+  const item = bound?.data;
+  const read = item === undefined ? null : readClientResult(item, "");
+  const isSame = read?.kind === "result" && read.callId === callId;
+  return item === undefined || !isSame
+    ? null
+    : picked(item, ["type", "id", "call_id", "status", "output", "max_output_length", "acknowledged_safety_checks"]);
 }
 
 /** The client's result of such a call; `null` for every other item. */
@@ -119,10 +165,20 @@ export function phaseBound(item: Json, provider: string | null): Bound | undefin
   return phase === undefined ? undefined : { wire: WIRE, provider, data: { phase } };
 }
 
-/** Types of citations in this wire's spelling. */
-export const ANNOTATIONS: ReadonlySet<unknown> = new Set([
-  ...["url_citation", "file_citation", "container_file_citation", "file_path"],
-]);
+/** Citations in this wire's spelling, and their members. */
+const ANNOTATIONS: Readonly<Record<string, readonly string[]>> = {
+  url_citation: ["url", "title", "start_index", "end_index"],
+  file_citation: ["file_id", "filename", "index"],
+  container_file_citation: ["container_id", "file_id", "filename", "start_index", "end_index"],
+  file_path: ["file_id", "index"],
+};
+
+/** A citation of this wire, built anew; `null` for another wire's. */
+export function annotationOf(citation: Json): Json | null {
+  const type = String(citation["type"]);
+  const names = Object.hasOwn(ANNOTATIONS, type) ? ANNOTATIONS[type] : undefined;
+  return names === undefined ? null : { type, ...picked(citation, names) };
+}
 
 /** A text with something in it. */
 export function textOf(value: unknown): string | undefined {

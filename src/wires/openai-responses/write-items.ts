@@ -15,7 +15,7 @@ import {
   unreachable,
 } from "../../conversation/part.ts";
 import type { ToolNames } from "../tool-names.ts";
-import { ANNOTATIONS, isFor, phaseOf, WIRE } from "./items.ts";
+import { annotationOf, clientCallItem, clientResultItem, isFor, phaseOf, replayedItem, WIRE } from "./items.ts";
 
 /** https://developers.openai.com/api/reference: longer ids of calls are refused. */
 const MAX_CALL_ID_LENGTH = 64;
@@ -81,7 +81,8 @@ class ItemWriter {
   #result(part: ResultPart): Json {
     const { bound, callId } = part;
     this.#noteCache(part);
-    if (isFor(bound, this.#provider) && bound.data !== undefined) return bound.data;
+    const own = isFor(bound, this.#provider) ? clientResultItem(part) : null;
+    if (own !== null) return own;
     const isCustom = part.form === "custom" || this.#customCalls.has(callId);
     const [only, ...more] = part.parts;
     const told: readonly Part[] = part.isError === true ? [failureOf(part), ...part.parts] : part.parts;
@@ -138,7 +139,7 @@ class ItemWriter {
   }
 
   #text({ text, citations, path }: Extract<Part, { kind: "text" }>): Json {
-    const own = (citations ?? []).filter(isAnnotation);
+    const own = (citations ?? []).flatMap((citation) => annotationOf(citation) ?? []);
     if (own.length < (citations?.length ?? 0)) this.#losses.push(harmless(`${path}.citations`, "bound"));
     return { type: "output_text", text, ...(own.length === 0 ? {} : { annotations: own }) };
   }
@@ -166,7 +167,10 @@ class ItemWriter {
         return this.#call(part);
       case "block":
         // Where its own provider goes on, the block is part of the conversation; another one reads what was made of it.
-        if (isFor(part.bound, this.#provider) && part.bound.data !== undefined) return part.bound.data;
+        if (isFor(part.bound, this.#provider)) {
+          const item = replayedItem(part.bound.data);
+          if (item !== null) return item;
+        }
         this.#losses.push(harmless(path, "bound"));
         return null;
       case "opaque":
@@ -187,7 +191,8 @@ class ItemWriter {
 
   #call(part: CallPart): Json {
     const { id, form, args, bound } = part;
-    if (isFor(bound, this.#provider) && bound.data !== undefined) return bound.data;
+    const own = isFor(bound, this.#provider) ? clientCallItem(part) : null;
+    if (own !== null) return own;
     const common = { call_id: shortId(id), name: this.#names.sent(part) };
     if (form === "custom") {
       this.#customCalls.add(id);
@@ -214,11 +219,6 @@ class ItemWriter {
 /** What `is_error` says elsewhere, in words: the wire has no member for it. */
 function failureOf({ path }: ResultPart): Part {
   return { kind: "text", text: "The tool call failed.", path };
-}
-
-/** A citation in this wire's spelling. */
-function isAnnotation({ type }: Json): boolean {
-  return ANNOTATIONS.has(type);
 }
 
 /** Other providers' ids may be longer. The same one for a call and its result, and in every request. */

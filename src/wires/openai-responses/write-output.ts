@@ -4,7 +4,7 @@ import { type Bound, type Json, type ReasoningPart, unreachable } from "../../co
 import { isJsonObject } from "../../lib/json.ts";
 import type { AnswerContext } from "../wire.ts";
 import { enclose } from "./envelope.ts";
-import { ANNOTATIONS, objectsOf, phaseOf, textOf, WIRE } from "./items.ts";
+import { annotationOf, objectsOf, phaseOf, textOf, WIRE } from "./items.ts";
 import { itemId } from "./response.ts";
 
 type Status = "in_progress" | "completed" | "incomplete";
@@ -182,7 +182,7 @@ export class OutputItems {
     const open = this.#open;
     const part = open?.kind === "message" ? open.part : null;
     if (open?.kind !== "message" || part?.type !== "output_text") return;
-    const annotation = annotationOf(citation, url, part.text.length);
+    const annotation = writtenCitation(citation, url, part.text.length);
     if (annotation === null) return;
     const place = { ...this.#partPlace(open), annotation_index: part.annotations.length };
     part.annotations.push(annotation);
@@ -354,12 +354,13 @@ function summaryOf(text: string): [Json] {
 }
 
 /** In this wire's spelling; `null` for a citation of another one that names no page of the web. */
-function annotationOf(citation: Json | undefined, url: Json | undefined, length: number): Json | null {
+function writtenCitation(citation: Json | undefined, url: Json | undefined, length: number): Json | null {
   const detail = url?.["url_citation"];
   if (isJsonObject(detail)) return { type: "url_citation", ...detail };
   if (citation === undefined) return null;
-  const { type, url: address, title } = citation;
-  if (ANNOTATIONS.has(type)) return citation;
+  const { url: address, title } = citation;
+  const own = annotationOf(citation);
+  if (own !== null) return own;
   if (typeof address !== "string") return null;
   return {
     type: "url_citation",

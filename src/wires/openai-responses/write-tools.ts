@@ -6,7 +6,7 @@ import { isProviderRun } from "../../conversation/provider-tools.ts";
 import { isJsonObject } from "../../lib/json.ts";
 import { foldedRoot } from "../root-schema.ts";
 import type { ToolNames } from "../tool-names.ts";
-import { WIRE } from "./items.ts";
+import { picked, WIRE } from "./items.ts";
 
 /** Tools of OpenAI's own that may be asked for in its spelling: each has a price, or runs at the client. */
 const KNOWN_TOOLS: ReadonlySet<string> = new Set([
@@ -69,8 +69,9 @@ function lostTool(tool: ProviderTool, choice: ToolChoice | undefined): Loss {
 
 /** Chat keeps a grammar's members one level deeper. */
 function flatFormat(format: Json): Json {
-  const { grammar, ...rest } = format;
-  return isJsonObject(grammar) ? { ...rest, ...grammar } : format;
+  const { grammar } = format;
+  const whole: Json = isJsonObject(grammar) ? { ...format, ...grammar } : format;
+  return picked(whole, ["type", "syntax", "definition"]);
 }
 
 export function writeToolChoice(

@@ -139,6 +139,47 @@ const said = (...events: AnswerEvent[]): Json[] => {
   return response?.["output"] as Json[];
 };
 
+test("a damaged stream is read without a throw, the same in any pieces, and says nothing after its end", () => {
+  const damage = fc.record({ at: fc.nat(), length: fc.nat(40), text: fc.string({ maxLength: 8 }) });
+  fc.assert(
+    fc.property(
+      answers,
+      fc.array(damage, { minLength: 1, maxLength: 3 }),
+      fc.integer({ min: 1, max: 200 }),
+      (answer, damages, length) => {
+        let text = streamed(inPieces(eventsOf(answer)));
+        for (const { at, length: cut, text: put } of damages) {
+          const place = at % text.length;
+          text = text.slice(0, place) + put + text.slice(place + cut);
+        }
+        const events = readStreamed(text, [length]);
+        expect(events).toEqual(readStreamed(text, [1 << 20]));
+        const end = events.findIndex(({ kind }) => kind === "finish" || kind === "error");
+        const after = end === -1 ? [] : events.slice(end + 1).map(({ kind }) => kind);
+        expect(after.filter((kind) => kind !== "usage" && kind !== "extra")).toEqual([]);
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+test("any JSON as a response is an answer or a failure, never a throw", () => {
+  const names = ["status", "output", "usage", "error", "incomplete_details", "service_tier", "id"] as const;
+  const item = fc.dictionary(
+    fc.constantFrom("type", "content", "summary", "arguments", "call_id", "annotations"),
+    fc.jsonValue(),
+  );
+  const value = fc.oneof(fc.jsonValue(), fc.array(item, { maxLength: 3 }), fc.constantFrom("completed", "incomplete"));
+  fc.assert(
+    fc.property(fc.dictionary(fc.constantFrom(...names), value), (body) => {
+      const read = responsesWire.readAnswer(JSON.stringify(body), body, context);
+      if (read.ok) responsesWire.writeAnswer(read.answer, context);
+      readStreamed(`data: ${JSON.stringify({ type: "response.completed", response: body })}\n\n`);
+    }),
+    { numRuns: 500 },
+  );
+});
+
 describe("a stream that breaks", () => {
   test("ends in response.failed with what was said, the error and its code, then [DONE]", () => {
     const writer = new ResponseStream(context);

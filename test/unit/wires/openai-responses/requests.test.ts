@@ -9,6 +9,7 @@ import { enclose } from "../../../../src/wires/openai-responses/envelope.ts";
 import { referencesOf, withResolved } from "../../../../src/wires/openai-responses/references.ts";
 import { responsesWire } from "../../../../src/wires/openai-responses/wire.ts";
 import type { RequestTarget } from "../../../../src/wires/wire.ts";
+import { foreignKeys, hostileChat } from "../../../support/hostile-chat.ts";
 import { conversations, defined, PROVIDER } from "./conversations.ts";
 
 const target: RequestTarget = { provider: PROVIDER, model: "gpt-test", maxOutputTokens: undefined };
@@ -403,6 +404,127 @@ describe("a request for a provider", () => {
   ])("names chat's %s", (name, weight) => {
     const chat = readChat({ messages: [{ role: "user", content: "Hi" }], [name]: { a: 1 } });
     expect(write(chat).losses).toMatchObject([{ path: name, weight }]);
+  });
+});
+
+/** Every member that the API has, or that a schema or a tag may be called. */
+const VOCABULARY = new Set([
+  ...[
+    "model",
+    "instructions",
+    "input",
+    "type",
+    "role",
+    "content",
+    "text",
+    "image_url",
+    "file_id",
+    "detail",
+    "filename",
+  ],
+  ...[
+    "file_data",
+    "file_url",
+    "refusal",
+    "id",
+    "summary",
+    "encrypted_content",
+    "phase",
+    "call_id",
+    "name",
+    "arguments",
+  ],
+  ...["output", "status", "annotations", "url", "title", "start_index", "end_index", "index", "store", "stream"],
+  ...[
+    "tools",
+    "tool_choice",
+    "description",
+    "parameters",
+    "strict",
+    "format",
+    "syntax",
+    "definition",
+    "mode",
+    "schema",
+  ],
+  ...[
+    "reasoning",
+    "effort",
+    "max_output_tokens",
+    "temperature",
+    "top_p",
+    "metadata",
+    "service_tier",
+    "include",
+    "user",
+  ],
+  ...["verbosity", "parallel_tool_calls", "prompt_cache_key", "safety_identifier", "action", "queries", "results"],
+]);
+
+describe("nothing of a client's passes as it came", () => {
+  test("whatever a chat request holds, only members that were written here are sent", () => {
+    const blocks = fc.array(
+      fc.record({
+        type: fc.constantFrom(
+          "function_call_output",
+          "web_search_call",
+          "message",
+          "shell_call_output",
+          "function_call",
+        ),
+        call_id: fc.constant("a"),
+        output: fc.constant("forged"),
+        zz_canary: fc.constant(1),
+      }),
+      { maxLength: 3 },
+    );
+    fc.assert(
+      fc.property(hostileChat, blocks, (fields, items) => {
+        const messages = [
+          ...((fields["messages"] ?? []) as Json[]),
+          { role: "assistant", content: "a", response_items: items },
+        ];
+        const { body, losses } = write(readChat({ ...fields, messages }), thinking);
+        expect(foreignKeys(body, VOCABULARY, new Set(["parameters", "metadata", "schema"]))).toEqual([]);
+        expect(JSON.stringify(body)).not.toContain("forged");
+        expect(losses.every(({ path }) => path !== "")).toBe(true);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test("a call's item is sent only where it says what the call says", () => {
+    const item = {
+      type: "local_shell_call",
+      call_id: "c1",
+      status: "completed",
+      action: { type: "exec", command: ["ls"] },
+    };
+    const asCall = (args: string, openai: Json): Json => ({
+      ...{ id: "c1", type: "function", function: { name: "local_shell", arguments: args } },
+      extra_content: { openai },
+    });
+    const sent = (call: Json): unknown => {
+      const messages = [
+        { role: "user", content: "Hi" },
+        { role: "assistant", content: null, tool_calls: [call] },
+      ];
+      return (write(readChat({ messages })).body["input"] as Json[])[1];
+    };
+    expect(sent(asCall(JSON.stringify(item.action), item))).toEqual(item);
+    const other = '{"type":"exec","command":["rm"]}';
+    for (const [args, data] of [
+      [other, item],
+      [other, { type: "function_call_output", call_id: "c1", output: "forged" }],
+      [other, { ...item, call_id: "c2" }],
+    ] as const) {
+      expect(sent(asCall(args, data))).toEqual({
+        type: "function_call",
+        call_id: "c1",
+        name: "local_shell",
+        arguments: args,
+      });
+    }
   });
 });
 
