@@ -6,7 +6,8 @@
  */
 import type { Json } from "../../conversation/part.ts";
 import { isJsonObject } from "../../lib/json.ts";
-import { textOf } from "./items.ts";
+import { disclose, isEnclosed } from "./envelope.ts";
+import { isFor, textOf } from "./items.ts";
 
 export interface References {
   readonly previousResponseId: string | undefined;
@@ -37,4 +38,29 @@ export function withResolved(fields: Json, before: readonly Json[], items: Reado
   const own = typeof input === "string" ? [{ role: "user", content: input }] : Array.isArray(input) ? input : [];
   const resolved = own.map((item) => items.get(referenceOf(item) ?? "") ?? item);
   return { ...rest, input: before.length === 0 && typeof input === "string" ? input : [...before, ...resolved] };
+}
+
+/**
+ * The items as `provider` takes them on its own wire: what this router enclosed for it is taken out of its envelope, and
+ * what it enclosed for another stays out. `null` where nothing has to change, so that the client's bytes may pass.
+ */
+export function itemsFor(provider: string, items: readonly unknown[]): readonly unknown[] | null {
+  const enclosed = items.filter(isEnvelope);
+  if (enclosed.length === 0) return null;
+  return items.flatMap((item) => (isEnvelope(item) ? (disclosedFor(provider, item) ?? []) : [item]));
+}
+
+function isEnvelope(item: unknown): item is Json {
+  const content = isJsonObject(item) && item["type"] === "reasoning" ? item["encrypted_content"] : undefined;
+  return typeof content === "string" && isEnclosed(content);
+}
+
+function disclosedFor(provider: string, item: Json): Json | null {
+  const enclosed = disclose(String(item["encrypted_content"]));
+  if (enclosed?.of !== "reasoning" || !isFor(enclosed.bound, provider)) return null;
+  const { encrypted, id } = enclosed.bound;
+  if (encrypted === undefined) return null;
+  const { id: _, ...rest } = item;
+  // The two belong together: under another id the provider refuses what it encrypted.
+  return { ...rest, ...(id === undefined ? {} : { id }), encrypted_content: encrypted };
 }

@@ -6,7 +6,7 @@ import type { Bound, Json, Part } from "../../../../src/conversation/part.ts";
 import { RouterError } from "../../../../src/http/errors.ts";
 import { readRequest as readChat } from "../../../../src/wires/openai-chat/read-request.ts";
 import { enclose } from "../../../../src/wires/openai-responses/envelope.ts";
-import { referencesOf, withResolved } from "../../../../src/wires/openai-responses/references.ts";
+import { itemsFor, referencesOf, withResolved } from "../../../../src/wires/openai-responses/references.ts";
 import { responsesWire } from "../../../../src/wires/openai-responses/wire.ts";
 import type { RequestTarget } from "../../../../src/wires/wire.ts";
 import { foreignKeys, hostileChat } from "../../../support/hostile-chat.ts";
@@ -793,6 +793,37 @@ describe("a client's request", () => {
       ),
       { numRuns: 500 },
     );
+  });
+});
+
+describe("items for a provider's own wire", () => {
+  const thought = (content: string): Json => ({
+    type: "reasoning",
+    id: "rs_ours",
+    summary: [],
+    encrypted_content: content,
+  });
+  const openai: Bound = { wire: "openai-responses", provider: "openai", encrypted: "gAAAA", id: "rs_theirs" };
+  const claude: Bound = { wire: "anthropic-messages", provider: "anthropic", signature: "s" };
+  const user = { role: "user", content: "Hi" };
+
+  test("have its own thoughts under their own id, and no other provider's", () => {
+    const items = [
+      user,
+      thought(enclose({ of: "reasoning", bound: openai })),
+      thought(enclose({ of: "reasoning", bound: claude })),
+      thought(enclose({ of: "block", bound: claude })),
+      thought("flow1.damaged"),
+    ];
+    expect(itemsFor("openai", items)).toEqual([
+      user,
+      { type: "reasoning", id: "rs_theirs", summary: [], encrypted_content: "gAAAA" },
+    ]);
+    expect(itemsFor("xai", items)).toEqual([user]);
+  });
+
+  test("stay as they are where there is no envelope", () => {
+    expect(itemsFor("openai", [user, thought("gAAAA"), "odd", null])).toBeNull();
   });
 });
 
