@@ -1,6 +1,7 @@
 /** What leaving out a top-level member costs that the core has no place for. */
 import type { OpaqueMember } from "../conversation/conversation.ts";
 import { changesMeaning, harmless, type Loss, unmet } from "../conversation/loss.ts";
+import { isJsonObject } from "../lib/json.ts";
 
 /** What the model shall read: documents, indexes, contents that were cached or stored before. */
 const CONTENT: ReadonlySet<string> = new Set([
@@ -13,8 +14,9 @@ const WISHES: ReadonlySet<string> = new Set([
 ]);
 
 /** `null` where nothing is lost. A member of a message is named without its place: each name is told once. */
-export function lossOf({ name, path, asksForNothing }: OpaqueMember): Loss | null {
-  if (asksForNothing) return null;
+export function lossOf({ name, path, source, asksForNothing }: OpaqueMember): Loss | null {
+  // An empty object asks for a search, too.
+  if (asksForNothing && !(name === "web_search_options" && isJsonObject(source))) return null;
   if (path.startsWith("messages[")) return harmless(`messages.${name}`, "member");
   if (CONTENT.has(name)) return changesMeaning(path, "part", `This target cannot read \`${name}\`.`);
   return WISHES.has(name) ? unmet(path, "member") : harmless(path, "member");

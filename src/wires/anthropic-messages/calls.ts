@@ -4,29 +4,21 @@ import type { Bound, CallPart, Json } from "../../conversation/part.ts";
 import { isJsonObject } from "../../lib/json.ts";
 import { elementTexts, memberText } from "../../lib/json-text.ts";
 import { argumentsText } from "../call-arguments.ts";
-import type { ToolName, ToolNames } from "../tool-names.ts";
+import { CalledTools } from "../custom-tools.ts";
 import { toolNames } from "./write-tools.ts";
 
 /** The client's tools by the names that they were sent under. */
 export class AnsweredTools {
-  readonly #names: ToolNames | null;
-  /** Names, as they were sent, of tools that take free text. */
-  readonly #custom: ReadonlySet<string>;
+  readonly #tools: CalledTools;
 
   constructor(conversation: Conversation | null) {
-    const names = conversation === null ? null : toolNames(conversation);
-    const tools = conversation?.tools ?? [];
-    this.#names = names;
-    this.#custom = new Set(
-      tools.flatMap((tool) => (tool.kind === "custom" && names !== null ? [names.sent(tool)] : [])),
-    );
+    this.#tools = new CalledTools(conversation, conversation === null ? null : toolNames(conversation));
   }
 
   /** The call of a `tool_use` block, without its input. `index` names it where it has no id. */
   callOf(block: Json, index: number, provider: string): Omit<CallPart, "kind" | "path" | "args"> {
     const { id, caller, toolset_name: toolset } = block;
-    const sent = String(block["name"] ?? "");
-    const tool: ToolName = this.#names?.own(sent) ?? { name: sent };
+    const { name, namespace, form } = this.#tools.named(String(block["name"] ?? ""));
     // Who called matters only where it was not the model itself.
     const data = {
       ...(isJsonObject(caller) && caller["type"] !== "direct" ? { caller } : {}),
@@ -35,9 +27,9 @@ export class AnsweredTools {
     const bound: Bound = { wire: "anthropic-messages", provider, data };
     return {
       id: typeof id === "string" && id !== "" ? id : `call_${index}`,
-      name: tool.name,
-      ...(tool.namespace === undefined ? {} : { namespace: tool.namespace }),
-      form: this.#custom.has(sent) ? "custom" : "function",
+      name,
+      ...(namespace === undefined ? {} : { namespace }),
+      form,
       ...(Object.keys(data).length === 0 ? {} : { bound }),
     };
   }

@@ -8,6 +8,7 @@
 import type { ResponseFormat } from "../../conversation/conversation.ts";
 import { type Json, unreachable } from "../../conversation/part.ts";
 import { closed, isOpen } from "../closed-schema.ts";
+import { jsonInstruction } from "../json-instruction.ts";
 import { foldedRoot } from "../root-schema.ts";
 
 /** The reserved name of the tool that stands for the answer. */
@@ -48,11 +49,7 @@ export function answerFormatOf(format: ResponseFormat | undefined, setting: Form
 
 function withoutSchema(schema: Json | null, { mayForce }: FormatSetting): AnswerFormat {
   if (mayForce) return { kind: "tool", tool: answerTool(schema) };
-  const shape = schema === null ? "" : ` It must match this JSON Schema: ${JSON.stringify(schema)}`;
-  return {
-    kind: "instruction",
-    text: `Answer with one JSON object and nothing else: no Markdown fence, no text before or after it.${shape}`,
-  };
+  return { kind: "instruction", text: jsonInstruction(schema) };
 }
 
 function answerTool(schema: Json | null): Json {

@@ -1,12 +1,10 @@
-/**
- * Controls as members of the vendor's request, and what cannot be said.
- *
- * One case per control of the core: a control that is added there does not compile here until it has an answer.
- */
-import type { Controls, Conversation, OpaqueMember } from "../../conversation/conversation.ts";
-import { changesMeaning, harmless, type Loss, unmet } from "../../conversation/loss.ts";
-import { type Json, unreachable } from "../../conversation/part.ts";
+/** Controls as members of the vendor's request, and what cannot be said. */
+import type { Conversation, OpaqueMember } from "../../conversation/conversation.ts";
+import { harmless, type Loss, unmet } from "../../conversation/loss.ts";
+import type { Json } from "../../conversation/part.ts";
 import { isJsonObject } from "../../lib/json.ts";
+import { type ControlFates, controlLosses } from "../control-losses.ts";
+import { lossOf } from "../unknown-members.ts";
 import type { ClaudeTraits } from "./models.ts";
 import type { Reasoning } from "./reasoning.ts";
 
@@ -26,6 +24,37 @@ const PHONE = /^(?=.*[+\s().-])\+?[\d\s().-]{7,20}$/;
 /** Asks for the vendor's own fallback to other Claude models after a refusal. */
 const FALLBACK_BETA = "server-side-fallback-2026-07-01";
 
+const FATES: ControlFates = {
+  maxOutputTokens: "written",
+  temperature: "written",
+  topP: "written",
+  topK: "written",
+  minP: "harmless",
+  stop: "written",
+  seed: "harmless",
+  n: "changes_meaning",
+  presencePenalty: "unmet",
+  frequencyPenalty: "unmet",
+  repetitionPenalty: "unmet",
+  logitBias: "unmet",
+  logprobs: "unmet",
+  topLogprobs: "unmet",
+  toolChoice: "written",
+  parallelToolCalls: "written",
+  responseFormat: "written",
+  reasoning: "written",
+  verbosity: "harmless",
+  serviceTier: "written",
+  modalities: "changes_meaning",
+  promptCacheKey: "harmless",
+  promptCacheRetention: "harmless",
+  user: "written",
+  safetyIdentifier: "written",
+  metadata: "written",
+  store: "harmless",
+  truncation: "harmless",
+};
+
 /** Members by place in the body, so that the same controls make the same bytes in whatever order they came. */
 export interface WrittenControls {
   readonly sampling: Json;
@@ -42,73 +71,16 @@ export function writeControls(
   losses: Loss[],
 ): WrittenControls {
   const { controls, spelling, others } = conversation;
-  for (const name of Object.keys(controls) as (keyof Controls)[]) {
-    const loss = lossOf(name, controls, spelling[name] ?? name);
-    if (loss !== null) losses.push(loss);
-  }
+  losses.push(...controlLosses(conversation, FATES));
+  // The vendor's scale ends at 1: what lies beyond cannot be had, and 1 is not what was asked for.
+  if ((controls.temperature ?? 0) > 1) losses.push(unmet(spelling.temperature ?? "temperature"));
+  if (controls.responseFormat?.kind === "opaque") losses.push(unmet(spelling.responseFormat ?? "response_format"));
   const own = ownMembers(others, losses);
   return {
     sampling: { ...samplingMembers(conversation, traits, reasoning, losses), ...stopMembers(conversation, losses) },
     account: accountMembers(conversation, losses),
     ...own,
   };
-}
-
-/** `null` where the control is written, or asks for nothing. */
-function lossOf(name: keyof Controls, controls: Controls, path: string): Loss | null {
-  switch (name) {
-    // Written here or elsewhere, where their losses are.
-    case "maxOutputTokens":
-    case "topP":
-    case "topK":
-    case "stop":
-    case "toolChoice":
-    case "parallelToolCalls":
-    case "reasoning":
-    case "serviceTier":
-    case "user":
-    case "safetyIdentifier":
-    case "metadata":
-      return null;
-    case "temperature":
-      // The vendor's scale ends at 1: what lies beyond cannot be had, and 1 is not what was asked for.
-      return (controls.temperature ?? 0) > 1 ? unmet(path, "control", "The temperature is at most 1.") : null;
-    case "n":
-      return (controls.n ?? 1) > 1 ? changesMeaning(path, "choices", "This model gives one choice.") : null;
-    case "presencePenalty":
-    case "frequencyPenalty":
-      return (controls[name] ?? 0) !== 0 ? unmet(path, "control", "This model has no penalties.") : null;
-    case "repetitionPenalty":
-      return (controls[name] ?? 1) !== 1 ? unmet(path, "control", "This model has no penalties.") : null;
-    case "logitBias":
-      return Object.keys(controls.logitBias ?? {}).length === 0
-        ? null
-        : unmet(path, "control", "This model takes no bias on tokens.");
-    case "logprobs":
-      return controls.logprobs === true ? unmet(path, "control", "This model tells no probabilities.") : null;
-    case "topLogprobs":
-      return (controls.topLogprobs ?? 0) > 0 ? unmet(path, "control", "This model tells no probabilities.") : null;
-    case "modalities": {
-      const other = controls.modalities?.find((each) => each !== "text");
-      return other === undefined ? null : changesMeaning(path, "modality", "This model answers with text only.");
-    }
-    case "responseFormat":
-      return controls.responseFormat?.kind === "opaque"
-        ? unmet(path, "control", "This format of the answer is not known.")
-        : null;
-    case "truncation":
-      return controls.truncation === undefined || controls.truncation === "disabled" ? null : harmless(path);
-    case "store":
-      return controls.store === true ? harmless(path) : null;
-    case "minP":
-    case "seed":
-    case "verbosity":
-    case "promptCacheKey":
-    case "promptCacheRetention":
-      return controls[name] === undefined ? null : harmless(path);
-    default:
-      return unreachable(name);
-  }
 }
 
 /**
@@ -181,29 +153,18 @@ function ownMembers(
   const others: Record<string, unknown> = {};
   const betas: string[] = [];
   let output: Json = {};
-  for (const { wire, name, path, source, asksForNothing } of members) {
-    if (wire === "anthropic-messages") {
-      if (name === "output_config") output = isJsonObject(source) ? source : {};
-      else others[name] = source;
-      continue;
-    }
+  for (const member of members) {
+    const { wire, name, path, source } = member;
     const isTop = path === name;
-    const built = isTop ? builtMember(name, source) : null;
-    if (built === null) {
-      // An empty object asks for a search, too.
-      const asks = !asksForNothing || (name === "web_search_options" && isJsonObject(source));
-      if (asks) losses.push(lossOfMember(name, path, isTop));
-    } else if (name === "output_config") output = built as Json;
+    const built = wire === "anthropic-messages" ? source : builtMember(name, source);
+    if (!isTop || built === null) {
+      const loss = lossOf(member);
+      if (loss !== null) losses.push(loss);
+    } else if (name === "output_config") output = isJsonObject(built) ? built : {};
     else others[name] = built;
-    if (built !== null && name === "fallbacks") betas.push(FALLBACK_BETA);
+    if (isTop && built !== null && name === "fallbacks") betas.push(FALLBACK_BETA);
   }
   return { output, others, betas };
-}
-
-function lossOfMember(name: string, path: string, isTop: boolean): Loss {
-  // Somebody else's way to ask for a search: another target may have it.
-  if (isTop && name === "web_search_options") return unmet(path, "control", "There is no search of this kind.");
-  return harmless(path, "member");
 }
 
 /** The value to send for one of the vendor's own members; `null` for another one, or one that cannot be read. */

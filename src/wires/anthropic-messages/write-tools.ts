@@ -8,6 +8,7 @@ import { changesMeaning, harmless, type Loss, unmet } from "../../conversation/l
 import { type Json, unreachable } from "../../conversation/part.ts";
 import { isProviderRun } from "../../conversation/provider-tools.ts";
 import { closed } from "../closed-schema.ts";
+import { asFunction } from "../custom-tools.ts";
 import { foldedRoot } from "../root-schema.ts";
 import { ToolNames } from "../tool-names.ts";
 import { ANSWER_TOOL, type AnswerFormat } from "./format.ts";
@@ -18,13 +19,6 @@ import { withCacheMark } from "./write-blocks.ts";
 const MAX_NAME_LENGTH = 128;
 /** Above it the vendor refuses the request. https://platform.claude.com/docs/en/build-with-claude/structured-outputs */
 const MAX_STRICT_TOOLS = 20;
-/** The input of a tool that takes free text. */
-const TEXT_INPUT: Json = {
-  type: "object",
-  properties: { input: { type: "string", description: "The whole input of the tool, as plain text." } },
-  required: ["input"],
-};
-
 /** The names that tools are sent under. A provider's own tool keeps its name, and so does ours for the answer. */
 export function toolNames(conversation: Conversation): ToolNames {
   const own = conversation.tools.flatMap(({ kind, name }) => (kind === "provider" && name !== undefined ? [name] : []));
@@ -128,14 +122,14 @@ function writeTool(
     case "function":
       return [withCacheMark(functionTool(tool, names.sent(tool), isStrict && tool.strict), tool)];
     case "custom": {
-      if (tool.format !== undefined && tool.format["type"] !== "text") {
+      const asked = asFunction(tool);
+      if (asked === null) {
         losses.push(changesMeaning(tool.path, "tool", `The grammar of the tool ${tool.name} cannot be kept.`));
         return [];
       }
       // A text is what such a tool takes; only that it has to stand in an object is new.
       losses.push(harmless(`${tool.path}.custom`, "tool"));
-      const description = tool.description === undefined ? {} : { description: tool.description };
-      return [{ name: names.sent(tool), ...description, input_schema: TEXT_INPUT }];
+      return [functionTool(asked, names.sent(tool), false)];
     }
     case "provider":
       return writeProviderTool(tool, choice, losses);

@@ -206,7 +206,7 @@ describe("requests", () => {
       name: "what cannot be followed is left out and named",
       fields: { logit_bias: { "1": 2 }, min_p: 0.1, repetition_penalty: 1.2, verbosity: "low", web_search_options: {} },
       config: {},
-      dropped: ["logit_bias", "min_p", "repetition_penalty", "verbosity"],
+      dropped: ["logit_bias", "min_p", "repetition_penalty", "verbosity", "web_search_options"],
     },
     {
       name: "members of another provider",
