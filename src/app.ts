@@ -16,7 +16,7 @@ import { drain } from "./http/body.ts";
 import { errorResponse, RouterError } from "./http/errors.ts";
 import { hintFor } from "./http/hints.ts";
 import { unexpectedFault } from "./http/internal-error.ts";
-import { openApiDocument } from "./openapi/document.ts";
+import { getOpenApi } from "./openapi/served.ts";
 import { reportRefusal } from "./relay/refusal.ts";
 import { handleChatCompletion } from "./relay/relay.ts";
 import { newTraceId } from "./traces/schema.ts";
@@ -41,7 +41,7 @@ app.use(async (c, next) => {
 
 app.get("/", getRoot);
 app.get("/health", (c) => c.json({ status: "ok" }));
-app.get("/openapi.json", (c) => c.json(openApiDocument()));
+app.get("/openapi.json", getOpenApi);
 
 app.post("/v1/chat/completions", handleChatCompletion);
 app.get("/v1/models", listModels);

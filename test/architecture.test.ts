@@ -22,7 +22,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     "conversation-store/conversation-store",
     ...["ledger/key-ledger", "trace-index/trail-index"],
   ],
-  app: ["relay/relay", "relay/refusal", "doors", "admin/app", "openapi/document", "traces", "config", "http"],
+  app: ["relay/relay", "relay/refusal", "doors", "admin/app", "openapi/served", "traces", "config", "http"],
   doors: [
     ...["relay/authenticate", "approvals", "control/client", "keys", "policy", "ledger/client", "traces", "catalog"],
     ...["config", "http/body", "http/errors", "http/json-body", "http/pagination", "http/query", "lib"],
@@ -80,6 +80,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...["admin/promotions", "admin/routes", "approvals/decision", "approvals/types", "keys/record", "policy"],
     ...["traces/schema", "trace-index/types", "wires/openai-chat/request-fields", "http/errors"],
   ],
+  // What the build has written.
+  "openapi/served": ["../.wrangler/openapi"],
   http: ["lib"],
   "http/internal-error": ["lib/log"],
   "http/refusal-log": ["http/errors", "lib", "lib/log"],

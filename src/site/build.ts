@@ -13,6 +13,7 @@ import { type BuildOptions, build } from "esbuild";
 const HERE = import.meta.dirname;
 const ROOT = join(HERE, "../..");
 const OUT = join(ROOT, ".site");
+const OPENAPI = join(ROOT, ".wrangler", "openapi.txt");
 const ISLANDS = ["page", "docs", "models", "run"] as const;
 
 const COMMON: BuildOptions = {
@@ -82,6 +83,7 @@ async function inputsDigest(): Promise<string> {
     "admin",
     "approvals",
     "traces",
+    "trace-index",
     "keys",
     "wires/openai-chat",
   ];
@@ -98,7 +100,9 @@ async function main(): Promise<void> {
   const digest = await inputsDigest();
   const stamp = join(ROOT, ".wrangler", "site.digest");
   const built = await readFile(stamp, "utf8").catch(() => "");
-  if (built === digest && (await readdir(OUT).catch(() => [])).length > 0) return;
+  const isWhole =
+    (await readdir(OUT).catch(() => [])).length > 0 && (await readFile(OPENAPI).catch(() => null)) !== null;
+  if (built === digest && isWhole) return;
   await mkdir(join(ROOT, ".wrangler"), { recursive: true });
   const work = await mkdtemp(join(ROOT, ".wrangler", "site-"));
   try {
@@ -117,6 +121,8 @@ async function main(): Promise<void> {
       ...(schemas["Policy"] as object),
     });
     const openapiText = JSON.stringify(document);
+    // The Worker serves it as it is, from a module of text: it is no asset, so that its answer is like all others.
+    await writeFile(OPENAPI, openapiText);
     for (const [path, text] of site.siteFiles({ content, openapi: openapiText, policySchema, flowTypes, assets }))
       files.set(path, text);
     const fresh = join(work, "site");
