@@ -413,7 +413,7 @@ const ERROR_CASES: readonly ErrorCase[] = [
   },
   {
     name: "a busy vendor",
-    route: () => rig.scripted(vendorError(429, { message: "Slow down." }, { "retry-after": "7" })),
+    route: () => rig.scripted(vendorError(429, { message: "Slow down." })),
     raised: OpenAI.RateLimitError,
     status: 429,
     code: "upstream_rate_limited",
@@ -481,9 +481,19 @@ describe("errors", () => {
 
   test("a rate limit says how long to wait, from the vendor's own figure", async () => {
     const own = await rig.scripted(vendorError(429, { message: "Slow down." }, { "retry-after": "7" }));
-    const error = await rejection(clientOf(own).chat.completions.create({ model: own.model, messages }));
+    const client = clientOf(own, { maxRetries: 0 });
+    const error = await rejection(client.chat.completions.create({ model: own.model, messages }));
     expect((error as InstanceType<typeof OpenAI.RateLimitError>).headers.get("retry-after")).toBe("7");
+    expect((error as Error).message).toMatch(/rate_limited 429\)\. Try again in 7 s\.$/);
     expect(own.upstreamCalls()).toBe(1);
+  });
+
+  test("a rate limit that nobody has waited for is waited for by the SDK, as it is without the router", async () => {
+    const busy = vendorError(429, { message: "Slow down." }, { "retry-after": "1" });
+    const own = await rig.scripted([busy, { json: completion({ text: "There." }) }]);
+    const answer = await clientOf(own).chat.completions.create({ model: own.model, messages });
+    expect(answer.choices[0]?.message.content).toBe("There.");
+    expect(own.upstreamCalls()).toBe(2);
   });
 
   test("a failure lists what was tried", async () => {

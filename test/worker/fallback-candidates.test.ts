@@ -79,6 +79,7 @@ describe("candidates", () => {
     const total = calls.reduce((sum, count) => sum + count);
     expect(rig.calls(route)).toEqual(calls);
     expect(failure.attempts).toHaveLength(total);
+    expect(failure.message).toContain(`openai/${route.models[0]}: server_error 503${calls[0] === 2 ? " twice" : ""}`);
     expect(response.headers.get("x-flowlayer-attempts")).toBe(String(total));
   });
 });
@@ -92,6 +93,8 @@ describe("when all fail", () => {
       status: 429,
       code: "upstream_rate_limited",
       retryAfter: "7",
+      retry: true,
+      tells: /openai\/\S+: rate_limited 429; groq\/\S+: rate_limited 429\)\. Try again in 7 s\.$/,
     },
     {
       name: "all rate limited, no delay named",
@@ -99,6 +102,7 @@ describe("when all fail", () => {
       status: 429,
       code: "upstream_rate_limited",
       retryAfter: "1",
+      tells: /Try again in 1 s\.$/,
     },
     {
       name: "all rate limited for hours",
@@ -106,6 +110,8 @@ describe("when all fail", () => {
       status: 429,
       code: "upstream_rate_limited",
       retryAfter: "60",
+      retry: true,
+      tells: /Try again in 60 s\.$/,
     },
     {
       name: "all timed out",
@@ -113,6 +119,7 @@ describe("when all fail", () => {
       status: 504,
       code: "upstream_timeout",
       retryAfter: null,
+      tells: /openai\/\S+: timeout 408; groq\/\S+: timeout\)/,
     },
     {
       name: "rate limited and timed out",
@@ -120,6 +127,7 @@ describe("when all fail", () => {
       status: 502,
       code: "upstream_failed",
       retryAfter: null,
+      tells: /openai\/\S+: rate_limited 429; groq\/\S+: timeout 408\)\. Try again later\.$/,
     },
     {
       name: "rate limited and failed",
@@ -127,6 +135,7 @@ describe("when all fail", () => {
       status: 502,
       code: "upstream_failed",
       retryAfter: null,
+      tells: /groq\/\S+: server_error 501\)/,
     },
     {
       name: "keys refused",
@@ -134,12 +143,14 @@ describe("when all fail", () => {
       status: 502,
       code: "upstream_failed",
       retryAfter: null,
+      tells: /openai\/\S+: auth 401; groq\/\S+: auth 403\)\. The operator has to check the provider's secret\.$/,
     },
-  ])("$name: $status $code", async ({ scripts, status, code, retryAfter }) => {
+  ])("$name: $status $code", async ({ scripts, status, code, retryAfter, retry = false, tells }) => {
     const route = await rig.route({ policy: { timeouts: { total_ms: 300, first_token_ms: 300 } } });
     scripts.forEach((script, index) => void rig.upstream.scriptFor(route.models[index]!, script));
     const response = await rig.ask(route);
-    const body = await expectError(response, { status, code });
+    const body = await expectError(response, { status, code, retry });
+    expect(body.error.message).toMatch(tells);
     expect(response.headers.get("retry-after")).toBe(retryAfter);
     expect(body.error.attempts).toEqual([
       expect.objectContaining({ provider: "openai", model: route.models[0] }),

@@ -86,7 +86,13 @@ export interface Row {
   /** The clock of the router that ends a stream; a whole answer knows only `total`. It is short, the others long. */
   readonly clock?: "first_token" | "idle" | "total";
   /** What the client hears when the first target is the only one. Default: by the class of the last failure. */
-  readonly alone?: { readonly status: number; readonly code: ErrorCode; readonly retryAfter?: string } | null;
+  readonly alone?: {
+    readonly status: number;
+    readonly code: ErrorCode;
+    readonly retryAfter?: string;
+    /** The provider names no time that can be read. */
+    readonly isUnnamed?: true;
+  } | null;
   /** The first target's upstream may have sent no more than this when the router hung up. */
   readonly maxBytes?: number;
   /** Requests of the same route before the one that counts. */
@@ -354,6 +360,10 @@ const limited = (id: string, headers: Readonly<Record<string, string>>, retryAft
   expect: movesOn("rate_limited;429", tries),
   alone: { status: 429, code: "upstream_rate_limited", retryAfter },
 });
+const unnamed = (id: string, headers: Readonly<Record<string, string>>): Row => ({
+  ...limited(id, headers, "1"),
+  alone: { status: 429, code: "upstream_rate_limited", retryAfter: "1", isUnnamed: true },
+});
 const inSeconds = (seconds: number): string => new Date(Date.now() + seconds * 1000).toUTCString();
 
 const LIMITS = beforeBody([
@@ -367,13 +377,13 @@ const LIMITS = beforeBody([
   { ...limited("F23 in the past", {}, "1", 2), play: () => vendorError(429, {}, { "retry-after": inSeconds(-60) }) },
   limited("F24", { "retry-after-ms": "40" }, "1", 2),
   limited("F24 over Retry-After", { "retry-after-ms": "40", "retry-after": "30" }, "1", 2),
-  limited("F25", {}, "1"),
+  unnamed("F25", {}),
   limited("F26 1000000000", { "retry-after": "1000000000" }, "60"),
-  limited('F26 "1e9"', { "retry-after": "1e9" }, "1"),
-  limited("F26 -1", { "retry-after": "-1" }, "1"),
-  limited('F26 "soon"', { "retry-after": "soon" }, "1"),
+  unnamed('F26 "1e9"', { "retry-after": "1e9" }),
+  unnamed("F26 -1", { "retry-after": "-1" }),
+  unnamed('F26 "soon"', { "retry-after": "soon" }),
   limited("F26 0", { "retry-after": "0" }, "1", 2),
-  limited("F26 empty", { "retry-after": "" }, "1"),
+  unnamed("F26 empty", { "retry-after": "" }),
   limited("F26 a date in the year 9999", { "retry-after": "Fri, 31 Dec 9999 23:59:59 GMT" }, "60"),
   // Those the contract names are tried once more.
   ...([500, 502, 503, 504, 529] as const).map(

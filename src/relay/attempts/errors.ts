@@ -1,4 +1,5 @@
 /** What the client is told when no attempt gave an answer. */
+import { findModel } from "../../catalog/index.ts";
 import { type ErrorCode, RouterError, retryAfter } from "../../http/errors.ts";
 import type { UpstreamFailure } from "../../providers/adapter.ts";
 import type { Exchange } from "../trace.ts";
@@ -15,15 +16,46 @@ function attemptDetails(exchange: Exchange): { readonly attempts: readonly unkno
   };
 }
 
+/** Groups of attempts that a message names; a policy may try sixteen times, and a model's name may be long. */
+const MAX_NAMED = 8;
+const MAX_NAME_LENGTH = 80;
+const TIMES = ["", "", " twice"];
+
+/**
+ * What was tried and how it ended, because most clients show `error.message` and nothing else:
+ * `openai/gpt-5: server_error 500 twice; anthropic/claude-opus-5: auth 401`. Empty before any attempt.
+ */
+function describeAttempts({ attempts }: Exchange): string {
+  const counts = new Map<string, number>();
+  for (const { provider, model, outcome, status } of attempts) {
+    const name = `${provider}/${model}`.slice(0, MAX_NAME_LENGTH);
+    // A status of success says nothing about why the answer behind it was none.
+    const code = status === null || status < 300 ? "" : ` ${status}`;
+    const line = `${name}: ${outcome}${code}`;
+    counts.set(line, (counts.get(line) ?? 0) + 1);
+  }
+  const lines = [...counts].map(([line, count]) => `${line}${TIMES[count] ?? ` ${count} times`}`);
+  const more = lines.length - MAX_NAMED;
+  return [...lines.slice(0, MAX_NAMED), ...(more > 0 ? [`${more} more`] : [])].join("; ");
+}
+
+/** The same in brackets behind a sentence. */
+function bracketed(exchange: Exchange): string {
+  const tried = describeAttempts(exchange);
+  return tried === "" ? "" : ` (${tried})`;
+}
+
 export function budgetExceeded(exchange: Exchange): RouterError {
-  const message = "No target answered within the latency budget. Raise `route.latency_budget_ms` or try again.";
+  const { latencyBudgetMs } = exchange;
+  const budget = latencyBudgetMs === null ? "" : ` of ${latencyBudgetMs} ms`;
+  const message = `No target answered within the latency budget${budget}${bracketed(exchange)}. Raise \`route.latency_budget_ms\` or try again.`;
   return new RouterError("latency_budget_exceeded", message, { details: attemptDetails(exchange) });
 }
 
 const REFUSALS: Partial<Record<UpstreamFailure["class"], { code: ErrorCode; message: string }>> = {
   context_length: {
     code: "context_length_exceeded",
-    message: "The conversation is longer than the model's context window. Shorten it.",
+    message: "The conversation is longer than the model's maximum context length. Shorten it.",
   },
   content_filter: {
     code: "content_filter",
@@ -37,10 +69,19 @@ export function refusedByVendor(failure: UpstreamFailure, exchange: Exchange): R
     code: "upstream_invalid_request" as const,
     message: "The provider refused the request as invalid.",
   };
-  return new RouterError(code, failure.message ?? message, {
+  return new RouterError(code, failure.message ?? windowMessage(code, exchange) ?? message, {
     ...(failure.param === undefined ? {} : { param: failure.param }),
     details: attemptDetails(exchange),
   });
+}
+
+/** In the words on which agents shorten a conversation by themselves; `undefined` where the window is not known. */
+function windowMessage(code: ErrorCode, { attempts }: Exchange): string | undefined {
+  const last = attempts.at(-1);
+  if (code !== "context_length_exceeded" || last === undefined) return undefined;
+  const window = findModel(last.provider, last.model)?.context_window;
+  if (window === undefined) return undefined;
+  return `This model's maximum context length is ${window} tokens, and the conversation is longer. Shorten it.`;
 }
 
 export function exhausted(failures: readonly UpstreamFailure[], exchange: Exchange): RouterError {
@@ -49,17 +90,29 @@ export function exhausted(failures: readonly UpstreamFailure[], exchange: Exchan
   if (all("rate_limited")) {
     const delays = failures.map(({ retryAfterMs }) => retryAfterMs).filter((delay) => delay !== undefined);
     const seconds = retryAfter(delays.length === 0 ? 1_000 : Math.min(...delays));
-    const message = "Every target of this route is rate limited by its provider. Try again later.";
-    return new RouterError("upstream_rate_limited", message, { details, headers: { "retry-after": seconds } });
+    const message = `Every target of this route is rate limited by its provider${bracketed(exchange)}. Try again in ${seconds} s.`;
+    // With the provider's own time nobody has waited yet: the SDK may do what it would have done without the router.
+    const shouldRetry = delays.length > 0;
+    return new RouterError("upstream_rate_limited", message, {
+      details,
+      headers: { "retry-after": seconds },
+      shouldRetry,
+    });
   }
   if (all("timeout")) {
-    const message = "No target of this route answered in time. Try again, or raise the route's timeouts.";
+    const message = `No target of this route answered in time${bracketed(exchange)}. Try again, or raise the route's timeouts.`;
     return new RouterError("upstream_timeout", message, { details });
   }
   const last = failures.at(-1);
   const isUnserved = failures.every(({ class: kind }) => kind === "invalid_request" || kind === "capability");
   const isRefused = all("context_length") || all("content_filter") || isUnserved;
   if (last !== undefined && isRefused) return refusedByVendor(last, exchange);
-  const message = "No target of this route gave a usable answer. `error.attempts` lists what was tried.";
+  const message = `No target of this route gave a usable answer${bracketed(exchange)}. ${remedyFor(exchange)}`;
   return new RouterError("upstream_failed", message, { details });
+}
+
+/** Who can do something about it: the operator where it was the router's own credential, else time. */
+function remedyFor({ attempts }: Exchange): string {
+  const isAuth = attempts.length > 0 && attempts.every(({ outcome }) => outcome === "auth");
+  return isAuth ? "The operator has to check the provider's secret." : "Try again later.";
 }
