@@ -141,9 +141,11 @@ class ChunkTranslator implements StreamTranslator {
   }
 
   #parts(events: readonly AnswerEvent[]): StreamPart[] {
-    return events.flatMap((event): StreamPart[] => {
-      if (event.kind === "error") return [{ error: isJsonObject(event.body) ? event.body : { error: event.body } }];
-      return this.#chunks.write(event).map((chunk) => ({ chunk }));
-    });
+    const parts: StreamPart[] = [];
+    for (const event of events) {
+      if (event.kind === "error") parts.push({ error: isJsonObject(event.body) ? event.body : { error: event.body } });
+      else for (const chunk of this.#chunks.write(event)) parts.push({ chunk });
+    }
+    return parts;
   }
 }

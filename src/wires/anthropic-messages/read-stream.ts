@@ -192,16 +192,15 @@ export class MessagesReader implements AnswerReader {
 
   #onText(open: OpenBlock, text: unknown): void {
     if (typeof text !== "string" || text === "") return;
-    this.#events.push({ kind: "text", choice: CHOICE, text, ...(open.hasText ? {} : { begins: true }) });
+    if (open.hasText) this.#events.push({ kind: "text", choice: CHOICE, text });
+    else this.#events.push({ kind: "text", choice: CHOICE, text, begins: true });
     open.hasText = true;
   }
 
   #onThinking(open: OpenBlock, text: unknown): void {
     if (typeof text !== "string" || text === "") return;
-    this.#events.push({
-      ...{ kind: "reasoning", choice: CHOICE, text, form: "full" },
-      ...(open.hasText ? {} : { begins: true }),
-    });
+    if (open.hasText) this.#events.push({ kind: "reasoning", choice: CHOICE, text, form: "full" });
+    else this.#events.push({ kind: "reasoning", choice: CHOICE, text, form: "full", begins: true });
     open.hasText = true;
   }
 
