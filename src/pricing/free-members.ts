@@ -32,7 +32,11 @@ const FREE_MEMBERS: ReadonlySet<string> = new Set([
   ...["safety_settings"],
 ]);
 /** What other wires write of a chat request beside their own words for the above, and what has a price of its own. */
-const PAID_ELSEWHERE: readonly string[] = ["container", "guardrailConfig", "guardrail_config", "cachedContent"];
+const PAID_ELSEWHERE: readonly string[] = [
+  ...["container", "guardrailConfig", "guardrail_config", "cachedContent"],
+  // Further attempts, by models that the client names.
+  "fallbacks",
+];
 
 /** Asks for nothing, whatever it is called. An empty object may switch something on. */
 const asksForNothing = (value: unknown): boolean =>

@@ -175,3 +175,15 @@ test.each([
   expect(await response.json()).toMatchObject({ choices: [{ message: { content: "from the other" } }] });
   expect(response.headers.get("x-flowlayer-fallback-reason")).toBe("capability");
 });
+
+test("attempts that the provider may add by itself have no bound", async () => {
+  const route = await rig.route({
+    ...{ providers: ["anthropic"], targets: [{ model: CLAUDE }] },
+    policy: { spend: { max_request_usd: 5 } },
+  });
+  await expectError(await rig.ask(route, { fallbacks: "default", max_tokens: 10 }), {
+    status: 402,
+    code: "model_unpriced",
+  });
+  expect(callsToClaude()).toEqual([]);
+});
