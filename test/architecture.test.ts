@@ -119,6 +119,7 @@ const ADAPTERS_SHARE = [
     "providers/provider-row.ts",
     "providers/model-limits.ts",
     "providers/chat-translation.ts",
+    "providers/refusals.ts",
   ],
   "providers/responses-for-tools.ts",
 ];

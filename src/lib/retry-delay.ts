@@ -16,6 +16,54 @@ export function retryDelayMs(headers: Headers, body: unknown, now: number): numb
   return fromHeader(headers.get("retry-after"), headers.get("date"), now) ?? fromBody(body, now) ?? exact;
 }
 
+/**
+ * When the limits that a 429 tells of are full again, for a provider that sends no `retry-after`: the latest of those
+ * that are used up, else the earliest of those of which it does not say how much is left. `undefined` for none.
+ */
+export function resetDelayMs(headers: Headers, now: number): number | undefined {
+  const exhausted: number[] = [];
+  const unknown: number[] = [];
+  for (const [name, value] of headers) {
+    if (!name.includes("ratelimit") || !name.includes("reset")) continue;
+    const delay = resetMs(value, now);
+    if (delay === undefined) continue;
+    const left = numberText(headers.get(name.replace("reset", "remaining")));
+    if (left === undefined) unknown.push(delay);
+    else if (left <= 0) exhausted.push(delay);
+  }
+  if (exhausted.length > 0) return clamp(Math.max(...exhausted));
+  return unknown.length === 0 ? undefined : clamp(Math.min(...unknown));
+}
+
+/** `7s`, `6m0s`, `120ms`, a count of seconds, an epoch in seconds or milliseconds, or a date (RFC 3339). */
+function resetMs(value: string, now: number): number | undefined {
+  const seconds = numberText(value);
+  if (seconds !== undefined) {
+    if (seconds > 1e12) return seconds - now;
+    return seconds > 1e9 ? seconds * 1000 - now : seconds * 1000;
+  }
+  if (/^\d{4}-\d\d-\d\dT/.test(value)) {
+    const until = Date.parse(value);
+    return Number.isNaN(until) ? undefined : until - now;
+  }
+  return durationMs(value);
+}
+
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** As Go writes durations. */
+function durationMs(text: string): number | undefined {
+  if (text.length > 40) return undefined;
+  let total = 0;
+  let readUpTo = 0;
+  for (const match of text.matchAll(/(\d{1,9}(?:\.\d{1,9})?)(ms|[smhd])/g)) {
+    if (match.index !== readUpTo) return undefined;
+    total += Number(match[1]) * (UNITS[match[2] ?? ""] ?? 0);
+    readUpTo += match[0].length;
+  }
+  return readUpTo > 0 && readUpTo === text.length ? total : undefined;
+}
+
 function clamp(milliseconds: number): number {
   return Math.min(MAX_DELAY_MS, Math.max(0, Math.ceil(milliseconds)));
 }

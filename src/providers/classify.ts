@@ -5,10 +5,11 @@
  * (`LAST_RESORT`), because some vendors give their commonest refusals no code; they are anchored or harmless, since a
  * vendor may quote the client's own text.
  */
-import { isJsonObject } from "../lib/json.ts";
+import { isJsonObject, tryParseJson } from "../lib/json.ts";
 import { REMOVED, redactCredentials } from "../lib/redact-credentials.ts";
-import { retryDelayMs } from "../lib/retry-delay.ts";
+import { resetDelayMs, retryDelayMs } from "../lib/retry-delay.ts";
 import type { ProviderConfig, UpstreamError, UpstreamFailure } from "./adapter.ts";
+import { memberRefusal } from "./refusals.ts";
 
 type Kind = UpstreamFailure["class"];
 
@@ -44,6 +45,14 @@ const CODES: ReadonlyMap<string, Kind> = new Map<string, Kind>([
   ["model_not_available", "auth"],
   ["model_decommissioned", "auth"],
   ["model_terms_required", "auth"],
+  ["invalid_model", "auth"],
+  // Gateways in a chain (LiteLLM, new-api): the operator's account there, not the client's request.
+  ["budget_exceeded", "auth"],
+  ["insufficient_user_quota", "auth"],
+  ["insufficient_credits", "auth"],
+  ["insufficient_funds", "auth"],
+  ["pre_consume_token_quota_failed", "auth"],
+  ["credit_balance_too_low", "auth"],
   ["rate_limit_exceeded", "rate_limited"],
   // Groq blames the request when its model wrote a bad tool call or bad JSON.
   ["tool_use_failed", "invalid_response"],
@@ -96,6 +105,12 @@ const LAST_RESORT: readonly (readonly [RegExp, Kind])[] = [
   [/\bprompt is too long\b|^Range of input length\b/i, "context_length"],
   // xAI answers a wrong key of ours with 400 and a code that says only "invalid argument".
   [/^Incorrect API key provided\b/, "auth"],
+  // Gateways in a chain tell their own limits, or those of the account behind them, as the client's fault. What stands
+  // before the words may be a name or a class, never a quotation.
+  [/^[\w .:-]{0,80}\bcredit balance is too low\b/i, "auth"],
+  [/^(?:litellm\.)?[\w .:-]{0,60}\b(?:Exceeded?Budget|Budget has been exceeded|ExceededTokenBudget)\b/i, "auth"],
+  [/^[\w .:-]{0,60}\b(?:insufficient|not enough) (?:account )?(?:balance|credits?|funds|quota)\b/i, "auth"],
+  [/^Model (?:Not Exist|not found)\b|^Invalid model\b/i, "auth"],
 ];
 
 /** What the many shapes have in common. */
@@ -128,12 +143,17 @@ export function classifyError(
   switch (kind) {
     case "rate_limited": {
       // Too large for the account's rate can never fit (Groq sends it as 413): waiting does not help.
-      if (retryAfterMs === undefined) return failure;
-      return { ...failure, trySame: status !== 413, retryAfterMs };
+      const delayMs = retryAfterMs ?? resetDelayMs(error.headers, now);
+      if (delayMs === undefined) return failure;
+      return { ...failure, trySame: status !== 413, retryAfterMs: delayMs };
     }
     case "server_error": {
       const waiting = { ...failure, trySame: TRY_SAME.has(status) };
       return retryAfterMs === undefined ? waiting : { ...waiting, retryAfterMs };
+    }
+    case "capability": {
+      const { retryWithout } = memberRefusal(details) ?? {};
+      return { ...failure, ...wordsOf(details), ...(retryWithout === undefined ? {} : { retryWithout }) };
     }
     case "invalid_request":
     case "context_length":
@@ -149,10 +169,28 @@ function kindOf(status: number, details: Details, own: Readonly<Record<string, K
   if (details.flagged) return "content_filter";
   // A server that failed has failed, whatever else it says; and a redirect is not an answer at all.
   const readsCodes = status === 200 || (status >= 400 && status < 500);
-  const kind = (readsCodes ? codedKind(details.codes, own) : undefined) ?? kindOfStatus(status);
+  const coded = readsCodes ? codedKind(details.codes, own) : undefined;
+  const kind = coded ?? (status === 404 && isAboutContent(details) ? "invalid_request" : kindOfStatus(status));
+  const isUnserved =
+    status === 404 && coded === undefined && /^No endpoints found that support\b/i.test(details.message ?? "");
+  if (isUnserved) return "capability";
   if (kind !== "invalid_request") return kind;
-  return LAST_RESORT.find(([words]) => words.test(details.message ?? ""))?.[1] ?? kind;
+  const worded = LAST_RESORT.find(([words]) => words.test(details.message ?? ""))?.[1];
+  return worded ?? (memberRefusal(details) === null ? kind : "capability");
 }
+
+/**
+ * A 404 about something that the client named: a file, a picture, an earlier response. About our model or address it is
+ * our own mistake, and a client must not be able to feign that.
+ */
+function isAboutContent({ message = "", param }: Details): boolean {
+  if (/\b(?:model|deployment|engine)s?\b/i.test(message)) return false;
+  if (param !== undefined) return !/model|engine|deployment/i.test(param);
+  return CONTENT_THINGS.test(message);
+}
+
+const CONTENT_THINGS =
+  /\b(?:files?|images?|documents?|attachments?|vector[ _]stores?|containers?|threads?|assistants?|previous_response|voices?|items?|tools?)\b/i;
 
 function kindOfStatus(status: number): Kind {
   switch (status) {
@@ -214,6 +252,23 @@ export function withoutCredentials(failure: UpstreamFailure, { headers, settings
 
 /** `{error: {…}}`, `{error: "…", code}`, flat `{message, type, code}`, `{detail}`, `{base_resp}`, or a list of one. */
 function readDetails(body: unknown): Details {
+  const details = readOwnDetails(body);
+  // OpenRouter wraps what the provider behind it said.
+  const raw = objectOf(objectOf(objectOf(body)["error"])["metadata"])["raw"];
+  const inner = typeof raw === "string" ? tryParseJson(raw.slice(0, MAX_RAW_LENGTH)) : raw;
+  if (!isJsonObject(inner)) return details;
+  const { codes, message, param } = readOwnDetails(inner);
+  return {
+    ...details,
+    codes: [...details.codes, ...codes],
+    message: message ?? details.message,
+    param: param ?? details.param,
+  };
+}
+
+const MAX_RAW_LENGTH = 65_536;
+
+function readOwnDetails(body: unknown): Details {
   const outer = objectOf(Array.isArray(body) ? body[0] : body);
   const error = isJsonObject(outer["error"]) ? outer["error"] : outer;
   const metadata = objectOf(error["metadata"]);
@@ -226,6 +281,7 @@ function readDetails(body: unknown): Details {
     error["type"],
     error["status"],
     outer["code"],
+    refused.type,
     resp["status_code"],
   ];
   const codes = named.flatMap((name) => {
@@ -253,7 +309,7 @@ function statusOf(named: readonly unknown[], codes: readonly string[]): number |
 }
 
 /** FastAPI's `detail`: a text, or a list whose `loc` is the path to the field, `body` first. */
-function firstFault(detail: unknown): { message?: unknown; param?: string } {
+function firstFault(detail: unknown): { message?: unknown; param?: string; type?: unknown } {
   if (!Array.isArray(detail)) return { message: detail };
   const first = objectOf(detail[0]);
   const path = listOf(first["loc"]).filter((part, index) => index > 0 || part !== "body");
@@ -261,7 +317,7 @@ function firstFault(detail: unknown): { message?: unknown; param?: string } {
     (text, part) => (typeof part === "number" ? `${text}[${part}]` : `${text}${text === "" ? "" : "."}${String(part)}`),
     "",
   );
-  return { message: first["msg"], param };
+  return { message: first["msg"], param, type: first["type"] };
 }
 
 function isText(value: unknown): value is string {

@@ -62,15 +62,22 @@ export function bridged(
       openStream: (context) => new ChunkTranslator(wire.openReader(toContext(provider, context)), provider, context),
     },
     toUpstream(call) {
-      const hasParams = Object.keys(call.params).length > 0;
-      const asked = hasParams ? readRequest(effectiveFields(call)) : conversationOf(call.fields);
-      const conversation: Conversation = { ...asked, stream: call.stream };
+      const without = call.without ?? [];
+      const isAsSent = Object.keys(call.params).length === 0 && without.length === 0;
+      const asked = isAsSent
+        ? conversationOf(call.fields)
+        : readRequest(withoutMembers(effectiveFields(call), without));
+      const conversation: Conversation = {
+        ...(without.includes("strict") ? loose(asked) : asked),
+        stream: call.stream,
+      };
       const { model, maxOutputTokens, config, params, openHeaders } = call;
       const target = { provider, model, maxOutputTokens, settings: config.settings, params, openHeaders };
       const written = wire.writeRequest(conversation, target);
       const serious = firstSerious(written.losses);
       if (serious !== undefined) throw new UntranslatableRequest(serious);
-      return send(written, call);
+      const sent = send(written, call);
+      return without.length === 0 ? sent : Promise.resolve(sent).then((request) => named(request, call));
     },
     lacks: (fields, model = "") => firstUnserved(lossesOf(fields, model))?.path ?? null,
     refuses(fields, model) {
@@ -89,6 +96,33 @@ function conversationOf(fields: Json): Conversation {
   const conversation = conversations.get(fields) ?? readRequest(fields);
   conversations.set(fields, conversation);
   return conversation;
+}
+
+/** The provider's word for the token limit is its wire's own: that one stays. */
+const KEPT: ReadonlySet<string> = new Set(["model", "messages", "stream", "max_tokens", "max_completion_tokens"]);
+
+function withoutMembers(fields: Json, without: readonly string[]): Json {
+  if (without.length === 0) return fields;
+  return Object.fromEntries(Object.entries(fields).filter(([name]) => KEPT.has(name) || !without.includes(name)));
+}
+
+/** Schemas that nobody holds the model to: the provider refused to. */
+function loose(conversation: Conversation): Conversation {
+  const { responseFormat: format } = conversation.controls;
+  const isStrict = format?.kind === "json_schema";
+  return {
+    ...conversation,
+    tools: conversation.tools.map((tool) => (tool.kind === "function" ? { ...tool, strict: false } : tool)),
+    controls: isStrict
+      ? { ...conversation.controls, responseFormat: { ...format, strict: false } }
+      : conversation.controls,
+  };
+}
+
+/** With what this attempt does without, as far as the client sent it. */
+function named(request: UpstreamRequest, { without = [], fields }: AdapterCall): UpstreamRequest {
+  const names = without.filter((name) => name === "strict" || (!KEPT.has(name) && Object.hasOwn(fields, name)));
+  return { ...request, droppedParams: [...new Set([...request.droppedParams, ...names.map(printable)])] };
 }
 
 const MAX_NAMED = 32;

@@ -41,7 +41,11 @@ describe("bodies of vendors", () => {
   test.each<[string, number, Partial<UpstreamFailure>]>([
     ["openai/rate-limit", 429, { class: "rate_limited", tryNext: true, trySame: false }],
     ["openai/quota", 429, { class: "auth", tryNext: true, trySame: false }],
-    ["openai/unsupported-parameter", 400, { class: "invalid_request", tryNext: false, param: "max_tokens" }],
+    [
+      "openai/unsupported-parameter",
+      400,
+      { class: "capability", tryNext: true, trySame: false, param: "max_tokens", retryWithout: "max_tokens" },
+    ],
     ["openai/context-length", 400, { class: "context_length", tryNext: true, trySame: false, param: "messages" }],
     ["openai/server-error", 500, { class: "server_error", trySame: true }],
     ["groq/too-large", 413, { class: "rate_limited", tryNext: true, trySame: false }],
@@ -51,7 +55,12 @@ describe("bodies of vendors", () => {
     [
       "mistral/extra-input",
       422,
-      { class: "invalid_request", param: "messages[0].name", message: "Extra inputs are not permitted" },
+      {
+        class: "capability",
+        param: "messages[0].name",
+        message: "Extra inputs are not permitted",
+        retryWithout: "messages.name",
+      },
     ],
     ["deepseek/balance", 402, { class: "auth", tryNext: true }],
     ["xai/invalid-key", 400, { class: "auth", tryNext: true }],
@@ -71,7 +80,7 @@ describe("bodies of vendors", () => {
     ["openai/rate-limit", { class: "rate_limited" }],
     ["openai/server-error", { class: "server_error", trySame: true }],
     ["openai/context-length", { class: "context_length" }],
-    ["openai/unsupported-parameter", { class: "invalid_request", tryNext: false }],
+    ["openai/unsupported-parameter", { class: "capability", tryNext: true }],
     ["openrouter/rate-limit", { class: "rate_limited", retryAfterMs: 5_000 }],
     ["openrouter/bad-gateway", { class: "server_error", trySame: true }],
     ["groq/tool-use-failed", { class: "invalid_response", tryNext: true }],
@@ -133,7 +142,7 @@ const recorded = new URL("../../../../shared/fixtures/", import.meta.url).pathna
 describe.skipIf(!existsSync(recorded))("recorded errors", () => {
   const files = existsSync(recorded) ? readdirSync(recorded).filter((name) => name.endsWith(".error.json")) : [];
   const expected: Record<string, Partial<UpstreamFailure>> = {
-    "openai-error-400": { class: "invalid_request", param: "max_tokens" },
+    "openai-error-400": { class: "capability", param: "max_tokens", retryWithout: "max_tokens" },
     "openai-error-429": { class: "rate_limited" },
     "openai-error-500": { class: "server_error", trySame: true },
     "azure-error-429": { class: "rate_limited" },

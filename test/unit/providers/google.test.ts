@@ -133,7 +133,7 @@ describe("failures", () => {
       "a wrong field",
       400,
       status(400, "INVALID_ARGUMENT", "Unknown name"),
-      { class: "invalid_request", tryNext: false, message: "Unknown name" },
+      { class: "capability", tryNext: true, message: "Unknown name" },
     ],
     [
       "a list of one",

@@ -1,5 +1,6 @@
 /** What the bridge makes of a writer's losses. */
 import { expect, test } from "vitest";
+import type { Conversation } from "../../../src/conversation/conversation.ts";
 import { changesMeaning, harmless, type Loss, unmet } from "../../../src/conversation/loss.ts";
 import { JsonEdit } from "../../../src/lib/json.ts";
 import type { AdapterCall } from "../../../src/providers/adapter.ts";
@@ -81,4 +82,25 @@ test("a conversation is read once, and written once per model, however often the
   bridge.translation.openStream?.({ fields, model: "a", traceId: "tr_1", createdAt: 1 });
   expect(seen.map(({ model }) => model)).toEqual(["a", "b", "m"]);
   expect(reads).toBe(once);
+});
+
+test("a member that the target refused before is left out and named; its word for the limit stays", async () => {
+  const conversations: Conversation[] = [];
+  const wire: UpstreamWire = {
+    id: "cohere",
+    writeRequest(conversation) {
+      conversations.push(conversation);
+      return { path: "/x", body: "{}", losses: [] };
+    },
+    readAnswer: () => ({ ok: false, failure: { class: "invalid_response", tryNext: true, trySame: false } }),
+    openReader: () => ({ push: () => [], end: () => [], isOverlong: false }),
+  };
+  const { toUpstream } = bridged(wire, "cohere", () => ({ url: "", headers: {}, body: "", droppedParams: [] }));
+  const tools = [{ type: "function", function: { name: "f", strict: true } }];
+  const fields = { ...FIELDS, temperature: 0.5, max_tokens: 7, tools };
+  const sent = await toUpstream({ ...call(), fields, without: ["temperature", "max_tokens", "strict"] });
+  expect(conversations[0]?.controls).toMatchObject({ seed: 1, maxOutputTokens: 7 });
+  expect(conversations[0]?.controls.temperature).toBeUndefined();
+  expect(conversations[0]?.tools).toMatchObject([{ strict: false }]);
+  expect(sent.droppedParams).toEqual(["temperature", "strict"]);
 });

@@ -1,0 +1,162 @@
+/**
+ * Refusals that another provider would not share: they name a member, a value, a tool or a schema that this provider or
+ * this model does not take.
+ *
+ * Pure. Codes decide where there are any; words decide for the many providers that give none. A provider may quote the
+ * client's own text: at worst a request that nobody can serve is then tried once more, so no word here blames a target.
+ */
+import { isJsonObject } from "../lib/json.ts";
+
+export interface RefusalDetails {
+  /** Lower case. */
+  readonly codes: readonly string[];
+  readonly message: string | undefined;
+  readonly param: string | undefined;
+}
+
+export interface MemberRefusal {
+  /** `AdapterCall.without` for one more try at the same target, where nothing asked for would be missing. */
+  readonly retryWithout: string | undefined;
+}
+
+/** The member itself is unknown. */
+const UNKNOWN_CODES: ReadonlySet<string> = new Set([
+  ...["unknown_parameter", "unsupported_parameter", "unrecognized_parameter", "extra_forbidden", "wrong_api_format"],
+  ...["unknown_field", "unexpected_parameter", "parameter_not_supported", "unsupportedparameter", "unsupported_field"],
+]);
+
+/** The member is known, and its value, the tool or the schema is not for this model. */
+const VALUE_CODES: ReadonlySet<string> = new Set([
+  ...["unsupported_value", "unsupported_model_parameter", "invalid_function_parameters", "invalid_json_schema"],
+  ...["invalid_schema", "unsupported_schema", "array_above_max_length", "empty_array", "string_above_max_length"],
+  ...[
+    "unsupported_file",
+    "unsupported_file_type",
+    "unsupported_image_media_type",
+    "image_too_large",
+    "too_many_images",
+  ],
+  ...["unsupported_content_type", "unsupported_message_role", "unsupported_tool", "unsupported_modality"],
+  // Types of faults that pydantic names (https://docs.pydantic.dev/latest/errors/validation_errors/).
+  ...["literal_error", "enum", "string_pattern_mismatch", "union_tag_invalid", "too_long", "string_too_long"],
+]);
+
+const UNKNOWN_WORDS: readonly RegExp[] = [
+  /^Unrecognized request arguments? supplied\b/i,
+  /\b(?:unknown|unrecognized|unexpected|unsupported|extra) (?:request )?(?:parameter|argument|field|property|name|keyword|key)s?\b/i,
+  /\bExtra inputs are not permitted\b|\badditional propert(?:y|ies)\b[^.]{0,40}\bnot allowed\b/i,
+  /\bproperty ['"`][\w.[\]-]{1,100}['"`] is (?:unsupported|not supported)\b/i,
+  /\b(?:parameter|argument|field|property)s?:? ['"`]?[\w.[\]-]{1,100}['"`]? (?:is|are) not (?:supported|allowed|permitted|recognized)\b/i,
+  /\bdoes not support (?:the )?(?:parameter|argument|field|option|property)s?\b/i,
+  /\bunknown field `/i,
+];
+
+const VALUE_WORDS: readonly RegExp[] = [
+  /^Unsupported (?:value|parameter)\b/i,
+  /\b(?:is|are) (?:not supported|unsupported|not available|not compatible|incompatible|not enabled)\b/i,
+  /\b(?:does|do) not support\b|\bdoesn't support\b|\bnot supported (?:for|by|with|on|in|when)\b/i,
+  /^invalid \w{1,40}: only\b|\bonly the default\b|\bonly \S{1,40} (?:is|are) (?:allowed|supported)\b/i,
+  /\bcannot be (?:used|combined|set|specified) (?:with|together|when|for)\b/i,
+  // Schemas and tools.
+  /^Invalid schema for\b|\bschema is too (?:large|complex)\b|\bgrammar is too large\b|\binvalid (?:json )?schema\b/i,
+  /^Invalid '(?:tools|functions|tool_choice|response_format)\b/i,
+  /\btool choice requires\b|\btoo many tools\b|\bmaximum of \d{1,6} tools\b/i,
+  // Kinds of content, as serde, vLLM and others say it.
+  /\bunknown variant `|\bis not a multimodal model\b|\bAt most \d{1,4} (?:image|audio|video)/i,
+  /\b(?:image|audio|video|file)s? (?:input )?(?:is|are) not (?:supported|allowed)\b/i,
+  // Roles and their order, where they are one provider's own rule.
+  /^(?:Last message must have role|Expected last role|Unexpected role)\b|\bshould alternate with\b/i,
+  // Thoughts that have to come back.
+  /\breasoning_content\b.{0,60}\b(?:missing|must be passed back|required|must be provided)\b/i,
+  /\bmissing (?:field )?`?reasoning_content\b/i,
+  // Limits of one model.
+  /^['`"]?max_(?:completion_)?tokens['`"]?.{0,60}\b(?:too large|less than or equal|exceeds|at most|greater than)\b/i,
+  /^No endpoints found\b/i,
+];
+
+const MAX_READ = 1_000;
+
+/** `null`: a refusal of what every provider would refuse, or none of these. For 400, 404, 413 and 422 only. */
+export function memberRefusal({ codes, message = "", param }: RefusalDetails): MemberRefusal | null {
+  const words = message.slice(0, MAX_READ);
+  const isUnknown = codes.some((code) => UNKNOWN_CODES.has(code)) || UNKNOWN_WORDS.some((each) => each.test(words));
+  const isValue = codes.some((code) => VALUE_CODES.has(code)) || VALUE_WORDS.some((each) => each.test(words));
+  if (!isUnknown && !isValue) return null;
+  const member = memberIn(param) ?? memberNamed(words);
+  const isHarmless = member !== undefined && (isUnknown ? !CONTENT.has(member) : HARMLESS.has(member));
+  return { retryWithout: isHarmless ? member : undefined };
+}
+
+/** Members of a request that say what is asked for, or what it may cost: never left out behind the client's back. */
+const CONTENT: ReadonlySet<string> = new Set([
+  ...["model", "messages", "tools", "functions", "n", "modalities", "audio", "stream", "response_format", "stop"],
+  ...["tool_choice", "function_call", "logprobs", "top_logprobs", "logit_bias", "presence_penalty", "service_tier"],
+  ...["frequency_penalty", "web_search_options", "validation_error", "messages.role", "messages.content"],
+  ...["messages.tool_calls", "messages.tool_call_id", "messages.function_call", "input", "prompt", "body"],
+]);
+
+/** Members without which the answer stays what was asked for, also where their value alone is refused. */
+const HARMLESS: ReadonlySet<string> = new Set([
+  ...["temperature", "top_p", "top_k", "min_p", "seed", "user", "metadata", "store", "verbosity", "reasoning_effort"],
+  ...["prompt_cache_key", "prompt_cache_retention", "safety_identifier", "stream_options", "prediction", "thinking"],
+  ...["reasoning", "reasoning_format", "include_reasoning", "parallel_tool_calls", "cache_control", "strict"],
+  ...["messages.name", "messages.reasoning_content", "messages.reasoning", "messages.reasoning_details"],
+  ...["messages.refusal", "messages.annotations", "messages.prefix"],
+]);
+
+/** A path of the provider's as a name for `AdapterCall.without`. */
+function memberIn(path: string | undefined): string | undefined {
+  if (path === undefined || path.length > 200 || !/^[\w.[\]*-]+$/.test(path)) return undefined;
+  const segments = path.split(/[.[\]]/).filter((each) => each !== "");
+  while (segments[0] === "body" || segments[0] === "request") segments.shift();
+  const last = segments.at(-1);
+  if (last === undefined || last === "validation_error") return undefined;
+  if (segments.includes("cache_control")) return "cache_control";
+  if (last === "strict") return "strict";
+  if (segments.length === 1) return last;
+  const [first, at = "", member] = segments;
+  return first === "messages" && /^\d+$|^\*$/.test(at) && segments.length === 3 ? `messages.${member}` : undefined;
+}
+
+const NAMED: readonly RegExp[] = [
+  /^Unrecognized request arguments? supplied: ([\w.]{1,100})\s*$/i,
+  /^Unsupported (?:value|parameter): ['"`]([\w.[\]-]{1,100})['"`]/i,
+  /\bproperty ['"`]([\w.[\]-]{1,100})['"`] is\b/i,
+  /^invalid ([a-z]\w{1,40}): only\b/i,
+  /\b(?:unknown|unrecognized|unexpected|unsupported|extra) (?:request )?(?:parameter|argument|field|property|name|keyword|key)s?:? ['"`[]{0,2}([\w.[\]-]{1,100})/i,
+  /\b(?:parameter|argument|field|property)s?:? ['"`]?([\w.[\]-]{1,100})['"`]? (?:is|are) not\b/i,
+  /\bdoes not support (?:the )?(?:parameter|argument|field|option|property)s?:? ?['"`[]{0,2}([\w.[\]-]{1,100})/i,
+  /^['"`]([\w.[\]-]{1,100})['"`] (?:is|does) not\b/i,
+  /^([a-z]\w{1,40}_\w{1,40}) (?:is|does) not support/i,
+  /\bdoes not support ['"`]?([a-z]+_[a-z_]+)\b/i,
+];
+
+function memberNamed(words: string): string | undefined {
+  if (/\bgrammar is too large\b|\btoo many strict\b|\bschema is too (?:large|complex)\b/i.test(words)) return "strict";
+  for (const pattern of NAMED) {
+    const member = memberIn(pattern.exec(words)?.[1]);
+    if (member !== undefined) return member;
+  }
+  return undefined;
+}
+
+/** Does the request have what it is to be sent without? Once more the very same request would be refused again. */
+export function hasMember(fields: Readonly<Record<string, unknown>>, without: string): boolean {
+  switch (without) {
+    case "max_tokens":
+    case "max_completion_tokens":
+      // One of them is written wherever the policy has a bound.
+      return true;
+    case "stream_options":
+      return fields["stream"] === true;
+    case "strict":
+    case "cache_control":
+      return JSON.stringify([fields["tools"], fields["response_format"], fields["messages"]]).includes(`"${without}"`);
+    default: {
+      if (!without.startsWith("messages.")) return fields[without] !== undefined;
+      const member = without.slice("messages.".length);
+      const messages = fields["messages"];
+      return Array.isArray(messages) && messages.some((each) => isJsonObject(each) && each[member] !== undefined);
+    }
+  }
+}
