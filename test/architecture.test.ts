@@ -30,6 +30,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   relay: [
     ...["policy", "pricing", "ledger/types", "health", "keys", "approvals", "traces", "providers"],
     ...["catalog", "wires/openai-chat/chunk", "wires/openai-chat/request-fields", "wires/openai-chat/read-demand"],
+    ...["wires/wire", "wires/openai-chat/door-wire", "wires/openai-chat/stream/items"],
     ...["conversation", "config"],
     ...["http/body", "http/errors", "http/headers", "http/internal-error", "lib"],
   ],
@@ -70,7 +71,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "wires/openai-chat/request-fields": ["http/body", "http/errors", "http/validation-errors", "lib"],
   conversation: ["lib"],
   "conversation-store": ["durable", "http/errors", "lib"],
-  approvals: ["wires/openai-chat/chunk", "keys/hash", "durable", "http/errors", "lib"],
+  approvals: ["conversation", "wires/openai-chat/chunk", "keys/hash", "durable", "http/errors", "lib"],
   control: ["approvals/types", "policy", "keys", "catalog", "config", "durable", "lib", "lib/log"],
   admin: [
     ...["approvals", "control", "policy", "keys", "ledger/client", "trace-index", "traces", "health", "providers"],
@@ -106,8 +107,12 @@ const DURABLE_OBJECTS = [
 /** Puts the parts of a request's way together; the others share types and the record. */
 const RELAY_COMPOSER = "relay/relay.ts";
 const RELAY_SHARED = ["relay/types.ts", "relay/trace.ts", "relay/billing.ts", "relay/received.ts"];
-/** The one part that calls another: an attempt opens the stream of its answer. */
-const RELAY_CALLS = [["relay/attempts/attempt.ts", "relay/streaming/stream.ts"]] as const;
+/** Parts that call others: an attempt opens the stream of its answer, and what is held ends as streams do. */
+const RELAY_CALLS = [
+  ["relay/attempts/attempt.ts", "relay/streaming/stream.ts"],
+  ["relay/approval/resume.ts", "relay/streaming/ends.ts"],
+  ["relay/deliver.ts", "relay/approval/approval.ts"],
+] as const;
 /** The registry and what adapters share; every other file of `providers` is an adapter or a part of one. */
 const PROVIDER_REGISTRY = "providers/index.ts";
 const ADAPTERS_SHARE = [

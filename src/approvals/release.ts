@@ -3,11 +3,10 @@
  *
  * Names in that text are the model's own output; arguments are left out.
  */
-import { isJsonObject } from "../lib/json.ts";
-import { carriesCalls, isPlainMessage, readCalls, type SeenCall, withoutCalls } from "./calls.ts";
+import type { Answer, AnswerChoice } from "../conversation/answer.ts";
+import type { CallPart, Part } from "../conversation/part.ts";
+import type { SeenCall } from "./calls.ts";
 import type { ApprovalStatus, RuledCall, Ruling } from "./types.ts";
-
-type Json = Readonly<Record<string, unknown>>;
 
 /** `hold`: nothing is released while anything is pending. `mark`: what is pending is released too. */
 export type Delivery = "hold" | "mark";
@@ -79,90 +78,68 @@ function namesOf(calls: readonly RuledCall[]): string {
   return names.length === 0 ? "" : `: ${names.join(", ")}`;
 }
 
+/** A call as it is recorded. */
+export function seenCall({ id, name, namespace, form, isLegacy, args }: CallPart): SeenCall {
+  return {
+    id: isLegacy === true || id === "" ? null : id,
+    kind: isLegacy === true ? "legacy" : form,
+    name: namespace === undefined ? name : `${namespace}.${name}`,
+    arguments: args,
+  };
+}
+
 /** Every call of a whole answer, choice by choice. */
-export function callsOfChoices(choices: readonly unknown[]): SeenCall[] {
-  return choices.flatMap((choice) => {
-    const message = isJsonObject(choice) ? choice["message"] : undefined;
-    return isJsonObject(message) ? readCalls(message) : [];
+export function callsOfAnswer({ choices }: Answer): SeenCall[] {
+  return choices.flatMap(({ parts }) => parts.filter(isCall).map(seenCall));
+}
+
+function isCall(part: Part): part is CallPart {
+  return part.kind === "call";
+}
+
+/** Those of `calls` that go out, each under the id that it is recorded under. */
+export function releasedCalls(calls: readonly CallPart[], ruled: readonly RuledCall[], release: Release): CallPart[] {
+  return calls.flatMap((call, at) => {
+    const ruling = ruled[at];
+    return ruling !== undefined && isReleased(release, ruling) ? [{ ...call, id: ruling.id }] : [];
   });
 }
 
-/** Calls without a list of calls: what nobody can read cannot be approved, and is taken out. */
-export function carriesAnyCall(choices: readonly unknown[]): boolean {
-  return choices.some((choice) => {
-    const message = isJsonObject(choice) ? choice["message"] : undefined;
-    return isJsonObject(message) && carriesCalls(message);
-  });
-}
-
-/** The choices as the client gets them; `null`: as they are. `release.ruling` is of `callsOfChoices`. */
-export function releaseChoices(choices: readonly unknown[], release: Release): unknown[] | null {
-  let isChanged = false;
+/** The answer as the client gets it, itself where that is all of it. `release.ruling` is of `callsOfAnswer`. */
+export function releasedAnswer(answer: Answer, release: Release): Answer {
   let at = 0;
-  const result = choices.map((choice) => {
-    const message = isJsonObject(choice) ? choice["message"] : undefined;
-    if (!isJsonObject(choice) || !isJsonObject(message) || !carriesCalls(message)) return choice;
-    const seen = readCalls(message);
-    const ruled = release.ruling.calls.slice(at, at + seen.length);
-    at += seen.length;
-    const isAsItIs =
-      seen.length > 0 &&
-      isPlainMessage(message) &&
-      ruled.length === seen.length &&
-      ruled.every((call, index) => isReleased(release, call) && hasItsId(seen[index], call));
-    if (isAsItIs) return choice;
-    isChanged = true;
-    return { ...choice, ...releaseMessage(message, seen, ruled, release, choice["finish_reason"]) };
+  const choices: readonly AnswerChoice[] = answer.choices.map((choice): AnswerChoice => {
+    const calls = choice.parts.filter(isCall);
+    if (calls.length === 0) {
+      if (choice.finish.reason !== "tool_calls") return choice;
+      // It says that it calls, and nobody can read what: the client has nothing to run.
+      return { ...choice, parts: [...choice.parts, noticePart(choice.parts, UNREADABLE)], finish: { reason: "stop" } };
+    }
+    const ruled = release.ruling.calls.slice(at, at + calls.length);
+    at += calls.length;
+    const released = releasedCalls(calls, ruled, release);
+    const missing = removalNotice(release, ruled);
+    const others = choice.parts.filter((part) => !isCall(part));
+    const notice = missing === null ? [] : [noticePart(others, missing)];
+    const finish = released.length === 0 ? { reason: "stop" as const } : choice.finish;
+    // Whole as it was: the order of its parts matters to the provider that signed them.
+    if (released.length === calls.length) {
+      const isSame = released.every((call, index) => call.isLegacy === true || call.id === calls[index]?.id);
+      return isSame ? choice : { ...choice, parts: inPlace(choice.parts, released) };
+    }
+    return { ...choice, parts: [...others, ...notice, ...released], finish };
   });
-  return isChanged ? result : null;
+  return choices.every((choice, index) => choice === answer.choices[index]) ? answer : { ...answer, choices };
 }
 
-/** A legacy call has no id in the message. */
-function hasItsId(seen: SeenCall | undefined, { id }: RuledCall): boolean {
-  return seen?.kind === "legacy" || seen?.id === id;
+export const UNREADABLE = "[The Flow Layer removed a tool call that cannot be read]";
+
+function noticePart(others: readonly Part[], notice: string): Part {
+  const hasText = others.some((part) => part.kind === "text" && part.text !== "");
+  return { kind: "text", path: "", text: hasText ? `\n\n${notice}` : notice };
 }
 
-function releaseMessage(
-  message: Json,
-  seen: readonly SeenCall[],
-  ruled: readonly RuledCall[],
-  release: Release,
-  finishReason: unknown,
-): { message: Json; finish_reason: unknown } {
-  const released = seen.flatMap((call, index) => {
-    const ruling = ruled[index];
-    return ruling !== undefined && isReleased(release, ruling) ? [{ call, id: ruling.id }] : [];
-  });
-  const rest = withoutCalls(message);
-  const missing = removalNotice(release, ruled) ?? (seen.length === 0 ? UNREADABLE : null);
-  const text = typeof rest["content"] === "string" && rest["content"] !== "" ? `${rest["content"]}\n\n` : "";
-  const content = missing === null ? {} : { content: text + missing };
-  return {
-    message: { ...rest, ...content, ...writeCalls(released) },
-    finish_reason: released.length === 0 ? "stop" : finishReason,
-  };
-}
-
-const UNREADABLE = "[The Flow Layer removed a tool call that cannot be read]";
-
-/** Calls as a message or a delta carries them. */
-export function writeCalls(
-  calls: readonly { readonly call: SeenCall; readonly id: string; readonly index?: number }[],
-): Record<string, unknown> {
-  const listed = calls.filter(({ call }) => call.kind !== "legacy");
-  const legacy = calls.find(({ call }) => call.kind === "legacy")?.call;
-  return {
-    ...(listed.length === 0
-      ? {}
-      : {
-          tool_calls: listed.map(({ call, id, index }) => ({
-            ...(index === undefined ? {} : { index }),
-            id,
-            ...(call.kind === "custom"
-              ? { type: "custom", custom: { name: call.name, input: call.arguments } }
-              : { type: "function", function: { name: call.name, arguments: call.arguments } }),
-          })),
-        }),
-    ...(legacy === undefined ? {} : { function_call: { name: legacy.name, arguments: legacy.arguments } }),
-  };
+function inPlace(parts: readonly Part[], released: readonly CallPart[]): Part[] {
+  let next = 0;
+  return parts.map((part) => (isCall(part) ? (released[next++] ?? part) : part));
 }

@@ -1,275 +1,205 @@
 /**
  * The tool calls of one stream, kept back until somebody says what becomes of them.
  *
- * Text streams on. What carries a call, and the finish reason behind it, is held as it came; the calls are put together
- * from their fragments meanwhile. When they are decided, the held events follow unchanged where that is what a client
- * would make of them, else written anew.
+ * Text streams on. Calls, and the end of a choice that calls, are held, and put together from their pieces meanwhile.
+ * When they are decided the released ones are told again as events, so that a client gets exactly what was recorded,
+ * whatever the provider wrote.
  */
-import { isJsonObject } from "../lib/json.ts";
-import { isFilled, isFinishReason } from "../wires/openai-chat/chunk.ts";
-import { carriesCalls, isPlain, isPlainMessage, readCalls, type SeenCall, withoutCalls } from "./calls.ts";
-import { isReleased, type Release, removalNotice, toolApproval, writeCalls } from "./release.ts";
-import type { RuledCall } from "./types.ts";
-
-type Json = Readonly<Record<string, unknown>>;
+import type { Answer, AnswerEvent, Finish } from "../conversation/answer.ts";
+import type { CallPart, Part } from "../conversation/part.ts";
+import type { SeenCall } from "./calls.ts";
+import { harmlessEvent } from "./extras.ts";
+import { isReleased, type Release, releasedCalls, removalNotice, seenCall, UNREADABLE } from "./release.ts";
 
 /** Text of an answer beyond this is not kept: the answer cannot be fetched later. In characters. */
 const MAX_TEXT_LENGTH = 1_000_000;
-/** Members of a delta that are no news of their own. */
-const LABELS: ReadonlySet<string> = new Set(["role", "name", "channel"]);
-const TEXTS = ["content", "reasoning_content", "reasoning", "refusal"] as const;
+/** No model makes more calls in one answer, and nobody could decide them. */
+export const MAX_CALLS = 256;
+/** Arguments of all calls of an answer together, in characters. */
+export const MAX_ARGUMENTS_LENGTH = 8 * 1024 * 1024;
 
-/** A call as its fragments add up. */
-interface Assembled {
-  readonly key: unknown;
-  id: string | null;
-  kind: SeenCall["kind"];
-  name: string;
-  arguments: string;
+/** A call as its pieces add up. */
+interface HeldCall {
+  readonly part: Omit<CallPart, "args">;
+  readonly pieces: string[];
 }
 
 interface ChoiceState {
-  readonly index: unknown;
-  readonly calls: Assembled[];
-  readonly texts: Map<string, string>;
-  finishReason: string | null;
-  /** From a member `message` beside the delta, which holds the whole answer so far. */
-  repeated: SeenCall[];
-  /** Something was called, readable or not. */
-  hasCalls: boolean;
-  /** The client has been told who speaks. */
-  hasRole: boolean;
-}
-
-interface HeldEvent {
-  readonly chunk: Json;
-  /** `null`: the chunk was taken apart, and only this part of it is held. */
-  readonly raw: string | null;
+  readonly choice: number;
+  readonly calls: Map<number, HeldCall>;
+  text: string;
+  reasoning: string;
+  refusal: string;
+  finish: Finish | null;
 }
 
 export class StreamGate {
-  readonly #choices = new Map<unknown, ChoiceState>();
-  readonly #held: HeldEvent[] = [];
-  #usage: HeldEvent | null = null;
-  /** What clients make of the held events differs from one to the next: they are written anew. */
-  #isOdd = false;
+  readonly #choices = new Map<number, ChoiceState>();
+  #id: string | undefined;
+  #model: string | undefined;
+  /** The held items as they came; `null` once one of them may not be released so. */
+  #raw: string[] | null = [];
   #textLength = 0;
+  #argumentsLength = 0;
+  #callCount = 0;
 
   /** Something is kept back: what has to come after it must be kept too. */
   get isHolding(): boolean {
-    return this.#held.length > 0;
+    return this.#callCount > 0;
   }
 
-  /** What may go on of `chunk`, itself where nothing is kept back of it, `null` where everything is. */
-  pass(chunk: Json, raw: string): Json | null {
-    const choices = Array.isArray(chunk["choices"]) ? chunk["choices"].filter(isJsonObject) : [];
-    const passed: Json[] = [];
-    const held: Json[] = [];
-    for (const choice of choices) {
-      const parts = this.#split(choice);
-      if (parts.passed !== null) passed.push(parts.passed);
-      if (parts.held !== null) held.push(parts.held);
-    }
-    if (held.length === 0) return chunk;
-    if (passed.length === 0) {
-      this.#held.push({ chunk, raw });
-      return null;
-    }
-    const { usage, ...rest } = chunk;
-    this.#held.push({
-      chunk: isFilled(usage) ? { ...rest, usage, choices: held } : { ...rest, choices: held },
-      raw: null,
-    });
-    return { ...rest, choices: passed };
+  /** More is called than may be held, or could be recorded: the answer is none. */
+  get isOverfull(): boolean {
+    return this.#callCount > MAX_CALLS || this.#argumentsLength > MAX_ARGUMENTS_LENGTH;
   }
 
-  /** The usage event, which comes last. */
-  keepUsage(chunk: Json, raw: string): void {
-    this.#usage = { chunk, raw };
+  /**
+   * What may go on of `events`: the same list where nothing is kept back or changed. `raw`: their text, where it says
+   * nothing else.
+   */
+  pass(events: readonly AnswerEvent[], raw: string | null = null): readonly AnswerEvent[] {
+    const passed: AnswerEvent[] = [];
+    let isSame = true;
+    for (const event of events) {
+      const own = this.#pass(event);
+      isSame &&= own === event;
+      if (Array.isArray(own)) passed.push(...own);
+      else if (own !== null) passed.push(own);
+    }
+    if (isSame) return events;
+    // Released as it came only where all of it was held.
+    if (raw === null || passed.some(({ kind }) => kind !== "start")) this.#raw = null;
+    else if (this.isOverfull) this.#raw = null;
+    else this.#raw?.push(raw);
+    return passed;
+  }
+
+  #pass(event: AnswerEvent): AnswerEvent | AnswerEvent[] | null {
+    switch (event.kind) {
+      case "call_start":
+        this.#begin(event);
+        return null;
+      case "call_args":
+        this.#argumentsLength += event.text.length;
+        if (!this.isOverfull) this.#state(event.choice).calls.get(event.index)?.pieces.push(event.text);
+        return null;
+      case "call_end":
+        return null;
+      case "finish":
+        return this.#end(event);
+      case "text":
+      case "reasoning":
+      case "refusal":
+        this.#note(this.#state(event.choice), event.kind, event.text);
+        return event;
+      case "start":
+        this.#id ??= event.id;
+        this.#model ??= event.model;
+        return event;
+      case "extra":
+        return harmlessEvent(event);
+      default:
+        return event;
+    }
+  }
+
+  #end(event: Extract<AnswerEvent, { kind: "finish" }>): AnswerEvent | AnswerEvent[] | null {
+    const { choice, finish } = event;
+    const state = this.#state(choice);
+    state.finish = finish;
+    if (state.calls.size > 0) return null;
+    if (finish.reason !== "tool_calls") return event;
+    // It says that it calls, and nobody can read what: the client has nothing to run.
+    const text = state.text === "" ? UNREADABLE : `\n\n${UNREADABLE}`;
+    return [
+      { kind: "text", choice, text },
+      { kind: "finish", choice, finish: { reason: "stop" } },
+    ];
+  }
+
+  #begin(event: Extract<AnswerEvent, { kind: "call_start" }>): void {
+    this.#callCount++;
+    const { calls } = this.#state(event.choice);
+    if (this.isOverfull || calls.has(event.index)) return;
+    const { kind: _, choice: _choice, index, ...rest } = event;
+    calls.set(index, { part: { kind: "call", path: "", ...rest }, pieces: [] });
+  }
+
+  #note(state: ChoiceState, kind: "text" | "reasoning" | "refusal", text: string): void {
+    this.#textLength += text.length;
+    if (this.#textLength <= MAX_TEXT_LENGTH) state[kind] += text;
+  }
+
+  #state(choice: number): ChoiceState {
+    let state = this.#choices.get(choice);
+    if (state === undefined) {
+      state = { choice, calls: new Map(), text: "", reasoning: "", refusal: "", finish: null };
+      this.#choices.set(choice, state);
+    }
+    return state;
+  }
+
+  #inOrder(): ChoiceState[] {
+    return [...this.#choices.values()].sort((a, b) => a.choice - b.choice);
   }
 
   /** The calls that were made, choice by choice. */
   calls(): SeenCall[] {
-    return this.#inOrder().flatMap(callsOf);
+    return this.#inOrder().flatMap((state) => partsOf(state).map(seenCall));
   }
 
-  /** The whole answer as a chat completion; `null` when its text was too long to be kept. */
-  toCompletion(): Record<string, unknown> | null {
-    const first = this.#held[0]?.chunk;
-    if (first === undefined || this.#textLength > MAX_TEXT_LENGTH) return null;
-    const { id, created, model } = first;
+  /** The whole answer as the model gave it; `null` when its text was too long to be kept. */
+  answer(): Answer | null {
+    if (this.#textLength > MAX_TEXT_LENGTH) return null;
     const choices = this.#inOrder().map((state) => ({
-      index: state.index,
-      message: {
-        role: "assistant",
-        content: null,
-        ...Object.fromEntries(state.texts),
-        ...writeCalls(callsOf(state).map((call) => ({ call, id: call.id ?? "" }))),
-      },
-      finish_reason: state.finishReason,
+      parts: [...textParts(state), ...partsOf(state)],
+      finish: state.finish ?? { reason: "stop" as const },
     }));
-    return { id, object: "chat.completion", created, model, choices };
+    return { id: this.#id, model: this.#model, choices, usage: null, rawUsage: undefined };
   }
 
-  /** The events that end the answer, all but `[DONE]`. `release.ruling` is of `calls()`. */
-  finish(release: Release): string {
-    const approval = { tool_approval: toolApproval(release) };
+  /** What was held as it came, where all of it is released and says nothing but its calls; else `null`. */
+  unchanged(release: Release): string | null {
     const seen = this.calls();
     const isWhole = release.ruling.calls.every((call, at) => {
       return isReleased(release, call) && (seen[at]?.kind === "legacy" || seen[at]?.id === call.id);
     });
-    const isUnchanged = isWhole && !this.#isOdd && seen.length > 0;
-    const hasPending = approval.tool_approval.status === "pending";
-    const events = isUnchanged ? this.#held : this.#rewritten(release);
-    const last = events.length - 1;
-    let text = events.map((event, at) => write(event, hasPending && at === last ? approval : null)).join("");
-    if (this.#usage !== null) text += write(this.#usage, hasPending ? approval : null);
-    return text;
+    return isWhole && seen.length > 0 ? (this.#raw?.join("") ?? null) : null;
   }
 
-  #inOrder(): ChoiceState[] {
-    return [...this.#choices.values()].sort((a, b) => Number(a.index) - Number(b.index));
-  }
-
-  #split(choice: Json): { passed: Json | null; held: Json | null } {
-    const delta = isJsonObject(choice["delta"]) ? choice["delta"] : {};
-    const message = isJsonObject(choice["message"]) ? choice["message"] : {};
-    const state = this.#stateOf(choice["index"] ?? 0);
-    this.#noteText(state, delta);
-    const carries = carriesCalls(delta) || carriesCalls(message);
-    if (carriesCalls(delta)) this.#assemble(state, delta);
-    if (carriesCalls(message)) this.#repeat(state, message);
-    state.hasCalls ||= carries;
-    const isLast = isFinishReason(choice["finish_reason"]);
-    if (isLast) state.finishReason = String(choice["finish_reason"]);
-    const isFree = !carries && !(isLast && state.hasCalls);
-    const text = withoutCalls(delta);
-    const hasText = isFree || Object.entries(text).some(([name, value]) => !LABELS.has(name) && isFilled(value));
-    if (!hasText) return { passed: null, held: choice };
-    state.hasRole ||= delta["role"] !== undefined;
-    if (isFree) return { passed: choice, held: null };
-    const { message: _message, finish_reason: _reason, ...rest } = choice;
-    const { tool_calls, function_call } = delta;
-    const calls = {
-      ...(isFilled(tool_calls) ? { tool_calls } : {}),
-      ...(isFilled(function_call) ? { function_call } : {}),
-    };
-    return { passed: { ...rest, delta: text, finish_reason: null }, held: { ...choice, delta: calls } };
-  }
-
-  #stateOf(index: unknown): ChoiceState {
-    const known = this.#choices.get(index);
-    if (known !== undefined) return known;
-    const state: ChoiceState = {
-      ...{ index, calls: [], texts: new Map(), finishReason: null, repeated: [], hasCalls: false, hasRole: false },
-    };
-    this.#choices.set(index, state);
-    return state;
-  }
-
-  #noteText(state: ChoiceState, delta: Json): void {
-    for (const name of TEXTS) {
-      const text = delta[name];
-      if (typeof text !== "string" || text === "") continue;
-      this.#textLength += text.length;
-      if (this.#textLength <= MAX_TEXT_LENGTH) state.texts.set(name, (state.texts.get(name) ?? "") + text);
-    }
-  }
-
-  /** Some clients read the message, others the delta: where both call something they may get different calls. */
-  #repeat(state: ChoiceState, message: Json): void {
-    if (state.calls.length + state.repeated.length > 0 || !isPlainMessage(message)) this.#isOdd = true;
-    state.repeated = readCalls(message);
-  }
-
-  #assemble(state: ChoiceState, delta: Json): void {
-    if (state.repeated.length > 0) this.#isOdd = true;
-    const listed = Array.isArray(delta["tool_calls"]) ? delta["tool_calls"] : [];
-    const fragments = readCalls({ tool_calls: listed });
-    for (const [at, part] of listed.filter(isJsonObject).entries()) {
-      if (!Number.isInteger(part["index"]) || !isPlain(part)) this.#isOdd = true;
-      const fragment = fragments[at];
-      if (fragment !== undefined) this.#add(state, part["index"], fragment);
-    }
-    if (!Array.isArray(delta["tool_calls"]) && isFilled(delta["tool_calls"])) this.#isOdd = true;
-    if (!isPlain({ function: delta["function_call"] })) this.#isOdd = true;
-    for (const legacy of readCalls({ function_call: delta["function_call"] })) this.#add(state, "legacy", legacy);
-  }
-
-  #add(state: ChoiceState, key: unknown, fragment: SeenCall): void {
-    const call = findCall(state.calls, key, fragment.id);
-    if (call === undefined) {
-      const { id, kind, name, arguments: text } = fragment;
-      state.calls.push({ key: key ?? state.calls.length, id, kind, name, arguments: text });
-      if (name === "") this.#isOdd = true;
-      return;
-    }
-    call.arguments += fragment.arguments;
-    if (fragment.id !== null) {
-      if (call.id !== null && call.id !== fragment.id) this.#isOdd = true;
-      call.id ??= fragment.id;
-    }
-    if (fragment.name === "") return;
-    // Some clients add names up, others take the first.
-    this.#isOdd = true;
-    if (call.name === "") call.name = fragment.name;
-    if (fragment.kind === "custom") call.kind = "custom";
-  }
-
-  /** One event per choice with its text and its calls, and one that ends it. */
-  #rewritten(release: Release): HeldEvent[] {
-    const { chunk: last = {} } = this.#held.at(-1) ?? {};
-    const { usage, choices: _choices, ...base } = last;
-    const events: HeldEvent[] = [];
+  /** The events that end the answer. `release.ruling` is of `calls()`. */
+  finish(release: Release): AnswerEvent[] {
+    const events: AnswerEvent[] = [];
     let at = 0;
     for (const state of this.#inOrder()) {
-      if (!state.hasCalls) continue;
-      const { index } = state;
-      const seen = callsOf(state);
-      const ruled = release.ruling.calls.slice(at, at + seen.length);
-      at += seen.length;
-      const { delta, isEmpty } = releasedDelta(seen, ruled, release);
-      const missing = removalNotice(release, ruled) ?? (seen.length === 0 ? UNREADABLE : null);
-      const before = state.texts.has("content") ? "\n\n" : "";
-      const deltas: Json[] = [
-        ...(state.hasRole ? [] : [{ role: "assistant" }]),
-        ...(missing === null ? [] : [{ content: before + missing }]),
-        ...(isEmpty ? [] : [delta]),
-      ];
-      const choices: Json[] = deltas.map((each) => ({ index, delta: each, finish_reason: null }));
-      choices.push({ index, delta: {}, finish_reason: isEmpty ? "stop" : state.finishReason });
-      for (const choice of choices) events.push({ chunk: { ...base, choices: [choice] }, raw: null });
+      const { choice, text } = state;
+      const parts = partsOf(state);
+      if (parts.length === 0) continue;
+      const ruled = release.ruling.calls.slice(at, at + parts.length);
+      at += parts.length;
+      const missing = removalNotice(release, ruled);
+      if (missing !== null) events.push({ kind: "text", choice, text: text === "" ? missing : `\n\n${missing}` });
+      const released = releasedCalls(parts, ruled, release);
+      for (const [index, { kind: _, path: _path, args, ...call }] of released.entries()) {
+        events.push({ kind: "call_start", choice, index, ...call });
+        if (args !== "") events.push({ kind: "call_args", choice, index, text: args });
+        events.push({ kind: "call_end", choice, index });
+      }
+      const finish = released.length === 0 ? { reason: "stop" as const } : state.finish;
+      if (finish !== null) events.push({ kind: "finish", choice, finish });
     }
-    const final = events.pop();
-    if (final !== undefined) events.push(isFilled(usage) ? { chunk: { ...final.chunk, usage }, raw: null } : final);
     return events;
   }
 }
 
-const UNREADABLE = "[The Flow Layer removed a tool call that cannot be read]";
-
-function callsOf(state: ChoiceState): SeenCall[] {
-  const { calls, repeated } = state;
-  if (calls.length === 0) return repeated;
-  return calls.map(({ id, kind, name, arguments: text }) => ({ id, kind, name, arguments: text }));
+function partsOf({ calls }: ChoiceState): CallPart[] {
+  return [...calls.values()].map(({ part, pieces }) => ({ ...part, args: pieces.join("") }));
 }
 
-/** Without an index, an id that is new begins a call, and anything else goes on with the last one. */
-function findCall(calls: readonly Assembled[], key: unknown, id: string | null): Assembled | undefined {
-  if (key !== undefined && key !== null) return calls.find((call) => call.key === key);
-  return id === null ? calls.at(-1) : calls.find((call) => call.id === id);
-}
-
-function releasedDelta(seen: readonly SeenCall[], ruled: readonly RuledCall[], release: Release) {
-  let index = 0;
-  const released = seen.flatMap((call, at) => {
-    const ruling = ruled[at];
-    return ruling !== undefined && isReleased(release, ruling) ? [{ call, id: ruling.id, index: index++ }] : [];
-  });
-  return { delta: writeCalls(released), isEmpty: released.length === 0 };
-}
-
-function write({ chunk, raw }: HeldEvent, flow: Json | null): string {
-  if (raw !== null && flow === null) return raw;
-  return `data: ${JSON.stringify(flow === null ? chunk : { ...chunk, flow })}\n\n`;
+function textParts({ text, reasoning, refusal }: ChoiceState): Part[] {
+  return [
+    ...(reasoning === "" ? [] : [{ kind: "reasoning", text: reasoning, form: "full", path: "" } as const]),
+    ...(text === "" ? [] : [{ kind: "text", text, path: "" } as const]),
+    ...(refusal === "" ? [] : [{ kind: "refusal", text: refusal, path: "" } as const]),
+  ];
 }

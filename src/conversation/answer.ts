@@ -4,7 +4,7 @@
  * `readAnswer` of the target's wire makes it, `writeAnswer` of the door's wire turns it into what the client reads.
  * An event says one thing; events of one choice come in the order in which the model made their parts.
  */
-import type { Bound, CallPart, Json, Part } from "./part.ts";
+import { type Bound, type CallPart, type Json, type Part, unreachable } from "./part.ts";
 import type { TokenCounts } from "./usage.ts";
 
 /** How a choice ended, by what a client has to do next. */
@@ -32,7 +32,13 @@ export interface Finish {
  */
 export type AnswerEvent =
   /** Once, before everything else that has content. Nothing of it has to be known. */
-  | { readonly kind: "start"; readonly id?: string | undefined; readonly model?: string | undefined }
+  | {
+      readonly kind: "start";
+      readonly id?: string | undefined;
+      readonly model?: string | undefined;
+      /** By the provider's clock, epoch seconds. */
+      readonly createdAt?: number | undefined;
+    }
   /** `begins`: a new text block, where the wire has blocks: text of two blocks is not one text. */
   | {
       readonly kind: "text";
@@ -66,6 +72,8 @@ export type AnswerEvent =
       readonly name: string;
       readonly namespace?: string | undefined;
       readonly form: CallPart["form"];
+      /** It has no id of its own, and its result names the function only (OpenAI's `function_call`). */
+      readonly isLegacy?: boolean | undefined;
       readonly bound?: Bound | undefined;
     }
   /** The next piece of a call's exact argument text. All pieces together are `{}` where there are no arguments. */
@@ -95,6 +103,32 @@ export type AnswerEvent =
   | { readonly kind: "extra"; readonly choice: number | null; readonly members: Json }
   /** The provider's own error body, for `classify`. Nothing follows. */
   | { readonly kind: "error"; readonly body: unknown };
+
+/** Has the answer itself begun? Text, thoughts, calls, a refusal, media, a provider's block, an end. */
+export function hasContent(event: AnswerEvent): boolean {
+  switch (event.kind) {
+    case "text":
+    case "reasoning":
+    case "refusal":
+      return event.text !== "";
+    case "call_start":
+    case "call_args":
+    case "block":
+    case "media":
+    case "finish":
+      return true;
+    case "start":
+    case "bound":
+    case "call_end":
+    case "citation":
+    case "usage":
+    case "extra":
+    case "error":
+      return false;
+    default:
+      return unreachable(event);
+  }
+}
 
 /** One alternative of a whole answer: what its events add up to. */
 export interface AnswerChoice {

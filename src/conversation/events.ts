@@ -49,11 +49,12 @@ export function partEvents(choice: number, part: Part, index: number): AnswerEve
     case "refusal":
       return [{ kind: "refusal", choice, text: part.text }];
     case "call": {
-      const { id, name, namespace, form, bound, args } = part;
+      const { id, name, namespace, form, isLegacy, bound, args } = part;
       return [
         {
           ...({ kind: "call_start", choice, index, id, name, form } as const),
           ...(namespace === undefined ? {} : { namespace }),
+          ...(isLegacy === undefined ? {} : { isLegacy }),
           ...(bound === undefined ? {} : { bound }),
         },
         { kind: "call_args", choice, index, text: args },

@@ -101,6 +101,8 @@ export interface CallPart extends PartBase {
   readonly namespace?: string | undefined;
   /** `function`: `args` is JSON text. `custom`: free text, by a grammar perhaps. */
   readonly form: "function" | "custom";
+  /** It has no id of its own, and its result names the function only (OpenAI's `function_call`). */
+  readonly isLegacy?: boolean | undefined;
   /** Exactly as the model or the client wrote it: never parsed and written again. */
   readonly args: string;
 }

@@ -6,8 +6,8 @@
  * that it can be forwarded as it came. Linear in the input: each character is looked at once.
  */
 
-/** The longest event of text and calls, in characters. Beyond it a stream is not a chat answer. */
-export const MAX_EVENT_LENGTH = 1_048_576;
+/** The longest event that is held back while it is incomplete: room for a picture. Beyond it the stream is no answer. */
+export const MAX_EVENT_LENGTH = 8 * 1024 * 1024;
 
 export interface SseEvent {
   /** The event's own text, its closing empty line included. */

@@ -233,6 +233,17 @@ function wordsOf(details: Details): { message?: string; param?: string } {
   return { ...(message === "" ? {} : { message }), ...(param === "" ? {} : { param }) };
 }
 
+/** The provider's own words in an error body, as a client may read them; `undefined` where it has none. */
+export function describeError(body: unknown, config: ProviderConfig): string | undefined {
+  const { message } = wordsOf(readDetails(body));
+  return withoutCredentials({ class: "server_error", tryNext: false, trySame: false, ...asMessage(message) }, config)
+    .message;
+}
+
+function asMessage(message: string | undefined): { message?: string } {
+  return message === undefined ? {} : { message };
+}
+
 /** Of what a vendor is called with, what is no secret. */
 const PUBLIC_NAMES: ReadonlySet<string> = new Set(["anthropic-version", "apiVersion", "region"]);
 

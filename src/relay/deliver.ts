@@ -4,40 +4,39 @@
  * `toWholeResponse` splices the router's members into the vendor's own text; `toStreamResponse` completes the trace
  * headers before the first byte leaves, because nothing can be added to them after.
  */
-import { calledTools } from "../approvals/calls.ts";
-import { type Release, releaseChoices, toolApproval } from "../approvals/release.ts";
+import { callsOfAnswer, toolApproval } from "../approvals/release.ts";
 import type { Usage } from "../conversation/usage.ts";
 import { isJsonObject, JsonEdit } from "../lib/json.ts";
+import type { DoorWire } from "../wires/wire.ts";
+import type { ReleasedAnswer } from "./approval/approval.ts";
 import type { Exchange } from "./trace.ts";
 import type { Answer, WholeAnswer } from "./types.ts";
 
 export type WholeUpstream = Extract<Answer, { kind: "whole" }>;
 
 /** Names of the tools that a whole answer calls. */
-export function toolsCalled({ body }: WholeAnswer): readonly string[] {
-  return choicesOf(body).flatMap((choice) => {
-    const message = isJsonObject(choice) ? choice["message"] : undefined;
-    return isJsonObject(message) ? calledTools(message) : [];
-  });
+export function toolsCalled(whole: WholeAnswer): readonly string[] {
+  return callsOfAnswer(whole.toAnswer()).flatMap(({ name }) => (name === "" ? [] : [name]));
 }
 
 /**
- * The vendor's answer with `flow`, and with `usage` and `model` where it left them out. `release`: what may go out of its
- * tool calls, where they need approval.
+ * The provider's answer with `flow`, and with `usage` and `model` where it left them out. `released`: what goes out in its
+ * place where tool calls need approval.
  */
 export function toWholeResponse(
   exchange: Exchange,
   { candidate, attempt, whole }: WholeUpstream,
-  release: Release | null,
+  released: ReleasedAnswer | null,
+  wire: DoorWire,
 ): Response {
-  const { text, body } = whole;
+  const answer = released?.answer ?? null;
+  const text = answer === null ? whole.text : JSON.stringify(wire.writeAnswer(answer, whole.context));
   const edit = new JsonEdit(text);
-  if (!isJsonObject(body["usage"])) edit.set("usage", toWireUsage(exchange.bill(attempt).usage));
-  if (typeof body["model"] !== "string") edit.set("model", candidate.target.model);
-  const choices = release === null ? null : releaseChoices(choicesOf(body), release);
-  if (choices !== null) edit.set("choices", choices);
+  if (!isJsonObject(whole.body["usage"])) edit.set("usage", toWireUsage(exchange.bill(attempt).usage));
+  if (typeof whole.body["model"] !== "string") edit.set("model", candidate.target.model);
   const now = Date.now();
   const flow = exchange.toFlow(now, exchange.costNanoUsd);
+  const release = released?.release ?? null;
   edit.set("flow", release === null ? flow : { ...flow, tool_approval: toolApproval(release) });
   return toJsonResponse(exchange, edit.toString(), now);
 }
@@ -49,10 +48,6 @@ export function toJsonResponse(exchange: Exchange, text: string, now: number): R
   headers["cache-control"] = "no-store";
   headers["x-content-type-options"] = "nosniff";
   return new Response(text, { headers });
-}
-
-function choicesOf({ choices }: Readonly<Record<string, unknown>>): readonly unknown[] {
-  return Array.isArray(choices) ? choices : [];
 }
 
 export function toStreamResponse(exchange: Exchange, readable: ReadableStream<Uint8Array>): Response {

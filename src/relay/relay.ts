@@ -14,6 +14,7 @@ import { promptTokens } from "../pricing/count.ts";
 import type { Provider } from "../providers/adapter.ts";
 import { isExporting } from "../traces/exporter.ts";
 import { parseTraceparent } from "../traces/otlp.ts";
+import { chatDoorWire } from "../wires/openai-chat/door-wire.ts";
 import { readContentDemand } from "../wires/openai-chat/read-demand.ts";
 import { type ChatRequest, parseChatRequest } from "../wires/openai-chat/request-fields.ts";
 import { Admission } from "./admission.ts";
@@ -132,7 +133,9 @@ async function complete(run: Run): Promise<Response> {
   body.keepUntil(receivedAt + route.policy.timeouts.total_ms + MAX_OVERTIME_MS);
   exchange.timings.policy = Date.now() - readAt;
   const records = env.TOOL_APPROVALS;
-  const approval = new ToolApproval({ records, caller, route, request, exchange, clientSignal: http.signal });
+  const approval = new ToolApproval({
+    ...{ records, caller, route, request, exchange, wire: chatDoorWire, clientSignal: http.signal },
+  });
   await approval.admit();
   const { resume: heldTrace } = request.controls;
   if (heldTrace !== undefined) {
@@ -224,6 +227,7 @@ function streamingOf(
   const choices = Math.max(1, ...asked.filter((each) => typeof each === "number"));
   return {
     streaming: {
+      wire: chatDoorWire,
       includeUsage: request.includeUsage,
       gate: route.requireToolApproval ? approval : null,
       hasTools: tools !== undefined || functions !== undefined,
@@ -253,9 +257,9 @@ async function deliverWhole(run: Run, answer: WholeUpstream, approval: ToolAppro
   run.deadlines.stop();
   exchange.answeredAt = Date.now();
   if (run.http.signal.aborted) throw new ClientGone();
-  const release = await approval.releaseOf(answer.whole);
-  if (release === "client_gone") throw new ClientGone();
-  const response = toWholeResponse(exchange, answer, release);
+  const released = await approval.releaseOf(answer.whole);
+  if (released === "client_gone") throw new ClientGone();
+  const response = toWholeResponse(exchange, answer, released, chatDoorWire);
   const toolCalls = toolsCalled(answer.whole);
   settlement.settle({ status: "ok", httpStatus: 200, toolCalls, endedAt: Date.now() });
   return response;
@@ -275,10 +279,13 @@ async function resumeStep(run: Run, approval: ToolApproval, request: ChatRequest
   const step = await approval.heldStep(traceId);
   // As for an answer that comes now: a stream that is never sent would wait until `total_ms` to be read.
   if (run.http.signal.aborted) throw new ClientGone();
-  const ending = { httpStatus: 200, toolCalls: toolsOf(step) } as const;
+  const createdAt = Math.floor(exchange.receivedAt / 1000);
+  const context = { model: "", provider: "", traceId, createdAt, conversation: null };
+  const reader = { wire: chatDoorWire, context };
+  const ending = { httpStatus: 200, toolCalls: toolsOf(step, reader) } as const;
   if (request.stream) {
     const options = { includeUsage: request.includeUsage, deadlines: run.deadlines };
-    const { readable, end } = releasedStream(approval, step, traceId, { ...options, endsAt });
+    const { readable, end } = releasedStream(approval, step, traceId, { ...options, ...reader, endsAt });
     const settle = (how: Awaited<typeof end>): void => {
       run.deadlines.stop();
       const status = how === "complete" ? "ok" : how === "cancelled" ? "cancelled" : "error";
@@ -293,7 +300,7 @@ async function resumeStep(run: Run, approval: ToolApproval, request: ChatRequest
   const now = Date.now();
   const flow = exchange.toFlow(now, exchange.costNanoUsd);
   settlement.settle({ ...ending, status: "ok", endedAt: now });
-  return toJsonResponse(exchange, releasedBody(step, release, flow), now);
+  return toJsonResponse(exchange, releasedBody(step, release, flow, reader), now);
 }
 
 function settleStream(run: Run, ended: AnswerEnd): void {

@@ -1,6 +1,8 @@
 /** What passes from one stage of a request to the next. Types only. */
 import type { StreamGate } from "../approvals/stream-gate.ts";
 import type { ModelFacts } from "../catalog/model-facts.ts";
+import type { AnswerEvent, Answer as CoreAnswer } from "../conversation/answer.ts";
+import type { Json } from "../conversation/part.ts";
 import type { RouterError } from "../http/errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
 import type { Deadlines } from "../lib/deadline.ts";
@@ -14,8 +16,8 @@ import type {
   UpstreamFailure,
 } from "../providers/adapter.ts";
 import type { FailureClass } from "../traces/schema.ts";
-import type { ChunkView } from "../wires/openai-chat/chunk.ts";
 import type { RouteControls } from "../wires/openai-chat/request-fields.ts";
+import type { DoorWire, ItemReader, StreamItem, AnswerContext as WireContext } from "../wires/wire.ts";
 import type { Received } from "./received.ts";
 import type { Attempt } from "./trace.ts";
 
@@ -92,31 +94,15 @@ export interface AnswerEnd {
   readonly toolCalls: readonly string[];
 }
 
-/** One event of an upstream stream: its text to forward, and what it says. */
-export interface StreamEvent {
-  /** The event as it goes to the client, its closing empty line included. */
-  readonly raw: string;
-  /** `null` for a block without data: comments, blank lines. */
-  readonly view: ChunkView | null;
-}
-
-export interface EventReader {
-  push(bytes: Uint8Array): StreamEvent[];
-  /** The events that only the end of the bytes completes. */
-  end(): StreamEvent[];
-  /** What is held back is longer than any event of a chat answer. */
-  readonly isOverlong: boolean;
-  /** The provider answers with one JSON document: it says nothing before its end. */
-  readonly isDocument?: boolean;
-}
-
 /** A stream that is read event by event, its first content included. */
 export interface EventSource {
   readonly reader: ReadableStreamDefaultReader<Uint8Array>;
-  readonly events: EventReader;
+  readonly items: ItemReader;
   /** What was read before the answer was accepted. */
-  readonly preamble: readonly StreamEvent[];
+  readonly preamble: readonly StreamItem[];
   readonly attempt: StreamedAttempt;
+  readonly describe: Reading["describe"];
+  readonly context: WireContext;
 }
 
 /** A stream whose first content has arrived, not yet connected to the client. */
@@ -127,10 +113,14 @@ export interface OpenStream {
   start(): { readonly readable: ReadableStream<Uint8Array>; readonly end: Promise<AnswerEnd> };
 }
 
-/** A whole answer: the vendor's text, checked, with what the router reads of it. */
+/** A whole answer, checked: its text in the door's wire, and what it says. */
 export interface WholeAnswer {
   readonly text: string;
-  readonly body: Readonly<Record<string, unknown>>;
+  readonly body: Json;
+  readonly toAnswer: () => CoreAnswer;
+  /** The text says nothing but that, however it is read. */
+  readonly isPlain: () => boolean;
+  readonly context: WireContext;
 }
 
 /** What a successful attempt hands to the client. */
@@ -152,8 +142,13 @@ export type Opened<T> =
 
 /** What is to be sent for the tool calls that a stream held back. */
 export type GateEnd =
-  /** The events that end the answer, all but `[DONE]`. */
-  | { readonly kind: "release"; readonly text: string }
+  /** What ends the answer: text as it came, or events. `flow`: what the client is told of calls that wait. */
+  | {
+      readonly kind: "release";
+      readonly raw: string | null;
+      readonly events: readonly AnswerEvent[];
+      readonly flow: Json | null;
+    }
   /** They are nowhere on record: nothing may be released, and nothing can be decided. */
   | { readonly kind: "unrecorded" }
   | { readonly kind: "client_gone" };
@@ -164,11 +159,12 @@ export interface CallGate {
    * Records the calls of a stream that is complete, and waits for what becomes of them. `say` sends a comment meanwhile,
    * false when the client is gone. Never rejects.
    */
-  settle(held: StreamGate, say: (text: string) => Promise<boolean>): Promise<GateEnd>;
+  settle(held: StreamGate, context: WireContext, say: (text: string) => Promise<boolean>): Promise<GateEnd>;
 }
 
 /** What `stream` needs to know of the request to open an upstream stream. */
 export interface StreamOptions {
+  readonly wire: DoorWire;
   /** The client asked for the usage event. */
   readonly includeUsage: boolean;
   /** Where tool calls need approval; `null`: they pass. */
@@ -222,7 +218,15 @@ export interface StreamedAttempt extends StreamControl {
 /** How the answer of one provider is read. */
 export interface Reading {
   readonly classify: (error: UpstreamError) => UpstreamFailure;
-  /** Absent: the wire is OpenAI's. */
+  /** The provider's own words for what went wrong, scrubbed; `undefined` where it has none. */
+  readonly describe: (body: unknown) => string | undefined;
+  /** How whole answers become those of the door's wire; absent: they are. */
   readonly translation: Translation | undefined;
-  readonly context: AnswerContext;
+  readonly answerContext: AnswerContext;
+  readonly context: WireContext;
+  readonly wire: DoorWire;
+  /** `withExtras`: members that the core has no place for are told too, for a stream that is written anew. */
+  readonly openItems: (withExtras: boolean) => ItemReader;
+  /** The stream is in the door's wire, and known to need no mending: its bytes may pass untouched. */
+  readonly isClean: boolean;
 }

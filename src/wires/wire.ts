@@ -89,14 +89,80 @@ export interface UpstreamWire {
   openReader(context: AnswerContext): AnswerReader;
 }
 
+/** A piece of an upstream's stream: what it says, and its text where that is the door's own wire. */
+export interface StreamItem {
+  /** Forwarded as it is where nothing of it is changed; `null`: it has to be written. */
+  readonly raw: string | null;
+  /** `raw` says nothing but `events`, however it is read: it may pass where nothing unread may. */
+  readonly isPlain: boolean;
+  readonly events: readonly AnswerEvent[];
+  /** The protocol's own end of a complete answer: nothing behind it counts. */
+  readonly ends: boolean;
+}
+
+/** As `AnswerReader`, with the text beside the events. */
+export interface ItemReader {
+  push(bytes: Uint8Array): readonly StreamItem[];
+  end(): readonly StreamItem[];
+  readonly isOverlong: boolean;
+  /** The provider answers with one document in place of a stream: it says nothing before its end. */
+  readonly isDocument?: boolean;
+}
+
 /** Events in, the text of the client's stream out. */
 export interface AnswerWriter {
   /** The text to send for these events; `""` where nothing is due. */
   write(events: readonly AnswerEvent[]): string;
-  /** The protocol's own end of a complete answer. `flow`: the router's member, where it has to stand in the stream. */
+  /** The client has these events already, as `raw`: what is written later goes on from there. */
+  skip(events: readonly AnswerEvent[], raw: string): void;
+  /** The router's member `flow`, for the event that ends the answer, where that is written before `end`. */
+  attach(flow: Json): void;
+  /** The protocol's own end of a complete answer. `flow`: where the protocol has a place for it there. */
   end(flow?: Json): string;
   /** The protocol's own last word on an answer that broke. */
   fail(message: string): string;
+}
+
+/** How a stream that moved natively ended, by the protocol's own evidence and never by the socket's. */
+export type TailVerdict =
+  /** Whole, its protocol's end included. */
+  | "done"
+  /** Whole, without that end. */
+  | "finished"
+  /** Neither a finish reason nor an end came. */
+  | "cut"
+  /** The provider's own error was the last thing it said. */
+  | "error";
+
+/**
+ * Watches from the side a stream whose bytes move natively in the door's wire: it takes apart as little as it can. The
+ * same verdict for every chunking.
+ */
+export interface TailWatcher {
+  /** `bytes`: the length of `text` in UTF-8. */
+  add(text: string, bytes: number): void;
+  /** One event was longer than any of an answer. */
+  readonly isOverlong: boolean;
+  verdict(): TailVerdict;
+  /** What is to be appended to an answer that is whole without its protocol's end; `""` where that would do harm. */
+  closing(): string;
+  /** The last word on an answer that broke; `""` where the provider's own error has reached the client and will do. */
+  failing(message: string): string;
+  /** The provider's last usage object, in chat's shape. */
+  usage(): unknown;
+  /** The size of the visible output, about. */
+  output(): { readonly units: number; readonly bytes: number };
+  readonly showsReasoning: boolean;
+  readonly toolNames: readonly string[];
+}
+
+export interface TailOptions {
+  readonly traceId: string;
+  /** The client offered tools: their names are looked for. */
+  readonly hasTools: boolean;
+  /** What was read before, and the items it was. */
+  readonly text: string;
+  readonly preamble: readonly StreamItem[];
 }
 
 /** The client's side of a wire. */
@@ -108,5 +174,16 @@ export interface DoorWire {
    */
   readRequest(fields: Json, text?: string): Conversation;
   writeAnswer(answer: Answer, context: AnswerContext): Json;
-  openWriter(context: AnswerContext, options: { readonly includeUsage: boolean }): AnswerWriter;
+  /** The other way round: of a text in this wire that is known to be an answer, and the same parsed. */
+  readBack(text: string, body: Json): Answer;
+  /** `text`, of which `body` was parsed, says nothing but what `readBack` reads, however others read it. */
+  isPlain(text: string, body: Json): boolean;
+  openWriter(context: AnswerContext): AnswerWriter;
+  /** Absent: no bytes move natively in this wire. */
+  openTail?(options: TailOptions): TailWatcher;
+  /**
+   * How the body ends behind `fail`: `abnormal` where clients take a bare end for success, `normal` where the protocol
+   * has a last event of its own for it.
+   */
+  readonly failureEnd: "abnormal" | "normal";
 }

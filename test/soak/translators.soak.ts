@@ -9,8 +9,8 @@ import { crc32 } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import type { AnswerContext } from "../../src/providers/adapter.ts";
 import { findProvider, providerIds } from "../../src/providers/index.ts";
-import { OpenAiEvents } from "../../src/relay/streaming/events.ts";
-import type { StreamEvent } from "../../src/relay/types.ts";
+import { openItems } from "../../src/wires/openai-chat/stream/items.ts";
+import type { StreamItem } from "../../src/wires/wire.ts";
 import { allFixtures, bytesOf, cutAtRandom, type Fixture, isStream } from "../support/fixtures.ts";
 import { randomFrom } from "../support/random.ts";
 
@@ -42,12 +42,10 @@ function contextOf(fixture: Fixture): AnswerContext {
 }
 
 function readerOf(fixture: Fixture): Reader {
-  const openStream = findProvider(fixture.provider)?.adapter.translation?.openStream;
-  if (openStream !== undefined) return openStream(contextOf(fixture));
-  // Of a native stream what events say counts: the LF of a CRLF that was cut may stand before the next event.
-  const events = new OpenAiEvents();
-  const views = (read: readonly StreamEvent[]) => read.flatMap(({ view }) => view ?? []);
-  return { push: (bytes) => views(events.push(bytes)), end: () => views(events.end()) };
+  const items = openItems(findProvider(fixture.provider)?.adapter.translation, contextOf(fixture), true);
+  // What events say counts: the LF of a CRLF that was cut may stand before the next event.
+  const events = (read: readonly StreamItem[]) => read.flatMap((item) => item.events);
+  return { push: (bytes) => events(items.push(bytes)), end: () => events(items.end()) };
 }
 
 /** Mostly short pieces, at times the shortest there are, at times few long ones. */

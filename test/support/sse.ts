@@ -4,6 +4,8 @@
  * is measured by.
  */
 
+import { expect } from "vitest";
+
 /** The data of every event, in order. An event without its empty line is dropped, as the standard wants it. */
 export function eventData(text: string): string[] {
   const found: string[] = [];
@@ -20,6 +22,46 @@ export function eventData(text: string): string[] {
     if (field === "data") data.push(rest.join(":").replace(/^ /, ""));
   }
   return found;
+}
+
+export interface StreamText {
+  readonly text: string;
+  /** The body did not come to its own end. */
+  readonly isBroken: boolean;
+}
+
+/** What a client gets of a body that may break off: it keeps what came. */
+export async function readStream(response: Response): Promise<StreamText> {
+  if (response.body === null) return { text: "", isBroken: false };
+  const decoder = new TextDecoder();
+  const reader = response.body.getReader();
+  let text = "";
+  for (;;) {
+    try {
+      const { done, value } = await reader.read();
+      if (done) return { text: text + decoder.decode(), isBroken: false };
+      text += decoder.decode(value, { stream: true });
+    } catch {
+      return { text, isBroken: true };
+    }
+  }
+}
+
+/** The text of a stream: one that is told as broken breaks off, and one that breaks off has said so before. */
+export async function textOf(response: Response): Promise<string> {
+  const { text, isBroken } = await readStream(response);
+  const isTold = eventData(text).some((data) => data !== "[DONE]" && data.includes('"error"') && isFailure(data));
+  expect({ isBroken, end: text.slice(-300) }).toEqual({ isBroken: isTold, end: text.slice(-300) });
+  return text;
+}
+
+function isFailure(data: string): boolean {
+  try {
+    const { error, choices } = JSON.parse(data) as { error?: unknown; choices?: { finish_reason?: unknown }[] };
+    return Boolean(error) || choices?.[0]?.finish_reason === "error";
+  } catch {
+    return false;
+  }
 }
 
 interface Delta {

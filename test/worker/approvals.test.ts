@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type ChatRig, chatBody, expectError, startChatRig, type TestRoute } from "../support/chat.ts";
 import { connectRaw, requestText } from "../support/raw.ts";
-import { collect, eventData } from "../support/sse.ts";
+import { collect, eventData, textOf } from "../support/sse.ts";
 import { chunks, completion } from "../support/upstream.ts";
 
 /** Before the product: counts calls of the records, lets chosen ones fail, and resets a record on demand. */
@@ -550,7 +550,7 @@ describe("faults", () => {
     expect(await rig.trace(route, whole)).toMatchObject({ status: "error", usage: { prompt_tokens: 10 } });
     rig.upstream.script({ events: chunks("On it.", { toolCalls: [SEND] }) });
     const stream = await rig.ask(route, { tools, stream: true });
-    const text = await stream.text();
+    const text = await textOf(stream);
     await fail();
     expectNothingOf(text, "mallory");
     expect(collect(text)).toMatchObject({

@@ -22,7 +22,7 @@ import {
   wholeAnswer,
 } from "../support/fixtures.ts";
 import { randomFrom } from "../support/random.ts";
-import { collect, eventData } from "../support/sse.ts";
+import { collect, eventData, textOf } from "../support/sse.ts";
 import { IS_SOAK } from "../support/tries.ts";
 import type { Call, Script } from "../support/upstream.ts";
 
@@ -69,7 +69,7 @@ function scriptOf(fixture: Fixture, content: Script): Script {
 
 async function ask(route: TestRoute, fixture: Fixture, body: object): Promise<{ response: Response; text: string }> {
   const response = await rig.ask(route, { ...fixture.request, ...body });
-  return { response, text: await response.text() };
+  return { response, text: await textOf(response) };
 }
 
 function expectAnswer(answer: Answer, wanted: Expected): void {

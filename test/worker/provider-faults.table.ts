@@ -101,6 +101,8 @@ export interface Row {
   readonly body?: object;
   /** What the platform does with calls to the first target. */
   readonly platform?: "queued" | "limit";
+  /** The error in the middle of it reaches the client as the provider wrote it: nobody reads the stream. */
+  readonly ownError?: true;
 }
 
 // What answers are made of.
@@ -813,6 +815,7 @@ const ENDS: readonly Row[] = [
     id: "F61 OpenAI, natively",
     play: () => wholeSse(ROLE, ONE, 'data: {"error":{"message":"busy","type":"server_error","code":null}}\n\n'),
     modes: ["native"],
+    ownError: true,
     expect: cut("server_error"),
   },
   {

@@ -16,7 +16,7 @@ import { PLACES, type Place, type Places, startPlaces } from "../support/fault-p
 import { type FaultCall, type FaultScript, type FaultServer, startFaultServer } from "../support/fault-server.ts";
 import { FAULTS_FRONT, setFaults } from "../support/faults.ts";
 import { parseResponse } from "../support/raw.ts";
-import { type Chunk, eventData } from "../support/sse.ts";
+import { type Chunk, eventData, readStream } from "../support/sse.ts";
 import { type Call, chunks, completion, type Script } from "../support/upstream.ts";
 import type { CreatedKey } from "../support/worker.ts";
 import {
@@ -160,23 +160,30 @@ function scriptsOf({ play }: Row, mode: Mode): readonly FaultScript[] {
 async function ask(
   { row, mode, route, model }: Pick<Own, "row" | "mode" | "route" | "model">,
   more: object = {},
-): Promise<{ response: Response; body: string }> {
+): Promise<{ response: Response; body: string; isBroken: boolean }> {
   const signal = AbortSignal.timeout(ANSWER_MS);
   const messages = [{ role: "user", content: model }];
   const response = await rig.ask(route, { messages, ...REQUESTS[mode], ...row.body, ...more }, { signal });
-  return { response, body: await readBody(response) };
+  return { response, ...(await readBody(response)) };
 }
 
-/** The text; of a very long one its begin and its end. */
-async function readBody(response: Response): Promise<string> {
+/** The text; of a very long one its begin and its end. What came of a body that broke off is kept. */
+async function readBody(response: Response): Promise<{ body: string; isBroken: boolean }> {
   const parts: Uint8Array[] = [];
   let length = 0;
-  for await (const part of response.body ?? []) {
-    parts.push(part);
-    length += part.byteLength;
-    if (length > 2 * KEPT_BYTES && parts.length > KEPT_PARTS) parts.splice(-KEPT_PARTS, 1);
+  let isBroken = false;
+  try {
+    for await (const part of response.body ?? []) {
+      parts.push(part);
+      length += part.byteLength;
+      if (length > 2 * KEPT_BYTES && parts.length > KEPT_PARTS) parts.splice(-KEPT_PARTS, 1);
+    }
+  } catch (error) {
+    // Our own patience, not the end of the body.
+    if (error instanceof DOMException && error.name === "TimeoutError") throw error;
+    isBroken = true;
   }
-  return Buffer.concat(parts).toString("utf8");
+  return { body: Buffer.concat(parts).toString("utf8"), isBroken };
 }
 
 const KEPT_BYTES = 1024 * 1024;
@@ -219,15 +226,16 @@ function attemptsOf({ expected, provider, model, second }: Own): string[] {
 const reasonOf = ({ expected }: Own): string | null =>
   expected.sees === "second" ? (expected.failed[0] ?? "").replace(/;.*/, "") : null;
 
-function expectClient(own: Own, response: Response, body: string): void {
-  const { expected, mode } = own;
+function expectClient(own: Own, response: Response, body: string, isBroken: boolean): void {
+  const { expected, mode, row } = own;
+  expect(isBroken).toBe(expected.sees === "cut");
   if (expected.sees === "refusal") {
     expectErrorBody(response, body, expected);
     return;
   }
   expect({ status: response.status, body: response.status === 200 ? "" : body }).toEqual({ status: 200, body: "" });
   expect(response.headers.get("content-type")).toMatch(mode === "whole" ? /^application\/json/ : /^text\/event-stream/);
-  if (expected.sees === "cut") expectCut(body, expected.text, mode);
+  if (expected.sees === "cut") expectCut(body, expected.text, mode, row.ownError === true);
   else {
     expectText(textOf(mode, uptoDone(body)), expected.sees === "second" ? SECOND : expected.text);
     if (mode === "whole") return;
@@ -254,8 +262,17 @@ function expectErrorBody(
 }
 
 /** What came, then one error event, and no `[DONE]`. Natively the last event before it may be half. */
-function expectCut(body: string, text: string | RegExp, mode: Mode): void {
+/** `isOwn`: the provider's own error has reached the client as it came, and nothing stands behind it. */
+function expectCut(body: string, text: string | RegExp, mode: Mode, isOwn: boolean): void {
   const data = eventData(body);
+  if (isOwn) {
+    expect(JSON.parse(data.at(-1) ?? "null")).toHaveProperty("error");
+    expect(body).not.toContain("stream_interrupted");
+    expectText(streamedText(data.slice(0, -1)), text);
+    return;
+  }
+  // Some clients look for it at the very beginning.
+  expect(data.at(-1)).toMatch(/^\{"error":/);
   expect(data.filter((each) => each.includes('"stream_interrupted"'))).toHaveLength(1);
   expect(data).not.toContain("[DONE]");
   expect(JSON.parse(data.at(-1) ?? "null")).toMatchObject({
@@ -481,9 +498,9 @@ async function check({ row, mode, expected }: Case): Promise<Counted> {
   const { server, model } = own;
   if (row.platform !== undefined) await setFaults(rig.worker, { calls: { model, how: row.platform } });
   const connectionsBefore = server?.connections() ?? 0;
-  const { response, body } = await ask(own);
+  const { response, body, isBroken } = await ask(own);
   const answeredAt = Date.now();
-  expectClient(own, response, body);
+  expectClient(own, response, body, isBroken);
   expectHeaders(own, response);
   expectNothingLeaked(response, body);
   const failed = expected.failed?.length ?? 0;
@@ -613,7 +630,7 @@ describe("what a target's health learns", () => {
     scripted?.script(route.models[0] ?? "", play);
     const asked = async (): Promise<{ calls: number; reason: string | null }> => {
       const response = await rig.ask(route, body);
-      await response.text();
+      await readStream(response);
       const calls = scripted?.callsTo(route.models[0] ?? "").length ?? 0;
       return { calls, reason: response.headers.get("x-flowlayer-fallback-reason") };
     };

@@ -18,11 +18,13 @@ const SLACK_MS = 2_000;
 
 /** More than the buffers of the system take between a Worker and a client. */
 const MEGABYTES = 10;
+/** No more may be held, and less would fit into the buffers of the system. */
+const HELD_MEGABYTES = 7;
 const LONG_TEXT = "word ".repeat(160_000);
 const [ROLE = "", WORD = ""] = chunks("word");
 const [, LONG_WORD = ""] = chunks("x".repeat(100_000));
 const LONG: readonly string[] = [ROLE, WORD, ...Array<string>(10 * MEGABYTES).fill(LONG_WORD)];
-const CALLS = Array.from({ length: MEGABYTES + 2 }, (_, index) => {
+const CALLS = Array.from({ length: HELD_MEGABYTES }, (_, index) => {
   return { id: `call_${index}`, name: "send", arguments: JSON.stringify({ text: LONG_TEXT }) };
 });
 const tools = [{ type: "function", function: { name: "send" } }];

@@ -221,7 +221,7 @@ describe("before the first content", () => {
   test.each(
     MODES.flatMap((mode) => [
       { ...mode, name: "2 MB of comments", events: Array(2_000).fill(`: ${"x".repeat(1_000)}\n\n`) as string[] },
-      { ...mode, name: "one line of 2 MB", events: [`data: ${"x".repeat(2_000_000)}`] },
+      { ...mode, name: "one line of 9 MB", events: [`data: ${"x".repeat(9_000_000)}`] },
     ]),
   )("$mode: $name before any content is given up", async ({ body, events }) => {
     const route = await rig.route();

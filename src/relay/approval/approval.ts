@@ -15,28 +15,46 @@ import {
   toRecord,
   waitForDecision,
 } from "../../approvals/client.ts";
+import { harmlessAnswer } from "../../approvals/extras.ts";
 import { canonicalValue } from "../../approvals/match.ts";
 import {
-  callsOfChoices,
-  carriesAnyCall,
+  callsOfAnswer,
   isReleased,
   isWaiting,
   overallStatus,
   type Release,
+  releasedAnswer,
+  toolApproval,
 } from "../../approvals/release.ts";
-import type { StreamGate } from "../../approvals/stream-gate.ts";
+import { MAX_CALLS, type StreamGate } from "../../approvals/stream-gate.ts";
 import type { AnswerToRecord, CallToRecord, ClaimVerdict, Ruling, StoredStep } from "../../approvals/types.ts";
 import type { Env } from "../../config.ts";
+import type { Answer } from "../../conversation/answer.ts";
 import { type ErrorCode, RouterError } from "../../http/errors.ts";
 import { unexpectedFault } from "../../http/internal-error.ts";
 import { sha256, toHex } from "../../keys/hash.ts";
 import { keyIdOfTrace } from "../../traces/schema.ts";
 import type { ChatRequest } from "../../wires/openai-chat/request-fields.ts";
+import type { AnswerContext, DoorWire } from "../../wires/wire.ts";
 import type { Exchange } from "../trace.ts";
 import type { Caller, CallGate, GateEnd, ResolvedRoute, WholeAnswer } from "../types.ts";
 
 const COMMENT = ": waiting-for-approval\n\n";
 const COMMENT_EVERY_MS = 10_000;
+
+/** Of an answer that calls nothing. */
+const NOTHING_RULED: Release = { ruling: { calls: [], expiresAt: 0 }, delivery: "hold", traceId: "" };
+
+export interface ReleasedAnswer {
+  /** `null`: as it came. */
+  readonly answer: Answer | null;
+  /** `null`: it calls nothing. */
+  readonly release: Release | null;
+}
+
+function tooLarge(): RouterError {
+  return new RouterError("upstream_failed", "The tool calls of the answer are too large to be recorded for approval.");
+}
 
 export type Say = (text: string) => Promise<boolean>;
 
@@ -45,6 +63,7 @@ export interface ApprovalInput {
   readonly caller: Caller;
   readonly route: ResolvedRoute;
   readonly request: ChatRequest;
+  readonly wire: DoorWire;
   readonly exchange: Exchange;
   /** Aborts when the client leaves. */
   readonly clientSignal: AbortSignal;
@@ -108,25 +127,44 @@ export class ToolApproval implements CallGate {
     }
   }
 
-  /** What may be released of a whole answer; `null`: it calls nothing. Throws when its calls cannot be recorded. */
-  async releaseOf({ text, body }: WholeAnswer): Promise<Release | "client_gone" | null> {
-    const choices = Array.isArray(body["choices"]) ? body["choices"] : [];
-    if (!this.#input.route.requireToolApproval || !carriesAnyCall(choices)) return null;
-    return this.#rule(callsOfChoices(choices), () => text, null);
+  /**
+   * What goes out of a whole answer: as it came where it says nothing but what was read and all of it is released, else
+   * rebuilt, so that nothing unread passes. `null`: nothing has to be approved. Throws when its calls cannot be recorded.
+   */
+  async releaseOf(whole: WholeAnswer): Promise<ReleasedAnswer | "client_gone" | null> {
+    if (!this.#input.route.requireToolApproval) return null;
+    const own = whole.toAnswer();
+    const isPlain = whole.isPlain();
+    const answer = isPlain ? own : harmlessAnswer(own);
+    const calls = callsOfAnswer(answer);
+    if (calls.length > MAX_CALLS) throw tooLarge();
+    const toBody = (): string => (isPlain ? whole.text : this.#bodyOf(answer, whole.context));
+    const release = calls.length === 0 ? null : await this.#rule(calls, toBody, null);
+    if (release === "client_gone") return release;
+    const released = releasedAnswer(answer, release ?? NOTHING_RULED);
+    return { answer: isPlain && released === answer ? null : released, release };
   }
 
-  async settle(held: StreamGate, say: Say): Promise<GateEnd> {
+  async settle(held: StreamGate, context: AnswerContext, say: Say): Promise<GateEnd> {
     try {
       const toBody = (): string | null => {
-        const completion = held.toCompletion();
-        return completion === null ? null : JSON.stringify(completion);
+        const answer = held.answer();
+        return answer === null ? null : this.#bodyOf(answer, context);
       };
       const release = await this.#rule(held.calls(), toBody, say);
-      return release === "client_gone" ? { kind: release } : { kind: "release", text: held.finish(release) };
+      if (release === "client_gone") return { kind: release };
+      const approval = toolApproval(release);
+      const flow = approval.status === "pending" ? { tool_approval: approval } : null;
+      const raw = flow === null ? held.unchanged(release) : null;
+      return { kind: "release", raw, events: raw === null ? held.finish(release) : [], flow };
     } catch (error) {
       if (!(error instanceof RouterError)) unexpectedFault(error, this.#input.exchange.traceId);
       return { kind: "unrecorded" };
     }
+  }
+
+  #bodyOf(answer: Answer, context: AnswerContext): string {
+    return JSON.stringify(this.#input.wire.writeAnswer(answer, context));
   }
 
   /** The held step that the request asks for. Throws 404 when there is none, 400 when the request is another step. */
@@ -157,17 +195,10 @@ export class ToolApproval implements CallGate {
     const { records, route, request, exchange } = this.#input;
     const { delivery, ...rules } = route.policy.tools;
     const { traceId } = exchange;
-    // What nobody can read nobody can decide: it is taken out.
-    if (calls.length === 0) return { ruling: { calls: [], expiresAt: 0 }, delivery, traceId };
     const toBeRecorded = await toRecord(calls, usedIds(request.fields["messages"]), rules);
     const mayWait = delivery === "hold" && toBeRecorded.some(({ verdict }) => verdict === "pending");
     const recorded = await recordAnswer(records, await this.#answer(toBeRecorded, mayWait ? toBody() : null));
-    if (!recorded.ok) {
-      throw new RouterError(
-        "upstream_failed",
-        "The tool calls of the answer are too large to be recorded for approval.",
-      );
-    }
+    if (!recorded.ok) throw tooLarge();
     return this.#await({ ruling: recorded.ruling, delivery, traceId }, recorded.releaseInMs, say);
   }
 

@@ -9,14 +9,12 @@ import {
 } from "../../health/client.ts";
 import { RouterError } from "../../http/errors.ts";
 import type { Deadlines } from "../../lib/deadline.ts";
-import { JsonEdit, tryParseJson } from "../../lib/json.ts";
+import { tryParseJson } from "../../lib/json.ts";
 import { readTextWithin } from "../../lib/read-text.ts";
-import type { AdapterCall, ProviderAdapter, UpstreamFailure, UpstreamRequest } from "../../providers/adapter.ts";
+import type { UpstreamFailure } from "../../providers/adapter.ts";
 import { withoutCredentials } from "../../providers/classify.ts";
-import { openHeadersOf } from "../../providers/provider-settings.ts";
 import type { AttemptOutcome, FailureClass } from "../../traces/schema.ts";
 import type { ChatRequest } from "../../wires/openai-chat/request-fields.ts";
-import type { Tariff } from "../billing.ts";
 import type { Received } from "../received.ts";
 import { openStream } from "../streaming/stream.ts";
 import type { Attempt, Exchange } from "../trace.ts";
@@ -28,7 +26,6 @@ import type {
   Claim,
   Opened,
   Plan,
-  Reading,
   ResolvedRoute,
   Resumption,
   StreamedAttempt,
@@ -36,6 +33,7 @@ import type {
 } from "../types.ts";
 import { openWhole } from "./non-streaming.ts";
 import { UpstreamCall } from "./upstream-call.ts";
+import { brokenCall, readingOf, send, tariffOf } from "./upstream-request.ts";
 
 /** Enough for any vendor's error object. */
 const MAX_ERROR_BODY_BYTES = 65_536;
@@ -276,8 +274,9 @@ export class RunningAttempt implements StreamedAttempt {
     const { request, streaming, mayResume } = this.#input;
     const { record, candidate } = this;
     const call = this.#call;
-    const reading = readingOf(this.#input, candidate, record);
-    const response = await send(this.#input, this.#claim, candidate, record, call);
+    const { exchange } = this.#input;
+    const reading = readingOf(request, candidate, record, streaming.wire, exchange.traceId);
+    const response = await this.#send(call);
     record.status = response.status;
     if (!response.ok) {
       const { text, isLate } = await readTextWithin(response, MAX_ERROR_BODY_BYTES, MAX_ERROR_BODY_MS);
@@ -302,6 +301,11 @@ export class RunningAttempt implements StreamedAttempt {
     return { ok: true, value: { kind: "stream", candidate, attempt: record, stream: opened.value, end } };
   }
 
+  #send({ signal }: UpstreamCall): Promise<Response> {
+    const { request, exchange } = this.#input;
+    return send(request, this.#claim.maxOutputTokens, this.candidate, this.record, exchange.clientHeaders, signal);
+  }
+
   /** The stream broke after its first token. */
   #noteBreak(failure: FailureClass): void {
     this.record.outcome = failure;
@@ -316,85 +320,3 @@ async function refusalOf({ granted }: Claim): Promise<RouterError | null> {
 
 /** Of an answer that came when another had been taken already. */
 const LOST: UpstreamFailure = { class: "slow", tryNext: true, trySame: false };
-
-/** What is known of its cost beforehand. */
-function tariffOf({ facts, config, provider, target }: Candidate, { fields, stream }: ChatRequest): Tariff {
-  const effort = fields["reasoning_effort"] ?? target.params["reasoning_effort"];
-  const { translation } = provider.adapter;
-  return {
-    price: facts.price,
-    baseUrl: config.baseUrl,
-    thinks: effort === "none" ? false : facts.reasoning,
-    announcesThinking: stream && translation?.openStream !== undefined && translation.hidesThinking !== true,
-  };
-}
-
-function readingOf({ request, exchange }: AttemptInput, candidate: Candidate, record: Attempt): Reading {
-  const { adapter } = candidate.provider;
-  return {
-    classify: (error) => adapter.classify(error),
-    translation: adapter.translation,
-    context: {
-      fields: request.fields,
-      model: candidate.target.model,
-      traceId: exchange.traceId,
-      createdAt: Math.floor(record.startedAt / 1000),
-    },
-  };
-}
-
-async function send(
-  { request, exchange }: AttemptInput,
-  { maxOutputTokens }: Claim,
-  candidate: Candidate,
-  record: Attempt,
-  call: UpstreamCall,
-): Promise<Response> {
-  const { provider, target, config } = candidate;
-  const adapterCall: AdapterCall = {
-    body: new JsonEdit(request.text, request.members).remove("route"),
-    fields: request.fields,
-    stream: request.stream,
-    model: target.model,
-    params: target.params,
-    maxOutputTokens,
-    openHeaders: openHeadersOf(provider.openHeaders, exchange.clientHeaders),
-    config,
-  };
-  if (provider.send !== undefined) return provider.send(adapterCall, call.signal);
-  const upstream = await written(provider.adapter, adapterCall);
-  record.droppedParams = upstream.droppedParams;
-  return fetch(upstream.url, {
-    method: "POST",
-    headers: upstream.headers,
-    body: upstream.body,
-    // A redirect would carry the credential to a host nobody approved.
-    redirect: "manual",
-    signal: call.signal,
-  });
-}
-
-/** The request cannot be put into the vendor's words: no vendor was asked. */
-class UntranslatableRequest extends Error {
-  override readonly name = "UntranslatableRequest";
-}
-
-async function written(adapter: ProviderAdapter, call: AdapterCall): Promise<UpstreamRequest> {
-  try {
-    return await adapter.toUpstream(call);
-  } catch {
-    throw new UntranslatableRequest();
-  }
-}
-
-/** A call that rejected: ended by one of our clocks, or by the network. */
-function brokenCall(error: unknown, abortedBy: AbortReason | undefined): UpstreamFailure {
-  if (abortedBy === "too_large") return { class: "invalid_response", tryNext: true, trySame: false };
-  // After silence the same target is not asked again: it would be silent once more.
-  if (abortedBy !== undefined) return { class: "timeout", tryNext: true, trySame: false };
-  // The client's doing: were it the target's failure, a client could talk a shared target out of service.
-  if (error instanceof UntranslatableRequest) return { class: "invalid_request", tryNext: true, trySame: false };
-  // workerd's text for a reset or refused connection; a name that does not resolve reads otherwise and will not heal.
-  const isReset = error instanceof Error && error.message.includes("Network connection lost");
-  return { class: "network", tryNext: true, trySame: isReset };
-}

@@ -1,4 +1,5 @@
 /** Stage 5, a whole answer: the upstream's text, read within bounds and checked to be an answer. */
+import type { Answer } from "../../conversation/answer.ts";
 import { isJsonObject, isTooDeep, tryParseJson } from "../../lib/json.ts";
 import { readText } from "../../lib/read-text.ts";
 import type { UpstreamFailure } from "../../providers/adapter.ts";
@@ -30,7 +31,7 @@ export async function openWhole(
   if (reading.translation?.openStream === undefined ? reportsFailure(body) : hasError(body)) {
     return { ok: false, failure: reading.classify({ status: response.status, headers: response.headers, body }) };
   }
-  const translated = reading.translation?.toCompletion(body, reading.context, text);
+  const translated = reading.translation?.toCompletion(body, reading.answerContext, text);
   if (translated?.ok === false) {
     if (translated.usage !== undefined) received.noteFailed(translated.usage);
     return translated;
@@ -44,7 +45,11 @@ export async function openWhole(
   received.countWhole(() => outputOf(answer));
   // An adapter that had nothing to put right gives the body itself back: then the vendor's own text stands.
   const own = translated?.ok === true ? translated.text : undefined;
-  return { ok: true, value: { text: own ?? (answer === body ? text : JSON.stringify(answer)), body: answer } };
+  const { context } = reading;
+  const whole = own ?? (answer === body ? text : JSON.stringify(answer));
+  const toAnswer = (): Answer => reading.wire.readBack(whole, answer);
+  const isPlain = (): boolean => reading.wire.isPlain(whole, answer);
+  return { ok: true, value: { text: whole, body: answer, toAnswer, isPlain, context } };
 }
 
 /** One that can be written again: its calls are measured, and may have to be released one by one. */

@@ -1,135 +1,186 @@
 /** What passes of a stream that is read event by event, and what the router learns from it. */
-import { calledTools } from "../../approvals/calls.ts";
 import { StreamGate } from "../../approvals/stream-gate.ts";
-import { isJsonObject } from "../../lib/json.ts";
-import type { FailureClass } from "../../traces/schema.ts";
-import { isFinishReason, outputOf, usageOf } from "../../wires/openai-chat/chunk.ts";
+import { type AnswerEvent, hasContent } from "../../conversation/answer.ts";
+import type { AnswerWriter, StreamItem } from "../../wires/wire.ts";
 import type { Received } from "../received.ts";
-import type { StreamEvent, StreamOptions } from "../types.ts";
+import type { StreamOptions } from "../types.ts";
 import { CatchUp, type SentText } from "./resume.ts";
 
-type Chunk = Readonly<Record<string, unknown>>;
+type UsageEvent = Extract<AnswerEvent, { kind: "usage" }>;
+
+/** An item that says nothing but how much was used. */
+interface UsageItem {
+  readonly event: UsageEvent;
+  readonly raw: string | null;
+}
 
 export class EventFilter {
   readonly toolNames: string[] = [];
-  /** The id of the upstream's chunks. */
-  id: string | null = null;
-  error: FailureClass | null = null;
+  /** The provider's own error body. */
+  error: { readonly body: unknown } | null = null;
   isOver = false;
   /** A resumed stream says something else than the client already has. */
   differs = false;
   /** The client has something of this answer. */
   hasReachedClient: boolean;
-  readonly #options: StreamOptions;
-  readonly #received: Received;
   /** Where tool calls need approval: keeps them back. */
   readonly gate: StreamGate | null;
+  readonly #options: StreamOptions;
+  readonly #received: Received;
+  readonly #writer: AnswerWriter;
   /** Notes what the client gets; `null` where no stream is ever resumed. */
   readonly #sent: SentText | null;
   /** Of a resumed stream. */
   readonly #catchUp: CatchUp | null;
-  #earlyUsage: StreamEvent | null = null;
-  readonly #begun = new Set<unknown>();
-  readonly #finished = new Set<unknown>();
+  /** Kept until all choices are finished: of an answer that is resumed, the client gets the usage of its last target. */
+  #usage: UsageItem | null = null;
+  readonly #begun = new Set<number>();
+  readonly #finished = new Set<number>();
 
-  constructor(options: StreamOptions, received: Received, sent: SentText | null, resumedId: string | null) {
+  constructor(
+    options: StreamOptions,
+    received: Received,
+    writer: AnswerWriter,
+    sent: SentText | null,
+    isResumed: boolean,
+  ) {
     this.#options = options;
     this.#received = received;
+    this.#writer = writer;
     this.gate = options.gate === null ? null : new StreamGate();
     this.#sent = sent;
-    this.#catchUp = sent === null || resumedId === null ? null : new CatchUp(sent, resumedId);
-    this.id = resumedId;
+    this.#catchUp = sent !== null && isResumed ? new CatchUp(sent) : null;
     this.hasReachedClient = this.#catchUp === null;
   }
 
-  /** The text to forward for `events`. */
-  pass(events: readonly StreamEvent[]): string {
+  /** The text to forward for `items`. */
+  pass(items: readonly StreamItem[]): string {
     let text = "";
-    for (const event of events) {
+    for (const item of items) {
       if (this.isOver) break;
-      text += this.#passOne(event);
+      text += this.#passItem(item);
     }
     return text;
   }
 
-  #passOne(event: StreamEvent): string {
-    if (event.view === null) return event.raw;
-    const { kind, chunk } = event.view;
-    if (kind === "malformed") return "";
-    if (kind === "done") {
+  #passItem(item: StreamItem): string {
+    const { raw, isPlain, events, ends } = item;
+    if (ends) {
       this.isOver = true;
       return "";
     }
-    if (kind === "error") {
+    // Text of another stream has another id, and what nobody has read passes no gate.
+    const isExact = raw !== null && this.#catchUp === null && (this.gate === null || isPlain);
+    if (events.length === 0) return isExact || raw?.startsWith(":") === true ? (raw ?? "") : "";
+    const { usage, isUsageOnly } = this.#read(events);
+    if (this.error !== null) {
       this.isOver = true;
-      this.error = "server_error";
       return "";
     }
-    // Azure's first chunk has an empty one.
-    if (typeof chunk["id"] === "string" && chunk["id"] !== "") this.id ??= chunk["id"];
-    if (kind === "content") this.#count(chunk);
-    this.#received.noteUsage(usageOf(chunk));
-    if (kind !== "usage") return this.#passChunk(event, chunk, kind === "content");
-    return this.#options.includeUsage ? this.#passUsage(event, chunk) : "";
+    if (usage === null) return this.#passEvents(events, isExact ? raw : null);
+    if (isUsageOnly && isExact) return this.#passUsage({ event: usage, raw });
+    if (isExact && this.gate === null) return this.#passEvents(events, raw);
+    const others = events.filter(({ kind }) => kind !== "usage");
+    const text = others.length === 0 ? "" : this.#passEvents(others, null);
+    return text + this.#passUsage({ event: usage, raw: null });
   }
 
-  #passUsage(event: StreamEvent, chunk: Chunk): string {
-    // Of an answer that may yet be resumed, the client gets the usage of the target that ends it.
-    if (this.#sent !== null && !this.isFinished()) this.#earlyUsage = event;
-    else if (this.gate?.isHolding === true) this.gate.keepUsage(chunk, event.raw);
-    else return this.#passChunk(event, chunk, false);
-    return "";
+  /** Notes what `events` tell for the books. */
+  #read(events: readonly AnswerEvent[]): { readonly usage: UsageEvent | null; readonly isUsageOnly: boolean } {
+    const received = this.#received;
+    let usage: UsageEvent | null = null;
+    let isUsageOnly = true;
+    for (const event of events) {
+      switch (event.kind) {
+        case "usage":
+          usage = event;
+          break;
+        case "start":
+          // What all that is written of the stream is known by.
+          this.#writer.skip([event], "");
+          break;
+        case "error":
+          this.error = { body: event.body };
+          break;
+        case "extra":
+          isUsageOnly &&= event.choice === null;
+          break;
+        case "reasoning":
+          isUsageOnly = false;
+          received.add("reasoning", event.text);
+          if (event.form === "full") received.showsReasoning = true;
+          else received.hidesReasoning = true;
+          break;
+        case "bound":
+          isUsageOnly = false;
+          if (event.bound.encrypted !== undefined) received.hidesReasoning = true;
+          break;
+        case "text":
+        case "refusal":
+          isUsageOnly = false;
+          received.add("text", event.text);
+          break;
+        case "call_start":
+          isUsageOnly = false;
+          received.add("call", event.name);
+          break;
+        case "call_args":
+          isUsageOnly = false;
+          received.add("call", event.text);
+          break;
+        default:
+          isUsageOnly = false;
+      }
+    }
+    // What is told in one event with its usage is in that usage.
+    if (usage !== null) received.noteUsage(usage.raw);
+    return { usage, isUsageOnly };
   }
 
-  #passChunk({ raw }: StreamEvent, chunk: Chunk, hasContent: boolean): string {
-    const fresh = this.#catchUp === null ? chunk : this.#catchUp.rest(chunk);
+  #passUsage(usage: UsageItem): string {
+    if (!this.#options.includeUsage) return "";
+    this.#usage = usage;
+    return this.gate?.isHolding !== true && this.isFinished() ? this.usageText() : "";
+  }
+
+  /** The usage that is due, once; `""` where there is none. `isOwn`: written by us, with all that is attached to it. */
+  usageText(isOwn = false): string {
+    const usage = this.#usage;
+    if (usage === null) return "";
+    this.#usage = null;
+    return (isOwn ? null : usage.raw) ?? this.#writer.write([usage.event]);
+  }
+
+  #passEvents(events: readonly AnswerEvent[], raw: string | null): string {
+    const fresh = this.#catchUp === null ? events : this.#catchUp.rest(events);
     if (fresh === "differs") {
       this.isOver = true;
       this.differs = true;
       return "";
     }
-    if (fresh === null) return "";
     this.#noteChoices(fresh);
-    const own = fresh === chunk ? raw : `data: ${JSON.stringify(fresh)}\n\n`;
-    const kept = this.gate === null ? fresh : this.gate.pass(fresh, own);
-    if (hasContent && kept !== null) this.hasReachedClient = true;
-    if (kept !== null) this.#sent?.note(kept);
-    const text = kept === null ? "" : kept === fresh ? own : `data: ${JSON.stringify(kept)}\n\n`;
-    const usage = this.#earlyUsage;
-    if (usage === null || !this.isFinished()) return text;
-    this.#earlyUsage = null;
-    return text + this.#passOne(usage);
+    const kept = this.gate === null ? fresh : this.gate.pass(fresh, raw);
+    if (!this.hasReachedClient && kept.some(hasContent)) this.hasReachedClient = true;
+    this.#sent?.note(kept);
+    let text: string;
+    if (raw !== null && kept === events) {
+      if (this.#sent !== null || this.gate !== null) this.#writer.skip(events, raw);
+      text = raw;
+    } else text = this.#writer.write(kept);
+    return this.#usage !== null && this.gate?.isHolding !== true && this.isFinished() ? text + this.usageText() : text;
   }
 
-  #count(chunk: Chunk): void {
-    for (const { kind, text } of outputOf(chunk)) {
-      this.#received.add(kind, text);
-      if (kind === "reasoning") this.#received.showsReasoning = true;
-    }
-  }
-
-  #noteChoices(chunk: Chunk): void {
-    const choices = Array.isArray(chunk["choices"]) ? chunk["choices"] : [];
-    for (const choice of choices) {
-      if (!isJsonObject(choice)) continue;
-      const delta = choice["delta"];
-      if (isJsonObject(delta) && (delta["tool_calls"] !== undefined || delta["function_call"] !== undefined)) {
-        this.toolNames.push(...calledTools(delta));
-      }
-      this.#begun.add(choice["index"]);
-      if (isFinishReason(choice["finish_reason"])) this.#finished.add(choice["index"]);
+  #noteChoices(events: readonly AnswerEvent[]): void {
+    for (const event of events) {
+      if (!("choice" in event) || event.choice === null) continue;
+      this.#begun.add(event.choice);
+      if (event.kind === "finish") this.#finished.add(event.choice);
+      else if (event.kind === "call_start" && event.name !== "") this.toolNames.push(event.name);
     }
   }
 
   /** Every choice that was begun has a finish reason. A stream without one was cut, whatever its socket says. */
   isFinished(): boolean {
     return this.#finished.size > 0 && this.#finished.size === this.#begun.size;
-  }
-
-  interruption(): string {
-    if (this.differs) return "The provider's stream broke, and the next one answered differently.";
-    return this.error === null
-      ? "The provider's stream ended before the answer was complete."
-      : "The provider reported an error in the middle of its answer.";
   }
 }

@@ -7,27 +7,26 @@
  * sends.
  */
 import { cutWrites } from "../../lib/deadline.ts";
-import { interruptedEvent } from "../../wires/openai-chat/chunk.ts";
+import type { AnswerWriter } from "../../wires/wire.ts";
 import type { AnswerEnd, EventSource, OpenStream, StreamedAttempt, StreamOptions } from "../types.ts";
-import { failureOf } from "./events.ts";
+import { breakOff, failureOf, interruption } from "./ends.ts";
 import { EventFilter } from "./filter.ts";
 import { IdleClock } from "./idle.ts";
 import { SentText } from "./resume.ts";
 
-/** A chat answer is not longer; an endless stream is cut here. */
+/** No answer is longer; an endless stream is cut here. */
 const MAX_STREAM_BYTES = 64 * 1024 * 1024;
-const DONE = "data: [DONE]\n\n";
 /** No write to a client that reads takes longer. */
 const QUICK_WRITE_MS = 100;
 
 const encoder = new TextEncoder();
 
-export function pumpStream(source: EventSource, options: StreamOptions): OpenStream {
+export function pumpStream(source: EventSource, options: StreamOptions, answer: AnswerWriter): OpenStream {
   return {
     source,
     start() {
       const out = new IdentityTransformStream();
-      const end = pump(source, out.writable.getWriter(), options);
+      const end = pump(source, out.writable.getWriter(), options, answer);
       return { readable: out.readable, end };
     },
   };
@@ -37,23 +36,25 @@ async function pump(
   first: EventSource,
   writer: WritableStreamDefaultWriter<Uint8Array>,
   options: StreamOptions,
+  answer: AnswerWriter,
 ): Promise<AnswerEnd> {
   const { resumption } = options;
   const sent = resumption === null ? null : new SentText();
   let source = first;
-  let filter = new EventFilter(options, source.attempt.received, sent, null);
+  let filter = new EventFilter(options, source.attempt.received, answer, sent, false);
   for (;;) {
     const { attempt } = source;
     const forwarding = forward(source, filter, writer, options);
     const clientLeft = await options.deadlines.untilCut(forwarding, attempt.endsAt, () => cutWrites(writer));
     const end = endOf(attempt, filter, clientLeft);
-    if (resumption === null || !mayResume(end, attempt, sent)) return close(end, attempt, filter, writer, options);
+    const closing = { end, source, filter, writer, options, answer };
+    if (resumption === null || !mayResume(end, attempt, sent)) return close(closing);
     // At once: health learns of the break, and the attempt does not last as long as the next one.
     attempt.end(end);
     const next = await resumption.resume();
-    if (next === null) return close(end, attempt, filter, writer, options);
+    if (next === null) return close(closing);
     source = next;
-    filter = new EventFilter(options, source.attempt.received, sent, filter.id ?? options.traceId);
+    filter = new EventFilter(options, source.attempt.received, answer, sent, true);
   }
 }
 
@@ -62,7 +63,7 @@ async function pump(
  * what was there for it when `total_ms` was over.
  */
 async function forward(
-  { reader, events, preamble, attempt: control }: EventSource,
+  { reader, items, preamble, attempt: control }: EventSource,
   filter: EventFilter,
   writer: WritableStreamDefaultWriter<Uint8Array>,
   options: StreamOptions,
@@ -96,13 +97,16 @@ async function forward(
       const { done, value } = await reader.read();
       isEnd = done;
       // Without its empty line a last event is complete only if its JSON is; the filter drops it otherwise.
-      text = filter.pass(done ? events.end() : events.push(value));
+      text = filter.pass(done ? items.end() : items.push(value));
       bytesSeen += value?.byteLength ?? 0;
     } catch {
       break;
     }
     idle.stop();
-    if (bytesSeen > MAX_STREAM_BYTES || events.isOverlong) control.abort("too_large");
+    if (bytesSeen > MAX_STREAM_BYTES || items.isOverlong || filter.gate?.isOverfull === true) {
+      control.abort("too_large");
+      break;
+    }
   }
   idle.end();
   // Whatever the upstream still wants to say is not part of the answer.
@@ -114,7 +118,10 @@ function endOf(control: StreamedAttempt, filter: EventFilter, clientLeft: boolea
   const isComplete = filter.error === null && !filter.differs && filter.isFinished();
   const isGone = clientLeft || control.clientGone();
   const outcome = isComplete ? "complete" : isGone ? "cancelled" : "interrupted";
-  const failure = failureOf(control, filter.error ?? (filter.differs ? "invalid_response" : "network"));
+  const failure = failureOf(
+    control,
+    filter.error !== null ? "server_error" : filter.differs ? "invalid_response" : "network",
+  );
   return {
     outcome,
     failure: outcome === "interrupted" ? failure : null,
@@ -132,40 +139,49 @@ function mayResume(end: AnswerEnd, control: StreamedAttempt, sent: SentText | nu
   return isBroken && (sent?.isComparable ?? false) && reason !== "total" && reason !== "too_large";
 }
 
-async function close(
-  end: AnswerEnd,
-  control: StreamedAttempt,
-  filter: EventFilter,
-  writer: WritableStreamDefaultWriter<Uint8Array>,
-  options: StreamOptions,
-): Promise<AnswerEnd> {
+interface Closing {
+  readonly end: AnswerEnd;
+  readonly source: EventSource;
+  readonly filter: EventFilter;
+  readonly writer: WritableStreamDefaultWriter<Uint8Array>;
+  readonly options: StreamOptions;
+  readonly answer: AnswerWriter;
+}
+
+async function close(closing: Closing): Promise<AnswerEnd> {
+  const { end, source, writer, options } = closing;
+  const { attempt } = source;
   // The upstream is done, while its calls may wait for long to be decided.
-  if (end.outcome === "complete") control.end(end);
-  const isTaken = (work: Promise<void>): Promise<boolean> => options.deadlines.isTaken(work, control.endsAt, writer);
+  if (end.outcome === "complete") attempt.end(end);
+  const isTaken = (work: Promise<void>): Promise<boolean> => options.deadlines.isTaken(work, attempt.endsAt, writer);
   const say = (text: string): Promise<boolean> => isTaken(writer.write(encoder.encode(text)));
-  const { outcome, text } = await ending(end, filter, options, say);
+  const { outcome, text } = await ending(closing, say);
   // One that was too slow is told so, if it takes that at least.
-  const isSaid = !control.clientGone() && (await say(text));
-  await isTaken(writer.close());
+  const isSaid = !attempt.clientGone() && (await say(text));
+  if (outcome === "interrupted" && isSaid && options.wire.failureEnd === "abnormal") await breakOff(writer);
+  else await isTaken(writer.close());
   if (outcome === "complete") return end;
   const isGone = outcome === "cancelled" || !isSaid;
   const known: AnswerEnd = { ...end, outcome: isGone ? "cancelled" : outcome, failure: isGone ? null : end.failure };
-  control.end(known);
+  attempt.end(known);
   return known;
 }
 
 /** The last events of the stream. Where tool calls need approval, that is when they are decided, or the wait is over. */
 async function ending(
-  end: AnswerEnd,
-  filter: EventFilter,
-  options: StreamOptions,
+  { end, source, filter, options, answer }: Closing,
   say: (text: string) => Promise<boolean>,
 ): Promise<{ outcome: AnswerEnd["outcome"]; text: string }> {
-  const broken = (why: string): string => interruptedEvent(filter.id ?? options.traceId, why);
-  if (end.outcome !== "complete") return { outcome: end.outcome, text: broken(filter.interruption()) };
-  if (options.gate === null || filter.gate?.isHolding !== true) return { outcome: "complete", text: DONE };
-  const gated = await options.gate.settle(filter.gate, say);
-  if (gated.kind === "release") return { outcome: "complete", text: gated.text + DONE };
+  if (end.outcome !== "complete") return { outcome: end.outcome, text: answer.fail(interruption(filter, source)) };
+  if (options.gate === null || filter.gate?.isHolding !== true) {
+    return { outcome: "complete", text: filter.usageText() + answer.end() };
+  }
+  const gated = await options.gate.settle(filter.gate, source.context, say);
   if (gated.kind === "client_gone") return { outcome: "cancelled", text: "" };
-  return { outcome: "interrupted", text: broken("The tool calls of this answer could not be recorded for approval.") };
+  if (gated.kind === "unrecorded") return { outcome: "interrupted", text: answer.fail(UNRECORDED) };
+  if (gated.flow !== null) answer.attach(gated.flow);
+  const text = gated.raw ?? answer.write(gated.events);
+  return { outcome: "complete", text: text + filter.usageText(gated.flow !== null) + answer.end() };
 }
+
+const UNRECORDED = "The tool calls of this answer could not be recorded for approval.";

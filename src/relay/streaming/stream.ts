@@ -2,28 +2,18 @@
  * Stage 5, a streamed answer: look into the upstream's stream until it proves to be an answer, then hand it on.
  *
  * Nothing reaches the client before the first event that carries content, so every earlier failure can fall back
- * unseen. Bytes then move natively where nobody has to read them (`stream-native`); where an event must be dropped,
- * changed, translated or checked, complete events are forwarded by hand (`stream-pump`).
+ * unseen. Bytes then move natively where nobody has to read them (`native.ts`); where an event must be dropped, changed,
+ * translated or checked, complete events are forwarded by hand (`pump.ts`).
  */
+import { hasContent } from "../../conversation/answer.ts";
 import type { UpstreamFailure } from "../../providers/adapter.ts";
-import { outputOf, usageOf } from "../../wires/openai-chat/chunk.ts";
-import type {
-  EventReader,
-  Opened,
-  OpenStream,
-  Reading,
-  StreamEvent,
-  StreamedAttempt,
-  StreamOptions,
-} from "../types.ts";
-import { OpenAiEvents, TranslatedEvents } from "./events.ts";
+import type { ItemReader, StreamItem } from "../../wires/wire.ts";
+import type { Opened, OpenStream, Reading, StreamedAttempt, StreamOptions } from "../types.ts";
 import { nativeStream } from "./native.ts";
 import { pumpStream } from "./pump.ts";
 
-/** What may come before the first content: role chunks, filter results, keep-alive comments. */
+/** What may come before the first content, whole events alone: role chunks, filter results, keep-alive comments. */
 const MAX_PREAMBLE_BYTES = 1_048_576;
-/** The first event of another wire may be a picture, which is as long as that wire lets it be. */
-const MAX_TRANSLATED_PREAMBLE_BYTES = 16 * 1_048_576;
 const PEEK_BUFFER_BYTES = 8_192;
 
 /** An answer that is none: another target may do better, the same one will not. */
@@ -40,74 +30,72 @@ export async function openStream(
   reading: Reading,
 ): Promise<Opened<OpenStream>> {
   if (response.body === null) return { ok: false, failure: NOT_AN_ANSWER };
-  const translator = reading.translation?.openStream?.(reading.context);
-  const frames = reading.translation?.openFrames?.(reading.context);
-  // A provider that ignores `stream` answers with a document, which has to be told as a stream.
-  const isEventStream = response.headers.get("content-type")?.includes("event-stream") === true;
-  const isNative =
-    translator === undefined &&
-    reading.translation?.passesNatively?.(reading.context) === true &&
-    isEventStream &&
-    options.includeUsage &&
-    options.gate === null &&
-    options.choices === 1 &&
-    options.resumption === null;
-  if (isNative) {
+  const { openTail } = options.wire;
+  if (openTail !== undefined && isNative(response, options, reading)) {
     const [clientBranch, side] = response.body.tee();
     const tap = side.getReader({ mode: "byob" });
-    const events = new OpenAiEvents();
-    const read = async () => (await tap.read(new Uint8Array(PEEK_BUFFER_BYTES))).value;
-    const peeked = await peek(read, events, response, reading, attempt);
+    const decoder = new TextDecoder();
+    let text = "";
+    const read = async (): Promise<Uint8Array | undefined> => {
+      const { value } = await tap.read(new Uint8Array(PEEK_BUFFER_BYTES));
+      text += decoder.decode(value, { stream: true });
+      return value;
+    };
+    const peeked = await peek(read, reading.openItems(false), response, reading, attempt);
     if (!peeked.ok) return peeked;
-    const tapped = { clientBranch, tap, events, envelope: envelopeOf(peeked.value) };
-    return { ok: true, value: nativeStream(tapped, options, attempt) };
+    const tapped = { clientBranch, tap, decoder, text, preamble: peeked.value };
+    return { ok: true, value: nativeStream(tapped, openTail, options, attempt) };
   }
   const reader = response.body.getReader();
-  const events = translator === undefined ? (frames ?? new OpenAiEvents()) : new TranslatedEvents(translator);
-  const peeked = await peek(async () => (await reader.read()).value, events, response, reading, attempt);
+  const items = reading.openItems(options.gate !== null || options.resumption !== null);
+  const peeked = await peek(async () => (await reader.read()).value, items, response, reading, attempt);
   if (!peeked.ok) return peeked;
-  if (events instanceof OpenAiEvents) events.text = null;
-  return { ok: true, value: pumpStream({ reader, events, preamble: peeked.value, attempt }, options) };
+  const { describe, context } = reading;
+  const source = { reader, items, preamble: peeked.value, attempt, describe, context };
+  return { ok: true, value: pumpStream(source, options, options.wire.openWriter(context)) };
 }
 
-/** The events up to the first content, and those that came with it. */
+function isNative(response: Response, options: StreamOptions, { isClean }: Reading): boolean {
+  if (!isClean || !options.includeUsage || options.gate !== null || options.choices !== 1) return false;
+  if (options.resumption !== null) return false;
+  // A provider that ignores `stream` answers with a document, which has to be told as a stream.
+  return response.headers.get("content-type")?.includes("event-stream") === true;
+}
+
+/** The items up to the first content, and those that came with it. */
 async function peek(
   read: () => Promise<Uint8Array | undefined>,
-  reader: EventReader,
+  reader: ItemReader,
   response: Response,
   reading: Reading,
   { received }: StreamedAttempt,
-): Promise<Opened<readonly StreamEvent[]>> {
-  const events: StreamEvent[] = [];
+): Promise<Opened<readonly StreamItem[]>> {
+  const items: StreamItem[] = [];
   let bytesSeen = 0;
+  let bytesInItems = 0;
   for (;;) {
     const bytes = await read();
     const isEnd = bytes === undefined || bytes.byteLength === 0;
     const fresh = isEnd ? reader.end() : reader.push(bytes);
-    for (const [at, event] of fresh.entries()) {
-      const kind = event.view?.kind;
-      if (kind === "error") {
-        const usage = events.map(({ view }) => usageOf(view?.chunk)).findLast((each) => each !== undefined);
+    bytesSeen += bytes?.byteLength ?? 0;
+    if (fresh.length > 0) bytesInItems = bytesSeen;
+    for (const [at, item] of fresh.entries()) {
+      const error = item.events.find((event) => event.kind === "error");
+      if (error !== undefined) {
+        const usage = item.events.findLast((event) => event.kind === "usage")?.raw ?? received.rawUsage;
         if (usage !== undefined) received.noteFailed(usage);
         const { status, headers } = response;
-        return { ok: false, failure: reading.classify({ status, headers, body: event.view?.chunk }) };
+        return { ok: false, failure: reading.classify({ status, headers, body: error.body }) };
       }
       // An answer that ends before it said anything is no answer.
-      if (kind === "done") return { ok: false, failure: NOT_AN_ANSWER };
-      if (kind !== "malformed") events.push(event);
-      if (kind === "content") return { ok: true, value: [...events, ...fresh.slice(at + 1)] };
+      if (item.ends) return { ok: false, failure: NOT_AN_ANSWER };
+      items.push(item);
+      if (item.events.some(hasContent)) return { ok: true, value: [...items, ...fresh.slice(at + 1)] };
+      // Should it end before anything else comes, this is what is known of its cost.
+      for (const event of item.events) if (event.kind === "usage") received.noteUsage(event.raw);
     }
-    bytesSeen += bytes?.byteLength ?? 0;
-    const limit = reader instanceof TranslatedEvents ? MAX_TRANSLATED_PREAMBLE_BYTES : MAX_PREAMBLE_BYTES;
-    const isTooLong = reader.isOverlong || (reader.isDocument !== true && bytesSeen > limit);
+    // An event that is not complete yet may be a picture; a document says nothing before its end.
+    const isTooLong = reader.isOverlong || (reader.isDocument !== true && bytesInItems > MAX_PREAMBLE_BYTES);
     if (isEnd || isTooLong) return { ok: false, failure: NOT_AN_ANSWER };
   }
-}
-
-/** Characters of an event that are not the answer's own text: what stands around it in the first that has some. */
-function envelopeOf(events: readonly StreamEvent[]): number {
-  const first = events.find(({ view }) => view?.kind === "content");
-  return first === undefined
-    ? 0
-    : Math.max(0, first.raw.length - outputOf(first.view?.chunk ?? {}).reduce((sum, { text }) => sum + text.length, 0));
 }

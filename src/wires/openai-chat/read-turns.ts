@@ -364,7 +364,15 @@ function readCalls(message: Json, path: string): Part[] {
   if (isJsonObject(legacy)) {
     const name = String(legacy["name"]);
     const args = argumentsText(legacy);
-    parts.push({ kind: "call", path: `${path}.function_call`, id: `call_${name}`, name, form: "function", args });
+    const call = {
+      path: `${path}.function_call`,
+      id: `call_${name}`,
+      name,
+      form: "function",
+      isLegacy: true,
+      args,
+    } as const;
+    parts.push({ kind: "call", ...call });
   }
   return parts;
 }

@@ -25,8 +25,12 @@ function writeChoice(choice: AnswerChoice, index: number): Json {
     index,
     message: { ...message.finish(), ...finish.details, ...stopMember(finish.stopSequence), ...choice.extra },
     logprobs: choice.logprobs ?? null,
-    finish_reason: finish.reason,
+    finish_reason: finish.reason === "tool_calls" && choice.parts.some(isLegacyCall) ? "function_call" : finish.reason,
   };
+}
+
+function isLegacyCall(part: Part): boolean {
+  return part.kind === "call" && part.isLegacy === true;
 }
 
 export function stopMember(stopSequence: string | undefined): Json {
@@ -42,6 +46,7 @@ class MessageWriter {
   readonly #calls: Json[] = [];
   /** By the member that holds them. */
   readonly #blocks: Record<string, Json[]> = {};
+  #legacyCall: Json | null = null;
   readonly #citations: Json[] = [];
   readonly #annotations: Json[] = [];
   readonly #images: Json[] = [];
@@ -65,7 +70,8 @@ class MessageWriter {
         this.#refusal = (this.#refusal ?? "") + part.text;
         return;
       case "call":
-        this.#calls.push(writeCall(part));
+        if (part.isLegacy === true) this.#legacyCall = { name: part.name, arguments: part.args };
+        else this.#calls.push(writeCall(part));
         this.#tokens.push({ kind: "call" });
         return;
       case "block":
@@ -117,7 +123,8 @@ class MessageWriter {
 
   finish(): Json {
     if (this.#isBound && !isPlain(this.#tokens)) this.#details.push(layoutDetail(this.#tokens, this.#details.length));
-    const isSilent = this.#text === "" && (this.#calls.length > 0 || this.#refusal !== null);
+    const hasCalls = this.#calls.length > 0 || this.#legacyCall !== null;
+    const isSilent = this.#text === "" && (hasCalls || this.#refusal !== null);
     return {
       role: "assistant",
       content: isSilent ? null : this.#text,
@@ -125,6 +132,7 @@ class MessageWriter {
       ...(this.#reasoning === "" ? {} : { reasoning_content: this.#reasoning }),
       ...(this.#details.length === 0 ? {} : { reasoning_details: this.#details }),
       ...(this.#calls.length === 0 ? {} : { tool_calls: this.#calls }),
+      ...(this.#legacyCall === null ? {} : { function_call: this.#legacyCall }),
       ...(this.#images.length === 0 ? {} : { images: this.#images }),
       ...(this.#annotations.length === 0 ? {} : { annotations: this.#annotations }),
       ...(this.#citations.length === 0 ? {} : { citations: this.#citations }),

@@ -21,6 +21,9 @@ interface ChoiceState {
   reasoning: string;
   reasoningForm: "full" | "summary" | "redacted";
   isBound: boolean;
+  /** The index of OpenAI's older kind of call, of which a choice has one at most. */
+  legacyCall: number | null;
+  /** Indexes of calls whose input is plain text. */
   readonly customCalls: Set<number>;
   readonly citations: Json[];
   readonly tokens: LayoutToken[];
@@ -29,8 +32,13 @@ interface ChoiceState {
 export class ChunkStream {
   readonly #context: AnswerContext;
   readonly #choices = new Map<number, ChoiceState>();
+  /** The router's member, on the chunks that end the answer. */
+  flow: Json | null = null;
   #id: string | undefined;
   #model: string | undefined;
+  #createdAt: number | undefined;
+  /** Under which of its two names the client reads thoughts. */
+  #reasoningName: "reasoning_content" | "reasoning" = "reasoning_content";
   /** Top-level members that wait for the usage. */
   #extra: Json = {};
 
@@ -42,8 +50,7 @@ export class ChunkStream {
   write(event: AnswerEvent): readonly Json[] {
     switch (event.kind) {
       case "start":
-        this.#id ??= event.id;
-        this.#model ??= event.model;
+        this.#start(event);
         return [];
       case "text":
         return this.#text(event);
@@ -58,21 +65,20 @@ export class ChunkStream {
         const state = this.#choice(event.choice);
         state.tokens.push({ kind: "call" });
         const { index, id, form, bound } = event;
-        if (form === "custom") state.customCalls.add(index);
         const name = event.namespace === undefined ? event.name : `${event.namespace}__${event.name}`;
+        if (event.isLegacy === true) {
+          state.legacyCall = index;
+          return [this.#delta(event.choice, { function_call: { name, arguments: "" } })];
+        }
+        if (form === "custom") state.customCalls.add(index);
         const detail =
           form === "custom"
             ? { type: "custom", custom: { name, input: "" } }
             : { type: "function", function: { name, arguments: "" } };
         return [this.#delta(event.choice, { tool_calls: [{ index, id, ...detail, ...writeCallExtra(bound) }] })];
       }
-      case "call_args": {
-        const { choice, index, text } = event;
-        if (text === "") return [];
-        const isCustom = this.#choice(choice).customCalls.has(index);
-        const piece = isCustom ? { custom: { input: text } } : { function: { arguments: text } };
-        return [this.#delta(choice, { tool_calls: [{ index, ...piece }] })];
-      }
+      case "call_args":
+        return event.text === "" ? [] : [this.#arguments(event)];
       case "call_end":
         return [];
       case "block": {
@@ -97,7 +103,7 @@ export class ChunkStream {
       case "finish":
         return this.#finish(event);
       case "usage":
-        return [{ ...this.#chunk([]), usage: event.raw, ...this.#extra }];
+        return [this.#last({ ...this.#chunk([]), usage: event.raw, ...this.#extra })];
       case "extra":
         if (event.choice !== null) return [this.#delta(event.choice, event.members)];
         // With the usage, which a client has to ask for: a chunk without choices would break the others.
@@ -108,6 +114,32 @@ export class ChunkStream {
       default:
         return unreachable(event);
     }
+  }
+
+  /** What all chunks of the stream are known by. */
+  get id(): string {
+    return this.#id ?? `chatcmpl-${this.#context.traceId}`;
+  }
+
+  /** One answer has one id; the model is the one that answers now. */
+  #start({ id, model, createdAt }: Extract<AnswerEvent, { kind: "start" }>): void {
+    this.#id ??= id;
+    this.#createdAt ??= createdAt;
+    this.#model = model ?? this.#model;
+  }
+
+  /** The client has `event` already, as the provider wrote it. */
+  skip(event: AnswerEvent, raw: string): void {
+    if (event.kind === "start") this.#start(event);
+    else if (event.kind === "reasoning" && !raw.includes('"reasoning_content"')) this.#reasoningName = "reasoning";
+    if ("choice" in event && event.choice !== null) this.#choice(event.choice).hasRole = true;
+  }
+
+  #arguments({ choice, index, text }: Extract<AnswerEvent, { kind: "call_args" }>): Json {
+    const { legacyCall, customCalls } = this.#choice(choice);
+    if (legacyCall === index) return this.#delta(choice, { function_call: { arguments: text } });
+    const detail = customCalls.has(index) ? { custom: { input: text } } : { function: { arguments: text } };
+    return this.#delta(choice, { tool_calls: [{ index, ...detail }] });
   }
 
   #text({ choice, text, begins, logprobs }: Extract<AnswerEvent, { kind: "text" }>): readonly Json[] {
@@ -124,7 +156,7 @@ export class ChunkStream {
     if (begins === true) state.reasoning = "";
     state.reasoningForm = form;
     state.reasoning += text;
-    return text === "" ? due : [...due, this.#delta(choice, { reasoning_content: text })];
+    return text === "" ? due : [...due, this.#delta(choice, { [this.#reasoningName]: text })];
   }
 
   #bound({ choice, of, bound }: Extract<AnswerEvent, { kind: "bound" }>): readonly Json[] {
@@ -159,7 +191,7 @@ export class ChunkStream {
   }
 
   #media({ choice, media, source, bound }: Extract<AnswerEvent, { kind: "media" }>): readonly Json[] {
-    if (media === "audio") return [this.#delta(choice, { audio: [source] })];
+    if (media === "audio") return [this.#delta(choice, { audio: source })];
     const due = this.#endBlock(choice);
     const state = this.#choice(choice);
     state.tokens.push({ kind: "image" });
@@ -177,8 +209,14 @@ export class ChunkStream {
     }
     const extra = { ...finish.details, ...stopMember(finish.stopSequence) };
     if (Object.keys(extra).length > 0) due.push(this.#delta(choice, extra));
-    const end = { index: choice, delta: this.#withRole(choice, {}), logprobs: null, finish_reason: finish.reason };
-    return [...due, this.#chunk([end])];
+    const isLegacy = state.legacyCall !== null && finish.reason === "tool_calls";
+    const reason = isLegacy ? "function_call" : finish.reason;
+    const end = { index: choice, delta: this.#withRole(choice, {}), logprobs: null, finish_reason: reason };
+    return [...due, this.#last(this.#chunk([end]))];
+  }
+
+  #last(chunk: Json): Json {
+    return this.flow === null ? chunk : { ...chunk, flow: this.flow };
   }
 
   #choice(choice: number): ChoiceState {
@@ -186,7 +224,7 @@ export class ChunkStream {
     if (known !== undefined) return known;
     const fresh: ChoiceState = {
       ...{ hasRole: false, details: 0, images: 0, textLength: 0, textStart: 0, reasoning: "", reasoningForm: "full" },
-      ...{ isBound: false, customCalls: new Set(), citations: [], tokens: [] },
+      ...{ isBound: false, legacyCall: null, customCalls: new Set(), citations: [], tokens: [] },
     };
     this.#choices.set(choice, fresh);
     return fresh;
@@ -205,9 +243,9 @@ export class ChunkStream {
 
   #chunk(choices: readonly Json[]): Json {
     return {
-      id: this.#id ?? `chatcmpl-${this.#context.traceId}`,
+      id: this.id,
       object: "chat.completion.chunk",
-      created: this.#context.createdAt,
+      created: this.#createdAt ?? this.#context.createdAt,
       model: this.#model ?? this.#context.model,
       choices,
     };

@@ -1,7 +1,8 @@
 /** The OpenAI Responses wire, with all four faces: clients speak it, and providers do. */
 
+import type { Answer } from "../../conversation/answer.ts";
 import { eventsOf } from "../../conversation/events.ts";
-import type { DoorWire, UpstreamWire } from "../wire.ts";
+import type { AnswerContext, DoorWire, UpstreamWire } from "../wire.ts";
 import { WIRE } from "./items.ts";
 import { readAnswer } from "./read-answer.ts";
 import { readRequest } from "./read-request.ts";
@@ -20,5 +21,16 @@ export const responsesWire: UpstreamWire & DoorWire = {
     whole.write(eventsOf(answer));
     return whole.finished();
   },
+  readBack(text, body) {
+    const read = readAnswer(text, body, NO_CONTEXT);
+    return read.ok ? read.answer : NO_ANSWER;
+  },
+  // What leaves a gate is written from what was read.
+  isPlain: () => false,
   openWriter: (context) => new ResponseStream(context),
+  failureEnd: "normal",
 };
+
+/** Of an answer that needs nothing of its request to be read. */
+const NO_CONTEXT: AnswerContext = { model: "", provider: "", traceId: "", createdAt: 0, conversation: null };
+const NO_ANSWER: Answer = { id: undefined, model: undefined, choices: [], usage: null, rawUsage: undefined };

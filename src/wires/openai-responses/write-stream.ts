@@ -39,6 +39,7 @@ export class ResponseStream implements AnswerWriter {
   #id: string | undefined;
   #model: string | undefined;
   #endedAt: number | undefined;
+  #flow: Json | undefined;
 
   constructor(context: AnswerContext, { members = {}, isWhole = false }: ResponseOptions = {}) {
     this.#context = context;
@@ -52,6 +53,14 @@ export class ResponseStream implements AnswerWriter {
     return this.#take();
   }
 
+  skip(events: readonly AnswerEvent[]): void {
+    this.write(events);
+  }
+
+  attach(flow: Json): void {
+    this.#flow = flow;
+  }
+
   /** The response at its end, without `flow`: what is stored of it. Closes what is open. */
   finished(members: Json = {}): Json {
     this.#begin();
@@ -60,7 +69,7 @@ export class ResponseStream implements AnswerWriter {
   }
 
   /** `members`: further members that are known only now, such as `store`. */
-  end(flow?: Json, members: Json = {}): string {
+  end(flow: Json | undefined = this.#flow, members: Json = {}): string {
     const response = this.finished(members);
     const type = response["status"] === "incomplete" ? "response.incomplete" : "response.completed";
     this.#emit(type, { response: { ...response, ...(flow === undefined ? {} : { flow }) } });

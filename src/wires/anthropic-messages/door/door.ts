@@ -1,5 +1,7 @@
 /** The Anthropic Messages wire, client side. */
-import type { DoorWire } from "../../wire.ts";
+import type { Answer } from "../../../conversation/answer.ts";
+import type { AnswerContext, DoorWire } from "../../wire.ts";
+import { readAnswer } from "../read-answer.ts";
 import { readRequest } from "./read-request.ts";
 import { writeAnswer } from "./write-answer.ts";
 import { MessageStream } from "./write-stream.ts";
@@ -10,4 +12,15 @@ export const messagesDoor: DoorWire = {
   writeAnswer,
   // Usage is part of every stream of this wire.
   openWriter: (context) => new MessageStream(context),
+  readBack(text, body) {
+    const read = readAnswer(text, body, NO_CONTEXT);
+    return read.ok ? read.answer : NO_ANSWER;
+  },
+  // What leaves a gate is written from what was read.
+  isPlain: () => false,
+  failureEnd: "abnormal",
 };
+
+/** Of an answer that needs nothing of its request to be read. */
+const NO_CONTEXT: AnswerContext = { model: "", provider: "", traceId: "", createdAt: 0, conversation: null };
+const NO_ANSWER: Answer = { id: undefined, model: undefined, choices: [], usage: null, rawUsage: undefined };

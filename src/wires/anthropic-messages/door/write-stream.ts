@@ -52,6 +52,7 @@ export class MessageStream implements AnswerWriter {
   #extra: Json = {};
   readonly #annotations: Json[] = [];
   #finish: Finish | undefined;
+  #flow: Json | undefined;
   #text: string[] = [];
 
   constructor(context: AnswerContext) {
@@ -63,7 +64,15 @@ export class MessageStream implements AnswerWriter {
     return this.#taken();
   }
 
-  end(flow?: Json): string {
+  skip(events: readonly AnswerEvent[]): void {
+    this.write(events);
+  }
+
+  attach(flow: Json): void {
+    this.#flow = flow;
+  }
+
+  end(flow: Json | undefined = this.#flow): string {
     this.#begin();
     this.#endBlocks();
     const finish = this.#finish ?? { reason: "stop" };

@@ -124,7 +124,8 @@ interface OpenCall {
   readonly sourceIndex: number | undefined;
   /** As the provider wrote it. */
   readonly sourceId: string | undefined;
-  readonly name: string | undefined;
+  /** Some tell it behind the id. */
+  name: string | undefined;
   readonly isCustom: boolean;
   readonly progress: JsonProgress;
   readonly args: CallArguments;
@@ -167,8 +168,10 @@ export class CallStream {
     const args = detail.isCustom ? undefined : this.#pieceOf(open, detail.args, () => argumentsOf(cut()));
     const hasOddArgs = !detail.isCustom && args !== detail.args && !(args === "" && detail.args === undefined);
     const id = known === undefined ? this.#ids.take(call["id"]) : undefined;
-    const name = known === undefined ? this.#ids.nameOf(detail.name) : detail.name;
-    const isRepeated = known !== undefined && (isFilledText(call["id"]) || isFilledText(detail.name));
+    const isLateName = known !== undefined && known.name === undefined && isFilledText(detail.name);
+    if (isLateName) known.name = detail.name;
+    const name = known === undefined || isLateName ? this.#ids.nameOf(detail.name) : detail.name;
+    const isRepeated = known !== undefined && (isFilledText(call["id"]) || (isFilledText(detail.name) && !isLateName));
     const isFine =
       index === call["index"] &&
       (known !== undefined || (id === call["id"] && isFilledText(call["type"]))) &&
@@ -184,7 +187,7 @@ export class CallStream {
     if (known !== undefined && edit.has("id")) edit.remove("id");
     const member = detail.isCustom ? "custom" : "function";
     const own = new JsonEdit(edit.raw(member) ?? "{}");
-    if (known !== undefined) own.remove("name");
+    if (known !== undefined && !isLateName) own.remove("name");
     else if (name !== detail.name) own.set("name", name);
     if (hasOddArgs) own.set("arguments", args);
     return { index, text: edit.setRaw(member, own.toString()).toString() };
@@ -211,7 +214,8 @@ export class CallStream {
       if (known === undefined || !named) return known;
       if (id !== undefined && known.sourceId !== undefined) return id === known.sourceId ? known : undefined;
       // Without ids a second call under the same index shows by its name behind complete arguments.
-      const isNext = known.progress.isComplete || (name !== known.name && known.progress.isEmpty);
+      const isNamed = known.name !== undefined;
+      const isNext = known.progress.isComplete || (isNamed && name !== known.name && known.progress.isEmpty);
       return isNext ? undefined : known;
     }
     const same = id === undefined ? undefined : this.#byId.get(id);

@@ -4,6 +4,8 @@ import type { AnswerToRecord, RecordAnswer, Ruling } from "../../../../src/appro
 import { RoutePolicy } from "../../../../src/policy/schema.ts";
 import { type ApprovalInput, ToolApproval } from "../../../../src/relay/approval/approval.ts";
 import { Exchange } from "../../../../src/relay/trace.ts";
+import type { WholeAnswer } from "../../../../src/relay/types.ts";
+import { chatDoorWire } from "../../../../src/wires/openai-chat/door-wire.ts";
 import { stubScheduler } from "../../../support/scheduler.ts";
 import { completion } from "../../../support/upstream.ts";
 import { provideWorkerdCrypto } from "../../../support/workerd-crypto.ts";
@@ -19,7 +21,11 @@ afterAll(() => {
 const TRACE_ID = `tr_${"a".repeat(32)}`;
 const CALL = { id: "call_1", name: "send", arguments: "{}" };
 const body = completion({ toolCalls: [CALL] }) as Readonly<Record<string, unknown>>;
-const whole = { text: JSON.stringify(body), body };
+const CONTEXT = { provider: "openai", model: "m", traceId: TRACE_ID, createdAt: 1, conversation: null };
+const whole: WholeAnswer = {
+  ...{ text: JSON.stringify(body), body, context: CONTEXT, isPlain: () => true },
+  toAnswer: () => chatDoorWire.readBack("", body),
+};
 
 interface RecordFace {
   record(answer: AnswerToRecord): Promise<RecordAnswer>;
@@ -41,7 +47,7 @@ function approvalOn(
     caller: { key: { id: "a".repeat(12), env: "production" }, app: "console" },
     route: { record: { name: "x", version: 1 }, policy, requireToolApproval: true },
     request: { fields: { messages: [{ role: "user", content: "hi" }] } },
-    ...{ exchange, clientSignal, onUpstreamEnd: () => {} },
+    ...{ exchange, clientSignal, wire: chatDoorWire },
   };
   // The members that the stage reads, not all that a request has.
   return new ToolApproval(input as unknown as ApprovalInput);
@@ -70,7 +76,7 @@ describe("what is released waits until no isolate can believe any more that the 
 test("a record that says nothing while an answer waits decides nothing", async () => {
   const record = { ...recorded("pending"), waitFor: () => Promise.reject(new Error("down")) };
   const release = await approvalOn(record, { wait_ms: 120 }).releaseOf(whole);
-  expect(release).toMatchObject({ ruling: { calls: [{ status: "pending" }] } });
+  expect(release).toMatchObject({ release: { ruling: { calls: [{ status: "pending" }] } } });
 });
 
 test("calls too large to be recorded are an error, and a record that refuses is not asked for a wait", async () => {

@@ -4,6 +4,9 @@ import type { StoredStep } from "../../../../src/approvals/types.ts";
 import { Deadlines } from "../../../../src/lib/deadline.ts";
 import type { ToolApproval } from "../../../../src/relay/approval/approval.ts";
 import { releasedStream } from "../../../../src/relay/approval/resume.ts";
+import { chatDoorWire } from "../../../../src/wires/openai-chat/door-wire.ts";
+import { stubScheduler } from "../../../support/scheduler.ts";
+import { readStream } from "../../../support/sse.ts";
 
 const NOW = 1_800_000_000_000;
 const TOTAL_MS = 5_000;
@@ -13,6 +16,7 @@ const TRACE_ID = "tr_test";
 beforeEach(() => {
   vi.useFakeTimers({ now: NOW });
   vi.stubGlobal("IdentityTransformStream", Pipe);
+  stubScheduler();
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -42,19 +46,21 @@ class Pipe {
         reader?.enqueue(bytes);
       },
       close: () => reader?.close(),
+      abort: (reason) => reader?.error(reason),
     });
   }
 }
 
 /** A step whose text is said at once. */
 function fetchedStep(text: string, extra = "null") {
-  const message = { role: "assistant", content: text };
-  const choices = JSON.stringify([{ index: 0, message, finish_reason: "stop" }]);
-  const body = `{"id":"x","choices":${choices},"x":${extra}}`;
+  const message = `{"role":"assistant","content":${JSON.stringify(text)},"annotations":${extra}}`;
+  const body = `{"id":"x","choices":[{"index":0,"message":${message},"finish_reason":"stop"}]}`;
   const ruling = { calls: [], expiresAt: 0 };
   const release: Release = { ruling, delivery: "hold", traceId: TRACE_ID };
   const approval = { releaseStep: async () => release } as unknown as ToolApproval;
-  const options = { includeUsage: false, deadlines: new Deadlines(), endsAt: NOW + TOTAL_MS };
+  const context = { provider: "openai", model: "m", traceId: TRACE_ID, createdAt: 1, conversation: null };
+  const times = { deadlines: new Deadlines(), endsAt: NOW + TOTAL_MS };
+  const options = { includeUsage: false, ...times, wire: chatDoorWire, context };
   return releasedStream(approval, { body, digest: "", ruling } as StoredStep, TRACE_ID, options);
 }
 
@@ -79,6 +85,8 @@ test("one that is read is complete", async () => {
 
 test("one that cannot be written as events ends with an error", async () => {
   const { readable, end } = fetchedStep("Hello.", "[".repeat(20_000) + "]".repeat(20_000));
-  expect(await new Response(readable).text()).toContain("stream_interrupted");
+  const reading = readStream(new Response(readable));
+  await vi.runAllTimersAsync();
+  expect(await reading).toMatchObject({ text: expect.stringContaining("stream_interrupted"), isBroken: true });
   expect(await end).toBe("interrupted");
 });

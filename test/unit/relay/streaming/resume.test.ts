@@ -1,7 +1,12 @@
 /** Going on with a broken answer: nothing is said twice, nothing is left out, and two answers are never spliced. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { AnswerEvent } from "../../../../src/conversation/answer.ts";
 import { CatchUp, SentText } from "../../../../src/relay/streaming/resume.ts";
+import { FrameReader } from "../../../../src/wires/openai-chat/read-frames.ts";
+import { FrameItems } from "../../../../src/wires/openai-chat/stream/items.ts";
+import { ChatStreamWriter } from "../../../../src/wires/openai-chat/stream/writer.ts";
+import { eventData } from "../../../support/sse.ts";
 
 type Chunk = Readonly<Record<string, unknown>>;
 
@@ -19,26 +24,56 @@ const USAGE: Chunk = { id: "second", choices: [], usage: { prompt_tokens: 1, com
 const FILTER: Chunk = { id: "second", choices: [], prompt_filter_results: [] };
 const CALL = { tool_calls: [{ index: 0, id: "call", type: "function", function: { name: "f", arguments: "{}" } }] };
 
+const encoder = new TextEncoder();
+const event = (each: Chunk): string => `data: ${JSON.stringify(each)}\n\n`;
+
+/** What each chunk says, as the pump reads it. */
+function eventsOf(chunks: readonly Chunk[]): AnswerEvent[][] {
+  const reader = new FrameItems(new FrameReader({ seed: "seed" }), true);
+  return chunks.map((each) => reader.push(encoder.encode(event(each))).flatMap(({ events }) => [...events]));
+}
+
 function sentBy(chunks: readonly Chunk[]): SentText {
   const sent = new SentText();
-  for (const each of chunks) sent.note(each);
+  for (const events of eventsOf(chunks)) sent.note(events);
   return sent;
 }
 
-/** What `CatchUp` makes of each of `second`, up to the first that differs. */
-function restsOf(first: readonly Chunk[], second: readonly Chunk[]): (Chunk | null | "differs")[] {
-  const catchUp = new CatchUp(sentBy(first), "first");
-  const rests: (Chunk | null | "differs")[] = [];
-  for (const each of second) {
-    const rest = catchUp.rest(each);
-    rests.push(rest);
+const CONTEXT = { provider: "openai", model: "m", traceId: "t", createdAt: 1, conversation: null };
+
+/** The chunks that pass of each of `second`, up to the first that differs. */
+function passedOf(first: readonly Chunk[], second: readonly Chunk[]): (Chunk[] | "differs")[] {
+  const catchUp = new CatchUp(sentBy(first));
+  const writer = new ChatStreamWriter(CONTEXT);
+  for (const [at, events] of eventsOf(first).entries()) writer.skip(events, event(first[at] ?? {}));
+  const passed: (Chunk[] | "differs")[] = [];
+  for (const events of eventsOf(second)) {
+    const rest = catchUp.rest(events);
+    // Usage waits for the end, whoever told it.
+    passed.push(
+      rest === "differs"
+        ? rest
+        : eventData(writer.write(rest.filter(({ kind }) => kind !== "usage"))).map((data) => JSON.parse(data) as Chunk),
+    );
     if (rest === "differs") break;
   }
-  return rests;
+  return passed;
 }
 
-/** The deltas that pass, as the client reads them. */
-const deltaOf = (passed: Chunk): unknown => (passed["choices"] as { delta?: unknown }[])[0]?.delta ?? passed;
+/** All that the chunks say, as a client puts it together; `null` where nothing passes. */
+function saidBy(passed: Chunk[] | "differs"): unknown {
+  if (passed === "differs" || passed.length === 0) return passed === "differs" ? passed : null;
+  const deltas = passed.map((each) => (each["choices"] as { delta?: object }[])[0]?.delta ?? {});
+  const said: Record<string, unknown> = {};
+  for (const [name, value] of deltas.flatMap((delta) => Object.entries(delta))) {
+    const calls = said["tool_calls"] as { function: { arguments: string } }[] | undefined;
+    // The arguments of a call come behind its begin.
+    if (name === "tool_calls" && calls !== undefined) {
+      calls[0]!.function.arguments += (value as typeof calls)[0]!.function.arguments;
+    } else if (name !== "role") said[name] = value;
+  }
+  return said;
+}
 
 describe("what was sent", () => {
   test.each<{ name: string; chunks: Chunk[]; content?: string; reasoning?: string; isComparable?: false }>([
@@ -66,13 +101,12 @@ describe("what was sent", () => {
     { name: "a refusal", chunks: [chunk({ refusal: "no" })], isComparable: false },
     { name: "sound", chunks: [chunk({ audio: { data: "x" } })], isComparable: false },
     { name: "images", chunks: [chunk({ images: [{}] })], isComparable: false },
-    { name: "content in parts", chunks: [chunk({ content: [{ type: "thinking" }] })], isComparable: false },
-    { name: "reasoning that is no text", chunks: [chunk({ reasoning: [{}] })], isComparable: false },
     {
-      name: "two texts of reasoning",
-      chunks: [chunk({ reasoning: "a", reasoning_content: "b" })],
-      isComparable: false,
+      name: "content in parts, mended",
+      chunks: [chunk({ content: [{ type: "text", text: "a" }] })],
+      content: "a",
     },
+    { name: "reasoning that is no text", chunks: [chunk({ reasoning: [{}] })] },
     { name: "a member nobody knows", chunks: [chunk({ tool_plan: "first I" })], isComparable: false },
     {
       name: "probabilities",
@@ -126,7 +160,7 @@ describe("the second answer", () => {
       name: "ends where the first one broke",
       first: [text("one")],
       second: [text("one"), STOP, USAGE],
-      rests: [null, {}, USAGE],
+      rests: [null, {}, null],
     },
     {
       name: "says all of it in its last chunk",
@@ -207,28 +241,30 @@ describe("the second answer", () => {
       rests: [null, { refusal: "no" }, {}],
     },
     {
-      name: "has content in parts before it has said it all",
+      name: "has content in parts",
       first: [text("one")],
-      second: [chunk({ content: [{ type: "text", text: "one" }] })],
-      rests: [D],
+      second: [
+        chunk({
+          content: [
+            { type: "text", text: "one" },
+            { type: "text", text: " two" },
+          ],
+        }),
+        STOP,
+      ],
+      rests: [{ content: " two" }, {}],
     },
     {
-      name: "has content in parts behind the text",
-      first: [text("one")],
-      second: [text("one"), chunk({ content: [{ type: "text", text: " two" }] }), STOP],
-      rests: [null, { content: [{ type: "text", text: " two" }] }, {}],
-    },
-    {
-      name: "has chunks without choices: only those behind the text pass",
+      name: "has chunks without choices: none of them passes",
       first: [text("one")],
       second: [FILTER, USAGE, text("one"), FILTER, STOP, USAGE],
-      rests: [null, null, null, FILTER, {}, USAGE],
+      rests: [null, null, null, null, {}, null],
     },
     {
       name: "has empty chunks, and one with usage",
       first: [text("one")],
       second: [text("on"), chunk({}), text("e"), chunk({ content: "" }), chunk({}, null, { usage: { x: 1 } }), STOP],
-      rests: [null, null, null, null, {}, {}],
+      rests: [null, null, null, null, null, {}],
     },
     {
       name: "splits a surrogate pair elsewhere",
@@ -317,31 +353,16 @@ describe("the second answer", () => {
       rests: [null, null, {}],
     },
   ])("$name", ({ first, second, rests }) => {
-    const got = restsOf(first, second);
-    expect(got.map((rest) => (rest === null || rest === D ? rest : deltaOf(rest)))).toEqual(
-      rests.map((rest) => (rest === USAGE || rest === FILTER ? { ...rest, id: "first" } : rest)),
-    );
+    expect(passedOf(first, second).map(saidBy)).toEqual(rests);
   });
 
-  test("has the id of the first one in every chunk, and else its own members", () => {
-    const extra = { system_fingerprint: "fp", choices: [{ index: 0, delta: { content: "one two" }, stop_reason: 7 }] };
-    expect(restsOf([text("one")], [{ ...text(""), ...extra }, STOP, USAGE])).toEqual([
-      {
-        ...text(""),
-        ...extra,
-        id: "first",
-        choices: [{ index: 0, delta: { content: " two" }, stop_reason: 7 }],
-      },
-      { ...STOP, id: "first" },
-      { ...USAGE, id: "first" },
+  test("has the id of the first one in every chunk, and the model that answers now", () => {
+    const first = [{ ...text("one"), id: "first", model: "before" }];
+    const passed = passedOf(first, [text("one two"), STOP]).flat() as Chunk[];
+    expect(passed.map(({ id, model }) => ({ id, model }))).toEqual([
+      { id: "first", model: "m" },
+      { id: "first", model: "m" },
     ]);
-  });
-
-  test("leaves the chunk it was given as it was", () => {
-    const given = chunk({ role: "assistant", content: "one two", reasoning: "r" }, "stop");
-    const copy = structuredClone(given);
-    restsOf([text("one")], [given]);
-    expect(given).toEqual(copy);
   });
 });
 
@@ -380,19 +401,19 @@ function chunksOf({ reasoning, content }: Answer, { lengths, isShort, isJoined }
   return [...chunks.slice(0, -1), chunk(deltas.at(-1), "stop")];
 }
 
-/** What a client has of an answer, read as the SDKs read it. */
+/** What a client has of an answer. */
 class Client {
   content = "";
   reasoning = "";
   isFinished = false;
 
-  read(passed: Chunk): void {
-    const [choice] = passed["choices"] as { delta: Record<string, string | null>; finish_reason: string | null }[];
-    if (choice === undefined) return;
-    expect(this.isFinished).toBe(false);
-    this.content += choice.delta["content"] ?? "";
-    this.reasoning += choice.delta["reasoning_content"] ?? choice.delta["reasoning"] ?? "";
-    this.isFinished ||= choice.finish_reason !== null;
+  read(events: readonly AnswerEvent[]): void {
+    for (const each of events) {
+      if (each.kind !== "start") expect(this.isFinished).toBe(false);
+      if (each.kind === "text") this.content += each.text;
+      if (each.kind === "reasoning") this.reasoning += each.text;
+      if (each.kind === "finish") this.isFinished = true;
+    }
   }
 }
 
@@ -433,10 +454,10 @@ test("whatever the texts, cuts and pieces: the last answer in full, or an end at
         const all = chunksOf(answer, style);
         // Every answer but the last is cut somewhere before its end.
         const chunks = turn === answers.length - 1 ? all : all.slice(0, cut % all.length);
-        const catchUp = turn === 0 ? null : new CatchUp(sent, "first");
+        const catchUp = turn === 0 ? null : new CatchUp(sent);
         const before = { content: client.content, reasoning: client.reasoning };
         let seen = { reasoning: "", content: "" };
-        for (const each of chunks) {
+        for (const each of eventsOf(chunks)) {
           const rest = catchUp === null ? each : catchUp.rest(each);
           const whole = new Client();
           whole.read(each);
@@ -449,7 +470,6 @@ test("whatever the texts, cuts and pieces: the last answer in full, or an end at
             given++;
             return;
           }
-          if (rest === null) continue;
           client.read(rest);
           sent.note(rest);
         }
@@ -469,8 +489,8 @@ test("whatever the texts, cuts and pieces: the last answer in full, or an end at
   expect(Math.min(completed, given)).toBeGreaterThan(250);
 });
 
-/** `last` is the first chunk of which the difference could be seen: what was `seen` before it was still alike. */
-function isEarlier(seen: Answer, last: Chunk, sent: Answer): boolean {
+/** `last` is of the first chunk of which the difference could be seen: what was `seen` before it was still alike. */
+function isEarlier(seen: Answer, last: readonly AnswerEvent[], sent: Answer): boolean {
   const whole = new Client();
   whole.read(last);
   const content = seen.content.slice(0, seen.content.length - whole.content.length);

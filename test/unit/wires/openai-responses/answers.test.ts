@@ -32,7 +32,7 @@ function inPieces(events: readonly AnswerEvent[]): AnswerEvent[] {
 }
 
 function streamed(events: readonly AnswerEvent[], flow?: Json): string {
-  const writer = responsesWire.openWriter(context, { includeUsage: true });
+  const writer = responsesWire.openWriter(context);
   return events.map((event) => writer.write([event])).join("") + writer.end(flow);
 }
 
@@ -123,7 +123,7 @@ test("any events, in any order, are written without a throw and within the proto
   );
   fc.assert(
     fc.property(fc.array(event, { maxLength: 20 }), fc.boolean(), (events, breaks) => {
-      const writer = responsesWire.openWriter(context, { includeUsage: false });
+      const writer = responsesWire.openWriter(context);
       const text = writer.write(events) + (breaks ? writer.fail("It broke.") : writer.end());
       expect(readProtocol(text).faults).toEqual([]);
     }),

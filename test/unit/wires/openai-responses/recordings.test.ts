@@ -119,7 +119,7 @@ describe.skipIf(recordings.length === 0)("recordings", () => {
   test.each(recordings.filter((each) => each.expect.error === undefined))("$file is written again", (recording) => {
     const context = contextOf(recording.provider);
     const answer = answerOfFile(recording);
-    const writer = responsesWire.openWriter(context, { includeUsage: true });
+    const writer = responsesWire.openWriter(context);
     const text = readFileSync(join(FOLDER, recording.file), "utf8");
     const written =
       recording.kind === "sse" ? writer.write(readStream(text, recording.provider, [4096])) + writer.end() : "";

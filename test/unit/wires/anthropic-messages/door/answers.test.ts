@@ -90,7 +90,7 @@ function apply(block: Record<string, unknown>, delta: Json, inputs: string[], at
 }
 
 const write = (events: readonly AnswerEvent[]): string => {
-  const writer = messagesDoor.openWriter(CONTEXT, { includeUsage: true });
+  const writer = messagesDoor.openWriter(CONTEXT);
   return events.map((event) => writer.write([event])).join("") + writer.end();
 };
 
@@ -161,7 +161,7 @@ describe("streams", () => {
   });
 
   test("the last event has the usage and the router's member", () => {
-    const writer = messagesDoor.openWriter(CONTEXT, { includeUsage: false });
+    const writer = messagesDoor.openWriter(CONTEXT);
     writer.write([{ kind: "usage", counts: COUNTS, raw: {} }]);
     const stream = writer.end({ trace_id: "tr_1" });
     expect(stream).toContain('"flow":{"trace_id":"tr_1"}');
@@ -169,7 +169,7 @@ describe("streams", () => {
   });
 
   test("a break is this wire's error event", () => {
-    const writer = messagesDoor.openWriter(CONTEXT, { includeUsage: true });
+    const writer = messagesDoor.openWriter(CONTEXT);
     writer.write([{ kind: "text", choice: 0, text: "Half", begins: true }]);
     expect(writer.fail("It broke.")).toBe(
       'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"It broke.","code":"stream_interrupted"},"request_id":"tr_1"}\n\n',

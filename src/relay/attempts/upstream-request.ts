@@ -1,0 +1,107 @@
+/** What goes out for one attempt, and how what comes back is read. */
+import { JsonEdit } from "../../lib/json.ts";
+import type { AdapterCall, ProviderAdapter, UpstreamFailure, UpstreamRequest } from "../../providers/adapter.ts";
+import { describeError } from "../../providers/classify.ts";
+import { openHeadersOf } from "../../providers/provider-settings.ts";
+import type { ChatRequest } from "../../wires/openai-chat/request-fields.ts";
+import { openItems } from "../../wires/openai-chat/stream/items.ts";
+import type { DoorWire } from "../../wires/wire.ts";
+import type { Tariff } from "../billing.ts";
+import type { Attempt, Exchange } from "../trace.ts";
+import type { AbortReason, Candidate, Reading } from "../types.ts";
+
+/** What is known of its cost beforehand. */
+export function tariffOf({ facts, config, provider, target }: Candidate, { fields, stream }: ChatRequest): Tariff {
+  const effort = fields["reasoning_effort"] ?? target.params["reasoning_effort"];
+  const { translation } = provider.adapter;
+  return {
+    price: facts.price,
+    baseUrl: config.baseUrl,
+    thinks: effort === "none" ? false : facts.reasoning,
+    announcesThinking: stream && translation?.openStream !== undefined && translation.hidesThinking !== true,
+  };
+}
+
+export function readingOf(
+  { fields }: ChatRequest,
+  { provider, target, config }: Candidate,
+  record: Attempt,
+  wire: DoorWire,
+  traceId: string,
+): Reading {
+  const { adapter } = provider;
+  const { translation } = adapter;
+  const common = {
+    model: target.model,
+    traceId,
+    createdAt: Math.floor(record.startedAt / 1000),
+  };
+  const answerContext = { ...common, fields };
+  return {
+    classify: (error) => adapter.classify(error),
+    describe: (body) => describeError(body, config),
+    translation,
+    answerContext,
+    context: { ...common, provider: provider.id, conversation: null },
+    wire,
+    openItems: (withExtras) => openItems(translation, answerContext, withExtras),
+    isClean: translation?.openStream === undefined && translation?.passesNatively?.(answerContext) === true,
+  };
+}
+
+/** Makes the call. `maxOutputTokens`: the cap that was admitted. */
+export async function send(
+  request: ChatRequest,
+  maxOutputTokens: number | undefined,
+  { provider, target, config }: Candidate,
+  record: Attempt,
+  clientHeaders: Exchange["clientHeaders"],
+  signal: AbortSignal,
+): Promise<Response> {
+  const adapterCall: AdapterCall = {
+    body: new JsonEdit(request.text, request.members).remove("route"),
+    fields: request.fields,
+    stream: request.stream,
+    model: target.model,
+    params: target.params,
+    maxOutputTokens,
+    openHeaders: openHeadersOf(provider.openHeaders, clientHeaders),
+    config,
+  };
+  if (provider.send !== undefined) return provider.send(adapterCall, signal);
+  const upstream = await written(provider.adapter, adapterCall);
+  record.droppedParams = upstream.droppedParams;
+  return fetch(upstream.url, {
+    method: "POST",
+    headers: upstream.headers,
+    body: upstream.body,
+    // A redirect would carry the credential to a host nobody approved.
+    redirect: "manual",
+    signal,
+  });
+}
+
+/** The request cannot be put into the vendor's words: no vendor was asked. */
+class UntranslatableRequest extends Error {
+  override readonly name = "UntranslatableRequest";
+}
+
+async function written(adapter: ProviderAdapter, call: AdapterCall): Promise<UpstreamRequest> {
+  try {
+    return await adapter.toUpstream(call);
+  } catch {
+    throw new UntranslatableRequest();
+  }
+}
+
+/** A call that rejected: ended by one of our clocks, or by the network. */
+export function brokenCall(error: unknown, abortedBy: AbortReason | undefined): UpstreamFailure {
+  if (abortedBy === "too_large") return { class: "invalid_response", tryNext: true, trySame: false };
+  // After silence the same target is not asked again: it would be silent once more.
+  if (abortedBy !== undefined) return { class: "timeout", tryNext: true, trySame: false };
+  // The client's doing: were it the target's failure, a client could talk a shared target out of service.
+  if (error instanceof UntranslatableRequest) return { class: "invalid_request", tryNext: true, trySame: false };
+  // workerd's text for a reset or refused connection; a name that does not resolve reads otherwise and will not heal.
+  const isReset = error instanceof Error && error.message.includes("Network connection lost");
+  return { class: "network", tryNext: true, trySame: isReset };
+}
