@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
 import { Canaries, filesOf } from "../support/canary.ts";
+import { readStream } from "../support/sse.ts";
 import { type Script, startUpstream, type Upstream } from "../support/upstream.ts";
 import { type CreatedKey, startWorker, type TestWorker } from "../support/worker.ts";
 
@@ -165,7 +166,7 @@ export async function startCanaryRig(): Promise<CanaryRig> {
         },
         ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
       });
-      const text = await response.text();
+      const text = (await readStream(response)).text;
       const isExpected = typeof status === "number" ? status === response.status : status(response.status);
       expect(isExpected, `${method} ${path}: ${response.status} ${text}`).toBe(true);
       seen.push({ place: "response head", content: [...response.headers].flat().join("\n") });

@@ -58,7 +58,8 @@ export const BELONGS: Readonly<Record<string, readonly string[]>> = {
   "other members of a vendor's error": [],
   "failure of a vendor or collector": [],
   "vendor's header": [],
-  "error in a stream that the router reads": [],
+  // Its message, scrubbed, in the event that says that the stream broke.
+  "error in a stream that the router reads": ["answer"],
   // Bytes that move natively are the vendor's to the last one.
   "error in a stream that moves natively": ["answer"],
 

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import type { Env } from "../../src/config.ts";
 import type { KeyTerms, Reservation, SettleRow } from "../../src/ledger/types.ts";
 import { newTraceId, type Trace } from "../../src/traces/schema.ts";
+import { readStream } from "../support/sse.ts";
 import { chunks, completion, type Script, startUpstream, type Upstream } from "../support/upstream.ts";
 import { type CreatedKey, startWorker, type TestWorker } from "../support/worker.ts";
 
@@ -168,7 +169,7 @@ describe("over HTTP", () => {
     const answers = Array.from({ length: 200 }, async (_, index) => {
       const body = { user: String(index), ...endings[index % endings.length]!.body };
       const response = await ask(key, "crowd", body);
-      await response.text();
+      await readStream(response);
       return response.headers.get("x-request-id");
     });
     const ids = await Promise.all(answers);

@@ -1,6 +1,7 @@
 /** What of a request reaches the vendor: every byte of the body but the router's own, and nothing of the headers. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { CANARY_SECRET, type ChatRig, chatBody, startChatRig, type TestRoute } from "../support/chat.ts";
+import { readStream } from "../support/sse.ts";
 import { chunks, completion, startUpstream, type Upstream } from "../support/upstream.ts";
 
 let rig: ChatRig;
@@ -296,7 +297,7 @@ test("the vendor's credential is in no answer, error, trace or log, even where t
     rig.upstream.script(script);
     for (const stream of [false, true]) {
       const response = await rig.ask(route, { stream });
-      seen.push(JSON.stringify([...response.headers]), await response.text());
+      seen.push(JSON.stringify([...response.headers]), (await readStream(response)).text);
       seen.push(JSON.stringify(await rig.trace(route, response)));
     }
   }

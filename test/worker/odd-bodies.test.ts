@@ -1,6 +1,7 @@
 /** Bodies that no vendor's words exist for: the client's fault alone, and nobody else notices. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type ChatRig, expectError, startChatRig } from "../support/chat.ts";
+import { textOf } from "../support/sse.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
@@ -67,7 +68,7 @@ test.each(deepCalls)("a streamed call whose $member no call stack can hold ends 
   const event = `data: {"id":"x","choices":[{"index":0,"delta":${delta},"finish_reason":null}]}\n\n`;
   rig.upstream.scriptFor(route.models[0]!, { events: [event] });
   const response = await rig.ask(route, { stream: true });
-  expect(await response.text()).toContain("stream_interrupted");
+  expect(await textOf(response)).toContain("stream_interrupted");
   expect(await rig.trace(route, response)).toMatchObject({ status: "error", error_code: "stream_interrupted" });
 });
 

@@ -41,8 +41,11 @@ export async function openStream(
       text += decoder.decode(value, { stream: true });
       return value;
     };
-    const peeked = await peek(read, reading.openItems(false), response, reading, attempt);
+    const items = reading.openItems(false);
+    const peeked = await peek(read, items, response, reading, attempt);
     if (!peeked.ok) return peeked;
+    // Called a stream, and none: its bytes are on their way as they are.
+    if (items.isDocument === true) return { ok: false, failure: NOT_AN_ANSWER };
     const tapped = { clientBranch, tap, decoder, text, preamble: peeked.value };
     return { ok: true, value: nativeStream(tapped, openTail, options, attempt) };
   }
