@@ -1,48 +1,41 @@
 /**
  * Bindings, variables and secrets of the Worker, what they mean, and the types Hono carries through a request.
  *
- * What a variable means is worked out once per isolate: variables change with a deployment only.
+ * Bindings are typed by `worker-env.d.ts`, which `wrangler types` writes from wrangler.toml. Variables are read here alone,
+ * and what they mean is worked out once per isolate: they change with a deployment only.
  */
-import type { ToolApprovals } from "./approvals/tool-approvals.ts";
-import type { ControlPlane } from "./control/control-plane.ts";
-import type { ConversationStore } from "./conversation-store/conversation-store.ts";
-import type { ProviderHealth } from "./health/provider-health.ts";
-import type { KeyLedger } from "./ledger/key-ledger.ts";
 import { log } from "./lib/log.ts";
-import type { TrailIndex } from "./trace-index/trail-index.ts";
 
-export interface Env {
-  readonly CONFIG: KVNamespace;
-  /** The site's static files. Absent where the Worker runs without them, as in tests. */
-  readonly ASSETS?: Fetcher;
-  readonly KEY_LEDGER: DurableObjectNamespace<KeyLedger>;
-  readonly PROVIDER_HEALTH: DurableObjectNamespace<ProviderHealth>;
-  readonly CONTROL_PLANE: DurableObjectNamespace<ControlPlane>;
-  readonly TRAIL_INDEX: DurableObjectNamespace<TrailIndex>;
-  readonly TOOL_APPROVALS: DurableObjectNamespace<ToolApprovals>;
-  readonly CONVERSATION_STORE: DurableObjectNamespace<ConversationStore>;
-  /** Counts wrong operator tokens per address. Absent: each isolate counts for itself. */
-  readonly ADMIN_ATTEMPTS?: RateLimit;
-  /** Secret under every key's tail and hash, at least 16 characters. Absent or shorter: no key is valid. */
-  readonly FLOW_KEY_PEPPER?: string;
-  /** Secret of the control plane, at least 32 characters. Absent or shorter: `/admin` is off. */
-  readonly FLOW_ADMIN_TOKEN?: string;
-  /** Further operators, `name:token` separated by commas or white space. */
-  readonly FLOW_ADMIN_TOKENS?: string;
-  /** When set, the only host that answers `/admin`. */
-  readonly FLOW_ADMIN_HOST?: string;
-  /** `1`: the built-in `sandbox` provider may be called. */
-  readonly FLOW_SANDBOX?: string;
-  /** `1`: a log line for every request, not only for those that failed or fell back. */
-  readonly FLOW_LOG_REQUESTS?: string;
-  /** Largest body of a model request in MiB, a whole number from 1 to 16. Default 10. */
-  readonly FLOW_MAX_BODY_MIB?: string;
-  /** `1`: base URLs may be http and private. Local work only. */
-  readonly FLOW_ALLOW_PRIVATE_UPSTREAMS?: string;
-  /** Base URL of an OpenTelemetry collector that takes OTLP over HTTP as JSON. Absent or empty: no spans are sent. */
-  readonly OTEL_EXPORTER_OTLP_ENDPOINT?: string;
-  /** Headers for it, `name=value` separated by commas, values percent-encoded. A secret where one of them is. */
-  readonly OTEL_EXPORTER_OTLP_HEADERS?: string;
+/** Bindings that a deployment may lack: tests run without pages, and older ones have no limits of rates. */
+type MaybeBound = "ASSETS" | "ADMIN_ATTEMPTS";
+export type Env = Omit<Cloudflare.Env, MaybeBound> & Partial<Pick<Cloudflare.Env, MaybeBound>>;
+
+/** Every variable and secret of our own, and what it is for. Those of providers are in the provider table. */
+export const VARIABLES = {
+  FLOW_KEY_PEPPER:
+    "Secret under every key's tail and hash, at least 16 characters. Absent or shorter: no key is valid.",
+  FLOW_ADMIN_TOKEN: "Secret of the control plane, at least 32 characters. Absent or shorter: `/admin` is off.",
+  FLOW_ADMIN_TOKENS: "Further operators, `name:token` separated by commas or white space.",
+  FLOW_ADMIN_HOST: "When set, the only host that answers `/admin`.",
+  FLOW_SANDBOX: "`1`: the built-in `sandbox` provider may be called.",
+  FLOW_LOG_REQUESTS: "`1`: a log line for every request, not only for those that failed or fell back.",
+  FLOW_MAX_BODY_MIB: "Largest body of a model request in MiB, a whole number from 1 to 16. Default 10.",
+  FLOW_ALLOW_PRIVATE_UPSTREAMS: "`1`: base URLs may be http and private. Local work only.",
+  OTEL_EXPORTER_OTLP_ENDPOINT: "Base URL of a collector that takes OTLP over HTTP as JSON. Absent: no spans are sent.",
+  OTEL_EXPORTER_OTLP_HEADERS: "Headers for it, `name=value` separated by commas, values percent-encoded.",
+} as const;
+type Variable = keyof typeof VARIABLES;
+
+/** A variable or secret; `undefined` where it is absent or empty. An empty line of `.dev.vars` sets nothing. */
+function variable(env: object, name: Variable): string | undefined {
+  const value: unknown = Reflect.get(env, name);
+  return typeof value === "string" && value !== "" ? value : undefined;
+}
+
+/** Variables and secrets by name, for the provider table, which knows which of them it wants. */
+export function secretsOf(env: object): Readonly<Record<string, unknown>> {
+  // A Worker's bindings and variables are one object.
+  return env as Readonly<Record<string, unknown>>;
 }
 
 export interface Recognised {
@@ -74,30 +67,75 @@ export interface Settings {
   readonly pepper: string;
   /** Bytes that the body of a model request may have. */
   readonly maxBodyBytes: number;
+  /** Tokens of operators, as they are configured. */
+  readonly operators: { readonly FLOW_ADMIN_TOKEN?: string; readonly FLOW_ADMIN_TOKENS?: string };
+  /** The only host that answers `/admin`, in lower case; empty: any. */
+  readonly adminHost: string;
+  readonly logsEveryRequest: boolean;
+  readonly allowsPrivateUpstreams: boolean;
+  /** Where spans go, under the names that OpenTelemetry gives its variables. */
+  readonly exporter: {
+    readonly OTEL_EXPORTER_OTLP_ENDPOINT?: string;
+    readonly OTEL_EXPORTER_OTLP_HEADERS?: string;
+    readonly FLOW_ALLOW_PRIVATE_UPSTREAMS?: string;
+  };
 }
 
-type SettingsEnv = Pick<Env, "FLOW_KEY_PEPPER" | "FLOW_MAX_BODY_MIB">;
-let known:
-  | { readonly pepper: string | undefined; readonly mib: string | undefined; readonly settings: Settings }
-  | undefined;
+interface Known {
+  /** The object that was read last: the runtime hands the same one to most requests. */
+  env: object;
+  readonly values: readonly (string | undefined)[];
+  readonly settings: Settings;
+}
+let known: Known | undefined;
 
 /** What the variables of `env` mean. What is ignored of them is logged, once per isolate. */
-export function settingsOf(env: SettingsEnv): Settings {
-  const { FLOW_KEY_PEPPER: pepper, FLOW_MAX_BODY_MIB: mib } = env;
-  if (known === undefined || known.pepper !== pepper || known.mib !== mib) {
-    known = { pepper, mib, settings: { pepper: pepperOf(env), maxBodyBytes: maxBodyBytesOf(env) } };
+export function settingsOf(env: object): Settings {
+  if (known?.env === env) return known.settings;
+  const values = Object.keys(VARIABLES).map((name) => variable(env, name as Variable));
+  if (known !== undefined && values.every((value, at) => value === known?.values[at])) {
+    known.env = env;
+    return known.settings;
   }
+  known = { env, values, settings: readSettings((name) => variable(env, name)) };
   return known.settings;
 }
 
-function pepperOf({ FLOW_KEY_PEPPER: pepper = "" }: SettingsEnv): string {
+const EXPORTER_VARIABLES = [
+  "OTEL_EXPORTER_OTLP_ENDPOINT",
+  "OTEL_EXPORTER_OTLP_HEADERS",
+  "FLOW_ALLOW_PRIVATE_UPSTREAMS",
+] as const;
+
+type Read = (name: Variable) => string | undefined;
+
+function readSettings(read: Read): Settings {
+  return {
+    pepper: pepperOf(read("FLOW_KEY_PEPPER")),
+    maxBodyBytes: maxBodyBytesOf(read("FLOW_MAX_BODY_MIB")),
+    operators: given(read, ["FLOW_ADMIN_TOKEN", "FLOW_ADMIN_TOKENS"]),
+    adminHost: (read("FLOW_ADMIN_HOST") ?? "").trim().toLowerCase(),
+    logsEveryRequest: read("FLOW_LOG_REQUESTS") === "1",
+    allowsPrivateUpstreams: read("FLOW_ALLOW_PRIVATE_UPSTREAMS") === "1",
+    exporter: given(read, EXPORTER_VARIABLES),
+  };
+}
+
+/** Those of `names` that are set. */
+function given<Name extends Variable>(read: Read, names: readonly Name[]): { readonly [Each in Name]?: string } {
+  const found = names.map((name) => [name, read(name)] as const).filter(([, value]) => value !== undefined);
+  // The names are those of the parameter, and each value is a text.
+  return Object.fromEntries(found) as { readonly [Each in Name]?: string };
+}
+
+function pepperOf(pepper = ""): string {
   if (pepper.length >= MIN_PEPPER_LENGTH) return pepper;
   const reason = pepper === "" ? "absent" : `shorter than ${MIN_PEPPER_LENGTH} characters`;
   log({ event: "variable_ignored", name: "FLOW_KEY_PEPPER", reason, effect: "no API key is valid" });
   return "";
 }
 
-function maxBodyBytesOf({ FLOW_MAX_BODY_MIB: text = "" }: SettingsEnv): number {
+function maxBodyBytesOf(text = ""): number {
   const mib = /^[1-9][0-9]?$/.test(text) ? Number(text) : 0;
   if (mib >= 1 && mib <= MAX_BODY_MIB) return mib * MIB;
   if (text !== "") {

@@ -5,7 +5,7 @@
  * compared, whichever matched, so that the time taken does not tell which operators exist.
  */
 import type { MiddlewareHandler } from "hono";
-import type { AppEnv, Env } from "../config.ts";
+import { type AppEnv, type Settings, settingsOf } from "../config.ts";
 import { RouterError } from "../http/errors.ts";
 import { equalSecrets } from "../keys/hash.ts";
 import { mayTryAgain } from "./attempts.ts";
@@ -30,10 +30,9 @@ interface Operator {
 }
 
 export const authorize: MiddlewareHandler<AdminEnv> = async (c, next) => {
-  if (!isAdminHost(c.env.FLOW_ADMIN_HOST ?? "", new URL(c.req.url))) {
-    throw new RouterError("not_found", "There is nothing at this address.");
-  }
-  const operators = operatorsOf(c.env);
+  const settings = settingsOf(c.env);
+  if (!isAdminHost(settings.adminHost, new URL(c.req.url))) throw new RouterError("not_found", "Not found.");
+  const operators = operatorsOf(settings.operators);
   if (operators.length === 0) {
     throw new RouterError(
       "admin_disabled",
@@ -62,13 +61,12 @@ function tooManyAttempts(): RouterError {
   return new RouterError("rate_limit_exceeded", message, { headers: { "retry-after": "60" } });
 }
 
-function isAdminHost(wanted: string, url: URL): boolean {
-  const host = wanted.trim().toLowerCase();
+function isAdminHost(host: string, url: URL): boolean {
   return host === "" || host === url.host || host === url.hostname;
 }
 
 /** The usable operators; none while `FLOW_ADMIN_TOKEN` is not usable. A malformed or short pair is no operator. */
-export function operatorsOf(env: Pick<Env, "FLOW_ADMIN_TOKEN" | "FLOW_ADMIN_TOKENS">): Operator[] {
+export function operatorsOf(env: Settings["operators"]): Operator[] {
   const main = env.FLOW_ADMIN_TOKEN ?? "";
   if (main.length < MIN_TOKEN_LENGTH) return [];
   const operators: Operator[] = [{ name: MAIN_OPERATOR, token: main }];

@@ -6,6 +6,7 @@
  * one that does not answer is `unknown` and holds up nothing.
  */
 import { type Context, Hono } from "hono";
+import { secretsOf, settingsOf } from "../config.ts";
 import { withControl } from "../control/client.ts";
 import type { TargetUse } from "../control/types.ts";
 import { targetSnapshot } from "../health/client.ts";
@@ -50,7 +51,7 @@ providersApp.put("/:id", async (c) => {
   refuseBuiltIn(id);
   if (!PROVIDER_ID.test(id)) throw badParameter("id", `in the path must match ${PROVIDER_ID.source}`);
   const { protocol, base_url: text, secret = null } = await readJson(c, ProviderRequest, BODY_LIMITS.admin);
-  const reach: Reach = c.env.FLOW_ALLOW_PRIVATE_UPSTREAMS === "1" ? "any" : "public";
+  const reach: Reach = settingsOf(c.env).allowsPrivateUpstreams ? "any" : "public";
   const baseUrl = upstreamUrl(text, reach);
   if (baseUrl === null) {
     throw badParameter("base_url", "must be an https address of a public host, without user, query and fragment");
@@ -60,7 +61,7 @@ providersApp.put("/:id", async (c) => {
   const result = await withControl(c.env.CONTROL_PLANE, (control) => control.putProvider(record, c.get("actor")));
   if (!result.ok) throw new RouterError("invalid_request", "Provider limit (200) reached. Delete one first.");
   forgetProvider(id);
-  return c.json(toOwn(record, c.env as unknown as Secrets));
+  return c.json(toOwn(record, secretsOf(c.env)));
 });
 
 providersApp.delete("/:id", async (c) => {
@@ -114,7 +115,7 @@ async function describe(
   const asked = uses.filter((use) => ids.includes(use.provider));
   const states = await snapshots(c.env.PROVIDER_HEALTH, asked);
   // The bindings and variables of a Worker are one object; the provider table picks what it knows by name.
-  const secrets = c.env as unknown as Secrets;
+  const secrets = secretsOf(c.env);
   return ids.flatMap((id) => {
     const record = own.get(id);
     const provider = record === undefined ? findProvider(id) : operatorProvider(record);

@@ -6,6 +6,7 @@
  */
 import { type Context, Hono } from "hono";
 import * as z from "zod/mini";
+import { secretsOf } from "../config.ts";
 import { controlPlane, withControl } from "../control/client.ts";
 import { BODY_LIMITS } from "../http/body.ts";
 import { RouterError } from "../http/errors.ts";
@@ -16,7 +17,6 @@ import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
 import type { ProviderRecord } from "../policy/provider-record.ts";
 import { RoutePolicy } from "../policy/schema.ts";
 import { forgetRoute } from "../policy/store.ts";
-import type { Secrets } from "../providers/adapter.ts";
 import { findProvider, isKnownProvider, missingNames, operatorProvider } from "../providers/index.ts";
 import { evidenceOf } from "../trace-index/client.ts";
 import type { AdminEnv } from "./authorize.ts";
@@ -156,7 +156,7 @@ function missingNamesOf(
   record: ProviderRecord | undefined,
 ): readonly string[] | null {
   const provider = record === undefined ? findProvider(id) : operatorProvider(record);
-  const secrets = c.env as unknown as Secrets;
+  const secrets = secretsOf(c.env);
   if (provider === undefined) return [];
   return provider.configure(secrets) === null ? missingNames(provider, secrets) : null;
 }

@@ -47,7 +47,7 @@ export class ToolApprovals extends DurableObject {
     super(ctx, env);
     this.#record = ctx.storage.transactionSync(() => new CallRecord(ctx.storage.sql));
     // A deployment without a control plane keeps its notes waiting.
-    this.#controlPlanes = (env as { readonly CONTROL_PLANE?: ControlPlanes }).CONTROL_PLANE;
+    this.#controlPlanes = env.CONTROL_PLANE;
   }
 
   async record(answer: AnswerToRecord): Promise<RecordAnswer> {

@@ -33,8 +33,8 @@ export class KeyLedger extends DurableObject {
     super(ctx, env);
     this.#ledger = ctx.storage.transactionSync(() => new Ledger(ctx.storage.sql));
     // A deployment without the index keeps its traces waiting.
-    const { TRAIL_INDEX } = env as { readonly TRAIL_INDEX?: TraceIndexes };
-    this.#upkeep = new Upkeep(this.#ledger, (work) => this.#transact(work), ctx.storage, TRAIL_INDEX);
+    const indexes: TraceIndexes | undefined = env.TRAIL_INDEX;
+    this.#upkeep = new Upkeep(this.#ledger, (work) => this.#transact(work), ctx.storage, indexes);
     ctx.blockConcurrencyWhile(() => this.#upkeep.start(Date.now()));
   }
 

@@ -3,7 +3,7 @@
  * of checks, and a stage knows no other.
  */
 import type { Context } from "hono";
-import { type AppEnv, type Env, settingsOf } from "../config.ts";
+import { type AppEnv, type Env, secretsOf, settingsOf } from "../config.ts";
 import { type HealthContext, latencyForecast, mayExplore, targetState, warmUp } from "../health/client.ts";
 import { OpenBody } from "../http/body.ts";
 import { errorResponse, invalidKey, RouterError } from "../http/errors.ts";
@@ -174,7 +174,7 @@ async function complete(run: Run): Promise<Response> {
 }
 
 function noteCaller({ exchange, http, env }: Run, caller: Caller): void {
-  if (isExporting(env)) exchange.parent = parseTraceparent(http.headers.get("traceparent"));
+  if (isExporting(settingsOf(env).exporter)) exchange.parent = parseTraceparent(http.headers.get("traceparent"));
   exchange.app = caller.app;
   exchange.clientRequestId = caller.clientRequestId;
   exchange.clientHeaders = http.headers;
@@ -206,7 +206,7 @@ function planFor(
     route,
     fields: request.fields,
     textLength: request.text.length - base64Length,
-    secrets: run.env as unknown as Readonly<Record<string, unknown>>,
+    secrets: secretsOf(run.env),
     findProvider,
     stateOf: ({ name }) => targetState(run.health, name, now),
     forecastOf: ({ name }) => latencyForecast(name, request.stream ? "firstToken" : "total", now),

@@ -5,7 +5,7 @@
  * A request that reached a route settles exactly once, whatever ended it. The trace is the record; a log line costs
  * more than all of routing, so a request that simply went well has none unless the operator asks for it.
  */
-import type { Env } from "../config.ts";
+import { type Env, settingsOf } from "../config.ts";
 import { forgetKey } from "../keys/store.ts";
 import { noteSettled } from "../ledger/client/budget-cache.ts";
 import { type SettleRow, settleSoon } from "../ledger/client/client.ts";
@@ -53,8 +53,8 @@ export class Settlement {
       if (answer.revoked) forgetKey(keyId);
     });
     for (const attempt of exchange.attempts) checkCost(trace.id, attempt, exchange.bill(attempt));
-    exportSoon(this.#env, trace, exchange.parent, this.#waitUntil);
-    if (this.#env.FLOW_LOG_REQUESTS === "1" || trace.status !== "ok" || trace.fallback) logRequest(trace);
+    exportSoon(settingsOf(this.#env).exporter, trace, exchange.parent, this.#waitUntil);
+    if (settingsOf(this.#env).logsEveryRequest || trace.status !== "ok" || trace.fallback) logRequest(trace);
   }
 }
 

@@ -6,7 +6,7 @@
  * in its note. Start-up time is this machine's, so it is tried a few times and the best one counts.
  */
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -56,6 +56,7 @@ async function startupMs(directory: string): Promise<number> {
 }
 
 async function main(): Promise<void> {
+  await mkdir(join(ROOT, ".wrangler"), { recursive: true });
   const directory = await mkdtemp(join(ROOT, ".wrangler", "bundle-"));
   try {
     const meta = join(directory, "meta.json");

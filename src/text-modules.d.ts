@@ -1,5 +1,0 @@
-/** Files that the bundle holds as text: see `[[rules]]` in wrangler.toml. */
-declare module "*.txt" {
-  const text: string;
-  export default text;
-}
