@@ -1,5 +1,5 @@
 /** Who may call what: every operation of the service with every kind of caller. */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { app } from "../../src/app.ts";
 import { OPERATIONS, type Operation } from "../../src/openapi/operations.ts";
 import {
@@ -36,7 +36,12 @@ beforeAll(async () => {
   // Of the same environment, with every scope, and with nothing of its own.
   tokens.set("foreign", await made({ scopes: EVERY_SCOPE }));
   tokens.set("revoked", revoked.key);
-  tokens.set("expired", await made({ scopes: EVERY_SCOPE, expires_at: "2020-01-01T00:00:00Z" }));
+  // A time that is over is refused: made in time, and waited out.
+  const soon = new Date(Date.now() + 500).toISOString();
+  const expired = await made({ scopes: EVERY_SCOPE, expires_at: soon });
+  const asked = { headers: { authorization: `Bearer ${expired}` } };
+  await vi.waitFor(async () => expect((await worker.fetch("/v1/models", asked)).status).toBe(401), { timeout: 5_000 });
+  tokens.set("expired", expired);
   tokens.set("operator", worker.adminToken);
 });
 afterAll(() => worker.stop());
