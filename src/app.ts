@@ -9,6 +9,8 @@ import { adminApp } from "./admin/app.ts";
 import type { AppEnv } from "./config.ts";
 import { getApprovals, postApproval } from "./doors/approvals/approvals.ts";
 import { authenticateKey } from "./doors/authenticate.ts";
+import { postChatCompletion } from "./doors/chat/chat.ts";
+import { postCountTokens, postMessage } from "./doors/messages/messages.ts";
 import { getModel, listModels } from "./doors/models/models.ts";
 import { getRoot, notFoundPage } from "./doors/pages/pages.ts";
 import { getTrace, getTraces } from "./doors/traces/traces.ts";
@@ -18,18 +20,26 @@ import { hintFor } from "./http/hints.ts";
 import { unexpectedFault } from "./http/internal-error.ts";
 import { getOpenApi } from "./openapi/served.ts";
 import { reportRefusal } from "./relay/refusal.ts";
-import { handleChatCompletion } from "./relay/relay.ts";
 import { newTraceId } from "./traces/schema.ts";
 
 export const app = new Hono<AppEnv>();
 
 // The id part of a bearer key: a trace id carries it, so that a trace is found with one call.
-const KEY_ID = /^bearer +fl_[a-z0-9-]+_([0-9A-Za-z]{12})_/i;
+const KEY_ID = /(?:^| )fl_[a-z0-9-]+_([0-9A-Za-z]{12})_/i;
+const KEY_HEADERS = ["authorization", "x-api-key", "api-key"] as const;
+
+function keyIdOf(headers: Headers): string | null {
+  for (const name of KEY_HEADERS) {
+    const id = KEY_ID.exec(headers.get(name) ?? "")?.[1];
+    if (id !== undefined) return id;
+  }
+  return null;
+}
 
 app.use(async (c, next) => {
   const receivedAt = Date.now();
   c.set("receivedAt", receivedAt);
-  c.set("traceId", newTraceId(KEY_ID.exec(c.req.header("authorization") ?? "")?.[1] ?? null, receivedAt));
+  c.set("traceId", newTraceId(keyIdOf(c.req.raw.headers), receivedAt));
   await next();
   if (c.res.status >= 400) await drain(c.req.raw);
   const { headers } = c.res;
@@ -43,7 +53,9 @@ app.get("/", getRoot);
 app.get("/health", (c) => c.json({ status: "ok" }));
 app.get("/openapi.json", getOpenApi);
 
-app.post("/v1/chat/completions", handleChatCompletion);
+app.post("/v1/chat/completions", postChatCompletion);
+app.post("/v1/messages", postMessage);
+app.post("/v1/messages/count_tokens", postCountTokens);
 app.get("/v1/models", listModels);
 app.get("/v1/models/*", getModel);
 app.get("/v1/traces", getTraces);
@@ -58,6 +70,8 @@ for (const [path, allow] of [
   ["/health", "GET, HEAD"],
   ["/openapi.json", "GET, HEAD"],
   ["/v1/chat/completions", "POST"],
+  ["/v1/messages", "POST"],
+  ["/v1/messages/count_tokens", "POST"],
   ["/v1/models", "GET, HEAD"],
   ["/v1/models/*", "GET, HEAD"],
   ["/v1/traces", "GET, HEAD"],

@@ -22,15 +22,21 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     "conversation-store/conversation-store",
     ...["ledger/key-ledger", "trace-index/trail-index"],
   ],
-  app: ["relay/relay", "relay/refusal", "doors", "admin/app", "openapi/served", "traces", "config", "http"],
+  app: ["relay/refusal", "doors", "admin/app", "openapi/served", "traces", "config", "http"],
   doors: [
     ...["relay/authenticate", "approvals", "control/client", "keys", "policy", "ledger/client", "traces", "catalog"],
     ...["config", "http/body", "http/errors", "http/json-body", "http/pagination", "http/query", "lib"],
   ],
+  // A door: how its key, request, errors and answers look. The relay does the rest.
+  "doors/chat": ["config", "http/errors", "relay", "wires/openai-chat"],
+  "doors/messages": [
+    ...["config", "http", "relay", "pricing/count", "wires/anthropic-messages/door", "wires/bridge"],
+    ...["wires/openai-chat", "lib"],
+  ],
   relay: [
     ...["policy", "pricing", "ledger/types", "health", "keys", "approvals", "traces", "providers"],
     ...["catalog", "wires/openai-chat/chunk", "wires/openai-chat/request-fields", "wires/openai-chat/read-demand"],
-    ...["wires/wire", "wires/openai-chat/door-wire", "wires/openai-chat/stream/items"],
+    ...["wires/wire", "wires/bridge", "wires/openai-chat/door-wire", "wires/openai-chat/stream/items"],
     ...["conversation", "config"],
     ...["http/body", "http/errors", "http/headers", "http/internal-error", "lib"],
   ],
@@ -68,7 +74,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "wires/openai-chat": [
     ...["conversation", "providers/adapter", "providers/provider-settings", "providers/provider-row", "lib"],
   ],
-  "wires/openai-chat/request-fields": ["http/body", "http/errors", "http/validation-errors", "lib"],
+  "wires/openai-chat/request-fields": ["conversation", "http/body", "http/errors", "http/validation-errors", "lib"],
   conversation: ["lib"],
   "conversation-store": ["durable", "http/errors", "lib"],
   approvals: ["conversation", "wires/openai-chat/chunk", "keys/hash", "durable", "http/errors", "lib"],
@@ -78,6 +84,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...["catalog", "config", "http/body", "http/errors", "http/json-body", "http/pagination", "http/query", "lib"],
   ],
   openapi: [
+    "doors/messages/request",
     ...["admin/promotions", "admin/routes", "approvals/decision", "approvals/types", "keys/record", "policy"],
     ...["traces/schema", "trace-index/types", "wires/openai-chat/request-fields", "http/errors"],
   ],

@@ -20,14 +20,31 @@ export async function authenticate(context: Context<AppEnv>, scope: Scope, check
   return key;
 }
 
+/** Reading clients of every door send their key as they do there: an `x-api-key` of ours counts without a bearer token. */
+function credential(headers: Headers): string {
+  const named = headers.get("x-api-key") ?? "";
+  return headers.get("authorization") === null && named.startsWith("fl_") ? named : bearerToken(headers);
+}
+
 /** Any live key, whatever the other headers say: all that a path under `/v1` asks for before it says what it is. */
 export async function authenticateKey(context: Context<AppEnv>, check?: CheckHead): Promise<KeyRecord> {
   const { headers } = context.req.raw;
-  const token = await verifyToken(bearerToken(headers), settingsOf(context.env).pepper);
+  const token = await verifyToken(credential(headers), settingsOf(context.env).pepper);
   if (token === null) throw invalidKey();
   check?.();
   const now = context.get("receivedAt");
   const key = await recogniseKey(token, context.env.CONFIG, now, (work) => context.executionCtx.waitUntil(work));
   context.set("recognised", { keyId: key.id, env: key.env, app: null, clientRequestId: null });
+  return key;
+}
+
+/** The same for a key that came in another header than `Authorization`. */
+export async function authenticateToken(context: Context<AppEnv>, bearer: string, scope: Scope): Promise<KeyRecord> {
+  const token = await verifyToken(bearer, settingsOf(context.env).pepper);
+  if (token === null) throw invalidKey();
+  const now = context.get("receivedAt");
+  const key = await recogniseKey(token, context.env.CONFIG, now, (work) => context.executionCtx.waitUntil(work));
+  context.set("recognised", { keyId: key.id, env: key.env, app: null, clientRequestId: null });
+  requireScope(key, scope);
   return key;
 }

@@ -86,6 +86,17 @@ export const OPERATIONS: readonly Operation[] = [
       isStream: true,
     },
   ),
+  key(
+    "post /v1/messages",
+    "A message in Anthropic's protocol, by the targets of a route",
+    [200, "Message"],
+    [...CHAT, ...TOOLS],
+    { body: "MessagesRequest", isStream: true, query: { beta: "true|false" } },
+  ),
+  key("post /v1/messages/count_tokens", "Estimate the tokens of a message", [200, "TokenCount"], BAD, {
+    body: "MessagesRequest",
+    query: { beta: "true|false" },
+  }),
   key("get /v1/models", "The routes this key may call", [200, "ModelList"], BAD, { query: { aliases: "true|false" } }),
   key("get /v1/models/{id}", "Get a route or an alias", [200, "ModelOrAlias"], ["not_found"]),
   key("get /v1/traces", "This key's requests, newest first", [200, "TraceList"], BAD, {

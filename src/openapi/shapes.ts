@@ -3,6 +3,7 @@ import { PromotionRequest } from "../admin/promotions.ts";
 import { RollbackRequest } from "../admin/routes.ts";
 import { DecisionRequest } from "../approvals/decision.ts";
 import { APPROVAL_STATUSES } from "../approvals/types.ts";
+import { MessagesFields } from "../doors/messages/request.ts";
 import { KeyChange, KeyRequest, KeyRotation } from "../keys/record.ts";
 import { ProviderRequest } from "../policy/provider-record.ts";
 import { RoutePolicy } from "../policy/schema.ts";
@@ -13,6 +14,7 @@ import { answerSchema, type JsonSchema, requestSchema, type Spelling } from "./s
 /** Bodies, each the schema that checks it. */
 const REQUESTS = {
   ChatRequest: ChatFields,
+  MessagesRequest: MessagesFields,
   Decision: DecisionRequest,
   KeyRequest,
   KeyChange,
@@ -81,6 +83,11 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
       ...{ "budget_remaining_usd?": "number", "tool_approval?": "object" },
     },
   },
+  Message: {
+    ...{ id: "string", type: "string", role: "string", model: "string", content: ["object"], stop_reason: "string?" },
+    ...{ stop_sequence: "string?", usage: "object", flow: "object" },
+  },
+  TokenCount: { input_tokens: "integer" },
   Model: {
     ...{ id: "string", object: "string", created: "integer", owned_by: "string", route_version: "integer" },
     ...{ description: "string?", targets: ["object"], context_window: "integer?", max_output_tokens: "integer?" },

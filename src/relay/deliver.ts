@@ -7,6 +7,7 @@
 import { callsOfAnswer, toolApproval } from "../approvals/release.ts";
 import type { Usage } from "../conversation/usage.ts";
 import { isJsonObject, JsonEdit } from "../lib/json.ts";
+import { stringifyRaw } from "../lib/raw-json.ts";
 import type { DoorWire } from "../wires/wire.ts";
 import type { ReleasedAnswer } from "./approval/approval.ts";
 import type { Exchange } from "./trace.ts";
@@ -30,7 +31,7 @@ export function toWholeResponse(
   wire: DoorWire,
 ): Response {
   const answer = released?.answer ?? null;
-  const text = answer === null ? whole.text : JSON.stringify(wire.writeAnswer(answer, whole.context));
+  const text = answer === null ? whole.text : stringifyRaw(wire.writeAnswer(answer, whole.context));
   const edit = new JsonEdit(text);
   if (!isJsonObject(whole.body["usage"])) edit.set("usage", toWireUsage(exchange.bill(attempt).usage));
   if (typeof whole.body["model"] !== "string") edit.set("model", candidate.target.model);

@@ -1,12 +1,13 @@
 /**
- * `POST /v1/chat/completions`, top to bottom. Read this first: each line of `complete` is a stage, in the contract's order
- * of checks, and a stage knows no other.
+ * One request, top to bottom, by whichever door it came. Read this first: each line of `complete` is a stage, in the
+ * contract's order of checks, and a stage knows no other.
  */
 import type { Context } from "hono";
 import { type AppEnv, type Env, secretsOf, settingsOf } from "../config.ts";
+import { firstSerious } from "../conversation/loss.ts";
 import { type HealthContext, latencyForecast, mayExplore, targetState, warmUp } from "../health/client.ts";
 import { OpenBody } from "../http/body.ts";
-import { errorResponse, invalidKey, RouterError } from "../http/errors.ts";
+import { invalidKey, RouterError } from "../http/errors.ts";
 import { unexpectedFault } from "../http/internal-error.ts";
 import { verifyToken } from "../keys/store.ts";
 import { Deadlines } from "../lib/deadline.ts";
@@ -14,16 +15,16 @@ import { promptTokens } from "../pricing/count.ts";
 import type { Provider } from "../providers/adapter.ts";
 import { isExporting } from "../traces/exporter.ts";
 import { parseTraceparent } from "../traces/otlp.ts";
-import { chatDoorWire } from "../wires/openai-chat/door-wire.ts";
 import { readContentDemand } from "../wires/openai-chat/read-demand.ts";
-import { type ChatRequest, parseChatRequest } from "../wires/openai-chat/request-fields.ts";
+import type { ChatRequest } from "../wires/openai-chat/request-fields.ts";
 import { Admission } from "./admission.ts";
 import { ToolApproval } from "./approval/approval.ts";
 import { releasedBody, releasedStream, toolsOf } from "./approval/resume.ts";
 import type { AttemptInput } from "./attempts/attempt.ts";
 import { Attempts, ClientGone } from "./attempts/attempts.ts";
-import { bearerToken, identify, recogniseKey, requireScope } from "./authenticate.ts";
+import { identify, recogniseKey, requireScope } from "./authenticate.ts";
 import { toJsonResponse, toolsCalled, toStreamResponse, toWholeResponse, type WholeUpstream } from "./deliver.ts";
+import type { Door } from "./door.ts";
 import { providersOf } from "./operator-providers.ts";
 import { plan, stableDraw } from "./plan.ts";
 import { type RefusedRequest, reportRefusal } from "./refusal.ts";
@@ -40,6 +41,7 @@ const MAX_SESSION_LENGTH = 256;
 type WaitUntil = (work: Promise<unknown>) => void;
 
 interface Run {
+  readonly door: Door;
   readonly http: Request;
   readonly env: Env;
   readonly waitUntil: WaitUntil;
@@ -55,14 +57,16 @@ interface Run {
   keepsBody: boolean;
 }
 
-export function handleChatCompletion(context: Context<AppEnv>): Promise<Response> {
+/** Handles one request that came in by `door`. Never rejects. */
+export function relay(context: Context<AppEnv>, door: Door): Promise<Response> {
   const waitUntil: WaitUntil = (work) => context.executionCtx.waitUntil(work);
-  const exchange = new Exchange(context.get("traceId"), context.get("receivedAt"));
+  const exchange = new Exchange(context.get("traceId"), context.get("receivedAt"), door.api);
   const { env } = context;
   const settlement = new Settlement(exchange, env, waitUntil);
   const deadlines = new Deadlines();
   const health: HealthContext = { namespace: env.PROVIDER_HEALTH, kv: env.CONFIG, waitUntil };
   const run: Run = {
+    door,
     http: context.req.raw,
     env,
     waitUntil,
@@ -104,14 +108,14 @@ async function answerOrError(run: Run): Promise<Response> {
       errorCode: known.code,
       endedAt: now,
     });
-    return errorResponse(known, exchange.toErrorFlow(), exchange.toHeaders(now));
+    return run.door.errorResponse(known, exchange.toErrorFlow(), exchange.toHeaders(now));
   }
 }
 
 async function complete(run: Run): Promise<Response> {
-  const { http, env, waitUntil, exchange } = run;
+  const { door, http, env, waitUntil, exchange } = run;
   const { receivedAt } = exchange;
-  const token = await verifyToken(bearerToken(http.headers), settingsOf(env).pepper);
+  const token = await verifyToken(door.token(http.headers), settingsOf(env).pepper);
   if (token === null) throw invalidKey();
   const body = new OpenBody(http, receivedAt, settingsOf(env).maxBodyBytes);
   run.body = body;
@@ -121,7 +125,7 @@ async function complete(run: Run): Promise<Response> {
   exchange.env = key.env;
   const caller = identify(key, http);
   noteCaller(run, caller);
-  const request = parseChatRequest(await body.read(run.deadlines));
+  const request = door.parse(await body.read(run.deadlines));
   const content = readContentDemand(request.fields["messages"]);
   exchange.promptTokens = lazy(() => promptTokens(request.text, content.base64Length));
   run.asked = { route: showModel(request.model), stream: request.stream };
@@ -134,7 +138,16 @@ async function complete(run: Run): Promise<Response> {
   exchange.timings.policy = Date.now() - readAt;
   const records = env.TOOL_APPROVALS;
   const approval = new ToolApproval({
-    ...{ records, caller, route, request, exchange, wire: chatDoorWire, clientSignal: http.signal },
+    ...{
+      records,
+      caller,
+      route,
+      request,
+      exchange,
+      wire: door.wire,
+      keepAlive: door.keepAlive,
+      clientSignal: http.signal,
+    },
   });
   await approval.admit();
   const { resume: heldTrace } = request.controls;
@@ -207,12 +220,24 @@ function planFor(
     fields: request.fields,
     textLength: request.text.length - base64Length,
     secrets: secretsOf(run.env),
-    findProvider,
+    findProvider: (id) => toldOf(findProvider(id), request),
     stateOf: ({ name }) => targetState(run.health, name, now),
     forecastOf: ({ name }) => latencyForecast(name, request.stream ? "firstToken" : "total", now),
     mayExplore: ({ name }) => mayExplore(name, now),
     draw: ({ name }) => (session === undefined ? Math.random() : stableDraw(session, name)),
   });
+}
+
+/** A provider that speaks chat lacks what the chat form of a request that came by another wire had to leave out. */
+function toldOf(provider: Provider | undefined, { chatLosses = [] }: ChatRequest): Provider | undefined {
+  const loss = firstSerious(chatLosses);
+  if (loss === undefined || provider === undefined) return provider;
+  const message = loss.why ?? `\`${loss.path}\` cannot be sent to this target.`;
+  const told = (chosen: Provider): Provider =>
+    chosen.adapter.translation?.openStream === undefined
+      ? { ...chosen, lacks: () => loss.path, refuses: () => ({ param: loss.path, message }) }
+      : chosen;
+  return { ...told(provider), forRequest: (request) => told(provider.forRequest?.(request) ?? provider) };
 }
 
 function streamingOf(
@@ -227,7 +252,7 @@ function streamingOf(
   const choices = Math.max(1, ...asked.filter((each) => typeof each === "number"));
   return {
     streaming: {
-      wire: chatDoorWire,
+      wire: run.door.wire,
       includeUsage: request.includeUsage,
       gate: route.requireToolApproval ? approval : null,
       hasTools: tools !== undefined || functions !== undefined,
@@ -259,7 +284,7 @@ async function deliverWhole(run: Run, answer: WholeUpstream, approval: ToolAppro
   if (run.http.signal.aborted) throw new ClientGone();
   const released = await approval.releaseOf(answer.whole);
   if (released === "client_gone") throw new ClientGone();
-  const response = toWholeResponse(exchange, answer, released, chatDoorWire);
+  const response = toWholeResponse(exchange, answer, released, run.door.wire);
   const toolCalls = toolsCalled(answer.whole);
   settlement.settle({ status: "ok", httpStatus: 200, toolCalls, endedAt: Date.now() });
   return response;
@@ -281,7 +306,7 @@ async function resumeStep(run: Run, approval: ToolApproval, request: ChatRequest
   if (run.http.signal.aborted) throw new ClientGone();
   const createdAt = Math.floor(exchange.receivedAt / 1000);
   const context = { model: "", provider: "", traceId, createdAt, conversation: null };
-  const reader = { wire: chatDoorWire, context };
+  const reader = { wire: run.door.wire, context };
   const ending = { httpStatus: 200, toolCalls: toolsOf(step, reader) } as const;
   if (request.stream) {
     const options = { includeUsage: request.includeUsage, deadlines: run.deadlines };

@@ -109,9 +109,12 @@ export class Exchange {
   fellBack = false;
   readonly timings: Timings = { auth: 0, policy: 0, admission: 0, upstream: 0 };
 
-  constructor(traceId: string, receivedAt: number) {
+  readonly api: NonNullable<Trace["api"]>;
+
+  constructor(traceId: string, receivedAt: number, api: NonNullable<Trace["api"]> = "chat") {
     this.traceId = traceId;
     this.receivedAt = receivedAt;
+    this.api = api;
   }
 
   get winner(): Attempt | undefined {
@@ -201,6 +204,7 @@ export class Exchange {
   toHeaders(now: number, costNanoUsd: number | null = null): Record<string, string> {
     const headers: Record<string, string> = {
       "x-request-id": this.traceId,
+      ...(this.api === "messages" ? { "request-id": this.traceId } : {}),
       "x-flowlayer-trace-id": this.traceId,
       "x-flowlayer-latency-ms": String(now - this.receivedAt),
     };
@@ -299,6 +303,7 @@ export class Exchange {
     return {
       id: this.traceId,
       created_at: new Date(this.receivedAt).toISOString(),
+      api: this.api,
       key_id: this.keyId ?? "",
       env: this.env ?? "",
       app: this.app ?? "",

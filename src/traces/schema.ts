@@ -63,6 +63,8 @@ export interface Trace {
   readonly app: string;
   readonly route: string;
   readonly route_version: number;
+  /** The door that it came by; absent on traces of releases that had only chat. */
+  readonly api?: "chat" | "responses" | "messages" | "embeddings";
   readonly stream: boolean;
   readonly status: TraceStatus;
   /** 0: nobody knows what the client got. */

@@ -19,7 +19,7 @@ import type {
   UpstreamRequest,
 } from "../providers/adapter.ts";
 import { effectiveFields } from "./openai-chat/chat-wire.ts";
-import { readRequest } from "./openai-chat/read-request.ts";
+import { readControls, readRequest } from "./openai-chat/read-request.ts";
 import { writeAnswer } from "./openai-chat/write-answer.ts";
 import { ChunkStream } from "./openai-chat/write-stream.ts";
 import { UntranslatableRequest } from "./untranslatable.ts";
@@ -63,10 +63,7 @@ export function bridged(
     },
     toUpstream(call) {
       const without = call.without ?? [];
-      const isAsSent = Object.keys(call.params).length === 0 && without.length === 0;
-      const asked = isAsSent
-        ? conversationOf(call.fields)
-        : readRequest(withoutMembers(effectiveFields(call), without));
+      const asked = askedOf(call, without);
       const conversation: Conversation = {
         ...(without.includes("strict") ? loose(asked) : asked),
         stream: call.stream,
@@ -91,6 +88,29 @@ export function bridged(
 
 /** A long conversation is read once for a request, however many targets and answers ask for it. */
 const conversations = new WeakMap<Json, Conversation>();
+
+/** Fields of requests that came by another wire, with the client's own conversation. */
+const foreign = new WeakMap<Json, { readonly clientFields: Json }>();
+
+/**
+ * `fields` say in chat what `conversation` says: a wire of another kind is written from the conversation itself, and the
+ * client is told of members in its own spelling.
+ */
+export function noteConversation(fields: Json, conversation: Conversation, clientFields: Json): void {
+  conversations.set(fields, conversation);
+  foreign.set(fields, { clientFields });
+}
+
+/** The conversation with what the policy's `params` fill in, less what a refusal named. */
+function askedOf(call: AdapterCall, without: readonly string[]): Conversation {
+  if (Object.keys(call.params).length === 0 && without.length === 0) return conversationOf(call.fields);
+  if (!foreign.has(call.fields)) return readRequest(withoutMembers(effectiveFields(call), without));
+  const own = conversationOf(call.fields);
+  const given = Object.entries(own.controls).filter(([name, value]) => {
+    return value !== undefined && !without.includes(own.spelling[name as keyof typeof own.spelling] ?? name);
+  });
+  return { ...own, controls: { ...readControls(call.params), ...Object.fromEntries(given) } };
+}
 
 function conversationOf(fields: Json): Conversation {
   const conversation = conversations.get(fields) ?? readRequest(fields);
@@ -132,7 +152,7 @@ const MAX_NAMED = 32;
  * is the client told.
  */
 export function droppedParams(losses: readonly Loss[], fields: Json): readonly string[] {
-  const order = new Map(Object.keys(fields).map((name, at) => [name, at]));
+  const order = new Map(Object.keys(foreign.get(fields)?.clientFields ?? fields).map((name, at) => [name, at]));
   const placeOf = (path: string): number => order.get(firstOf(path)) ?? order.size;
   const sent = losses.map(({ path }) => path).filter((path) => order.has(firstOf(path)) || path.includes("."));
   sent.sort((a, b) => placeOf(a) - placeOf(b));

@@ -17,6 +17,7 @@ export async function listModels(context: Context<AppEnv>): Promise<Response> {
   // Clients page and pin versions here in ways of their own (`limit`, `api-version`, `client_version`): all is one page.
   const withAliases = oneOf("aliases", context.req.query("aliases"), ["true", "false"]) === "true";
   const routes = await routesOf(context, key);
+  if (context.req.header("anthropic-version") !== undefined) return context.json(toAnthropicList(routes));
   const data = [...routes.map(toModel), ...(withAliases ? routes.flatMap(toAliases) : [])];
   return context.json({ object: "list", data });
 }
@@ -69,6 +70,20 @@ function toModel(entry: IndexEntry): Record<string, unknown> {
     // What every target can take: a request within it never loses an alternate to its length.
     context_window: windows.length === 0 ? null : Math.min(...windows),
   };
+}
+
+/**
+ * The list as Anthropic's clients read it. They ignore ids that begin otherwise, so each route is `anthropic/flow-<route>`,
+ * a name that every door accepts. https://platform.claude.com/docs/en/api/models-list
+ */
+function toAnthropicList(routes: readonly IndexEntry[]): Record<string, unknown> {
+  const data = routes.map(({ name, created_at, description }) => ({
+    type: "model",
+    id: `anthropic/flow-${name}`,
+    display_name: description ?? name,
+    created_at,
+  }));
+  return { data, has_more: false, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null };
 }
 
 /** One entry per exact alias; a pattern names no model. */

@@ -33,13 +33,13 @@ import type { Answer } from "../../conversation/answer.ts";
 import { type ErrorCode, RouterError } from "../../http/errors.ts";
 import { unexpectedFault } from "../../http/internal-error.ts";
 import { sha256, toHex } from "../../keys/hash.ts";
+import { stringifyRaw } from "../../lib/raw-json.ts";
 import { keyIdOfTrace } from "../../traces/schema.ts";
 import type { ChatRequest } from "../../wires/openai-chat/request-fields.ts";
 import type { AnswerContext, DoorWire } from "../../wires/wire.ts";
 import type { Exchange } from "../trace.ts";
 import type { Caller, CallGate, GateEnd, ResolvedRoute, WholeAnswer } from "../types.ts";
 
-const COMMENT = ": waiting-for-approval\n\n";
 const COMMENT_EVERY_MS = 10_000;
 
 /** Of an answer that calls nothing. */
@@ -64,6 +64,8 @@ export interface ApprovalInput {
   readonly route: ResolvedRoute;
   readonly request: ChatRequest;
   readonly wire: DoorWire;
+  /** Sent while calls wait to be decided. */
+  readonly keepAlive: string;
   readonly exchange: Exchange;
   /** Aborts when the client leaves. */
   readonly clientSignal: AbortSignal;
@@ -164,7 +166,7 @@ export class ToolApproval implements CallGate {
   }
 
   #bodyOf(answer: Answer, context: AnswerContext): string {
-    return JSON.stringify(this.#input.wire.writeAnswer(answer, context));
+    return stringifyRaw(this.#input.wire.writeAnswer(answer, context));
   }
 
   /** The held step that the request asks for. Throws 404 when there is none, 400 when the request is another step. */
@@ -238,7 +240,7 @@ export class ToolApproval implements CallGate {
     const leave = (): void => gone.abort();
     if (clientSignal.aborted) leave();
     clientSignal.addEventListener("abort", leave, { once: true });
-    const comments = say === null ? null : comment(say, over.signal, leave);
+    const comments = say === null ? null : comment(say, this.#input.keepAlive, over.signal, leave);
     const { traceId } = release;
     const ruling = await waitForDecision(records, caller.key.id, traceId, until, gone.signal);
     over.abort();
@@ -258,9 +260,9 @@ export class ToolApproval implements CallGate {
 }
 
 /** Tells a waiting client that the connection lives, and finds out when it does not. Never rejects. */
-async function comment(say: Say, over: AbortSignal, leave: () => void): Promise<void> {
+async function comment(say: Say, text: string, over: AbortSignal, leave: () => void): Promise<void> {
   while (!over.aborted) {
-    if (!(await say(COMMENT))) return leave();
+    if (!(await say(text))) return leave();
     await pause(COMMENT_EVERY_MS, over);
   }
 }

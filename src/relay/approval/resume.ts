@@ -7,6 +7,7 @@ import { eventsOf } from "../../conversation/events.ts";
 import type { Json } from "../../conversation/part.ts";
 import type { Deadlines } from "../../lib/deadline.ts";
 import { isJsonObject, JsonEdit, tryParseJson } from "../../lib/json.ts";
+import { stringifyRaw } from "../../lib/raw-json.ts";
 import type { AnswerContext, DoorWire } from "../../wires/wire.ts";
 import { breakOff } from "../streaming/ends.ts";
 import type { Say, ToolApproval } from "./approval.ts";
@@ -32,7 +33,7 @@ export function releasedBody(step: StoredStep, release: Release, flow: Json, { w
   const answer = answerOf(step, wire);
   const released = releasedAnswer(answer, release);
   // What was recorded is what may be told: as it is where all of it is released.
-  const text = released === answer ? step.body : JSON.stringify(wire.writeAnswer(released, context));
+  const text = released === answer ? step.body : stringifyRaw(wire.writeAnswer(released, context));
   const member = { ...flow, tool_approval: toolApproval(release) };
   return new JsonEdit(text).set("usage", NO_USAGE).set("flow", member).toString();
 }

@@ -1,9 +1,11 @@
 /** Stage 5, a whole answer: the upstream's text, read within bounds and checked to be an answer. */
 import type { Answer } from "../../conversation/answer.ts";
 import { isJsonObject, isTooDeep, tryParseJson } from "../../lib/json.ts";
+import { stringifyRaw } from "../../lib/raw-json.ts";
 import { readText } from "../../lib/read-text.ts";
 import type { UpstreamFailure } from "../../providers/adapter.ts";
 import { hasError, outputOf, reportsFailure, usageOf } from "../../wires/openai-chat/chunk.ts";
+import { chatDoorWire } from "../../wires/openai-chat/door-wire.ts";
 import type { Received } from "../received.ts";
 import type { Opened, Reading, WholeAnswer } from "../types.ts";
 
@@ -47,9 +49,16 @@ export async function openWhole(
   const own = translated?.ok === true ? translated.text : undefined;
   const { context } = reading;
   const whole = own ?? (answer === body ? text : JSON.stringify(answer));
+  if (reading.wire.id !== "openai-chat") return rewritten(chatDoorWire.readBack(whole, answer), reading);
   const toAnswer = (): Answer => reading.wire.readBack(whole, answer);
   const isPlain = (): boolean => reading.wire.isPlain(whole, answer);
   return { ok: true, value: { text: whole, body: answer, toAnswer, isPlain, context } };
+}
+
+/** The answer in the words of a door that does not speak chat. */
+function rewritten(answer: Answer, { wire, context }: Reading): Opened<WholeAnswer> {
+  const body = wire.writeAnswer(answer, context);
+  return { ok: true, value: { text: stringifyRaw(body), body, toAnswer: () => answer, isPlain: () => false, context } };
 }
 
 /** One that can be written again: its calls are measured, and may have to be released one by one. */

@@ -3,9 +3,10 @@ import { JsonEdit } from "../../lib/json.ts";
 import type { AdapterCall, ProviderAdapter, UpstreamFailure, UpstreamRequest } from "../../providers/adapter.ts";
 import { describeError } from "../../providers/classify.ts";
 import { openHeadersOf } from "../../providers/provider-settings.ts";
+import { droppedParams } from "../../wires/bridge.ts";
 import type { ChatRequest } from "../../wires/openai-chat/request-fields.ts";
 import { openItems } from "../../wires/openai-chat/stream/items.ts";
-import type { DoorWire } from "../../wires/wire.ts";
+import type { DoorWire, ItemReader, StreamItem } from "../../wires/wire.ts";
 import type { Tariff } from "../billing.ts";
 import type { Attempt, Exchange } from "../trace.ts";
 import type { AbortReason, Candidate, Reading } from "../types.ts";
@@ -44,7 +45,10 @@ export function readingOf(
     answerContext,
     context: { ...common, provider: provider.id, conversation: null },
     wire,
-    openItems: (withExtras) => openItems(translation, answerContext, withExtras),
+    openItems: (withExtras) =>
+      wire.id === "openai-chat"
+        ? openItems(translation, answerContext, withExtras)
+        : new RewrittenItems(openItems(translation, answerContext, true)),
     isClean: translation?.openStream === undefined && translation?.passesNatively?.(answerContext) === true,
   };
 }
@@ -70,7 +74,7 @@ export async function send(
   };
   if (provider.send !== undefined) return provider.send(adapterCall, signal);
   const upstream = await written(provider.adapter, adapterCall);
-  record.droppedParams = upstream.droppedParams;
+  record.droppedParams = [...upstream.droppedParams, ...untold(request, provider)];
   return fetch(upstream.url, {
     method: "POST",
     headers: upstream.headers,
@@ -79,6 +83,40 @@ export async function send(
     redirect: "manual",
     signal,
   });
+}
+
+/** What a target that speaks chat was not told of a request that came by another wire. */
+function untold({ chatLosses = [], fields }: ChatRequest, { adapter }: Candidate["provider"]): readonly string[] {
+  return adapter.translation?.openStream === undefined ? droppedParams(chatLosses, fields) : [];
+}
+
+/** Items of a stream whose text is not in the door's wire: everything is written from its events. */
+class RewrittenItems implements ItemReader {
+  readonly #items: ItemReader;
+
+  constructor(items: ItemReader) {
+    this.#items = items;
+  }
+
+  get isOverlong(): boolean {
+    return this.#items.isOverlong;
+  }
+
+  get isDocument(): boolean {
+    return this.#items.isDocument === true;
+  }
+
+  push(bytes: Uint8Array): readonly StreamItem[] {
+    return this.#items.push(bytes).map(withoutText);
+  }
+
+  end(): readonly StreamItem[] {
+    return this.#items.end().map(withoutText);
+  }
+}
+
+function withoutText(item: StreamItem): StreamItem {
+  return { ...item, raw: null, isPlain: false };
 }
 
 /** The request cannot be put into the vendor's words: no vendor was asked. */

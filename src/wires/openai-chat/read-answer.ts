@@ -4,6 +4,7 @@ import type { Json } from "../../conversation/part.ts";
 import { isJsonObject } from "../../lib/json.ts";
 import { isFilled, usageOf } from "./chunk.ts";
 import { readTurns } from "./read-turns.ts";
+import { readChatUsage } from "./usage.ts";
 
 /** Members of a message that a request's reader passes over, because they say nothing to another model. */
 const KEPT_MEMBERS = ["annotations", "citations", "audio"] as const;
@@ -16,7 +17,7 @@ export function readAnswer(body: Json): Answer {
     id: typeof id === "string" && id !== "" ? id : undefined,
     model: typeof model === "string" && model !== "" ? model : undefined,
     choices: Array.isArray(choices) ? choices.filter(isJsonObject).map(readChoice) : [],
-    usage: null,
+    usage: readChatUsage(raw),
     rawUsage: isJsonObject(raw) ? raw : undefined,
     extra: Object.fromEntries(Object.entries(body).filter(([name, value]) => !READ_TOP.has(name) && isFilled(value))),
   };

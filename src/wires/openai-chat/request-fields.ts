@@ -5,11 +5,12 @@
  * is forwarded as it came.
  */
 import * as z from "zod/mini";
+import type { Loss } from "../../conversation/loss.ts";
 import { MAX_DEPTH } from "../../http/body.ts";
 import { RouterError } from "../../http/errors.ts";
 import { EXPLAINED, invalidField, notJson } from "../../http/validation-errors.ts";
 import { hasMoreValues, isJsonObject, JsonEdit, type JsonMember, parseJson, scanJson } from "../../lib/json.ts";
-import { confusedKey, keyLevel } from "../../lib/json-keys.ts";
+import { confusedKey, type KeyLevel, keyLevel } from "../../lib/json-keys.ts";
 import { editElements } from "../../lib/json-spans.ts";
 
 /** Members of all objects together. A conversation of 10,000 messages has 20,000. */
@@ -107,6 +108,8 @@ export interface ChatRequest {
   readonly members: readonly JsonMember[];
   /** The same, parsed. Numbers may have lost precision here: never the source of what is forwarded. */
   readonly fields: Readonly<Record<string, unknown>>;
+  /** What a target that speaks chat cannot be told of a request that came by another wire. */
+  readonly chatLosses?: readonly Loss[];
 }
 
 /** Checks a request body. Throws `invalid_json` or `invalid_request` that names the field and the remedy. */
@@ -129,10 +132,10 @@ export function parseChatRequest(body: string): ChatRequest {
   };
 }
 
-type Document = Pick<ChatRequest, "text" | "fields" | "members">;
+export type Document = Pick<ChatRequest, "text" | "fields" | "members">;
 
 /** The body as JSON within its limits. No key that is read may be understood in two ways. */
-function readDocument(text: string): Document {
+export function readDocument(text: string, keys: KeyLevel = REQUEST_KEYS): Document {
   if (text.length > LONG_BODY_LENGTH && hasMoreValues(text, MAX_VALUES)) {
     throw new RouterError("invalid_request", `The request body has more than ${MAX_VALUES} values.`);
   }
@@ -147,7 +150,7 @@ function readDocument(text: string): Document {
   }
   const shape = scanJson(text);
   refuseShape(shape);
-  const confused = confusedKey(text, fields, shape, REQUEST_KEYS);
+  const confused = confusedKey(text, fields, shape, keys);
   if (confused !== null) throw confusingKey(confused.path, confused.kind);
   return { text, fields, members: shape.members };
 }
@@ -224,7 +227,7 @@ function toolsWithoutNulls(raw: string, tools: readonly unknown[]): string {
 }
 
 /** Members and tags that are `null` count as left out. `route` is never forwarded, so its text needs no edit. */
-function controlsOf(route: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+export function controlsOf(route: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   const { tags, ...controls } = route;
   const given = isJsonObject(tags) ? { tags: withoutNulls(tags) } : { tags };
   return withoutNulls({ ...controls, ...(tags === undefined ? {} : given) });

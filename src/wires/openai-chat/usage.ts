@@ -1,6 +1,7 @@
 /** Token counts as a `usage` object of chat completions. */
 import type { Json } from "../../conversation/part.ts";
 import type { TokenCounts } from "../../conversation/usage.ts";
+import { isJsonObject } from "../../lib/json.ts";
 
 /**
  * What OpenAI has no member for stands beside its own, and only where there is some of it. `extras`: what the provider
@@ -29,4 +30,25 @@ export function toChatUsage(counts: TokenCounts, extras: Json = {}): Json {
 
 function some(name: string, count: number | undefined): Json {
   return count === undefined || count === 0 ? {} : { [name]: count };
+}
+
+/** The counts of a chat `usage` object; `null` where it has none that can be read. */
+export function readChatUsage(raw: unknown): TokenCounts | null {
+  if (!isJsonObject(raw)) return null;
+  const prompt = tokens(raw["prompt_tokens"]);
+  const completion = tokens(raw["completion_tokens"]);
+  if (prompt === undefined && completion === undefined) return null;
+  const inside = isJsonObject(raw["prompt_tokens_details"]) ? raw["prompt_tokens_details"] : {};
+  const made = isJsonObject(raw["completion_tokens_details"]) ? raw["completion_tokens_details"] : {};
+  return {
+    prompt: prompt ?? 0,
+    completion: completion ?? 0,
+    cached: tokens(inside["cached_tokens"]) ?? tokens(raw["prompt_cache_hit_tokens"]),
+    cacheWrite: tokens(inside["cache_write_tokens"]),
+    reasoning: tokens(made["reasoning_tokens"]),
+  };
+}
+
+function tokens(value: unknown): number | undefined {
+  return typeof value === "number" && Number.isFinite(value) && value >= 0 ? value : undefined;
 }

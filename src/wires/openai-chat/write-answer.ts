@@ -17,6 +17,14 @@ export function writeAnswer(answer: Answer, context: AnswerContext): Json {
   };
 }
 
+/** The parts of an earlier turn as an assistant's message, with their order kept where it is not the plain one. */
+export function writeAssistantMessage(parts: readonly Part[]): Json {
+  const message = new MessageWriter();
+  for (const part of parts) message.add(part);
+  const { refusal, ...members } = message.finish();
+  return refusal === null ? members : { ...members, refusal };
+}
+
 function writeChoice(choice: AnswerChoice, index: number): Json {
   const message = new MessageWriter();
   for (const part of choice.parts) message.add(part);

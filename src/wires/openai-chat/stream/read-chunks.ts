@@ -7,6 +7,7 @@ import type { Json } from "../../../conversation/part.ts";
 import { isJsonObject } from "../../../lib/json.ts";
 import { type ChunkView, isFilled, isFinishReason, usageOf } from "../chunk.ts";
 import { reasonOf } from "../read-answer.ts";
+import { readChatUsage } from "../usage.ts";
 
 const NOTHING: readonly AnswerEvent[] = [];
 
@@ -68,7 +69,7 @@ export class ChunkReader {
     if (this.#withExtras) addExtra(events, null, chunk, CHUNK_MEMBERS);
     for (const choice of Array.isArray(choices) ? choices : []) if (isJsonObject(choice)) this.#choice(choice, events);
     const raw = usageOf(chunk);
-    if (isJsonObject(raw)) events.push({ kind: "usage", counts: null, raw });
+    if (isJsonObject(raw)) events.push({ kind: "usage", counts: readChatUsage(raw), raw });
     return events;
   }
 

@@ -1,0 +1,60 @@
+/** `POST /v1/messages` and `/v1/messages/count_tokens`: Anthropic's Messages in front of every route. */
+import type { Context } from "hono";
+import { type AppEnv, settingsOf } from "../../config.ts";
+import { OpenBody } from "../../http/body.ts";
+import { RouterError } from "../../http/errors.ts";
+import { unexpectedFault } from "../../http/internal-error.ts";
+import { Deadlines } from "../../lib/deadline.ts";
+import { promptTokens } from "../../pricing/count.ts";
+import type { Door } from "../../relay/door.ts";
+import { relay } from "../../relay/relay.ts";
+import { messagesDoor } from "../../wires/anthropic-messages/door/door.ts";
+import { readContentDemand } from "../../wires/openai-chat/read-demand.ts";
+import { authenticateToken } from "../authenticate.ts";
+import { apiKey } from "./credential.ts";
+import { errorResponse } from "./errors.ts";
+import { parseMessagesRequest } from "./request.ts";
+
+const messages: Door = {
+  api: "messages",
+  wire: messagesDoor,
+  token: apiKey,
+  parse: parseMessagesRequest,
+  errorResponse,
+  keepAlive: 'event: ping\ndata: {"type":"ping"}\n\n',
+};
+
+export function postMessage(context: Context<AppEnv>): Promise<Response> {
+  return relay(context, messages);
+}
+
+/** A body that only counts need not say how much may be written. */
+const COUNTED_MAX_TOKENS = 1;
+
+/** An estimate by characters, never charged and never gated. Errors are this door's. */
+export async function postCountTokens(context: Context<AppEnv>): Promise<Response> {
+  const traceId = context.get("traceId");
+  const deadlines = new Deadlines();
+  const body = new OpenBody(context.req.raw, context.get("receivedAt"), settingsOf(context.env).maxBodyBytes);
+  try {
+    await authenticateToken(context, apiKey(context.req.raw.headers), "chat");
+    const text = await body.read(deadlines);
+    const request = parseMessagesRequest(withCap(text));
+    const { base64Length } = readContentDemand(request.fields["messages"]);
+    const headers = { "request-id": traceId, "x-request-id": traceId, "x-flowlayer-token-count": "estimated" };
+    return Response.json({ input_tokens: promptTokens(request.text, base64Length) }, { headers });
+  } catch (error) {
+    const known = error instanceof RouterError ? error : unexpectedFault(error, traceId);
+    return errorResponse(known, { trace_id: traceId }, { "x-request-id": traceId });
+  } finally {
+    deadlines.stop();
+    body.release();
+  }
+}
+
+function withCap(text: string): string {
+  const at = text.indexOf("{");
+  return text.includes('"max_tokens"') || at === -1
+    ? text
+    : `${text.slice(0, at + 1)}"max_tokens":${COUNTED_MAX_TOKENS},${text.slice(at + 1)}`;
+}
