@@ -107,6 +107,7 @@ const STEPS: readonly string[] = [
     digest TEXT
   ) STRICT;
   `,
+  "ALTER TABLE target_health ADD COLUMN open_for TEXT",
 ];
 
 /** Brings the tables up to date. Run inside a transaction; safe at every start. */

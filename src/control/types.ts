@@ -233,6 +233,8 @@ export interface TargetHealthChange {
   readonly isOpen: boolean;
   /** Epoch ms at which a probe may pass. Means nothing while closed. */
   readonly openUntil: number;
+  /** The only key that it is open for. Absent or `null`: open for all. */
+  readonly openFor?: string | null | undefined;
   /** Epoch ms at which the breaker changed, by the clock of the target's own object. */
   readonly at: number;
 }

@@ -7,7 +7,11 @@
  * 5 s, then 10, then 20. After that one isolate at a time may send a probe, and the next probe's end decides. Requests
  * from before are ignored while it is not closed: they say nothing about the target now. Deadlines have a longest run, so
  * that a clock that jumps cannot wedge it.
+ *
+ * What only the requests of one key saw may be that key's doing. It opens the breaker for that key alone, until a request
+ * of another one fails too.
  */
+import { ANYBODY, type FailedKey, soleKeyOf, withFailed } from "./failed-keys.ts";
 import { isInWindow, sliceStart } from "./quantile.ts";
 import type { HealthDelta, HealthSnapshot } from "./types.ts";
 
@@ -74,6 +78,10 @@ export interface Breaker {
   /** Outcomes of the last seconds, oldest first. Only while closed. */
   readonly latest: readonly Second[];
   readonly lease: Lease | null;
+  /** Keys whose requests failed within the window, the latest last, two at most. Only while closed. */
+  readonly failed: readonly FailedKey[];
+  /** The only key that it is open for; `null`: it is closed, or open for all. */
+  readonly openFor: string | null;
 }
 
 /** The part of a report that the breaker looks at. */
@@ -83,6 +91,7 @@ export type Evidence = Pick<
   | "successes"
   | "broken"
   | "failures"
+  | "failedKeys"
   | "rateLimited"
   | "probeSuccesses"
   | "probeFailures"
@@ -100,6 +109,8 @@ export const CLOSED_BREAKER: Breaker = {
   votes: [],
   latest: [],
   lease: null,
+  failed: [],
+  openFor: null,
 };
 
 /** Requests note the time and use it a little later, out of order. */
@@ -138,10 +149,10 @@ function withOutcomes(breaker: Breaker, evidence: Evidence, now: number): Breake
   const { probeSuccesses, probeFailures } = evidence;
   switch (breakerState(breaker, now)) {
     case "open":
-      return breaker;
+      return openForMore(breaker, evidence);
     case "half_open": {
-      if (probeSuccesses + probeFailures === 0) return breaker;
-      if (probeFailures >= probeSuccesses) return opened(breaker, now);
+      if (probeSuccesses + probeFailures === 0) return openForMore(breaker, evidence);
+      if (probeFailures >= probeSuccesses) return opened(breaker, openForMore(breaker, evidence).openFor, now);
       const probes = { ...evidence, successes: 0, failures: 0, broken: 0 };
       return { ...breaker, ...AFRESH, isOpen: false, closedAt: now, buckets: addToWindow([], probes, now) };
     }
@@ -157,9 +168,22 @@ function whileClosed(breaker: Breaker, evidence: Evidence, now: number): Breaker
   const requests = successes + failures;
   const isBad = requests >= MIN_REQUESTS && failures >= requests * OPEN_FAILURE_RATIO;
   const latest = withLatest(breaker.latest, evidence, now);
-  if (isBad || (votes.length >= MIN_VOTES && isMostlyFailing(latest))) return opened(breaker, now);
+  const failed = withFailed(breaker.failed, keysOf(evidence), now);
+  if (isBad || (votes.length >= MIN_VOTES && isMostlyFailing(latest))) return opened(breaker, soleKeyOf(failed), now);
   // A clock that went back must not keep ejections from being forgotten.
-  return { ...breaker, closedAt: Math.min(breaker.closedAt, now), buckets, votes, latest };
+  return { ...breaker, closedAt: Math.min(breaker.closedAt, now), buckets, votes, latest, failed };
+}
+
+/** Whose failures a report tells of. One that does not say may tell of anybody's. */
+function keysOf({ failures, probeFailures, failedKeys = [ANYBODY] }: Evidence): readonly string[] {
+  return failures + probeFailures === 0 ? [] : failedKeys;
+}
+
+/** Open for all as soon as another key's request fails: then it is the target. */
+function openForMore(breaker: Breaker, evidence: Evidence): Breaker {
+  const { openFor } = breaker;
+  if (openFor === null || keysOf(evidence).every((key) => key === openFor)) return breaker;
+  return { ...breaker, openFor: null };
 }
 
 function withLease(breaker: Breaker, { isolate, wantsLease, returnsLease }: Evidence, now: number): Breaker {
@@ -184,13 +208,13 @@ export function sumWindow(buckets: readonly Bucket[], now: number): Omit<Bucket,
   return sum;
 }
 
-const AFRESH = { openUntil: 0, votes: [], latest: [], lease: null };
+const AFRESH = { openUntil: 0, votes: [], latest: [], lease: null, failed: [], openFor: null };
 
 /** The window is forgotten: what closed the breaker must not open it again. */
-function opened(breaker: Breaker, now: number): Breaker {
+function opened(breaker: Breaker, openFor: string | null, now: number): Breaker {
   const ejections = Math.min(MAX_EJECTIONS, ejectionsAt(breaker, now) + 1);
   const ejectionMs = Math.min(MAX_EJECTION_MS, FIRST_EJECTION_MS * 2 ** (ejections - 1));
-  return { ...AFRESH, isOpen: true, openUntil: now + ejectionMs, ejections, closedAt: 0, buckets: [] };
+  return { ...AFRESH, isOpen: true, openFor, openUntil: now + ejectionMs, ejections, closedAt: 0, buckets: [] };
 }
 
 function withVote(votes: readonly Vote[], { isolate, isPenalising }: Evidence, now: number): readonly Vote[] {

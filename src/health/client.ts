@@ -68,6 +68,8 @@ export interface HealthContext {
   readonly namespace: DurableObjectNamespace<ProviderHealth>;
   readonly kv: KVNamespace;
   readonly waitUntil: (work: Promise<unknown>) => void;
+  /** Id of the key whose request this is; without it what one key's requests made of a target counts for all. */
+  readonly key?: () => string | null;
 }
 
 const targets = new Map<string, TargetHealth>();
@@ -84,11 +86,12 @@ let publishedAt = 0;
 export function targetState(context: HealthContext, target: string, now: number): TargetState {
   const health = targets.get(target);
   if (health === undefined) return "closed";
-  if (needsLease(health, now)) {
+  const key = context.key?.() ?? "";
+  if (needsLease(health, now, key)) {
     health.pending.wantsLease = true;
     promisePost(context, target, health, now);
   }
-  return stateAt(health, now);
+  return stateAt(health, now, key);
 }
 
 /** Of the last minute; null when fewer than 3 calls are known. Reads memory only. */
@@ -101,17 +104,17 @@ export function latencyForecast(target: string, kind: LatencyKind, now: number):
  * May this request try an unmeasured target to measure it? At most one does so at a time per isolate; its lease of 10 s
  * begins with the attempt and ends with its report. Changes nothing.
  */
-export function mayExplore(target: string, now: number): boolean {
+export function mayExplore(target: string, now: number, key = ""): boolean {
   const health = targets.get(target);
-  return health === undefined || (stateAt(health, now) === "closed" && !isExploring(health, now));
+  return health === undefined || (stateAt(health, now, key) === "closed" && !isExploring(health, now));
 }
 
 /**
- * An attempt starts. Uses up a probe lease, the allowance of a penalised target, an exploration. The ticket goes into
+ * An attempt for a request of `key` starts. Uses up a probe lease, the allowance of a penalised target, an exploration. The ticket goes into
  * the report.
  */
-export function beginAttempt(target: string, now: number): AttemptTicket {
-  return begin(used(target), target, now);
+export function beginAttempt(target: string, now: number, key = ""): AttemptTicket {
+  return begin(used(target), target, now, key);
 }
 
 /** Takes one retry of the target, `null` when its budget is used up. It is to be given back with `endRetry`. */
@@ -229,6 +232,12 @@ function adoptPublished(published: unknown, now: number): void {
   for (const [target, openUntil] of Object.entries(published["open"])) {
     if (typeof openUntil !== "number" || !Number.isFinite(openUntil)) continue;
     const health = targets.get(target) ?? (targets.size < MAX_TARGETS ? used(target) : undefined);
-    if (health !== undefined && health.heardAt <= at) open(health, openUntil - now, now);
+    if (health !== undefined && health.heardAt <= at)
+      open(health, openUntil - now, now, keyIn(published["open_for"], target));
   }
+}
+
+function keyIn(openFor: unknown, target: string): string | null {
+  const key = isJsonObject(openFor) && Object.hasOwn(openFor, target) ? openFor[target] : null;
+  return typeof key === "string" ? key : null;
 }

@@ -17,7 +17,8 @@ const SCHEMA = `
     cooldown_until INTEGER NOT NULL,
     changed_at INTEGER NOT NULL,
     announced_at INTEGER NOT NULL,
-    seen_at INTEGER NOT NULL
+    seen_at INTEGER NOT NULL,
+    open_for TEXT
   ) STRICT;
   CREATE TABLE IF NOT EXISTS slice (
     start_at INTEGER PRIMARY KEY,
@@ -31,8 +32,10 @@ const SCHEMA = `
 
 const PUT_HEALTH = `
   INSERT OR REPLACE INTO health (singleton, target, is_open, open_until, ejections, closed_at, lease_isolate,
-    lease_until, cooldown_until, changed_at, announced_at, seen_at)
-  VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+    lease_until, cooldown_until, changed_at, announced_at, seen_at, open_for)
+  VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+/** Tables of releases before 0.2 lack it. */
+const HAS_OPEN_FOR = "SELECT 1 FROM pragma_table_info('health') WHERE name = 'open_for'";
 const PUT_SLICE = `
   INSERT OR REPLACE INTO slice (start_at, successes, failures, rate_limited, first_token, total)
   VALUES (?, ?, ?, ?, ?, ?)`;
@@ -75,6 +78,8 @@ interface HealthRow extends Record<string, SqlStorageValue> {
   changed_at: number;
   announced_at: number;
   seen_at: number;
+  /** Absent in a table that an earlier release made. */
+  open_for?: string | null;
 }
 
 interface SliceRow extends Record<string, SqlStorageValue> {
@@ -91,6 +96,7 @@ export const NO_FACTS: TargetFacts = { target: "", cooldownUntil: 0, changedAt: 
 export class HealthTables {
   readonly #sql: SqlStorage;
   #areMade: boolean;
+  #hasOpenFor = false;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -131,6 +137,7 @@ export class HealthTables {
       facts.changedAt,
       facts.announcedAt,
       facts.seenAt,
+      breaker.openFor,
     );
   }
 
@@ -162,11 +169,16 @@ export class HealthTables {
   /** Everything was deleted. */
   forget(): void {
     this.#areMade = false;
+    this.#hasOpenFor = false;
   }
 
   #make(): void {
     if (!this.#areMade) this.#sql.exec(SCHEMA);
     this.#areMade = true;
+    if (this.#hasOpenFor) return;
+    if (this.#sql.exec(HAS_OPEN_FOR).toArray().length === 0)
+      this.#sql.exec("ALTER TABLE health ADD COLUMN open_for TEXT");
+    this.#hasOpenFor = true;
   }
 }
 
@@ -187,6 +199,8 @@ function toBreaker(row: HealthRow, slices: readonly SliceRow[]): Breaker {
     }),
     votes: [],
     latest: [],
+    failed: [],
+    openFor: row.open_for ?? null,
     lease: row.lease_isolate === "" ? null : { isolate: row.lease_isolate, until: row.lease_until },
   };
 }

@@ -132,7 +132,8 @@ export class ProviderHealth extends DurableObject<Env> {
   #become(next: Breaker, now: number): boolean {
     const before = this.#breaker;
     this.#breaker = next;
-    const hasChanged = next.isOpen !== before.isOpen || next.openUntil !== before.openUntil;
+    const hasChanged =
+      next.isOpen !== before.isOpen || next.openUntil !== before.openUntil || next.openFor !== before.openFor;
     if (!hasChanged && next.lease === before.lease) return false;
     // Rising, also where the clock went back: of two changes the control plane believes the later one.
     if (hasChanged) this.#facts = { ...this.#facts, changedAt: Math.max(now, this.#facts.changedAt + 1) };
@@ -179,6 +180,7 @@ export class ProviderHealth extends DurableObject<Env> {
       at: now,
       state: breakerState(this.#breaker, now),
       openUntil: this.#breaker.openUntil,
+      openFor: this.#breaker.openFor,
       cooldownUntil: this.#facts.cooldownUntil,
       ejections: ejectionsAt(this.#breaker, now),
       requests: successes + failures,
@@ -206,11 +208,11 @@ export class ProviderHealth extends DurableObject<Env> {
   async #announce(): Promise<void> {
     const { target, changedAt } = this.#facts;
     if (target === "") return;
-    const { isOpen, openUntil } = this.#breaker;
+    const { isOpen, openUntil, openFor } = this.#breaker;
     try {
       // The platform's own stub type cannot follow all of the control plane's methods.
       const control = this.env.CONTROL_PLANE.getByName(CONTROL_PLANE) as unknown as Announcer;
-      const change = { target, isOpen, openUntil, at: changedAt };
+      const change = { target, isOpen, openUntil, openFor, at: changedAt };
       await withTimeout(ANNOUNCE_LIMIT_MS, () => control.noteTargetHealth(change));
       this.#failedAnnouncements = 0;
       // A later change may have been taken before this one; an object that was forgotten meanwhile stays forgotten.

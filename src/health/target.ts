@@ -5,6 +5,7 @@
  * back by an hour does not stretch a rest of seconds into an hour.
  */
 import { isAhead, LEASE_MS, MAX_COOLDOWN_MS, MAX_EJECTION_MS } from "./breaker.ts";
+import { concerns, withKey } from "./failed-keys.ts";
 import { LatencySketch, LatencyWindow, WINDOW_MS } from "./quantile.ts";
 import { RetryBudget, TokenBucket } from "./rates.ts";
 import type { HealthAnswer, HealthDelta, LatencySummary } from "./types.ts";
@@ -48,10 +49,13 @@ export interface AttemptTicket {
   readonly startedAt: number;
   /** Began while the shared breaker was known as not closed: its end decides about it. */
   readonly isProbe: boolean;
+  /** Id of the key whose request it serves; empty where that is not known. */
+  readonly key: string;
   /** Its end has been reported; a stream that breaks later is reported once more. */
   isEnded: boolean;
   /** Of a success: the run of failures that it ended, and how many successes there had been with it. */
   failuresBefore: number;
+  keysBefore: readonly string[];
   successesThen: number;
 }
 
@@ -100,12 +104,18 @@ const NOTHING: Readonly<Pending> = {
 
 export interface TargetHealth {
   failuresInRow: number;
+  /** Whose requests these were, two keys at most: two say as much as a hundred. */
+  keysInRow: readonly string[];
   /** Ever. */
   successes: number;
   penaltyUntil: number;
+  /** As `keysInRow`, when the penalty began. */
+  penaltyKeys: readonly string[];
   cooldownUntil: number;
   /** The shared breaker as last heard: not closed, and how long it lets nothing pass. */
   isOpen: boolean;
+  /** The only key whose requests opened it, so that it is open for that one alone; `null`: open for all. */
+  openFor: string | null;
   openUntil: number;
   /** The object's time of what it said last; 0 before it said anything. */
   heardAt: number;
@@ -124,6 +134,8 @@ export interface TargetHealth {
   readonly shared: Measured<LatencySummary | null> & { heardAt: number };
   readonly forecasts: Measured<{ at: number; forecast: Forecast } | null>;
   readonly pending: Pending;
+  /** Whose requests failed since the last post, two keys at most. */
+  pendingKeys: readonly string[];
   readonly pendingLatency: Measured<LatencySketch>;
   lastPostAt: number;
   /** Until then a request has promised to post. A time, not a flag: that request may die. */
@@ -133,10 +145,13 @@ export interface TargetHealth {
 export function newTargetHealth(): TargetHealth {
   return {
     failuresInRow: 0,
+    keysInRow: [],
     successes: 0,
     penaltyUntil: 0,
+    penaltyKeys: [],
     cooldownUntil: 0,
     isOpen: false,
+    openFor: null,
     openUntil: 0,
     heardAt: 0,
     leaseUntil: 0,
@@ -149,6 +164,7 @@ export function newTargetHealth(): TargetHealth {
     shared: { heardAt: 0, firstToken: null, total: null },
     forecasts: { firstToken: null, total: null },
     pending: { ...NOTHING },
+    pendingKeys: [],
     pendingLatency: { firstToken: new LatencySketch(), total: new LatencySketch() },
     lastPostAt: 0,
     postPromisedUntil: 0,
@@ -167,22 +183,27 @@ function holdsLease(health: TargetHealth, now: number): boolean {
   return isAhead(health.leaseUntil, now, LEASE_MS);
 }
 
-/** Changes nothing. */
-export function stateAt(health: TargetHealth, now: number): TargetState {
+function isOpenFor({ isOpen, openFor }: TargetHealth, key: string): boolean {
+  return isOpen && (openFor === null || openFor === key);
+}
+
+/** For requests of `key`. Changes nothing. */
+export function stateAt(health: TargetHealth, now: number, key = ""): TargetState {
   const isResting = isCooling(health, now);
-  if (health.isOpen) {
+  if (isOpenFor(health, key)) {
     const mayProbe = !isAhead(health.openUntil, now, MAX_EJECTION_MS) && !isResting && holdsLease(health, now);
     return mayProbe ? "closed" : "open";
   }
-  const isFailing = isPenalised(health, now);
+  const isFailing = isPenalised(health, now) && concerns(health.penaltyKeys, key);
   if (!isFailing && !isResting) return "closed";
   if (!health.allowance.has(now)) return "open";
   return isFailing ? "penalised" : "cooling";
 }
 
 /** The time of an open breaker is up, a probe could be sent, and this isolate neither may nor does send one. */
-export function needsLease(health: TargetHealth, now: number): boolean {
-  if (!health.isOpen || isAhead(health.openUntil, now, MAX_EJECTION_MS) || isCooling(health, now)) return false;
+export function needsLease(health: TargetHealth, now: number, key = ""): boolean {
+  if (!isOpenFor(health, key) || isAhead(health.openUntil, now, MAX_EJECTION_MS) || isCooling(health, now))
+    return false;
   return !holdsLease(health, now) && !isAhead(health.leaseUsedAt + LEASE_MS, now, LEASE_MS);
 }
 
@@ -190,19 +211,21 @@ export function isExploring(health: TargetHealth, now: number): boolean {
   return isAhead(health.exploredAt + EXPLORE_MS, now, EXPLORE_MS);
 }
 
-export function begin(health: TargetHealth, target: string, now: number): AttemptTicket {
+export function begin(health: TargetHealth, target: string, now: number, key = ""): AttemptTicket {
   health.retries.noteAttempt();
-  if (health.isOpen) {
+  const isProbe = isOpenFor(health, key);
+  if (isProbe) {
     if (holdsLease(health, now)) {
       health.leaseUntil = 0;
       health.leaseUsedAt = now;
     }
-  } else if (isPenalised(health, now) || isCooling(health, now)) {
+  } else if (stateAt(health, now, key) !== "closed") {
     health.allowance.take(now);
   }
   const isUnmeasured = forecastAt(health, "firstToken", now) === null || forecastAt(health, "total", now) === null;
   if (isUnmeasured && !isExploring(health, now)) health.exploredAt = now;
-  return { target, startedAt: now, isProbe: health.isOpen, isEnded: false, failuresBefore: 0, successesThen: -1 };
+  const end = { isEnded: false, failuresBefore: 0, keysBefore: [], successesThen: -1 };
+  return { target, startedAt: now, isProbe, key, ...end };
 }
 
 /** Counts an ended attempt. */
@@ -210,7 +233,10 @@ export function record(health: TargetHealth, ticket: AttemptTicket, report: Atte
   const { outcome, now } = report;
   if (!ticket.isEnded) health.retries.noteEnd();
   // A stream that breaks was no success: unless there was another one, the run of failures goes on where it had ended it.
-  else if (health.successes === ticket.successesThen) health.failuresInRow += ticket.failuresBefore;
+  else if (health.successes === ticket.successesThen) {
+    health.failuresInRow += ticket.failuresBefore;
+    health.keysInRow = ticket.keysBefore.reduce(withKey, health.keysInRow);
+  }
   ticket.isEnded = true;
   if (ticket.startedAt === health.exploredAt) health.exploredAt = 0;
   const isLeased = ticket.isProbe && ticket.startedAt === health.leaseUsedAt;
@@ -228,8 +254,10 @@ export function record(health: TargetHealth, ticket: AttemptTicket, report: Atte
       return;
     case "success":
       ticket.failuresBefore = health.failuresInRow;
+      ticket.keysBefore = health.keysInRow;
       ticket.successesThen = ++health.successes;
       health.failuresInRow = 0;
+      health.keysInRow = [];
       // Whoever slipped through before the penalty was set proves nothing; one that began after it does.
       if (ticket.startedAt > health.penaltyUntil - PENALTY_MS) health.penaltyUntil = 0;
       if (!ticket.isProbe) pending.successes++;
@@ -241,12 +269,15 @@ export function record(health: TargetHealth, ticket: AttemptTicket, report: Atte
       return;
     case "failure":
       health.failuresInRow++;
+      health.keysInRow = withKey(health.keysInRow, ticket.key);
+      health.pendingKeys = withKey(health.pendingKeys, ticket.key);
       if (ticket.successesThen !== -1 && !ticket.isProbe) pending.broken++;
       if (ticket.isProbe) pending.probeFailures++;
       else pending.failures++;
       // A failed probe needs no second and third: the others have said what it confirms.
       if (health.failuresInRow >= PENALTY_AFTER || (ticket.isProbe && health.isOpen)) {
         health.penaltyUntil = now + PENALTY_MS;
+        health.penaltyKeys = health.keysInRow;
       }
   }
 }
@@ -271,15 +302,20 @@ function extended(cooldownUntil: number, durationMs: number, now: number): numbe
 
 function close(health: TargetHealth): void {
   // What the run was made of is older than the probe that closed the breaker.
-  if (health.isOpen) health.failuresInRow = 0;
+  if (health.isOpen) {
+    health.failuresInRow = 0;
+    health.keysInRow = [];
+  }
   health.isOpen = false;
+  health.openFor = null;
   health.openUntil = 0;
   health.leaseUntil = 0;
 }
 
-/** The shared breaker is not closed, and lets nothing pass for so long. */
-export function open(health: TargetHealth, openMs: number, now: number): void {
+/** The shared breaker is not closed, and lets nothing pass for so long: nothing of `openFor`, where that is a key. */
+export function open(health: TargetHealth, openMs: number, now: number, openFor: string | null = null): void {
   health.isOpen = true;
+  health.openFor = openFor;
   health.openUntil = now + Math.min(MAX_EJECTION_MS, Math.max(0, openMs));
 }
 
@@ -287,7 +323,7 @@ export function open(health: TargetHealth, openMs: number, now: number): void {
 export function adopt(health: TargetHealth, answer: HealthAnswer, sentAt: number, now: number): void {
   health.heardAt = answer.at;
   if (answer.state === "closed") close(health);
-  else open(health, answer.openUntil - answer.at, now);
+  else open(health, answer.openUntil - answer.at, now, answer.openFor ?? null);
   // Counted from the question on: in the object's eyes it began later, so it cannot end there before it ends here.
   if (answer.leaseMs > 0 && health.isOpen) health.leaseUntil = sentAt + Math.min(LEASE_MS, answer.leaseMs);
   const cooldownMs = Math.min(MAX_COOLDOWN_MS, answer.cooldownUntil - answer.at);
@@ -299,7 +335,11 @@ export function adopt(health: TargetHealth, answer: HealthAnswer, sentAt: number
 
 /** Nobody could be asked for a lease: this isolate takes one itself, now and then. */
 export function leaseOwn(health: TargetHealth, now: number): void {
-  if (!needsLease(health, now) || isAhead(health.ownLeaseAt + OWN_LEASE_EVERY_MS, now, OWN_LEASE_EVERY_MS)) return;
+  if (
+    !needsLease(health, now, health.openFor ?? "") ||
+    isAhead(health.ownLeaseAt + OWN_LEASE_EVERY_MS, now, OWN_LEASE_EVERY_MS)
+  )
+    return;
   health.ownLeaseAt = now;
   health.leaseUntil = now + LEASE_MS;
 }
@@ -317,6 +357,7 @@ export function takeDelta(health: TargetHealth, isolate: string, now: number): H
   const delta: HealthDelta = {
     isolate,
     ...pending,
+    failedKeys: health.pendingKeys,
     isPenalising: isPenalised(health, now),
     cooldownMs: isCooling(health, now) ? health.cooldownUntil - now : 0,
     firstToken: pendingLatency.firstToken.rows(),
@@ -325,6 +366,7 @@ export function takeDelta(health: TargetHealth, isolate: string, now: number): H
   pending.successes = pending.failures = pending.rateLimited = pending.broken = 0;
   pending.probeSuccesses = pending.probeFailures = 0;
   pending.wantsLease = pending.returnsLease = false;
+  health.pendingKeys = [];
   pendingLatency.firstToken.clear();
   pendingLatency.total.clear();
   return delta;

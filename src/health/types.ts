@@ -11,6 +11,8 @@ export interface HealthDelta {
   /** Hard failures. */
   readonly failures: number;
   readonly rateLimited: number;
+  /** Ids of the keys whose requests failed, two at most. Absent in reports of earlier releases: anybody's. */
+  readonly failedKeys?: readonly string[] | undefined;
   /** Of the failures: streams that had been reported as successes before they broke. */
   readonly broken: number;
   /** Of attempts that began while the isolate knew the target as not closed. Not among `successes` and `failures`. */
@@ -45,6 +47,8 @@ export interface HealthSnapshot {
   readonly state: "closed" | "open" | "half_open";
   /** Epoch ms; before it the breaker lets nothing pass. 0 while closed. */
   readonly openUntil: number;
+  /** The only key whose requests opened the breaker: for every other key it is closed. Absent or `null`: open for all. */
+  readonly openFor?: string | null | undefined;
   /** Epoch ms until which the vendor asked to be left alone; in the past or 0 when it does not. */
   readonly cooldownUntil: number;
   /** Times in a row that the target was taken out of service, forgotten one per minute in service. */

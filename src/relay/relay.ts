@@ -64,7 +64,10 @@ export function relay(context: Context<AppEnv>, door: Door): Promise<Response> {
   const { env } = context;
   const settlement = new Settlement(exchange, env, waitUntil);
   const deadlines = new Deadlines();
-  const health: HealthContext = { namespace: env.PROVIDER_HEALTH, kv: env.CONFIG, waitUntil };
+  const health: HealthContext = {
+    ...{ namespace: env.PROVIDER_HEALTH, kv: env.CONFIG, waitUntil },
+    key: () => exchange.keyId,
+  };
   const run: Run = {
     door,
     http: context.req.raw,
@@ -223,7 +226,7 @@ function planFor(
     findProvider: (id) => toldOf(findProvider(id), request),
     stateOf: ({ name }) => targetState(run.health, name, now),
     forecastOf: ({ name }) => latencyForecast(name, request.stream ? "firstToken" : "total", now),
-    mayExplore: ({ name }) => mayExplore(name, now),
+    mayExplore: ({ name }) => mayExplore(name, now, caller.key.id),
     draw: ({ name }) => (session === undefined ? Math.random() : stableDraw(session, name)),
   });
 }

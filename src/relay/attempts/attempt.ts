@@ -124,7 +124,7 @@ export class RunningAttempt implements StreamedAttempt {
     };
     this.record = exchange.startAttempt(start, now);
     this.#latencyKind = request.stream ? "firstToken" : "total";
-    this.#ticket = beginAttempt(candidate.name, now);
+    this.#ticket = beginAttempt(candidate.name, now, exchange.keyId ?? "");
     const { timeouts, latency } = route.policy;
     this.#call = new UpstreamCall(input.clientSignal, input.deadlines, now + timeouts.total_ms);
     if (request.stream) this.#call.limit("first_token", now + timeouts.first_token_ms);

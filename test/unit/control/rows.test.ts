@@ -84,8 +84,8 @@ test("each target stands once, with every route that names it", () => {
 test("an open breaker adds a target that no route names any more, and no other", () => {
   const routes = [route("production", "fast", ["groq", "x/y"])];
   const open = [
-    { target: "groq/x/y", openUntil: 1 },
-    { target: "openai/gone/1", openUntil: 1 },
+    { target: "groq/x/y", openUntil: 1, openFor: null },
+    { target: "openai/gone/1", openUntil: 1, openFor: null },
   ];
   expect(toTargetUses(routes, open)).toEqual([
     { provider: "groq", model: "x/y", routes: ["production/fast"] },

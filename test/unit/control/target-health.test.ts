@@ -184,3 +184,16 @@ test("the list stays below what KV takes, however long the names are, and keeps 
   expect(document).toContain(`a/9`);
   expect(document).not.toContain(`a/0`);
 });
+
+test("a breaker that is open for one key is published with that key, until it is open for all", () => {
+  const table = startTable();
+  expect(table.note({ ...opened("a/x", NOW - 2), openFor: "key_1" }, NOW)).not.toBeNull();
+  expect(JSON.parse(table.document(0))).toEqual({
+    at: 0,
+    open: { "a/x": NOW + 4_998 },
+    open_for: { "a/x": "key_1" },
+  });
+  expect(table.note({ ...opened("a/x", NOW - 2), openFor: "key_1" }, NOW)).toBeNull();
+  expect(table.note({ ...opened("a/x", NOW - 1, 4_999), openFor: null }, NOW)).not.toBeNull();
+  expect(JSON.parse(table.document(0))).toEqual({ at: 0, open: { "a/x": NOW + 4_998 } });
+});

@@ -615,3 +615,97 @@ describe("whatever isolates do and clocks show", () => {
     );
   });
 });
+
+describe("what only the requests of one key saw", () => {
+  const ALICE: Evidence = { ...OUTAGE, failedKeys: ["alice"] };
+  const openForOf = (...steps: Step[]): string | null | undefined => {
+    const breaker = run(steps);
+    return breaker.isOpen ? breaker.openFor : undefined;
+  };
+
+  test.each<{ name: string; steps: Step[]; openFor: string | null | undefined }>([
+    { name: "opens it for that key alone", steps: [[0, ALICE]], openFor: "alice" },
+    {
+      name: "and of another one before opens it for all",
+      steps: [
+        [0, { failures: 1, failedKeys: ["bob"] }],
+        [1, ALICE],
+      ],
+      openFor: null,
+    },
+    {
+      name: "and of another one more than a minute before opens it for one",
+      steps: [
+        [0, { failures: 1, failedKeys: ["bob"] }],
+        [61, ALICE],
+      ],
+      openFor: "alice",
+    },
+    {
+      name: "and others in one report opens it for all",
+      steps: [[0, { ...ALICE, failedKeys: ["alice", "bob"] }]],
+      openFor: null,
+    },
+    { name: "in a report that does not say whose opens it for all", steps: [[0, OUTAGE]], openFor: null },
+    {
+      name: "stays with that key while others succeed",
+      steps: [
+        [0, ALICE],
+        [1, { successes: 50 }],
+        [6, { successes: 50 }],
+      ],
+      openFor: "alice",
+    },
+    {
+      name: "is everybody's as soon as another one's request fails while it is open",
+      steps: [
+        [0, ALICE],
+        [1, { failures: 1, failedKeys: ["bob"] }],
+      ],
+      openFor: null,
+    },
+    {
+      name: "is everybody's as soon as another one's request fails while it is half open",
+      steps: [
+        [0, ALICE],
+        [6, { failures: 1, failedKeys: ["bob"] }],
+      ],
+      openFor: null,
+    },
+    {
+      name: "stays with that key when its probe fails",
+      steps: [
+        [0, ALICE],
+        [6, { ...BAD_PROBE, failedKeys: ["alice"] }],
+      ],
+      openFor: "alice",
+    },
+    {
+      name: "is everybody's when a probe of another one fails",
+      steps: [
+        [0, ALICE],
+        [6, { ...BAD_PROBE, failedKeys: ["bob"] }],
+      ],
+      openFor: null,
+    },
+    {
+      name: "is over when a probe succeeds",
+      steps: [
+        [0, ALICE],
+        [6, GOOD_PROBE],
+      ],
+      openFor: undefined,
+    },
+    {
+      name: "is forgotten with the window: the next outage may be everybody's",
+      steps: [
+        [0, ALICE],
+        [6, GOOD_PROBE],
+        [7, { failures: 20, failedKeys: ["bob", "carol"] }],
+      ],
+      openFor: null,
+    },
+  ])("$name", ({ steps, openFor }) => {
+    expect(openForOf(...steps)).toBe(openFor);
+  });
+});

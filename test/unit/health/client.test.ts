@@ -760,3 +760,50 @@ test("2,000 targets are remembered: the one not asked for the longest time is fo
   }
   expect([stateOf(used), stateOf(unused)]).toEqual(["cooling", "closed"]);
 });
+
+describe("what only the requests of one key saw", () => {
+  const viewedBy = (health: FakeHealth, key: string): FakeHealth => ({ ...health, key: () => key });
+  const fail = (health: FakeHealth, target: string, key: string): void =>
+    end(health, beginAttempt(target, Date.now(), key), "failure");
+  const seenBy = (health: FakeHealth, target: string, key: string) =>
+    targetState(viewedBy(health, key), target, Date.now());
+
+  test("penalises the target for that key, and for nobody else", () => {
+    const [health, target] = [fakeHealth(), newTarget()];
+    for (let at = 0; at < 5; at++) fail(health, target, "alice");
+    expect([seenBy(health, target, "alice"), seenBy(health, target, "bob")]).toEqual(["penalised", "closed"]);
+    expect(["alice", "bob"].map((key) => mayExplore(target, Date.now(), key))).toEqual([false, true]);
+    fail(health, target, "bob");
+    for (const key of ["alice", "bob", "carol"]) expect(seenBy(health, target, key)).toBe("penalised");
+  });
+
+  test("counts as anybody's once two keys saw it in a row", () => {
+    const [health, target] = [fakeHealth(), newTarget()];
+    for (const key of ["alice", "bob", "alice"]) fail(health, target, key);
+    expect(seenBy(health, target, "carol")).toBe("penalised");
+  });
+
+  test("takes no token of the allowance from requests of others", () => {
+    const [health, target] = [fakeHealth(), newTarget()];
+    for (let at = 0; at < 3; at++) fail(health, target, "alice");
+    for (let at = 0; at < 30; at++) beginAttempt(target, Date.now(), "bob");
+    expect(seenBy(health, target, "alice")).toBe("penalised");
+  });
+
+  test("is reported with the keys, and an open breaker of one key is open for that one", async () => {
+    const [health, target] = [fakeHealth(), newTarget()];
+    health.answer = async () => calm({ state: "open", openUntil: Date.now() + 5_000, openFor: "alice" });
+    for (let at = 0; at < 4; at++) fail(health, target, "alice");
+    await pass(1_200);
+    expect(new Set(health.deltas.flatMap(({ failedKeys }) => failedKeys))).toEqual(new Set(["alice"]));
+    expect([seenBy(health, target, "alice"), seenBy(health, target, "bob")]).toEqual(["open", "closed"]);
+    // No probe: its end decides nothing about the breaker.
+    end(health, beginAttempt(target, Date.now(), "bob"), "failure");
+    await pass(1_200);
+    expect(health.deltas.at(-1)).toMatchObject({ failures: 1, probeFailures: 0, failedKeys: ["bob"] });
+    health.answer = async () => calm({ state: "open", openUntil: Date.now() + 5_000, openFor: null });
+    end(health, beginAttempt(target, Date.now(), "bob"), "success");
+    await pass(1_200);
+    expect(seenBy(health, target, "carol")).toBe("open");
+  });
+});

@@ -240,6 +240,19 @@ describe("a reset", () => {
 });
 
 describe("the control plane", () => {
+  test("hears whose requests opened a breaker, and when another one's failed too", async () => {
+    const target = newTarget();
+    const opened = await target.report({ ...OUTAGE, failedKeys: ["alice"] });
+    expect(opened).toMatchObject({ state: "open", openFor: "alice" });
+    await expect.poll(() => target.announced()).toHaveLength(1);
+    expect(await target.announced()).toMatchObject([{ isOpen: true, openFor: "alice" }]);
+    await target.reset();
+    expect(await target.snapshot()).toMatchObject({ state: "open", openFor: "alice" });
+    expect(await target.report({ failures: 1, failedKeys: ["bob"] })).toMatchObject({ state: "open", openFor: null });
+    await expect.poll(() => target.announced()).toHaveLength(2);
+    expect((await target.announced())[1]).toMatchObject({ isOpen: true, openFor: null, openUntil: opened.openUntil });
+  });
+
   test("hears of every change at once, with rising times, and of nothing else", async () => {
     const target = newTarget();
     await target.report({ successes: 1 });

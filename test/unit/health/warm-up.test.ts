@@ -45,6 +45,13 @@ describe("a cold isolate", () => {
     expect(stateOf()).toBe("closed");
   });
 
+  test("leaves alone what was published as open for one key for that key only", async () => {
+    publish({ at: Date.now(), open: { [TARGET]: Date.now() + 4_000 }, open_for: { [TARGET]: "alice" } });
+    await warm();
+    const seenBy = (key: string) => client.targetState({ ...health, key: () => key }, TARGET, Date.now());
+    expect(["alice", "bob"].map(seenBy)).toEqual(["open", "closed"]);
+  });
+
   test("asks about what was published as open long ago before it sends anything", async () => {
     publish({ at: Date.now() - 3_600_000, open: { [TARGET]: Date.now() - 3_595_000 } });
     await warm();

@@ -284,6 +284,8 @@ describe("a target's rows", () => {
       votes: [],
       latest: [],
       lease: null,
+      failed: [],
+      openFor: "key_1",
     };
     const facts = { target: "openai/a", cooldownUntil: 0, changedAt: 4, announcedAt: 4, seenAt: 4 };
     const bucket = { startAt: 10, successes: 1, failures: 0, rateLimited: 0 };
@@ -297,7 +299,7 @@ describe("a target's rows", () => {
     again.saveTarget(facts, breaker);
     const stored = again.load();
     expect(stored.facts).toEqual(facts);
-    expect(stored.breaker).toMatchObject({ isOpen: true, buckets: [bucket] });
+    expect(stored.breaker).toMatchObject({ isOpen: true, openFor: "key_1", buckets: [bucket] });
     expect(stored.firstToken).toEqual([{ startAt: 10, rows: [[3, 1, 0]] }]);
     expect(stored.total).toEqual([{ startAt: 10, rows: [] }]);
   });

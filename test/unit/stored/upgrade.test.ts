@@ -237,14 +237,19 @@ test("a target keeps its open breaker and its latencies", () => {
     T0,
   );
   sql.exec("INSERT INTO slice VALUES (?, 3, 1, 0, '[[40,2,0]]', '[[50,3,1]]')", T0);
-  expect(new HealthTables(sql).load()).toEqual({
+  const tables = new HealthTables(sql);
+  expect(tables.load()).toEqual({
     facts: { target: "openai/gpt-5.2", cooldownUntil: 0, changedAt: 7, announcedAt: 6, seenAt: T0 },
     breaker: {
       ...{ isOpen: true, openUntil: T0 + 5_000, ejections: 2, closedAt: 0, votes: [], latest: [] },
       buckets: [{ startAt: T0, successes: 3, failures: 1, rateLimited: 0 }],
       lease: { isolate: "iso", until: T0 + 100 },
+      ...{ failed: [], openFor: null },
     },
     firstToken: [{ startAt: T0, rows: [[40, 2, 0]] }],
     total: [{ startAt: T0, rows: [[50, 3, 1]] }],
   });
+  const { facts, breaker } = tables.load();
+  tables.saveTarget(facts, { ...breaker, openFor: "key_1" });
+  expect(new HealthTables(sql).load().breaker).toMatchObject({ isOpen: true, openFor: "key_1" });
 });
