@@ -133,16 +133,21 @@ function accountMembers({ controls, spelling }: Conversation, losses: Loss[]): J
     [spelling.safetyIdentifier ?? "safety_identifier", safetyIdentifier],
     [spelling.metadata ?? "metadata", metadata["user_id"]],
   ] as const;
-  const [path, id] = candidates.find(([, value]) => typeof value === "string" && value !== "") ?? [];
-  const isTaken = typeof id === "string" && id.length <= MAX_USER_ID_LENGTH && !EMAIL.test(id) && !PHONE.test(id);
-  if (path !== undefined && !isTaken) losses.push(harmless(path));
+  const named = candidates.filter(([, value]) => typeof value === "string" && value !== "");
+  // The vendor has room for one.
+  const [, id] = named.find(([, value]) => isPlainId(value)) ?? [];
+  for (const [path, value] of named) if (value !== id) losses.push(harmless(path));
   if (Object.keys(metadata).some((name) => name !== "user_id")) losses.push(harmless(spelling.metadata ?? "metadata"));
   const tier = serviceTier === undefined ? undefined : TIERS.get(serviceTier);
   if (serviceTier !== undefined && tier === undefined) losses.push(harmless(spelling.serviceTier ?? "service_tier"));
   return {
-    ...(isTaken ? { metadata: { user_id: id } } : {}),
+    ...(id === undefined ? {} : { metadata: { user_id: id } }),
     ...(tier === undefined ? {} : { service_tier: tier }),
   };
+}
+
+function isPlainId(id: unknown): boolean {
+  return typeof id === "string" && id.length <= MAX_USER_ID_LENGTH && !EMAIL.test(id) && !PHONE.test(id);
 }
 
 /** The vendor's own members, for chat clients that know whom they talk to; and what nobody here knows. */

@@ -79,12 +79,9 @@ function thinks({ thinking }: Reasoning): boolean {
   return thinking !== null && thinking["type"] !== "disabled";
 }
 
-/** The client's limit within what was admitted; where nobody named one, the model's. */
+/** The client's limit, or the model's where nobody named one, within what was admitted. */
 function outputLimit(wanted: number | undefined, admitted: number | undefined, traits: ClaudeTraits): number {
-  return Math.min(
-    wanted ?? (admitted === undefined ? traits.defaultMaxTokens : Math.min(traits.defaultMaxTokens, admitted)),
-    admitted ?? Number.POSITIVE_INFINITY,
-  );
+  return Math.min(wanted ?? traits.defaultMaxTokens, admitted ?? Number.POSITIVE_INFINITY);
 }
 
 function outputMember(own: Json, { effort }: Reasoning, format: AnswerFormat): Json {

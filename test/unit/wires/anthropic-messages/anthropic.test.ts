@@ -462,6 +462,16 @@ describe("what the vendor would refuse", () => {
     expect(dropped).toEqual(names);
   });
 
+  test.each<[Json, string, string[]]>([
+    [{ user: "a", safety_identifier: "b" }, "a", ["safety_identifier"]],
+    [{ user: "a", safety_identifier: "a" }, "a", []],
+    [{ user: "a@b.example", safety_identifier: "b", metadata: { user_id: "c" } }, "b", ["user", "metadata"]],
+  ])("of the ids in %j the first that it takes, the others named", async (fields, id, names) => {
+    const { body, dropped } = await sent(fields);
+    expect(body["metadata"]).toEqual({ user_id: id });
+    expect(dropped).toEqual(names);
+  });
+
   test("names that it does not take get an alias, in tools, choice and history alike", async () => {
     const messages = [
       ...HELLO,
