@@ -97,23 +97,9 @@ const WORDS: readonly (readonly [RegExp, Kind])[] = [
 
 function classify(error: UpstreamError, now: number): UpstreamFailure {
   const failure = classifyError(error, now, CODES);
-  if (failure.class === "rate_limited" && failure.retryAfterMs === undefined) return withReset(failure, error, now);
   if (failure.class !== "invalid_request") return failure;
   const kind = WORDS.find(([words]) => words.test(failure.message ?? ""))?.[1];
   if (kind === undefined) return failure;
   // What is wrong with our account is not the client's to read.
   return kind === "auth" ? { class: kind, tryNext: true, trySame: false } : { ...failure, class: kind, tryNext: true };
-}
-
-const LIMITS = ["requests", "tokens", "input-tokens", "output-tokens"] as const;
-const MAX_DELAY_MS = 60_000;
-
-/** Without `retry-after`, the exhausted limits say when they are full again (RFC 3339). */
-function withReset(failure: UpstreamFailure, { headers }: UpstreamError, now: number): UpstreamFailure {
-  const delays = LIMITS.flatMap((limit) => {
-    if (headers.get(`anthropic-ratelimit-${limit}-remaining`) !== "0") return [];
-    const resetAt = Date.parse(headers.get(`anthropic-ratelimit-${limit}-reset`) ?? "");
-    return Number.isNaN(resetAt) ? [] : [Math.min(MAX_DELAY_MS, Math.max(0, resetAt - now))];
-  });
-  return delays.length === 0 ? failure : { ...failure, trySame: true, retryAfterMs: Math.max(...delays) };
 }

@@ -69,7 +69,7 @@ export function bridged(
         stream: call.stream,
       };
       const { model, maxOutputTokens, config, params, openHeaders } = call;
-      const target = { provider, model, maxOutputTokens, settings: config.settings, params, openHeaders };
+      const target = { provider, model, maxOutputTokens, settings: config.settings, params, openHeaders, without };
       const written = wire.writeRequest(conversation, target);
       const serious = firstSerious(written.losses);
       if (serious !== undefined) throw new UntranslatableRequest(serious);

@@ -32,6 +32,8 @@ export interface RequestTarget {
   readonly reasons?: boolean | undefined;
   /** By the catalogue, the reasoning efforts that the model takes. */
   readonly efforts?: readonly string[] | undefined;
+  /** What the target refused in an attempt before (`AdapterCall.without`): top-level members, or `strict`. */
+  readonly without?: readonly string[] | undefined;
   /** Settings of the provider that its wire has to know (a region, an API version). */
   readonly settings?: Readonly<Record<string, string>> | undefined;
   /**

@@ -12,7 +12,7 @@ import { stringifyRaw } from "../../lib/raw-json.ts";
 import type { RequestTarget, WrittenRequest } from "../wire.ts";
 import { type AnswerFormat, answerFormatOf } from "./format.ts";
 import { type ClaudeTraits, traitsOf } from "./models.ts";
-import { BINDING_BETA, type Reasoning, reasoningOf } from "./reasoning.ts";
+import { BINDING_BETA, type Reasoning, type ReasoningSetting, reasoningOf } from "./reasoning.ts";
 import { BlockWriter } from "./write-blocks.ts";
 import { writeControls } from "./write-controls.ts";
 import { forcesCall, toolNames, writeTools } from "./write-tools.ts";
@@ -30,7 +30,9 @@ export function writeRequest(conversation: Conversation, target: RequestTarget):
   const writer = new TurnWriter(blocks, traits.systemTurns);
   for (const turn of turns) writer.add(turn);
   const isBareLoop = writer.isBareLoop;
-  const { format, reasoning } = formatAndReasoning(conversation, { traits, maxTokens, isBareLoop });
+  // A schema that is too large to be held to is asked for in another way.
+  const nativeSchema = traits.nativeSchema && target.without?.includes("strict") !== true;
+  const { format, reasoning } = formatAndReasoning(conversation, { traits, maxTokens, isBareLoop, nativeSchema });
   const losses: Loss[] = [...reasoning.losses];
   const tools = writeTools(conversation, { traits, names, format, losses, calledTools: blocks.calledTools });
   const ending = { mayPrefill: traits.takesPrefill && !thinks(reasoning), note: tools.note };
@@ -64,13 +66,13 @@ export function writeRequest(conversation: Conversation, target: RequestTarget):
 /** A format that needs a forced tool gives way to a budget of thinking: it can be asked for in words. */
 function formatAndReasoning(
   conversation: Conversation,
-  setting: { readonly traits: ClaudeTraits; readonly maxTokens: number; readonly isBareLoop: boolean },
+  setting: Omit<ReasoningSetting, "isForced"> & { readonly nativeSchema: boolean },
 ): { readonly format: AnswerFormat; readonly reasoning: Reasoning } {
   const { controls } = conversation;
-  const { traits } = setting;
+  const { traits, nativeSchema } = setting;
   const free = reasoningOf(controls.reasoning, { ...setting, isForced: false });
   const mayForce = !traits.thinksAlways && free.thinking?.["type"] !== "enabled";
-  const format = answerFormatOf(controls.responseFormat, { nativeSchema: traits.nativeSchema, mayForce });
+  const format = answerFormatOf(controls.responseFormat, { nativeSchema, mayForce });
   const isForced = (forcesCall(conversation) && traits.takesForcedTool) || format.kind === "tool";
   return { format, reasoning: isForced ? reasoningOf(controls.reasoning, { ...setting, isForced }) : free };
 }

@@ -511,6 +511,21 @@ describe("what the vendor would refuse", () => {
     },
   );
 
+  test("schemas that are too large to be held to are asked for without", async () => {
+    const schema = { type: "object", properties: { a: { type: "string" } }, additionalProperties: false };
+    const fields = {
+      tools: [tool("now", { parameters: schema, strict: true })],
+      response_format: { type: "json_schema", json_schema: { name: "x", schema, strict: true } },
+    };
+    const first = await sent(fields);
+    expect(first.body).toMatchObject({ tools: [{ strict: true }], output_config: { format: { type: "json_schema" } } });
+    const { body, dropped } = await sent(fields, { without: ["strict"] });
+    expect(JSON.stringify(body)).not.toContain('"strict"');
+    expect(body["output_config"]).toBeUndefined();
+    expect((body["tools"] as Json[]).map(({ name }) => name)).toEqual(["now", "flow_json_answer"]);
+    expect(dropped).toEqual(["strict"]);
+  });
+
   test("an effort that nobody knows is not sent, and named", async () => {
     const { body, dropped } = await sent({ reasoning_effort: "turbo" });
     expect(body["output_config"]).toBeUndefined();
