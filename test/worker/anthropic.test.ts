@@ -1,7 +1,8 @@
 /** A target at Anthropic, over HTTP: what reaches it, what is refused before, what moves on, and what is booked. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type ChatRig, expectError, startChatRig } from "../support/chat.ts";
+import { type ChatRig, chatBody, expectError, startChatRig } from "../support/chat.ts";
 import { streamedAnswer } from "../support/fixtures.ts";
+import { connectRaw, requestText } from "../support/raw.ts";
 import { completion, type Script } from "../support/upstream.ts";
 
 let rig: ChatRig;
@@ -186,4 +187,23 @@ test("attempts that the provider may add by itself have no bound", async () => {
     code: "model_unpriced",
   });
   expect(callsToClaude()).toEqual([]);
+});
+
+test("a client that leaves in the middle has used the prompt, as far as the provider said", async () => {
+  const cached = { cache_read_input_tokens: 30_000, cache_creation_input_tokens: 0 };
+  const [start, ...more] = events("end_turn").slice(0, 3) as [{ message: object }, ...object[]];
+  const message = { ...start.message, usage: { input_tokens: 2_000, output_tokens: 1, ...cached } };
+  rig.upstream.script({ events: [{ ...start, message }, ...more], end: "stall" });
+  const route = await claudeOnly();
+  const client = await connectRaw(rig.worker.url);
+  const body = JSON.stringify(chatBody(route, { stream: true, stream_options: { include_usage: true } }));
+  client.send(requestText("POST", "/v1/chat/completions", rig.headers(route), body));
+  await expect.poll(() => client.received().includes("Half of")).toBe(true);
+  // Told once, at the end.
+  expect(client.received()).not.toContain("prompt_tokens");
+  client.reset();
+  await expect.poll(async () => (await rig.traces(route)).length, { timeout: 3_000, interval: 30 }).toBe(1);
+  const [trace] = await rig.traces(route);
+  expect(trace).toMatchObject({ status: "cancelled", usage: { prompt_tokens: 32_000, cached_tokens: 30_000 } });
+  expect(trace?.cost_usd).toBeGreaterThanOrEqual((2_000 * 3 + 30_000 * 0.3) / 1e6);
 });

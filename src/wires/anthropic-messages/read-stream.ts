@@ -3,8 +3,8 @@
  *
  * State of one stream; never throws on any bytes. Events are told apart by the `type` in their data, never by the
  * `event:` line, which some gateways drop. Unknown events are ignored, unknown blocks kept as the provider's own. The
- * finish is reported when the vendor names one, usage last: the newest of its cumulative figures, also where the stream
- * breaks.
+ * finish is reported when the vendor names one, usage with the first event and last: the newest of its cumulative
+ * figures, also where the stream breaks.
  * https://platform.claude.com/docs/en/build-with-claude/streaming
  */
 import type { AnswerEvent } from "../../conversation/answer.ts";
@@ -118,15 +118,18 @@ export class MessagesReader implements AnswerReader {
     this.#events.push({ kind: "error", body });
   }
 
-  /** Usage, once; nothing that follows belongs to the answer. */
+  /** Nothing that follows belongs to the answer. */
   #close(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    const counts = readCounts(this.#usage);
-    if (counts === null) return;
     const tier = tierOf(this.#usage);
     if (Object.keys(tier).length > 0) this.#events.push({ kind: "extra", choice: null, members: tier });
-    this.#events.push({ kind: "usage", counts, raw: rawUsageOf(counts, this.#usage) });
+    this.#tellUsage();
+  }
+
+  #tellUsage(): void {
+    const counts = readCounts(this.#usage);
+    if (counts !== null) this.#events.push({ kind: "usage", counts, raw: rawUsageOf(counts, this.#usage) });
   }
 
   #noteUsage(usage: unknown): void {
@@ -145,6 +148,8 @@ export class MessagesReader implements AnswerReader {
       ...(typeof model === "string" && model !== "" ? { model } : {}),
     });
     this.#noteUsage(message["usage"]);
+    // Early, too: whoever leaves before the end has used the prompt.
+    this.#tellUsage();
   }
 
   #onBlockStart(index: unknown, block: Json, data: string): void {
