@@ -207,3 +207,11 @@ test("a client that leaves in the middle has used the prompt, as far as the prov
   expect(trace).toMatchObject({ status: "cancelled", usage: { prompt_tokens: 32_000, cached_tokens: 30_000 } });
   expect(trace?.cost_usd).toBeGreaterThanOrEqual((2_000 * 3 + 30_000 * 0.3) / 1e6);
 });
+
+test("a client that stays is told once what was used", async () => {
+  rig.upstream.script({ events: events("end_turn") });
+  const body = { stream: true, stream_options: { include_usage: true } };
+  const text = await (await rig.ask(await claudeOnly(), body)).text();
+  expect(text.match(/"prompt_tokens":2000,"completion_tokens":300/g)).toHaveLength(1);
+  expect(text.match(/"prompt_tokens"/g)).toHaveLength(1);
+});

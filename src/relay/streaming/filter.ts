@@ -32,7 +32,7 @@ export class EventFilter {
   readonly #sent: SentText | null;
   /** Of a resumed stream. */
   readonly #catchUp: CatchUp | null;
-  /** Kept until all choices are finished: of an answer that is resumed, the client gets the usage of its last target. */
+  /** What is told before all choices are finished waits for the end: a later one of this or the next target replaces it. */
   #usage: UsageItem | null = null;
   readonly #begun = new Set<number>();
   readonly #finished = new Set<number>();
@@ -162,12 +162,9 @@ export class EventFilter {
     const kept = this.gate === null ? fresh : this.gate.pass(fresh, raw);
     if (!this.hasReachedClient && kept.some(hasContent)) this.hasReachedClient = true;
     this.#sent?.note(kept);
-    let text: string;
-    if (raw !== null && kept === events) {
-      if (this.#sent !== null || this.gate !== null) this.#writer.skip(events, raw);
-      text = raw;
-    } else text = this.#writer.write(kept);
-    return this.#usage !== null && this.gate?.isHolding !== true && this.isFinished() ? text + this.usageText() : text;
+    if (raw === null || kept !== events) return this.#writer.write(kept);
+    if (this.#sent !== null || this.gate !== null) this.#writer.skip(events, raw);
+    return raw;
   }
 
   #noteChoices(events: readonly AnswerEvent[]): void {
