@@ -38,7 +38,8 @@ async function settle(model: string, reportedNanoUsd: number | undefined, now: n
   attempt.received.noteUsage({ ...USAGE, ...reported });
   const answer = { revoked: false, keyVersion: 1, remainingNanoUsd: null };
   // The settlement uses nothing else of its environment.
-  const env = { KEY_LEDGER: { getByName: () => ({ settle: async () => answer }) } } as unknown as Env;
+  const ledger = { KEY_LEDGER: { getByName: () => ({ settle: async () => answer }) } };
+  const env = { ...ledger, FLOW_KEY_PEPPER: "0".repeat(64) } as unknown as Env;
   const waiting: Promise<unknown>[] = [];
   const settlement = new Settlement(exchange, env, (work) => waiting.push(work));
   settlement.settle({ status: "ok", httpStatus: 200, toolCalls: [], endedAt: now });
