@@ -87,6 +87,14 @@ const MADE: Readonly<Record<string, Make>> = {
     path: "/v1/chat/completions",
     body: { model: "flow/deep", messages: MESSAGES },
   }),
+  "post /v1/messages": () => ({
+    path: "/v1/messages",
+    body: { model: "flow/deep", max_tokens: 100, messages: MESSAGES },
+  }),
+  "post /v1/messages/count_tokens": () => ({
+    path: "/v1/messages/count_tokens",
+    body: { model: "flow/deep", messages: MESSAGES },
+  }),
   "get /v1/models/{id}": () => ({ path: "/v1/models/flow%2Fdeep" }),
   "get /v1/traces/{id}": ({ traceId }) => ({ path: `/v1/traces/${traceId}` }),
   "post /v1/approvals/{id}": decide("/v1/approvals"),

@@ -201,10 +201,11 @@ export async function startWorker(spec: WorkerSpec = {}): Promise<TestWorker> {
     async createKey(key = {}) {
       const body = { name: `test ${randomBytes(6).toString("hex")}`, env: "production", ...key };
       // The control plane's answer is the contract's; a test that doubts it reads the answer itself.
-      return (await expectStatus(await admin("/admin/keys", { body }), 201, "createKey")) as CreatedKey;
+      return (await expectStatus(await admin("/admin/keys?new_env=true", { body }), 201, "createKey")) as CreatedKey;
     },
     async putRoute(env, name, policy) {
-      const path = `/admin/routes/${env}/${name}`;
+      // Tests make environments of their own; that a misspelt one is refused has a test of its own.
+      const path = `/admin/routes/${env}/${name}?new_env=true`;
       return (await expectStatus(await admin(path, { method: "PUT", body: policy }), 200, path)) as PublishedRoute;
     },
     // Miniflare makes the bindings from the options above, which name exactly the members of Env.

@@ -504,7 +504,7 @@ const PATHS: readonly Row[] = [
   ]),
   raw("B41", "/admin without a key", at("/admin", "GET", []), MISSING_KEY),
   raw("B41", "/admin/ with a key", at("/admin/", "GET"), INVALID_KEY),
-  ...["/.env", "/debug", "/metrics", "/", "/cdn-cgi/trace", "/favicon.ico", "/health/x", "/healthz"].map((path) =>
+  ...["/.env", "/debug", "/metrics", "/cdn-cgi/trace", "/favicon.ico", "/health/x", "/healthz"].map((path) =>
     raw("B41", `${path} without a key`, at(path, "GET", []), NOT_FOUND),
   ),
 ];

@@ -57,6 +57,8 @@ const BY_KEY: Readonly<
   Record<string, readonly [owner: Outcome, elsewhere: Outcome, approver: Outcome, foreign: Outcome]>
 > = {
   "post /v1/chat/completions": ["ok", "400 unknown_route", NO_SCOPE, "ok"],
+  "post /v1/messages": ["ok", "400 unknown_route", NO_SCOPE, "ok"],
+  "post /v1/messages/count_tokens": ["ok", "ok", NO_SCOPE, "ok"],
   "get /v1/models": ["ok", "ok", NO_SCOPE, "ok"],
   "get /v1/models/{id}": ["ok", "404 not_found", NO_SCOPE, "ok"],
   "get /v1/traces": ["ok", "ok", NO_SCOPE, "ok"],

@@ -26,7 +26,7 @@ export function errorResponse(
   const { message, code, param, details, status } = error;
   const body = {
     type: "error",
-    error: { type: TYPES[status] ?? "api_error", message, code, ...(param === null ? {} : { param }), ...details },
+    error: { type: TYPES[status] ?? "api_error", message, code, param, ...details },
     request_id: requestId,
     flow,
   };
