@@ -50,7 +50,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   keys: ["lib"],
   traces: ["lib", "lib/log"],
   catalog: ["lib"],
-  health: ["control/types", "lib"],
+  health: ["control/types", "durable", "lib"],
   "trace-index": ["traces", "durable", "http/errors", "lib", "lib/log"],
   pricing: ["conversation", "catalog", "lib"],
   ledger: ["traces", "durable", "lib", "lib/log"],

@@ -7,7 +7,8 @@
  * somebody has to decide are announced to the control plane, with every decision, until it has taken them.
  */
 import { DurableObject } from "cloudflare:workers";
-import { withTimeout } from "../lib/with-timeout.ts";
+import { AlarmSchedule } from "../durable/alarm-schedule.ts";
+import { Outbox } from "../durable/outbox.ts";
 import { CallRecord } from "./record.ts";
 import type {
   AnswerToRecord,
@@ -38,16 +39,21 @@ interface ControlPlanes {
 
 export class ToolApprovals extends DurableObject {
   readonly #record: CallRecord;
-  readonly #controlPlanes: ControlPlanes | undefined;
   readonly #waiters = new Map<string, Set<() => void>>();
-  #isSending = false;
-  #failures = 0;
+  readonly #alarms: AlarmSchedule;
+  readonly #notes: Outbox<ApprovalNote>;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
     this.#record = ctx.storage.transactionSync(() => new CallRecord(ctx.storage.sql));
-    // A deployment without a control plane keeps its notes waiting.
-    this.#controlPlanes = env.CONTROL_PLANE;
+    this.#alarms = new AlarmSchedule(ctx.storage);
+    const planes: ControlPlanes = env.CONTROL_PLANE;
+    const notes = {
+      next: () => this.#record.unsent(NOTES_AT_A_TIME),
+      send: (batch: readonly ApprovalNote[]) => planes.getByName(CONTROL_PLANE).noteApprovals(batch),
+      sent: (batch: readonly ApprovalNote[]) => ctx.storage.transactionSync(() => this.#record.noteSent(batch)),
+    };
+    this.#notes = new Outbox(notes, ANNOUNCE_LIMIT_MS, { firstMs: FIRST_RETRY_MS, maxMs: MAX_RETRY_MS });
   }
 
   async record(answer: AnswerToRecord): Promise<RecordAnswer> {
@@ -95,10 +101,11 @@ export class ToolApprovals extends DurableObject {
   /** Announces what could not be announced, and forgets what is too old. Running it twice changes nothing more. */
   override async alarm(): Promise<void> {
     const now = Date.now();
+    this.#alarms.rang();
     const hasMore = this.ctx.storage.transactionSync(() => this.#record.prune(now));
     if (this.#record.isEmpty()) return;
-    await this.ctx.storage.setAlarm(now + (hasMore ? FIRST_RETRY_MS : PRUNE_EVERY_MS));
-    if (this.#hasUnsent()) await this.#announce();
+    await this.#alarms.setTo(now + (hasMore ? FIRST_RETRY_MS : PRUNE_EVERY_MS));
+    await this.#announce();
   }
 
   async #woken(traceId: string, ms: number): Promise<void> {
@@ -112,38 +119,16 @@ export class ToolApprovals extends DurableObject {
     if (all.size === 0) this.#waiters.delete(traceId);
   }
 
-  #hasUnsent(): boolean {
-    return this.#record.unsent(1).length > 0;
-  }
-
   /** At once behind the answer; the alarm, set before, comes when that fails or the object dies. */
   async #announceSoon(now: number): Promise<void> {
-    const isUnsent = this.#hasUnsent();
-    const alarmAt = await this.ctx.storage.getAlarm();
-    const dueAt = now + (isUnsent ? FIRST_RETRY_MS : PRUNE_EVERY_MS);
-    if (alarmAt === null || alarmAt > dueAt) await this.ctx.storage.setAlarm(dueAt);
-    if (isUnsent) this.ctx.waitUntil(this.#announce());
+    await this.#alarms.ringBy(now + (this.#notes.isEmpty ? PRUNE_EVERY_MS : FIRST_RETRY_MS));
+    if (!this.#notes.isEmpty) this.ctx.waitUntil(this.#announce());
   }
 
-  /** Never throws. */
+  /** Never rejects. What was not taken is left to the alarm. */
   async #announce(): Promise<void> {
-    if (this.#isSending || this.#controlPlanes === undefined) return;
-    this.#isSending = true;
-    try {
-      for (;;) {
-        const notes = this.#record.unsent(NOTES_AT_A_TIME);
-        if (notes.length === 0) break;
-        const plane = this.#controlPlanes.getByName(CONTROL_PLANE);
-        await withTimeout(ANNOUNCE_LIMIT_MS, () => plane.noteApprovals(notes));
-        this.ctx.storage.transactionSync(() => this.#record.noteSent(notes));
-      }
-      this.#failures = 0;
-    } catch {
-      // The notes stay, and the alarm sends them again.
-      const pauseMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(this.#failures++, 10));
-      await this.ctx.storage.setAlarm(Date.now() + pauseMs).catch(() => {});
-    } finally {
-      this.#isSending = false;
-    }
+    await this.#notes.drain();
+    const dueAt = this.#notes.dueAt(Date.now());
+    if (dueAt !== null) await this.#alarms.ringBy(dueAt).catch(() => {});
   }
 }

@@ -5,9 +5,11 @@
  * of open breakers, which is sent behind the answer and at most once a second. What KV does not take is sent again by
  * the alarm, which is armed together with the change: a change reaches KV even when the object dies right after it.
  */
+import { AlarmSchedule, type Alarms } from "../durable/alarm-schedule.ts";
+import { Backoff } from "../durable/backoff.ts";
 import { log } from "../lib/log.ts";
 import { withTimeout } from "../lib/with-timeout.ts";
-import { Outbox, retryDelayMs } from "./outbox.ts";
+import { KvOutbox } from "./kv-outbox.ts";
 import { HEALTH_KEY, type OpenTarget, TargetHealthTable } from "./target-health.ts";
 import type { TargetHealthChange } from "./types.ts";
 
@@ -20,36 +22,33 @@ const GUARD_DELAY_MS = 30_000;
 /** KV takes one write per key and second. */
 const HEALTH_EVERY_MS = 1_000;
 
+/** After drains that left something. The first pause is above a second, because KV takes one write per key and second. */
+const RETRY = { firstMs: 1_500, maxMs: 60_000 };
+
 /** In memory. Lost on eviction, which only makes the next try earlier. */
 interface LaneState {
-  /** Drains in a row that left something. */
-  failures: number;
+  readonly backoff: Backoff;
   /** Epoch ms of the next try by the alarm; `null` while nothing waits. */
   dueAt: number | null;
 }
 
 export class Publisher {
-  readonly #alarms: Pick<DurableObjectStorage, "setAlarm" | "deleteAlarm">;
-  readonly #outbox: Outbox;
-  readonly #healthOutbox: Outbox;
+  readonly #alarms: AlarmSchedule;
+  readonly #outbox: KvOutbox;
+  readonly #healthOutbox: KvOutbox;
   readonly #health: TargetHealthTable;
   readonly #operatorLane: LaneState;
   readonly #healthLane: LaneState;
   #isHealthOnItsWay = false;
 
-  constructor(
-    sql: SqlStorage,
-    kv: Pick<KVNamespace, "put" | "delete">,
-    alarms: Pick<DurableObjectStorage, "setAlarm" | "deleteAlarm">,
-    now: number,
-  ) {
-    this.#alarms = alarms;
+  constructor(sql: SqlStorage, kv: Pick<KVNamespace, "put" | "delete">, alarms: Alarms, now: number) {
+    this.#alarms = new AlarmSchedule(alarms);
     this.#health = new TargetHealthTable(sql);
-    this.#outbox = new Outbox(sql, kv);
+    this.#outbox = new KvOutbox(sql, kv);
     // Made while it is sent: of many changes within a second only the last list is ever written down.
-    this.#healthOutbox = new Outbox(sql, kv, "health", (_, at) => this.#health.document(at));
-    this.#operatorLane = { failures: 0, dueAt: this.#outbox.waiting() > 0 ? now : null };
-    this.#healthLane = { failures: 0, dueAt: this.#healthOutbox.waiting() > 0 ? now : null };
+    this.#healthOutbox = new KvOutbox(sql, kv, "health", (_, at) => this.#health.document(at));
+    this.#operatorLane = { backoff: new Backoff(RETRY), dueAt: this.#outbox.waiting() > 0 ? now : null };
+    this.#healthLane = { backoff: new Backoff(RETRY), dueAt: this.#healthOutbox.waiting() > 0 ? now : null };
   }
 
   /** Notes what KV must hold under `key`; `null`: nothing. Belongs to the caller's transaction. */
@@ -109,6 +108,7 @@ export class Publisher {
 
   /** Sends what is due. Arms the next alarm whatever happens. */
   async onAlarm(now: number): Promise<void> {
+    this.#alarms.rang();
     const work: Promise<void>[] = [];
     if (isDue(this.#operatorLane, now)) work.push(this.#publishWithin(ALARM_WAIT_MS));
     if (isDue(this.#healthLane, now)) {
@@ -126,13 +126,12 @@ export class Publisher {
     const refused = await withTimeout(waitMs, () => this.#outbox.drain()).catch(() => null);
     const waiting = this.#outbox.waiting();
     if (refused === 0 || waiting === 0) {
-      lane.failures = 0;
+      lane.backoff.succeed();
       // What still waits came meanwhile: whoever changed it sends it next.
       lane.dueAt = waiting === 0 ? null : Date.now() + GUARD_DELAY_MS;
     } else {
-      lane.failures++;
-      lane.dueAt = Date.now() + retryDelayMs(lane.failures);
-      log({ event: "publication_delayed", waiting, failures: lane.failures });
+      lane.dueAt = Date.now() + lane.backoff.fail();
+      log({ event: "publication_delayed", waiting, failures: lane.backoff.failures });
     }
     await this.#arm();
   }
@@ -142,11 +141,10 @@ export class Publisher {
     // From the end of the write: KV counts from when it came, which nobody but KV knows.
     this.#health.noteSent(now);
     if (refused > 0) {
-      lane.failures++;
-      lane.dueAt = now + retryDelayMs(lane.failures);
-      log({ event: "health_publication_delayed", failures: lane.failures });
+      lane.dueAt = now + lane.backoff.fail();
+      log({ event: "health_publication_delayed", failures: lane.backoff.failures });
     } else {
-      lane.failures = 0;
+      lane.backoff.succeed();
       lane.dueAt = this.#healthOutbox.waiting() > 0 ? now + HEALTH_EVERY_MS : null;
     }
     await this.#arm();
@@ -161,7 +159,7 @@ export class Publisher {
   /** One alarm for both lanes: the earlier of what they wait for. */
   #arm(): Promise<void> {
     const dueTimes = [this.#operatorLane.dueAt, this.#healthLane.dueAt].filter((at) => at !== null);
-    return dueTimes.length === 0 ? this.#alarms.deleteAlarm() : this.#alarms.setAlarm(Math.min(...dueTimes));
+    return this.#alarms.setTo(dueTimes.length === 0 ? null : Math.min(...dueTimes));
   }
 }
 

@@ -5,6 +5,7 @@
  * transaction and may be repeated. The object never sees a secret or a text: the Worker encrypts before it calls.
  */
 import { DurableObject } from "cloudflare:workers";
+import { AlarmSchedule } from "../durable/alarm-schedule.ts";
 import { ResponseStore } from "./store.ts";
 import type { ReadAnswer, ResponseToStore, StoreAnswer } from "./types.ts";
 
@@ -13,16 +14,18 @@ const PRUNE_PAUSE_MS = 60_000;
 
 export class ConversationStore extends DurableObject {
   readonly #store: ResponseStore;
+  readonly #alarms: AlarmSchedule;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
     this.#store = ctx.storage.transactionSync(() => new ResponseStore(ctx.storage.sql));
+    this.#alarms = new AlarmSchedule(ctx.storage);
   }
 
   async put(response: ResponseToStore): Promise<StoreAnswer> {
     const now = Date.now();
     const answer = this.ctx.storage.transactionSync(() => this.#store.put(response, now));
-    if (answer.ok) await this.#wakeBy(now + response.ttlMs);
+    if (answer.ok) await this.#alarms.ringBy(now + response.ttlMs + PRUNE_PAUSE_MS);
     return answer;
   }
 
@@ -50,12 +53,8 @@ export class ConversationStore extends DurableObject {
   /** Removes what has expired. Running it twice changes nothing more. */
   override async alarm(): Promise<void> {
     const now = Date.now();
+    this.#alarms.rang();
     const next = this.ctx.storage.transactionSync(() => this.#store.prune(now));
-    if (next !== null) await this.ctx.storage.setAlarm(Math.max(next, now + 1) + (next > now ? PRUNE_PAUSE_MS : 0));
-  }
-
-  async #wakeBy(at: number): Promise<void> {
-    const alarmAt = await this.ctx.storage.getAlarm();
-    if (alarmAt === null || alarmAt > at + PRUNE_PAUSE_MS) await this.ctx.storage.setAlarm(at + PRUNE_PAUSE_MS);
+    if (next !== null) await this.#alarms.setTo(Math.max(next, now + 1) + (next > now ? PRUNE_PAUSE_MS : 0));
   }
 }

@@ -12,7 +12,8 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../config.ts";
 import type { TargetHealthChange } from "../control/types.ts";
-import { withTimeout } from "../lib/with-timeout.ts";
+import { AlarmSchedule } from "../durable/alarm-schedule.ts";
+import { Outbox } from "../durable/outbox.ts";
 import {
   type Breaker,
   breakerState,
@@ -65,10 +66,8 @@ export class ProviderHealth extends DurableObject<Env> {
   /** Starts of the slices that hold more than their stored rows. */
   readonly #unsaved = new Set<number>();
   #flushedAt = 0;
-  /** In a row. Lost on eviction, which only makes the next try earlier. */
-  #failedAnnouncements = 0;
-  /** When the alarm rings, epoch ms; `undefined` until this instance has asked. */
-  #alarmAt: number | null | undefined;
+  readonly #alarms: AlarmSchedule;
+  readonly #announcements: Outbox<TargetHealthChange>;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -77,6 +76,17 @@ export class ProviderHealth extends DurableObject<Env> {
     this.#facts = this.#saved = facts;
     this.#breaker = breaker;
     this.#windows = { firstToken: new LatencyWindow(firstToken), total: new LatencyWindow(total) };
+    this.#alarms = new AlarmSchedule(ctx.storage);
+    const changes = {
+      next: () => this.#unannounced(),
+      send: async ([change]: readonly TargetHealthChange[]) => {
+        // The platform's own stub type cannot follow all of the control plane's methods.
+        const control = env.CONTROL_PLANE.getByName(CONTROL_PLANE) as unknown as Announcer;
+        if (change !== undefined) await control.noteTargetHealth(change);
+      },
+      sent: ([change]: readonly TargetHealthChange[]) => this.#noteAnnounced(change?.at ?? 0),
+    };
+    this.#announcements = new Outbox(changes, ANNOUNCE_LIMIT_MS, { firstMs: FIRST_RETRY_MS, maxMs: MAX_RETRY_MS });
   }
 
   /** Adds what an isolate saw and answers what all of them saw. Not repeatable: never retry it. */
@@ -92,8 +102,8 @@ export class ProviderHealth extends DurableObject<Env> {
     if (newest !== undefined) this.#unsaved.add(newest.startAt);
     const hasChanged = this.#become(next, now);
     this.#flush(now);
-    if (hasChanged) this.ctx.waitUntil(this.#announce());
-    await this.#armAlarm(hasChanged ? now + FIRST_RETRY_MS : now + IDLE_MS);
+    if (hasChanged) this.ctx.waitUntil(this.#announcements.drain());
+    await this.#alarms.ringBy(hasChanged ? now + FIRST_RETRY_MS : now + IDLE_MS);
     return { ...this.#snapshotAt(now), leaseMs: leaseMsOf(next, delta.isolate, now) };
   }
 
@@ -104,22 +114,23 @@ export class ProviderHealth extends DurableObject<Env> {
 
   /** Announces what could not be announced, and forgets a target nobody has reported on for a day. Never throws. */
   override async alarm(): Promise<void> {
-    this.#alarmAt = null;
+    this.#alarms.rang();
     try {
       await this.#tidy(Date.now());
     } catch {
       // Storage that fails may work again later; an error would only use up the platform's own retries.
-      await this.ctx.storage.setAlarm(Date.now() + MAX_RETRY_MS).catch(() => {});
+      await this.#alarms.setTo(Date.now() + MAX_RETRY_MS).catch(() => {});
     }
   }
 
   async #tidy(now: number): Promise<void> {
     // Whoever reads the published states must not wait for a breaker that nobody remembers.
     if (this.#isIdle(now) && this.#breaker.isOpen) this.#become(CLOSED_BREAKER, now);
-    if (this.#mustAnnounce()) await this.#announce();
-    if (this.#mustAnnounce()) await this.#armAlarm(Date.now() + this.#retryMs());
+    await this.#announcements.drain();
+    const dueAt = this.#announcements.dueAt(Date.now());
+    if (dueAt !== null) await this.#alarms.ringBy(dueAt);
     else if (this.#isIdle(Date.now())) await this.#forget();
-    else await this.#armAlarm(this.#facts.seenAt + IDLE_MS);
+    else await this.#alarms.ringBy(this.#facts.seenAt + IDLE_MS);
   }
 
   #cooldownWith(wishMs: number, now: number): number {
@@ -200,32 +211,19 @@ export class ProviderHealth extends DurableObject<Env> {
     return fresh;
   }
 
-  #mustAnnounce(): boolean {
-    return this.#facts.changedAt !== this.#facts.announcedAt && this.#facts.target !== "";
-  }
-
-  /** Never rejects; what was not taken is left to the alarm. */
-  async #announce(): Promise<void> {
-    const { target, changedAt } = this.#facts;
-    if (target === "") return;
+  /** What the control plane does not know yet: the newest change, which stands for those before it. */
+  #unannounced(): readonly TargetHealthChange[] {
+    const { target, changedAt, announcedAt } = this.#facts;
+    if (changedAt <= announcedAt || target === "") return [];
     const { isOpen, openUntil, openFor } = this.#breaker;
-    try {
-      // The platform's own stub type cannot follow all of the control plane's methods.
-      const control = this.env.CONTROL_PLANE.getByName(CONTROL_PLANE) as unknown as Announcer;
-      const change = { target, isOpen, openUntil, openFor, at: changedAt };
-      await withTimeout(ANNOUNCE_LIMIT_MS, () => control.noteTargetHealth(change));
-      this.#failedAnnouncements = 0;
-      // A later change may have been taken before this one; an object that was forgotten meanwhile stays forgotten.
-      if (this.#facts.announcedAt >= changedAt || this.#facts.target === "") return;
-      this.#facts = { ...this.#facts, announcedAt: changedAt };
-      this.#saveTarget();
-    } catch {
-      this.#failedAnnouncements++;
-    }
+    return [{ target, isOpen, openUntil, openFor, at: changedAt }];
   }
 
-  #retryMs(): number {
-    return Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(10, this.#failedAnnouncements));
+  #noteAnnounced(at: number): void {
+    // A later change may have been taken before this one; an object that was forgotten meanwhile stays forgotten.
+    if (this.#facts.announcedAt >= at || this.#facts.target === "") return;
+    this.#facts = { ...this.#facts, announcedAt: at };
+    this.#saveTarget();
   }
 
   #isIdle(now: number): boolean {
@@ -240,14 +238,6 @@ export class ProviderHealth extends DurableObject<Env> {
     this.#unsaved.clear();
     this.#tables.forget();
     await this.ctx.storage.deleteAll();
-  }
-
-  /** The alarm rings at `at` or before. */
-  async #armAlarm(at: number): Promise<void> {
-    if (this.#alarmAt === undefined) this.#alarmAt = await this.ctx.storage.getAlarm();
-    if (this.#alarmAt !== null && this.#alarmAt <= at) return;
-    this.#alarmAt = at;
-    await this.ctx.storage.setAlarm(at);
   }
 }
 

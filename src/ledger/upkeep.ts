@@ -3,6 +3,8 @@
  * traces to the index. Each step may run twice. None may keep the others from running, or the alarm from being set
  * again, because an alarm that keeps failing is dropped by the platform.
  */
+import { AlarmSchedule, type Alarms } from "../durable/alarm-schedule.ts";
+import { Backoff } from "../durable/backoff.ts";
 import { log } from "../lib/log.ts";
 import { withTimeout } from "../lib/with-timeout.ts";
 import { keyIdOfTrace } from "../traces/schema.ts";
@@ -23,39 +25,36 @@ const SHIP_PAUSE_MS = 5;
 const SHIP_LIMIT_MS = 3_000;
 /** Shipping ends after it, and goes on with the next alarm: the other steps must not wait for it. */
 const SHIP_SLICE_MS = 2_000;
-const MAX_SHIP_PAUSE_MS = 60_000;
+/** While no index takes anything. */
+const SHIP_RETRY = { firstMs: 2 * SHIP_DELAY_MS, maxMs: 60_000 };
 /** After a step that failed for no reason the ledger knows. */
 const RECOVERY_MS = 5_000;
 
 /** Runs `work` in one transaction; it must not be async. */
 export type Transact = <T>(work: () => T) => T;
-export type Alarms = Pick<DurableObjectStorage, "getAlarm" | "setAlarm">;
 
 export class Upkeep {
   readonly #ledger: Ledger;
   readonly #transact: Transact;
-  readonly #alarms: Alarms;
+  readonly #alarms: AlarmSchedule;
   readonly #indexes: TraceIndexes | undefined;
-  /** When the alarm rings, epoch ms. */
-  #alarmAt: number | null = null;
   #trimAt = 0;
   #isTrimBehind = false;
   /** `null`: nothing waits to be shipped. */
   #shipAt: number | null = null;
-  #shipFailures = 0;
+  readonly #shipBackoff = new Backoff(SHIP_RETRY);
   /** Trace id behind which shipping goes on, so that what no index takes does not hold up the rest. */
   #shippedTo = "";
 
   constructor(ledger: Ledger, transact: Transact, alarms: Alarms, indexes: TraceIndexes | undefined) {
     this.#ledger = ledger;
     this.#transact = transact;
-    this.#alarms = alarms;
+    this.#alarms = new AlarmSchedule(alarms);
     this.#indexes = indexes;
   }
 
   /** Before the first call is answered: whatever was waiting when the last instance ended gets its alarm again. */
   async start(now: number): Promise<void> {
-    this.#alarmAt = await this.#alarms.getAlarm();
     if (!this.#ledger.outbox.isEmpty) this.noteTraces(now);
     await this.arm(now);
   }
@@ -69,14 +68,7 @@ export class Upkeep {
   async arm(now: number, notBefore = now): Promise<void> {
     if (this.#ledger.outbox.takeNews()) this.noteTraces(now);
     const dueAt = Math.max(notBefore, this.#dueAt(now));
-    if (dueAt === Number.POSITIVE_INFINITY || (this.#alarmAt !== null && this.#alarmAt <= dueAt)) return;
-    this.#alarmAt = dueAt;
-    try {
-      await this.#alarms.setAlarm(dueAt);
-    } catch (error) {
-      this.#alarmAt = null;
-      throw error;
-    }
+    if (dueAt !== Number.POSITIVE_INFINITY) await this.#alarms.ringBy(dueAt);
   }
 
   #dueAt(now: number): number {
@@ -94,7 +86,7 @@ export class Upkeep {
 
   /** The alarm. Rejects only when the next one cannot be set. */
   async run(): Promise<void> {
-    this.#alarmAt = null;
+    this.#alarms.rang();
     const now = Date.now();
     const isSwept = tried("sweep", () => this.#transact(() => this.#ledger.sweep(now)));
     const isTrimmed = tried("trim", () => this.#trim(now));
@@ -126,8 +118,9 @@ export class Upkeep {
       else if (found.sent === sentBefore) break;
       else if (!this.#ledger.outbox.isEmpty) await scheduler.wait(SHIP_PAUSE_MS);
     }
-    this.#shipFailures = found.failed === 0 || found.sent > 0 ? 0 : this.#shipFailures + 1;
-    const pauseMs = found.failed === 0 ? 0 : Math.min(MAX_SHIP_PAUSE_MS, SHIP_DELAY_MS * 2 ** this.#shipFailures);
+    // An index that is away does not slow down the others: while something goes out, the pause stays short.
+    if (found.failed === 0 || found.sent > 0) this.#shipBackoff.succeed();
+    const pauseMs = found.failed === 0 ? 0 : found.sent > 0 ? SHIP_DELAY_MS : this.#shipBackoff.fail();
     this.#shipAt = this.#ledger.outbox.isEmpty ? null : Date.now() + pauseMs;
   }
 

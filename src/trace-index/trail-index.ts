@@ -7,6 +7,7 @@
  * when nobody can ask for its day any more.
  */
 import { DurableObject } from "cloudflare:workers";
+import { AlarmSchedule } from "../durable/alarm-schedule.ts";
 import { log } from "../lib/log.ts";
 import { expiresAt, parseTrailName, type TrailDay } from "./calendar.ts";
 import { TrailStore } from "./store.ts";
@@ -26,11 +27,12 @@ const ALARM_RETRY_MS = 3_600_000;
 
 export class TrailIndex extends DurableObject {
   readonly #store: TrailStore;
-  #hasAlarm = false;
+  readonly #alarms: AlarmSchedule;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
     this.#store = ctx.storage.transactionSync(() => new TrailStore(ctx.storage.sql));
+    this.#alarms = new AlarmSchedule(ctx.storage);
   }
 
   /**
@@ -45,7 +47,7 @@ export class TrailIndex extends DurableObject {
     if (refused.length > 0) {
       log({ event: "trail_rows_refused", key_id: batch.keyId, rows: refused.length, first_seq: refused[0] });
     }
-    await this.#armAlarm(day);
+    await this.#alarms.ringBy(expiresAt(day.startAt));
     return { upTo };
   }
 
@@ -63,15 +65,15 @@ export class TrailIndex extends DurableObject {
 
   /** Retention. Running it twice deletes nothing more. Never throws. */
   override async alarm(): Promise<void> {
-    this.#hasAlarm = false;
+    this.#alarms.rang();
     try {
       const startAt = this.#store.dayStartAt();
       if (startAt === null) return;
       if (Date.now() >= expiresAt(startAt)) await this.#forget();
-      else await this.ctx.storage.setAlarm(expiresAt(startAt));
+      else await this.#alarms.setTo(expiresAt(startAt));
     } catch {
       // Storage that fails may work again later; an error would only use up the platform's own retries.
-      await this.ctx.storage.setAlarm(Date.now() + ALARM_RETRY_MS).catch(() => {});
+      await this.#alarms.setTo(Date.now() + ALARM_RETRY_MS).catch(() => {});
     }
   }
 
@@ -88,12 +90,6 @@ export class TrailIndex extends DurableObject {
       this.#store.lookAgain();
       throw error;
     }
-  }
-
-  async #armAlarm(day: TrailDay): Promise<void> {
-    if (this.#hasAlarm) return;
-    if ((await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(expiresAt(day.startAt));
-    this.#hasAlarm = true;
   }
 
   async #forget(): Promise<void> {

@@ -78,7 +78,7 @@ export class FakeKv {
 export function startTables(sql = startSql()) {
   migrate(sql);
   const kv = new FakeKv();
-  const alarms = { setAlarm: async () => {}, deleteAlarm: async () => {} };
+  const alarms = { getAlarm: async () => null, setAlarm: async () => {}, deleteAlarm: async () => {} };
   const publisher = new Publisher(sql, kv, alarms, Date.now());
   const transactionSync = <T>(work: () => T): T => {
     sql.exec("BEGIN");

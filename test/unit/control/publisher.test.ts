@@ -13,6 +13,7 @@ beforeEach(() => {
   vi.useFakeTimers({ now: NOW });
   stubScheduler();
   vi.spyOn(console, "log").mockImplementation(() => {});
+  vi.spyOn(Math, "random").mockReturnValue(0);
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -72,7 +73,8 @@ class FakeObject {
   #start(): Publisher {
     const setAlarm = async (at: number | Date): Promise<void> => this.#arm(Number(at));
     const deleteAlarm = async (): Promise<void> => this.#arm(null);
-    return new Publisher(this.#sql, this.kv as unknown as KVNamespace, { setAlarm, deleteAlarm }, Date.now());
+    const getAlarm = async (): Promise<number | null> => this.#alarmAt;
+    return new Publisher(this.#sql, this.kv as unknown as KVNamespace, { getAlarm, setAlarm, deleteAlarm }, Date.now());
   }
 
   #arm(at: number | null): void {

@@ -21,6 +21,10 @@ class FakeAlarm {
     this.sets++;
     this.at = Number(at);
   };
+
+  deleteAlarm = async (): Promise<void> => {
+    this.at = null;
+  };
 }
 
 /** An index that keeps what it took; `answer` decides what becomes of a call. */

@@ -6,9 +6,6 @@
  * drain has no time limit of its own: a write given up early could still land, after its successor.
  */
 
-const FIRST_DELAY_MS = 1_500;
-const MAX_DELAY_MS = 60_000;
-
 /** A KV key belongs to one lane only. What waits in one lane never waits for another. */
 export type Lane = "operator" | "health";
 
@@ -18,15 +15,7 @@ const UPSERT = `
   ON CONFLICT (kv_key) DO UPDATE SET value = excluded.value, seq = excluded.seq
   WHERE excluded.seq >= publication.seq`;
 
-/**
- * How long to wait after `failures` (>= 1) drains in a row that left something, milliseconds. The first pause is above
- * one second, because KV takes one write per key and second.
- */
-export function retryDelayMs(failures: number): number {
-  return Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(failures - 1, 10));
-}
-
-export class Outbox {
+export class KvOutbox {
   readonly #sql: SqlStorage;
   readonly #kv: Pick<KVNamespace, "put" | "delete">;
   readonly #lane: Lane;

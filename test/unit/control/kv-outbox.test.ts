@@ -2,14 +2,14 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { migrate } from "../../../src/control/control-schema.sql.ts";
-import { Outbox, retryDelayMs } from "../../../src/control/outbox.ts";
+import { KvOutbox } from "../../../src/control/kv-outbox.ts";
 import { FakeKv, startSql } from "./fakes.ts";
 
-function startOutbox(): { outbox: Outbox; kv: FakeKv } {
+function startOutbox(): { outbox: KvOutbox; kv: FakeKv } {
   const sql = startSql();
   migrate(sql);
   const kv = new FakeKv();
-  return { outbox: new Outbox(sql, kv as unknown as KVNamespace), kv };
+  return { outbox: new KvOutbox(sql, kv as unknown as KVNamespace), kv };
 }
 
 test("the tables may be brought up to date at every start", () => {
@@ -68,8 +68,8 @@ test("a lane sends its own keys only, and says how many KV refused", async () =>
   const sql = startSql();
   migrate(sql);
   const kv = new FakeKv();
-  const operator = new Outbox(sql, kv as unknown as KVNamespace);
-  const health = new Outbox(sql, kv as unknown as KVNamespace, "health", (_, seq) => `at ${seq}`);
+  const operator = new KvOutbox(sql, kv as unknown as KVNamespace);
+  const health = new KvOutbox(sql, kv as unknown as KVNamespace, "health", (_, seq) => `at ${seq}`);
   operator.add("a", "1", 1);
   operator.add("b", "1", 2);
   health.add("h", "", 3);
@@ -123,14 +123,4 @@ test("however changes, refusals and drains mix, KV never goes backwards and ends
     }
   });
   await fc.assert(property, { numRuns: 100 });
-});
-
-test.each([
-  { failures: 1, delayMs: 1_500 },
-  { failures: 2, delayMs: 3_000 },
-  { failures: 6, delayMs: 48_000 },
-  { failures: 7, delayMs: 60_000 },
-  { failures: 1_000_000, delayMs: 60_000 },
-])("after $failures failed drains the next one comes in $delayMs ms", ({ failures, delayMs }) => {
-  expect(retryDelayMs(failures)).toBe(delayMs);
 });
