@@ -50,14 +50,19 @@ providersApp.put("/:id", async (c) => {
   const id = c.req.param("id");
   refuseBuiltIn(id);
   if (!PROVIDER_ID.test(id)) throw badParameter("id", `in the path must match ${PROVIDER_ID.source}`);
-  const { protocol, base_url: text, secret = null } = await readJson(c, ProviderRequest, BODY_LIMITS.admin);
+  const {
+    protocol,
+    base_url: text,
+    secret = null,
+    clean = false,
+  } = await readJson(c, ProviderRequest, BODY_LIMITS.admin);
   const reach: Reach = settingsOf(c.env).allowsPrivateUpstreams ? "any" : "public";
   const baseUrl = upstreamUrl(text, reach);
   if (baseUrl === null) {
     throw badParameter("base_url", "must be an https address of a public host, without user, query and fragment");
   }
   if (reach === "public" && new URL(baseUrl).port !== "") throw badParameter("base_url", "must be on port 443");
-  const record: ProviderRecord = { id, protocol, base_url: baseUrl, secret };
+  const record: ProviderRecord = { id, protocol, base_url: baseUrl, secret, clean };
   const result = await withControl(c.env.CONTROL_PLANE, (control) => control.putProvider(record, c.get("actor")));
   if (!result.ok) throw new RouterError("invalid_request", "Provider limit (200) reached. Delete one first.");
   forgetProvider(id);

@@ -23,12 +23,14 @@ import {
   leaseOwn,
   needsLease,
   newTargetHealth,
+  noteUnclean,
   open,
   record,
   stateAt,
   type TargetHealth,
   type TargetState,
   takeDelta,
+  UNCLEAN_MS,
 } from "./target.ts";
 import type { HealthAnswer, HealthSnapshot } from "./types.ts";
 
@@ -134,6 +136,19 @@ export function reportOutcome(context: HealthContext, ticket: AttemptTicket, rep
   const health = used(ticket.target);
   record(health, ticket, report);
   if (hasPending(health)) promisePost(context, ticket.target, health, report.now);
+}
+
+/** A stream of `target` broke a rule of its protocol: for an hour its streams are read event by event, everywhere. */
+export function reportUnclean(context: HealthContext, target: string, now: number): void {
+  const health = used(target);
+  noteUnclean(health, now);
+  promisePost(context, target, health, now);
+}
+
+/** Are streams of `target` known to need mending? Reads memory only. */
+export function isUnclean(target: string, now: number): boolean {
+  const health = targets.get(target);
+  return health !== undefined && isAhead(health.uncleanUntil, now, UNCLEAN_MS);
 }
 
 /** Reads the published breaker states from KV when this isolate has not for 30 s. Never awaited by a request. */

@@ -30,6 +30,14 @@ const SCHEMA = `
   ) STRICT;
 `;
 
+/** Apart, so that a release that does not know it goes on with its own tables. */
+const UNCLEAN_SCHEMA = `
+  CREATE TABLE IF NOT EXISTS unclean (
+    singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
+    until INTEGER NOT NULL
+  ) STRICT;
+`;
+
 const PUT_HEALTH = `
   INSERT OR REPLACE INTO health (singleton, target, is_open, open_until, ejections, closed_at, lease_isolate,
     lease_until, cooldown_until, changed_at, announced_at, seen_at, open_for)
@@ -57,6 +65,8 @@ export interface Stored {
   readonly breaker: Breaker;
   readonly firstToken: readonly StoredSlice[];
   readonly total: readonly StoredSlice[];
+  /** Epoch ms; 0 for never. */
+  readonly uncleanUntil: number;
 }
 
 /** A tenth of the window as it is stored. */
@@ -105,6 +115,21 @@ export class HealthTables {
   }
 
   load(): Stored {
+    return { ...this.#loadTarget(), uncleanUntil: this.#loadUnclean() };
+  }
+
+  #loadUnclean(): number {
+    const isMade = this.#sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'unclean'").toArray();
+    if (isMade.length === 0) return 0;
+    return this.#sql.exec<{ until: number }>("SELECT until FROM unclean").toArray()[0]?.until ?? 0;
+  }
+
+  saveUnclean(until: number): void {
+    this.#sql.exec(UNCLEAN_SCHEMA);
+    this.#sql.exec("INSERT OR REPLACE INTO unclean (singleton, until) VALUES (1, ?)", until);
+  }
+
+  #loadTarget(): Omit<Stored, "uncleanUntil"> {
     const [row] = this.#areMade ? this.#sql.exec<HealthRow>("SELECT * FROM health").toArray() : [];
     if (row === undefined) return { facts: NO_FACTS, breaker: CLOSED_BREAKER, firstToken: [], total: [] };
     const slices = this.#sql.exec<SliceRow>("SELECT * FROM slice ORDER BY start_at").toArray();

@@ -27,12 +27,15 @@ import {
 } from "./breaker.ts";
 import { HealthTables, NO_FACTS, type TargetFacts } from "./health-schema.sql.ts";
 import { LatencyWindow, sliceStart, WINDOW_MS } from "./quantile.ts";
+import { UNCLEAN_MS } from "./target.ts";
 import type { HealthAnswer, HealthDelta, HealthSnapshot, LatencySummary } from "./types.ts";
 
 const FLUSH_EVERY_MS = 1_000;
 /** Quantiles change slowly and are what a report costs most. */
 const SUMMARY_CACHE_MS = 250;
 const IDLE_MS = 86_400_000;
+/** A target that goes on breaking rules is noted again this long after it was noted last. */
+const UNCLEAN_RENEWED_MS = 600_000;
 /** The name of the one control plane. */
 const CONTROL_PLANE = "control";
 const ANNOUNCE_LIMIT_MS = 5_000;
@@ -63,6 +66,8 @@ export class ProviderHealth extends DurableObject<Env> {
   #breaker: Breaker;
   #windows: Windows;
   #summaries: Summaries | null = null;
+  /** Until then, epoch ms, streams of the target are read event by event. */
+  #uncleanUntil: number;
   /** Starts of the slices that hold more than their stored rows. */
   readonly #unsaved = new Set<number>();
   #flushedAt = 0;
@@ -72,7 +77,8 @@ export class ProviderHealth extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#tables = new HealthTables(ctx.storage.sql);
-    const { facts, breaker, firstToken, total } = this.#tables.load();
+    const { facts, breaker, firstToken, total, uncleanUntil } = this.#tables.load();
+    this.#uncleanUntil = uncleanUntil;
     this.#facts = this.#saved = facts;
     this.#breaker = breaker;
     this.#windows = { firstToken: new LatencyWindow(firstToken), total: new LatencyWindow(total) };
@@ -101,6 +107,7 @@ export class ProviderHealth extends DurableObject<Env> {
     const newest = next.buckets.at(-1);
     if (newest !== undefined) this.#unsaved.add(newest.startAt);
     const hasChanged = this.#become(next, now);
+    if (delta.isUnclean === true) this.#becomeUnclean(now);
     this.#flush(now);
     if (hasChanged) this.ctx.waitUntil(this.#announcements.drain());
     await this.#alarms.ringBy(hasChanged ? now + FIRST_RETRY_MS : now + IDLE_MS);
@@ -131,6 +138,14 @@ export class ProviderHealth extends DurableObject<Env> {
     if (dueAt !== null) await this.#alarms.ringBy(dueAt);
     else if (this.#isIdle(Date.now())) await this.#forget();
     else await this.#alarms.ringBy(this.#facts.seenAt + IDLE_MS);
+  }
+
+  #becomeUnclean(now: number): void {
+    // Written once in a while: an isolate that reads event by event reports nothing more.
+    const isKnown = isAhead(this.#uncleanUntil, now + UNCLEAN_MS - UNCLEAN_RENEWED_MS, UNCLEAN_MS);
+    if (isKnown) return;
+    this.#uncleanUntil = now + UNCLEAN_MS;
+    this.#tables.saveUnclean(this.#uncleanUntil);
   }
 
   #cooldownWith(wishMs: number, now: number): number {
@@ -199,6 +214,7 @@ export class ProviderHealth extends DurableObject<Env> {
       rateLimited,
       firstToken,
       total,
+      uncleanUntil: this.#uncleanUntil,
     };
   }
 
@@ -235,6 +251,7 @@ export class ProviderHealth extends DurableObject<Env> {
     this.#breaker = CLOSED_BREAKER;
     this.#windows = { firstToken: new LatencyWindow(), total: new LatencyWindow() };
     this.#summaries = null;
+    this.#uncleanUntil = 0;
     this.#unsaved.clear();
     this.#tables.forget();
     await this.ctx.storage.deleteAll();

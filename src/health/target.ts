@@ -79,6 +79,9 @@ interface Measured<T> {
   total: T;
 }
 
+/** How long a target whose stream broke a rule of its protocol is read event by event. */
+export const UNCLEAN_MS = 3_600_000;
+
 /** What was counted since the last post. */
 interface Pending {
   successes: number;
@@ -89,6 +92,7 @@ interface Pending {
   probeFailures: number;
   wantsLease: boolean;
   returnsLease: boolean;
+  isUnclean: boolean;
 }
 
 const NOTHING: Readonly<Pending> = {
@@ -100,6 +104,7 @@ const NOTHING: Readonly<Pending> = {
   probeFailures: 0,
   wantsLease: false,
   returnsLease: false,
+  isUnclean: false,
 };
 
 export interface TargetHealth {
@@ -112,6 +117,8 @@ export interface TargetHealth {
   /** As `keysInRow`, when the penalty began. */
   penaltyKeys: readonly string[];
   cooldownUntil: number;
+  /** Until then its streams are read event by event. */
+  uncleanUntil: number;
   /** The shared breaker as last heard: not closed, and how long it lets nothing pass. */
   isOpen: boolean;
   /** The only key whose requests opened it, so that it is open for that one alone; `null`: open for all. */
@@ -150,6 +157,7 @@ export function newTargetHealth(): TargetHealth {
     penaltyUntil: 0,
     penaltyKeys: [],
     cooldownUntil: 0,
+    uncleanUntil: 0,
     isOpen: false,
     openFor: null,
     openUntil: 0,
@@ -328,9 +336,17 @@ export function adopt(health: TargetHealth, answer: HealthAnswer, sentAt: number
   if (answer.leaseMs > 0 && health.isOpen) health.leaseUntil = sentAt + Math.min(LEASE_MS, answer.leaseMs);
   const cooldownMs = Math.min(MAX_COOLDOWN_MS, answer.cooldownUntil - answer.at);
   if (cooldownMs > 0) health.cooldownUntil = extended(health.cooldownUntil, cooldownMs, now);
+  const uncleanMs = Math.min(UNCLEAN_MS, (answer.uncleanUntil ?? 0) - answer.at);
+  if (uncleanMs > 0) health.uncleanUntil = Math.max(health.uncleanUntil, now + uncleanMs);
   health.shared.heardAt = now;
   health.shared.firstToken = answer.firstToken;
   health.shared.total = answer.total;
+}
+
+/** A stream of the target broke a rule of its protocol. Known here at once, to the other isolates with the next post. */
+export function noteUnclean(health: TargetHealth, now: number): void {
+  health.uncleanUntil = now + UNCLEAN_MS;
+  health.pending.isUnclean = true;
 }
 
 /** Nobody could be asked for a lease: this isolate takes one itself, now and then. */
@@ -345,9 +361,9 @@ export function leaseOwn(health: TargetHealth, now: number): void {
 }
 
 export function hasPending({ pending, pendingLatency }: TargetHealth): boolean {
-  const { successes, failures, rateLimited, probeSuccesses, probeFailures, wantsLease, returnsLease } = pending;
-  if (successes + failures + rateLimited + probeSuccesses + probeFailures > 0 || wantsLease || returnsLease)
-    return true;
+  const { successes, failures, rateLimited, probeSuccesses, probeFailures, ...flags } = pending;
+  if (successes + failures + rateLimited + probeSuccesses + probeFailures > 0) return true;
+  if (flags.wantsLease || flags.returnsLease || flags.isUnclean) return true;
   return pendingLatency.firstToken.calls + pendingLatency.total.calls > 0;
 }
 
@@ -365,7 +381,7 @@ export function takeDelta(health: TargetHealth, isolate: string, now: number): H
   };
   pending.successes = pending.failures = pending.rateLimited = pending.broken = 0;
   pending.probeSuccesses = pending.probeFailures = 0;
-  pending.wantsLease = pending.returnsLease = false;
+  pending.wantsLease = pending.returnsLease = pending.isUnclean = false;
   health.pendingKeys = [];
   pendingLatency.firstToken.clear();
   pendingLatency.total.clear();

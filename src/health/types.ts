@@ -26,6 +26,8 @@ export interface HealthDelta {
   readonly returnsLease: boolean;
   /** How much longer the vendor wants to be left alone; 0 when it does not. */
   readonly cooldownMs: number;
+  /** A stream of the target broke a rule of its protocol: its bytes must not pass unread. Absent from older isolates. */
+  readonly isUnclean?: boolean;
   /** Time to the first token of streams. */
   readonly firstToken: readonly SketchRow[];
   /** Time to the whole answer. */
@@ -59,6 +61,8 @@ export interface HealthSnapshot {
   readonly rateLimited: number;
   readonly firstToken: LatencySummary | null;
   readonly total: LatencySummary | null;
+  /** Epoch ms until which its streams are read event by event; 0 or absent when they need not be. */
+  readonly uncleanUntil?: number;
 }
 
 /** The answer to a report. */

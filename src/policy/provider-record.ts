@@ -14,6 +14,8 @@ export const ProviderRequest = z.strictObject({
   protocol: z.enum(["openai"]),
   base_url: z.string().check(z.minLength(1), z.maxLength(MAX_URL_LENGTH)),
   secret: z.optional(z.nullable(z.string().check(z.regex(SECRET_NAME, "must match ^UPSTREAM_[A-Z0-9_]+$")))),
+  /** Its streams need no mending, so that their bytes may pass untouched: the operator's word, `false` by default. */
+  clean: z.optional(z.boolean("must be true or false")),
 });
 export type ProviderRequest = z.infer<typeof ProviderRequest>;
 
@@ -24,6 +26,8 @@ export const ProviderRecord = z.strictObject({
   base_url: z.string(),
   /** Name of a Worker secret; `null`: the endpoint is called without one. */
   secret: z.nullable(z.string().check(z.regex(SECRET_NAME))),
+  /** Absent in records of before: not clean. */
+  clean: z.optional(z.boolean()),
 });
 export type ProviderRecord = z.infer<typeof ProviderRecord>;
 

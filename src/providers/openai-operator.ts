@@ -15,12 +15,14 @@ export interface OperatorEndpoint {
   readonly base_url: string;
   /** Name of a Worker secret; `null`: none is sent. */
   readonly secret: string | null;
+  /** The operator says that its streams need no mending. */
+  readonly clean?: boolean | undefined;
 }
 
 export function operatorProvider(endpoint: OperatorEndpoint): Provider {
-  const { id, secret } = endpoint;
+  const { secret } = endpoint;
   return {
-    ...openAiProvider(rowOf(id)),
+    ...openAiProvider(rowOf(endpoint)),
     requires: [secret === null ? [] : [secret]],
     configure: (secrets) => configure(endpoint, secrets),
   };
@@ -30,9 +32,10 @@ export function operatorProvider(endpoint: OperatorEndpoint): Provider {
  * What is behind it only the operator knows: it may be another router, with a model of any provider's, so marks for
  * caches and signatures of calls go through, and tools as they came.
  */
-function rowOf(id: string): ProviderRow {
+function rowOf({ id, clean }: OperatorEndpoint): ProviderRow {
   const history = { keeps: ["extra_content"] };
-  return { id, source: "", secrets: [], cacheMarks: true, looseTools: true, customTools: true, history };
+  const own = clean === true ? { clean: "the operator" } : {};
+  return { id, source: "", secrets: [], cacheMarks: true, looseTools: true, customTools: true, history, ...own };
 }
 
 function configure({ base_url, secret }: OperatorEndpoint, secrets: Secrets): ProviderConfig | null {

@@ -59,7 +59,7 @@ async function routeTo(...targets: readonly object[]) {
 describe("PUT /admin/providers/{id}", () => {
   test("a provider is stored, published and listed, and its secret is known by name only", async () => {
     const answer = await okBody(await put({ base_url: `${base()}/`, secret: "UPSTREAM_LAB_KEY" }));
-    const record = { id, protocol: "openai", base_url: base(), secret: "UPSTREAM_LAB_KEY" };
+    const record = { id, protocol: "openai", base_url: base(), secret: "UPSTREAM_LAB_KEY", clean: false };
     expect(answer).toEqual({ ...record, configured: true, missing: [] });
     const { CONFIG } = await worker.bindings();
     expect(ProviderRecord.parse(await CONFIG.get(providerKey(id), "json"))).toEqual(record);
@@ -110,6 +110,7 @@ describe("PUT /admin/providers/{id}", () => {
     { name: "a long address", body: { base_url: `https://api.lab.com/${"x".repeat(2_048)}` }, param: "base_url" },
     { name: "a built-in secret", body: { secret: "OPENAI_API_KEY" }, param: "secret" },
     { name: "the admin token", body: { secret: "FLOW_ADMIN_TOKEN" }, param: "secret" },
+    { name: "a text for clean", body: { clean: "yes" }, param: "clean" },
     { name: "a secret in small letters", body: { secret: "UPSTREAM_lab" }, param: "secret" },
     { name: "the prefix alone", body: { secret: "UPSTREAM_" }, param: "secret" },
     { name: "a secret itself", body: { secret: SECRET }, param: "secret" },

@@ -5,10 +5,12 @@ import {
   type AttemptTicket,
   beginAttempt,
   endRetry,
+  isUnclean,
   latencyForecast,
   mayExplore,
   type Outcome,
   reportOutcome,
+  reportUnclean,
   takeRetry,
   targetSnapshot,
   targetState,
@@ -805,5 +807,38 @@ describe("what only the requests of one key saw", () => {
     end(health, beginAttempt(target, Date.now(), "bob"), "success");
     await pass(1_200);
     expect(seenBy(health, target, "carol")).toBe("open");
+  });
+});
+
+describe("a target whose stream broke a rule of its protocol", () => {
+  test("is known at once, told to the others once, and forgotten after an hour", async () => {
+    const health = fakeHealth();
+    const target = newTarget();
+    expect(isUnclean(target, Date.now())).toBe(false);
+    reportUnclean(health, target, Date.now());
+    expect(isUnclean(target, Date.now())).toBe(true);
+    await pass(2_000);
+    end(health, beginAttempt(target, Date.now()), "success");
+    await pass(2_000);
+    expect(health.deltas.map((delta) => delta.isUnclean)).toEqual([true, false]);
+    expect(isUnclean(target, Date.now() + HOUR_MS - 10_000)).toBe(true);
+    expect(isUnclean(target, Date.now() + HOUR_MS)).toBe(false);
+  });
+
+  test("is known to an isolate that another one told, by the object's clock", async () => {
+    const health = fakeHealth(async () => calm({ at: 5_000, uncleanUntil: 65_000 }));
+    const target = newTarget();
+    end(health, beginAttempt(target, Date.now()), "success");
+    await pass(100);
+    expect(isUnclean(target, Date.now() + 50_000)).toBe(true);
+    expect(isUnclean(target, Date.now() + 61_000)).toBe(false);
+  });
+
+  test("an object of before says nothing about it", async () => {
+    const health = fakeHealth();
+    const target = newTarget();
+    end(health, beginAttempt(target, Date.now()), "success");
+    await pass(100);
+    expect(isUnclean(target, Date.now())).toBe(false);
   });
 });

@@ -376,3 +376,13 @@ describe("a target nobody reports on", () => {
 test("nothing of all this was an error nobody caught", () => {
   expect(worker.logs()).not.toMatch(/unhandled|uncaught|TypeError/i);
 });
+
+test("that a stream of the target broke a rule is kept for an hour, over a reset too", async () => {
+  const target = newTarget();
+  expect(await target.report({ successes: 1 })).toMatchObject({ uncleanUntil: 0 });
+  const { at, uncleanUntil = 0 } = await target.report({ isUnclean: true });
+  expect(uncleanUntil - at).toBe(3_600_000);
+  await target.reset();
+  expect(await target.snapshot()).toMatchObject({ uncleanUntil });
+  expect(await target.report({ isolate: "b", successes: 1 })).toMatchObject({ uncleanUntil });
+});
