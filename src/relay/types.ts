@@ -211,6 +211,8 @@ export interface StreamControl {
 export interface StreamedAttempt extends StreamControl {
   /** Where what comes is noted: the bill is made from it. */
   readonly received: Received;
+  /** The stream would have needed mending: the target's next ones are read event by event. */
+  noteUnclean(): void;
   /** The upstream is done, though its answer may be held for long: closes the record. Of several ends the first counts. */
   end(ended: AnswerEnd): void;
 }

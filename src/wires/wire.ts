@@ -145,6 +145,8 @@ export interface TailWatcher {
   add(text: string, bytes: number): void;
   /** One event was longer than any of an answer. */
   readonly isOverlong: boolean;
+  /** The stream would have needed mending: its target's next ones must not pass untouched. */
+  readonly isUnclean: boolean;
   verdict(): TailVerdict;
   /** What is to be appended to an answer that is whole without its protocol's end; `""` where that would do harm. */
   closing(): string;

@@ -6,6 +6,7 @@ import {
   type HealthContext,
   type LatencyKind,
   reportOutcome,
+  reportUnclean,
 } from "../../health/client.ts";
 import { RouterError } from "../../http/errors.ts";
 import type { Deadlines } from "../../lib/deadline.ts";
@@ -181,6 +182,10 @@ export class RunningAttempt implements StreamedAttempt {
     record.endedAt = Date.now();
     record.endedBy = endedBy ?? null;
     this.#input.exchange.amend(record);
+  }
+
+  noteUnclean(): void {
+    reportUnclean(this.#input.health, this.candidate.name, Date.now());
   }
 
   end(ended: AnswerEnd): void {

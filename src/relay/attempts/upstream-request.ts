@@ -1,4 +1,5 @@
 /** What goes out for one attempt, and how what comes back is read. */
+import { isUnclean } from "../../health/client.ts";
 import { JsonEdit } from "../../lib/json.ts";
 import type { AdapterCall, ProviderAdapter, UpstreamFailure, UpstreamRequest } from "../../providers/adapter.ts";
 import { describeError } from "../../providers/classify.ts";
@@ -25,7 +26,7 @@ export function tariffOf({ facts, config, provider, target }: Candidate, { field
 
 export function readingOf(
   { fields }: ChatRequest,
-  { provider, target, config }: Candidate,
+  { name, provider, target, config }: Candidate,
   record: Attempt,
   wire: DoorWire,
   traceId: string,
@@ -49,7 +50,10 @@ export function readingOf(
       wire.id === "openai-chat"
         ? openItems(translation, answerContext, withExtras)
         : new RewrittenItems(openItems(translation, answerContext, true)),
-    isClean: translation?.openStream === undefined && translation?.passesNatively?.(answerContext) === true,
+    isClean:
+      translation?.openStream === undefined &&
+      translation?.passesNatively?.(answerContext) === true &&
+      !isUnclean(name, record.startedAt),
   };
 }
 

@@ -136,6 +136,7 @@ async function finish(
   received.showsReasoning = watch.showsReasoning;
   received.addSize("text", units, bytes);
   received.noteUsage(watch.usage());
+  if (watch.isUnclean) control.noteUnclean();
   const verdict = watch.verdict();
   const isWhole = verdict === "finished" || verdict === "done";
   let outcome: AnswerEnd["outcome"] = isWhole ? "complete" : "interrupted";

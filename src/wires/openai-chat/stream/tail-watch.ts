@@ -8,6 +8,7 @@ import { MAX_EVENT_LENGTH, SseSplitter } from "../../../lib/sse.ts";
 import { utf8Length } from "../../../lib/utf8-length.ts";
 import type { StreamItem, TailOptions, TailVerdict, TailWatcher } from "../../wire.ts";
 import { hasError, usageOf, viewChunk } from "../chunk.ts";
+import { CleanWatch } from "./clean-watch.ts";
 
 /** What is kept of the end at least: the last events with usage, finish reason and citations. */
 const TAIL_LENGTH = 32_768;
@@ -25,6 +26,7 @@ const TOOL_OVERLAP_LENGTH = 256;
 
 export class ChatTailWatch implements TailWatcher {
   isOverlong = false;
+  readonly #clean = new CleanWatch();
   readonly toolNames: string[] = [];
   showsReasoning = false;
   readonly #traceId: string;
@@ -51,7 +53,12 @@ export class ChatTailWatch implements TailWatcher {
     this.add(text, utf8Length(text));
   }
 
+  get isUnclean(): boolean {
+    return this.#clean.isUnclean;
+  }
+
   add(text: string, bytes: number): void {
+    this.#clean.add(text);
     this.#units += text.length;
     this.#bytes += bytes;
     this.#measure(text);

@@ -1,7 +1,7 @@
 /** What is noticed of a stream whose bytes pass untouched: the same for every chunking, and never of a clean one. */
 import { expect, test } from "vitest";
-import { CleanWatch } from "../../../../src/wires/openai-chat/clean-watch.ts";
-import { allFixtures, bytesOf, isStream } from "../../../support/fixtures.ts";
+import { CleanWatch } from "../../../../../src/wires/openai-chat/stream/clean-watch.ts";
+import { allFixtures, bytesOf, isStream } from "../../../../support/fixtures.ts";
 
 const chunk = (delta: object, finish: string | null = null): string =>
   `data: ${JSON.stringify({ id: "c", choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`;

@@ -5,7 +5,7 @@
  * parsed. The rules are those of the mender (`mend/stream.ts`): every frame a chunk, calls with index and id, arguments
  * as text, `tool_calls` for the end of an answer that calls, a finish reason before `[DONE]`.
  */
-import { isJsonObject, tryParseJson } from "../../lib/json.ts";
+import { isJsonObject, tryParseJson } from "../../../lib/json.ts";
 
 const FINISH = /"finish_reason":\s*"[^"]/;
 const PLAIN_STOP = /"finish_reason":\s*"(?:stop|eos|function_call)"/;
