@@ -23,16 +23,15 @@ import {
   leaseOwn,
   needsLease,
   newTargetHealth,
-  noteUnclean,
   open,
   record,
   stateAt,
   type TargetHealth,
   type TargetState,
   takeDelta,
-  UNCLEAN_MS,
 } from "./target.ts";
 import type { HealthAnswer, HealthSnapshot } from "./types.ts";
+import { noteUnclean, UNCLEAN_MS } from "./unclean.ts";
 
 export type { RetryPermit } from "./rates.ts";
 export type { AttemptReport, AttemptTicket, Forecast, LatencyKind, Outcome, TargetState } from "./target.ts";

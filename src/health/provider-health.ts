@@ -27,8 +27,8 @@ import {
 } from "./breaker.ts";
 import { HealthTables, NO_FACTS, type TargetFacts } from "./health-schema.sql.ts";
 import { LatencyWindow, sliceStart, WINDOW_MS } from "./quantile.ts";
-import { UNCLEAN_MS } from "./target.ts";
 import type { HealthAnswer, HealthDelta, HealthSnapshot, LatencySummary } from "./types.ts";
+import { UNCLEAN_MS } from "./unclean.ts";
 
 const FLUSH_EVERY_MS = 1_000;
 /** Quantiles change slowly and are what a report costs most. */

@@ -9,6 +9,7 @@ import { concerns, withKey } from "./failed-keys.ts";
 import { LatencySketch, LatencyWindow, WINDOW_MS } from "./quantile.ts";
 import { RetryBudget, TokenBucket } from "./rates.ts";
 import type { HealthAnswer, HealthDelta, LatencySummary } from "./types.ts";
+import { adoptUnclean } from "./unclean.ts";
 
 /** Hard failures in a row after which a target rests. */
 const PENALTY_AFTER = 3;
@@ -78,9 +79,6 @@ interface Measured<T> {
   firstToken: T;
   total: T;
 }
-
-/** How long a target whose stream broke a rule of its protocol is read event by event. */
-export const UNCLEAN_MS = 3_600_000;
 
 /** What was counted since the last post. */
 interface Pending {
@@ -336,26 +334,16 @@ export function adopt(health: TargetHealth, answer: HealthAnswer, sentAt: number
   if (answer.leaseMs > 0 && health.isOpen) health.leaseUntil = sentAt + Math.min(LEASE_MS, answer.leaseMs);
   const cooldownMs = Math.min(MAX_COOLDOWN_MS, answer.cooldownUntil - answer.at);
   if (cooldownMs > 0) health.cooldownUntil = extended(health.cooldownUntil, cooldownMs, now);
-  const uncleanMs = Math.min(UNCLEAN_MS, (answer.uncleanUntil ?? 0) - answer.at);
-  if (uncleanMs > 0) health.uncleanUntil = Math.max(health.uncleanUntil, now + uncleanMs);
+  adoptUnclean(health, answer, now);
   health.shared.heardAt = now;
   health.shared.firstToken = answer.firstToken;
   health.shared.total = answer.total;
 }
 
-/** A stream of the target broke a rule of its protocol. Known here at once, to the other isolates with the next post. */
-export function noteUnclean(health: TargetHealth, now: number): void {
-  health.uncleanUntil = now + UNCLEAN_MS;
-  health.pending.isUnclean = true;
-}
-
 /** Nobody could be asked for a lease: this isolate takes one itself, now and then. */
 export function leaseOwn(health: TargetHealth, now: number): void {
-  if (
-    !needsLease(health, now, health.openFor ?? "") ||
-    isAhead(health.ownLeaseAt + OWN_LEASE_EVERY_MS, now, OWN_LEASE_EVERY_MS)
-  )
-    return;
+  const isRecent = isAhead(health.ownLeaseAt + OWN_LEASE_EVERY_MS, now, OWN_LEASE_EVERY_MS);
+  if (isRecent || !needsLease(health, now, health.openFor ?? "")) return;
   health.ownLeaseAt = now;
   health.leaseUntil = now + LEASE_MS;
 }
