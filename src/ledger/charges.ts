@@ -47,7 +47,9 @@ export class Charges {
   /** Replaces what the sweep may have charged for the same attempt. */
   put(charge: Charge, { provider, model, winner, outcome, source, basis }: Ending): void {
     const { trace_id, attempt, state, reserved_at, settled_at, bound_nano_usd, nano_usd, tokens, requests } = charge;
-    const isOverBound = bound_nano_usd !== null && nano_usd !== null && nano_usd > bound_nano_usd;
+    // A key without a budget holds nothing, which is no bound.
+    const isBounded = bound_nano_usd !== null && (bound_nano_usd > 0 || this.#account.terms?.budget != null);
+    const isOverBound = isBounded && nano_usd !== null && nano_usd > bound_nano_usd;
     if (isOverBound) this.#account.count({ overBound: 1 });
     this.#sql.exec(
       `INSERT OR REPLACE INTO charge (${COLUMNS}, over_bound, provider, model, winner, outcome, source, basis)

@@ -2,6 +2,7 @@
  * What attempts hold that are not settled yet, in a table as small as what runs. Its sums are kept in memory beside it,
  * changed only together with it, and read from it by `load`.
  */
+import { Leases } from "./leases.ts";
 import { assertNanoUsd, periodsOf } from "./periods.ts";
 import type { RequestOrigin, Reservation } from "./types.ts";
 
@@ -12,8 +13,8 @@ const MAX_HOLD_MS = DAY_MS;
 const WITHDRAWN_MS = 60_000;
 
 const COLUMNS =
-  "trace_id, attempt, state, reserved_at, expires_at, bound_nano_usd, tokens, requests, provider, model, origin";
-const INSERT = `INSERT INTO hold (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+  "trace_id, attempt, state, reserved_at, expires_at, bound_nano_usd, tokens, requests, provider, model, origin, isolate";
+const INSERT = `INSERT INTO hold (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
 
 /** One attempt's reservation, or the mark that it was released before its reservation came (`W`). */
 export type Hold = {
@@ -30,9 +31,12 @@ export type Hold = {
   readonly model: string;
   /** JSON of a `RequestOrigin`; empty where there is none. */
   readonly origin: string;
+  /** Whose lease it is held under; empty where there is none. */
+  readonly isolate: string;
 };
 
 export class Holds {
+  readonly leases = new Leases();
   readonly #sql: SqlStorage;
   readonly #reservedNanoUsd = new Map<string, number>();
   #openRequests = 0;
@@ -52,6 +56,9 @@ export class Holds {
       this.#count(day * DAY_MS, nano_usd, requests);
     }
     this.#findExpiry();
+    const isolates = "SELECT isolate, count(*) AS open FROM hold WHERE state = 'R' AND isolate <> '' GROUP BY isolate";
+    const open = this.#sql.exec<{ isolate: string; open: number }>(isolates).toArray();
+    this.leases.load(new Map(open.map((row) => [row.isolate, row.open])));
   }
 
   /** Held for attempts that were reserved in `period`. */
@@ -63,9 +70,9 @@ export class Holds {
     return this.#openRequests;
   }
 
-  /** Epoch ms; never later than the first reservation expires, infinite without one. */
+  /** Epoch ms; never later than the first reservation or lease expires, infinite without one. */
   get nextExpiryAt(): number {
-    return this.#nextExpiryAt;
+    return Math.min(this.#nextExpiryAt, this.leases.nextLapseAt);
   }
 
   of(traceId: string): Hold[] {
@@ -73,31 +80,21 @@ export class Holds {
   }
 
   open(reservation: Reservation, requests: number, now: number): void {
-    const { traceId, attempt, boundNanoUsd, boundTokens, provider, model, origin } = reservation;
+    const { traceId, attempt, boundNanoUsd, boundTokens, provider, model, origin, isolate = "" } = reservation;
     const expiresAt = Math.min(reservation.expiresAt, now + MAX_HOLD_MS);
     this.#sql.exec(
       INSERT,
-      ...[
-        traceId,
-        attempt,
-        "R",
-        now,
-        expiresAt,
-        boundNanoUsd,
-        boundTokens,
-        requests,
-        provider,
-        model,
-        originText(origin),
-      ],
+      ...[traceId, attempt, "R", now, expiresAt, boundNanoUsd, boundTokens, requests, provider, model],
+      ...[originText(origin), isolate],
     );
     this.#count(now, boundNanoUsd, requests);
+    this.leases.count(isolate, 1);
     this.#nextExpiryAt = Math.min(this.#nextExpiryAt, expiresAt);
   }
 
   /** For a minute, a reservation under this number is not taken. */
   withdraw(traceId: string, attempt: number, now: number): void {
-    this.#sql.exec(INSERT, ...[traceId, attempt, "W", now, now + WITHDRAWN_MS, 0, 0, 0, "", "", ""]);
+    this.#sql.exec(INSERT, ...[traceId, attempt, "W", now, now + WITHDRAWN_MS, 0, 0, 0, "", "", "", ""]);
   }
 
   /**
@@ -116,13 +113,29 @@ export class Holds {
     this.#count(hold.reserved_at, bound - hold.bound_nano_usd, 0);
   }
 
-  remove({ trace_id, attempt, state, reserved_at, bound_nano_usd, requests }: Hold): void {
+  remove({ trace_id, attempt, state, reserved_at, bound_nano_usd, requests, isolate }: Hold): void {
     this.#sql.exec("DELETE FROM hold WHERE trace_id = ? AND attempt = ?", trace_id, attempt);
-    if (state === "R") this.#count(reserved_at, -bound_nano_usd, -requests);
+    if (state !== "R") return;
+    this.#count(reserved_at, -bound_nano_usd, -requests);
+    this.leases.count(isolate, -1);
   }
 
-  /** Takes out up to `limit` reservations that have expired, the oldest first. */
+  /** Takes out up to `limit` reservations that have expired, or whose isolate fell silent, the oldest first. */
   takeExpired(now: number, limit: number): Hold[] {
+    if (this.nextExpiryAt > now) return [];
+    const expired = this.#takeOld(now, limit);
+    for (const isolate of this.leases.lapsed(now)) expired.push(...this.#takeOf(isolate, limit - expired.length));
+    return expired;
+  }
+
+  #takeOf(isolate: string, limit: number): Hold[] {
+    const query = `SELECT ${COLUMNS} FROM hold WHERE state = 'R' AND isolate = ? ORDER BY reserved_at LIMIT ?`;
+    const held = this.#sql.exec<Hold>(query, isolate, Math.max(0, limit)).toArray();
+    for (const hold of held) this.remove(hold);
+    return held;
+  }
+
+  #takeOld(now: number, limit: number): Hold[] {
     if (this.#nextExpiryAt > now) return [];
     const expired = this.#sql
       .exec<Hold>(

@@ -60,12 +60,17 @@ export class KeyLedger extends DurableObject {
   }
 
   /** Books finished requests, each once however often it is sent. Accepts them from a revoked or spent key too. */
-  async settle(rows: SettleRow[]): Promise<SettleAnswer> {
+  async settle(rows: SettleRow[], isolate = ""): Promise<SettleAnswer> {
     const now = Date.now();
-    const answer = this.#transact(() => this.#ledger.settle(rows, now));
+    const answer = this.#transact(() => this.#ledger.settle(rows, now, isolate));
     if (rows.length > 0) this.#upkeep.noteTraces(now);
     await this.#upkeep.arm(now);
     return answer;
+  }
+
+  /** A sign of life of an isolate: what it holds is held for 30 s more. Writes nothing. */
+  async renew(isolate: string): Promise<SettleAnswer> {
+    return this.#ledger.renew(isolate, Date.now());
   }
 
   /** Keeps light traces of requests that were refused, as far as there is room. `more`: how many left none. */

@@ -106,6 +106,10 @@ const STEPS: readonly string[] = [
   ) STRICT;
   ALTER TABLE account ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;
   `,
+  `
+  -- Under whose lease it is held; empty where a release without leases made it.
+  ALTER TABLE hold ADD COLUMN isolate TEXT NOT NULL DEFAULT '';
+  `,
 ];
 
 /** Makes the tables, and takes a ledger of the first version over: its sums stand, its traces go to the index. */

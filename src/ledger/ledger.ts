@@ -76,6 +76,7 @@ export class Ledger {
   reserve(asked: Reservation, now: number): ReserveAnswer | Unavailable {
     assertReservation(asked);
     this.account.learn(asked.terms);
+    this.attempts.holds.leases.renew(asked.isolate ?? "", now);
     this.sweep(now);
     const reservation = this.#withinLimit(asked);
     this.attempts.endEarlier(reservation, now);
@@ -92,6 +93,7 @@ export class Ledger {
       remainingNanoUsd: this.#remaining(budget, now),
       keyVersion: this.account.keyVersion,
       rate: window?.state(limits, now, this.attempts.debt.current) ?? null,
+      ...this.#freeSlots(now),
     };
     return refusal === null ? { ok: true, ...facts } : { ok: false, ...refusal, ...facts };
   }
@@ -100,6 +102,20 @@ export class Ledger {
   #withinLimit(reservation: Reservation): Reservation {
     const limit = this.account.terms?.limits?.tokens_per_minute ?? Number.POSITIVE_INFINITY;
     return reservation.boundTokens <= limit ? reservation : { ...reservation, boundTokens: limit };
+  }
+
+  /** The sender's share of what is free: all that are alive may start that many at once, and none is one too many. */
+  #freeSlots(now: number): { readonly freeSlots?: number } {
+    const most = this.account.terms?.limits?.concurrency;
+    if (most === undefined) return {};
+    const { openRequests, leases } = this.attempts.holds;
+    return { freeSlots: Math.floor(Math.max(0, most - openRequests) / Math.max(1, leases.alive(now))) };
+  }
+
+  /** An isolate is alive, and so is all that it holds. */
+  renew(isolate: string, now: number): SettleAnswer {
+    this.attempts.holds.leases.renew(isolate, now);
+    return this.#standing(now);
   }
 
   #refusalOf(reservation: Reservation, isFirst: boolean, now: number): Refusal | null {
@@ -126,14 +142,20 @@ export class Ledger {
   }
 
   /** Books finished requests, each attempt once however often it is sent. */
-  settle(rows: readonly SettleRow[], now: number): SettleAnswer {
+  settle(rows: readonly SettleRow[], now: number, isolate = ""): SettleAnswer {
+    this.attempts.holds.leases.renew(isolate, now);
     const changes = new SpendChanges();
     for (const row of rows) this.#book(readRow(row, now), now, changes);
     this.#sums.add(changes);
+    return this.#standing(now);
+  }
+
+  #standing(now: number): SettleAnswer {
     return {
       revoked: this.account.isRefused,
       keyVersion: this.account.keyVersion,
       remainingNanoUsd: this.#remaining(this.account.terms?.budget ?? null, now),
+      ...this.#freeSlots(now),
     };
   }
 
@@ -181,6 +203,7 @@ export class Ledger {
 
   /** Charges reservations that nobody settled in time, a batch at most, and stores what is known as their trace. */
   sweep(now: number): void {
+    this.attempts.holds.leases.adopt(now);
     const changes = new SpendChanges();
     for (const { traceId, before, after } of this.attempts.sweep(now, changes)) {
       const counted = countedAs(after);

@@ -56,8 +56,10 @@ export interface Reservation {
   readonly terms: KeyTerms;
   /** Earlier attempts of this request that failed. */
   readonly over?: readonly EndedAttempt[];
-  /** What the trace is made from when nobody settles. Without it (version before) the charge has no trace. */
+  /** Used to build the trace if no settlement arrives; absent in rows from older Workers. */
   readonly origin?: RequestOrigin;
+  /** The sender, whose lease it is held under. Absent: it is held until it expires. */
+  readonly isolate?: string;
 }
 
 /** An attempt that failed: what it holds beyond its cost is free for the next one. */
@@ -85,6 +87,8 @@ interface ReserveFacts {
   readonly keyVersion: number;
   /** `null` when neither requests nor tokens per minute are limited. */
   readonly rate: RateState | null;
+  /** Requests that the sender may start before it is answered. Absent where their number is not limited. */
+  readonly freeSlots?: number;
 }
 
 export type RefusalReason = "budget" | "revoked" | "requests" | "tokens" | "concurrency";
@@ -158,6 +162,8 @@ export interface SettleAnswer {
   readonly keyVersion: number;
   /** Of the budget the ledger knows of, reservations taken off; `null` without one. Never below 0. */
   readonly remainingNanoUsd: number | null;
+  /** As in the answer to a reservation. */
+  readonly freeSlots?: number;
 }
 
 /** What was booked in one period, in UTC. */

@@ -56,6 +56,7 @@ export class Upkeep {
   /** Before the first call is answered: whatever was waiting when the last instance ended gets its alarm again. */
   async start(now: number): Promise<void> {
     if (!this.#ledger.outbox.isEmpty) this.noteTraces(now);
+    this.#ledger.attempts.holds.leases.adopt(now);
     await this.arm(now);
   }
 

@@ -9,16 +9,27 @@
 import type { ContentDemand } from "../conversation/demand.ts";
 import { RouterError } from "../http/errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
-import { forgetHeadroom, mayStartEarly, noteAdmitted, noteAnswered, noteAsked } from "../ledger/client/budget-cache.ts";
+import {
+  forgetHeadroom,
+  mayStartEarly,
+  noteAdmitted,
+  noteAnswered,
+  noteAsked,
+  noteSettled,
+} from "../ledger/client/budget-cache.ts";
 import {
   type EndedAttempt,
+  isolateName,
   type KeyTerms,
+  noteSignOfLife,
   periodEnd,
   type Reservation,
   type ReserveAnswer,
   releaseSoon,
   reserve,
   reserveBeside,
+  type SettleAnswer,
+  Watch,
 } from "../ledger/client/client.ts";
 import type { KeyLedger } from "../ledger/key-ledger.ts";
 import { fromUsd } from "../lib/money.ts";
@@ -92,6 +103,22 @@ export class Admission {
     this.#hasTerms = key.budget !== null || key.limits !== null;
     this.#limitNanoUsd = route.spendBudgetUsd === null ? null : fromUsd(route.spendBudgetUsd);
     this.#ownCap = ownCap(request.fields);
+    this.#watch();
+  }
+
+  #watch(): void {
+    const { ledgers: namespace, key, exchange, waitUntil } = this.#input;
+    const startRow = this.#hasTerms ? null : (): Reservation | null => this.#startRow();
+    const onRenewed = (answer: SettleAnswer): void => noteSettled(key.id, answer, Date.now());
+    exchange.watch = new Watch({ namespace, keyId: key.id, waitUntil, onRenewed, startRow }, Date.now());
+  }
+
+  /** Nothing is held for a key without budget and limits: only that the request began, and what it asked last. */
+  #startRow(): Reservation | null {
+    const attempt = this.#input.exchange.attempts.at(-1);
+    if (attempt === undefined) return null;
+    const { provider, model, number } = attempt;
+    return this.#reservationOf({ provider, model }, { attempt: number, boundNanoUsd: 0, boundTokens: 0 });
   }
 
   /** What an attempt at `candidate` needs. Throws 402 when it may cost too much, or nobody knows what it costs. */
@@ -135,21 +162,24 @@ export class Admission {
   }
 
   #reservation(candidate: Candidate, { number, boundNanoUsd: bound }: Claim): Reservation {
-    const { exchange, request, route, content } = this.#input;
-    const { target } = candidate;
-    const heldMs = route.requireToolApproval ? route.policy.tools.wait_ms : 0;
+    const { request, content } = this.#input;
     const prompt = Math.ceil((request.text.length - content.base64Length) / BYTES_PER_TOKEN);
+    const boundTokens = Math.min(MAX_BOUND_TOKENS, prompt + this.#expectedTokens(candidate));
+    return this.#reservationOf(candidate.target, { attempt: number, boundNanoUsd: bound, boundTokens });
+  }
+
+  #reservationOf(
+    { provider, model }: Pick<Reservation, "provider" | "model">,
+    bounds: Pick<Reservation, "attempt" | "boundNanoUsd" | "boundTokens">,
+  ): Reservation {
+    const { exchange, route } = this.#input;
+    const heldMs = route.requireToolApproval ? route.policy.tools.wait_ms : 0;
     return {
-      traceId: exchange.traceId,
-      attempt: number,
-      boundNanoUsd: bound,
-      boundTokens: Math.min(MAX_BOUND_TOKENS, prompt + this.#expectedTokens(candidate)),
+      ...{ traceId: exchange.traceId, ...bounds, provider, model, terms: this.#terms },
       expiresAt: Date.now() + route.policy.timeouts.total_ms + heldMs + SETTLE_WITHIN_MS,
-      provider: target.provider,
-      model: target.model,
-      terms: this.#terms,
       over: endedAttempts(exchange),
       origin: exchange.toOrigin(),
+      isolate: isolateName(),
     };
   }
 
@@ -202,6 +232,7 @@ export class Admission {
       forgetHeadroom(key.id);
       return new RouterError("ledger_unavailable", "The spend ledger is not responding. Retry shortly.");
     }
+    noteSignOfLife(key.id, heardAt);
     exchange.budgetRemainingNanoUsd = answer.remainingNanoUsd;
     exchange.rate = answer.rate;
     if (answer.ok) {

@@ -38,6 +38,7 @@ export class Settlement {
     const exchange = this.#exchange;
     if (this.#isSettled || exchange.keyId === null || exchange.route === null) return;
     this.#isSettled = true;
+    exchange.watch?.stop();
     exchange.endRunning(ending.endedAt);
     const { keyId, pendingAdmissions } = exchange;
     if (pendingAdmissions.length === 0) this.#book(ending, keyId);

@@ -107,6 +107,8 @@ export class Exchange {
   firstFailure: FailureClass | null = null;
   /** The router left its first candidate. */
   fellBack = false;
+  /** Keeps what the request holds in its key's ledger; stopped when it is settled. `null` where it asks no provider. */
+  watch: { stop(): void } | null = null;
   readonly timings: Timings = { auth: 0, policy: 0, admission: 0, upstream: 0 };
 
   readonly api: NonNullable<Trace["api"]>;

@@ -1,5 +1,6 @@
 /** What a key and a request may spend: held before the call, booked after it, never passed, and no wait where there is room. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { newTraceId } from "../../src/traces/schema.ts";
 import { type ChatRig, chatBody, expectError, type RouteSpec, startChatRig, type TestRoute } from "../support/chat.ts";
 import { FAULTS_FRONT, setFaults } from "../support/faults.ts";
 import { pricedModel } from "../support/models.ts";
@@ -511,6 +512,28 @@ describe("without a wait", () => {
     }
   });
 
+  test("nor for a key with a limit of requests at a time, where a slot is free", async () => {
+    const key = { budget: { limit_usd: 100, period: "day" }, limits: { concurrency: 2 } };
+    const route = await pricedRoute({ key });
+    rig.upstream.scriptFor(route.models[0]!, { ...ANSWER, headMs: 400 });
+    await setFaults(rig.worker, { ledgerMs: 300 });
+    try {
+      expect(await elapsed(() => rig.ask(route, CAPPED))).toBeGreaterThan(690);
+      await quiet(route);
+      expect(await elapsed(() => rig.ask(route, CAPPED))).toBeLessThan(650);
+      await quiet(route);
+      // Of five at once two have a slot, early or not, and the others ask nobody.
+      const asked = rig.calls(route)[0]!;
+      const responses = await Promise.all(Array.from({ length: 5 }, () => rig.ask(route, CAPPED)));
+      expect(responses.map(({ status }) => status).toSorted()).toEqual([200, 200, 429, 429, 429]);
+      expect(rig.calls(route)[0]).toBe(asked + 2);
+    } finally {
+      await setFaults(rig.worker);
+    }
+    await quiet(route);
+    expect(await auditOf(route)).toMatchObject({ consistent: true, open_requests: 0, unadmitted_usd: 0 });
+  });
+
   test("clients that leave take nobody's reservation with them: the others of their group are answered in time", async () => {
     const route = await pricedRoute({ key: { budget: { limit_usd: 100, period: "day" } } });
     rig.upstream.scriptFor(route.models[0]!, { ...ANSWER, headMs: 100 });
@@ -668,5 +691,48 @@ describe("a small budget", () => {
     expect(response.status).toBe(200);
     expect(response.headers.get("x-flowlayer-hedge")).toBeNull();
     expect(rig.calls(route)).toEqual([1, 0]);
+  });
+});
+
+describe("an isolate that dies", () => {
+  const ledgerOf = async ({ keyId }: TestRoute) => (await rig.worker.bindings()).KEY_LEDGER.getByName(keyId);
+
+  test("leaves the trace of a request that no budget held anything for, once that was a second old", async () => {
+    const route = await pricedRoute();
+    rig.upstream.scriptFor(route.models[0]!, { ...ANSWER, headMs: 1_800 });
+    const asking = rig.ask(route, CAPPED);
+    await expect.poll(async () => (await auditOf(route))["open_requests"], { timeout: 1_700, interval: 20 }).toBe(1);
+    const response = await asking;
+    expect((await rig.trace(route, response)).status).toBe("ok");
+    // Its settlement has taken the place of its beginning, and a bill is above no bound where there is none.
+    expect(await auditOf(route)).toMatchObject({
+      ...{ consistent: true, open_requests: 0, open_reservations: 0, expired: 0, over_bound: 0 },
+      periods: { total: { requests: 1, spent_usd: ANSWER_USD } },
+    });
+  });
+
+  test("is not waited for: after 30 s its money is charged and its slot is free, and a late settlement corrects it", async () => {
+    const key = { budget: { limit_usd: 1, period: "total" }, limits: { concurrency: 1 } };
+    const route = await pricedRoute({ key, policy: { timeouts: { total_ms: 60_000 } } });
+    rig.upstream.scriptFor(route.models[0]!, { ...ANSWER, headMs: 1_500 });
+    const asking = rig.ask(route, CAPPED);
+    await expect.poll(async () => (await auditOf(route))["open_requests"], { interval: 20 }).toBe(1);
+    await setFaults(rig.worker, { clockMs: 31_000 });
+    try {
+      const [id, terms] = [newTraceId(route.keyId, Date.now()), { version: 0, budget: null, limits: null }];
+      const other = await (await ledgerOf(route)).reserve({
+        ...{ traceId: id, attempt: 0, boundNanoUsd: 0, boundTokens: 0, expiresAt: Date.now() + 60_000 },
+        ...{ provider: "openai", model: "another", terms, isolate: "another" },
+      });
+      expect(other).toMatchObject({ ok: true });
+      const charged = await auditOf(route);
+      expect(charged).toMatchObject({ consistent: true, expired: 1, open_requests: 1 });
+      expect(charged["booked_usd"]).toBeGreaterThan(ANSWER_USD);
+      expect((await asking).status).toBe(200);
+      await expect.poll(async () => (await auditOf(route))["expired"]).toBe(0);
+      expect(await auditOf(route)).toMatchObject({ consistent: true, booked_usd: ANSWER_USD, over_bound: 0 });
+    } finally {
+      await setFaults(rig.worker);
+    }
   });
 });

@@ -21,6 +21,8 @@ interface Headroom {
   heardAt: number;
   confirmedAt: number;
   keyVersion: number;
+  /** Requests that may start before they are answered; `null`: nothing was said of it. */
+  freeSlots: number | null;
 }
 
 /** What this isolate has asked for and was not answered yet. */
@@ -38,9 +40,7 @@ const asked = new Map<string, Asked>();
 /** The call may start before the ledger has answered. The first of a key in an isolate never may. */
 export function mayStartEarly(keyId: string, { boundNanoUsd, boundTokens, terms }: Reservation, now: number): boolean {
   const known = keys.get(keyId);
-  // Who runs at the same moment is known to the ledger alone.
-  if (known === undefined || terms.limits?.concurrency !== undefined || known.keyVersion !== terms.version)
-    return false;
+  if (known === undefined || known.keyVersion !== terms.version) return false;
   if (now - known.heardAt > MONEY_FRESH_MS || now - known.confirmedAt > LIVE_FRESH_MS) return false;
   const { remainingNanoUsd, rate } = known;
   const { nanoUsd: inFlightNanoUsd, calls: inFlightCalls } = asked.get(keyId) ?? NOTHING;
@@ -50,7 +50,10 @@ export function mayStartEarly(keyId: string, { boundNanoUsd, boundTokens, terms 
     if (remainingNanoUsd <= 0) return false;
   }
   if (terms.limits === null) return true;
-  if (rate === null) return false;
+  const { concurrency, requests_per_minute, tokens_per_minute } = terms.limits;
+  // The share of this isolate alone: what all of them start at once is not too many.
+  if (concurrency !== undefined && (known.freeSlots ?? 0) - inFlightCalls < 1) return false;
+  if (rate === null) return requests_per_minute === undefined && tokens_per_minute === undefined;
   const hasRequests = rate.limitRequests === null || rate.remainingRequests - inFlightCalls >= ROOM_FACTOR;
   const hasTokens = rate.limitTokens === null || rate.remainingTokens >= (ROOM_FACTOR + inFlightCalls) * boundTokens;
   return hasRequests && hasTokens;
@@ -68,33 +71,43 @@ export function noteAnswered(keyId: string, boundNanoUsd: number): void {
   else asked.set(keyId, { nanoUsd: nanoUsd - boundNanoUsd, calls: calls - 1 });
 }
 
+type Heard = Pick<Headroom, "remainingNanoUsd" | "rate" | "keyVersion"> & { readonly freeSlots?: number };
+
 /**
  * The ledger has admitted the key, and said how it stands. `heardAt`: when the answer came, epoch ms; one that is seen
  * late says nothing new.
  */
 export function noteAdmitted(
   keyId: string,
-  { remainingNanoUsd, rate, keyVersion }: Pick<Headroom, "remainingNanoUsd" | "rate" | "keyVersion">,
+  { remainingNanoUsd, rate, keyVersion, freeSlots }: Heard,
   heardAt: number,
 ): void {
   const known = keys.get(keyId);
   if (known !== undefined && known.heardAt > heardAt) return;
-  // Of a group the last one left least, whoever looks last.
-  const isSameMoment = known?.heardAt === heardAt && known.remainingNanoUsd !== null && remainingNanoUsd !== null;
-  const least = isSameMoment ? Math.min(known.remainingNanoUsd ?? 0, remainingNanoUsd) : remainingNanoUsd;
+  // Within one group the smallest remainder is the newest.
+  const sameMoment = known?.heardAt === heardAt ? known : null;
+  const least = smaller(sameMoment?.remainingNanoUsd ?? null, remainingNanoUsd);
+  const slots = smaller(sameMoment?.freeSlots ?? null, freeSlots ?? null);
   keys.delete(keyId);
-  keys.set(keyId, { remainingNanoUsd: least, rate, keyVersion, heardAt, confirmedAt: heardAt });
+  keys.set(keyId, { remainingNanoUsd: least, rate, keyVersion, heardAt, confirmedAt: heardAt, freeSlots: slots });
   if (keys.size <= MAX_KEYS) return;
   const oldest = keys.keys().next().value;
   if (oldest !== undefined) keys.delete(oldest);
 }
 
+/** `now`, unless something smaller was heard at the same moment. */
+function smaller(before: number | null, now: number | null): number | null {
+  return before === null || now === null ? now : Math.min(before, now);
+}
+
 /** What came back with a settlement. It says nothing about rates, so what was known of them grows old. */
-export function noteSettled(keyId: string, { revoked, keyVersion, remainingNanoUsd }: SettleAnswer, now: number): void {
+export function noteSettled(keyId: string, answer: SettleAnswer, now: number): void {
+  const { revoked, keyVersion, remainingNanoUsd, freeSlots = null } = answer;
   const known = keys.get(keyId);
   if (known === undefined) return;
   if (revoked) keys.delete(keyId);
   known.keyVersion = keyVersion;
+  known.freeSlots = freeSlots;
   known.confirmedAt = now;
   if (known.rate !== null) return;
   known.remainingNanoUsd = remainingNanoUsd;

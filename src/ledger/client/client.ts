@@ -40,7 +40,9 @@ export type {
   TraceQuery,
   Unavailable,
 } from "../types.ts";
+export { isolateName, noteSignOfLife } from "./isolate.ts";
 export { settleSoon } from "./settlement.ts";
+export { Watch } from "./watch.ts";
 
 /** The longest a request waits for its reservation, both tries together. */
 const RESERVE_LIMIT_MS = 2_000;

@@ -11,6 +11,7 @@ import { log } from "../../lib/log.ts";
 import { withTimeout } from "../../lib/with-timeout.ts";
 import type { KeyLedger } from "../key-ledger.ts";
 import type { SettleAnswer, SettleRow } from "../types.ts";
+import { isolateName, noteSignOfLife } from "./isolate.ts";
 import { Queues } from "./queues.ts";
 
 /** How long rows are gathered before the first to wake sends them. */
@@ -136,9 +137,10 @@ async function trySettle(
 ): Promise<"settled" | "failed" | "overloaded"> {
   try {
     // A stub that has failed stays broken, so each try makes its own.
-    const settle = async (): Promise<SettleAnswer> => await namespace.getByName(keyId).settle(rows);
-    const { revoked, keyVersion, remainingNanoUsd } = await withTimeout(CALL_LIMIT_MS, settle);
-    noteAnswer({ revoked, keyVersion, remainingNanoUsd });
+    const settle = async (): Promise<SettleAnswer> => await namespace.getByName(keyId).settle(rows, isolateName());
+    const { revoked, keyVersion, remainingNanoUsd, freeSlots } = await withTimeout(CALL_LIMIT_MS, settle);
+    noteSignOfLife(keyId, Date.now());
+    noteAnswer({ revoked, keyVersion, remainingNanoUsd, ...(freeSlots === undefined ? {} : { freeSlots }) });
     return "settled";
   } catch (error) {
     return isOverloaded(error) ? "overloaded" : "failed";

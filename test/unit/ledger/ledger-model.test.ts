@@ -28,6 +28,8 @@ interface KnownAttempt {
   readonly isFirst: boolean;
   /** Its trace can be made without a settlement. */
   readonly hasOrigin: boolean;
+  /** Whose lease it is held under; empty for none. */
+  readonly isolate: string;
 }
 
 interface KnownRequest {
@@ -43,8 +45,15 @@ type Reserve = {
   tokens: number;
   ttlMs: number;
   hasOrigin: boolean;
+  isolate: string;
 };
-type Settle = { id: string; costs: readonly (readonly [number, number | null])[]; tokens: number; copies: number };
+type Settle = {
+  id: string;
+  costs: readonly (readonly [number, number | null])[];
+  tokens: number;
+  copies: number;
+  isolate: string;
+};
 
 const utc = (at: number, length: number): string => new Date(at).toISOString().slice(0, length);
 
@@ -55,6 +64,8 @@ class Reference {
   overBound = 0;
   /** Tokens used beyond their reservations, as of `at`. */
   debt = { tokens: 0, at: 0 };
+  /** When the lease of an isolate ends. */
+  readonly leases = new Map<string, number>();
   readonly attempts: KnownAttempt[] = [];
   readonly requests: KnownRequest[] = [];
 
@@ -120,16 +131,38 @@ class Reference {
     return [...this.requests, ...swept];
   }
 
+  renew(isolate: string): void {
+    if (isolate !== "") this.leases.set(isolate, this.now + 30_000);
+  }
+
+  /** Of an isolate that holds something and was not heard of the lease begins now. */
+  adopt(): void {
+    const holders = new Set(this.attempts.filter(({ state }) => state === "R").map(({ isolate }) => isolate));
+    for (const isolate of holders) if (!this.leases.has(isolate)) this.renew(isolate);
+  }
+
+  /** The share of each isolate that is alive in what is free. */
+  freeSlots(): number | undefined {
+    const most = this.terms.limits?.concurrency;
+    if (most === undefined) return undefined;
+    const running = this.attempts.filter((each) => each.state === "R" && each.isFirst).length;
+    const alive = [...this.leases.values()].filter((until) => until > this.now).length;
+    return Math.floor(Math.max(0, most - running) / Math.max(1, alive));
+  }
+
   sweep(): void {
+    this.adopt();
     for (const each of this.attempts) {
-      if (each.state !== "R" || each.expiresAt > this.now) continue;
+      const isAlive = each.isolate === "" || (this.leases.get(each.isolate) ?? 0) > this.now;
+      if (each.state !== "R" || (each.expiresAt > this.now && isAlive)) continue;
       each.state = "X";
       each.cost = each.bound;
     }
   }
 
   /** The reason of the refusal, `null` when it is granted. */
-  reserve({ id, attempt, bound, tokens, ttlMs, hasOrigin }: Reserve): string | null {
+  reserve({ id, attempt, bound, tokens, ttlMs, hasOrigin, isolate }: Reserve): string | null {
+    this.renew(isolate);
     this.sweep();
     const known = this.find(id, attempt);
     if (known !== undefined) return known.state === "V" ? "unavailable" : null;
@@ -150,7 +183,7 @@ class Reference {
     const running = this.attempts.filter((each) => each.state === "R" && each.isFirst).length;
     if (isFirst && running >= (limits?.concurrency ?? Number.POSITIVE_INFINITY)) return "concurrency";
     const expiresAt = this.now + ttlMs;
-    const held = { at: this.now, expiresAt, bound, cost: null, tokens: counted, isFirst, hasOrigin };
+    const held = { at: this.now, expiresAt, bound, cost: null, tokens: counted, isFirst, hasOrigin, isolate };
     this.attempts.push({ state: "R", id, attempt, ...held });
     return null;
   }
@@ -159,12 +192,21 @@ class Reference {
     const known = this.find(id, attempt);
     if (known?.state === "R") this.attempts.splice(this.attempts.indexOf(known), 1);
     else if (known === undefined && !this.isOver(id)) {
-      const none = { expiresAt: this.now, bound: null, cost: null, tokens: 0, isFirst: false, hasOrigin: false };
+      const none = {
+        expiresAt: this.now,
+        bound: null,
+        cost: null,
+        tokens: 0,
+        isFirst: false,
+        hasOrigin: false,
+        isolate: "",
+      };
       this.attempts.push({ state: "V", id, attempt, at: this.now, ...none });
     }
   }
 
-  settle({ id, costs, tokens }: Settle, startedAt: number): void {
+  settle({ id, costs, tokens, isolate }: Settle, startedAt: number): void {
+    this.renew(isolate);
     const isNew = !this.isOver(id);
     // As of the version before, which kept no attempts.
     if (!isNew && this.isUnknown(id)) return;
@@ -176,11 +218,19 @@ class Reference {
       const known = this.find(id, attempt);
       if (known?.state === "S") continue;
       const wasHeld = known?.state === "R" || known?.state === "X";
-      if (wasHeld && cost !== null && cost > (known.bound ?? 0)) this.overBound++;
+      const isBounded = wasHeld && ((known.bound ?? 0) > 0 || this.terms.budget !== null);
+      if (isBounded && cost !== null && cost > (known.bound ?? 0)) this.overBound++;
       if (known !== undefined) this.attempts.splice(this.attempts.indexOf(known), 1);
       const reservedAt = wasHeld ? known.at : startedAt;
       const used = isFirst && isNew ? tokens - beyond : 0;
-      const rest = { expiresAt: this.now, bound: known?.bound ?? null, cost, tokens: used, hasOrigin: false };
+      const rest = {
+        expiresAt: this.now,
+        bound: known?.bound ?? null,
+        cost,
+        tokens: used,
+        hasOrigin: false,
+        isolate: "",
+      };
       const counts = wasHeld ? known.isFirst : isUnknown;
       isUnknown = false;
       this.attempts.push({ state: "S", id, attempt, at: reservedAt, ...rest, isFirst: counts });
@@ -258,11 +308,11 @@ const command = (text: string, act: (model: Reference, books: Books) => void): C
 
 function reserveCommand(what: Reserve): Command {
   return command(`reserve ${JSON.stringify(what)}`, (model, books) => {
-    const { id, attempt, bound, tokens, ttlMs, hasOrigin } = what;
+    const { id, attempt, bound, tokens, ttlMs, hasOrigin, isolate } = what;
     const wasKnown = model.find(id, attempt) !== undefined;
     const reason = model.reserve(what);
     const asked = { traceId: id, attempt, boundNanoUsd: bound, boundTokens: tokens };
-    const held = { ...asked, expiresAt: model.now + ttlMs, terms: model.terms };
+    const held = { ...asked, expiresAt: model.now + ttlMs, terms: model.terms, isolate };
     const whole = reservation(hasOrigin ? { ...held, origin: ORIGIN } : held);
     const answer = books.call((ledger) => ledger.reserve(whole, model.now));
     if (reason === "rate") expect(["requests", "tokens"]).toContain(answer.ok ? null : answer.reason);
@@ -271,6 +321,7 @@ function reserveCommand(what: Reserve): Command {
     if ((answer.ok || answer.reason !== "unavailable") && budget !== null) {
       expect(answer.remainingNanoUsd).toBe(Math.max(0, model.left(budget)));
     }
+    if (answer.ok || answer.reason !== "unavailable") expect(answer.freeSlots).toBe(model.freeSlots());
     // The promise itself: no admission takes what is spent and reserved beyond the limit.
     if (answer.ok && !wasKnown && budget !== null) expect(model.left(budget)).toBeGreaterThanOrEqual(0);
   });
@@ -283,12 +334,9 @@ function settleCommand(what: Settle): Command {
     const row = settleRow(what.id, attempts, { tokens: what.tokens, startedAt });
     for (let copy = 0; copy < what.copies; copy++) {
       model.settle(what, startedAt);
-      books.call((ledger) =>
-        ledger.settle(
-          Array.from({ length: what.copies }, () => row),
-          model.now,
-        ),
-      );
+      const rows = Array.from({ length: what.copies }, () => row);
+      const answer = books.call((ledger) => ledger.settle(rows, model.now, what.isolate));
+      expect(answer.freeSlots).toBe(model.freeSlots());
     }
   });
 }
@@ -302,6 +350,8 @@ function termsCommand(version: number, budget: Budget | null, limits: Limits | n
 }
 
 const id = fc.constantFrom(...IDS);
+/** The empty one is of a release without leases. */
+const isolate = fc.constantFrom("", "a", "b", "c");
 const attempt = fc.nat({ max: 2 });
 const cost = fc.option(fc.nat({ max: 150 }), { freq: 8 });
 const costs = fc.uniqueArray(fc.tuple(attempt, cost), { selector: ([number]) => number, maxLength: 3 });
@@ -329,10 +379,11 @@ const reserves = fc
     tokens: fc.nat({ max: 200 }),
     ttlMs: fc.integer({ min: 1, max: 90_000 }),
     hasOrigin: fc.nat({ max: 4 }).map((number) => number > 0),
+    isolate,
   })
   .map(reserveCommand);
 const settles = fc
-  .record({ id, costs, tokens: fc.nat({ max: 250 }), copies: fc.integer({ min: 1, max: 3 }) })
+  .record({ id, costs, tokens: fc.nat({ max: 250 }), copies: fc.integer({ min: 1, max: 3 }), isolate })
   .map(settleCommand);
 
 const waits = fc.oneof(fc.nat({ max: 5_000 }), fc.nat({ max: 100_000 })).map((ms) =>
@@ -365,7 +416,18 @@ const commands = fc.commands(
         books.call((ledger) => ledger.sweep(model.now));
       }),
     ),
-    fc.constant(command("evict", (_, books) => books.evict())),
+    fc.constant(
+      command("evict", (model, books) => {
+        model.leases.clear();
+        books.evict();
+      }),
+    ),
+    isolate.map((name) =>
+      command(`renew ${name}`, (model, books) => {
+        model.renew(name);
+        books.call((ledger) => ledger.renew(name, model.now));
+      }),
+    ),
     fc.constant(
       command("fail", (_, books) => {
         const fault = new Error("the transaction ends");

@@ -500,6 +500,7 @@ describe("limits", () => {
     reserve(books, { traceId: second, terms, expiresAt: T0 + 5_000 });
     expect(reserve(books, { traceId: third, terms })).toEqual({
       ...{ ok: false, reason: "concurrency", retryAfterMs: 1_000, remainingNanoUsd: null, keyVersion: 1, rate: null },
+      freeSlots: 0,
     });
     expect(reserve(books, { traceId: first, attempt: 1, terms })).toMatchObject({ ok: true });
     settle(books, [settleRow(first, [1, 1])]);
@@ -508,6 +509,58 @@ describe("limits", () => {
     release(books, third);
     expect(reserve(books, { traceId: traceId(), terms }, T0 + 2_000)).toMatchObject({ ok: true });
     expect(reserve(books, { traceId: traceId(), terms }, T0 + 6_000)).toMatchObject({ ok: true });
+  });
+
+  test("an isolate that falls silent: its slots are free and its money is charged, and a late settlement puts both right", () => {
+    const books = openBooks();
+    const terms = termsOf({ budget: budgetOf(1_000), limits: { concurrency: 1 } });
+    const id = traceId();
+    reserve(books, { traceId: id, terms, boundNanoUsd: 300, isolate: "a" });
+    const next = (at: number) => reserve(books, { traceId: traceId(at), terms, boundNanoUsd: 0, isolate: "b" }, at);
+    books.call((ledger) => ledger.renew("a", T0 + 10_000));
+    expect(next(T0 + 39_999)).toMatchObject({ ok: false, reason: "concurrency" });
+    expect(next(T0 + 40_000)).toMatchObject({ ok: true, remainingNanoUsd: 700 });
+    expect(audit(books)).toMatchObject({ expired: 1, spentNanoUsd: 300, reservedNanoUsd: 0, openRequests: 1 });
+    settle(books, [settleRow(id, [40])], T0 + 60_000);
+    expect(audit(books)).toMatchObject({ expired: 0, spentNanoUsd: 40, reservedNanoUsd: 0 });
+  });
+
+  test("what a release without leases holds, and what outlives its own clock, expires as before", () => {
+    const books = openBooks();
+    const [old, late] = [traceId(), traceId()];
+    reserve(books, { traceId: old, expiresAt: T0 + 120_000 });
+    reserve(books, { traceId: late, expiresAt: T0 + 5_000, isolate: "a" });
+    for (const seconds of [5, 25, 45]) books.call((ledger) => ledger.renew("a", T0 + seconds * 1_000));
+    books.call((ledger) => ledger.sweep(T0 + 6_000));
+    expect(audit(books)).toMatchObject({ expired: 1, openReservations: 1 });
+    books.call((ledger) => ledger.sweep(T0 + 119_999));
+    expect(audit(books)).toMatchObject({ expired: 1 });
+    books.call((ledger) => ledger.sweep(T0 + 120_000));
+    expect(audit(books)).toMatchObject({ expired: 2 });
+  });
+
+  test("an object that was evicted has heard of nobody: what is held has one more term from then on", () => {
+    const books = openBooks();
+    reserve(books, { isolate: "a" });
+    books.evict();
+    books.call((ledger) => ledger.sweep(T0 + 3_600));
+    expect(audit(books)).toMatchObject({ expired: 0, openReservations: 1 });
+    books.call((ledger) => ledger.sweep(T0 + 33_599));
+    expect(audit(books)).toMatchObject({ expired: 0 });
+    books.call((ledger) => ledger.sweep(T0 + 33_600));
+    expect(audit(books)).toMatchObject({ expired: 1, openReservations: 0 });
+  });
+
+  test("what is free is shared by all isolates that are alive, so that none starts one too many", () => {
+    const books = openBooks();
+    const terms = termsOf({ limits: { concurrency: 5 } });
+    const from = (isolate: string, at = T0) => reserve(books, { traceId: traceId(at), terms, isolate }, at);
+    expect(from("a")).toMatchObject({ freeSlots: 4 });
+    expect(from("b")).toMatchObject({ freeSlots: 1 });
+    expect(books.call((ledger) => ledger.renew("a", T0))).toMatchObject({ freeSlots: 1 });
+    // The second one is silent, and what it held is free.
+    books.call((ledger) => ledger.renew("a", T0 + 20_000));
+    expect(from("a", T0 + 30_000)).toMatchObject({ freeSlots: 3 });
   });
 
   test("an eviction forgets no request and no token of the last minute", () => {

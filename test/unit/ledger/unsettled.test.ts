@@ -323,6 +323,7 @@ test("a ledger of the version before, with reservations open, goes on", () => {
   books.call((ledger) => ledger.reserve(reservation({ traceId: IDS[0] ?? "" }), T0));
   books.call((ledger) => ledger.settle([settleRow(IDS[1] ?? "", [5])], T0));
   sql.exec("ALTER TABLE hold DROP COLUMN origin");
+  sql.exec("ALTER TABLE hold DROP COLUMN isolate");
   sql.exec("ALTER TABLE request DROP COLUMN unsettled_attempts");
   sql.exec("ALTER TABLE account DROP COLUMN refused");
   sql.exec("DROP TABLE refusal");

@@ -130,10 +130,60 @@ describe("limits", () => {
       state: rate({ limitRequests: null, limitTokens: 1_000, remainingTokens: 199 }),
       early: false,
     },
-    { name: "concurrency is the ledger's to know", limits: { concurrency: 1_000 }, state: rate(), early: false },
   ])("$name: $early", ({ limits, state, early }) => {
     hear(null, state);
     expect(may(limited(limits))).toBe(early);
+  });
+
+  describe("of requests at the same time", () => {
+    const concurrent = limited({ concurrency: 3 });
+    const hearOf = (freeSlots: number): void =>
+      noteAdmitted(KEY, { remainingNanoUsd: null, rate: null, keyVersion: 1, freeSlots }, NOW);
+
+    test("one starts where a slot is free, and those on their way take theirs", () => {
+      hearOf(2);
+      expect(may(concurrent)).toBe(true);
+      noteAsked(KEY, 0);
+      expect(may(concurrent)).toBe(true);
+      noteAsked(KEY, 0);
+      expect(may(concurrent)).toBe(false);
+      noteAnswered(KEY, 0);
+      expect(may(concurrent)).toBe(true);
+      noteAnswered(KEY, 0);
+    });
+
+    test("none starts where none is free, nothing was said of it, or it was long ago", () => {
+      hearOf(0);
+      expect(may(concurrent)).toBe(false);
+      noteAdmitted(KEY, { remainingNanoUsd: null, rate: null, keyVersion: 1 }, NOW + 1);
+      expect(may(concurrent)).toBe(false);
+      hearOf(1);
+      noteAdmitted(KEY, { remainingNanoUsd: null, rate: null, keyVersion: 1, freeSlots: 1 }, NOW + 2);
+      expect([may(concurrent, 5_002), may(concurrent, 5_003)]).toEqual([true, false]);
+    });
+
+    test("a settlement says how many are free now", () => {
+      hearOf(0);
+      noteSettled(KEY, { revoked: false, keyVersion: 1, remainingNanoUsd: null, freeSlots: 1 }, NOW + 4_000);
+      expect(may(concurrent, 8_000)).toBe(true);
+    });
+
+    test("within a group the smallest number is the newest", () => {
+      hearOf(1);
+      hearOf(2);
+      noteAsked(KEY, 0);
+      expect(may(concurrent)).toBe(false);
+      noteAnswered(KEY, 0);
+    });
+
+    test("other limits of the key count as well", () => {
+      noteAdmitted(
+        KEY,
+        { remainingNanoUsd: null, rate: rate({ remainingRequests: 5 }), keyVersion: 1, freeSlots: 3 },
+        NOW,
+      );
+      expect(may(limited({ concurrency: 3, requests_per_minute: 1_000 }))).toBe(false);
+    });
   });
 
   test("a settlement says nothing about rates", () => {
