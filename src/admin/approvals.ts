@@ -28,10 +28,10 @@ approvalsApp.get("/", async (c) => {
   const page = await withControl(c.env.CONTROL_PLANE, (control) =>
     control.listApprovals({ status, keyId, limit, before }),
   );
-  const approvals = await showApprovals(c.env.TOOL_APPROVALS, page.data);
+  const shown = await showApprovals(c.env.TOOL_APPROVALS, page.data);
   // The list may be a moment behind the records.
-  const data = approvals.filter((approval) => status === undefined || approval.status === status);
-  return c.json(listBody({ data, nextCursor: page.nextCursor }, (approval) => approval));
+  const data = shown.data.filter((approval) => status === undefined || approval.status === status);
+  return c.json(listBody({ data, nextCursor: shown.cutAfter ?? page.nextCursor }, (approval) => approval));
 });
 
 approvalsApp.post("/:id", async (c) => {
@@ -44,7 +44,7 @@ approvalsApp.post("/:id", async (c) => {
   );
   // A call that the list has not heard of yet: the operator knows whose it is.
   const isUnlisted = page.data.length === 0 && keyId !== undefined;
-  const place = onePlace(isUnlisted ? [{ keyId, toolCallId }] : page.data);
+  const place = onePlace(isUnlisted ? [{ keyId, toolCallId, seq: 0 }] : page.data);
   const answer = await decideCall(c.env.TOOL_APPROVALS, place.keyId, {
     ...{ id: toolCallId, decision, reason: reason ?? null, by: `operator:${c.get("actor")}`, within: null },
   });

@@ -14,6 +14,7 @@ import type { ToolApprovals } from "./tool-approvals.ts";
 import type {
   AnswerToRecord,
   Approval,
+  ApprovalOutline,
   CallToRecord,
   CheckAnswer,
   DecideAnswer,
@@ -31,6 +32,8 @@ const TURN_MS = 20_000;
 const TURN_GRACE_MS = 5_000;
 const MAX_PAUSE_MS = 2_000;
 const KEYS_AT_A_TIME = 6;
+/** A page of approvals ends early here, whatever its arguments are: an isolate has to hold it. */
+const MAX_PAGE_CHARACTERS = 4_000_000;
 /** Keys that are believed to have no recorded call; beyond it all are asked for again. */
 const MAX_BELIEFS = 10_000;
 
@@ -143,25 +146,93 @@ export function decideCall(namespace: Namespace, keyId: string, decision: Decisi
   return ask<DecideAnswer>(namespace, keyId, async (record) => await record.decide(decision));
 }
 
-/** The approvals at `places`, in their order; those that a record has forgotten are left out. Rejects likewise. */
-export async function showApprovals(
+/** A call in the list of all keys. `seq`: its place there, which a cursor names. */
+export interface ListedPlace {
+  readonly keyId: string;
+  readonly toolCallId: string;
+  readonly seq: number;
+}
+
+export interface ShownApprovals {
+  readonly data: readonly Approval[];
+  /** The place after which the next page begins; `null`: all places are shown. */
+  readonly cutAfter: number | null;
+}
+
+/**
+ * The approvals at `places`, in their order, as many as a page holds; those that a record has forgotten are left out.
+ * Rejects likewise.
+ */
+export async function showApprovals(namespace: Namespace, places: readonly ListedPlace[]): Promise<ShownApprovals> {
+  const outlines = await outlinesOf(namespace, places);
+  const shown: { readonly place: ListedPlace; readonly outline: ApprovalOutline }[] = [];
+  let cutAfter: number | null = null;
+  let characters = 0;
+  let lastSeq: number | null = null;
+  for (const place of places) {
+    const outline = outlines.get(nameOf(place));
+    characters += outline === undefined ? 0 : outline.approval.arguments.length + outline.missing;
+    if (lastSeq !== null && characters > MAX_PAGE_CHARACTERS) {
+      cutAfter = lastSeq;
+      break;
+    }
+    lastSeq = place.seq;
+    if (outline !== undefined) shown.push({ place, outline });
+  }
+  const long = await longArguments(
+    namespace,
+    shown.filter(({ outline }) => outline.missing > 0).map(({ place }) => place),
+  );
+  const data = shown.map(({ place, outline: { approval } }) => {
+    return { ...approval, arguments: long.get(nameOf(place)) ?? approval.arguments };
+  });
+  return { data, cutAfter };
+}
+
+const nameOf = ({ keyId, toolCallId }: Pick<ListedPlace, "keyId" | "toolCallId">): string => `${keyId} ${toolCallId}`;
+
+async function outlinesOf(
   namespace: Namespace,
-  places: readonly { readonly keyId: string; readonly toolCallId: string }[],
-): Promise<Approval[]> {
-  const idsOf = new Map<string, string[]>();
-  for (const { keyId, toolCallId } of places) idsOf.set(keyId, [...(idsOf.get(keyId) ?? []), toolCallId]);
-  const found = new Map<string, Approval>();
-  const waiting = idsOf.entries();
+  places: readonly ListedPlace[],
+): Promise<ReadonlyMap<string, ApprovalOutline>> {
+  const found = new Map<string, ApprovalOutline>();
+  await eachKey(places, async (keyId, ids) => {
+    const outlines = await ask<ApprovalOutline[]>(namespace, keyId, async (record) => await record.outline(ids));
+    for (const outline of outlines) {
+      found.set(nameOf({ keyId, toolCallId: outline.approval.tool_call_id }), outline);
+    }
+  });
+  return found;
+}
+
+async function longArguments(
+  namespace: Namespace,
+  places: readonly ListedPlace[],
+): Promise<ReadonlyMap<string, string>> {
+  const found = new Map<string, string>();
+  await eachKey(places, async (keyId, ids) => {
+    const texts = await ask<string[]>(namespace, keyId, async (record) => await record.argumentsOf(ids));
+    for (const [at, toolCallId] of ids.entries()) found.set(nameOf({ keyId, toolCallId }), texts[at] ?? "");
+  });
+  return found;
+}
+
+/** `work` once for each key of `places`, some keys at a time. */
+async function eachKey(
+  places: readonly ListedPlace[],
+  work: (keyId: string, ids: readonly string[]) => Promise<void>,
+): Promise<void> {
+  const waiting = Map.groupBy(places, ({ keyId }) => keyId).entries();
   const worker = async (): Promise<void> => {
-    for (const [keyId, ids] of waiting) {
-      const shown = await ask<Approval[]>(namespace, keyId, async (record) => await record.show(ids));
-      for (const approval of shown) found.set(`${keyId} ${approval.tool_call_id}`, approval);
+    // All of them take from the same iterator.
+    for (const [keyId, group] of waiting) {
+      await work(
+        keyId,
+        group.map(({ toolCallId }) => toolCallId),
+      );
     }
   };
   await Promise.all(Array.from({ length: KEYS_AT_A_TIME }, worker));
-  return places
-    .map(({ keyId, toolCallId }) => found.get(`${keyId} ${toolCallId}`))
-    .filter((approval) => approval !== undefined);
 }
 
 async function ask<T>(namespace: Namespace, keyId: string, call: (record: Stub) => Promise<T>): Promise<T> {

@@ -1,5 +1,5 @@
 /** Which tool calls a policy approves or denies by name, and when two spellings of arguments are the same arguments. */
-import { isJsonObject, isTooDeep, tryParseJson } from "../lib/json.ts";
+import { endOfString, isJsonObject, isTooDeep, tryParseJson } from "../lib/json.ts";
 
 /** What a policy says of a call before anyone is asked. */
 export type Verdict = "approved" | "denied" | "pending";
@@ -59,7 +59,6 @@ export function canonicalJson(text: string): string | null {
 
 const NUMBER = /-?[0-9.eE+-]+/y;
 const SPACE = /[\t\n\r ]*/y;
-const STRING = /"(?:[^"\\]|\\.)*"/y;
 const WORD = /[a-z]+/y;
 
 /** Reads text that is known to be JSON: every expectation below is met. */
@@ -110,7 +109,9 @@ class CanonicalReader {
   }
 
   #string(): string {
-    return JSON.stringify(tryParseJson(this.#take(STRING)));
+    const start = this.#at;
+    this.#at = endOfString(this.#text, start);
+    return JSON.stringify(tryParseJson(this.#text.slice(start, this.#at)));
   }
 
   #isAt(character: string): boolean {
@@ -126,6 +127,19 @@ class CanonicalReader {
   }
 }
 
+/** Loops, because a pattern would try every run of zeros from each of its zeros. */
+function withoutTrailingZeros(digits: string): string {
+  let end = digits.length;
+  while (digits[end - 1] === "0") end--;
+  return digits.slice(0, end);
+}
+
+function withoutLeadingZeros(digits: string): string {
+  let start = 0;
+  while (digits[start] === "0") start++;
+  return digits.slice(start);
+}
+
 const PARTS = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;
 
 /**
@@ -134,8 +148,8 @@ const PARTS = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;
  */
 function canonicalNumber(text: string): string {
   const [, sign = "", whole = "", fraction = "", exponent = "0"] = PARTS.exec(text) ?? [];
-  const digits = (whole + fraction).replace(/^0+/, "");
-  const significant = digits.replace(/0+$/, "");
+  const digits = withoutLeadingZeros(whole + fraction);
+  const significant = withoutTrailingZeros(digits);
   if (significant === "") return "0";
   const power = Number(exponent) - fraction.length + (digits.length - significant.length);
   // The exponent itself lost digits when it was read.

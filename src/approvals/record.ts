@@ -10,6 +10,7 @@ import type {
   AnswerToRecord,
   Approval,
   ApprovalNote,
+  ApprovalOutline,
   CallClaim,
   CallKind,
   CheckAnswer,
@@ -44,6 +45,8 @@ const MAX_CALLS = 256;
 const MAX_LEGACY_ROWS = 200;
 const OWN_ID_LENGTH = 24;
 const PRUNED_AT_A_TIME = 500;
+/** Arguments that a list has at once. A page of 1,000 such calls has 4 million characters. */
+const OUTLINE_CHARACTERS = 4_096;
 
 type Row = {
   readonly seq: number;
@@ -192,6 +195,20 @@ export class CallRecord {
       .map((id) => this.#find(id))
       .filter((row) => row !== null)
       .map((row) => toApproval(row, now));
+  }
+
+  /** The same for a list: arguments above 4 Ki characters are left out, so that any list crosses to its reader. */
+  outline(ids: readonly string[], now: number): ApprovalOutline[] {
+    return this.show(ids, now).map((approval) => {
+      const { length } = approval.arguments;
+      if (length <= OUTLINE_CHARACTERS) return { approval, missing: 0 };
+      return { approval: { ...approval, arguments: "" }, missing: length };
+    });
+  }
+
+  /** The arguments of these calls, in their order. The caller knows from an outline that they are not too many. */
+  argumentsOf(ids: readonly string[]): string[] {
+    return ids.map((id) => this.#find(id)?.arguments ?? "");
   }
 
   traceOf(id: string): string | null {

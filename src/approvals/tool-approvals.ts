@@ -14,6 +14,7 @@ import type {
   AnswerToRecord,
   Approval,
   ApprovalNote,
+  ApprovalOutline,
   CheckAnswer,
   DecideAnswer,
   Decision,
@@ -96,6 +97,15 @@ export class ToolApprovals extends DurableObject {
 
   async show(ids: readonly string[]): Promise<Approval[]> {
     return this.#record.show(ids, Date.now());
+  }
+
+  /** See `CallRecord.outline`. */
+  async outline(ids: readonly string[]): Promise<ApprovalOutline[]> {
+    return this.#record.outline(ids, Date.now());
+  }
+
+  async argumentsOf(ids: readonly string[]): Promise<string[]> {
+    return this.#record.argumentsOf(ids);
   }
 
   /** Announces what could not be announced, and forgets what is too old. Running it twice changes nothing more. */

@@ -97,6 +97,14 @@ export interface CheckAnswer {
   readonly noneForMs: number;
 }
 
+/** An approval as a list first sees it: long arguments are not in it. */
+export interface ApprovalOutline {
+  /** Without the arguments where they are long. */
+  readonly approval: Approval;
+  /** Characters of its arguments that are to be fetched; 0 where they are there. */
+  readonly missing: number;
+}
+
 /** The contract's approval. */
 export interface Approval {
   readonly tool_call_id: string;

@@ -15,6 +15,8 @@ const FORGOTTEN_AT_A_TIME = 100;
 export interface ApprovalPlace {
   readonly keyId: string;
   readonly toolCallId: string;
+  /** Its place in the list of all keys. */
+  readonly seq: number;
 }
 
 export interface ApprovalQuery {

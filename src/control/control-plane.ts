@@ -196,7 +196,9 @@ export class ControlPlane extends DurableObject<Env> {
   /** Where the calls are that `query` asks for, newest first. */
   listApprovals(query: ApprovalQuery): Page<ApprovalPlace> {
     const rows = findApprovals(this.#sql, query, Date.now());
-    return toPage(rows, query.limit, (row) => ({ keyId: row.key_id, toolCallId: row.tool_call_id }));
+    return toPage(rows, query.limit, ({ seq, key_id, tool_call_id }) => {
+      return { keyId: key_id, toolCallId: tool_call_id, seq };
+    });
   }
 
   /** Sends what KV did not take. Comes again until nothing waits, however often KV refuses. */

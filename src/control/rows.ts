@@ -43,7 +43,7 @@ const toOrigin = (detail: string | null): VersionOrigin | null =>
   detail === null ? null : (parseJson(detail) as VersionOrigin);
 
 /** Reads `limit` rows, fewer when they are large, from a cursor asked for one more. */
-export function toPage<Row extends { seq: number; record?: string }, T>(
+export function toPage<Row extends { seq: number; record?: string; detail?: string | null }, T>(
   rows: Iterable<Row>,
   limit: number,
   convert: (row: Row) => T,
@@ -52,7 +52,7 @@ export function toPage<Row extends { seq: number; record?: string }, T>(
   let characters = 0;
   let lastSeq = 0;
   for (const row of rows) {
-    characters += row.record?.length ?? 0;
+    characters += (row.record?.length ?? 0) + (row.detail?.length ?? 0);
     const full = data.length === limit || (data.length > 0 && characters > MAX_PAGE_CHARACTERS);
     if (full) return { data, nextCursor: lastSeq };
     data.push(convert(row));

@@ -11,6 +11,8 @@ const MAX_TRACE_AGE_MS = 30 * 86_400_000;
  */
 export const MIN_TRACE_AGE_MS = 60_000;
 const MAX_PAGE = 1_000;
+/** A page ends early here: an RPC answer may not pass 32 MiB, and its reader has to hold it. */
+const MAX_PAGE_CHARACTERS = 4_000_000;
 /** The largest time a trace id can hold. */
 const MAX_TRACE_TIME = 62 ** 8 - 1;
 /** Ids are ASCII and begin with `tr_`. */
@@ -87,22 +89,26 @@ export class Traces {
     const limit = Math.min(MAX_PAGE, Math.max(1, Math.trunc(query.limit)));
     const untilId = this.#idFloor(query.until);
     const below = [query.cursor, untilId].filter((id) => id !== undefined).sort()[0] ?? ABOVE_ALL_IDS;
-    const rows = this.#sql
-      .exec<{ id: string; body: string }>(
-        `SELECT id, body FROM request WHERE id >= ? AND id < ?
-         AND status = coalesce(?, status) AND route = coalesce(?, route) ORDER BY id DESC LIMIT ?`,
-        this.#idFloor(query.since) ?? "",
-        below,
-        query.status ?? null,
-        query.route ?? null,
-        limit + 1,
-      )
-      .toArray();
-    const page = rows.slice(0, limit);
-    return {
-      data: page.map((row) => readTrace(row.body)),
-      next_cursor: rows.length > limit ? (page.at(-1)?.id ?? null) : null,
-    };
+    const rows = this.#sql.exec<{ id: string; body: string }>(
+      `SELECT id, body FROM request WHERE id >= ? AND id < ?
+       AND status = coalesce(?, status) AND route = coalesce(?, route) ORDER BY id DESC LIMIT ?`,
+      this.#idFloor(query.since) ?? "",
+      below,
+      query.status ?? null,
+      query.route ?? null,
+      limit + 1,
+    );
+    const page: string[] = [];
+    let lastId = "";
+    let length = 0;
+    for (const { id, body } of rows) {
+      length += body.length;
+      const isFull = page.length === limit || (page.length > 0 && length > MAX_PAGE_CHARACTERS);
+      if (isFull) return { data: page.map(readTrace), next_cursor: lastId };
+      page.push(body);
+      lastId = id;
+    }
+    return { data: page.map(readTrace), next_cursor: null };
   }
 
   /** Deletes up to `limit` of what is too old or too much, oldest first, and answers the ids. */

@@ -21,9 +21,13 @@ const SECRETS: readonly RegExp[] = [
 /** Keys without a known prefix: long runs of base64 or hex. Words joined by slashes or dashes have no digits. */
 const LONG_RUN = /[\w+/=-]{32,}/g;
 
+/** What no reader sees, inside of which a secret would look like two words: a key that is copied from there works. */
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}]/gu;
+const LINE_BREAKS = /[\t\n\v\f\r\x85\p{Zl}\p{Zp}]+/gu;
+
 /** One line of printable text, secrets replaced, at most `maxLength` characters. */
 export function redactCredentials(text: string, maxLength: number): string {
-  let clean = text.slice(0, MAX_READ).replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]+/gu, " ");
+  let clean = text.slice(0, MAX_READ).replace(LINE_BREAKS, " ").replace(INVISIBLE, "");
   for (const pattern of SECRETS) clean = clean.replace(pattern, REMOVED);
   clean = clean.replace(LONG_RUN, (run) => (/\d/.test(run) ? REMOVED : run));
   return clean.trim().slice(0, maxLength).toWellFormed();

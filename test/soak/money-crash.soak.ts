@@ -30,6 +30,8 @@ import { pause } from "./run.ts";
 const REQUESTS_PER_SECOND = 100;
 const LOAD_MS = Number(process.env["FLOW_SOAK_SECONDS"] ?? 20) * 500;
 const CAP = 50;
+/** A budget of the request's own is checked before its call. */
+const ASKS_FIRST = { route: { spend_budget_usd: 1 } };
 const COST = nanoUsdOf({ promptTokens: 100, completionTokens: 10 });
 /** A reservation outlives the last clock of its request by a minute, and alarms may be late. */
 const SWEPT_WITHIN_MS = 90_000;
@@ -98,7 +100,7 @@ async function liveAndDie(accounts: readonly Account[], model: string, firstId: 
     ...{ url: worker.url, model, key: accounts[index % accounts.length]!.key },
     ...{
       order: order(firstId + index, { headMs: (index % 10) * 40 }),
-      body: { max_tokens: CAP, stream: index % 4 > 1 },
+      body: { max_tokens: CAP, stream: index % 4 > 1, ...(index % accounts.length === 1 ? {} : ASKS_FIRST) },
     },
   }));
   await pause(LOAD_MS);

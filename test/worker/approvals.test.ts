@@ -630,3 +630,37 @@ describe("faults", () => {
     await expectError(await sendResult(open, { name: "x" }), { status: 403, code: "tool_call_altered" });
   });
 });
+
+test("a pending list of very large calls comes page by page, for operators and for keys, and loses none", async () => {
+  const route = await impatient();
+  const text = JSON.stringify({ text: "x".repeat(1_300_000) });
+  const ids = ["large_1", "large_2", "large_3", "large_4", "large_5"];
+  for (const id of ids) {
+    rig.upstream.script({ json: completion({ toolCalls: [{ id, name: "send_money", arguments: text }] }) });
+    expect((await rig.ask(route, { tools })).status).toBe(200);
+  }
+  await expect.poll(async () => (await listed(route)).length, { timeout: 3_000 }).toBeGreaterThan(0);
+  const decider = await rig.worker.createKey({ scopes: ["approvals:decide"] });
+  const headers = { authorization: `Bearer ${decider.key}` };
+  const pages: [string, (path: string) => Promise<Response>][] = [
+    [`/admin/approvals?status=pending&key=${route.keyId}`, (path) => rig.worker.admin(path)],
+    ["/v1/approvals?status=pending", (path) => rig.worker.fetch(path, { headers })],
+  ];
+  for (const [path, get] of pages) {
+    const found: string[] = [];
+    let cursor = "";
+    for (let page = 0; page < 20 && !ids.every((id) => found.includes(id)); page++) {
+      const response = await get(`${path}&limit=1000${cursor}`);
+      expect(response.status).toBe(200);
+      const body = (await response.json()) as { data: Approval[]; next_cursor: string | null };
+      const own = body.data.filter((each) => each.key_id === route.keyId);
+      for (const each of own) expect(each["arguments"]).toBe(text);
+      // Four million characters of arguments, whoever's they are.
+      expect(own.length).toBeLessThanOrEqual(3);
+      found.push(...own.map(({ tool_call_id }) => tool_call_id));
+      if (body.next_cursor === null) break;
+      cursor = `&cursor=${body.next_cursor}`;
+    }
+    expect(found.toSorted()).toEqual(ids);
+  }
+});

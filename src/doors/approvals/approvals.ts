@@ -24,10 +24,10 @@ export async function getApprovals(context: Context<AppEnv>): Promise<Response> 
   const wanted = oneOf("status", readQuery(context, ["status", "limit", "cursor"]).status, APPROVAL_STATUSES);
   const query = { ...within(key), status: wanted, ...listParameters(context, ["status"]) };
   const page = await unlessDown(withControl(context.env.CONTROL_PLANE, (control) => control.listApprovals(query)));
-  const approvals = await showApprovals(context.env.TOOL_APPROVALS, page.data);
+  const shown = await showApprovals(context.env.TOOL_APPROVALS, page.data);
   // The list may be a moment behind the records.
-  const data = approvals.filter((approval) => wanted === undefined || approval.status === wanted);
-  return context.json(listBody({ data, nextCursor: page.nextCursor }, (approval) => approval));
+  const data = shown.data.filter((approval) => wanted === undefined || approval.status === wanted);
+  return context.json(listBody({ data, nextCursor: shown.cutAfter ?? page.nextCursor }, (approval) => approval));
 }
 
 export async function postApproval(context: Context<AppEnv>): Promise<Response> {

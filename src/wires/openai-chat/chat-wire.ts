@@ -53,7 +53,7 @@ export interface Inline {
   readonly base64: string;
 }
 
-const DATA_URL = /^data:([a-z0-9.+-]+\/[a-z0-9.+-]+)?(?:;[a-z0-9-]+=[^;,]*)*;base64,/i;
+const DATA_URL = /^data:([a-z0-9.+-]+\/[a-z0-9.+-]+)?(?:;[a-z0-9-]+=[^;,]*){0,8};base64,/i;
 
 /** The bytes of a `data:` URL, or `null` for any other address. */
 export function inlineOf(url: string): Inline | null {

@@ -1,6 +1,13 @@
 /** How the router talks to a key's record: turns of a wait, faults, and what it need not ask. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { checkResults, decideCall, expectCalls, recordAnswer, waitForDecision } from "../../../src/approvals/client.ts";
+import {
+  checkResults,
+  decideCall,
+  expectCalls,
+  recordAnswer,
+  showApprovals,
+  waitForDecision,
+} from "../../../src/approvals/client.ts";
 import type { ApprovalStatus, Ruling } from "../../../src/approvals/types.ts";
 import { stubScheduler } from "../../support/scheduler.ts";
 
@@ -178,5 +185,70 @@ describe("asking", () => {
     expect(asked).toEqual([true, true, true]);
     for (let round = 0; round < 2; round++) await checkResults(record, "gated", claims, true);
     expect(asked).toHaveLength(5);
+  });
+});
+
+describe("a list of approvals", () => {
+  const approval = (id: string, length: number) => ({
+    tool_call_id: id,
+    arguments: "x".repeat(length),
+    status: "pending",
+  });
+  /** Records of keys, with the arguments of each call by its id, and what was asked of them. */
+  function records(lengths: Readonly<Record<string, Readonly<Record<string, number>>>>) {
+    const asked: [string, string, number][] = [];
+    const getByName = (keyId: string) => ({
+      async outline(ids: readonly string[]) {
+        asked.push([keyId, "outline", ids.length]);
+        return ids.flatMap((id) => {
+          const length = lengths[keyId]?.[id];
+          if (length === undefined) return [];
+          const isLong = length > 4_096;
+          return [{ approval: approval(id, isLong ? 0 : length), missing: isLong ? length : 0 }];
+        });
+      },
+      async argumentsOf(ids: readonly string[]) {
+        asked.push([keyId, "argumentsOf", ids.length]);
+        return ids.map((id) => "x".repeat(lengths[keyId]?.[id] ?? 0));
+      },
+    });
+    return { asked, namespace: { getByName } as unknown as Namespace };
+  }
+  const place = (keyId: string, toolCallId: string, seq: number) => ({ keyId, toolCallId, seq });
+
+  test("has all arguments whole, in the order of its places, and asks each key twice at most", async () => {
+    const { asked, namespace } = records({ a: { one: 10, two: 5_000, three: 6_000 }, b: { one: 20 } });
+    const places = [
+      place("a", "one", 9),
+      place("b", "one", 8),
+      place("a", "gone", 7),
+      place("a", "two", 6),
+      place("a", "three", 5),
+    ];
+    const { data, cutAfter } = await showApprovals(namespace, places);
+    expect(data.map((each) => [each.tool_call_id, each.arguments.length])).toEqual([
+      ["one", 10],
+      ["one", 20],
+      ["two", 5_000],
+      ["three", 6_000],
+    ]);
+    expect(cutAfter).toBeNull();
+    expect(asked).toEqual([
+      ["a", "outline", 4],
+      ["b", "outline", 1],
+      ["a", "argumentsOf", 2],
+    ]);
+  });
+
+  test("ends where its page is full, whatever the arguments are, and one call is always shown", async () => {
+    const long = Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`call-${index}`, 1_400_000]));
+    const { asked, namespace } = records({ a: long });
+    const places = Object.keys(long).map((id, index) => place("a", id, 100 - index));
+    const first = await showApprovals(namespace, places);
+    expect([first.data.length, first.cutAfter]).toEqual([2, 99]);
+    expect(asked.at(-1)).toEqual(["a", "argumentsOf", 2]);
+    const huge = records({ a: { only: 5_000_000, next: 1 } });
+    const shown = await showApprovals(huge.namespace, [place("a", "only", 2), place("a", "next", 1)]);
+    expect([shown.data.length, shown.cutAfter]).toEqual([1, 2]);
   });
 });

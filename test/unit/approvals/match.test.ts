@@ -121,6 +121,20 @@ describe("arguments", () => {
     );
   });
 
+  test("long strings and long runs of zeros cost what their length does", () => {
+    const startedAt = performance.now();
+    for (const text of [
+      `["${'\\\\\\"x'.repeat(250_000)}"]`,
+      `[1${"0".repeat(400_000)}1]`,
+      `[0.${"0".repeat(400_000)}1${"0".repeat(400_000)}1]`,
+    ]) {
+      expect(canonicalJson(text)).not.toBeNull();
+    }
+    // Tried from each zero, a run of 80,000 took five seconds.
+    expect(performance.now() - startedAt).toBeLessThan(2_000);
+    expect(canonicalJson(`["${"a".repeat(1_500_000)}"]`)).toHaveLength(1_500_004);
+  });
+
   test("arguments deeper than any tool's do not break it", () => {
     expect(canonicalJson("[".repeat(100_000) + "]".repeat(100_000))).toBeNull();
     expect(sameArguments("[".repeat(100_000), "[".repeat(99_999))).toBe(false);

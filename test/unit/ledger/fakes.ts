@@ -17,7 +17,7 @@ export function startStore(): Store {
   const exec = (query: string, ...bindings: SQLInputValue[]) => {
     if (bindings.length === 0 && query.includes(";")) {
       database.exec(query);
-      return { toArray: () => [] };
+      return { toArray: () => [], [Symbol.iterator]: () => [].values() };
     }
     const statement = statements.get(query) ?? database.prepare(query);
     statements.set(query, statement);
@@ -26,7 +26,7 @@ export function startStore(): Store {
       if (rows.length !== 1) throw new Error(`Expected exactly one row, found ${rows.length}.`);
       return rows[0];
     };
-    return { toArray: () => rows, one };
+    return { toArray: () => rows, one, [Symbol.iterator]: () => rows.values() };
   };
   return {
     // A stand-in for the methods in use, not for the whole interface.

@@ -623,3 +623,23 @@ describe("limits", () => {
     expect(reserve(books, { terms })).toMatchObject({ ok: false, reason: "requests" });
   });
 });
+
+test("a page of very large traces ends early and goes on where it ended", () => {
+  const books = openBooks();
+  const ids = Array.from({ length: 12 }, (_, index) => traceId(T0 + index));
+  for (const id of ids)
+    settle(books, [settleRow(id, [1], { trace: JSON.stringify({ id, tags: "x".repeat(900_000) }) })]);
+  const found: string[] = [];
+  let cursor: string | undefined;
+  for (let pages = 1; ; pages++) {
+    const page = books.ledger.list({ limit: 1_000, ...(cursor === undefined ? {} : { cursor }) });
+    expect(page.data.length).toBeLessThanOrEqual(4);
+    found.push(...page.data.map(({ id }) => id));
+    if (page.next_cursor === null) {
+      expect(pages).toBe(3);
+      break;
+    }
+    cursor = page.next_cursor;
+  }
+  expect(found).toEqual(ids.toReversed());
+});
