@@ -21,14 +21,22 @@ const SECRETS: readonly RegExp[] = [
 /** Keys without a known prefix: long runs of base64 or hex. Words joined by slashes or dashes have no digits. */
 const LONG_RUN = /[\w+/=-]{32,}/g;
 
-/** What no reader sees, inside of which a secret would look like two words: a key that is copied from there works. */
-const INVISIBLE = /[\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}]/gu;
-const LINE_BREAKS = /[\t\n\v\f\r\x85\p{Zl}\p{Zp}]+/gu;
+/** What no reader sees: inside of it a secret would look like two words, and would work for who copies it. */
+const INVISIBLE = /[\p{Cf}\p{Default_Ignorable_Code_Point}]/gu;
+const BREAKS = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]+/gu;
 
 /** One line of printable text, secrets replaced, at most `maxLength` characters. */
 export function redactCredentials(text: string, maxLength: number): string {
-  let clean = text.slice(0, MAX_READ).replace(LINE_BREAKS, " ").replace(INVISIBLE, "");
+  const read = text.slice(0, MAX_READ);
+  const seen = read.replace(INVISIBLE, "").replace(BREAKS, " ");
+  const clean = withoutSecrets(seen);
+  // Where there was none, what changes the direction of writing stands between words.
+  const shown = clean === seen ? read.replace(BREAKS, " ").replace(INVISIBLE, "") : clean;
+  return withoutSecrets(shown).trim().slice(0, maxLength).toWellFormed();
+}
+
+function withoutSecrets(text: string): string {
+  let clean = text;
   for (const pattern of SECRETS) clean = clean.replace(pattern, REMOVED);
-  clean = clean.replace(LONG_RUN, (run) => (/\d/.test(run) ? REMOVED : run));
-  return clean.trim().slice(0, maxLength).toWellFormed();
+  return clean.replace(LONG_RUN, (run) => (/\d/.test(run) ? REMOVED : run));
 }
