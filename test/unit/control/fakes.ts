@@ -34,10 +34,11 @@ interface Attempt {
 /** A KV that notes every write; the next writes fail while `failing` is above zero. */
 export class FakeKv {
   failing = 0;
-  overlapping = 0;
   behaviour: (key: string) => Behaviour = () => "take";
   readonly values = new Map<string, string>();
   readonly writes: string[] = [];
+  /** Keys that were written to while a write to them was on its way. */
+  readonly overlapping = new Set<string>();
   /** How long a write takes. */
   takesMs = 0;
   /** Every attempt to write each key, taken or not. */
@@ -54,7 +55,7 @@ export class FakeKv {
 
   async #write(key: string, entry: string, apply: () => void): Promise<void> {
     const open = (this.#open.get(key) ?? 0) + 1;
-    if (open > 1) this.overlapping++;
+    if (open > 1) this.overlapping.add(key);
     this.#open.set(key, open);
     const attempt: Attempt = { startedAt: Date.now(), endedAt: Date.now() };
     this.attempts.set(key, [...(this.attempts.get(key) ?? []), attempt]);

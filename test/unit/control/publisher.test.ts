@@ -165,7 +165,7 @@ describe("the list of open breakers", () => {
     }
     await pass(10_000);
     expect(shortestPauseMs(object)).toBeGreaterThanOrEqual(1_000);
-    expect(object.kv.overlapping).toBe(0);
+    expect([...object.kv.overlapping]).toEqual([]);
     expect(Object.keys(object.published()?.open ?? {})).toHaveLength(30);
     expect(object.alarmAt).toBeNull();
   });
@@ -243,7 +243,8 @@ describe("the list of open breakers", () => {
       await pass(600_000);
       expect(object.published()?.open ?? {}).toEqual(Object.fromEntries(open));
       expect(shortestPauseMs(object)).toBeGreaterThanOrEqual(1_000);
-      expect(object.kv.overlapping).toBe(0);
+      // An operator's change that an eviction cuts off is sent again at once: only the list has a pause.
+      expect(object.kv.overlapping).not.toContain(HEALTH);
       expect(object.alarmAt).toBeNull();
       const times = object.kv.writes.flatMap((write) =>
         write.startsWith("health=") ? [JSON.parse(write.slice(7)).at] : [],
