@@ -3,8 +3,12 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { VARIABLES } from "../../src/config.ts";
+import { HEALTH_KEY } from "../../src/control/target-health.ts";
 import { ERRORS } from "../../src/http/errors.ts";
-import { RoutePolicy } from "../../src/policy/schema.ts";
+import { keyRecordKey } from "../../src/keys/record.ts";
+import { aliasIndexKey } from "../../src/policy/aliases.ts";
+import { providerKey } from "../../src/policy/provider-record.ts";
+import { RoutePolicy, routeIndexKey, routeKey } from "../../src/policy/schema.ts";
 import { findProvider, providerIds } from "../../src/providers/index.ts";
 import { baseUrlName } from "../../src/providers/provider-settings.ts";
 import { ROWS } from "../../src/providers/rows.ts";
@@ -145,4 +149,36 @@ test("the folders named in the layout are those of src", () => {
   const named = [...layout.matchAll(/(?<=^ {2}|, )([\w-]+)\//gm)].map(([, name = ""]) => name);
   const folders = readdirSync(join(ROOT, "src"), { withFileTypes: true }).filter((entry) => entry.isDirectory());
   expect(named.toSorted()).toEqual(folders.map(({ name }) => name).toSorted());
+});
+
+test("src/README.md maps every folder, and names every object and every KV key", () => {
+  const map = readFileSync(join(ROOT, "src/README.md"), "utf8");
+  const folders = readdirSync(join(ROOT, "src"), { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  const rows = map.slice(map.indexOf("## Map"), map.indexOf("## Who imports whom"));
+  expect(folders.map(({ name }) => name).filter((name) => !rows.includes(`\`${name}/\``))).toEqual([]);
+  const classes = [...readFileSync(join(ROOT, "wrangler.toml"), "utf8").matchAll(/class_name = "(\w+)"/g)];
+  expect(classes.map(([, name = ""]) => name).filter((name) => !map.includes(`| \`${name}\` |`))).toEqual([]);
+  const keys = [
+    ...[keyRecordKey("<id>"), routeKey("<env>", "<name>"), routeIndexKey("<env>"), aliasIndexKey("<env>")],
+    ...[providerKey("<id>"), HEALTH_KEY],
+  ];
+  expect(keys.filter((key) => !map.includes(`\`${key}\``))).toEqual([]);
+});
+
+test("test/CATALOGUE.md has every id of the tables", () => {
+  const catalogue = readFileSync(join(ROOT, "test/CATALOGUE.md"), "utf8");
+  const listed = new Set(
+    [...catalogue.matchAll(/^\| ([BFP]\d.*?) \|/gm)].flatMap(([, cell = ""]) =>
+      cell.split(", ").flatMap((part) => {
+        const [first = "", last = first] = part.split(" to ");
+        const [from, to] = [Number(first.slice(1)), Number(last.slice(1))];
+        return Array.from({ length: to - from + 1 }, (_, at) => `${first[0]}${from + at}`);
+      }),
+    ),
+  );
+  const wanted = { B: 104, F: 64, P: 25 };
+  const ids = Object.entries(wanted).flatMap(([letter, count]) =>
+    Array.from({ length: count }, (_, at) => `${letter}${at + 1}`),
+  );
+  expect(ids.filter((id) => !listed.has(id))).toEqual([]);
 });
