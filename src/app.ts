@@ -10,13 +10,14 @@ import type { AppEnv } from "./config.ts";
 import { getApprovals, postApproval } from "./doors/approvals/approvals.ts";
 import { authenticateKey } from "./doors/authenticate.ts";
 import { postChatCompletion } from "./doors/chat/chat.ts";
+import { getKey } from "./doors/key/key.ts";
 import { postCountTokens, postMessage } from "./doors/messages/messages.ts";
 import { getModel, listModels } from "./doors/models/models.ts";
 import { getRoot, notFoundPage } from "./doors/pages/pages.ts";
 import { getTrace, getTraces } from "./doors/traces/traces.ts";
 import { drain } from "./http/body.ts";
 import { errorResponse, RouterError } from "./http/errors.ts";
-import { hintFor } from "./http/hints.ts";
+import { notFoundMessage } from "./http/hints.ts";
 import { unexpectedFault } from "./http/internal-error.ts";
 import { getOpenApi } from "./openapi/served.ts";
 import { reportRefusal } from "./relay/refusal.ts";
@@ -58,6 +59,7 @@ app.post("/v1/messages", postMessage);
 app.post("/v1/messages/count_tokens", postCountTokens);
 app.get("/v1/models", listModels);
 app.get("/v1/models/*", getModel);
+app.get("/v1/key", getKey);
 app.get("/v1/traces", getTraces);
 app.get("/v1/traces/:id", getTrace);
 app.get("/v1/approvals", getApprovals);
@@ -74,6 +76,7 @@ for (const [path, allow] of [
   ["/v1/messages/count_tokens", "POST"],
   ["/v1/models", "GET, HEAD"],
   ["/v1/models/*", "GET, HEAD"],
+  ["/v1/key", "GET, HEAD"],
   ["/v1/traces", "GET, HEAD"],
   ["/v1/traces/:id", "GET, HEAD"],
   ["/v1/approvals", "GET, HEAD"],
@@ -93,7 +96,7 @@ app.notFound(async (c) => {
     return answerError(error, c);
   }
   const page = await notFoundPage(c);
-  return page ?? answerError(new RouterError("not_found", `Not found. ${hintFor(pathname)}`), c);
+  return page ?? answerError(new RouterError("not_found", notFoundMessage(c.req.method, pathname)), c);
 });
 
 app.onError((error, c) => answerError(error, c));

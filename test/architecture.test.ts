@@ -113,7 +113,9 @@ const DURABLE_OBJECTS = [
 ];
 /** Puts the parts of a request's way together; the others share types and the record. */
 const RELAY_COMPOSER = "relay/relay.ts";
-const RELAY_SHARED = ["relay/types.ts", "relay/trace.ts", "relay/billing.ts", "relay/received.ts"];
+const RELAY_SHARED = [
+  ...["relay/types.ts", "relay/trace.ts", "relay/billing.ts", "relay/received.ts", "relay/affinity.ts"],
+];
 /** Parts that call others: an attempt opens the stream of its answer, and what is held ends as streams do. */
 const RELAY_CALLS = [
   ["relay/attempts/attempt.ts", "relay/streaming/stream.ts"],

@@ -10,13 +10,17 @@ type CheckHead = () => void;
 
 /**
  * The caller's key. Throws 401, 403 or 400 as the chat endpoint would. `check`: what is refused of the headers before the
- * key's record is read.
+ * key's record is read. `scope` `null`: any key will do.
  */
-export async function authenticate(context: Context<AppEnv>, scope: Scope, check?: CheckHead): Promise<KeyRecord> {
+export async function authenticate(
+  context: Context<AppEnv>,
+  scope: Scope | null,
+  check?: CheckHead,
+): Promise<KeyRecord> {
   const key = await authenticateKey(context, check);
   const { app, clientRequestId } = identify(key, context.req.raw);
   context.set("recognised", { keyId: key.id, env: key.env, app, clientRequestId });
-  requireScope(key, scope);
+  if (scope !== null) requireScope(key, scope);
   return key;
 }
 

@@ -150,6 +150,16 @@ export function isUnclean(target: string, now: number): boolean {
   return health !== undefined && isAhead(health.uncleanUntil, now, UNCLEAN_MS);
 }
 
+/** The provider's own figures for an answer. They go along with the next report; nobody waits for them. */
+export function reportPrompt(target: string, promptTokens: number, cachedTokens: number): void {
+  targets.get(target)?.prompts.count(promptTokens, cachedTokens);
+}
+
+/** Share of its prompts that `target` has read from its cache in the last hour, 0 where nobody knows. Reads memory only. */
+export function cachedShareOf(target: string): number {
+  return targets.get(target)?.prompts.cachedShare ?? 0;
+}
+
 /** Reads the published breaker states from KV when this isolate has not for 30 s. Never awaited by a request. */
 export function warmUp(context: HealthContext, now: number): void {
   if (isAhead(warmedAt + WARM_UP_EVERY_MS, now, WARM_UP_EVERY_MS)) return;

@@ -25,6 +25,7 @@ import {
   recordEvidence,
   sumWindow,
 } from "./breaker.ts";
+import { CacheRecord } from "./cache-schema.sql.ts";
 import { HealthTables, NO_FACTS, type TargetFacts } from "./health-schema.sql.ts";
 import { LatencyWindow, sliceStart, WINDOW_MS } from "./quantile.ts";
 import type { HealthAnswer, HealthDelta, HealthSnapshot, LatencySummary } from "./types.ts";
@@ -65,6 +66,7 @@ export class ProviderHealth extends DurableObject<Env> {
   #saved: TargetFacts;
   #breaker: Breaker;
   #windows: Windows;
+  readonly #cache = new CacheRecord(this.ctx.storage.sql);
   #summaries: Summaries | null = null;
   /** Until then, epoch ms, streams of the target are read event by event. */
   #uncleanUntil: number;
@@ -101,6 +103,7 @@ export class ProviderHealth extends DurableObject<Env> {
     const next = recordEvidence(this.#breaker, delta, now);
     this.#windows.firstToken.merge(delta.firstToken, now);
     this.#windows.total.merge(delta.total, now);
+    this.#cache.add(delta.prompts, now);
     this.#facts = { ...this.#facts, cooldownUntil: this.#cooldownWith(delta.cooldownMs, now), seenAt: now };
     // Latencies are counted in the slice of now, outcomes in the newest one.
     this.#unsaved.add(sliceStart(now));
@@ -215,6 +218,7 @@ export class ProviderHealth extends DurableObject<Env> {
       firstToken,
       total,
       uncleanUntil: this.#uncleanUntil,
+      cachedShare: this.#cache.shareAt(now),
     };
   }
 
@@ -252,6 +256,7 @@ export class ProviderHealth extends DurableObject<Env> {
     this.#windows = { firstToken: new LatencyWindow(), total: new LatencyWindow() };
     this.#summaries = null;
     this.#uncleanUntil = 0;
+    this.#cache.forget();
     this.#unsaved.clear();
     this.#tables.forget();
     await this.ctx.storage.deleteAll();

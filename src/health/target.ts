@@ -5,6 +5,7 @@
  * back by an hour does not stretch a rest of seconds into an hour.
  */
 import { isAhead, LEASE_MS, MAX_COOLDOWN_MS, MAX_EJECTION_MS } from "./breaker.ts";
+import { PromptMemory } from "./cache-share.ts";
 import { concerns, withKey } from "./failed-keys.ts";
 import { LatencySketch, LatencyWindow, WINDOW_MS } from "./quantile.ts";
 import { RetryBudget, TokenBucket } from "./rates.ts";
@@ -94,15 +95,8 @@ interface Pending {
 }
 
 const NOTHING: Readonly<Pending> = {
-  successes: 0,
-  failures: 0,
-  rateLimited: 0,
-  broken: 0,
-  probeSuccesses: 0,
-  probeFailures: 0,
-  wantsLease: false,
-  returnsLease: false,
-  isUnclean: false,
+  ...{ successes: 0, failures: 0, rateLimited: 0, broken: 0, probeSuccesses: 0, probeFailures: 0 },
+  ...{ wantsLease: false, returnsLease: false, isUnclean: false },
 };
 
 export interface TargetHealth {
@@ -142,6 +136,7 @@ export interface TargetHealth {
   /** Whose requests failed since the last post, two keys at most. */
   pendingKeys: readonly string[];
   readonly pendingLatency: Measured<LatencySketch>;
+  readonly prompts: PromptMemory;
   lastPostAt: number;
   /** Until then a request has promised to post. A time, not a flag: that request may die. */
   postPromisedUntil: number;
@@ -172,6 +167,7 @@ export function newTargetHealth(): TargetHealth {
     pending: { ...NOTHING },
     pendingKeys: [],
     pendingLatency: { firstToken: new LatencySketch(), total: new LatencySketch() },
+    prompts: new PromptMemory(),
     lastPostAt: 0,
     postPromisedUntil: 0,
   };
@@ -338,6 +334,7 @@ export function adopt(health: TargetHealth, answer: HealthAnswer, sentAt: number
   health.shared.heardAt = now;
   health.shared.firstToken = answer.firstToken;
   health.shared.total = answer.total;
+  health.prompts.cachedShare = answer.cachedShare ?? 0;
 }
 
 /** Nobody could be asked for a lease: this isolate takes one itself, now and then. */
@@ -366,6 +363,7 @@ export function takeDelta(health: TargetHealth, isolate: string, now: number): H
     cooldownMs: isCooling(health, now) ? health.cooldownUntil - now : 0,
     firstToken: pendingLatency.firstToken.rows(),
     total: pendingLatency.total.rows(),
+    ...health.prompts.take(),
   };
   pending.successes = pending.failures = pending.rateLimited = pending.broken = 0;
   pending.probeSuccesses = pending.probeFailures = 0;

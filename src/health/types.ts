@@ -1,4 +1,5 @@
 /** What passes between isolates and a target's shared health. Plain data only. Times are those of the object's clock. */
+import type { PromptCounts } from "./cache-share.ts";
 
 /** One latency bucket of `quantile.ts`: how many calls were answered in it, and how many we ended at that age. */
 export type SketchRow = readonly [bucket: number, answered: number, ended: number];
@@ -32,6 +33,8 @@ export interface HealthDelta {
   readonly firstToken: readonly SketchRow[];
   /** Time to the whole answer. */
   readonly total: readonly SketchRow[];
+  /** Prompts whose provider said what of them it read from its cache. Absent in reports of earlier releases. */
+  readonly prompts?: PromptCounts;
 }
 
 /** Of the last minute. */
@@ -63,6 +66,8 @@ export interface HealthSnapshot {
   readonly total: LatencySummary | null;
   /** Epoch ms until which its streams are read event by event; 0 or absent when they need not be. */
   readonly uncleanUntil?: number;
+  /** Share of prompt tokens of the last hour that were read from a cache. Absent in answers of earlier releases. */
+  readonly cachedShare?: number;
 }
 
 /** The answer to a report. */

@@ -11,6 +11,7 @@ import { Ledger } from "./ledger.ts";
 import type { TraceIndexes } from "./outbox.ts";
 import type {
   Budget,
+  KeyStanding,
   KeyTerms,
   LedgerAudit,
   PeriodSpend,
@@ -93,6 +94,12 @@ export class KeyLedger extends DurableObject {
   /** What was booked and is held in the budget's current period; without a budget, ever. */
   async spend(budget: Budget | null): Promise<PeriodSpend> {
     return this.#ledger.spend(budget?.period ?? "total", Date.now());
+  }
+
+  /** The same, and what is left of the limits that `terms` set. `keyId`: the key's own. */
+  async standing(keyId: string, terms: Pick<KeyTerms, "budget" | "limits">): Promise<KeyStanding> {
+    const now = Date.now();
+    return this.#transact(() => this.#ledger.standing(keyId, terms, now));
   }
 
   /** Checks the books against their own rows. Reads all of them: for operators and tests. */

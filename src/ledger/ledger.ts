@@ -6,7 +6,7 @@
  * limit by an admission: only a bill above its own bound, a lower limit or a price that was unknown can take it there.
  */
 import { fromUsd } from "../lib/money.ts";
-import type { Trace } from "../traces/schema.ts";
+import { type Trace, traceIdFloor } from "../traces/schema.ts";
 import { Account } from "./account.ts";
 import { Attempts } from "./attempts.ts";
 import { prepareTables } from "./ledger-schema.sql.ts";
@@ -17,6 +17,7 @@ import { listTraces } from "./trace-list.ts";
 import { type AddedTrace, MIN_TRACE_AGE_MS, Traces } from "./traces.ts";
 import type {
   Budget,
+  KeyStanding,
   KeyTerms,
   LedgerAudit,
   PeriodSpend,
@@ -230,6 +231,18 @@ export class Ledger {
       reservedNanoUsd: this.attempts.holds.reservedNanoUsd(name),
       requests,
       unpricedRequests: unpriced,
+    };
+  }
+
+  /** What the holder of the key is shown. Changes nothing. */
+  standing(keyId: string, { budget, limits }: Pick<KeyTerms, "budget" | "limits">, now: number): KeyStanding {
+    const { holds, debt } = this.attempts;
+    const isLimited = limits?.requests_per_minute !== undefined || limits?.tokens_per_minute !== undefined;
+    const window = isLimited ? this.attempts.window(traceIdFloor(keyId, now), now) : null;
+    return {
+      spend: this.spend(budget?.period ?? "total", now),
+      rate: window?.state(limits, now, debt.current) ?? null,
+      openRequests: holds.openRequests,
     };
   }
 

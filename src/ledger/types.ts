@@ -80,6 +80,15 @@ export interface RateState {
   readonly resetTokensMs: number;
 }
 
+/** What a key has spent in its budget's period, and what is left of its limits. */
+export interface KeyStanding {
+  readonly spend: PeriodSpend;
+  /** `null` when neither requests nor tokens per minute are limited. */
+  readonly rate: RateState | null;
+  /** Requests that are under way. */
+  readonly openRequests: number;
+}
+
 interface ReserveFacts {
   /** Of the budget, this reservation already taken off; `null` without a budget. Never below 0. */
   readonly remainingNanoUsd: number | null;

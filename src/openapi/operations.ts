@@ -99,6 +99,7 @@ export const OPERATIONS: readonly Operation[] = [
   }),
   key("get /v1/models", "The routes this key may call", [200, "ModelList"], BAD, { query: { aliases: "true|false" } }),
   key("get /v1/models/{id}", "Get a route or an alias", [200, "ModelOrAlias"], ["not_found"]),
+  key("get /v1/key", "The calling key: its spend, and what is left of its limits", [200, "OwnKey"]),
   key("get /v1/traces", "This key's requests, newest first", [200, "TraceList"], BAD, {
     query: { ...PAGE, ...SPAN, status: TRACE_STATUS, route: "string" },
   }),

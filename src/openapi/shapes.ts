@@ -47,6 +47,7 @@ const TRACE: Spelling = {
   ...{ id: "string", created_at: "time", key_id: "string", env: "string", app: "string", route: "string" },
   ...{ route_version: "integer", stream: "boolean", status: TRACE_STATUSES.join("|"), http_status: "integer" },
   ...{ "error_code?": "string", provider: "string?", model: "string?", fallback: "boolean", attempts: [ATTEMPT] },
+  ...{ "affinity?": "kept|new|broken", "session_id?": "string", "agent_id?": "string" },
   latency: { first_token_ms: "number?", total_ms: "number", budget_ms: "number?", budget_met: "boolean?" },
   usage: {
     ...{ prompt_tokens: "integer", completion_tokens: "integer", cached_tokens: "integer" },
@@ -101,6 +102,7 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
   Trace: TRACE,
   Approval: APPROVAL,
   Key: KEY,
+  OwnKey: { ...KEY, spend: SPEND, limits_remaining: "any" },
   KeyWithSpend: { ...KEY, spend: "any" },
   NewKey: { ...KEY, spend: SPEND, key: "string" },
   RotatedKey: { id: "string", key: "string", previous_expires_at: "time" },

@@ -88,7 +88,10 @@ function tokenLimit({ fields, params, maxOutputTokens }: AdapterCall): number {
   return Math.max(0, Math.min(...limits, maxOutputTokens ?? Number.POSITIVE_INFINITY));
 }
 
-/** The tool to call, if one is to be called: the one the client insists on, else the first. */
+/**
+ * The tool to call, if one is to be called: the one the client insists on, else the first. Behind a result none, unless
+ * the client insists: then the first that was not called yet, as an agent's last step is a call of its output tool.
+ */
 function chosenTool(
   fields: AdapterCall["fields"],
   params: AdapterCall["params"],
@@ -100,9 +103,12 @@ function chosenTool(
     ? fields["tools"].map(functionOf).filter((tool) => tool !== undefined)
     : [];
   if (scripted === false || choice === "none") return undefined;
-  if (scripted !== true && isToolResult(lastMessage(fields))) return undefined;
   const wanted = functionOf(choice)?.["name"];
-  const tool = tools.find((each) => each["name"] === wanted) ?? tools[0];
+  const isBehindResult = scripted !== true && isToolResult(lastMessage(fields));
+  if (isBehindResult && wanted === undefined && choice !== "required") return undefined;
+  const called = isBehindResult ? calledNames(fields["messages"]) : new Set();
+  const fresh = tools.find((each) => !called.has(each["name"])) ?? tools.at(-1);
+  const tool = tools.find((each) => each["name"] === wanted) ?? fresh;
   if (tool === undefined) return undefined;
   const schema = isJsonObject(tool["parameters"]) ? tool["parameters"] : {};
   const example = exampleOf({ type: "object", ...schema });
@@ -116,6 +122,15 @@ function functionOf(tool: unknown): Record<string, unknown> | undefined {
 
 function lastMessage(fields: AdapterCall["fields"]): unknown {
   return Array.isArray(fields["messages"]) ? fields["messages"].at(-1) : undefined;
+}
+
+/** Names of the functions that were called in the conversation. */
+function calledNames(messages: unknown): ReadonlySet<unknown> {
+  const calls = (Array.isArray(messages) ? messages : []).flatMap((message: unknown) => {
+    const list = isJsonObject(message) ? message["tool_calls"] : undefined;
+    return Array.isArray(list) ? (list as readonly unknown[]) : [];
+  });
+  return new Set(calls.map((call) => functionOf(call)?.["name"]));
 }
 
 function isToolResult(message: unknown): boolean {

@@ -36,6 +36,7 @@ const CONTROL_HEADERS = [
   ["X-FlowLayer-Latency-Budget-Ms", "latency_budget_ms", numberText, "a whole number from 1 to 600000"],
   ["X-FlowLayer-Spend-Budget-Usd", "spend_budget_usd", numberText, "a number above 0"],
   ["X-FlowLayer-Require-Tool-Approval", "require_tool_approval", booleanText, "`true` or `false`"],
+  ["X-FlowLayer-Report", "report", booleanText, "`true` or `false`"],
   ["X-FlowLayer-Only", "only", listText, "provider ids separated by commas"],
   ["X-FlowLayer-Avoid", "avoid", listText, "provider ids separated by commas"],
   [

@@ -64,8 +64,9 @@ export function identify(key: KeyRecord, request: Request): Caller {
     key,
     app: resolveApp(headers.get("x-flowlayer-app"), key, known),
     headerControls: readControlHeaders(headers, known),
-    clientRequestId: clientRequestId(headers),
+    clientRequestId: printable(headers.get("x-client-request-id")),
     sessionId: sessionId(headers),
+    agentId: printable(headers.get("x-claude-code-agent-id")),
   };
 }
 
@@ -110,12 +111,12 @@ function resolveApp(header: string | null, key: KeyRecord, known: Known): string
   return header;
 }
 
-const MAX_CLIENT_REQUEST_ID_LENGTH = 128;
+const MAX_ID_LENGTH = 128;
 
-/** Only ever shown back, so it fails no request: what cannot be printed is left out, and what is too long is cut. */
-function clientRequestId(headers: Headers): string | null {
-  const value = headers.get("x-client-request-id")?.replace(/[^\x20-\x7e]/g, "");
-  return value === undefined || value === "" ? null : value.slice(0, MAX_CLIENT_REQUEST_ID_LENGTH);
+/** An id that is only ever shown back, so it fails no request: what cannot be printed is left out, and the rest is cut. */
+function printable(value: string | null): string | null {
+  const text = (value ?? "").replace(/[^\x20-\x7e]/g, "");
+  return text === "" ? null : text.slice(0, MAX_ID_LENGTH);
 }
 
 /** Names of a conversation in the order in which they count; the later ones are those of Claude Code and Codex. */

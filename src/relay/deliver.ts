@@ -5,6 +5,7 @@
  * headers before the first byte leaves, because nothing can be added to them after.
  */
 import { callsOfAnswer, toolApproval } from "../approvals/release.ts";
+import type { Json } from "../conversation/part.ts";
 import type { Usage } from "../conversation/usage.ts";
 import { isJsonObject, JsonEdit } from "../lib/json.ts";
 import { stringifyRaw } from "../lib/raw-json.ts";
@@ -59,6 +60,15 @@ export function toStreamResponse(exchange: Exchange, readable: ReadableStream<Ui
   headers["x-accel-buffering"] = "no";
   headers["x-content-type-options"] = "nosniff";
   return new Response(readable, { headers });
+}
+
+/** What the chunk behind a complete stream says of it: the provider's own usage, else ours, and what all of it cost. */
+export function reportOf(exchange: Exchange): { readonly usage: Json; readonly flow: Json } {
+  const raw = exchange.winner?.received.rawUsage;
+  return {
+    usage: isJsonObject(raw) ? raw : toWireUsage(exchange.answerBill.usage),
+    flow: exchange.toFlow(Date.now(), exchange.costNanoUsd),
+  };
 }
 
 function toWireUsage(usage: Usage): Record<string, unknown> {

@@ -25,6 +25,10 @@ export interface PlanInput {
   readonly forecastOf: (candidate: Candidate) => Forecast | null;
   /** This request may find out how fast it is. */
   readonly mayExplore: (candidate: Candidate) => boolean;
+  /** What the request will probably cost there, nano-USD; `null` where the price is not known. */
+  readonly expectedCostOf: (candidate: Candidate) => number | null;
+  /** Names of the targets that its conversation is to be kept with, the best first. */
+  readonly preferred: readonly string[];
   /** A number in [0, 1): random, or stable for a session that sticks. */
   readonly draw: (candidate: Candidate) => number;
 }
@@ -47,12 +51,12 @@ export function plan(input: PlanInput): Plan {
       param: route.only === undefined ? "route.avoid" : "route.only",
     });
   }
-  const ordered = inStrategyOrder(allowed, input);
+  const ordered = keptWith(input.preferred, inStrategyOrder(allowed, input));
   const first = ordered[0]!;
   if (!route.mayFallBack || ordered.length === 1) {
     const refusal = refusalOf(first, input.fields);
     if (refusal !== null) throw new RouterError("no_capable_target", refusal.message, { param: refusal.param });
-    return { candidates: [first], passedOver: null };
+    return { candidates: [first], drawn: first, passedOver: null };
   }
 
   const capable = capableCandidates(ordered, input);
@@ -63,7 +67,11 @@ export function plan(input: PlanInput): Plan {
       "Every target of this route is failing at the moment. Try again shortly.",
     );
   }
-  return { candidates: healthy, passedOver: healthy[0] === first ? null : whyPassedOver(first, capable, input) };
+  return {
+    candidates: healthy,
+    drawn: first,
+    passedOver: healthy[0] === first ? null : whyPassedOver(first, capable, input),
+  };
 }
 
 function whyPassedOver(first: Candidate, capable: readonly Candidate[], { stateOf }: PlanInput): FailureClass {
@@ -96,14 +104,18 @@ function inStrategyOrder(candidates: readonly Candidate[], input: PlanInput): re
         return weight === 0 ? Number.POSITIVE_INFINITY : -Math.log(1 - input.draw(candidate)) / weight;
       });
     case "cheapest":
-      return sortedBy(candidates, ({ facts }) =>
-        facts.price === undefined ? Number.POSITIVE_INFINITY : facts.price.input + facts.price.output,
-      );
+      return sortedBy(candidates, (candidate) => input.expectedCostOf(candidate) ?? Number.POSITIVE_INFINITY);
     case "fastest":
       return fastestFirst(candidates, input);
     case "ordered":
       return candidates;
   }
+}
+
+/** The targets of the conversation before all others. Health decides afterwards, so it fails over and comes back. */
+function keptWith(names: readonly string[], candidates: readonly Candidate[]): readonly Candidate[] {
+  const kept = names.flatMap((name) => candidates.find((candidate) => candidate.name === name) ?? []);
+  return kept.length === 0 ? candidates : [...new Set([...kept, ...candidates])];
 }
 
 /** One that nobody has measured of late goes first where this request may find out, all others last: they may be slow. */

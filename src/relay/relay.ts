@@ -23,7 +23,15 @@ import { releasedBody, releasedStream, toolsOf } from "./approval/resume.ts";
 import type { AttemptInput } from "./attempts/attempt.ts";
 import { Attempts, ClientGone } from "./attempts/attempts.ts";
 import { identify, recogniseKey, requireScope } from "./authenticate.ts";
-import { toJsonResponse, toolsCalled, toStreamResponse, toWholeResponse, type WholeUpstream } from "./deliver.ts";
+import { conversationOf, costForecast, noteBooked } from "./conversation.ts";
+import {
+  reportOf,
+  toJsonResponse,
+  toolsCalled,
+  toStreamResponse,
+  toWholeResponse,
+  type WholeUpstream,
+} from "./deliver.ts";
 import type { Door } from "./door.ts";
 import { providersOf } from "./operator-providers.ts";
 import { plan, stableDraw } from "./plan.ts";
@@ -31,12 +39,10 @@ import { type RefusedRequest, reportRefusal } from "./refusal.ts";
 import { resolve, showModel } from "./resolve.ts";
 import { Settlement } from "./settle.ts";
 import { Exchange } from "./trace.ts";
-import type { Answer, AnswerEnd, Caller, Plan, ResolvedRoute } from "./types.ts";
+import type { Answer, AnswerEnd, Caller, Plan, ResolvedRoute, StreamOptions } from "./types.ts";
 
 /** What a request may still do after `total_ms`. */
 const MAX_OVERTIME_MS = 60_000;
-/** Of what keeps a session with its target: it is hashed once per target. */
-const MAX_SESSION_LENGTH = 256;
 
 type WaitUntil = (work: Promise<unknown>) => void;
 
@@ -62,7 +68,7 @@ export function relay(context: Context<AppEnv>, door: Door): Promise<Response> {
   const waitUntil: WaitUntil = (work) => context.executionCtx.waitUntil(work);
   const exchange = new Exchange(context.get("traceId"), context.get("receivedAt"), door.api);
   const { env } = context;
-  const settlement = new Settlement(exchange, env, waitUntil);
+  const settlement = new Settlement(exchange, env, waitUntil, () => noteBooked(exchange));
   const deadlines = new Deadlines();
   const health: HealthContext = {
     ...{ namespace: env.PROVIDER_HEALTH, kv: env.CONFIG, waitUntil },
@@ -136,6 +142,7 @@ async function complete(run: Run): Promise<Response> {
   requireScope(key, "chat");
   const route = await resolve(request, caller, { kv: env.CONFIG, now: readAt, waitUntil });
   noteRoute(exchange, route, request);
+  exchange.conversation = conversationOf(exchange, route, request, caller);
   // Should this handler be ended from outside, what it holds lapses when its last attempt must be over.
   body.keepUntil(receivedAt + route.policy.timeouts.total_ms + MAX_OVERTIME_MS);
   exchange.timings.policy = Date.now() - readAt;
@@ -156,10 +163,10 @@ async function complete(run: Run): Promise<Response> {
   const { resume: heldTrace } = request.controls;
   if (heldTrace !== undefined) {
     const endsAt = receivedAt + route.policy.timeouts.total_ms;
-    return resumeStep(run, approval, request, { traceId: heldTrace, endsAt });
+    return resumeStep(run, approval, request, { traceId: heldTrace, endsAt, report: reportFor(run, route) });
   }
   const findProvider = await providersOf(route.policy.targets, { kv: env.CONFIG, now: readAt, waitUntil });
-  const chosen = planFor(run, route, request, caller, content.base64Length, findProvider);
+  const chosen = planFor(run, route, request, content.base64Length, findProvider);
   const streaming = streamingOf(run, route, request, approval);
   const plannedAt = Date.now();
   const attempts = new Attempts({
@@ -182,6 +189,7 @@ async function complete(run: Run): Promise<Response> {
     ...streaming,
   });
   const answer = await attempts.answer();
+  exchange.conversation?.noteAnswered(answer.candidate.name, Date.now());
   exchange.timings.upstream = Date.now() - plannedAt;
   if (answer.kind === "stream") return deliverStream(run, answer, streaming.mayResume);
   // An approval may take its time, and needs the answer only.
@@ -194,6 +202,7 @@ function noteCaller({ exchange, http, env }: Run, caller: Caller): void {
   exchange.app = caller.app;
   exchange.clientRequestId = caller.clientRequestId;
   exchange.clientHeaders = http.headers;
+  exchange.agentId = caller.agentId;
   exchange.timings.auth = Date.now() - exchange.receivedAt;
 }
 
@@ -210,25 +219,27 @@ function planFor(
   run: Run,
   route: ResolvedRoute,
   request: ChatRequest,
-  caller: Caller,
   base64Length: number,
   findProvider: (id: string) => Provider | undefined,
 ): Plan {
   const now = Date.now();
-  const { prompt_cache_key: cacheKey } = request.fields;
-  const session =
-    caller.sessionId ?? (typeof cacheKey === "string" ? cacheKey.slice(0, MAX_SESSION_LENGTH) : undefined);
-  return plan({
+  const { conversation } = run.exchange;
+  const textLength = request.text.length - base64Length;
+  const chosen = plan({
     route,
     fields: request.fields,
-    textLength: request.text.length - base64Length,
+    textLength,
     secrets: secretsOf(run.env),
     findProvider: (id) => toldOf(findProvider(id), request),
     stateOf: ({ name }) => targetState(run.health, name, now),
     forecastOf: ({ name }) => latencyForecast(name, request.stream ? "firstToken" : "total", now),
-    mayExplore: ({ name }) => mayExplore(name, now, caller.key.id),
-    draw: ({ name }) => (session === undefined ? Math.random() : stableDraw(session, name)),
+    mayExplore: ({ name }) => mayExplore(name, now, run.exchange.keyId ?? ""),
+    expectedCostOf: costForecast(run.exchange, route, request, textLength, now),
+    preferred: conversation?.preferred ?? [],
+    draw: ({ name }) => (conversation === null ? Math.random() : stableDraw(conversation.sessionId, name)),
   });
+  conversation?.noteDrawn(chosen.drawn.name);
+  return chosen;
 }
 
 /** A provider that speaks chat lacks what the chat form of a request that came by another wire had to leave out. */
@@ -257,6 +268,7 @@ function streamingOf(
     streaming: {
       wire: run.door.wire,
       includeUsage: request.includeUsage,
+      report: reportFor(run, route),
       gate: route.requireToolApproval ? approval : null,
       hasTools: tools !== undefined || functions !== undefined,
       choices,
@@ -266,6 +278,10 @@ function streamingOf(
     },
     mayResume: route.policy.stream_recovery === "resume" && choices === 1,
   };
+}
+
+function reportFor({ exchange }: Run, { report }: ResolvedRoute): StreamOptions["report"] {
+  return report ? () => reportOf(exchange) : null;
 }
 
 function deliverStream(run: Run, answer: Extract<Answer, { kind: "stream" }>, mayResume: boolean): Response {
@@ -298,12 +314,13 @@ interface HeldStep {
   readonly traceId: string;
   /** When the time of this request is over, epoch ms. */
   readonly endsAt: number;
+  readonly report: StreamOptions["report"];
 }
 
 /** The same step once more: it is answered from the record, and no provider is called. */
 async function resumeStep(run: Run, approval: ToolApproval, request: ChatRequest, held: HeldStep): Promise<Response> {
   const { exchange, settlement } = run;
-  const { traceId, endsAt } = held;
+  const { traceId, endsAt, report } = held;
   const step = await approval.heldStep(traceId);
   // As for an answer that comes now: a stream that is never sent would wait until `total_ms` to be read.
   if (run.http.signal.aborted) throw new ClientGone();
@@ -312,7 +329,7 @@ async function resumeStep(run: Run, approval: ToolApproval, request: ChatRequest
   const reader = { wire: run.door.wire, context };
   const ending = { httpStatus: 200, toolCalls: toolsOf(step, reader) } as const;
   if (request.stream) {
-    const options = { includeUsage: request.includeUsage, deadlines: run.deadlines };
+    const options = { includeUsage: request.includeUsage, report, deadlines: run.deadlines };
     const { readable, end } = releasedStream(approval, step, traceId, { ...options, ...reader, endsAt });
     const settle = (how: Awaited<typeof end>): void => {
       run.deadlines.stop();

@@ -42,6 +42,7 @@ export async function resolve(request: ChatRequest, caller: Caller, context: Rea
       policy.tools.require_approval ||
       caller.headerControls.require_tool_approval === true ||
       request.controls.require_tool_approval === true,
+    report: controls.report ?? false,
     only: controls.only,
     avoid: controls.avoid,
   };

@@ -25,12 +25,14 @@ export class Settlement {
   readonly #exchange: Exchange;
   readonly #env: Env;
   readonly #waitUntil: (work: Promise<unknown>) => void;
+  readonly #onBooked: () => void;
   #isSettled = false;
 
-  constructor(exchange: Exchange, env: Env, waitUntil: (work: Promise<unknown>) => void) {
+  constructor(exchange: Exchange, env: Env, waitUntil: (work: Promise<unknown>) => void, onBooked = (): void => {}) {
     this.#exchange = exchange;
     this.#env = env;
     this.#waitUntil = waitUntil;
+    this.#onBooked = onBooked;
   }
 
   /** The latch: of several endings that are noticed, the first counts. */
@@ -53,6 +55,7 @@ export class Settlement {
       // The next request reads the key's record again, which KV may have by then.
       if (answer.revoked) forgetKey(keyId);
     });
+    this.#onBooked();
     for (const attempt of exchange.attempts) checkCost(trace.id, attempt, exchange.bill(attempt));
     exportSoon(settingsOf(this.#env).exporter, trace, exchange.parent, this.#waitUntil);
     if (settingsOf(this.#env).logsEveryRequest || trace.status !== "ok" || trace.fallback) logRequest(trace);

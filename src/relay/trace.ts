@@ -7,6 +7,7 @@ import type { RateState, RequestOrigin } from "../ledger/types.ts";
 import { toUsd, toUsdText } from "../lib/money.ts";
 import type { TraceParent } from "../traces/otlp.ts";
 import type { AttemptOutcome, FailureClass, Trace, TraceStatus } from "../traces/schema.ts";
+import { type Conversation, conversationMembers } from "./affinity.ts";
 import { type Bill, billOf, NO_BILL, sumOf, type Tariff, unadmittedNanoUsd } from "./billing.ts";
 import { Received } from "./received.ts";
 import type { AbortReason } from "./types.ts";
@@ -80,6 +81,9 @@ export class Exchange {
   app: string | null = null;
   env: string | null = null;
   clientRequestId: string | null = null;
+  /** The conversation that the client named, and who asks in it. */
+  conversation: Conversation | null = null;
+  agentId: string | null = null;
   /** What the client sent: a provider may take some of its headers. */
   clientHeaders: Headers | null = null;
   /** The caller's span. Read only when spans are exported. */
@@ -243,8 +247,15 @@ export class Exchange {
     if (this.rate !== null) addRateHeaders(headers, this.rate);
     if (dropped.length > 0) headers["x-flowlayer-dropped-params"] = headerList(dropped, MAX_DROPPED_LENGTH);
     if (this.toolApproval !== null) headers["x-flowlayer-tool-approval"] = this.toolApproval;
+    const affinity = this.conversation?.affinityWith(this.#winnerName) ?? null;
+    if (affinity !== null) headers["x-flowlayer-affinity"] = affinity;
     headers["server-timing"] = this.#serverTiming(now);
     return headers;
+  }
+
+  get #winnerName(): string | null {
+    const { winner } = this;
+    return winner === undefined ? null : `${winner.provider}/${winner.model}`;
   }
 
   #serverTiming(now: number): string {
@@ -318,6 +329,7 @@ export class Exchange {
       provider: winner?.provider ?? null,
       model: winner?.model ?? null,
       fallback: this.fellBack,
+      ...conversationMembers(this.conversation, this.agentId, this.#winnerName),
       attempts: this.attempts.map((attempt) => ({
         provider: attempt.provider,
         model: attempt.model,

@@ -30,6 +30,8 @@ export interface Caller {
   readonly clientRequestId: string | null;
   /** Groups the requests of one conversation, for strategies that stick to a target. */
   readonly sessionId: string | null;
+  /** Which agent of the conversation asks, for the trace. */
+  readonly agentId: string | null;
 }
 
 /** From resolve: the policy in force, narrowed by the request. */
@@ -41,6 +43,8 @@ export interface ResolvedRoute {
   /** The most the whole request may cost. */
   readonly spendBudgetUsd: number | null;
   readonly requireToolApproval: boolean;
+  /** A stream ends with a chunk that says what it cost. */
+  readonly report: boolean;
   /** Stored on the trace. */
   readonly tags: Readonly<Record<string, string>>;
   readonly only: readonly string[] | undefined;
@@ -60,6 +64,8 @@ export interface Candidate {
 export interface Plan {
   /** In the order they are tried; never empty. */
   readonly candidates: readonly Candidate[];
+  /** The first choice before health and abilities were looked at. */
+  readonly drawn: Candidate;
   /** Why the first choice is not first, when it is not. */
   readonly passedOver: FailureClass | null;
 }
@@ -169,6 +175,8 @@ export interface StreamOptions {
   readonly includeUsage: boolean;
   /** Where tool calls need approval; `null`: they pass. */
   readonly gate: CallGate | null;
+  /** What the client is told of usage and cost behind the answer, once it is complete; `null`: it did not ask. */
+  readonly report: (() => { readonly usage: Json; readonly flow: Json }) | null;
   /** The client offered tools: their names are noted on the trace. */
   readonly hasTools: boolean;
   readonly choices: number;

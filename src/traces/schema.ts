@@ -73,6 +73,10 @@ export interface Trace {
   readonly provider: string | null;
   readonly model: string | null;
   readonly fallback: boolean;
+  /** Of a request whose client named its conversation: `kept`, `new` or `broken`, or the word of a later release. */
+  readonly affinity?: string;
+  readonly session_id?: string;
+  readonly agent_id?: string;
   readonly attempts: readonly TraceAttempt[];
   readonly latency: {
     readonly first_token_ms: number | null;

@@ -119,6 +119,8 @@ export interface AnswerWriter {
   skip(events: readonly AnswerEvent[], raw: string): void;
   /** The router's member `flow`, for the event that ends the answer, where that is written before `end`. */
   attach(flow: Json): void;
+  /** An event that says what the answer has used and cost. Absent: the protocol has no place for one. */
+  report?(usage: Json, flow: Json): string;
   /** The protocol's own end of a complete answer. `flow`: where the protocol has a place for it there. */
   end(flow?: Json): string;
   /** The protocol's own last word on an answer that broke. */

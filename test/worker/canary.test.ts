@@ -21,7 +21,7 @@ const answerText = (): string => plant("text of an answer");
 
 const callerHeaders = (): Record<string, string> => ({
   "x-client-request-id": plant("tag and client's request id"),
-  "x-session-id": plant("header that nobody knows"),
+  "x-unknown-id": plant("header that nobody knows"),
   cookie: `session=${plant("header that nobody knows")}`,
   tracestate: `vendor=${plant("header that nobody knows")}`,
   "x-forwarded-for": plant("header that nobody knows"),

@@ -13,8 +13,12 @@ import type { Trace } from "../../traces/schema.ts";
 import type { KeyLedger } from "../key-ledger.ts";
 import type {
   Budget,
+  KeyStanding,
   KeyTerms,
   LedgerAudit,
+  Limits,
+  PeriodSpend,
+  RateState,
   Reservation,
   ReserveAnswer,
   TracePage,
@@ -136,9 +140,40 @@ async function release(namespace: Ledgers, keyId: string, traceId: string, attem
 
 /** What the key has spent in its budget's current period; without a budget, ever. Rejects with `ledger_unavailable`. */
 export async function keySpend(namespace: Ledgers, keyId: string, budget: Budget | null): Promise<KeySpend> {
-  const { spentNanoUsd, reservedNanoUsd } = await ask(namespace, keyId, CALL_LIMIT_MS, (ledger) =>
-    ledger.spend(budget),
-  );
+  return spendBody(await ask(namespace, keyId, CALL_LIMIT_MS, (ledger) => ledger.spend(budget)), budget);
+}
+
+/** Requests and tokens of the running minute, requests at the same time: each only where it is limited. */
+export type LimitsRemaining = { readonly [limit in keyof Limits]?: number };
+
+/**
+ * What the key has spent, as above, and what is left of its limits; `null` where it has none. Rejects with
+ * `ledger_unavailable`.
+ */
+export async function keyStanding(
+  namespace: Ledgers,
+  { id, budget, limits }: { readonly id: string } & Pick<KeyTerms, "budget" | "limits">,
+): Promise<{ readonly spend: KeySpend; readonly limitsRemaining: LimitsRemaining | null }> {
+  const terms = { budget, limits };
+  // The platform's own stub type makes a promise of every member.
+  const call = async (ledger: LedgerStub): Promise<KeyStanding> => await ledger.standing(id, terms);
+  const { spend, rate, openRequests } = await ask(namespace, id, CALL_LIMIT_MS, call);
+  return {
+    spend: spendBody(spend, budget),
+    limitsRemaining: limits === null ? null : left(limits, rate, openRequests),
+  };
+}
+
+function left(limits: Limits, rate: RateState | null, openRequests: number): LimitsRemaining {
+  const { requests_per_minute: requests, tokens_per_minute: tokens, concurrency } = limits;
+  return {
+    ...(requests === undefined ? {} : { requests_per_minute: rate?.remainingRequests ?? requests }),
+    ...(tokens === undefined ? {} : { tokens_per_minute: rate?.remainingTokens ?? tokens }),
+    ...(concurrency === undefined ? {} : { concurrency: Math.max(0, concurrency - openRequests) }),
+  };
+}
+
+function spendBody({ spentNanoUsd, reservedNanoUsd }: PeriodSpend, budget: Budget | null): KeySpend {
   const remainingNanoUsd =
     budget === null ? null : Math.max(0, fromUsd(budget.limit_usd) - spentNanoUsd - reservedNanoUsd);
   return {

@@ -10,6 +10,7 @@ import { isJsonObject, JsonEdit, tryParseJson } from "../../lib/json.ts";
 import { stringifyRaw } from "../../lib/raw-json.ts";
 import type { AnswerContext, DoorWire } from "../../wires/wire.ts";
 import { breakOff } from "../streaming/ends.ts";
+import type { StreamOptions } from "../types.ts";
 import type { Say, ToolApproval } from "./approval.ts";
 
 /** In chat's shape, as every usage of the core is. */
@@ -45,6 +46,8 @@ export function toolsOf(step: StoredStep, { wire }: StepReader): string[] {
 
 export interface ReleaseWish extends StepReader {
   readonly includeUsage: boolean;
+  /** As for a stream that comes now; absent: the client did not ask. */
+  readonly report?: StreamOptions["report"];
   readonly deadlines: Deadlines;
   /** Epoch ms. After it a client that does not read is taken for gone. */
   readonly endsAt: number;
@@ -55,7 +58,7 @@ export function releasedStream(
   approval: ToolApproval,
   step: StoredStep,
   traceId: string,
-  { includeUsage, deadlines, endsAt, wire, context }: ReleaseWish,
+  { includeUsage, report, deadlines, endsAt, wire, context }: ReleaseWish,
 ): { readable: ReadableStream<Uint8Array>; end: Promise<"complete" | "cancelled" | "interrupted"> } {
   const out = new IdentityTransformStream();
   const writer = out.writable.getWriter();
@@ -74,7 +77,8 @@ export function releasedStream(
     const usage = includeUsage
       ? answer.write([{ kind: "usage", counts: { prompt: 0, completion: 0 }, raw: NO_USAGE }])
       : "";
-    return (await say(rest + usage + answer.end())) ? "complete" : "cancelled";
+    const told = report == null ? "" : (answer.report?.(NO_USAGE, report().flow) ?? "");
+    return (await say(rest + usage + told + answer.end())) ? "complete" : "cancelled";
   };
   const failed = async (): Promise<"cancelled" | "interrupted"> => {
     const message = "The tool calls of this answer could not be read from the record.";

@@ -174,14 +174,22 @@ async function ending(
 ): Promise<{ outcome: AnswerEnd["outcome"]; text: string }> {
   if (end.outcome !== "complete") return { outcome: end.outcome, text: answer.fail(interruption(filter, source)) };
   if (options.gate === null || filter.gate?.isHolding !== true) {
-    return { outcome: "complete", text: filter.usageText() + answer.end() };
+    return { outcome: "complete", text: filter.usageText() + reportText(options, answer) + answer.end() };
   }
   const gated = await options.gate.settle(filter.gate, source.context, say);
   if (gated.kind === "client_gone") return { outcome: "cancelled", text: "" };
   if (gated.kind === "unrecorded") return { outcome: "interrupted", text: answer.fail(UNRECORDED) };
   if (gated.flow !== null) answer.attach(gated.flow);
   const text = gated.raw ?? answer.write(gated.events);
-  return { outcome: "complete", text: text + filter.usageText(gated.flow !== null) + answer.end() };
+  const usage = filter.usageText(gated.flow !== null);
+  return { outcome: "complete", text: text + usage + reportText(options, answer) + answer.end() };
+}
+
+/** The attempt is over by now, so its bill is final. */
+function reportText(options: StreamOptions, answer: AnswerWriter): string {
+  if (options.report === null || answer.report === undefined) return "";
+  const { usage, flow } = options.report();
+  return answer.report(usage, flow);
 }
 
 const UNRECORDED = "The tool calls of this answer could not be recorded for approval.";

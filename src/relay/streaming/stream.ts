@@ -60,7 +60,7 @@ export async function openStream(
 
 function isNative(response: Response, options: StreamOptions, { isClean }: Reading): boolean {
   if (!isClean || !options.includeUsage || options.gate !== null || options.choices !== 1) return false;
-  if (options.resumption !== null) return false;
+  if (options.resumption !== null || options.report !== null) return false;
   // A provider that ignores `stream` answers with a document, which has to be told as a stream.
   return response.headers.get("content-type")?.includes("event-stream") === true;
 }

@@ -33,6 +33,7 @@ export const RouteControls = z.strictObject({
   latency_budget_ms: z.optional(z.int().check(z.minimum(1), z.maximum(600_000))),
   spend_budget_usd: z.optional(z.number().check(z.positive())),
   require_tool_approval: z.optional(z.boolean()),
+  report: z.optional(z.boolean()),
   only: z.optional(providerIds),
   avoid: z.optional(providerIds),
   resume: z.optional(z.string().check(z.regex(/^tr_[0-9A-Za-z]{32}$/, "must be a trace id"))),

@@ -215,6 +215,11 @@ export class ChunkStream {
     return [...due, this.#last(this.#chunk([end]))];
   }
 
+  /** A chunk without choices, as OpenAI's own of the usage is: clients skip it where they do not know it. */
+  report(usage: Json, flow: Json): Json {
+    return { ...this.#chunk([]), usage, flow: { ...this.flow, ...flow } };
+  }
+
   #last(chunk: Json): Json {
     return this.flow === null ? chunk : { ...chunk, flow: this.flow };
   }

@@ -141,7 +141,7 @@ describe("what the object says", () => {
     expect(answer.firstToken?.p50Ms).toBeGreaterThan(180);
     expect(answer.firstToken?.p95Ms).toBeLessThan(220);
     expect(answer.total?.p50Ms).toBeGreaterThan(8_300);
-    const { leaseMs, at, ...figures } = answer;
+    const { leaseMs, at, cachedShare, ...figures } = answer;
     expect(await target.snapshot()).toMatchObject(figures);
     await set({ clockMs: 70_000 });
     expect(await target.snapshot()).toMatchObject({ requests: 0, failures: 0, firstToken: null, total: null });
@@ -153,6 +153,17 @@ describe("what the object says", () => {
     expect([await target.tables(), await target.alarmInMs()]).toEqual([[], null]);
     await target.report({ successes: 1 });
     expect((await target.tables()).sort()).toEqual(["health", "slice"]);
+  });
+
+  test("the share of prompts that its cache held is kept over a reset", async () => {
+    const target = newTarget();
+    const prompts = { requests: 10, promptTokens: 1_000, cachedTokens: 600 };
+    expect((await target.report({ prompts })).cachedShare).toBe(0);
+    expect((await target.report({ prompts: { ...prompts, cachedTokens: 400 } })).cachedShare).toBe(0.5);
+    await target.reset();
+    expect((await target.report({})).cachedShare).toBe(0.5);
+    await set({ clockMs: 3_900_000 });
+    expect((await target.report({})).cachedShare).toBe(0);
   });
 
   test("the longest wish of a vendor is kept, and none beyond a minute", async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { hintFor } from "../../../src/http/hints.ts";
+import { hintFor, notFoundMessage } from "../../../src/http/hints.ts";
 
 test.each([
   { path: "/v1/v1/chat/completions", says: "`/v1` twice" },
@@ -31,6 +31,13 @@ test.each([
 ])("$path: $says", ({ path, says }) => {
   expect(hintFor(path)).toContain(says);
   expect(hintFor(path)).toMatch(/^[A-Z].*\.$/);
+});
+
+test("a 404 says what was asked for, without what may be a secret", () => {
+  const message = notFoundMessage("POST", "/chat/completions");
+  expect(message).toBe("Not found: `POST /chat/completions`. The base URL must end in `/v1`.");
+  expect(notFoundMessage("GET", "/v1/fl_production_secret")).not.toContain("secret");
+  expect(notFoundMessage("GET", `/v1/${"x".repeat(5_000)}`).length).toBeLessThan(300);
 });
 
 test("nothing of a path that nobody knows is repeated", () => {

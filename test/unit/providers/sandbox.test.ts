@@ -167,7 +167,10 @@ describe("streams", () => {
 
 describe("tools", () => {
   const offered = { ...HELLO, tools: [WEATHER, OTHER] };
-  const result = { ...offered, messages: [...HELLO.messages, { role: "tool", tool_call_id: "x", content: "20" }] };
+  const call = { id: "x", type: "function", function: { name: "get_weather", arguments: "{}" } };
+  const asked = { role: "assistant", content: null, tool_calls: [call] };
+  const told = { role: "tool", tool_call_id: "x", content: "20" };
+  const result = { ...offered, messages: [...HELLO.messages, asked, told] };
 
   test("the first tool is called with arguments that fit its schema", async () => {
     const [choice] = (await complete(offered)).choices;
@@ -203,6 +206,13 @@ describe("tools", () => {
     ],
     ["no tool is wanted", { ...offered, tool_choice: "none" }, {}, undefined],
     ["after a result", result, {}, undefined],
+    ["after a result, where one is required", { ...result, tool_choice: "required" }, {}, "other"],
+    [
+      "after a result, where it is insisted on",
+      { ...result, tool_choice: { type: "function", function: { name: "get_weather" } } },
+      {},
+      "get_weather",
+    ],
     ["after a result, when scripted", result, { tool_call: true }, "get_weather"],
     ["never, when scripted", offered, { tool_call: false }, undefined],
     ["none offered", { ...HELLO, tools: [] }, { tool_call: true }, undefined],

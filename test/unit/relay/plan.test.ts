@@ -46,6 +46,8 @@ interface Setting {
   readonly draw?: PlanInput["draw"];
   /** p50 by provider or name; who is missing was not measured. */
   readonly pace?: Readonly<Record<string, number>>;
+  /** Names of the targets of its conversation. */
+  readonly preferred?: readonly string[];
   /** Providers or names that this request may measure. */
   readonly explorable?: readonly string[];
 }
@@ -75,6 +77,7 @@ function routeOf(setting: Setting): ResolvedRoute {
     latencyBudgetMs: null,
     spendBudgetUsd: null,
     requireToolApproval: false,
+    report: false,
     tags: {},
     only: setting.only,
     avoid: setting.avoid,
@@ -95,6 +98,8 @@ function planFor(route: ResolvedRoute, setting: Setting, chance: PlanInput["draw
       return p50Ms === undefined ? null : { p50Ms, p95Ms: 2 * p50Ms };
     },
     mayExplore: ({ name, target }) => explorable.includes(name) || explorable.includes(target.provider),
+    expectedCostOf: ({ facts: { price: known } }) => (known === undefined ? null : known.input + known.output),
+    preferred: setting.preferred ?? [],
     draw: setting.draw ?? chance,
   });
 }
@@ -115,6 +120,28 @@ describe("order", () => {
     { name: "ordered: as in the policy", targets: ABC, order: ["alpha", "beta", "gamma"] },
     { name: "without fallback only the first", targets: ABC, mayFallBack: false, order: ["alpha"] },
     { name: "only narrows, in the policy's order", targets: ABC, only: ["gamma", "alpha"], order: ["alpha", "gamma"] },
+    { name: "a conversation stays", targets: ABC, preferred: ["gamma/m"], order: ["gamma", "alpha", "beta"] },
+    {
+      name: "a conversation fails over to the one that stood in",
+      targets: ABC,
+      preferred: ["gamma/m", "beta/m"],
+      states: { gamma: "penalised" },
+      order: ["beta", "alpha", "gamma"],
+      passedOver: "breaker_open",
+    },
+    {
+      name: "a conversation whose target is no candidate any more",
+      targets: ABC,
+      preferred: ["delta/m", "gone/m"],
+      order: ["alpha", "beta", "gamma"],
+    },
+    {
+      name: "a conversation that may not leave its target",
+      targets: ABC,
+      preferred: ["beta/m"],
+      mayFallBack: false,
+      order: ["beta"],
+    },
     { name: "avoid narrows", targets: ABC, avoid: ["alpha"], order: ["beta", "gamma"] },
     {
       name: "without a secret no candidate",
@@ -563,7 +590,14 @@ async function planOfRequest(setting: Setting, request: ChatRequest, headerContr
   const name = `r${++resolvedCount}`;
   const record = { ...recordOf(setting), name, created_at: "2026-01-01T00:00:00Z", actor: "test" };
   const kv = { get: async () => JSON.stringify(record) } as unknown as KVNamespace;
-  const caller: Caller = { key: KEY, app: "default", headerControls, clientRequestId: null, sessionId: null };
+  const caller: Caller = {
+    key: KEY,
+    app: "default",
+    headerControls,
+    clientRequestId: null,
+    sessionId: null,
+    agentId: null,
+  };
   const named = { ...request, model: `flow/${name}` };
   const route = await resolve(named, caller, { kv, now: 0, waitUntil: () => {} });
   const withFields = { ...setting, fields: request.fields };

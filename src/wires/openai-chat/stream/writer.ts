@@ -28,6 +28,10 @@ export class ChatStreamWriter implements AnswerWriter {
     this.#chunks.flow = flow;
   }
 
+  report(usage: Json, flow: Json): string {
+    return `data: ${JSON.stringify(this.#chunks.report(usage, flow))}\n\n`;
+  }
+
   end(): string {
     return "data: [DONE]\n\n";
   }
