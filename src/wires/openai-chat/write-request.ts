@@ -197,11 +197,15 @@ function choiceMember(choice: ToolChoice | undefined, losses: Loss[]): Json {
 
 /** What chat calls otherwise, or has no word for, is told apart by name; everything else has the core's value. */
 function writeControls(controls: Controls, spelling: Conversation["spelling"], losses: Loss[]): Json {
-  const { reasoning, responseFormat: format, truncation, topK } = controls;
+  const { reasoning, responseFormat: format, truncation } = controls;
   const members: Record<string, unknown> = {
     max_completion_tokens: controls.maxOutputTokens,
     temperature: controls.temperature,
     top_p: controls.topP,
+    // Not OpenAI's own, but known to many who speak its protocol; the rows of the others leave them out and name them.
+    top_k: controls.topK,
+    min_p: controls.minP,
+    repetition_penalty: controls.repetitionPenalty,
     stop: controls.stop,
     seed: controls.seed,
     n: controls.n,
@@ -215,12 +219,13 @@ function writeControls(controls: Controls, spelling: Conversation["spelling"], l
     service_tier: controls.serviceTier,
     modalities: controls.modalities,
     prompt_cache_key: controls.promptCacheKey,
+    prompt_cache_retention: controls.promptCacheRetention,
     user: controls.user,
     safety_identifier: controls.safetyIdentifier,
     metadata: controls.metadata,
+    store: controls.store,
     reasoning_effort: effortOf(reasoning),
   };
-  if (topK !== undefined) losses.push(harmless(spelling.topK ?? "top_k"));
   if (truncation !== undefined && truncation !== "disabled") losses.push(harmless(spelling.truncation ?? "truncation"));
   if (reasoning !== undefined && members["reasoning_effort"] === undefined) losses.push(harmless(reasoning.path));
   if (format?.kind === "json_object") members["response_format"] = { type: "json_object" };

@@ -9,6 +9,7 @@ import { isJsonObject, tryParseJson } from "../../../lib/json.ts";
 
 const FINISH = /"finish_reason":\s*"[^"]/;
 const PLAIN_STOP = /"finish_reason":\s*"(?:stop|eos|function_call)"/;
+const PLAIN_STOPS: ReadonlySet<string> = new Set(["stop", "eos", "function_call"]);
 const ODD_CONTENT = /"content":\s*[[{]/;
 /** Longer lines are not looked into: what is in them is a picture, not a call. */
 const MAX_LINE_LENGTH = 262_144;
@@ -23,6 +24,8 @@ export class CleanWatch {
   #hasFinish = false;
   #ids = new Set<string>();
   #indexes = new Set<string>();
+  /** Indexes of the choices that have called. */
+  #callers = new Set<unknown>();
 
   /** The next piece of the stream's text, in any chunking. */
   add(text: string): void {
@@ -72,19 +75,21 @@ export class CleanWatch {
       return;
     }
     this.#hasFinish ||= FINISH.test(data);
-    if (data.includes('"tool_calls"') || ODD_CONTENT.test(data)) this.#readDelta(tryParseJson(data));
-    if (this.#indexes.size > 0 && PLAIN_STOP.test(data)) this.isUnclean = true;
+    const isStop = this.#callers.size > 0 && PLAIN_STOP.test(data);
+    if (isStop || data.includes('"tool_calls"') || ODD_CONTENT.test(data)) this.#readChunk(tryParseJson(data));
   }
 
-  #readDelta(chunk: unknown): void {
+  #readChunk(chunk: unknown): void {
     const choices = isJsonObject(chunk) && Array.isArray(chunk["choices"]) ? chunk["choices"] : [];
     for (const choice of choices) {
       const delta = isJsonObject(choice) ? choice["delta"] : undefined;
       if (!isJsonObject(choice) || !isJsonObject(delta)) continue;
       if (typeof delta["content"] === "object" && delta["content"] !== null) this.isUnclean = true;
+      const { finish_reason: finish, index } = choice;
       const calls = delta["tool_calls"] ?? [];
-      if (!Array.isArray(calls) || !calls.every((call) => this.#isCleanCall(call, choice["index"])))
-        this.isUnclean = true;
+      if (!Array.isArray(calls) || !calls.every((call) => this.#isCleanCall(call, index))) this.isUnclean = true;
+      // Whoever calls has to be told so, also where the call is in the chunk that ends the answer.
+      if (typeof finish === "string" && PLAIN_STOPS.has(finish) && this.#callers.has(index)) this.isUnclean = true;
     }
   }
 
@@ -99,6 +104,7 @@ export class CleanWatch {
     if (!named || typeof id !== "string" || id === "" || this.#ids.has(id)) return false;
     this.#ids.add(id);
     this.#indexes.add(place);
+    this.#callers.add(choice);
     return true;
   }
 }
