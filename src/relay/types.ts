@@ -59,6 +59,8 @@ export interface Candidate {
   readonly facts: ModelFacts;
   readonly provider: Provider;
   readonly config: ProviderConfig;
+  /** Members that it refused in an attempt of this request: it is called once more without them. */
+  readonly without?: readonly string[];
 }
 
 export interface Plan {

@@ -10,6 +10,7 @@ import { endRetry, latencyForecast, type RetryPermit, takeRetry, targetState } f
 import { RouterError } from "../../http/errors.ts";
 import { unexpectedFault } from "../../http/internal-error.ts";
 import type { UpstreamFailure } from "../../providers/adapter.ts";
+import { hasMember } from "../../providers/refusals.ts";
 import type { Answer, Candidate, Claim, EventSource, Resumption } from "../types.ts";
 import { type AttemptInput, type Ended, RunningAttempt } from "./attempt.ts";
 import { budgetExceeded, exhausted, refusedByVendor } from "./errors.ts";
@@ -70,8 +71,9 @@ export class Attempts implements Resumption {
       if (refusal !== undefined) throw refusedByVendor(refusal, exchange);
       if (exchange.attempts.length >= route.policy.fallback.max_attempts) break;
       if (ended.failure.class === "context_length") this.#dropSmaller(ended.running.candidate);
-      permit = await this.#retryPermit(ended);
-      candidate = permit === null ? this.#take() : ended.running.candidate;
+      const again = this.#lessDemanding(ended);
+      if (again === null) permit = await this.#retryPermit(ended);
+      candidate = again ?? (permit === null ? this.#take() : ended.running.candidate);
     }
     throw this.#failures.length === 0 && this.#refusal !== null ? this.#refusal : exhausted(this.#failures, exchange);
   }
@@ -282,6 +284,13 @@ export class Attempts implements Resumption {
       return this.#input.route.policy.fallback.on.includes(failure.class);
     }
     return failure.tryNext;
+  }
+
+  /** The same candidate without the member that it refused, once and only where nothing asked for would be missing. */
+  #lessDemanding({ running: { candidate }, failure: { retryWithout } }: Failed): Candidate | null {
+    if (retryWithout === undefined || candidate.without !== undefined) return null;
+    const fields = { ...candidate.target.params, ...this.#input.request.fields };
+    return hasMember(fields, retryWithout) ? { ...candidate, without: [retryWithout] } : null;
   }
 
   /** Leave to try the same candidate once more, given when the pause before that is over; `null`: it is not tried. */

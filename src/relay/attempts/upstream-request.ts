@@ -61,7 +61,7 @@ export function readingOf(
 export async function send(
   request: ChatRequest,
   maxOutputTokens: number | undefined,
-  { provider, target, config }: Candidate,
+  { provider, target, config, without }: Candidate,
   record: Attempt,
   clientHeaders: Exchange["clientHeaders"],
   signal: AbortSignal,
@@ -75,6 +75,7 @@ export async function send(
     maxOutputTokens,
     openHeaders: openHeadersOf(provider.openHeaders, clientHeaders),
     config,
+    without,
   };
   if (provider.send !== undefined) return provider.send(adapterCall, signal);
   const upstream = await written(provider.adapter, adapterCall);
