@@ -1,9 +1,6 @@
 /** What to say about an address that does not exist: clients are configured with base URLs, and go wrong in few ways. */
 
-import { redactCredentials } from "../lib/redact-credentials.ts";
-
 const CHAT = "POST /v1/chat/completions";
-const MAX_SHOWN_PATH = 100;
 
 /** Paths below `/v1` that clients of OpenAI's API try, and what to do instead. The longest name that fits counts. */
 const INSTEAD: Readonly<Record<string, string>> = {
@@ -31,9 +28,18 @@ const INSTEAD: Readonly<Record<string, string>> = {
 /** The first segments of what is served below `/v1`: somebody who asks for one at the top has left `/v1` out. */
 const BELOW_V1: readonly string[] = ["chat", "models", "traces", "approvals", "key", ...Object.keys(INSTEAD)];
 
-/** The message of a 404: what was asked for, and what to ask for instead. */
+/** Segments that may be repeated, besides those above. Any other may be a secret in the wrong place. */
+const SHOWN: ReadonlySet<string> = new Set([
+  ...["", "v1", "V1", "openai", "deployments", "completions", "generations", "transcriptions", "speech", "jobs"],
+  ...BELOW_V1,
+]);
+const MAX_SEGMENTS = 8;
+
+/** The message of a 404: what was asked for, unknown segments as `…`, and what to ask for instead. */
 export function notFoundMessage(method: string, pathname: string): string {
-  return `Not found: \`${method} ${redactCredentials(pathname, MAX_SHOWN_PATH)}\`. ${hintFor(pathname)}`;
+  const segments = pathname.split("/").slice(0, MAX_SEGMENTS);
+  const shown = segments.map((segment) => (SHOWN.has(segment) ? segment : "…")).join("/");
+  return `Not found: \`${method} ${shown}\`. ${hintFor(pathname)}`;
 }
 
 /** One or two sentences for a 404 at `pathname`. Nothing of the path is repeated. */

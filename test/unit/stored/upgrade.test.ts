@@ -248,6 +248,7 @@ test("a target keeps its open breaker and its latencies", () => {
     },
     firstToken: [{ startAt: T0, rows: [[40, 2, 0]] }],
     total: [{ startAt: T0, rows: [[50, 3, 1]] }],
+    uncleanUntil: 0,
   });
   const { facts, breaker } = tables.load();
   tables.saveTarget(facts, { ...breaker, openFor: "key_1" });
