@@ -14,6 +14,13 @@ import { getKey } from "./doors/key/key.ts";
 import { postCountTokens, postMessage } from "./doors/messages/messages.ts";
 import { getModel, listModels } from "./doors/models/models.ts";
 import { getRoot, notFoundPage } from "./doors/pages/pages.ts";
+import {
+  deleteResponse,
+  getInputItems,
+  getResponse,
+  postInputTokens,
+  postResponse,
+} from "./doors/responses/responses.ts";
 import { getTrace, getTraces } from "./doors/traces/traces.ts";
 import { drain } from "./http/body.ts";
 import { errorResponse, RouterError } from "./http/errors.ts";
@@ -57,6 +64,13 @@ app.get("/openapi.json", getOpenApi);
 app.post("/v1/chat/completions", postChatCompletion);
 app.post("/v1/messages", postMessage);
 app.post("/v1/messages/count_tokens", postCountTokens);
+app.post("/v1/responses", postResponse);
+app.post("/v1/responses/input_tokens", postInputTokens);
+// No target is asked to compact: the hint says what to do instead.
+app.all("/v1/responses/compact", (c) => c.notFound());
+app.get("/v1/responses/:id", getResponse);
+app.delete("/v1/responses/:id", deleteResponse);
+app.get("/v1/responses/:id/input_items", getInputItems);
 app.get("/v1/models", listModels);
 app.get("/v1/models/*", getModel);
 app.get("/v1/key", getKey);
@@ -74,6 +88,10 @@ for (const [path, allow] of [
   ["/v1/chat/completions", "POST"],
   ["/v1/messages", "POST"],
   ["/v1/messages/count_tokens", "POST"],
+  ["/v1/responses", "POST"],
+  ["/v1/responses/input_tokens", "POST"],
+  ["/v1/responses/:id", "GET, HEAD, DELETE"],
+  ["/v1/responses/:id/input_items", "GET, HEAD"],
   ["/v1/models", "GET, HEAD"],
   ["/v1/models/*", "GET, HEAD"],
   ["/v1/key", "GET, HEAD"],

@@ -20,6 +20,7 @@ export const VARIABLES = {
   FLOW_SANDBOX: "`1`: the built-in `sandbox` provider may be called.",
   FLOW_LOG_REQUESTS: "`1`: a log line for every request, not only for those that failed or fell back.",
   FLOW_MAX_BODY_MIB: "Largest body of a model request in MiB, a whole number from 1 to 16. Default 10.",
+  FLOW_RESPONSES_STORE: "`0`: no response is kept, whatever a policy says.",
   FLOW_ALLOW_PRIVATE_UPSTREAMS: "`1`: base URLs may be http and private. Local work only.",
   OTEL_EXPORTER_OTLP_ENDPOINT: "Base URL of a collector that takes OTLP over HTTP as JSON. Absent: no spans are sent.",
   OTEL_EXPORTER_OTLP_HEADERS: "Headers for it, `name=value` separated by commas, values percent-encoded.",
@@ -72,6 +73,8 @@ export interface Settings {
   /** The only host that answers `/admin`, in lower case; empty: any. */
   readonly adminHost: string;
   readonly logsEveryRequest: boolean;
+  /** Responses may be kept for `previous_response_id`. */
+  readonly storesResponses: boolean;
   readonly allowsPrivateUpstreams: boolean;
   /** Where spans go, under the names that OpenTelemetry gives its variables. */
   readonly exporter: {
@@ -116,6 +119,7 @@ function readSettings(read: Read): Settings {
     operators: given(read, ["FLOW_ADMIN_TOKEN", "FLOW_ADMIN_TOKENS"]),
     adminHost: (read("FLOW_ADMIN_HOST") ?? "").trim().toLowerCase(),
     logsEveryRequest: read("FLOW_LOG_REQUESTS") === "1",
+    storesResponses: read("FLOW_RESPONSES_STORE") !== "0",
     allowsPrivateUpstreams: read("FLOW_ALLOW_PRIVATE_UPSTREAMS") === "1",
     exporter: given(read, EXPORTER_VARIABLES),
   };

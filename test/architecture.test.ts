@@ -33,6 +33,10 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...["config", "http", "relay", "pricing/count", "wires/anthropic-messages/door", "wires/bridge"],
     ...["wires/openai-chat", "lib"],
   ],
+  "doors/responses": [
+    ...["config", "conversation", "conversation-store/client", "http", "relay", "pricing/count", "policy/schema"],
+    ...["wires/openai-responses", "wires/bridge", "wires/openai-chat", "lib"],
+  ],
   relay: [
     ...["policy", "pricing", "ledger/types", "health", "keys", "approvals", "traces", "providers"],
     ...["catalog", "wires/openai-chat/chunk", "wires/openai-chat/request-fields", "wires/openai-chat/read-demand"],
@@ -84,7 +88,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...["catalog", "config", "http/body", "http/errors", "http/json-body", "http/pagination", "http/query", "lib"],
   ],
   openapi: [
-    "doors/messages/request",
+    ...["doors/messages/request", "doors/responses/request"],
     ...["admin/promotions", "admin/routes", "approvals/decision", "approvals/types", "keys/record", "policy"],
     ...["traces/schema", "trace-index/types", "wires/openai-chat/request-fields", "http/errors"],
   ],
@@ -115,6 +119,7 @@ const DURABLE_OBJECTS = [
 const RELAY_COMPOSER = "relay/relay.ts";
 const RELAY_SHARED = [
   ...["relay/types.ts", "relay/trace.ts", "relay/billing.ts", "relay/received.ts", "relay/affinity.ts"],
+  "relay/last-words.ts",
 ];
 /** Parts that call others: an attempt opens the stream of its answer, and what is held ends as streams do. */
 const RELAY_CALLS = [

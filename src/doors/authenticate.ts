@@ -24,6 +24,17 @@ export async function authenticate(
   return key;
 }
 
+/** The same, with the secret that what the key stored is encrypted under. */
+export async function authenticateOwner(
+  context: Context<AppEnv>,
+  scope: Scope,
+): Promise<{ readonly keyId: string; readonly secret: string }> {
+  const { id } = await authenticate(context, scope);
+  const token = await verifyToken(credential(context.req.raw.headers), settingsOf(context.env).pepper);
+  if (token === null) throw invalidKey();
+  return { keyId: id, secret: token.key.secret };
+}
+
 /** Reading clients of every door send their key as they do there: an `x-api-key` of ours counts without a bearer token. */
 function credential(headers: Headers): string {
   const named = headers.get("x-api-key") ?? "";

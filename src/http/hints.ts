@@ -4,8 +4,9 @@ const CHAT = "POST /v1/chat/completions";
 
 /** Paths below `/v1` that clients of OpenAI's API try, and what to do instead. The longest name that fits counts. */
 const INSTEAD: Readonly<Record<string, string>> = {
-  responses: `The Responses API is not served. Use ${CHAT}. OpenAI Agents: \`set_default_openai_api("chat_completions")\`; Pydantic AI: the prefix \`openai-chat:\`; n8n: switch off "Use Responses API"; Vercel AI SDK: \`openai.chat(…)\` or \`@ai-sdk/openai-compatible\`.`,
-  messages: `The Messages API is not served. Use ${CHAT} with a client that is compatible with OpenAI.`,
+  responses:
+    "Of the Responses API there are POST /v1/responses, /v1/responses/input_tokens and what is stored under /v1/responses/{id}. A response is made while its request waits.",
+  messages: "Of the Messages API there are POST /v1/messages and POST /v1/messages/count_tokens.",
   completions: `Legacy completions are not served. Use ${CHAT}. LangChain: \`ChatOpenAI\`; LlamaIndex: \`OpenAILike\` with \`is_chat_model=True\`.`,
   engines: `Legacy engines are not served. Use ${CHAT}.`,
   embeddings: "Embeddings are not routed. Call the embedding provider directly.",
@@ -20,10 +21,14 @@ const INSTEAD: Readonly<Record<string, string>> = {
   vector_stores: "Vector stores are not served. Call the provider directly.",
   assistants: `Assistants are not served. Use ${CHAT}.`,
   threads: `Threads are not served. Use ${CHAT} and send the conversation with each request.`,
-  conversations: `Conversations are not stored. Use ${CHAT} and send the conversation with each request.`,
+  conversations:
+    "There are no objects for conversations. Go on with `previous_response_id` of POST /v1/responses, or send the whole input each time.",
   realtime: `Realtime sessions are not served. Use ${CHAT} with \`"stream": true\`.`,
   rerank: "Reranking is not routed. Call its provider directly.",
 };
+
+const COMPACT =
+  'Conversations are not compacted here. Let the client do it: in Codex give the provider a name other than "OpenAI"; with the Agents SDK use a session without compaction.';
 
 /** The first segments of what is served below `/v1`: somebody who asks for one at the top has left `/v1` out. */
 const BELOW_V1: readonly string[] = ["chat", "models", "traces", "approvals", "key", ...Object.keys(INSTEAD)];
@@ -56,5 +61,6 @@ export function hintFor(pathname: string): string {
   if (BELOW_V1.includes(first)) return "The base URL must end in `/v1`.";
   if (first !== "v1") return `The chat endpoint is ${CHAT}.`;
   if (segments.at(-1) === "" && segments.length > 2) return "Take the slash off the end of the path.";
+  if (second === "responses" && segments[2] === "compact") return COMPACT;
   return Object.hasOwn(INSTEAD, second) ? (INSTEAD[second] ?? "") : `The chat endpoint is ${CHAT}.`;
 }

@@ -4,6 +4,7 @@ import { RollbackRequest } from "../admin/routes.ts";
 import { DecisionRequest } from "../approvals/decision.ts";
 import { APPROVAL_STATUSES } from "../approvals/types.ts";
 import { MessagesFields } from "../doors/messages/request.ts";
+import { ResponsesRequest } from "../doors/responses/request.ts";
 import { KeyChange, KeyRequest, KeyRotation } from "../keys/record.ts";
 import { ProviderRequest } from "../policy/provider-record.ts";
 import { RoutePolicy } from "../policy/schema.ts";
@@ -15,6 +16,7 @@ import { answerSchema, type JsonSchema, requestSchema, type Spelling } from "./s
 const REQUESTS = {
   ChatRequest: ChatFields,
   MessagesRequest: MessagesFields,
+  ResponsesRequest,
   Decision: DecisionRequest,
   KeyRequest,
   KeyChange,
@@ -89,6 +91,13 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
     ...{ stop_sequence: "string?", usage: "object", flow: "object" },
   },
   TokenCount: { input_tokens: "integer" },
+  Response: {
+    ...{ id: "string", object: "string", created_at: "integer", status: "string", model: "string", output: ["object"] },
+    ...{ previous_response_id: "string?", store: "boolean", error: "any", usage: "any", "flow?": "object" },
+  },
+  InputTokens: { object: "string", input_tokens: "integer" },
+  DeletedResponse: { id: "string", object: "string", deleted: "boolean" },
+  ItemList: { object: "string", data: ["object"], first_id: "string?", last_id: "string?", has_more: "boolean" },
   Model: {
     ...{ id: "string", object: "string", created: "integer", owned_by: "string", route_version: "integer" },
     ...{ description: "string?", targets: ["object"], context_window: "integer?", max_output_tokens: "integer?" },

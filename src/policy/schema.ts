@@ -86,6 +86,13 @@ const Tools = z.strictObject({
   ttl_seconds: z._default(integer(60, 30 * 86_400), 86_400),
 });
 
+const Responses = z.strictObject({
+  /** Responses are kept for `previous_response_id`, where the client does not forbid it. */
+  store: z._default(z.boolean(), true),
+  /** From the last response of a conversation on. */
+  ttl_seconds: z._default(integer(60, 30 * 86_400), 86_400),
+});
+
 const Promotion = z.strictObject({
   /** `true`: changes come by promotion where this policy is active. A list: in these environments, wherever it is. */
   required: z._default(
@@ -119,6 +126,7 @@ export const RoutePolicy = z.strictObject({
   spend: z.prefault(z.strictObject({ max_request_usd: z.optional(usd) }), {}),
   limits: z.prefault(Limits, {}),
   tools: z.prefault(Tools, {}),
+  responses: z.prefault(Responses, {}),
   promotion: z.prefault(Promotion, {}),
   aliases: z._default(
     z.array(Alias).check(z.maxLength(MAX_ALIASES), z.refine(hasNoDuplicate, "must not repeat one")),

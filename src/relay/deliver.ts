@@ -11,8 +11,9 @@ import { isJsonObject, JsonEdit } from "../lib/json.ts";
 import { stringifyRaw } from "../lib/raw-json.ts";
 import type { DoorWire } from "../wires/wire.ts";
 import type { ReleasedAnswer } from "./approval/approval.ts";
+import { keepText, wireUsage } from "./last-words.ts";
 import type { Exchange } from "./trace.ts";
-import type { Answer, WholeAnswer } from "./types.ts";
+import type { Answer, KeepAnswer, WholeAnswer } from "./types.ts";
 
 export type WholeUpstream = Extract<Answer, { kind: "whole" }>;
 
@@ -25,19 +26,25 @@ export function toolsCalled(whole: WholeAnswer): readonly string[] {
  * The provider's answer with `flow`, and with `usage` and `model` where it left them out. `released`: what goes out in its
  * place where tool calls need approval.
  */
-export function toWholeResponse(
+export async function toWholeResponse(
   exchange: Exchange,
   { candidate, attempt, whole }: WholeUpstream,
   released: ReleasedAnswer | null,
   wire: DoorWire,
-): Response {
+  keep: KeepAnswer | null,
+): Promise<Response> {
   const answer = released?.answer ?? null;
   const text = answer === null ? whole.text : stringifyRaw(wire.writeAnswer(answer, whole.context));
   const edit = new JsonEdit(text);
-  if (!isJsonObject(whole.body["usage"])) edit.set("usage", toWireUsage(exchange.bill(attempt).usage));
+  if (!hasUsage(whole, wire)) {
+    const { usage } = exchange.bill(attempt);
+    const counts = { prompt: usage.promptTokens, completion: usage.completionTokens };
+    edit.set("usage", wireUsage(counts, toChatUsage(usage), wire, whole.context));
+  }
   if (typeof whole.body["model"] !== "string") edit.set("model", candidate.target.model);
+  const kept = await keepText(edit, keep);
   const now = Date.now();
-  const flow = exchange.toFlow(now, exchange.costNanoUsd);
+  const flow = { ...exchange.toFlow(now, exchange.costNanoUsd), ...kept.flow };
   const release = released?.release ?? null;
   edit.set("flow", release === null ? flow : { ...flow, tool_approval: toolApproval(release) });
   return toJsonResponse(exchange, edit.toString(), now);
@@ -66,12 +73,17 @@ export function toStreamResponse(exchange: Exchange, readable: ReadableStream<Ui
 export function reportOf(exchange: Exchange): { readonly usage: Json; readonly flow: Json } {
   const raw = exchange.winner?.received.rawUsage;
   return {
-    usage: isJsonObject(raw) ? raw : toWireUsage(exchange.answerBill.usage),
+    usage: isJsonObject(raw) ? raw : toChatUsage(exchange.answerBill.usage),
     flow: exchange.toFlow(Date.now(), exchange.costNanoUsd),
   };
 }
 
-function toWireUsage(usage: Usage): Record<string, unknown> {
+/** An answer in another wire is written from what was read, and has figures there only where the provider gave some. */
+function hasUsage(whole: WholeAnswer, wire: DoorWire): boolean {
+  return wire.id === "openai-chat" ? isJsonObject(whole.body["usage"]) : whole.toAnswer().usage !== null;
+}
+
+function toChatUsage(usage: Usage): Record<string, unknown> {
   return {
     prompt_tokens: usage.promptTokens,
     completion_tokens: usage.completionTokens,

@@ -1,8 +1,17 @@
 /** What the relay needs to know of the public API by which a request came in. */
 import type { RouterError } from "../http/errors.ts";
+import type { RoutePolicy } from "../policy/schema.ts";
 import type { Trace } from "../traces/schema.ts";
 import type { ChatRequest } from "../wires/openai-chat/request-fields.ts";
 import type { DoorWire } from "../wires/wire.ts";
+import type { KeepAnswer } from "./types.ts";
+
+/** Whose request it is. What is kept for them is kept under their secret. */
+export interface DoorCaller {
+  readonly keyId: string;
+  /** The secret part of the key, as it was sent. */
+  readonly secret: string;
+}
 
 export interface Door {
   /** On traces, in filters and figures. */
@@ -10,8 +19,12 @@ export interface Door {
   readonly wire: DoorWire;
   /** The caller's key, out of the headers in which this API carries it. Throws 401. */
   token(headers: Headers): string;
-  /** The request as the relay reads it. Throws 400 for what the contract refuses. */
-  parse(body: string): ChatRequest;
+  /** The request as the relay reads it. Throws 400 for what the contract refuses, 404 for what it refers to in vain. */
+  parse(body: string, caller: DoorCaller): ChatRequest | Promise<ChatRequest>;
+  /** What keeps its whole answers, asked when the request was read and its route is known. Absent or `null`: nothing. */
+  keeperOf?(policy: RoutePolicy): KeepAnswer | null;
+  /** `flow` stands in the last event of a stream as it does in a whole answer. */
+  readonly endsWithFlow?: boolean;
   /** The same error in this API's shape. */
   errorResponse(
     error: RouterError,

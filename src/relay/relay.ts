@@ -5,6 +5,7 @@
 import type { Context } from "hono";
 import { type AppEnv, type Env, secretsOf, settingsOf } from "../config.ts";
 import { firstSerious } from "../conversation/loss.ts";
+import type { Json } from "../conversation/part.ts";
 import { type HealthContext, latencyForecast, mayExplore, targetState, warmUp } from "../health/client.ts";
 import { OpenBody } from "../http/body.ts";
 import { invalidKey, RouterError } from "../http/errors.ts";
@@ -15,6 +16,7 @@ import { promptTokens } from "../pricing/count.ts";
 import type { Provider } from "../providers/adapter.ts";
 import { isExporting } from "../traces/exporter.ts";
 import { parseTraceparent } from "../traces/otlp.ts";
+import { notedConversation } from "../wires/bridge.ts";
 import { readContentDemand } from "../wires/openai-chat/read-demand.ts";
 import type { ChatRequest } from "../wires/openai-chat/request-fields.ts";
 import { Admission } from "./admission.ts";
@@ -39,7 +41,7 @@ import { type RefusedRequest, reportRefusal } from "./refusal.ts";
 import { resolve, showModel } from "./resolve.ts";
 import { Settlement } from "./settle.ts";
 import { Exchange } from "./trace.ts";
-import type { Answer, AnswerEnd, Caller, Plan, ResolvedRoute, StreamOptions } from "./types.ts";
+import type { Answer, AnswerEnd, Caller, LastWords, Plan, ResolvedRoute, StreamOptions } from "./types.ts";
 
 /** What a request may still do after `total_ms`. */
 const MAX_OVERTIME_MS = 60_000;
@@ -134,7 +136,8 @@ async function complete(run: Run): Promise<Response> {
   exchange.env = key.env;
   const caller = identify(key, http);
   noteCaller(run, caller);
-  const request = door.parse(await body.read(run.deadlines));
+  const owner = { keyId: key.id, secret: token.key.secret };
+  const request = await door.parse(await body.read(run.deadlines), owner);
   const content = readContentDemand(request.fields["messages"]);
   exchange.promptTokens = lazy(() => promptTokens(request.text, content.base64Length));
   run.asked = { route: showModel(request.model), stream: request.stream };
@@ -147,6 +150,7 @@ async function complete(run: Run): Promise<Response> {
   body.keepUntil(receivedAt + route.policy.timeouts.total_ms + MAX_OVERTIME_MS);
   exchange.timings.policy = Date.now() - readAt;
   const records = env.TOOL_APPROVALS;
+  const lastWords = lastWordsOf(run, route);
   const approval = new ToolApproval({
     ...{
       records,
@@ -163,11 +167,12 @@ async function complete(run: Run): Promise<Response> {
   const { resume: heldTrace } = request.controls;
   if (heldTrace !== undefined) {
     const endsAt = receivedAt + route.policy.timeouts.total_ms;
-    return resumeStep(run, approval, request, { traceId: heldTrace, endsAt, report: reportFor(run, route) });
+    const held = { traceId: heldTrace, endsAt, report: reportFor(run, route) };
+    return resumeStep(run, approval, request, held, lastWords);
   }
   const findProvider = await providersOf(route.policy.targets, { kv: env.CONFIG, now: readAt, waitUntil });
   const chosen = planFor(run, route, request, content.base64Length, findProvider);
-  const streaming = streamingOf(run, route, request, approval);
+  const streaming = streamingOf(run, route, request, approval, lastWords);
   const plannedAt = Date.now();
   const attempts = new Attempts({
     plan: chosen,
@@ -194,7 +199,7 @@ async function complete(run: Run): Promise<Response> {
   if (answer.kind === "stream") return deliverStream(run, answer, streaming.mayResume);
   // An approval may take its time, and needs the answer only.
   body.release();
-  return deliverWhole(run, answer, approval);
+  return deliverWhole(run, answer, approval, lastWords);
 }
 
 function noteCaller({ exchange, http, env }: Run, caller: Caller): void {
@@ -254,11 +259,17 @@ function toldOf(provider: Provider | undefined, { chatLosses = [] }: ChatRequest
   return { ...told(provider), forRequest: (request) => told(provider.forRequest?.(request) ?? provider) };
 }
 
+function lastWordsOf({ door, exchange }: Run, { policy }: ResolvedRoute): LastWords {
+  const flow = (): Json => exchange.toFlow(Date.now(), exchange.costNanoUsd);
+  return { flow: door.endsWithFlow === true ? flow : null, keep: door.keeperOf?.(policy) ?? null };
+}
+
 function streamingOf(
   run: Run,
   route: ResolvedRoute,
   request: ChatRequest,
   approval: ToolApproval,
+  lastWords: LastWords,
 ): Pick<AttemptInput, "streaming" | "mayResume"> {
   const { tools, functions, n } = request.fields;
   // Where the client leaves it open, a target's own parameters may ask for several.
@@ -275,6 +286,7 @@ function streamingOf(
       traceId: run.exchange.traceId,
       idleMs: route.policy.timeouts.idle_ms,
       deadlines: run.deadlines,
+      lastWords,
     },
     mayResume: route.policy.stream_recovery === "resume" && choices === 1,
   };
@@ -296,14 +308,19 @@ function deliverStream(run: Run, answer: Extract<Answer, { kind: "stream" }>, ma
   return toStreamResponse(run.exchange, readable);
 }
 
-async function deliverWhole(run: Run, answer: WholeUpstream, approval: ToolApproval): Promise<Response> {
+async function deliverWhole(
+  run: Run,
+  answer: WholeUpstream,
+  approval: ToolApproval,
+  { keep }: LastWords,
+): Promise<Response> {
   const { exchange, settlement } = run;
   run.deadlines.stop();
   exchange.answeredAt = Date.now();
   if (run.http.signal.aborted) throw new ClientGone();
   const released = await approval.releaseOf(answer.whole);
   if (released === "client_gone") throw new ClientGone();
-  const response = toWholeResponse(exchange, answer, released, run.door.wire);
+  const response = await toWholeResponse(exchange, answer, released, run.door.wire, keep);
   const toolCalls = toolsCalled(answer.whole);
   settlement.settle({ status: "ok", httpStatus: 200, toolCalls, endedAt: Date.now() });
   return response;
@@ -318,18 +335,24 @@ interface HeldStep {
 }
 
 /** The same step once more: it is answered from the record, and no provider is called. */
-async function resumeStep(run: Run, approval: ToolApproval, request: ChatRequest, held: HeldStep): Promise<Response> {
+async function resumeStep(
+  run: Run,
+  approval: ToolApproval,
+  request: ChatRequest,
+  held: HeldStep,
+  lastWords: LastWords,
+): Promise<Response> {
   const { exchange, settlement } = run;
   const { traceId, endsAt, report } = held;
   const step = await approval.heldStep(traceId);
   // As for an answer that comes now: a stream that is never sent would wait until `total_ms` to be read.
   if (run.http.signal.aborted) throw new ClientGone();
   const createdAt = Math.floor(exchange.receivedAt / 1000);
-  const context = { model: "", provider: "", traceId, createdAt, conversation: null };
+  const context = { model: "", provider: "", traceId, createdAt, conversation: notedConversation(request.fields) };
   const reader = { wire: run.door.wire, context };
   const ending = { httpStatus: 200, toolCalls: toolsOf(step, reader) } as const;
   if (request.stream) {
-    const options = { includeUsage: request.includeUsage, report, deadlines: run.deadlines };
+    const options = { includeUsage: request.includeUsage, report, deadlines: run.deadlines, lastWords };
     const { readable, end } = releasedStream(approval, step, traceId, { ...options, ...reader, endsAt });
     const settle = (how: Awaited<typeof end>): void => {
       run.deadlines.stop();
@@ -342,10 +365,11 @@ async function resumeStep(run: Run, approval: ToolApproval, request: ChatRequest
   }
   const release = await approval.releaseStep(traceId, step.ruling, null);
   if (release === "client_gone") throw new ClientGone();
+  const flow = (): Json => exchange.toFlow(Date.now(), exchange.costNanoUsd);
+  const text = await releasedBody(step, release, { ...lastWords, flow }, reader);
   const now = Date.now();
-  const flow = exchange.toFlow(now, exchange.costNanoUsd);
   settlement.settle({ ...ending, status: "ok", endedAt: now });
-  return toJsonResponse(exchange, releasedBody(step, release, flow, reader), now);
+  return toJsonResponse(exchange, text, now);
 }
 
 function settleStream(run: Run, ended: AnswerEnd): void {

@@ -170,6 +170,24 @@ export interface CallGate {
   settle(held: StreamGate, context: WireContext, say: (text: string) => Promise<boolean>): Promise<GateEnd>;
 }
 
+/** What an answer says of having been kept, or not. */
+export interface Kept {
+  readonly members: Json;
+  /** For `flow`. */
+  readonly flow: Json;
+}
+
+/** Keeps an answer, in the door's wire, before its end leaves. Never rejects. */
+export type KeepAnswer = (answer: Json) => Promise<Kept>;
+
+/** What the last event of a stream says beyond the answer. */
+export interface LastWords {
+  /** The router's member, made when the upstream is done; `null`: the door has no place for it there. */
+  readonly flow: (() => Json) | null;
+  /** `null`: nothing is kept. */
+  readonly keep: KeepAnswer | null;
+}
+
 /** What `stream` needs to know of the request to open an upstream stream. */
 export interface StreamOptions {
   readonly wire: DoorWire;
@@ -185,6 +203,7 @@ export interface StreamOptions {
   readonly traceId: string;
   readonly idleMs: number;
   readonly deadlines: Deadlines;
+  readonly lastWords: LastWords;
   /** Goes on with a broken answer where the policy wants that; `null`: nobody does. */
   readonly resumption: Resumption | null;
 }

@@ -112,6 +112,11 @@ function askedOf(call: AdapterCall, without: readonly string[]): Conversation {
   return { ...own, controls: { ...readControls(call.params), ...Object.fromEntries(given) } };
 }
 
+/** The client's own conversation of a request that came by another wire; `null` for one that came by chat. */
+export function notedConversation(fields: Json): Conversation | null {
+  return foreign.has(fields) ? conversationOf(fields) : null;
+}
+
 function conversationOf(fields: Json): Conversation {
   const conversation = conversations.get(fields) ?? readRequest(fields);
   conversations.set(fields, conversation);

@@ -121,8 +121,10 @@ export interface AnswerWriter {
   attach(flow: Json): void;
   /** An event that says what the answer has used and cost. Absent: the protocol has no place for one. */
   report?(usage: Json, flow: Json): string;
-  /** The protocol's own end of a complete answer. `flow`: where the protocol has a place for it there. */
-  end(flow?: Json): string;
+  /** The whole answer as the client has it at its end, for a wire whose answers are kept. Only `end` comes after it. */
+  finished?(): Json;
+  /** The protocol's own end of a complete answer. `flow`, `members`: where the protocol has a place for them there. */
+  end(flow?: Json, members?: Json): string;
   /** The protocol's own last word on an answer that broke. */
   fail(message: string): string;
 }

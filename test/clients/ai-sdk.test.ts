@@ -238,16 +238,12 @@ describe("what is particular to one provider", () => {
     expect(response.headers?.["x-flowlayer-latency-budget-ms"]).toBe("4321");
   });
 
-  test("createOpenAI() without .chat() calls /v1/responses and is told what to use instead", async () => {
-    const own = await rig.scripted({ json: completion() });
+  test("createOpenAI() at its default goes by /v1/responses", async () => {
+    const own = await rig.scripted({ json: completion({ text: "By the other door." }) });
     const sent = countingFetch();
     const provider = createOpenAI({ baseURL: rig.baseURL, apiKey: own.key, fetch: sent.fetch });
-    const error = await rejection(generateText({ model: provider(own.model), prompt }));
-    expect(APICallError.isInstance(error)).toBe(true);
-    expect(error).toMatchObject({ statusCode: 404 });
-    expect(String(error)).toMatch(/openai\.chat\(/);
-    expect(String(error)).toContain("@ai-sdk/openai-compatible");
+    expect((await generateText({ model: provider(own.model), prompt })).text).toBe("By the other door.");
     expect(sent.count()).toBe(1);
-    expect(own.upstreamCalls()).toBe(0);
+    expect(own.upstreamCalls()).toBe(1);
   });
 });

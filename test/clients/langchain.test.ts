@@ -212,13 +212,12 @@ describe("errors", () => {
     expect(own.upstreamCalls()).toBe(1);
   });
 
-  test("the Responses API is told what to use instead", async () => {
-    const own = await rig.scripted({ json: completion() });
+  test("useResponsesApi goes by /v1/responses", async () => {
+    const own = await rig.scripted({ json: completion({ text: "By the other door." }) });
     const sent = countingFetch();
-    const error = await rejection(chatOf(own, { fetch: sent.fetch }, { useResponsesApi: true }).invoke(prompt));
-    expect(error).toMatchObject({ status: 404, code: "not_found" });
-    expect(String(error)).toContain("/v1/chat/completions");
+    const answer = await chatOf(own, { fetch: sent.fetch }, { useResponsesApi: true }).invoke(prompt);
+    expect(answer.text).toBe("By the other door.");
     expect(sent.count()).toBe(1);
-    expect(own.upstreamCalls()).toBe(0);
+    expect(own.upstreamCalls()).toBe(1);
   });
 });

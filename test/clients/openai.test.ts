@@ -562,11 +562,6 @@ describe("other resources", () => {
 
   test.each([
     {
-      name: "responses",
-      call: (client: OpenAI) => client.responses.create({ model: "flow/x", input: "Hi" }),
-      says: /chat\/completions/,
-    },
-    {
       name: "completions",
       call: (client: OpenAI) => client.completions.create({ model: "flow/x", prompt: "Hi" }),
       says: /chat\/completions/,

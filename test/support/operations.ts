@@ -81,6 +81,19 @@ const decide =
   (prefix: string): Make =>
   async (world) => ({ path: `${prefix}/${await pendingCall(world)}`, body: { decision: "approve" } });
 
+/** A response that its key keeps. */
+const storedAt =
+  (below: string): Make =>
+  async ({ worker, owner }) => {
+    const answer = await worker.fetch("/v1/responses", {
+      method: "POST",
+      headers: { authorization: `Bearer ${owner.key}`, "content-type": "application/json" },
+      body: JSON.stringify({ model: "flow/deep", input: "Hello." }),
+    });
+    const { id } = (await answer.json()) as { id: string };
+    return { path: `/v1/responses/${id}${below}` };
+  };
+
 /** What a path alone does not say. All others are asked for as they are. */
 const MADE: Readonly<Record<string, Make>> = {
   "post /v1/chat/completions": () => ({
@@ -95,6 +108,11 @@ const MADE: Readonly<Record<string, Make>> = {
     path: "/v1/messages/count_tokens",
     body: { model: "flow/deep", messages: MESSAGES },
   }),
+  "post /v1/responses": () => ({ path: "/v1/responses", body: { model: "flow/deep", input: "Hello." } }),
+  "post /v1/responses/input_tokens": () => ({ path: "/v1/responses/input_tokens", body: { input: "Hello." } }),
+  "get /v1/responses/{id}": storedAt(""),
+  "delete /v1/responses/{id}": storedAt(""),
+  "get /v1/responses/{id}/input_items": storedAt("/input_items"),
   "get /v1/models/{id}": () => ({ path: "/v1/models/flow%2Fdeep" }),
   "get /v1/traces/{id}": ({ traceId }) => ({ path: `/v1/traces/${traceId}` }),
   "post /v1/approvals/{id}": decide("/v1/approvals"),

@@ -498,7 +498,7 @@ const PATHS: readonly Row[] = [
   raw("B40", "a NUL", at("/v1/chat/completions\0"), "not HTTP"),
   raw("B40", "half an escape", at("/v1/chat/%c3%28"), NOT_FOUND),
   raw("B40", "a target without a slash", at("v1/chat/completions"), "not HTTP"),
-  ...["/v1/proxy/x", "/v1/nothing", "/v1", "/v1/responses"].flatMap((path) => [
+  ...["/v1/proxy/x", "/v1/nothing", "/v1", "/v1/conversations"].flatMap((path) => [
     raw("B41", `${path} without a key`, at(path, "GET", []), MISSING_KEY),
     raw("B41", `${path} with a key`, at(path, "GET"), NOT_FOUND),
   ]),

@@ -20,6 +20,7 @@ const messages: Door = {
   wire: messagesDoor,
   token: apiKey,
   parse: parseMessagesRequest,
+  endsWithFlow: true,
   errorResponse,
   keepAlive: 'event: ping\ndata: {"type":"ping"}\n\n',
 };

@@ -35,6 +35,7 @@ import { unexpectedFault } from "../../http/internal-error.ts";
 import { sha256, toHex } from "../../keys/hash.ts";
 import { stringifyRaw } from "../../lib/raw-json.ts";
 import { keyIdOfTrace } from "../../traces/schema.ts";
+import { notedConversation } from "../../wires/bridge.ts";
 import type { ChatRequest } from "../../wires/openai-chat/request-fields.ts";
 import type { AnswerContext, DoorWire } from "../../wires/wire.ts";
 import type { Exchange } from "../trace.ts";
@@ -116,7 +117,7 @@ export class ToolApproval implements CallGate {
       if (isGated) expectCalls(records, caller.key.id);
       return;
     }
-    const claims = readResults(messages);
+    const claims = readResults(messages).map((claim) => ({ ...claim, calls: this.#named(claim.calls) }));
     const { verdicts } = await checkResults(records, caller.key.id, claims, isGated);
     for (const { code, verdicts: refused, message } of REFUSALS) {
       const ids = claims
@@ -197,11 +198,21 @@ export class ToolApproval implements CallGate {
     const { records, route, request, exchange } = this.#input;
     const { delivery, ...rules } = route.policy.tools;
     const { traceId } = exchange;
-    const toBeRecorded = await toRecord(calls, usedIds(request.fields["messages"]), rules);
+    const toBeRecorded = await toRecord(this.#named(calls), usedIds(request.fields["messages"]), rules);
     const mayWait = delivery === "hold" && toBeRecorded.some(({ verdict }) => verdict === "pending");
     const recorded = await recordAnswer(records, await this.#answer(toBeRecorded, mayWait ? toBody() : null));
     if (!recorded.ok) throw tooLarge();
     return this.#await({ ruling: recorded.ruling, delivery, traceId }, recorded.releaseInMs, say);
+  }
+
+  /** Members of namespaces by the name that people write rules for: `<namespace>.<name>`. */
+  #named<Call extends { readonly name: string }>(calls: readonly Call[]): readonly Call[] {
+    const { namespaces } = notedConversation(this.#input.request.fields) ?? {};
+    if (namespaces === undefined) return calls;
+    return calls.map((call) => {
+      const own = namespaces.get(call.name);
+      return own === undefined ? call : { ...call, name: `${own.namespace}.${own.name}` };
+    });
   }
 
   async #answer(calls: readonly CallToRecord[], body: string | null): Promise<AnswerToRecord> {

@@ -4,17 +4,18 @@ import { StreamGate } from "../../approvals/stream-gate.ts";
 import type { StoredStep } from "../../approvals/types.ts";
 import type { Answer } from "../../conversation/answer.ts";
 import { eventsOf } from "../../conversation/events.ts";
-import type { Json } from "../../conversation/part.ts";
 import type { Deadlines } from "../../lib/deadline.ts";
 import { isJsonObject, JsonEdit, tryParseJson } from "../../lib/json.ts";
 import { stringifyRaw } from "../../lib/raw-json.ts";
 import type { AnswerContext, DoorWire } from "../../wires/wire.ts";
+import { keepText, lastEvents, wireUsage } from "../last-words.ts";
 import { breakOff } from "../streaming/ends.ts";
-import type { StreamOptions } from "../types.ts";
+import type { LastWords, StreamOptions } from "../types.ts";
 import type { Say, ToolApproval } from "./approval.ts";
 
 /** In chat's shape, as every usage of the core is. */
 const NO_USAGE = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
+const NO_COUNTS = { prompt: 0, completion: 0 };
 
 const encoder = new TextEncoder();
 
@@ -30,13 +31,19 @@ function answerOf({ body }: StoredStep, wire: DoorWire): Answer {
 }
 
 /** The whole answer as it is released, with `flow` merged into its member of that name. */
-export function releasedBody(step: StoredStep, release: Release, flow: Json, { wire, context }: StepReader): string {
+export async function releasedBody(
+  step: StoredStep,
+  release: Release,
+  { flow, keep }: LastWords,
+  { wire, context }: StepReader,
+): Promise<string> {
   const answer = answerOf(step, wire);
   const released = releasedAnswer(answer, release);
   // What was recorded is what may be told: as it is where all of it is released.
   const text = released === answer ? step.body : stringifyRaw(wire.writeAnswer(released, context));
-  const member = { ...flow, tool_approval: toolApproval(release) };
-  return new JsonEdit(text).set("usage", NO_USAGE).set("flow", member).toString();
+  const edit = new JsonEdit(text).set("usage", wireUsage(NO_COUNTS, NO_USAGE, wire, context));
+  const kept = await keepText(edit, keep);
+  return edit.set("flow", { ...flow?.(), tool_approval: toolApproval(release), ...kept.flow }).toString();
 }
 
 /** Names of the tools that the step calls. */
@@ -49,6 +56,7 @@ export interface ReleaseWish extends StepReader {
   /** As for a stream that comes now; absent: the client did not ask. */
   readonly report?: StreamOptions["report"];
   readonly deadlines: Deadlines;
+  readonly lastWords: LastWords;
   /** Epoch ms. After it a client that does not read is taken for gone. */
   readonly endsAt: number;
 }
@@ -58,7 +66,7 @@ export function releasedStream(
   approval: ToolApproval,
   step: StoredStep,
   traceId: string,
-  { includeUsage, report, deadlines, endsAt, wire, context }: ReleaseWish,
+  { includeUsage, report, deadlines, endsAt, lastWords, wire, context }: ReleaseWish,
 ): { readable: ReadableStream<Uint8Array>; end: Promise<"complete" | "cancelled" | "interrupted"> } {
   const out = new IdentityTransformStream();
   const writer = out.writable.getWriter();
@@ -72,13 +80,12 @@ export function releasedStream(
     if (release === "client_gone") return "cancelled";
     if (release === null) return failed();
     const status = toolApproval(release);
-    if (status.status === "pending") answer.attach({ tool_approval: status });
+    const flow = status.status === "pending" ? { tool_approval: status } : null;
+    if (flow !== null) answer.attach(flow);
     const rest = answer.write(gate.finish(release));
-    const usage = includeUsage
-      ? answer.write([{ kind: "usage", counts: { prompt: 0, completion: 0 }, raw: NO_USAGE }])
-      : "";
+    const usage = includeUsage ? answer.write([{ kind: "usage", counts: NO_COUNTS, raw: NO_USAGE }]) : "";
     const told = report == null ? "" : (answer.report?.(NO_USAGE, report().flow) ?? "");
-    return (await say(rest + usage + told + answer.end())) ? "complete" : "cancelled";
+    return (await say(rest + usage + told + (await lastEvents(answer, lastWords, flow)))) ? "complete" : "cancelled";
   };
   const failed = async (): Promise<"cancelled" | "interrupted"> => {
     const message = "The tool calls of this answer could not be read from the record.";

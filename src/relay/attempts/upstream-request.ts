@@ -4,7 +4,7 @@ import { JsonEdit } from "../../lib/json.ts";
 import type { AdapterCall, ProviderAdapter, UpstreamFailure, UpstreamRequest } from "../../providers/adapter.ts";
 import { describeError } from "../../providers/classify.ts";
 import { openHeadersOf } from "../../providers/provider-settings.ts";
-import { droppedParams } from "../../wires/bridge.ts";
+import { droppedParams, notedConversation } from "../../wires/bridge.ts";
 import type { ChatRequest } from "../../wires/openai-chat/request-fields.ts";
 import { openItems } from "../../wires/openai-chat/stream/items.ts";
 import type { DoorWire, ItemReader, StreamItem } from "../../wires/wire.ts";
@@ -44,7 +44,7 @@ export function readingOf(
     describe: (body) => describeError(body, config),
     translation,
     answerContext,
-    context: { ...common, provider: provider.id, conversation: null },
+    context: { ...common, provider: provider.id, conversation: notedConversation(fields) },
     wire,
     openItems: (withExtras) =>
       wire.id === "openai-chat"

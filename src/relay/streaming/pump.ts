@@ -8,6 +8,7 @@
  */
 import { cutWrites } from "../../lib/deadline.ts";
 import type { AnswerWriter } from "../../wires/wire.ts";
+import { lastEvents } from "../last-words.ts";
 import type { AnswerEnd, EventSource, OpenStream, StreamedAttempt, StreamOptions } from "../types.ts";
 import { breakOff, failureOf, interruption } from "./ends.ts";
 import { EventFilter } from "./filter.ts";
@@ -172,17 +173,23 @@ async function ending(
   { end, source, filter, options, answer }: Closing,
   say: (text: string) => Promise<boolean>,
 ): Promise<{ outcome: AnswerEnd["outcome"]; text: string }> {
-  if (end.outcome !== "complete") return { outcome: end.outcome, text: answer.fail(interruption(filter, source)) };
+  const { lastWords } = options;
+  const broken = (message: string): string => {
+    if (lastWords.flow !== null) answer.attach({ trace_id: options.traceId });
+    return answer.fail(message);
+  };
+  if (end.outcome !== "complete") return { outcome: end.outcome, text: broken(interruption(filter, source)) };
   if (options.gate === null || filter.gate?.isHolding !== true) {
-    return { outcome: "complete", text: filter.usageText() + reportText(options, answer) + answer.end() };
+    const usage = filter.usageText() + reportText(options, answer);
+    return { outcome: "complete", text: usage + (await lastEvents(answer, lastWords, null)) };
   }
   const gated = await options.gate.settle(filter.gate, source.context, say);
   if (gated.kind === "client_gone") return { outcome: "cancelled", text: "" };
-  if (gated.kind === "unrecorded") return { outcome: "interrupted", text: answer.fail(UNRECORDED) };
+  if (gated.kind === "unrecorded") return { outcome: "interrupted", text: broken(UNRECORDED) };
   if (gated.flow !== null) answer.attach(gated.flow);
-  const text = gated.raw ?? answer.write(gated.events);
-  const usage = filter.usageText(gated.flow !== null);
-  return { outcome: "complete", text: text + usage + reportText(options, answer) + answer.end() };
+  const calls = gated.raw ?? answer.write(gated.events);
+  const text = calls + filter.usageText(gated.flow !== null) + reportText(options, answer);
+  return { outcome: "complete", text: text + (await lastEvents(answer, lastWords, gated.flow)) };
 }
 
 /** The attempt is over by now, so its bill is final. */

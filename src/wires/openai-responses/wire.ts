@@ -2,6 +2,7 @@
 
 import type { Answer } from "../../conversation/answer.ts";
 import { eventsOf } from "../../conversation/events.ts";
+import type { Json } from "../../conversation/part.ts";
 import type { AnswerContext, DoorWire, UpstreamWire } from "../wire.ts";
 import { WIRE } from "./items.ts";
 import { readAnswer } from "./read-answer.ts";
@@ -10,25 +11,34 @@ import { ResponsesReader } from "./read-stream.ts";
 import { writeRequest } from "./write-request.ts";
 import { ResponseStream } from "./write-stream.ts";
 
+/** The client's side. `members`: of the response, what the request decides; asked when an answer begins. */
+export function responsesDoor(members: () => Json): DoorWire {
+  return {
+    id: WIRE,
+    readRequest,
+    writeAnswer(answer, context) {
+      const whole = new ResponseStream(context, { isWhole: true, members: members() });
+      whole.write(eventsOf(answer));
+      return whole.finished();
+    },
+    readBack(text, body) {
+      const read = readAnswer(text, body, NO_CONTEXT);
+      return read.ok ? read.answer : NO_ANSWER;
+    },
+    // What leaves a gate is written from what was read.
+    isPlain: () => false,
+    openWriter: (context) => new ResponseStream(context, { members: members() }),
+    failureEnd: "normal",
+  };
+}
+
+const NO_MEMBERS: Json = {};
+
 export const responsesWire: UpstreamWire & DoorWire = {
-  id: WIRE,
-  readRequest,
+  ...responsesDoor(() => NO_MEMBERS),
   writeRequest,
   readAnswer,
   openReader: (context) => new ResponsesReader(context),
-  writeAnswer(answer, context) {
-    const whole = new ResponseStream(context, { isWhole: true });
-    whole.write(eventsOf(answer));
-    return whole.finished();
-  },
-  readBack(text, body) {
-    const read = readAnswer(text, body, NO_CONTEXT);
-    return read.ok ? read.answer : NO_ANSWER;
-  },
-  // What leaves a gate is written from what was read.
-  isPlain: () => false,
-  openWriter: (context) => new ResponseStream(context),
-  failureEnd: "normal",
 };
 
 /** Of an answer that needs nothing of its request to be read. */

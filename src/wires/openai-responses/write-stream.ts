@@ -86,7 +86,7 @@ export class ResponseStream implements AnswerWriter {
       error: { code: "server_error", message },
       output: this.#output.snapshot("incomplete"),
       usage: this.#usage === null ? null : writeUsage(this.#usage),
-      flow: { ...flow, code: "stream_interrupted" },
+      flow: { ...this.#flow, ...flow, code: "stream_interrupted" },
     };
     this.#emit("response.failed", { response });
     return `${this.#take()}data: [DONE]\n\n`;

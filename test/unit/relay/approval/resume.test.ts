@@ -60,7 +60,8 @@ function fetchedStep(text: string, extra = "null") {
   const approval = { releaseStep: async () => release } as unknown as ToolApproval;
   const context = { provider: "openai", model: "m", traceId: TRACE_ID, createdAt: 1, conversation: null };
   const times = { deadlines: new Deadlines(), endsAt: NOW + TOTAL_MS };
-  const options = { includeUsage: false, ...times, wire: chatDoorWire, context };
+  const lastWords = { flow: null, keep: null };
+  const options = { includeUsage: false, ...times, lastWords, wire: chatDoorWire, context };
   return releasedStream(approval, { body, digest: "", ruling } as StoredStep, TRACE_ID, options);
 }
 

@@ -1,0 +1,96 @@
+/**
+ * The body of `POST /v1/responses` as the relay reads it.
+ *
+ * The conversation is kept for wires that are written from it; for targets that speak chat, and for bounds and the
+ * approval gate, it is said in chat as well.
+ */
+import * as z from "zod/mini";
+import type { Json } from "../../conversation/part.ts";
+import { RouterError } from "../../http/errors.ts";
+import { EXPLAINED, invalidField } from "../../http/validation-errors.ts";
+import { isJsonObject, scanJson } from "../../lib/json.ts";
+import { keyLevel } from "../../lib/json-keys.ts";
+import { noteConversation } from "../../wires/bridge.ts";
+import { type ChatRequest, controlsOf, RouteControls, readDocument } from "../../wires/openai-chat/request-fields.ts";
+import { writeRequest } from "../../wires/openai-chat/write-request.ts";
+import { readRequest } from "../../wires/openai-responses/read-request.ts";
+import { checkFields, ResponsesFields } from "../../wires/openai-responses/request-fields.ts";
+import type { ResolvedFields } from "./store.ts";
+
+const Controls = z.looseObject({ route: z.optional(RouteControls) });
+
+const PART = keyLevel(["type", "text", "image_url", "file_id", "file_data", "file_url", "refusal"]);
+const ITEM = keyLevel(
+  ["type", "id", "role", "call_id", "name", "namespace", "arguments", "input", "encrypted_content", "status"],
+  { content: PART, output: PART, summary: PART },
+);
+const TOOL = keyLevel(["type", "name"], { tools: keyLevel(["type", "name"]) });
+/** What another reader must not understand differently: it chooses the model, the bound, the gate and the route. */
+const KEYS = keyLevel([...Object.keys(ResponsesFields.shape), "background", "conversation"], {
+  route: keyLevel(Object.keys(RouteControls.shape)),
+  input: ITEM,
+  tools: TOOL,
+  tool_choice: keyLevel(["type", "name", "namespace", "mode"], { tools: TOOL }),
+  reasoning: keyLevel(["effort", "summary"]),
+  text: keyLevel(["verbosity"], { format: keyLevel(["type", "name", "strict", "schema"]) }),
+});
+
+/** The body as it is documented. */
+export const ResponsesRequest = z.extend(ResponsesFields, { route: z.optional(RouteControls) });
+
+export interface ReadResponses {
+  readonly request: ChatRequest;
+  readonly resolved: ResolvedFields;
+  /** The client does not forbid to keep the answer. */
+  readonly mayStore: boolean;
+}
+
+/**
+ * Throws `invalid_json` or `invalid_request` that names the field and the remedy, and what `resolve` throws. `defaults`:
+ * for members that this call does not need.
+ */
+export async function parseResponsesRequest(
+  body: string,
+  resolve: (fields: Json) => Promise<ResolvedFields>,
+  defaults: Json = {},
+): Promise<ReadResponses> {
+  const { fields } = readDocument(body, KEYS);
+  const present: Json = { ...defaults, ...withoutNulls(fields) };
+  const controls = controlsFrom(present);
+  // A conversation may go on with nothing new to say.
+  const goesOn = present["input"] === undefined && typeof present["previous_response_id"] === "string";
+  const asked = goesOn ? { ...present, input: [] } : present;
+  const { model, stream, store } = checkFields(asked);
+  const resolved = await resolve(asked);
+  const conversation = readRequest(resolved.fields);
+  if (!conversation.turns.some(({ path, parts }) => path !== "instructions" && parts.length > 0)) {
+    throw new RouterError("invalid_request", "`input`: must have content.", { param: "input" });
+  }
+  const written = writeRequest(conversation, model);
+  const chat = JSON.stringify(written.fields);
+  noteConversation(written.fields, conversation, present);
+  const request: ChatRequest = {
+    model,
+    stream: stream ?? false,
+    // Usage is part of every stream of this wire.
+    includeUsage: true,
+    controls,
+    text: chat,
+    members: scanJson(chat).members,
+    fields: written.fields,
+    chatLosses: written.losses,
+  };
+  return { request, resolved, mayStore: store !== false };
+}
+
+/** SDKs send `null` for what they leave out. */
+function withoutNulls(fields: Json): Json {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
+}
+
+function controlsFrom({ route }: Json): RouteControls {
+  const given = isJsonObject(route) ? controlsOf(route) : route;
+  const parsed = Controls.safeParse(given === undefined ? {} : { route: given }, EXPLAINED);
+  if (!parsed.success) throw invalidField(parsed.error.issues[0]);
+  return parsed.data.route ?? {};
+}

@@ -1,0 +1,106 @@
+/** `POST /v1/responses` and what stands below it: OpenAI's Responses in front of every route. */
+import type { Context } from "hono";
+import { type AppEnv, settingsOf } from "../../config.ts";
+import type { Json } from "../../conversation/part.ts";
+import { deleteResponse as deleteStored, type Owner, readResponse } from "../../conversation-store/client.ts";
+import { OpenBody } from "../../http/body.ts";
+import { errorResponse, RouterError } from "../../http/errors.ts";
+import { Deadlines } from "../../lib/deadline.ts";
+import { promptTokens } from "../../pricing/count.ts";
+import { bearerToken } from "../../relay/authenticate.ts";
+import type { Door } from "../../relay/door.ts";
+import { relay } from "../../relay/relay.ts";
+import { readContentDemand } from "../../wires/openai-chat/read-demand.ts";
+import { responsesDoor } from "../../wires/openai-responses/wire.ts";
+import { authenticateOwner } from "../authenticate.ts";
+import { inputItems } from "./input-items.ts";
+import { parseResponsesRequest, type ReadResponses } from "./request.ts";
+import { keeper, mayKeep, resolveReferences } from "./store.ts";
+
+export function postResponse(context: Context<AppEnv>): Promise<Response> {
+  return relay(context, doorOf(context));
+}
+
+/** A door of this request's own: what its answers say of it and where they are kept depends on what it said. */
+function doorOf({ env }: Context<AppEnv>): Door {
+  let read: (ReadResponses & { readonly owner: Owner }) | null = null;
+  let members: Json = {};
+  return {
+    api: "responses",
+    wire: responsesDoor(() => members),
+    token: bearerToken,
+    async parse(body, owner) {
+      const parsed = await parseResponsesRequest(body, (fields) => resolveReferences(fields, env, owner));
+      read = { ...parsed, owner };
+      members = { previous_response_id: parsed.resolved.previousId };
+      return parsed.request;
+    },
+    keeperOf(policy) {
+      if (read === null || !read.mayStore) return null;
+      if (!mayKeep(env, policy.responses)) members = { ...members, store: false };
+      return keeper({ env, owner: read.owner, ...read.resolved }, policy);
+    },
+    endsWithFlow: true,
+    errorResponse,
+    keepAlive: ": waiting-for-approval\n\n",
+  };
+}
+
+/** An estimate by characters, never charged and never gated. */
+export async function postInputTokens(context: Context<AppEnv>): Promise<Response> {
+  const { env } = context;
+  const deadlines = new Deadlines();
+  const body = new OpenBody(context.req.raw, context.get("receivedAt"), settingsOf(env).maxBodyBytes);
+  try {
+    const owner = await authenticateOwner(context, "chat");
+    const text = await body.read(deadlines);
+    const resolve = (fields: Json) => resolveReferences(fields, env, owner);
+    const { request } = await parseResponsesRequest(text, resolve, { model: "any" });
+    const { base64Length } = readContentDemand(request.fields["messages"]);
+    const answer = { object: "response.input_tokens", input_tokens: promptTokens(request.text, base64Length) };
+    return Response.json(answer, { headers: { "x-flowlayer-token-count": "estimated" } });
+  } finally {
+    deadlines.stop();
+    body.release();
+  }
+}
+
+export async function getResponse(context: Context<AppEnv>): Promise<Response> {
+  const owner = await authenticateOwner(context, "chat");
+  const { searchParams } = new URL(context.req.url);
+  if (searchParams.get("stream") === "true") {
+    const message = "A stored response is not streamed again. Leave `stream` out.";
+    throw new RouterError("invalid_request", message, { param: "stream" });
+  }
+  const stored = await readResponse(context.env.CONVERSATION_STORE, owner, idOf(context));
+  if (stored === null) throw notStored();
+  return context.json(stored.response);
+}
+
+export async function deleteResponse(context: Context<AppEnv>): Promise<Response> {
+  const owner = await authenticateOwner(context, "chat");
+  const id = idOf(context);
+  if (!(await deleteStored(context.env.CONVERSATION_STORE, owner, id))) throw notStored();
+  return context.json({ id, object: "response", deleted: true });
+}
+
+export async function getInputItems(context: Context<AppEnv>): Promise<Response> {
+  const owner = await authenticateOwner(context, "chat");
+  const stored = await readResponse(context.env.CONVERSATION_STORE, owner, idOf(context));
+  if (stored === null) throw notStored();
+  return context.json(inputItems(stored, new URL(context.req.url).searchParams));
+}
+
+const MAX_ID_LENGTH = 256;
+
+function idOf({ req }: Context<AppEnv>): string {
+  const id = req.param("id") ?? "";
+  if (id === "" || id.length > MAX_ID_LENGTH) throw notStored();
+  return id;
+}
+
+function notStored(): RouterError {
+  const message =
+    "No response of this id is stored for this API key: it is unknown, has expired or was not stored. To go on with its conversation, send the whole input.";
+  return new RouterError("response_not_found", message, { param: "id" });
+}
