@@ -1,11 +1,13 @@
 /**
  * `npm run test:soak`: routing under faults at full load, then properties with many more tries than a normal run has
- * time for.
+ * time for, then attacks. `npm run test:attack`: the last alone.
  */
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 const UNDER_LOAD = ["test/soak/outage.soak.ts", "test/soak/money*.soak.ts"];
+/** `npm run test:attack` runs these alone. */
+const ATTACKS = ["test/soak/attack*.soak.ts"];
 
 export default defineConfig({
   root: new URL("..", import.meta.url).pathname,
@@ -38,10 +40,14 @@ export default defineConfig({
             "test/unit/ledger/unsettled.test.ts",
             "test/unit/trace-index/{client,store}.test.ts",
           ],
-          exclude: UNDER_LOAD,
+          exclude: [...UNDER_LOAD, ...ATTACKS],
           maxWorkers: Math.max(2, availableParallelism()),
           sequence: { groupOrder: 2 },
         },
+      },
+      {
+        extends: true,
+        test: { name: "attack", include: ATTACKS, maxWorkers: 1, sequence: { groupOrder: 3 } },
       },
     ],
   },

@@ -212,8 +212,8 @@ describe("moves on to the next target", () => {
     }
   });
 
-  test("an answer larger than 32 MiB", async () => {
-    const { route, response } = await askPair({ body: `{"x":"${"x".repeat(33 * 1024 * 1024)}"}` });
+  test("an answer larger than 16 MiB", async () => {
+    const { route, response } = await askPair({ body: `{"x":"${"x".repeat(17 * 1024 * 1024)}"}` });
     expect(await response.text()).toContain("second");
     expect(rig.calls(route)).toEqual([1, 1]);
     expect(response.headers.get("x-flowlayer-fallback-reason")).toBe("invalid_response");

@@ -1,6 +1,7 @@
 /** One tenant's content never takes a target from the others, and a provider's words never carry a credential to a client. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { CANARY_SECRET, type ChatRig, startChatRig, type TestRoute } from "../support/chat.ts";
+import { collect } from "../support/sse.ts";
 import { type Call, chunks, completion, type Script } from "../support/upstream.ts";
 
 let rig: ChatRig;
@@ -107,10 +108,37 @@ test("a flood of one key's failures opens the shared breaker for that key alone"
   expect(await ask(route.key)).toMatch(/^groq\//);
 });
 
+describe("a large event of a stream", () => {
+  const picture = `data:image/png;base64,${"iVBORw0KGgo".repeat(140_000)}`;
+  const delta = { images: [{ type: "image_url", image_url: { url: picture } }] };
+  const withPicture = (): Script => {
+    const [role = "", ...rest] = chunks("Here it is.");
+    return { events: [role, { id: "c", choices: [{ index: 0, delta, finish_reason: null }] }, ...rest] };
+  };
+
+  test.each([
+    { name: "a router that reads it", provider: "openrouter", more: {} },
+    {
+      name: "a router that is asked for usage",
+      provider: "openrouter",
+      more: { stream_options: { include_usage: true } },
+    },
+    { name: "a provider whose bytes pass", provider: "openai", more: { stream_options: { include_usage: true } } },
+  ])("of 1.5 MB arrives whole through $name", async ({ provider, more }) => {
+    const route = await rig.route({ providers: [provider] });
+    rig.upstream.script(withPicture());
+    const response = await rig.ask(route, { stream: true, ...more });
+    const text = await response.text();
+    expect(text).toContain(picture);
+    expect(collect(text)).toMatchObject({ text: "Here it is.", isDone: true, error: null });
+  });
+});
+
 describe("an error that a provider sends in the middle of its stream", () => {
   const WORDS = [
     `Incorrect API key provided: ${CANARY_SECRET}`,
     `key ${CANARY_SECRET.slice(0, 9)}\u200b${CANARY_SECRET.slice(9)} is not valid`,
+    `key ${[...CANARY_SECRET].join("\u00ad")} is not valid`,
     `key ${CANARY_SECRET.slice(0, 12)}\u2060\ufe0f${CANARY_SECRET.slice(12)}`,
     `Authorization: Bearer ${CANARY_SECRET} at https://user:${CANARY_SECRET}@10.0.0.7:8443/v1`,
   ];

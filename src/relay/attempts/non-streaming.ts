@@ -9,8 +9,8 @@ import { chatDoorWire } from "../../wires/openai-chat/door-wire.ts";
 import type { Received } from "../received.ts";
 import type { Opened, Reading, WholeAnswer } from "../types.ts";
 
-/** Far above any chat answer; the isolate has 128 MB for all its requests. */
-const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
+/** Above any chat answer; the isolate has 128 MB for all its requests, and holds text, value and what is written of it. */
+const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 
 const NOT_AN_ANSWER: UpstreamFailure = { class: "invalid_response", tryNext: true, trySame: false };
 
