@@ -6,6 +6,7 @@
  */
 import type { Price } from "../catalog/model-facts.ts";
 import { termsOf } from "../catalog/provider-terms.ts";
+import type { OpaqueMember } from "../conversation/conversation.ts";
 import { isJsonObject } from "../lib/json.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -62,6 +63,31 @@ export function unknownMember(
     return name;
   }
   return null;
+}
+
+/** Members of other doors' requests that cost nothing beside the tokens they make. */
+const FREE_OTHERS: ReadonlySet<string> = new Set(["betas", "include", "client_metadata", "max_tool_calls"]);
+/** The same of a tool. */
+const FREE_OF_TOOLS: ReadonlySet<string> = new Set([
+  ...["defer_loading", "input_examples", "eager_input_streaming", "allowed_callers"],
+]);
+
+/** The same of the members that a reader of another door did not know; `null` when there is none. */
+export function unknownOther(others: readonly OpaqueMember[]): string | null {
+  const unknown = others.find(({ name, path, source }) => {
+    if (asksForNothing(source)) return false;
+    if (name === "context_management") return !onlyClears(source);
+    if (path !== name && path.startsWith("tools[")) return !FREE_OF_TOOLS.has(name);
+    return !FREE_MEMBERS.has(name) && !FREE_OTHERS.has(name);
+  });
+  return unknown?.path ?? null;
+}
+
+/** What is taken out of the conversation costs nothing. A summary is written by the model. */
+function onlyClears(management: unknown): boolean {
+  const { edits, ...others } = isJsonObject(management) ? management : { edits: null };
+  const isClear = (edit: unknown): boolean => isJsonObject(edit) && /^clear_[a-z]/.test(String(edit["type"]));
+  return Object.keys(others).length === 0 && Array.isArray(edits) && edits.every(isClear);
 }
 
 /** Both are output tokens. A picture is charged by a price that the catalogue does not have. */

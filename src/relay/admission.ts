@@ -33,13 +33,11 @@ import {
 } from "../ledger/client/client.ts";
 import type { KeyLedger } from "../ledger/key-ledger.ts";
 import { fromUsd } from "../lib/money.ts";
-import { utf8Length } from "../lib/utf8-length.ts";
 import { askedOf, boundNanoUsd, isFree } from "../pricing/bound.ts";
 import { choicesOf, outputCap, ownCap, type PromptBound, promptBound } from "../pricing/estimate.ts";
-import { unknownMember } from "../pricing/free-members.ts";
 import { regionOf } from "../pricing/surcharge-rules.ts";
-import { readToolDemand } from "../wires/openai-chat/read-demand.ts";
 import type { ChatRequest } from "../wires/openai-chat/request-fields.ts";
+import { type PromptDemand, PromptReader } from "./admission-demand.ts";
 import {
   type BoundedBy,
   keyBudgetRefusal,
@@ -93,16 +91,17 @@ export class Admission {
   readonly #limitNanoUsd: number | null;
   /** The client's own cap on output tokens. */
   readonly #ownCap: number | undefined;
+  readonly #prompt: PromptReader;
   #attempts = 0;
-  #textBytes: number | null = null;
 
   constructor(input: AdmissionInput) {
-    const { key, route, request } = input;
+    const { key, route, request, content } = input;
     this.#input = input;
     this.#terms = { version: key.version, budget: key.budget, limits: key.limits };
     this.#hasTerms = key.budget !== null || key.limits !== null;
     this.#limitNanoUsd = route.spendBudgetUsd === null ? null : fromUsd(route.spendBudgetUsd);
     this.#ownCap = ownCap(request.fields);
+    this.#prompt = new PromptReader(request, content);
     this.#watch();
   }
 
@@ -256,7 +255,7 @@ export class Admission {
 
   /** What an attempt at `candidate` can cost at most. Throws 402 where nothing bounds it. */
   #costsOf(candidate: Candidate): Costs {
-    const { request, route } = this.#input;
+    const { route } = this.#input;
     const { provider, model, params } = candidate.target;
     const { price, max_output_tokens: modelCap } = candidate.facts;
     if (price === undefined) throw unpriced(candidate.name, this.#boundedBy);
@@ -265,12 +264,12 @@ export class Admission {
     const cap = outputCap(named, modelCap);
     const leastCap = this.#ownCap === undefined ? Math.min(cap, limits.min_output_tokens) : 1;
     if (isFree(price, provider)) return { of: () => 0, cap, leastCap };
-    const asked = { ...params, ...request.fields };
-    const prompt = this.#promptBound(candidate, asked);
+    const demand = this.#prompt.demandOf(candidate);
+    const prompt = this.#promptBound(candidate, demand);
     if (!prompt.ok) throw unbounded(prompt, candidate.name, this.#boundedBy);
     const region = regionOf(provider, candidate.config.baseUrl) ?? null;
-    const conditions = { provider, startedAt: Date.now(), region, calls: prompt.calls, ...askedOf(asked) };
-    const choices = choicesOf(asked);
+    const conditions = { provider, startedAt: Date.now(), region, calls: prompt.calls, ...askedOf(demand.asked) };
+    const choices = choicesOf(demand.asked);
     const of = (outputTokens: number): number | null =>
       boundNanoUsd(prompt.tokens, outputTokens * choices, price, conditions);
     if (of(1) === null) throw unpriced(`${provider}/${model}`, this.#boundedBy);
@@ -300,22 +299,11 @@ export class Admission {
     });
   }
 
-  #promptBound(candidate: Candidate, asked: Readonly<Record<string, unknown>>): PromptBound {
-    const { request, route, content } = this.#input;
-    const { target, facts } = candidate;
-    const { limits } = route.policy;
-    const tools = readToolDemand(asked);
-    const isSame = isSameWire(candidate);
-    const member = unknownMember(asked, target.provider, facts.price, isSame);
-    const unknown = content.unknownPart ?? (isSame ? content.unknownMember : null) ?? tools.unknown ?? member;
-    if (unknown !== null) {
-      const isPolicys = unknown === member && !Object.hasOwn(request.fields, member);
-      return { ok: false, path: isPolicys ? `params.${member}` : unknown, remedy: "Leave it out." };
-    }
-    this.#textBytes ??= utf8Length(request.text) - content.base64Length;
-    const textBytes = this.#textBytes + utf8Length(JSON.stringify(target.params));
+  #promptBound({ target }: Candidate, { unknown, ...demand }: PromptDemand): PromptBound {
+    const { limits } = this.#input.route.policy;
+    if (unknown !== null) return { ok: false, path: unknown, remedy: "Leave it out." };
     const ceilings = { partTokens: limits.part_tokens ?? {}, toolTokens: limits.tool_tokens ?? {} };
-    return promptBound({ content, tools, textBytes }, target, ceilings);
+    return promptBound(demand, target, ceilings);
   }
 
   /** Spent by this request's earlier attempts, or held for those that still run. */
@@ -331,11 +319,6 @@ export class Admission {
 }
 
 type Refused = Exclude<ReserveAnswer, { readonly ok: true }>;
-
-/** The body reaches the provider as it came. A provider whose streams are translated speaks another wire. */
-function isSameWire({ provider }: Candidate): boolean {
-  return provider.adapter.translation?.openStream === undefined;
-}
 
 /** The largest cap up to that of `costs` whose cost is at most `leftNanoUsd`; 0 when none is. More never costs less. */
 function largestFitting({ of, cap }: Costs, leftNanoUsd: number): number {

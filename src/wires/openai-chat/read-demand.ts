@@ -5,6 +5,7 @@
  * byte, so every member of a message, a part and a tool counts, the ones that the router never reads included.
  */
 import type { ContentDemand, MediaPart, Medium, ProviderToolDemand, ToolDemand } from "../../conversation/demand.ts";
+import { addressed, hasReference, inline, isAddress, mediumOf, providerTool } from "../../conversation/demand-parts.ts";
 import { isJsonObject } from "../../lib/json.ts";
 import { BLOCK_MEMBERS } from "./details.ts";
 
@@ -59,9 +60,6 @@ const MEDIA_PARTS: ReadonlyMap<unknown, readonly [member: string, medium: Medium
   ["document", ["document", "file"]],
   ["document_url", ["document_url", "file"]],
 ]);
-
-/** Bytes of a part that are decoded: enough for the head of any container. */
-const HEAD_BYTES = 48;
 
 export function readContentDemand(messages: unknown): ContentDemand {
   const list = Array.isArray(messages) ? messages : [];
@@ -141,7 +139,7 @@ function mediaPart(part: Json, member: string, medium: Medium, path: string): Me
   const data = whole["data"] ?? whole["file_data"] ?? source["data"];
   // With more than one of them the provider chooses which it reads.
   if (typeof data === "string" && address === undefined && !hasReferenceId(whole) && !hasReferenceId(source)) {
-    if (SCHEME.test(data)) return addressed(data, medium, path);
+    if (isAddress(data)) return addressed(data, medium, path);
     const type = source["media_type"];
     const declared = medium !== "image" || typeof type !== "string" ? medium : mediumOf(type);
     return inline(data, 0, declared, path);
@@ -152,114 +150,6 @@ function mediaPart(part: Json, member: string, medium: Medium, path: string): Me
 
 const hasReferenceId = (object: Json): boolean =>
   ["file_id", "id", "file_url", "fileUri"].some((name) => object[name] !== undefined && object[name] !== null);
-
-const SCHEME = /^[a-z][a-z0-9+.-]{0,31}:/i;
-/** Of a `data:` URL: its media type, and where the data begins. Real ones are far shorter. */
-const DATA_HEAD_LENGTH = 256;
-
-function addressed(address: string, medium: Medium, path: string): MediaPart {
-  const scheme = SCHEME.exec(address)?.[0].toLowerCase() ?? "";
-  if (scheme === "data:") {
-    const comma = address.slice(0, DATA_HEAD_LENGTH).indexOf(",");
-    const head = address.slice(0, Math.max(0, comma)).toLowerCase();
-    const type = head.slice(scheme.length).split(";", 1)[0] ?? "";
-    const declared = medium === "image" ? mediumOf(type) : medium;
-    if (comma === -1 || !head.endsWith(";base64")) return { medium: declared, path, base64Length: 0 };
-    return inline(address, comma + 1, declared, path);
-  }
-  if (medium !== "image") return { medium, path, base64Length: 0 };
-  if (scheme !== "https:" && scheme !== "http:") return { medium: "file", path, base64Length: 0 };
-  return picture(address, path);
-}
-
-function inline(text: string, start: number, medium: Medium, path: string): MediaPart {
-  return { medium, path, base64Length: text.length - start, head: headOf(text, start) };
-}
-
-/** Tags that stand one behind another at the beginning of a recording. Real ones have one. */
-const MAX_TAGS = 4;
-
-/** The first bytes behind any ID3 tag, which may stand before sound of every kind; `undefined`: this is no base64. */
-function headOf(text: string, start: number): Uint8Array | undefined {
-  let at = 0;
-  for (let tags = 0; tags <= MAX_TAGS; tags++) {
-    const head = bytesAt(text, start, at);
-    const tagLength = head === undefined ? null : id3Length(head);
-    if (tagLength === null) return head;
-    at += tagLength;
-  }
-  return undefined;
-}
-
-/** https://id3.org/id3v2.4.0-structure: ten bytes and a length of four times seven bits. */
-function id3Length(head: Uint8Array): number | null {
-  if (head[0] !== 0x49 || head[1] !== 0x44 || head[2] !== 0x33) return null;
-  return 10 + [6, 7, 8, 9].reduce((length, at) => (length << 7) | ((head[at] ?? 0) & 0x7f), 0);
-}
-
-function bytesAt(text: string, start: number, at: number): Uint8Array | undefined {
-  const from = start + Math.floor(at / 3) * 4;
-  const piece = text
-    .slice(from, from + ((HEAD_BYTES + 3) / 3) * 4)
-    .replaceAll("-", "+")
-    .replaceAll("_", "/");
-  try {
-    const bytes = atob(piece.slice(0, piece.length - (piece.length % 4)));
-    return Uint8Array.from(bytes, (each) => each.charCodeAt(0)).subarray(at % 3);
-  } catch {
-    return undefined;
-  }
-}
-
-function mediumOf(mediaType: string): Medium {
-  const [kind] = mediaType.toLowerCase().split("/", 1);
-  return kind === "image" || kind === "audio" || kind === "video" ? kind : "file";
-}
-
-const PICTURES: ReadonlySet<string> = new Set([
-  ...["png", "jpg", "jpeg", "jfif", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif", "ico", "svg"],
-]);
-const VIDEOS: ReadonlySet<string> = new Set([
-  ...["mp4", "m4v", "mov", "webm", "mkv", "avi", "mpg", "mpeg", "mpegps", "wmv", "flv", "3gp", "3gpp", "ogv", "ts"],
-  ...["m3u8", "mpd", "m2ts", "mts"],
-]);
-const SOUNDS: ReadonlySet<string> = new Set([
-  ...["mp3", "wav", "ogg", "oga", "opus", "flac", "aac", "m4a", "aif", "aiff", "wma", "amr", "pcm", "mid"],
-]);
-const FILES: ReadonlySet<string> = new Set([
-  ...["pdf", "doc", "docx", "ppt", "pptx", "xls", "xlsx", "odt", "ods", "odp", "rtf", "epub", "txt", "md", "csv"],
-  ...["html", "htm", "xml", "json", "zip", "gz", "tar", "ps", "tex"],
-]);
-/** Hosts whose addresses are films, whatever they are called. */
-const FILM_HOST = /(?:^|\.)(?:youtube\.com|youtube-nocookie\.com|youtu\.be|vimeo\.com)$/i;
-
-/** A picture that is fetched, unless the address names another medium. */
-function picture(address: string, path: string): MediaPart {
-  const url = URL.parse(address);
-  if (url === null) return { medium: "file", path, base64Length: 0 };
-  const name = url.pathname.slice(url.pathname.lastIndexOf("/") + 1);
-  const dot = name.lastIndexOf(".");
-  const ending = dot === -1 ? "" : name.slice(dot + 1).toLowerCase();
-  const isFilm = FILM_HOST.test(url.hostname) || VIDEOS.has(ending);
-  const medium = isFilm ? "video" : SOUNDS.has(ending) ? "audio" : FILES.has(ending) ? "file" : "image";
-  // Behind a `?` anything may be named, and who fetches it may go by that.
-  const isBare = url.search === "" && url.hash === "";
-  return { medium, path, base64Length: 0, isPictureByName: isBare && PICTURES.has(ending) };
-}
-
-/** Members that make a provider fetch, or read, something that is not in the body. */
-const REFERENCES: ReadonlySet<string> = new Set([
-  ...["file_id", "fileUri", "fileData", "file", "file_url", "s3Location", "image_url", "video_url", "input_audio"],
-]);
-
-/** The depth of a body is limited where it is read. */
-function hasReference(value: unknown): boolean {
-  if (Array.isArray(value)) return value.some(hasReference);
-  if (!isJsonObject(value)) return false;
-  const { source } = value;
-  if (isJsonObject(source) && source["type"] !== "text") return true;
-  return Object.entries(value).some(([name, each]) => REFERENCES.has(name) || hasReference(each));
-}
 
 /** Members of a tool that the client runs. */
 const TOOL_MEMBERS: ReadonlySet<string> = new Set([
@@ -293,19 +183,3 @@ function firstMember(tool: Json, path: string): string | null {
   const other = Object.keys(tool).find((name) => !TOOL_MEMBERS.has(name));
   return other === undefined ? null : `${path}.${other}`;
 }
-
-function providerTool(tool: Json, path: string): ProviderToolDemand {
-  const { type, max_uses, max_content_tokens } = tool;
-  const names = Object.keys(tool);
-  // Google's tools have no type: one member each. More than one in a tool are more than one tool.
-  const name = typeof type === "string" ? type : names.length === 1 ? (names[0] ?? "unknown") : "unknown";
-  return {
-    type: name,
-    path,
-    ...(isCount(max_uses) ? { maxCalls: max_uses } : {}),
-    ...(isCount(max_content_tokens) ? { maxTokensPerCall: max_content_tokens } : {}),
-  };
-}
-
-const isCount = (value: unknown): value is number =>
-  typeof value === "number" && Number.isSafeInteger(value) && value >= 0;

@@ -1,7 +1,7 @@
 /** Members whose cost is known: none other reaches a provider on a request that must stay within a budget. */
 import { describe, expect, test } from "vitest";
 import type { Price } from "../../../src/catalog/model-facts.ts";
-import { unknownMember } from "../../../src/pricing/free-members.ts";
+import { unknownMember, unknownOther } from "../../../src/pricing/free-members.ts";
 import { ChatFields } from "../../../src/wires/openai-chat/request-fields.ts";
 
 const PRICE: Price = { input: 1, output: 1 };
@@ -60,4 +60,31 @@ test("a provider of another wire gets what its writer makes of a request: only w
   expect(another({ "a\nb": 1, preset: "x" })).toBeNull();
   expect(another({ container: "c_1" })).toBe("container");
   expect(another({ guardrailConfig: {} })).toBe("guardrailConfig");
+});
+
+describe("members of other doors", () => {
+  const other = (name: string, source: unknown, path = name) =>
+    unknownOther([{ wire: "anthropic-messages", name, path, source, asksForNothing: false }]);
+  test.each<[string, unknown, string?]>([
+    ["mcp_servers", [{ url: "https://mcp.example" }]],
+    ["container", "container_1"],
+    ["fallbacks", "default"],
+    ["context_management", { edits: [{ type: "compact_20260112" }] }],
+    ["context_management", { edits: [{ type: "clear_tool_uses_20250919" }], more: 1 }],
+    ["context_management", [{ type: "compaction" }]],
+    ["examples_at", "https://x.example", "tools[0].examples_at"],
+    ["reasoning.mode", "pro"],
+  ])("%s is refused: %j", (name, source, path = name) => {
+    expect(other(name, source, path)).toBe(path);
+  });
+  test.each<[string, unknown, string?]>([
+    ["context_management", { edits: [{ type: "clear_thinking_20251015", keep: "all" }] }],
+    ["cache_control", { type: "ephemeral" }],
+    ["defer_loading", true, "tools[0].defer_loading"],
+    ["mcp_servers", []],
+    ["include", ["web_search_call.action.sources"]],
+    ["inference_geo", "us"],
+  ])("%s is sent: %j", (name, source, path = name) => {
+    expect(other(name, source, path)).toBeNull();
+  });
 });
