@@ -49,7 +49,6 @@ adminApp.use("*", async (c, next) => {
   c.executionCtx.waitUntil(work.catch(() => {}));
   await work;
   c.header("cache-control", "no-store");
-  c.header("x-content-type-options", "nosniff");
 });
 adminApp.use("*", authorize);
 
@@ -64,11 +63,11 @@ adminApp.route("/audit", auditApp);
 
 for (const [path, methods] of Object.entries(METHODS)) {
   adminApp.all(path, (c) => {
-    const message = `${c.req.method} is not possible here. Use one of: ${methods}.`;
+    const message = `Method ${c.req.method} is not allowed here. Use one of: ${methods}.`;
     throw new RouterError("method_not_allowed", message, { headers: { allow: methods } });
   });
 }
 
 adminApp.all("*", () => {
-  throw new RouterError("not_found", "There is nothing at this address under `/admin`.");
+  throw new RouterError("not_found", "No such admin endpoint.");
 });

@@ -11,7 +11,7 @@ import { BODY_LIMITS } from "../http/body.ts";
 import { RouterError } from "../http/errors.ts";
 import { readJson, readOptionalJson } from "../http/json-body.ts";
 import { listBody } from "../http/pagination.ts";
-import { listParameters } from "../http/query.ts";
+import { listParameters, readQuery, refuseQuery } from "../http/query.ts";
 import { KeyChange, KeyRequest, KeyRotation, type PublicKey } from "../keys/record.ts";
 import { forgetKey } from "../keys/store.ts";
 import { applyTerms, keySpend, type LedgerAudit, ledgerAudit, revokeLedger } from "../ledger/client/client.ts";
@@ -26,8 +26,9 @@ const LAST_TIME = Date.parse("9999-12-31T23:59:59.999Z");
 export const keysApp = new Hono<AdminEnv>();
 
 keysApp.post("/", async (c) => {
+  const query = readQuery(c, ["new_env"]);
   const request = inUtc(await readJson(c, KeyRequest, BODY_LIMITS.admin));
-  const mayBeNewEnvironment = readFlag(c, "new_env");
+  const mayBeNewEnvironment = readFlag(query, "new_env");
   const created = await controlPlane(c.env.CONTROL_PLANE).createKey(request, c.get("actor"), mayBeNewEnvironment);
   if (!created.ok) throw refusal(created.reason);
   return c.json({ ...created.key, spend: unspent(created.key.budget), key: created.token }, 201);
@@ -40,12 +41,14 @@ keysApp.get("/", async (c) => {
 });
 
 keysApp.get("/:id", async (c) => {
+  refuseQuery(c);
   const key = await findKey(c, c.req.param("id"));
   const spend = await keySpend(c.env.KEY_LEDGER, key.id, key.budget);
   return c.json({ ...key, spend });
 });
 
 keysApp.patch("/:id", async (c) => {
+  refuseQuery(c);
   const change = inUtc(await readJson(c, KeyChange, BODY_LIMITS.admin));
   const id = c.req.param("id");
   const changed = await withControl(c.env.CONTROL_PLANE, (control) => control.updateKey(id, change, c.get("actor")));
@@ -60,6 +63,7 @@ keysApp.patch("/:id", async (c) => {
 });
 
 keysApp.post("/:id/rotate", async (c) => {
+  refuseQuery(c);
   const { overlap_seconds: overlapSeconds } = await readOptionalJson(c, KeyRotation, BODY_LIMITS.admin);
   const id = c.req.param("id");
   const rotated = await controlPlane(c.env.CONTROL_PLANE).rotateKey(id, overlapSeconds, c.get("actor"));
@@ -69,11 +73,13 @@ keysApp.post("/:id/rotate", async (c) => {
 });
 
 keysApp.get("/:id/ledger", async (c) => {
+  refuseQuery(c);
   const { id } = await findKey(c, c.req.param("id"));
   return c.json(auditBody(await ledgerAudit(c.env.KEY_LEDGER, id)));
 });
 
 keysApp.delete("/:id", async (c) => {
+  refuseQuery(c);
   const { id } = await findKey(c, c.req.param("id"));
   // A ledger that cannot be reached must not keep the key alive in KV: the operator learns of it only afterwards.
   const [ledger] = await Promise.allSettled([revokeLedger(c.env.KEY_LEDGER, id)]);

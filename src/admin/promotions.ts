@@ -13,7 +13,7 @@ import type { GateResult, PromotionRecord, PromotionView, RouteVersion } from ".
 import { BODY_LIMITS } from "../http/body.ts";
 import { RouterError } from "../http/errors.ts";
 import { readJson } from "../http/json-body.ts";
-import { badParameter } from "../http/query.ts";
+import { badParameter, readQuery } from "../http/query.ts";
 import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
 import { forgetRoute } from "../policy/store.ts";
 import { evidenceOf } from "../trace-index/client.ts";
@@ -37,11 +37,12 @@ export const promotionsApp = new Hono<AdminEnv>();
 promotionsApp.post("/:name/promote", async (c) => {
   const { name } = c.req.param();
   if (!RESOURCE_NAME.test(name)) throw badParameter("name", `in the path must match ${RESOURCE_NAME.source}`);
+  const query = readQuery(c, ["new_env"]);
   const request = await readJson(c, PromotionRequest, BODY_LIMITS.admin);
   const { from, to, force, reason } = request;
   if (from === to) throw badParameter("to", "must be another environment than `from`");
   if (force && reason === "") throw badParameter("reason", "must be given with `force`");
-  const mayBeNew = readFlag(c, "new_env");
+  const mayBeNew = readFlag(query, "new_env");
   const view = await withControl(c.env.CONTROL_PLANE, (control) => control.promotionView(name, from, to));
   const candidate = candidateOf(view, name, request, mayBeNew);
   const record = await decide(c, candidate, view.target, force);

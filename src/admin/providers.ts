@@ -15,7 +15,7 @@ import { BODY_LIMITS } from "../http/body.ts";
 import { RouterError } from "../http/errors.ts";
 import { readJson } from "../http/json-body.ts";
 import { badCursor, readLimit, toList } from "../http/pagination.ts";
-import { badParameter, readQuery } from "../http/query.ts";
+import { badParameter, readQuery, refuseQuery } from "../http/query.ts";
 import { type Reach, upstreamUrl } from "../lib/upstream-url.ts";
 import { PROVIDER_ID, type ProviderRecord, ProviderRequest } from "../policy/provider-record.ts";
 import { forgetProvider } from "../policy/store.ts";
@@ -47,6 +47,7 @@ providersApp.get("/", async (c) => {
 });
 
 providersApp.put("/:id", async (c) => {
+  refuseQuery(c);
   const id = c.req.param("id");
   refuseBuiltIn(id);
   if (!PROVIDER_ID.test(id)) throw badParameter("id", `in the path must match ${PROVIDER_ID.source}`);
@@ -72,7 +73,7 @@ providersApp.put("/:id", async (c) => {
 providersApp.delete("/:id", async (c) => {
   const id = c.req.param("id");
   refuseBuiltIn(id);
-  const { reason = null } = readReason(c, "force", "reason");
+  const { reason = null } = readReason(readQuery(c, ["force"]), "force", "reason");
   const result = await withControl(c.env.CONTROL_PLANE, (control) =>
     control.deleteProvider(id, c.get("actor"), reason),
   );

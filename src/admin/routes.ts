@@ -12,7 +12,7 @@ import { BODY_LIMITS } from "../http/body.ts";
 import { RouterError } from "../http/errors.ts";
 import { readJson, readOptionalJson } from "../http/json-body.ts";
 import { listBody } from "../http/pagination.ts";
-import { listParameters, matching, readQuery } from "../http/query.ts";
+import { listParameters, matching, readQuery, refuseQuery } from "../http/query.ts";
 import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
 import type { ProviderRecord } from "../policy/provider-record.ts";
 import { RoutePolicy } from "../policy/schema.ts";
@@ -43,6 +43,7 @@ routesApp.get("/", async (c) => {
 });
 
 routesApp.get("/:env/:name", async (c) => {
+  refuseQuery(c);
   const { env, name } = c.req.param();
   return answer(c, await withControl(c.env.CONTROL_PLANE, (control) => control.getRoute(env, name)));
 });
@@ -51,11 +52,20 @@ routesApp.put("/:env/:name", async (c) => {
   const { env, name } = c.req.param();
   refuseName("env", env, ENV_NAME);
   refuseName("name", name, RESOURCE_NAME);
+  const query = readQuery(c, ["force", "reason", "new_env"]);
   const policy = await readJson(c, RoutePolicy, BODY_LIMITS.admin);
   const own = await ownProviders(c, policy);
   const facts = factsOf(policy);
-  const reasons = { ...readReason(c, "force", "forceReason"), ...readReason(c, "reason", "reason") };
-  const change = { env, name, policy, facts, ...ifMatch(c), ...reasons, mayBeNewEnvironment: readFlag(c, "new_env") };
+  const reasons = { ...readReason(query, "force", "forceReason"), ...readReason(query, "reason", "reason") };
+  const change = {
+    env,
+    name,
+    policy,
+    facts,
+    ...ifMatch(c),
+    ...reasons,
+    mayBeNewEnvironment: readFlag(query, "new_env"),
+  };
   const result = await controlPlane(c.env.CONTROL_PLANE).putRoute(change, c.get("actor"));
   if (!result.ok) throw refusal(result);
   forgetRoute(env, name);
@@ -65,7 +75,8 @@ routesApp.put("/:env/:name", async (c) => {
 
 routesApp.delete("/:env/:name", async (c) => {
   const { env, name } = c.req.param();
-  const reason = { ...readReason(c, "force", "reason"), ...readReason(c, "reason", "reason") };
+  const query = readQuery(c, ["force", "reason"]);
+  const reason = { ...readReason(query, "force", "reason"), ...readReason(query, "reason", "reason") };
   const deletion = { env, name, ...ifMatch(c), ...reason };
   const result = await withControl(c.env.CONTROL_PLANE, (control) => control.deleteRoute(deletion, c.get("actor")));
   if (!result.ok) throw refusal(result);
@@ -75,6 +86,7 @@ routesApp.delete("/:env/:name", async (c) => {
 
 /** For an operator in a hurry: no promotion is asked for, because this version was in force before. */
 routesApp.post("/:env/:name/rollback", async (c) => {
+  refuseQuery(c);
   const { env, name } = c.req.param();
   const { version = null, reason } = await readOptionalJson(c, RollbackRequest, BODY_LIMITS.admin);
   const view = await withControl(c.env.CONTROL_PLANE, (control) => control.rollbackView(env, name, version));
@@ -100,6 +112,7 @@ routesApp.get("/:env/:name/versions", async (c) => {
 });
 
 routesApp.get("/:env/:name/versions/:version", async (c) => {
+  refuseQuery(c);
   const { env, name, version } = c.req.param();
   if (!VERSION.test(version)) throw noSuchRoute();
   return answer(

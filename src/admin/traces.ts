@@ -8,7 +8,7 @@ import { type Context, Hono } from "hono";
 import { withControl } from "../control/client.ts";
 import { RouterError } from "../http/errors.ts";
 import { badCursor, readLimit, readTime, toList } from "../http/pagination.ts";
-import { badParameter, listParameters, matching, matchingKey, oneOf, readQuery } from "../http/query.ts";
+import { badParameter, listParameters, matching, matchingKey, oneOf, readQuery, refuseQuery } from "../http/query.ts";
 import { findTrace, rebuildIndex } from "../ledger/client/client.ts";
 import { parseJson } from "../lib/json.ts";
 import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
@@ -79,6 +79,7 @@ tracesApp.post("/rebuild", async (c) => {
 });
 
 tracesApp.get("/:id", async (c) => {
+  refuseQuery(c);
   const id = c.req.param("id");
   const keyId = keyIdOfTrace(id);
   const trace = keyId === null ? null : await findTrace(c.env.KEY_LEDGER, keyId, id);

@@ -14,8 +14,9 @@ export function readQuery<Name extends string>(
 ): { readonly [Parameter in Name]?: string } {
   const found = new Map<string, string>();
   for (const [name, value] of new URL(c.req.url).searchParams) {
-    if (!names.some((known) => known === name)) {
-      const message = `Unknown query parameter. Use ${names.map((known) => `\`${known}\``).join(", ")}.`;
+    if (!names.some((each) => each === name)) {
+      const known = names.map((each) => `\`${each}\``).join(", ");
+      const message = `Unknown query parameter. ${known === "" ? "None is taken here" : `Use ${known}`}.`;
       throw new RouterError("invalid_request", message, { param: name.slice(0, 200) });
     }
     if (found.has(name)) throw badParameter(name, "must be given once");
@@ -23,6 +24,11 @@ export function readQuery<Name extends string>(
   }
   // The keys were just checked to be of `names`.
   return Object.fromEntries(found) as { readonly [Parameter in Name]?: string };
+}
+
+/** For a call that takes no query. */
+export function refuseQuery(c: QueryContext): void {
+  readQuery(c, []);
 }
 
 export interface ListParameters {

@@ -24,10 +24,11 @@ export interface Operation {
 const KEY: readonly ErrorCode[] = [
   ...(["missing_api_key", "invalid_api_key", "env_mismatch", "app_not_allowed", "browser_request"] as const),
   ...(["scope_required", "invalid_header", "policy_unavailable", "ledger_unavailable", "internal_error"] as const),
+  "invalid_request",
 ];
 const OPERATOR: readonly ErrorCode[] = [
   ...(["missing_api_key", "invalid_api_key", "not_found", "admin_disabled", "ledger_unavailable"] as const),
-  "internal_error",
+  ...(["internal_error", "invalid_request"] as const),
 ];
 const BODY: readonly ErrorCode[] = [
   ...(["invalid_json", "invalid_request", "request_too_large", "unsupported_media_type", "overloaded"] as const),

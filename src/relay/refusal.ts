@@ -4,6 +4,7 @@ import type { RouterError } from "../http/errors.ts";
 import { logRefusal } from "../http/refusal-log.ts";
 import { refuseSoon } from "../ledger/client/refusals.ts";
 import { leavesTrace, refusedTrace } from "../traces/refused.ts";
+import type { Trace } from "../traces/schema.ts";
 
 /** As far as it is known. */
 export interface RefusedRequest {
@@ -17,6 +18,8 @@ export interface RefusedRequest {
   /** The model that was asked for, where it may be shown. */
   readonly route?: string | null;
   readonly stream?: boolean;
+  /** The door it came in by. */
+  readonly api?: Trace["api"];
   readonly clientRequestId?: string | null;
 }
 
@@ -36,7 +39,7 @@ export function reportRefusal(
   const toRow = () => {
     const trace = refusedTrace({
       ...{ id: traceId, receivedAt, endedAt: now, keyId, env: request.env ?? "", app: request.app ?? "" },
-      ...{ route: request.route ?? "", stream: request.stream ?? false },
+      ...{ route: request.route ?? "", stream: request.stream ?? false, api: request.api },
       ...{ httpStatus: error.status, errorCode: error.code, clientRequestId: request.clientRequestId ?? null },
     });
     return { id: traceId, route: trace.route, trace: JSON.stringify(trace) };

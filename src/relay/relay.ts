@@ -108,8 +108,8 @@ async function answerOrError(run: Run): Promise<Response> {
     const known = error instanceof RouterError ? error : unexpectedFault(error, exchange.traceId);
     const now = Date.now();
     if (exchange.route === null) {
-      const { traceId, receivedAt, keyId, env, app, clientRequestId } = exchange;
-      const refused = { traceId, receivedAt, keyId, env, app, clientRequestId, ...run.asked };
+      const { traceId, receivedAt, keyId, env, app, clientRequestId, api } = exchange;
+      const refused = { traceId, receivedAt, keyId, env, app, clientRequestId, api, ...run.asked };
       reportRefusal(run.env, refused, known, run.waitUntil);
     }
     settlement.settle({

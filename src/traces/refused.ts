@@ -16,13 +16,16 @@ export interface Refusal {
   /** The model as the client named it; empty where it was not read, or might have been a secret. */
   readonly route: string;
   readonly stream: boolean;
+  /** `undefined`: it came in by no door that has models. */
+  readonly api: Trace["api"];
   readonly httpStatus: number;
   readonly errorCode: string;
   readonly clientRequestId: string | null;
 }
 
 export function refusedTrace(refusal: Refusal): Trace {
-  const { id, receivedAt, endedAt, keyId, env, app, route, stream, httpStatus, errorCode, clientRequestId } = refusal;
+  const { id, receivedAt, endedAt, keyId, env, app, route, stream, httpStatus, errorCode, clientRequestId, api } =
+    refusal;
   return {
     ...{ id, created_at: new Date(receivedAt).toISOString(), key_id: keyId, env, app, route, route_version: 0, stream },
     ...{ status: "refused", http_status: httpStatus, error_code: errorCode },
@@ -33,6 +36,7 @@ export function refusedTrace(refusal: Refusal): Trace {
       source: "none",
     },
     ...{ cost_usd: 0, tool_calls: [], tags: {}, client_request_id: clientRequestId },
+    ...(api === undefined ? {} : { api }),
   };
 }
 

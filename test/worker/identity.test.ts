@@ -222,8 +222,9 @@ describe("a refused request", () => {
     const traces = (await listOf(key)).toReversed();
     expect(traces[0]).toMatchObject({
       ...{ status: "refused", http_status: 400, env: "production", app: "web", route: "flow/nobody" },
-      ...{ route_version: 0, attempts: [], cost_usd: 0, client_request_id: "c-1" },
+      ...{ route_version: 0, attempts: [], cost_usd: 0, client_request_id: "c-1", api: "chat" },
     });
+    expect(traces[5]).not.toHaveProperty("api");
     expect(traces[4]?.route).toBe("");
     expect(await listOf(key, "?status=refused")).toHaveLength(6);
     expect(await listOf(key, "?status=error")).toEqual([]);

@@ -87,6 +87,23 @@ describe("GET /openapi.json", () => {
       expect([path, response.status, allowed.sort()]).toEqual([path, 405, expected]);
     }
   });
+
+  // Clients page and pin versions at these in ways of their own.
+  const CLIENTS_ADD_THEIRS = /^\/v1\/(?:chat|messages|responses|models)(?:\/|$)/;
+  const strict = NAMED_OPERATIONS.filter(
+    ([, { path }]) => /^\/(?:v1|admin)\//.test(path) && !CLIENTS_ADD_THEIRS.test(path),
+  );
+
+  test.each(strict)("%s refuses a query parameter that it does not describe", async (_, operation) => {
+    const example = await exampleOf(operation, world);
+    const path = `${example.path}${example.path.includes("?") ? "&" : "?"}new-env=true`;
+    const token = operation.path.startsWith("/admin")
+      ? worker.adminToken
+      : (await worker.createKey({ scopes: EVERY_SCOPE })).key;
+    const response = await send(world, operation, { ...example, path }, token);
+    const body: unknown = await response.json();
+    expect([response.status, body]).toMatchObject([400, { error: { code: "invalid_request", param: "new-env" } }]);
+  });
 });
 
 interface Sent {

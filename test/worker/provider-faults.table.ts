@@ -1023,7 +1023,7 @@ export const ELSEWHERE: Readonly<Record<string, readonly [file: string, words: s
   P1: ["worker/outage.test.ts", "the last good one stays in force for as long as the isolate lives"],
   P2: ["worker/ledger.test.ts", "a revoked key is not admitted, and what it still owes is booked"],
   P3: ["worker/outage.test.ts", "that is met by $how is refused, and the next request is served"],
-  P4: ["unit/control/outbox.test.ts", "what KV refuses waits for the next drain, and does not hold up the rest"],
+  P4: ["unit/control/kv-outbox.test.ts", "what KV refuses waits for the next drain, and does not hold up the rest"],
   P5: ["worker/outage.test.ts", "a key with $key is refused within seconds and calls nobody"],
   P6: ["worker/ledger.test.ts", "a row costs once, however often and in whatever company it is sent"],
   P7: ["unit/ledger/client/settlement.test.ts", "an overloaded ledger is asked a few times, far apart"],

@@ -3,13 +3,14 @@ import type { Context } from "hono";
 import type { AppEnv } from "../../config.ts";
 import { RouterError } from "../../http/errors.ts";
 import { badCursor, readLimit, readTime, toList } from "../../http/pagination.ts";
-import { oneOf, readQuery } from "../../http/query.ts";
+import { oneOf, readQuery, refuseQuery } from "../../http/query.ts";
 import { findTrace, listTraces } from "../../ledger/client/client.ts";
 import { keyIdOfTrace, TRACE_STATUSES } from "../../traces/schema.ts";
 import { authenticate } from "../authenticate.ts";
 
 export async function getTrace(context: Context<AppEnv>): Promise<Response> {
   const key = await authenticate(context, "traces:read");
+  refuseQuery(context);
   const id = context.req.param("id") ?? "";
   const trace = keyIdOfTrace(id) === key.id ? await findTrace(context.env.KEY_LEDGER, key.id, id) : null;
   if (trace === null) {

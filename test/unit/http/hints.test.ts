@@ -17,6 +17,7 @@ test.each([
   { path: "/v1/responses/resp_1/cancel", says: "Responses API" },
   { path: "/v1/messages/batches", says: "Messages API" },
   { path: "/v1/conversations", says: "`previous_response_id`" },
+  { path: "/v1/complete", says: "POST /v1/messages" },
   { path: "/v1/images/generations", says: "Images" },
   { path: "/v1/audio/transcriptions", says: "input_audio" },
   { path: "/v1/moderations", says: "Moderation" },

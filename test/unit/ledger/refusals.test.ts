@@ -8,7 +8,7 @@ function refusedRow(at: number, route = "flow/nobody") {
   const id = traceId(at);
   const trace = refusedTrace({
     ...{ id, receivedAt: at, endedAt: at + 1, keyId: KEY_ID, env: "production", app: "web", route, stream: false },
-    ...{ httpStatus: 400, errorCode: "unknown_route", clientRequestId: null },
+    ...{ httpStatus: 400, errorCode: "unknown_route", clientRequestId: null, api: "chat" },
   });
   return { id, route, trace: JSON.stringify(trace) };
 }
