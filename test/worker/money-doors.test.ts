@@ -133,3 +133,44 @@ describe("behind the Messages door, on a key with a budget", () => {
     expect(there.status).toBe(402);
   });
 });
+
+describe.each([
+  ["Claude", "anthropic", "claude-sonnet-4-5"],
+  ["a model that has tools over the same API", "openai", "gpt-5.4"],
+])("behind the Responses door, on a key with a budget: %s", (_, provider, model) => {
+  const LOOK_UP = { type: "function", name: "look_up", parameters: { type: "object", properties: {} } };
+  const send = async (body: Json): Promise<Response> => {
+    const route = await rig.route({ providers: [provider], targets: [{ model }], key: budgetOf(1) });
+    rig.upstream.script(billedWire(provider).whole("Fine.", { input: 100, output: 10 }));
+    return rig.worker.fetch("/v1/responses", {
+      method: "POST",
+      headers: rig.headers(route),
+      body: JSON.stringify({ model: route.model, max_output_tokens: 100, input: "Hello.", tools: [LOOK_UP], ...body }),
+    });
+  };
+
+  test.each<[string, Json]>([
+    ["a document by its address", { input: said([{ type: "input_file", file_url: "https://files.example/a.pdf" }]) }],
+    ["a file by its id", { input: said([{ type: "input_file", file_id: "file-1" }]) }],
+    ["a picture by its id", { input: said([{ type: "input_image", file_id: "file-1" }]) }],
+    ["an item that nobody knows", { input: [{ type: "hologram", data: "AAAA" }, ...said("Hi.")] }],
+    ["a search", { tools: [LOOK_UP, { type: "web_search" }] }],
+    ["a search of files", { tools: [LOOK_UP, { type: "file_search", vector_store_ids: ["v"] }] }],
+    ["servers of tools", { tools: [LOOK_UP, { type: "mcp", server_label: "m", server_url: "https://mcp.example" }] }],
+    ["code that runs at the provider", { tools: [LOOK_UP, { type: "code_interpreter", container: { type: "auto" } }] }],
+    ["a stored prompt", { prompt: { id: "pmpt_1" } }],
+    ["a summary", { context_management: [{ type: "compaction", compact_threshold: 1_000 }] }],
+    ["a member that nobody knows", { turbo: { enabled: true } }],
+  ])("%s is not sent, as nothing bounds it", async (_name, body) => {
+    const response = await send(body);
+    const text = await response.text();
+    expect([400, 402], text).toContain(response.status);
+    expect(rig.upstream.calls, text).toHaveLength(0);
+  });
+
+  test("what a coding agent sends is sent", async () => {
+    const input = said([{ type: "input_text", text: "Go." }]);
+    await send({ input, include: ["reasoning.encrypted_content"], client_metadata: { a: "b" }, store: false });
+    expect(rig.upstream.calls.length).toBeGreaterThan(0);
+  });
+});
