@@ -24,9 +24,20 @@ export function tokensOf({ units, bytes }: TextSize): number {
   return units * TOKENS_PER_UNIT + Math.max(0, bytes - units) * TOKENS_PER_FURTHER_BYTE;
 }
 
+/** Pieces of a stream are shorter than it takes to measure them. */
+const SHORT_LENGTH = 64;
+
 /** The same for `text`, every character of which is text. */
 export function textTokens(text: string): number {
-  return tokensOf({ units: text.length, bytes: utf8Length(text) });
+  const units = text.length;
+  return units <= SHORT_LENGTH && isAscii(text)
+    ? units * TOKENS_PER_UNIT
+    : tokensOf({ units, bytes: utf8Length(text) });
+}
+
+function isAscii(text: string): boolean {
+  for (let at = 0; at < text.length; at++) if (text.charCodeAt(at) > 0x7f) return false;
+  return true;
 }
 
 /** Tokens of a request body, of which `base64Length` characters are pictures, sound and files. */

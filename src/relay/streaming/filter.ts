@@ -34,6 +34,8 @@ export class EventFilter {
   readonly #catchUp: CatchUp | null;
   /** What is told before all choices are finished waits for the end: a later one of this or the next target replaces it. */
   #usage: UsageItem | null = null;
+  /** What is read of text is forwarded as it came. */
+  readonly #forwards: boolean;
   readonly #begun = new Set<number>();
   readonly #finished = new Set<number>();
 
@@ -51,6 +53,7 @@ export class EventFilter {
     this.#sent = sent;
     this.#catchUp = sent !== null && isResumed ? new CatchUp(sent) : null;
     this.hasReachedClient = this.#catchUp === null;
+    this.#forwards = this.gate === null && sent === null;
   }
 
   /** The text to forward for `items`. */
@@ -68,6 +71,18 @@ export class EventFilter {
     if (ends) {
       this.isOver = true;
       return "";
+    }
+    const [only] = events;
+    // Nearly every item of nearly every stream: text, and nobody has to look at it.
+    if (
+      this.#forwards &&
+      raw !== null &&
+      only?.kind === "text" &&
+      events.length === 1 &&
+      this.#begun.has(only.choice)
+    ) {
+      this.#received.add("text", only.text);
+      return raw;
     }
     // Text of another stream has another id, and what nobody has read passes no gate.
     const isExact = raw !== null && this.#catchUp === null && (this.gate === null || isPlain);
