@@ -28,11 +28,14 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...["config", "http/body", "http/errors", "http/json-body", "http/pagination", "http/query", "lib"],
   ],
   // A door: how its key, request, errors and answers look. The relay does the rest.
-  "doors/chat": ["config", "http/errors", "relay", "wires/openai-chat"],
+  "doors/chat": ["config", "http/errors", "relay", "wires/bridge", "wires/openai-chat", "lib"],
   "doors/messages": [
     ...["config", "http", "relay", "pricing/count", "wires/anthropic-messages/door", "wires/bridge"],
-    ...["wires/openai-chat", "lib"],
+    ...["wires/openai-chat", "conversation", "lib"],
   ],
+  // What doors that are not chat have in common.
+  "doors/gate-view": ["conversation", "relay/door", "wires/bridge", "wires/openai-chat/request-fields"],
+  "doors/to-request": ["conversation", "wires/bridge", "wires/openai-chat", "lib"],
   "doors/responses": [
     ...["config", "conversation", "conversation-store/client", "http", "relay", "pricing/count", "policy/schema"],
     ...["wires/openai-responses", "wires/bridge", "wires/openai-chat", "lib"],
@@ -81,7 +84,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "wires/openai-chat/request-fields": ["conversation", "http/body", "http/errors", "http/validation-errors", "lib"],
   conversation: ["lib"],
   "conversation-store": ["durable", "http/errors", "lib"],
-  approvals: ["conversation", "wires/openai-chat/chunk", "keys/hash", "durable", "http/errors", "lib"],
+  approvals: ["conversation", "keys/hash", "durable", "http/errors", "lib"],
   control: ["approvals/types", "policy", "keys", "catalog", "config", "durable", "lib", "lib/log"],
   admin: [
     ...["approvals", "control", "policy", "keys", "ledger/client", "trace-index", "traces", "health", "providers"],
@@ -119,7 +122,7 @@ const DURABLE_OBJECTS = [
 const RELAY_COMPOSER = "relay/relay.ts";
 const RELAY_SHARED = [
   ...["relay/types.ts", "relay/trace.ts", "relay/billing.ts", "relay/received.ts", "relay/affinity.ts"],
-  "relay/last-words.ts",
+  ...["relay/last-words.ts", "relay/door.ts"],
 ];
 /** Parts that call others: an attempt opens the stream of its answer, and what is held ends as streams do. */
 const RELAY_CALLS = [

@@ -4,11 +4,11 @@
  * Everything here may be repeated, so each call is tried once more on a fresh stub. What an unreachable record means is
  * always the same: denied. The request is answered 503 `ledger_unavailable`, and nothing is released or sent.
  */
+import type { SeenCall } from "../conversation/tool-turns.ts";
 import { callWithRetry } from "../durable/call.ts";
 import { RouterError } from "../http/errors.ts";
 import { sha256, toHex } from "../keys/hash.ts";
 import { withTimeout } from "../lib/with-timeout.ts";
-import type { SeenCall } from "./calls.ts";
 import { type ToolRules, verdictOf } from "./match.ts";
 import type { ToolApprovals } from "./tool-approvals.ts";
 import type {
@@ -85,27 +85,36 @@ export function expectCalls(namespace: Namespace, keyId: string): void {
   if (expecting.has(keyId)) return;
   if (expecting.size >= MAX_BELIEFS) expecting.clear();
   expecting.add(keyId);
-  checkResults(namespace, keyId, [], true).catch(() => expecting.delete(keyId));
+  checkResults(namespace, keyId, [], true, null).catch(() => expecting.delete(keyId));
+}
+
+/** What the record says of the results that a request carries. */
+export interface CheckedResults extends Required<Pick<CheckAnswer, "verdicts" | "recorded">> {
+  /** Calls of the key are on record, or may be soon. */
+  readonly mayHaveCalls: boolean;
 }
 
 /**
- * May the results of these calls go on to a model? `isGated`: the answer may hold calls to be recorded. Rejects with
- * `ledger_unavailable`.
+ * May the results of these calls go on to a model? `isGated`: the answer may hold calls to be recorded. `app`: on whose
+ * behalf the key calls. Rejects with `ledger_unavailable`.
  */
 export async function checkResults(
   namespace: Namespace,
   keyId: string,
   claims: readonly ResultClaim[],
   isGated: boolean,
-): Promise<CheckAnswer> {
+  app: string | null,
+): Promise<CheckedResults> {
   const askedAt = Date.now();
   const isNone = !isGated && (noneUntil.get(keyId) ?? 0) > askedAt;
-  if (isNone) return { verdicts: claims.map(() => "unknown"), noneForMs: 0 };
-  const answer = await ask<CheckAnswer>(namespace, keyId, async (record) => await record.check([...claims], isGated));
+  if (isNone) return { verdicts: claims.map(() => "unknown"), recorded: claims.map(() => null), mayHaveCalls: false };
+  const check = async (record: Stub): Promise<CheckAnswer> => await record.check([...claims], isGated, app);
+  const answer = await ask<CheckAnswer>(namespace, keyId, check);
   if (noneUntil.size >= MAX_BELIEFS) noneUntil.clear();
   if (answer.noneForMs > 0) noneUntil.set(keyId, askedAt + answer.noneForMs);
   else noneUntil.delete(keyId);
-  return answer;
+  const { verdicts, recorded = [], noneForMs } = answer;
+  return { verdicts, recorded, mayHaveCalls: noneForMs === 0 };
 }
 
 /** A held answer, `null` when this key has none under the trace id. Rejects with `ledger_unavailable`. */

@@ -3,6 +3,7 @@
  *
  * Knows neither clock nor runtime. Every method is synchronous and belongs to a transaction of its caller.
  */
+import type { CallKind } from "../conversation/tool-turns.ts";
 import { randomBase62 } from "../lib/base62.ts";
 import { migrate } from "./approvals-schema.sql.ts";
 import { canonicalJson, sameArguments } from "./match.ts";
@@ -12,7 +13,6 @@ import type {
   ApprovalNote,
   ApprovalOutline,
   CallClaim,
-  CallKind,
   CheckAnswer,
   ClaimVerdict,
   DecideAnswer,
@@ -133,19 +133,27 @@ export class CallRecord {
 
   /**
    * May the results of these calls go on to a model? `isGated`: calls may be recorded soon, so from now on nobody may
-   * believe that there are none.
+   * believe that there are none. `app`: on whose behalf the key calls; `null` looks for no call under another id.
    */
-  check(claims: readonly ResultClaim[], isGated: boolean, now: number): CheckAnswer {
+  check(claims: readonly ResultClaim[], isGated: boolean, app: string | null, now: number): CheckAnswer {
     if (isGated) this.#sql.exec("UPDATE belief SET is_over = 1 WHERE is_over = 0");
     if (this.isEmpty() && !this.#isBeliefOver()) {
       this.#sql.exec("UPDATE belief SET none_until_ms = ?", now + BELIEF_MS + BELIEF_MARGIN_MS);
-      return { verdicts: claims.map(() => "unknown"), noneForMs: BELIEF_MS };
+      return { verdicts: claims.map(() => "unknown"), recorded: claims.map(() => null), noneForMs: BELIEF_MS };
     }
-    return { verdicts: claims.map((claim) => this.#judge(claim, now)), noneForMs: 0 };
+    const twins = app === null ? null : new UndecidedCalls(this.#sql, app, now);
+    const judged = claims.map((claim) => this.#judge(claim, twins, now));
+    return {
+      verdicts: judged.map(({ verdict }) => verdict),
+      recorded: judged.map(({ recorded }) => recorded),
+      noneForMs: 0,
+    };
   }
 
-  #judge(claim: ResultClaim, now: number): ClaimVerdict {
-    return claim.by === "id" ? this.#judgeById(claim, now) : this.#judgeByName(claim, now);
+  #judge(claim: ResultClaim, twins: UndecidedCalls | null, now: number): Judgement {
+    const verdict = claim.by === "id" ? this.#judgeById(claim, now) : this.#judgeByName(claim, now);
+    const twin = verdict === "unknown" ? (twins?.find(claim.calls) ?? null) : null;
+    return twin === null ? { verdict, recorded: null } : { verdict: verdictOn(twin, now), recorded: twin.id };
   }
 
   #judgeById({ id, calls }: ResultClaim, now: number): ClaimVerdict {
@@ -279,6 +287,66 @@ function verdictOn(row: Row, now: number): ClaimVerdict {
   const status = statusOf(row, now);
   if (status !== "approved") return status;
   return now < (row.decided_at_ms ?? 0) + ADMITTED_MS ? "admitted" : "expired";
+}
+
+interface Judgement {
+  readonly verdict: ClaimVerdict;
+  readonly recorded: string | null;
+}
+
+/**
+ * Calls of one app that nobody approved, while they may be decided. Each name is looked up once, however many results
+ * ask for it.
+ */
+class UndecidedCalls {
+  readonly #sql: SqlStorage;
+  readonly #app: string;
+  readonly #now: number;
+  readonly #byName = new Map<string, NamedCalls>();
+
+  constructor(sql: SqlStorage, app: string, now: number) {
+    this.#sql = sql;
+    this.#app = app;
+    this.#now = now;
+  }
+
+  /** The newest of the name and the arguments of one of `calls`. */
+  find(calls: readonly CallClaim[]): Row | null {
+    for (const call of calls) {
+      const named = this.#byName.get(call.name) ?? this.#load(call.name);
+      const found = named.rows.length === 0 || call.arguments === null ? undefined : this.#search(named, call);
+      if (found !== undefined) return found;
+    }
+    return null;
+  }
+
+  #search({ rows, canonical }: NamedCalls, call: CallClaim): Row | undefined {
+    const text = call.arguments ?? "";
+    const same = call.kind === "custom" ? null : canonicalJson(text);
+    const found = rows.find((row, at) => row.arguments === text || (same !== null && canonical[at] === same));
+    if (found !== undefined || rows.length < MAX_LEGACY_ROWS) return found;
+    const query = `SELECT ${COLUMNS} FROM call WHERE name = ? AND ${UNDECIDED} AND arguments = ? LIMIT 1`;
+    return this.#sql.exec<Row>(query, call.name, this.#app, this.#now, text).toArray()[0];
+  }
+
+  #load(name: string): NamedCalls {
+    const query = `SELECT ${COLUMNS} FROM call WHERE name = ? AND ${UNDECIDED} ORDER BY seq DESC LIMIT ?`;
+    const rows = this.#sql.exec<Row>(query, name, this.#app, this.#now, MAX_LEGACY_ROWS).toArray();
+    const canonical = rows.map(({ kind, arguments: text }) =>
+      kind === "custom" || text === null ? null : canonicalJson(text),
+    );
+    const named = { rows, canonical };
+    this.#byName.set(name, named);
+    return named;
+  }
+}
+
+const UNDECIDED = "app = ? AND status <> 'approved' AND expires_at_ms > ?";
+
+interface NamedCalls {
+  readonly rows: readonly Row[];
+  /** One spelling of each row's arguments, `null` where only the same text is the same. */
+  readonly canonical: readonly (string | null)[];
 }
 
 function isSameCall(row: Row, call: CallClaim): boolean {

@@ -5,7 +5,7 @@
  */
 import type { Answer, AnswerChoice } from "../conversation/answer.ts";
 import type { CallPart, Part } from "../conversation/part.ts";
-import type { SeenCall } from "./calls.ts";
+import { type SeenCall, seenCall } from "../conversation/tool-turns.ts";
 import type { ApprovalStatus, RuledCall, Ruling } from "./types.ts";
 
 /** `hold`: nothing is released while anything is pending. `mark`: what is pending is released too. */
@@ -76,16 +76,6 @@ function describeCount(calls: readonly RuledCall[], why: string): string {
 function namesOf(calls: readonly RuledCall[]): string {
   const names = calls.filter(({ name }) => name !== "").map(({ name }) => `\`${name}\``);
   return names.length === 0 ? "" : `: ${names.join(", ")}`;
-}
-
-/** A call as it is recorded. */
-export function seenCall({ id, name, namespace, form, isLegacy, args }: CallPart): SeenCall {
-  return {
-    id: isLegacy === true || id === "" ? null : id,
-    kind: isLegacy === true ? "legacy" : form,
-    name: namespace === undefined ? name : `${namespace}.${name}`,
-    arguments: args,
-  };
 }
 
 /** Every call of a whole answer, choice by choice. */

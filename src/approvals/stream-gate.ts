@@ -7,9 +7,9 @@
  */
 import type { Answer, AnswerEvent, Finish } from "../conversation/answer.ts";
 import type { CallPart, Part } from "../conversation/part.ts";
-import type { SeenCall } from "./calls.ts";
+import { type SeenCall, seenCall } from "../conversation/tool-turns.ts";
 import { harmlessEvent } from "./extras.ts";
-import { isReleased, type Release, releasedCalls, removalNotice, seenCall, UNREADABLE } from "./release.ts";
+import { isReleased, type Release, releasedCalls, removalNotice, UNREADABLE } from "./release.ts";
 
 /** Text of an answer beyond this is not kept: the answer cannot be fetched later. In characters. */
 const MAX_TEXT_LENGTH = 1_000_000;

@@ -65,8 +65,8 @@ export class ToolApprovals extends DurableObject {
   }
 
   /** May these results go on to a model? See `CallRecord.check`. */
-  async check(claims: readonly ResultClaim[], isGated = false): Promise<CheckAnswer> {
-    return this.ctx.storage.transactionSync(() => this.#record.check(claims, isGated, Date.now()));
+  async check(claims: readonly ResultClaim[], isGated = false, app: string | null = null): Promise<CheckAnswer> {
+    return this.ctx.storage.transactionSync(() => this.#record.check(claims, isGated, app, Date.now()));
   }
 
   /** What a held answer was, `null` when the key has no such step. */

@@ -1,7 +1,6 @@
 /** What crosses the boundary of the record of tool approvals. Plain data; refusals are members of a union. */
+import type { CallKind } from "../conversation/tool-turns.ts";
 import type { Verdict } from "./match.ts";
-
-export type CallKind = "function" | "custom" | "legacy";
 
 /** Of a call. `expired`: the time to decide is over and nobody did. */
 export type ApprovalStatus = Verdict | "expired";
@@ -93,6 +92,11 @@ export type ClaimVerdict = "admitted" | "unknown" | "pending" | "denied" | "alte
 export interface CheckAnswer {
   /** One for each claim, in their order. */
   readonly verdicts: readonly ClaimVerdict[];
+  /**
+   * Of each claim the recorded call that it was held against because its name and arguments are the same, though its id
+   * is another; `null` where it was held against none but its own. A record of an older release does not say.
+   */
+  readonly recorded?: readonly (string | null)[];
   /** For so long no call will be released that the key had recorded: until then nobody has to ask. 0: ask. */
   readonly noneForMs: number;
 }

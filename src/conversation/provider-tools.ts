@@ -21,5 +21,22 @@ const VERSION = /_\d{4}(?:\d{4}|[-_]\d{2}[-_]\d{2})$/;
 
 /** Does a provider run `tool`, so that an answer without it is worse and not wrong? */
 export function isProviderRun({ type }: Pick<ProviderTool, "type">): boolean {
-  return PROVIDER_RUN.has(type.replace(VERSION, "").replaceAll("_", "").toLowerCase());
+  return PROVIDER_RUN.has(plainOf(type));
+}
+
+function plainOf(type: string): string {
+  return type.replace(VERSION, "").replaceAll("_", "").toLowerCase();
+}
+
+/** Tools that a provider defines and the client runs: their calls come to the client like any other. */
+const CLIENT_RUN: ReadonlySet<string> = new Set([
+  ...["bash", "texteditor", "computer", "computerusepreview", "memory", "localshell", "applypatch"],
+]);
+
+/**
+ * Do calls of `tool` come to the client? An allow-list too: whatever else a provider defines it may run by itself, and a
+ * call that nobody sees cannot be approved. A tool that is written under several names may be read under each.
+ */
+export function isClientRun({ type, source }: Pick<ProviderTool, "type" | "source">): boolean {
+  return CLIENT_RUN.has(plainOf(type)) && !Object.keys(source).some((name) => PROVIDER_RUN.has(plainOf(name)));
 }

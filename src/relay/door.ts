@@ -1,4 +1,7 @@
 /** What the relay needs to know of the public API by which a request came in. */
+
+import type { Conversation } from "../conversation/conversation.ts";
+import type { ToolTurn } from "../conversation/tool-turns.ts";
 import type { RouterError } from "../http/errors.ts";
 import type { RoutePolicy } from "../policy/schema.ts";
 import type { Trace } from "../traces/schema.ts";
@@ -13,6 +16,26 @@ export interface DoorCaller {
   readonly secret: string;
 }
 
+/** What of a request nobody here reads: nothing unread goes past the approval gate. */
+export interface Unread {
+  /** The first role or part that may be a tool's result to some provider; `null`: there is none. */
+  readonly fault: { readonly path: string; readonly message: string } | null;
+  /** Paths of members that can be left out. */
+  readonly members: readonly string[];
+}
+
+/** A request as the approval gate looks at it. */
+export interface GateView {
+  /** It carries results of tools. Cheap: asked of every request. */
+  readonly hasResults: boolean;
+  readonly toolTurns: () => readonly ToolTurn[];
+  readonly conversation: () => Conversation;
+  /** Cheap. */
+  readonly unread: () => Unread;
+  /** The request without the members that `unread` names. */
+  readonly withoutUnread: () => ChatRequest;
+}
+
 export interface Door {
   /** On traces, in filters and figures. */
   readonly api: NonNullable<Trace["api"]>;
@@ -21,6 +44,7 @@ export interface Door {
   token(headers: Headers): string;
   /** The request as the relay reads it. Throws 400 for what the contract refuses, 404 for what it refers to in vain. */
   parse(body: string, caller: DoorCaller): ChatRequest | Promise<ChatRequest>;
+  readonly gateView: (request: ChatRequest) => GateView;
   /** What keeps its whole answers, asked when the request was read and its route is known. Absent or `null`: nothing. */
   keeperOf?(policy: RoutePolicy): KeepAnswer | null;
   /** `flow` stands in the last event of a stream as it does in a whole answer. */

@@ -137,33 +137,30 @@ async function complete(run: Run): Promise<Response> {
   const caller = identify(key, http);
   noteCaller(run, caller);
   const owner = { keyId: key.id, secret: token.key.secret };
-  const request = await door.parse(await body.read(run.deadlines), owner);
-  const content = readContentDemand(request.fields["messages"]);
-  exchange.promptTokens = lazy(() => promptTokens(request.text, content.base64Length));
-  run.asked = { route: showModel(request.model), stream: request.stream };
+  const asked = await door.parse(await body.read(run.deadlines), owner);
+  const content = readContentDemand(asked.fields["messages"]);
+  exchange.promptTokens = lazy(() => promptTokens(asked.text, content.base64Length));
+  run.asked = { route: showModel(asked.model), stream: asked.stream };
   const readAt = Date.now();
   requireScope(key, "chat");
-  const route = await resolve(request, caller, { kv: env.CONFIG, now: readAt, waitUntil });
-  noteRoute(exchange, route, request);
-  exchange.conversation = conversationOf(exchange, route, request, caller);
+  const route = await resolve(asked, caller, { kv: env.CONFIG, now: readAt, waitUntil });
+  noteRoute(exchange, route, asked);
+  exchange.conversation = conversationOf(exchange, route, asked, caller);
   // Should this handler be ended from outside, what it holds lapses when its last attempt must be over.
   body.keepUntil(receivedAt + route.policy.timeouts.total_ms + MAX_OVERTIME_MS);
   exchange.timings.policy = Date.now() - readAt;
   const records = env.TOOL_APPROVALS;
   const lastWords = lastWordsOf(run, route);
   const approval = new ToolApproval({
-    ...{
-      records,
-      caller,
-      route,
-      request,
-      exchange,
-      wire: door.wire,
-      keepAlive: door.keepAlive,
-      clientSignal: http.signal,
-    },
+    records,
+    caller,
+    route,
+    request: asked,
+    exchange,
+    door,
+    clientSignal: http.signal,
   });
-  await approval.admit();
+  const request = await approval.admit();
   const { resume: heldTrace } = request.controls;
   if (heldTrace !== undefined) {
     const endsAt = receivedAt + route.policy.timeouts.total_ms;

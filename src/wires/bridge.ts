@@ -101,6 +101,11 @@ export function noteConversation(fields: Json, conversation: Conversation, clien
   foreign.set(fields, { clientFields });
 }
 
+/** The members of the request as the client spelled them. */
+export function clientFieldsOf(fields: Json): Json {
+  return foreign.get(fields)?.clientFields ?? fields;
+}
+
 /** The conversation with what the policy's `params` fill in, less what a refusal named. */
 function askedOf(call: AdapterCall, without: readonly string[]): Conversation {
   if (Object.keys(call.params).length === 0 && without.length === 0) return conversationOf(call.fields);
@@ -117,7 +122,8 @@ export function notedConversation(fields: Json): Conversation | null {
   return foreign.has(fields) ? conversationOf(fields) : null;
 }
 
-function conversationOf(fields: Json): Conversation {
+/** What `fields` ask for, as the client said it. */
+export function conversationOf(fields: Json): Conversation {
   const conversation = conversations.get(fields) ?? readRequest(fields);
   conversations.set(fields, conversation);
   return conversation;
@@ -157,7 +163,7 @@ const MAX_NAMED = 32;
  * is the client told.
  */
 export function droppedParams(losses: readonly Loss[], fields: Json): readonly string[] {
-  const order = new Map(Object.keys(foreign.get(fields)?.clientFields ?? fields).map((name, at) => [name, at]));
+  const order = new Map(Object.keys(clientFieldsOf(fields)).map((name, at) => [name, at]));
   const placeOf = (path: string): number => order.get(firstOf(path)) ?? order.size;
   const sent = losses.map(({ path }) => path).filter((path) => order.has(firstOf(path)) || path.includes("."));
   sent.sort((a, b) => placeOf(a) - placeOf(b));

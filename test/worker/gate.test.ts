@@ -220,9 +220,19 @@ describe("results of recorded calls, whatever route they come with", () => {
     },
     {
       name: "a call of somebody else",
-      messages: [asked({ ...SEND, id: "call_x" }), result("call_x")],
+      messages: [asked({ ...SEND, id: "call_x", arguments: '{"to":"alice"}' }), result("call_x")],
       open: 200,
       gated: REQUIRED,
+    },
+    ...["call_x", "toolu_01A", "call_p_2"].map((id) => ({
+      name: `a denied call under another id, written anew: ${id}`,
+      messages: [asked({ ...SEND, id, arguments: '{ "to" : "m\\u0061llory" }' }), result(id)],
+      ...{ open: DENIED, ids: ["call_d"] },
+    })),
+    {
+      name: "a denied call under another id, its result without one",
+      messages: [asked({ ...SEND, id: "call_x" }), { role: "tool", content: "done" }],
+      ...{ open: DENIED },
     },
     { name: "an approved call in the legacy form", messages: legacy(SEARCH), open: APPROVED },
     { name: "a denied call in the legacy form", messages: legacy(SEND), open: DENIED, ids: ["send_money"] },
@@ -301,7 +311,7 @@ describe("results of recorded calls, whatever route they come with", () => {
     },
     ...["call_s\ud800", "call_s\u0000", "CALL_S", "ｃall_s", "c".repeat(100_000)].map((id) => ({
       name: `an id like that of a recorded call: ${JSON.stringify(id.slice(0, 20))}`,
-      messages: [asked({ ...SEND, id }), result(id)],
+      messages: [asked({ ...SEND, id, arguments: '{"to":"alice"}' }), result(id)],
       ...{ open: 200, gated: REQUIRED },
     })),
     {

@@ -7,12 +7,14 @@ import type { Door } from "../../relay/door.ts";
 import { relay } from "../../relay/relay.ts";
 import { chatDoorWire } from "../../wires/openai-chat/door-wire.ts";
 import { parseChatRequest } from "../../wires/openai-chat/request-fields.ts";
+import { chatGateView } from "./gate-view.ts";
 
 const chat: Door = {
   api: "chat",
   wire: chatDoorWire,
   token: bearerToken,
   parse: parseChatRequest,
+  gateView: chatGateView,
   errorResponse,
   keepAlive: ": waiting-for-approval\n\n",
 };

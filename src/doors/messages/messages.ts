@@ -11,6 +11,7 @@ import { relay } from "../../relay/relay.ts";
 import { messagesDoor } from "../../wires/anthropic-messages/door/door.ts";
 import { readContentDemand } from "../../wires/openai-chat/read-demand.ts";
 import { authenticateToken } from "../authenticate.ts";
+import { conversationGateView } from "../gate-view.ts";
 import { apiKey } from "./credential.ts";
 import { errorResponse } from "./errors.ts";
 import { parseMessagesRequest } from "./request.ts";
@@ -21,6 +22,7 @@ const messages: Door = {
   token: apiKey,
   parse: parseMessagesRequest,
   endsWithFlow: true,
+  gateView: conversationGateView,
   errorResponse,
   keepAlive: 'event: ping\ndata: {"type":"ping"}\n\n',
 };

@@ -7,12 +7,11 @@
 import * as z from "zod/mini";
 import { RouterError } from "../../http/errors.ts";
 import { EXPLAINED, invalidField } from "../../http/validation-errors.ts";
-import { isJsonObject, scanJson } from "../../lib/json.ts";
+import { isJsonObject } from "../../lib/json.ts";
 import { keyLevel } from "../../lib/json-keys.ts";
 import { messagesDoor } from "../../wires/anthropic-messages/door/door.ts";
-import { noteConversation } from "../../wires/bridge.ts";
 import { type ChatRequest, controlsOf, RouteControls, readDocument } from "../../wires/openai-chat/request-fields.ts";
-import { writeRequest } from "../../wires/openai-chat/write-request.ts";
+import { toRequest } from "../to-request.ts";
 
 const positiveInteger = z.int("must be a positive integer").check(z.minimum(1, "must be a positive integer"));
 const Message = z.looseObject(
@@ -65,18 +64,7 @@ export function parseMessagesRequest(body: string): ChatRequest {
   if (conversation.turns.length === 0) {
     throw new RouterError("invalid_request", "`messages`: must have content.", { param: "messages" });
   }
-  const written = writeRequest(conversation, model);
-  const chat = JSON.stringify(written.fields);
-  noteConversation(written.fields, conversation, present);
-  return {
-    model,
-    stream: stream ?? false,
-    // Usage is part of every stream of this wire.
-    includeUsage: true,
-    controls: controls ?? {},
-    text: chat,
-    members: scanJson(chat).members,
-    fields: written.fields,
-    chatLosses: written.losses,
-  };
+  // Usage is part of every stream of this wire.
+  const asked = { model, stream: stream ?? false, includeUsage: true, controls: controls ?? {} };
+  return toRequest(conversation, asked, present);
 }

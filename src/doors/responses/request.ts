@@ -8,13 +8,12 @@ import * as z from "zod/mini";
 import type { Json } from "../../conversation/part.ts";
 import { RouterError } from "../../http/errors.ts";
 import { EXPLAINED, invalidField } from "../../http/validation-errors.ts";
-import { isJsonObject, scanJson } from "../../lib/json.ts";
+import { isJsonObject } from "../../lib/json.ts";
 import { keyLevel } from "../../lib/json-keys.ts";
-import { noteConversation } from "../../wires/bridge.ts";
 import { type ChatRequest, controlsOf, RouteControls, readDocument } from "../../wires/openai-chat/request-fields.ts";
-import { writeRequest } from "../../wires/openai-chat/write-request.ts";
 import { readRequest } from "../../wires/openai-responses/read-request.ts";
 import { checkFields, ResponsesFields } from "../../wires/openai-responses/request-fields.ts";
+import { toRequest } from "../to-request.ts";
 import type { ResolvedFields } from "./store.ts";
 
 const Controls = z.looseObject({ route: z.optional(RouteControls) });
@@ -66,20 +65,8 @@ export async function parseResponsesRequest(
   if (!conversation.turns.some(({ path, parts }) => path !== "instructions" && parts.length > 0)) {
     throw new RouterError("invalid_request", "`input`: must have content.", { param: "input" });
   }
-  const written = writeRequest(conversation, model);
-  const chat = JSON.stringify(written.fields);
-  noteConversation(written.fields, conversation, present);
-  const request: ChatRequest = {
-    model,
-    stream: stream ?? false,
-    // Usage is part of every stream of this wire.
-    includeUsage: true,
-    controls,
-    text: chat,
-    members: scanJson(chat).members,
-    fields: written.fields,
-    chatLosses: written.losses,
-  };
+  // Usage is part of every stream of this wire.
+  const request = toRequest(conversation, { model, stream: stream ?? false, includeUsage: true, controls }, present);
   return { request, resolved, mayStore: store !== false };
 }
 

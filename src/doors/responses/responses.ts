@@ -13,6 +13,7 @@ import { relay } from "../../relay/relay.ts";
 import { readContentDemand } from "../../wires/openai-chat/read-demand.ts";
 import { responsesDoor } from "../../wires/openai-responses/wire.ts";
 import { authenticateOwner } from "../authenticate.ts";
+import { conversationGateView } from "../gate-view.ts";
 import { inputItems } from "./input-items.ts";
 import { parseResponsesRequest, type ReadResponses } from "./request.ts";
 import { keeper, mayKeep, resolveReferences } from "./store.ts";
@@ -35,6 +36,7 @@ function doorOf({ env }: Context<AppEnv>): Door {
       members = { previous_response_id: parsed.resolved.previousId };
       return parsed.request;
     },
+    gateView: conversationGateView,
     keeperOf(policy) {
       if (read === null || !read.mayStore) return null;
       if (!mayKeep(env, policy.responses)) members = { ...members, store: false };

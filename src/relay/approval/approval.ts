@@ -5,7 +5,7 @@
  * calls are held against the record whatever route they come with. When the record does not answer, a request with
  * results is refused, and so is an answer with calls.
  */
-import { hasResults, readResults, type SeenCall, usedIds } from "../../approvals/calls.ts";
+import { readResults, usedIds } from "../../approvals/calls.ts";
 import {
   checkResults,
   expectCalls,
@@ -17,6 +17,7 @@ import {
 } from "../../approvals/client.ts";
 import { harmlessAnswer } from "../../approvals/extras.ts";
 import { canonicalValue } from "../../approvals/match.ts";
+import { firstUngateable } from "../../approvals/provider-run.ts";
 import {
   callsOfAnswer,
   isReleased,
@@ -30,6 +31,7 @@ import { MAX_CALLS, type StreamGate } from "../../approvals/stream-gate.ts";
 import type { AnswerToRecord, CallToRecord, ClaimVerdict, Ruling, StoredStep } from "../../approvals/types.ts";
 import type { Env } from "../../config.ts";
 import type { Answer } from "../../conversation/answer.ts";
+import type { SeenCall } from "../../conversation/tool-turns.ts";
 import { type ErrorCode, RouterError } from "../../http/errors.ts";
 import { unexpectedFault } from "../../http/internal-error.ts";
 import { sha256, toHex } from "../../keys/hash.ts";
@@ -37,7 +39,8 @@ import { stringifyRaw } from "../../lib/raw-json.ts";
 import { keyIdOfTrace } from "../../traces/schema.ts";
 import { notedConversation } from "../../wires/bridge.ts";
 import type { ChatRequest } from "../../wires/openai-chat/request-fields.ts";
-import type { AnswerContext, DoorWire } from "../../wires/wire.ts";
+import type { AnswerContext } from "../../wires/wire.ts";
+import type { Door, GateView, Unread } from "../door.ts";
 import type { Exchange } from "../trace.ts";
 import type { Caller, CallGate, GateEnd, ResolvedRoute, WholeAnswer } from "../types.ts";
 
@@ -64,9 +67,7 @@ export interface ApprovalInput {
   readonly caller: Caller;
   readonly route: ResolvedRoute;
   readonly request: ChatRequest;
-  readonly wire: DoorWire;
-  /** Sent while calls wait to be decided. */
-  readonly keepAlive: string;
+  readonly door: Door;
   readonly exchange: Exchange;
   /** Aborts when the client leaves. */
   readonly clientSignal: AbortSignal;
@@ -101,33 +102,75 @@ const REFUSALS: readonly {
   },
 ];
 
+/** A call whose result came under another id. */
+const OTHER_ID =
+  " They are calls that are on record under other ids. Agents that are gated and agents that are not need keys or apps of their own.";
+
 export class ToolApproval implements CallGate {
   readonly #input: ApprovalInput;
+  /** As it was admitted. */
+  #request: ChatRequest;
+  #view: GateView;
 
   constructor(input: ApprovalInput) {
     this.#input = input;
+    this.#request = input.request;
+    this.#view = input.door.gateView(input.request);
   }
 
-  /** Throws 403 when the request carries a tool result that may not go on, 503 when nobody can say. */
-  async admit(): Promise<void> {
-    const { records, caller, route, request } = this.#input;
-    const messages = request.fields["messages"];
+  /**
+   * The request as it may go on: behind the gate without what nobody here reads. Throws 403 when it carries a tool
+   * result that may not go on, 400 for what cannot be held to approvals, 503 when nobody can say.
+   */
+  async admit(): Promise<ChatRequest> {
+    const { records, caller, route } = this.#input;
     const isGated = route.requireToolApproval;
-    if (!hasResults(messages)) {
+    const unread = this.#view.unread();
+    const isRead = unread.fault === null && unread.members.length === 0;
+    if (isGated) refuseFault(unread);
+    if (!this.#view.hasResults && (isRead || isGated)) {
       if (isGated) expectCalls(records, caller.key.id);
-      return;
+    } else if (!(await this.#mayGoOn(isGated)) && !isGated) return this.#request;
+    refuseFault(unread);
+    if (unread.members.length > 0) {
+      this.#request = { ...this.#view.withoutUnread(), leftOut: unread.members };
+      this.#view = this.#input.door.gateView(this.#request);
     }
-    const claims = readResults(messages).map((claim) => ({ ...claim, calls: this.#named(claim.calls) }));
-    const { verdicts } = await checkResults(records, caller.key.id, claims, isGated);
-    for (const { code, verdicts: refused, message } of REFUSALS) {
-      const ids = claims
-        .filter((_, at) => {
-          const verdict = verdicts[at] ?? "pending";
-          return refused.includes(verdict) && (verdict !== "unknown" || isGated);
-        })
-        .map(({ id }) => id);
-      if (ids.length > 0) throw new RouterError(code, message, { param: "messages", details: { tool_calls: ids } });
+    if (isGated) this.#refuseUngateable();
+    return this.#request;
+  }
+
+  /** Throws when a result may not go on. Else: are calls of the key on record? */
+  async #mayGoOn(isGated: boolean): Promise<boolean> {
+    const { records, caller } = this.#input;
+    const read = this.#view.hasResults ? readResults(this.#view.toolTurns()) : [];
+    const claims = read.map((claim) => ({ ...claim, calls: this.#named(claim.calls) }));
+    const checked = await checkResults(records, caller.key.id, claims, isGated, caller.app);
+    const refusable = claims.map((claim, at) => {
+      const verdict = checked.verdicts[at] ?? "pending";
+      return {
+        claim,
+        recorded: checked.recorded[at] ?? null,
+        verdict: verdict === "unknown" && !isGated ? null : verdict,
+      };
+    });
+    for (const { code, verdicts, message } of REFUSALS) {
+      const refused = refusable.filter(({ verdict }) => verdict !== null && verdicts.includes(verdict));
+      if (refused.length === 0) continue;
+      const hasOtherIds = refused.some(({ recorded }) => recorded !== null);
+      const ids = refused.map(({ claim, recorded }) => recorded ?? claim.id);
+      const details = { tool_calls: [...new Set(ids)] };
+      throw new RouterError(code, hasOtherIds ? message + OTHER_ID : message, { param: "messages", details });
     }
+    return checked.mayHaveCalls;
+  }
+
+  #refuseUngateable(): void {
+    const found = firstUngateable(this.#view.conversation(), this.#input.route.policy.tools);
+    if (found === null) return;
+    const { path: param, name } = found;
+    const message = `\`${param}\`: the provider runs \`${name}\` by itself, so nobody could approve its calls. Leave it out, or name it in the policy's \`tools.auto_approve\`.`;
+    throw new RouterError("tool_not_gateable", message, { param });
   }
 
   /**
@@ -167,7 +210,7 @@ export class ToolApproval implements CallGate {
   }
 
   #bodyOf(answer: Answer, context: AnswerContext): string {
-    return stringifyRaw(this.#input.wire.writeAnswer(answer, context));
+    return stringifyRaw(this.#input.door.wire.writeAnswer(answer, context));
   }
 
   /** The held step that the request asks for. Throws 404 when there is none, 400 when the request is another step. */
@@ -195,10 +238,10 @@ export class ToolApproval implements CallGate {
     toBody: () => string | null,
     say: Say | null,
   ): Promise<Release | "client_gone"> {
-    const { records, route, request, exchange } = this.#input;
+    const { records, route, exchange } = this.#input;
     const { delivery, ...rules } = route.policy.tools;
     const { traceId } = exchange;
-    const toBeRecorded = await toRecord(this.#named(calls), usedIds(request.fields["messages"]), rules);
+    const toBeRecorded = await toRecord(this.#named(calls), usedIds(this.#view.toolTurns()), rules);
     const mayWait = delivery === "hold" && toBeRecorded.some(({ verdict }) => verdict === "pending");
     const recorded = await recordAnswer(records, await this.#answer(toBeRecorded, mayWait ? toBody() : null));
     if (!recorded.ok) throw tooLarge();
@@ -207,7 +250,7 @@ export class ToolApproval implements CallGate {
 
   /** Members of namespaces by the name that people write rules for: `<namespace>.<name>`. */
   #named<Call extends { readonly name: string }>(calls: readonly Call[]): readonly Call[] {
-    const { namespaces } = notedConversation(this.#input.request.fields) ?? {};
+    const { namespaces } = notedConversation(this.#request.fields) ?? {};
     if (namespaces === undefined) return calls;
     return calls.map((call) => {
       const own = namespaces.get(call.name);
@@ -251,7 +294,7 @@ export class ToolApproval implements CallGate {
     const leave = (): void => gone.abort();
     if (clientSignal.aborted) leave();
     clientSignal.addEventListener("abort", leave, { once: true });
-    const comments = say === null ? null : comment(say, this.#input.keepAlive, over.signal, leave);
+    const comments = say === null ? null : comment(say, this.#input.door.keepAlive, over.signal, leave);
     const { traceId } = release;
     const ruling = await waitForDecision(records, caller.key.id, traceId, until, gone.signal);
     over.abort();
@@ -262,12 +305,18 @@ export class ToolApproval implements CallGate {
 
   /** Of what makes a step the same step: its route, how long the conversation is, and what was said last. */
   async #digest(): Promise<string> {
-    const { route, request } = this.#input;
-    const messages = request.fields["messages"];
+    const { route } = this.#input;
+    const messages = this.#request.fields["messages"];
     const all: readonly unknown[] = Array.isArray(messages) ? messages : [];
     const text = canonicalValue([route.record.name, all.length, all.at(-1)]);
     return toHex(await sha256(text));
   }
+}
+
+function refuseFault({ fault }: Unread): void {
+  if (fault === null) return;
+  const why = "This key's tool calls need approval, so nothing is sent on that was not read.";
+  throw new RouterError("invalid_request", `${fault.message}. ${why}`, { param: fault.path });
 }
 
 /** Tells a waiting client that the connection lives, and finds out when it does not. Never rejects. */

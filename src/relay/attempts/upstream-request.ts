@@ -77,9 +77,11 @@ export async function send(
     config,
     without,
   };
+  const { leftOut = [] } = request;
+  record.droppedParams = leftOut;
   if (provider.send !== undefined) return provider.send(adapterCall, signal);
   const upstream = await written(provider.adapter, adapterCall);
-  record.droppedParams = [...upstream.droppedParams, ...untold(request, provider)];
+  record.droppedParams = [...leftOut, ...upstream.droppedParams, ...untold(request, provider)];
   return fetch(upstream.url, {
     method: "POST",
     headers: upstream.headers,

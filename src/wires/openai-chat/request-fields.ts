@@ -111,6 +111,8 @@ export interface ChatRequest {
   readonly fields: Readonly<Record<string, unknown>>;
   /** What a target that speaks chat cannot be told of a request that came by another wire. */
   readonly chatLosses?: readonly Loss[];
+  /** Paths of members that were left out because nobody here reads them. */
+  readonly leftOut?: readonly string[];
 }
 
 /** Checks a request body. Throws `invalid_json` or `invalid_request` that names the field and the remedy. */

@@ -1,16 +1,9 @@
 /** Calls and results as they stand in messages. */
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import {
-  calledTools,
-  carriesCalls,
-  hasResults,
-  isPlain,
-  readCalls,
-  readResults,
-  usedIds,
-} from "../../../src/approvals/calls.ts";
+import { readResults, usedIds } from "../../../src/approvals/calls.ts";
 import { toRecord } from "../../../src/approvals/client.ts";
+import { hasResults, readToolTurns } from "../../../src/wires/openai-chat/tool-turns.ts";
 import { provideWorkerdCrypto } from "../../support/workerd-crypto.ts";
 
 provideWorkerdCrypto();
@@ -21,65 +14,6 @@ const fn = (id: unknown, name: string, args: unknown = "{}") => ({
   function: { name, arguments: args },
 });
 const custom = { id: "c", type: "custom", custom: { name: "shell", input: "rm" } };
-
-test.each([
-  { name: "none", message: { content: "hi" }, calls: [], carries: false },
-  { name: "an empty list", message: { tool_calls: [] }, calls: [], carries: false },
-  { name: "null for none", message: { tool_calls: null, function_call: null }, calls: [], carries: false },
-  {
-    name: "a call",
-    message: { tool_calls: [fn("a", "send")] },
-    calls: [["a", "function", "send", "{}"]],
-    carries: true,
-  },
-  { name: "a custom call", message: { tool_calls: [custom] }, calls: [["c", "custom", "shell", "rm"]], carries: true },
-  {
-    name: "no id",
-    message: { tool_calls: [fn("", "send")] },
-    calls: [[null, "function", "send", "{}"]],
-    carries: true,
-  },
-  {
-    name: "arguments that are the value itself",
-    message: { tool_calls: [fn("a", "send", { a: 1 })] },
-    ...{ calls: [["a", "function", "send", '{"a":1}']], carries: true },
-  },
-  {
-    name: "an id that is no text",
-    message: { tool_calls: [fn(true, "send"), fn({ toString: 1 }, "send"), fn(7, "send")] },
-    calls: [
-      ["true", "function", "send", "{}"],
-      ["[object Object]", "function", "send", "{}"],
-      ["7", "function", "send", "{}"],
-    ],
-    carries: true,
-  },
-  {
-    name: "a call of two kinds",
-    message: { tool_calls: [{ ...custom, ...fn("a", "send") }] },
-    ...{ calls: [["a", "function", "", ""]], carries: true },
-  },
-  { name: "no function", message: { tool_calls: [{ id: "a" }] }, calls: [["a", "function", "", ""]], carries: true },
-  {
-    name: "calls that are no list",
-    message: { tool_calls: { 0: fn("a", "send") } },
-    ...{ calls: [["a", "function", "send", "{}"]], carries: true },
-  },
-  { name: "what nobody can read", message: { tool_calls: "f()" }, calls: [], carries: true },
-  {
-    name: "a legacy call",
-    message: { function_call: { name: "send", arguments: "{}" } },
-    ...{ calls: [[null, "legacy", "send", "{}"]], carries: true },
-  },
-])("$name is read", ({ message, calls, carries }) => {
-  expect(readCalls(message).map(({ id, kind, name, arguments: text }) => [id, kind, name, text])).toEqual(calls);
-  expect(carriesCalls(message)).toBe(carries);
-});
-
-test("calls are named in order, whatever their kind", () => {
-  const message = { tool_calls: [fn("a", "a"), custom, fn("b", ""), 7], function_call: { name: "b" } };
-  expect(calledTools(message)).toEqual(["a", "shell", "b"]);
-});
 
 describe("results", () => {
   const claim = (name: string, text: string | null = "{}", kind = "function") => ({ kind, name, arguments: text });
@@ -223,20 +157,9 @@ describe("results", () => {
       ],
     },
   ])("$name", ({ messages, results }) => {
-    expect(readResults(messages)).toEqual(results);
+    expect(readResults(readToolTurns(messages))).toEqual(results);
     expect(hasResults(messages)).toBe(results.length > 0);
   });
-});
-
-test.each([
-  { call: fn("a", "send"), plain: true },
-  { call: custom, plain: true },
-  { call: { id: "a" }, plain: true },
-  { call: fn("a", "send", undefined), plain: true },
-  { call: fn("a", "send", { to: "bob" }), plain: false },
-  { call: { ...custom, ...fn("a", "send") }, plain: false },
-])("$call is read alike by everybody: $plain", ({ call, plain }) => {
-  expect(isPlain(call)).toBe(plain);
 });
 
 test("a call with half a character in it is denied: it cannot be kept as it is", async () => {
@@ -255,11 +178,11 @@ test("ids a conversation uses, doubled ones and missing ones are not recorded as
     { role: "assistant", tool_calls: [fn("a", "x"), fn(null, "y")] },
     { role: "tool", tool_call_id: "b" },
   ];
-  expect(usedIds(messages)).toEqual(["a", "b"]);
+  expect(usedIds(readToolTurns(messages))).toEqual(["a", "b"]);
   const calls = ["a", "b", "c", "c", null, "d\ud800"].map(
     (id) => ({ id, kind: "function", name: "f", arguments: "é" }) as const,
   );
-  const recorded = await toRecord(calls, usedIds(messages), { auto_approve: [], deny: ["f"] });
+  const recorded = await toRecord(calls, usedIds(readToolTurns(messages)), { auto_approve: [], deny: ["f"] });
   expect(recorded.map(({ id }) => id)).toEqual([null, null, "c", null, null, null]);
   expect(recorded[0]).toMatchObject({
     verdict: "denied",

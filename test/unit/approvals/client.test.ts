@@ -140,6 +140,7 @@ describe("asking", () => {
         "hang",
         claims,
         false,
+        "shop",
       ),
     ).rejects.toMatchObject({
       code: "ledger_unavailable",
@@ -154,7 +155,7 @@ describe("asking", () => {
       if (method === "check") asked++;
       return method === "check" ? { verdicts: ["unknown"], noneForMs: 10_000 } : { ok: false, reason: "too_large" };
     });
-    const check = async () => (await checkResults(record, "quiet", claims, false)).verdicts;
+    const check = async () => (await checkResults(record, "quiet", claims, false, "shop")).verdicts;
     for (let round = 0; round < 3; round++) expect(await check()).toEqual(["unknown"]);
     expect(asked).toBe(1);
     await vi.advanceTimersByTimeAsync(10_000);
@@ -183,7 +184,7 @@ describe("asking", () => {
     }
     // Twice while it was down, once when it was not.
     expect(asked).toEqual([true, true, true]);
-    for (let round = 0; round < 2; round++) await checkResults(record, "gated", claims, true);
+    for (let round = 0; round < 2; round++) await checkResults(record, "gated", claims, true, "shop");
     expect(asked).toHaveLength(5);
   });
 });

@@ -29,7 +29,7 @@ const claim = (id: string, more: object = {}): ResultClaim => ({
   ...more,
 });
 const verdict = (store: CallRecord, given: ResultClaim, now = T0): string | undefined =>
-  store.check([given], false, now).verdicts[0];
+  store.check([given], false, null, now).verdicts[0];
 
 describe("recording", () => {
   test("a vendor's id is kept where it is free; every other call gets one of its own", () => {
@@ -162,10 +162,18 @@ describe("results", () => {
 
   test("nobody has to ask again for a while where nothing was ever recorded, and nothing is released meanwhile", () => {
     const empty = open();
-    expect(empty.check([claim("a")], false, T0)).toEqual({ verdicts: ["unknown"], noneForMs: BELIEF_MS });
+    expect(empty.check([claim("a")], false, null, T0)).toEqual({
+      verdicts: ["unknown"],
+      recorded: [null],
+      noneForMs: BELIEF_MS,
+    });
     const recorded = empty.record(answer("t1", [call("a")]), T0 + 4_000);
     expect(recorded.ok && recorded.releaseInMs).toBeGreaterThanOrEqual(BELIEF_MS - 4_000);
-    expect(empty.check([claim("a")], false, T0 + 4_001)).toEqual({ verdicts: ["pending"], noneForMs: 0 });
+    expect(empty.check([claim("a")], false, null, T0 + 4_001)).toEqual({
+      verdicts: ["pending"],
+      recorded: [null],
+      noneForMs: 0,
+    });
     const later = empty.record(answer("t2", [call("b")]), T0 + BELIEF_MS + 1_000);
     expect(later).toMatchObject({ ok: true, releaseInMs: 0 });
     expect(open().record(answer("t1", [call("a")]), T0)).toMatchObject({ releaseInMs: 0 });
@@ -173,14 +181,18 @@ describe("results", () => {
 
   test("after the first gated request of a key nobody may believe any more, so nothing is released later than it can be", () => {
     const expecting = open();
-    expect(expecting.check([claim("a")], false, T0)).toMatchObject({ noneForMs: BELIEF_MS });
-    expect(expecting.check([], true, T0 + 10)).toEqual({ verdicts: [], noneForMs: 0 });
-    expect(expecting.check([claim("a")], false, T0 + 20)).toEqual({ verdicts: ["unknown"], noneForMs: 0 });
+    expect(expecting.check([claim("a")], false, null, T0)).toMatchObject({ noneForMs: BELIEF_MS });
+    expect(expecting.check([], true, null, T0 + 10)).toEqual({ verdicts: [], recorded: [], noneForMs: 0 });
+    expect(expecting.check([claim("a")], false, null, T0 + 20)).toEqual({
+      verdicts: ["unknown"],
+      recorded: [null],
+      noneForMs: 0,
+    });
     const first = expecting.record(answer("t1", [call("a")]), T0 + BELIEF_MS);
     expect(first.ok && first.releaseInMs).toBeLessThanOrEqual(250);
     const silent = open();
-    silent.check([], true, T0);
-    silent.check([claim("a")], false, T0 + 10);
+    silent.check([], true, null, T0);
+    silent.check([claim("a")], false, null, T0 + 10);
     expect(silent.record(answer("t1", [call("a")]), T0 + 20)).toMatchObject({ releaseInMs: 0 });
   });
 });

@@ -4,12 +4,13 @@
  */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { hasResults, readResults } from "../../../src/approvals/calls.ts";
+import { readResults } from "../../../src/approvals/calls.ts";
 import { writeRequest as toAnthropic } from "../../../src/wires/anthropic-messages/write-request.ts";
 import { bedrockWire } from "../../../src/wires/bedrock/wire.ts";
 import { cohereWire } from "../../../src/wires/cohere/wire.ts";
 import { geminiWire } from "../../../src/wires/gemini/wire.ts";
 import { readRequest } from "../../../src/wires/openai-chat/read-request.ts";
+import { hasResults, readToolTurns } from "../../../src/wires/openai-chat/tool-turns.ts";
 import type { UpstreamWire } from "../../../src/wires/wire.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -112,7 +113,9 @@ test.each(Object.entries(ADAPTERS))("%s gets no result of a call that the record
       const messages = numbered(given);
       const { calls, results } = shownBy(messages);
       if (results.length > 0) expect(hasResults(messages)).toBe(true);
-      const asked = new Set(readResults(messages).flatMap(({ calls: claims }) => claims.map((each) => each.arguments)));
+      const asked = new Set(
+        readResults(readToolTurns(messages)).flatMap(({ calls: claims }) => claims.map((each) => each.arguments)),
+      );
       const answered = calls.filter(({ by }) => results.includes(by)).map(({ n }) => JSON.stringify({ n }));
       expect([...asked]).toEqual(expect.arrayContaining(answered));
     }),

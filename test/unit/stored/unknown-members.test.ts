@@ -265,7 +265,7 @@ describe("the record of tool calls", () => {
       recorded("pending").decide({ id: "a", decision: "approve", by: "b", reason: null, within: null }, T0).ok,
     ).toBe(true);
     const record = recorded("escalated");
-    expect(record.check([claim], false, T0).verdicts).toEqual(["denied"]);
+    expect(record.check([claim], false, null, T0).verdicts).toEqual(["denied"]);
     expect(record.ruling("t", T0)?.calls[0]?.status).toBe("denied");
     expect(record.decide({ id: "a", decision: "approve", by: "b", reason: null, within: null }, T0).ok).toBe(false);
     expect(record.unsent(5).map(({ status }) => status)).toEqual(["denied"]);

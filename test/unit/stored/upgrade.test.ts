@@ -193,7 +193,7 @@ test("the record of tool calls keeps what was decided and what waits", () => {
   const claims = ["call_ok", "call_wait"].map((id) => ({
     ...{ by: "id" as const, id, calls: [{ kind: "function" as const, name: "send", arguments: '{"a":1}' }] },
   }));
-  expect(calls.check(claims, false, T0 + 1).verdicts).toEqual(["admitted", "pending"]);
+  expect(calls.check(claims, false, null, T0 + 1).verdicts).toEqual(["admitted", "pending"]);
   expect(calls.step("t2", T0 + 1)).toMatchObject({ digest: "d", body: "{}" });
   const decision = { id: "call_wait", decision: "approve" as const, by: "operator:ann", reason: null, within: null };
   expect(calls.decide(decision, T0 + 2).ok).toBe(true);

@@ -1,6 +1,7 @@
 /** The stage between an answer and its release: when it lets go, and what it makes of a record that answers late. */
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { AnswerToRecord, RecordAnswer, Ruling } from "../../../../src/approvals/types.ts";
+import { chatGateView } from "../../../../src/doors/chat/gate-view.ts";
 import { RoutePolicy } from "../../../../src/policy/schema.ts";
 import { type ApprovalInput, ToolApproval } from "../../../../src/relay/approval/approval.ts";
 import { Exchange } from "../../../../src/relay/trace.ts";
@@ -47,7 +48,7 @@ function approvalOn(
     caller: { key: { id: "a".repeat(12), env: "production" }, app: "console" },
     route: { record: { name: "x", version: 1 }, policy, requireToolApproval: true },
     request: { fields: { messages: [{ role: "user", content: "hi" }] } },
-    ...{ exchange, clientSignal, wire: chatDoorWire },
+    ...{ exchange, clientSignal, door: { wire: chatDoorWire, gateView: chatGateView } },
   };
   // The members that the stage reads, not all that a request has.
   return new ToolApproval(input as unknown as ApprovalInput);

@@ -1,0 +1,66 @@
+/** Tools that a provider runs by itself: nobody sees their calls, so a gate lets them pass only where a policy names them. */
+import type { Conversation } from "../conversation/conversation.ts";
+import type { Json } from "../conversation/part.ts";
+import { isClientRun } from "../conversation/provider-tools.ts";
+import { matchesGlob, type ToolRules } from "./match.ts";
+
+/** Members of a body that make a provider search without a tool. */
+const SEARCH_MEMBERS: ReadonlySet<string> = new Set([
+  ...["web_search_options", "web_search", "plugins", "search_parameters", "enable_search", "search_options"],
+]);
+/** Blocks that tell of no tool: what a provider made of a long conversation, files that the client uploaded. */
+const NO_TOOL: ReadonlySet<unknown> = new Set(["compaction", "fallback", "container_upload"]);
+/** `web_search_tool_result`, `web_search_call`: what is before it is the tool. */
+const OUTCOME = /_(?:tool_result|call_output|call)$/;
+
+export interface Ungateable {
+  readonly path: string;
+  /** What an approval glob would have to name. */
+  readonly name: string;
+}
+
+/** The first thing of a request that runs, or has run, without anybody's approval; `null`: there is none. */
+export function firstUngateable(conversation: Conversation, rules: ToolRules): Ungateable | null {
+  for (const { path, names } of runByProvider(conversation)) {
+    const matches = (globs: readonly string[]): boolean =>
+      names.some((each) => globs.some((glob) => matchesGlob(each, glob)));
+    if (matches(rules.deny) || !matches(rules.auto_approve)) return { path, name: names[0] ?? "" };
+  }
+  return null;
+}
+
+interface RunByProvider {
+  readonly path: string;
+  readonly names: readonly string[];
+}
+
+function* runByProvider({ tools, others, turns }: Conversation): Generator<RunByProvider> {
+  for (const tool of tools) {
+    if (tool.kind === "provider" && !isClientRun(tool)) yield { path: tool.path, names: filled(tool.type, tool.name) };
+  }
+  for (const { name, path, source } of others) {
+    // An empty object of options asks for a search too.
+    const isOff = source === null || source === false || (Array.isArray(source) && source.length === 0);
+    if (SEARCH_MEMBERS.has(name) && path === name && !isOff) yield { path, names: [name] };
+  }
+  // Blocks of an earlier turn say what such a tool was asked and found: a client can write them as well.
+  const byId = new Map<unknown, readonly string[]>();
+  for (const { parts } of turns) {
+    for (const part of parts) {
+      if (part.kind !== "block") continue;
+      const { data = {} } = part.bound;
+      if (NO_TOOL.has(data["type"])) continue;
+      const names = byId.get(data["tool_use_id"]) ?? namesOf(data);
+      if (typeof data["id"] === "string") byId.set(data["id"], names);
+      yield { path: part.path, names };
+    }
+  }
+}
+
+function namesOf({ name, type }: Json): readonly string[] {
+  return filled(name, typeof type === "string" ? type.replace(OUTCOME, "") : type);
+}
+
+function filled(...names: readonly unknown[]): string[] {
+  return names.filter((name) => typeof name === "string" && name !== "") as string[];
+}
