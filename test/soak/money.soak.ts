@@ -276,7 +276,7 @@ describe("clients that leave at any moment", () => {
   }, async () => {
     const random = randomFrom(RUN_NUMBER);
     const model = await priceRoute(office, "leaving", { retry: { backoff_ms: 20 } }, 2);
-    // One starts its calls beside the reservation, the other asks first, because who runs at a time is limited.
+    // The one is held by its budget alone; the other takes a slot of its isolate's lease as well.
     const keys = [
       await openAccount(office, 1e12),
       await openAccount(office, 1e12, { limits: { concurrency: 100_000 } }),
