@@ -9,7 +9,7 @@ export interface PolicyWarning {
   /** The member it is about: `targets[1].model`. */
   readonly param: string;
   readonly message: string;
-  /** Of an unpriced model: the nearest id that has a price. */
+  /** For an unpriced model: the nearest id that has a price. */
   readonly nearest?: string;
 }
 

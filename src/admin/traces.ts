@@ -19,7 +19,7 @@ import type { AdminEnv } from "./authorize.ts";
 
 const FILTERS = ["env", "app", "route", "provider", "status", "key", "since", "until", "limit", "cursor"] as const;
 const PROVIDER_ID = /^[a-z0-9][a-z0-9._-]{0,62}$/;
-/** A raw model: the provider, and a name of the vendor's making. */
+/** A raw model: the provider, and a name of the provider's making. */
 const RAW_MODEL = /^[a-z0-9][a-z0-9._-]{0,62}\/[\x21-\x7e]{1,200}$/;
 const ROUTE_PREFIX = "flow/";
 /** Each is one call of a ledger, and what one request may call is limited. */

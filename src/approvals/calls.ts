@@ -6,7 +6,7 @@ import type { CallClaim, ResultClaim } from "./types.ts";
  * The tool results of a conversation, one per call, each with every call that it may be the result of: for a result that
  * gives an id those of that id, for the legacy `role:"function"` those of its name.
  *
- * A result that answers no open call of the conversation may be taken for that of any: vendors go by order, and adapters
+ * A result that answers no open call of the conversation may be taken for that of any: providers go by order, and adapters
  * make other ids where an id is odd. With it every call of the conversation has to be one whose result is admitted.
  */
 export function readResults(turns: readonly ToolTurn[]): ResultClaim[] {

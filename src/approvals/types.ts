@@ -2,19 +2,19 @@
 import type { CallKind } from "../conversation/tool-turns.ts";
 import type { Verdict } from "./match.ts";
 
-/** Of a call. `expired`: the time to decide is over and nobody did. */
+/** Status of a tool call. `expired`: the time to decide ended without a decision. */
 export type ApprovalStatus = Verdict | "expired";
 
 export const APPROVAL_STATUSES = ["pending", "approved", "denied", "expired"] as const satisfies ApprovalStatus[];
 
 /** A call of an answer, to be recorded. */
 export interface CallToRecord {
-  /** The vendor's; `null`: it needs one of ours. */
+  /** The provider's; `null`: it needs one of ours. */
   readonly id: string | null;
   readonly kind: CallKind;
   readonly name: string;
   readonly arguments: string;
-  /** Of the arguments' UTF-8, in hex. */
+  /** Digest of the arguments' UTF-8, in hex. */
   readonly sha256: string;
   readonly verdict: Verdict;
 }
@@ -36,9 +36,9 @@ export interface AnswerToRecord {
 
 /** An answer that was not given yet, and the request it belongs to. */
 export interface HeldStep {
-  /** Of the route, the number of messages and the last of them: what makes a request the same step. */
+  /** Route, number of messages and last message: what makes a request the same step. */
   readonly digest: string;
-  /** The whole answer as a chat completion, JSON text, with the calls as the vendor numbered them. */
+  /** The whole answer as a chat completion, JSON text, with the calls as the provider numbered them. */
   readonly body: string;
 }
 
@@ -93,7 +93,7 @@ export interface CheckAnswer {
   /** One for each claim, in their order. */
   readonly verdicts: readonly ClaimVerdict[];
   /**
-   * Of each claim the recorded call that it was held against because its name and arguments are the same, though its id
+   * For each claim: the recorded call that it was held against because its name and arguments are the same, though its id
    * is another; `null` where it was held against none but its own. A record of an older release does not say.
    */
   readonly recorded?: readonly (string | null)[];

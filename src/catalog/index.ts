@@ -9,7 +9,7 @@ import { type CatalogEntry, catalog } from "./models.ts";
 
 export { CATALOG_VERSION } from "./provider-terms.ts";
 
-/** The built-in stand-in for a vendor: any model id, no cost, and that is known. */
+/** The built-in stand-in for a provider: any model id, no cost, and that is known. */
 const SANDBOX_FACTS: ModelFacts = {
   capabilities: { tools: true, json_schema: true },
   reasoning: false,
@@ -23,7 +23,7 @@ const CAPABILITY_LETTERS: readonly (readonly [string, Capability])[] = [
 ];
 
 /**
- * A snapshot's date: `-2026-01-31`, `-20260131` or `@20260131` at the very end. A vendor that dates snapshots serves the
+ * A snapshot's date: `-2026-01-31`, `-20260131` or `@20260131` at the very end. A provider that dates snapshots serves the
  * same model at the same price under the plain id; where it does not, the dated id has a line of its own. Shorter marks
  * (`-0905`, `-2512`) are versions and stay.
  */

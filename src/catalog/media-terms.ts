@@ -43,7 +43,7 @@ const ROWS: readonly MediaRow[] = [
   { model: /^(?:gpt-4o|gpt-4-turbo|gpt-4\.5)/, image: openAiTiles(85, 170), source: OPENAI },
   { model: /^(?:o1|o3)(?:-|$)/, image: openAiTiles(75, 150), source: OPENAI },
   { model: /^computer-use-preview/, image: openAiTiles(65, 129), source: OPENAI },
-  // Of these some are counted in tiles (70 and 140) and some in patches, with a multiplier of 1.2 in bills.
+  // Some of these are counted in tiles (70 and 140) and some in patches, with a multiplier of 1.2 in bills.
   { model: /^gpt-5(?:\.[0-3])?(?:-|$)/, image: openAiPatches(1_536, 2.46), source: OPENAI },
   // `detail: "original"`.
   { model: /^gpt-(?:5\.\d|[6-9])/, image: openAiPatches(10_000, 2.46), source: OPENAI },

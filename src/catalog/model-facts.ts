@@ -7,7 +7,7 @@ const rate = z.optional(z.int());
 const someRates = {
   /** Read from a cache; where `cache_read_implicit` stands too, from one the client asked for. */
   cache_read: rate,
-  /** Read from a cache that the vendor kept of its own accord. */
+  /** Read from a cache that the provider kept of its own accord. */
   cache_read_implicit: rate,
   /** Written to a cache for five minutes, or for the only lifetime there is. */
   cache_write: rate,
@@ -37,7 +37,7 @@ export type Ratio = readonly [number, number];
 /** `date` is `YYYY-MM-DD`, and its day begins at midnight UTC. */
 const DatedRates = z.object({ date: z.string(), input: rate, output: rate, ...someRates });
 
-/** What calls of a vendor's own tools are charged by: each search, each search in files, each prompt with results. */
+/** What calls of a provider's own tools are charged by: each search, each search in files, each prompt with results. */
 export const FEES = ["web_search", "file_search", "grounded_prompt"] as const;
 export type FeeName = (typeof FEES)[number];
 
@@ -57,7 +57,7 @@ export const Price = z.object({
   hours: z.optional(z.object({ days: z.array(z.int()), minutes: z.array(z.tuple([z.int(), z.int()])), ...rates })),
   /** Other service tiers than the default: a ratio of every rate, or rates. */
   service: z.optional(z.record(z.string(), z.union([Ratio, Rates]))),
-  /** The ratio of every rate where the vendor may not choose the region it runs in. */
+  /** The ratio of every rate where the provider may not choose the region it runs in. */
   regional: z.optional(Ratio),
   /** Nano-USD per call, where they differ from those of the provider. */
   fees: z.optional(z.partialRecord(z.enum(FEES), z.int())),

@@ -5,7 +5,7 @@
  * model never pays for parsing 290 KB. Facts of a route's targets are looked up when the route is published, so a chat
  * request opens the table only for a raw model name.
  *
- * Keeping the table: one line per model, sorted by id. Change a line only with a source at hand: the vendor's own page,
+ * Keeping the table: one line per model, sorted by id. Change a line only with a source at hand: the provider's own page,
  * or two independent price lists that agree; note it under `meta.notes` and point `source` at that line; raise
  * `meta.date`, and `meta.version` when the meaning of a member changes. A price that ends or begins on a date is written
  * as `until` or `from` and never edited in place. A model that goes away is removed, unless its id would then be read as
@@ -23,7 +23,7 @@ export interface CatalogEntry extends Readonly<PriceMembers> {
   /** Where it is lower than `context`. */
   readonly max_input?: number;
   readonly max_output?: number;
-  /** Of the vendor's default service tier. */
+  /** Price of the provider's default service tier. */
   readonly price: Rates;
   /** As in the model's price. `except`: days without such hours, in words; no calendar of them is kept. */
   readonly hours?: NonNullable<Price["hours"]> & { readonly except: string };
@@ -46,7 +46,7 @@ export interface CatalogEntry extends Readonly<PriceMembers> {
   /** Other ids of the same model at the same price. */
   readonly aliases?: readonly string[];
   /**
-   * `V` checked against the vendor's page, `6` to `1` that many lists agree, `C` they did not and one was chosen, `R`
+   * `V` checked against the provider's page, `6` to `1` that many lists agree, `C` they did not and one was chosen, `R`
    * second-hand reports only, `I` inferred.
    */
   readonly trust: string;

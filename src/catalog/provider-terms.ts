@@ -12,7 +12,7 @@ export interface ProviderTerms {
   readonly service?: Readonly<Record<string, Ratio>>;
   /** Ratio of every rate where the region is bound. */
   readonly regional?: Ratio;
-  /** Nano-USD per call. Free quotas are not taken off: nobody but the vendor knows what is left of them. */
+  /** Nano-USD per call. Free quotas are not taken off: nobody but the provider knows what is left of them. */
   readonly fees?: Readonly<Partial<Record<FeeName, number>>>;
   /** Tools that the provider runs, by `toolName`, and the fees that a call of each is charged: none, for most. */
   readonly tools?: Readonly<Record<string, readonly FeeName[]>>;
@@ -55,7 +55,7 @@ const TERMS: Readonly<Record<string, ProviderTerms>> = {
     fees: { web_search: 10_000_000 },
     tools: { websearch: ["web_search"], webfetch: [] },
   },
-  // Of the third generation on, each search is charged; before it, each prompt that found something.
+  // From the third generation on, each search is charged; before it, each prompt that found something.
   google: {
     service: { batch: HALF, flex: HALF },
     fees: { web_search: 14_000_000, grounded_prompt: 0 },
@@ -94,7 +94,7 @@ export function termsOf(provider: string): ProviderTerms {
   return Object.hasOwn(TERMS, provider) ? (TERMS[provider] ?? NO_TERMS) : NO_TERMS;
 }
 
-/** Vendors' names of the tier the list price is for, and of capacity that was paid for ahead. */
+/** Providers' names of the tier the list price is for, and of capacity that was paid for ahead. */
 export const LIST_PRICE_TIERS: ReadonlySet<string> = new Set([
   ...["default", "standard", "standard_only", "auto", "on_demand", "unspecified"],
   ...["scale", "reserved", "provisioned"],

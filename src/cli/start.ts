@@ -11,7 +11,7 @@ async function ask(question: string): Promise<string> {
   return answer;
 }
 
-// Of a reader that went away, as `head` does, there is nothing to report.
+// A reader that went away, as `head` does, needs no report.
 process.stdout.on("error", () => process.exit(EXIT_ERROR));
 
 process.exitCode = await main(process.argv.slice(2), {

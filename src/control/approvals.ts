@@ -11,7 +11,7 @@ const DAY_MS = 86_400_000;
 const LISTED_MS = 30 * DAY_MS;
 const FORGOTTEN_AT_A_TIME = 100;
 
-/** A call of a key: ids of vendors are unique within one key only. */
+/** A call of a key: ids of providers are unique within one key only. */
 export interface ApprovalPlace {
   readonly keyId: string;
   readonly toolCallId: string;

@@ -59,7 +59,7 @@ export class Journal {
     await this.#publication.publish();
   }
 
-  /** Of a change that was made before: it may not have reached KV, and whoever repeats the call wants exactly that. */
+  /** Re-sends an earlier change that may not have reached KV; a repeated call asks for exactly that. */
   async publishAgain(): Promise<void> {
     if (this.#publication.waiting() > 0) await this.#publication.publish();
   }

@@ -228,7 +228,7 @@ export class RouteTable {
     return row?.seq === version ? toRouteVersion(row) : null;
   }
 
-  /** Of a deleted route the version that was active last. */
+  /** For a deleted route: the version that was active last. */
   #newest(env: string, name: string): RouteVersion | null {
     const [row] = this.#sql.exec<RouteRow>(SELECT_VERSIONS, env, name, Number.MAX_SAFE_INTEGER, 1).toArray();
     return row === undefined ? null : toRouteVersion(row);

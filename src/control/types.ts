@@ -221,7 +221,7 @@ export interface AuditEntry {
   readonly before: string | null;
   readonly after: string | null;
   readonly reason: string | null;
-  /** Of a rollback or a promotion. */
+  /** Present for a rollback or a promotion. */
   readonly detail: VersionOrigin | null;
 }
 

@@ -148,7 +148,7 @@ export interface Conversation {
   readonly stream: boolean;
   /** Top-level members that the reader does not know. */
   readonly others: readonly OpaqueMember[];
-  /** Of a control the client's own spelling, for dropped-params: `maxOutputTokens` → `max_completion_tokens`. */
+  /** The client's own spelling of a control, for dropped-params: `maxOutputTokens` → `max_completion_tokens`. */
   readonly spelling: Readonly<Partial<Record<keyof Controls, string>>>;
   /**
    * Tools that the client offered inside a namespace (Responses), by the name that they have here: `<namespace>__<name>`

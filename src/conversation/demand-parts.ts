@@ -15,7 +15,7 @@ const SCHEME = /^[a-z][a-z0-9+.-]{0,31}:/i;
 /** An address where data was to be expected. */
 export const isAddress = (text: string): boolean => SCHEME.test(text);
 
-/** Of a `data:` URL: its media type, and where the data begins. Real ones are far shorter. */
+/** Longest head of a `data:` URL: its media type, and where the data begins. Real ones are far shorter. */
 const DATA_HEAD_LENGTH = 256;
 
 export function addressed(address: string, medium: Medium, path: string): MediaPart {

@@ -17,7 +17,7 @@ export interface MediaPart {
   readonly base64Length: number;
   /** The first bytes of it: they say of what kind it is. Absent where the provider fetches it. */
   readonly head?: Uint8Array | undefined;
-  /** Of a picture that the provider fetches: the address itself says that it is a picture. */
+  /** For a picture that the provider fetches: the address itself says that it is a picture. */
   readonly isPictureByName?: boolean | undefined;
 }
 

@@ -11,7 +11,7 @@ import { type Media, type Part, unreachable } from "./part.ts";
 export interface ConversationDemand {
   readonly content: ContentDemand;
   readonly tools: ToolDemand;
-  /** Of all that is in it, base64 left out. No wire writes more text of it than that. */
+  /** Size of all that is in it, base64 left out. No wire writes more text of it than that. */
   readonly textBytes: number;
 }
 

@@ -18,17 +18,17 @@ export interface Usage {
   readonly cachedAudioTokens?: number;
   /** Inside `completionTokens`. */
   readonly audioOutputTokens?: number;
-  /** What the vendor charges for, where it says so beside what the model read and wrote. */
+  /** What the provider charges for, where it says so beside what the model read and wrote. */
   readonly billedPromptTokens?: number;
   readonly billedCompletionTokens?: number;
-  /** Calls of the vendor's own tools. */
+  /** Calls of the provider's own tools. */
   readonly webSearches?: number;
   readonly fileSearches?: number;
-  /** 1 where the vendor's search found something. */
+  /** 1 where the provider's search found something. */
   readonly groundedPrompts?: number;
-  /** The vendor's word for how much of the web it read. */
+  /** The provider's word for how much of the web it read. */
   readonly searchContextSize?: string;
-  /** What the vendor itself says it charges, nano-USD. */
+  /** What the provider itself says it charges, nano-USD. */
   readonly reportedNanoUsd?: number;
   /** A figure contradicts the others or is none: the totals may be shown, a cost cannot be told. */
   readonly isDoubtful?: true;

@@ -1,16 +1,16 @@
 /**
  * What a fresh local instance starts with: the policies of the three example routes.
  *
- * Vendors whose secret is set come first, in the order of the table. The sandbox always comes last, twice, so that
+ * Providers whose secret is set come first, in the order of the table. The sandbox always comes last, twice, so that
  * every route answers and falls back on a machine without a single account.
  */
 
 export const SEED_ENVIRONMENTS = ["production", "staging"] as const;
 export type SeedEnvironment = (typeof SEED_ENVIRONMENTS)[number];
 
-interface Vendor {
+interface SeedProvider {
   readonly provider: string;
-  /** The secret without which the vendor cannot be called. */
+  /** The secret without which the provider cannot be called. */
   readonly secret: string;
   /** Its strongest general model, for reasoning and for agents. */
   readonly deep: string;
@@ -18,8 +18,8 @@ interface Vendor {
   readonly fast: string;
 }
 
-/** Vendors that need no more than a secret, and models that can call tools. Some of them have no simple price. */
-const VENDORS: readonly Vendor[] = [
+/** Providers that need no more than a secret, and models that can call tools. Some of them have no simple price. */
+const PROVIDERS: readonly SeedProvider[] = [
   { provider: "openai", secret: "OPENAI_API_KEY", deep: "gpt-5.2", fast: "gpt-5-mini" },
   {
     provider: "anthropic",
@@ -44,7 +44,7 @@ const VENDORS: readonly Vendor[] = [
   },
   { provider: "openrouter", secret: "OPENROUTER_API_KEY", deep: "openai/gpt-5.2", fast: "openai/gpt-5-mini" },
 ];
-/** Vendors that answer fastest go first where speed is the point. */
+/** Providers that answer fastest go first where speed is the point. */
 const FASTEST_FIRST: readonly string[] = ["groq", "cerebras"];
 
 interface SeedTarget {
@@ -61,16 +61,16 @@ export interface SeedPolicy {
 
 const sandbox = (...models: string[]): SeedTarget[] => models.map((model) => ({ provider: "sandbox", model }));
 
-function rankForSpeed(vendor: Vendor): number {
-  const rank = FASTEST_FIRST.indexOf(vendor.provider);
+function rankForSpeed(seeded: SeedProvider): number {
+  const rank = FASTEST_FIRST.indexOf(seeded.provider);
   return rank < 0 ? FASTEST_FIRST.length : rank;
 }
 
 /** Route name to policy. `isSet` says whether a secret of that name is configured and not empty. */
 export function seedRoutes(isSet: (secret: string) => boolean): Readonly<Record<string, SeedPolicy>> {
-  const vendors = VENDORS.filter((vendor) => isSet(vendor.secret));
-  const deep = vendors.map(({ provider, deep: model }) => ({ provider, model }));
-  const fast = vendors
+  const providers = PROVIDERS.filter((provider) => isSet(provider.secret));
+  const deep = providers.map(({ provider, deep: model }) => ({ provider, model }));
+  const fast = providers
     .toSorted((left, right) => rankForSpeed(left) - rankForSpeed(right))
     .map(({ provider, fast: model }) => ({ provider, model }));
   return {

@@ -175,7 +175,7 @@ async function main(): Promise<void> {
   };
   state.write("worker.env", envFile({ ...generated, ...user.devVars }));
 
-  // Of several env files the last wins, so ours stands before any the user names.
+  // The last of several env files wins, so ours comes before any the user names.
   const child = startWrangler(["--env-file", state.file("worker.env"), ...args]);
   tieToLife(child);
   let phase: "starting" | "started" | "failed" = "starting";

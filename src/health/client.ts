@@ -95,7 +95,7 @@ export function targetState(context: HealthContext, target: string, now: number)
   return stateAt(health, now, key);
 }
 
-/** Of the last minute; null when fewer than 3 calls are known. Reads memory only. */
+/** Over the last minute; null when fewer than 3 calls are known. Reads memory only. */
 export function latencyForecast(target: string, kind: LatencyKind, now: number): Forecast | null {
   const health = targets.get(target);
   return health === undefined ? null : forecastAt(health, kind, now);

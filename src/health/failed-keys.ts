@@ -9,7 +9,7 @@ export const ANYBODY = "";
 
 export interface FailedKey {
   readonly key: string;
-  /** Of its latest failure, epoch ms. */
+  /** Time of its latest failure, epoch ms. */
   readonly at: number;
 }
 

@@ -15,7 +15,7 @@ import { adoptUnclean } from "./unclean.ts";
 /** Hard failures in a row after which a target rests. */
 const PENALTY_AFTER = 3;
 const PENALTY_MS = 3_000;
-/** For a vendor that limits without saying how long. */
+/** For a provider that limits without saying how long. */
 const DEFAULT_COOLDOWN_MS = 1_000;
 /** Where the object does not answer, an isolate allows itself a probe this often. */
 const OWN_LEASE_EVERY_MS = 3_000;
@@ -27,7 +27,7 @@ const OWN_FORECAST_CALLS = 20;
 const FORECAST_CACHE_MS = 250;
 
 /**
- * `penalised`: this isolate saw it fail. `cooling`: the vendor asked to be left alone. `open`: nobody sends it anything,
+ * `penalised`: this isolate saw it fail. `cooling`: the provider asked to be left alone. `open`: nobody sends it anything,
  * except as a probe or for want of another target.
  */
 export type TargetState = "closed" | "penalised" | "cooling" | "open";
@@ -41,7 +41,7 @@ export interface Forecast {
   readonly p95Ms: number;
 }
 
-/** `ignored`: says nothing about the target, such as a client that left or a request the vendor rightly refused. */
+/** `ignored`: says nothing about the target, such as a client that left or a request the provider rightly refused. */
 export type Outcome = "success" | "failure" | "rate_limited" | "ignored";
 
 /** Plain data. */
@@ -55,7 +55,7 @@ export interface AttemptTicket {
   readonly key: string;
   /** Its end has been reported; a stream that breaks later is reported once more. */
   isEnded: boolean;
-  /** Of a success: the run of failures that it ended, and how many successes there had been with it. */
+  /** For a success: the run of failures that it ended, and how many successes there had been with it. */
   failuresBefore: number;
   keysBefore: readonly string[];
   successesThen: number;
@@ -72,7 +72,7 @@ export interface AttemptReport {
   } | null;
   /** Epoch ms. */
   readonly now: number;
-  /** With `rate_limited`: the vendor's wish, believed from 0 to 60 s. Default a second. */
+  /** With `rate_limited`: the provider's wish, believed from 0 to 60 s. Default a second. */
   readonly retryAfterMs?: number | undefined;
 }
 
@@ -291,7 +291,7 @@ function recordLatency(health: TargetHealth, { latency, now }: AttemptReport): v
   health.pendingLatency[latency.kind].add(latency.ms, latency.answered);
 }
 
-/** A vendor's number, so it may be a fraction, or none at all. */
+/** A provider's number, so it may be a fraction, or none at all. */
 function believedMs(wishMs = DEFAULT_COOLDOWN_MS): number {
   const wholeMs = Number.isNaN(wishMs) ? DEFAULT_COOLDOWN_MS : Math.ceil(wishMs);
   return Math.min(MAX_COOLDOWN_MS, Math.max(0, wholeMs));
@@ -374,7 +374,7 @@ export function takeDelta(health: TargetHealth, isolate: string, now: number): H
   return delta;
 }
 
-/** Of the last minute; null when fewer than 3 calls are known. */
+/** Over the last minute; null when fewer than 3 calls are known. */
 export function forecastAt(health: TargetHealth, kind: LatencyKind, now: number): Forecast | null {
   const cached = health.forecasts[kind];
   if (cached !== null && isAhead(cached.at + FORECAST_CACHE_MS, now, FORECAST_CACHE_MS)) return cached.forecast;

@@ -14,9 +14,9 @@ export interface HealthDelta {
   readonly rateLimited: number;
   /** Ids of the keys whose requests failed, two at most. Absent in reports of earlier releases: anybody's. */
   readonly failedKeys?: readonly string[] | undefined;
-  /** Of the failures: streams that had been reported as successes before they broke. */
+  /** Failures of streams that had been reported as successes before they broke. */
   readonly broken: number;
-  /** Of attempts that began while the isolate knew the target as not closed. Not among `successes` and `failures`. */
+  /** Counts attempts that began while the isolate knew the target as not closed. Not among `successes` and `failures`. */
   readonly probeSuccesses: number;
   readonly probeFailures: number;
   /** The isolate leaves the target alone at the moment, because of failures it saw itself. */
@@ -25,7 +25,7 @@ export interface HealthDelta {
   readonly wantsLease: boolean;
   /** The probe of the isolate's lease ended without telling anything. */
   readonly returnsLease: boolean;
-  /** How much longer the vendor wants to be left alone; 0 when it does not. */
+  /** How much longer the provider wants to be left alone; 0 when it does not. */
   readonly cooldownMs: number;
   /** A stream of the target broke a rule of its protocol: its bytes must not pass unread. Absent from older isolates. */
   readonly isUnclean?: boolean;
@@ -37,7 +37,7 @@ export interface HealthDelta {
   readonly prompts?: PromptCounts;
 }
 
-/** Of the last minute. */
+/** Over the last minute. */
 export interface LatencySummary {
   /** Answered and ended ones. */
   readonly calls: number;
@@ -54,7 +54,7 @@ export interface HealthSnapshot {
   readonly openUntil: number;
   /** The only key whose requests opened the breaker: for every other key it is closed. Absent or `null`: open for all. */
   readonly openFor?: string | null | undefined;
-  /** Epoch ms until which the vendor asked to be left alone; in the past or 0 when it does not. */
+  /** Epoch ms until which the provider asked to be left alone; in the past or 0 when it does not. */
   readonly cooldownUntil: number;
   /** Times in a row that the target was taken out of service, forgotten one per minute in service. */
   readonly ejections: number;

@@ -5,8 +5,8 @@ const CHAT = "POST /v1/chat/completions";
 /** Paths below `/v1` that clients of OpenAI's API try, and what to do instead. The longest name that fits counts. */
 const INSTEAD: Readonly<Record<string, string>> = {
   responses:
-    "Of the Responses API there are POST /v1/responses, /v1/responses/input_tokens and what is stored under /v1/responses/{id}. A response is made while its request waits.",
-  messages: "Of the Messages API there are POST /v1/messages and POST /v1/messages/count_tokens.",
+    "The Responses API is served at POST /v1/responses, /v1/responses/input_tokens and what is stored under /v1/responses/{id}. A response is made while its request waits.",
+  messages: "The Messages API is served at POST /v1/messages and POST /v1/messages/count_tokens.",
   complete: "Legacy completions are not served. Use POST /v1/messages.",
   completions: `Legacy completions are not served. Use ${CHAT}. LangChain: \`ChatOpenAI\`; LlamaIndex: \`OpenAILike\` with \`is_chat_model=True\`.`,
   engines: `Legacy engines are not served. Use ${CHAT}.`,

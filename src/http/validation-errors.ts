@@ -20,7 +20,7 @@ export function parseBody(text: string): unknown {
   } catch {
     throw notJson();
   }
-  // Of two equal keys one would silently lose: in a policy a typo that goes live, in a decision the other one.
+  // One of two equal keys would silently lose: in a policy a typo would go live, in a decision the opposite could be decided.
   const param = repeatedKey(text)?.slice(0, 200);
   if (param === undefined) return value;
   throw new RouterError("invalid_request", `\`${param}\` is given twice. Send it once.`, { param });

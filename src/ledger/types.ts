@@ -90,7 +90,7 @@ export interface KeyStanding {
 }
 
 interface ReserveFacts {
-  /** Of the budget, this reservation already taken off; `null` without a budget. Never below 0. */
+  /** What is left of the budget after this reservation; `null` without a budget. Never below 0. */
   readonly remainingNanoUsd: number | null;
   /** Newest version of the key that the ledger knows. */
   readonly keyVersion: number;
@@ -147,7 +147,7 @@ export interface SettleRow {
   /** Prompt and completion tokens of all attempts. */
   readonly tokens: number;
   /**
-   * What vendors may bill for calls that were refused after they had been sent. It comes on top of `attempts`, is never
+   * What providers may bill for calls that were refused after they had been sent. It comes on top of `attempts`, is never
    * charged to the key, and is 0 for all other requests.
    */
   readonly unadmittedNanoUsd: number;
@@ -169,7 +169,7 @@ export interface RefusedRow {
 export interface SettleAnswer {
   readonly revoked: boolean;
   readonly keyVersion: number;
-  /** Of the budget the ledger knows of, reservations taken off; `null` without one. Never below 0. */
+  /** What is left of the budget that the ledger knows of, less reservations; `null` without one. Never below 0. */
   readonly remainingNanoUsd: number | null;
   /** As in the answer to a reservation. */
   readonly freeSlots?: number;

@@ -1,7 +1,7 @@
 /**
  * Keys that two readers of one JSON text may understand differently.
  *
- * Of two equal keys some parsers take the first and some the last, and some match names without regard to case: Go's
+ * Some parsers take the first of two equal keys and some the last, and some match names without regard to case: Go's
  * `encoding/json` compares under Unicode simple case folding (https://pkg.go.dev/encoding/json#Unmarshal). Where the
  * router acts on a key, such a text must not reach an upstream, because the upstream may act on the other value.
  */

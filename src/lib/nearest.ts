@@ -2,7 +2,7 @@
 
 /** Longer texts are no misspelled names, and the work grows with the square of the length. */
 const MAX_LENGTH = 128;
-/** Of a longer list only the first are compared. */
+/** Only the first entries of a longer list are compared. */
 const MAX_CANDIDATES = 300;
 
 /** The candidate with the fewest changes of single characters between it and `text`; `null` where there is none. */

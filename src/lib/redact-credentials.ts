@@ -13,7 +13,7 @@ const SECRETS: readonly RegExp[] = [
   // `scheme://user:password@host`
   /:\/\/[^\s/@]{1,256}@/g,
   /\beyJ[\w-]{8,}(?:\.[\w-]*){0,2}/g,
-  // The prefixes vendors put before their keys, and masked spellings of them such as `sk-abc***xyz`.
+  // The prefixes providers put before their keys, and masked spellings of them such as `sk-abc***xyz`.
   /\b(?:sk|pk|rk|gsk|csk|xai|nvapi|hf|r8|fw|fl|pplx|tgp|key|org|proj)[-_][\w*.-]{6,}/gi,
   /\bAIza[\w*-]{8,}/g,
   /\b(?:AKIA|ASIA|ABSK)[\w*+/=-]{8,}/g,

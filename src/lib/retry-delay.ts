@@ -1,14 +1,14 @@
 /**
- * How long a vendor asks us to wait, wherever it says so.
+ * How long a provider asks us to wait, wherever it says so.
  *
- * Pure. The answer is 0 to 60,000 ms: a vendor that asks for an hour is not worth remembering for longer than that,
+ * Pure. The answer is 0 to 60,000 ms: a provider that asks for an hour is not worth remembering for longer than that,
  * and nonsense ("-1", "soon") counts as silence.
  */
 import { isJsonObject } from "./json.ts";
 
 export const MAX_DELAY_MS = 60_000;
 
-/** Milliseconds, or `undefined` when the vendor names no delay. `now` is epoch ms. */
+/** Milliseconds, or `undefined` when the provider names no delay. `now` is epoch ms. */
 export function retryDelayMs(headers: Headers, body: unknown, now: number): number | undefined {
   const exact = numberText(headers.get("retry-after-ms"));
   // Azure sends `retry-after-ms: 0` beside `retry-after: 1`: zero is its way of saying nothing.
@@ -74,7 +74,7 @@ function numberText(text: unknown): number | undefined {
   return typeof text === "string" && /^\s*\d{1,15}(?:\.\d{1,15})?\s*$/.test(text) ? Number(text) : undefined;
 }
 
-/** RFC 9110 section 10.2.3: seconds or a date. The date counts from the vendor's own clock where it sent one. */
+/** RFC 9110 section 10.2.3: seconds or a date. The date counts from the provider's own clock where it sent one. */
 function fromHeader(value: string | null, sentAt: string | null, now: number): number | undefined {
   if (value === null) return undefined;
   const seconds = numberText(value);
@@ -104,7 +104,7 @@ function fromGoogleDetails(details: unknown): number | undefined {
   return undefined;
 }
 
-/** OpenRouter repeats the headers of the vendor behind it. Its reset is epoch ms. */
+/** OpenRouter repeats the headers of the provider behind it. Its reset is epoch ms. */
 function fromMetadata(metadata: unknown, now: number): number | undefined {
   if (!isJsonObject(metadata)) return undefined;
   const own = fromMembers(metadata);

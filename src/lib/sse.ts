@@ -78,7 +78,7 @@ export class SseSplitter {
 
   /**
    * The text behind the last complete event, as an event of its own when it has data. Call at the end of the stream:
-   * the standard would drop it, but vendors do end without the empty line. `raw` gets the one it lacks, so that
+   * the standard would drop it, but providers do end without the empty line. `raw` gets the one it lacks, so that
    * whatever is sent behind it is an event of its own.
    */
   flush(): SseEvent | null {

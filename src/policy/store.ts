@@ -17,7 +17,7 @@ const LIMITS = { maxEntries: 2_000, freshMs: 5_000, staleMs: 25_000, keepMs: Num
 
 const routes = new IsolateCache<RouteRecord>(LIMITS);
 const indexes = new IsolateCache<RouteIndex>(LIMITS);
-/** Of an environment without aliases the absence is kept: every bare name looks here first. */
+/** The absence of aliases is kept as well: every bare name looks here first. */
 const aliases = new IsolateCache<AliasIndex>(LIMITS);
 /** Absence is kept too: a route that names a deleted provider would read KV at every request. */
 const providers = new IsolateCache<{ readonly record: ProviderRecord | null }>(LIMITS);

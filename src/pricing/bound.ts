@@ -23,14 +23,14 @@ export interface BoundConditions {
   readonly startedAt: number;
   /** The tier the request asks for. It may be served by the default one instead. */
   readonly serviceTier?: string;
-  /** The region the request is bound to; `null`: none. Absent: the vendor's settings may bind it. */
+  /** The region the request is bound to; `null`: none. Absent: the provider's settings may bind it. */
   readonly region?: string | null;
-  /** The most calls of the vendor's own tools. */
+  /** The most calls of the provider's own tools. */
   readonly calls?: Readonly<Partial<Record<FeeName, number>>>;
 }
 
 /**
- * Nano-USD that no usage within `promptTokens` and `outputTokens` costs more than, where the vendor keeps to the tier,
+ * Nano-USD that no usage within `promptTokens` and `outputTokens` costs more than, where the provider keeps to the tier,
  * the calls and the price. `null`: a tier, a region or a call has no known price, so that nothing bounds it.
  */
 export function boundNanoUsd(

@@ -12,11 +12,11 @@ import type { Usage } from "../conversation/usage.ts";
 /** What decides the price besides the tokens. */
 export interface Conditions {
   readonly provider: string;
-  /** When the request was sent to the vendor, epoch ms: prices change by the day, and some by the hour. */
+  /** When the request was sent to the provider, epoch ms: prices change by the day, and some by the hour. */
   readonly startedAt: number;
-  /** The tier that served, in the vendor's word. Absent: its default. */
+  /** The tier that served, in the provider's word. Absent: its default. */
   readonly serviceTier?: string;
-  /** The region the vendor was bound to. Absent: it could choose. */
+  /** The region the provider was bound to. Absent: it could choose. */
   readonly region?: string;
 }
 
@@ -124,7 +124,7 @@ function feesOf(price: Price, usage: Usage, provider: string): Fees | null {
   return fees;
 }
 
-/** Where the vendor does not say how much it read, the dearest it may have been. */
+/** Where the provider does not say how much it read, the dearest it may have been. */
 export function requestFeeOf({ request }: Price, size: string | undefined): number | null {
   if (request === undefined) return 0;
   return size === undefined ? Math.max(...Object.values(request)) : (ownMember(request, size) ?? null);
@@ -186,7 +186,7 @@ function tokenCharges(usage: Usage, rates: Rates): Charge[] {
   ];
 }
 
-/** Of a hybrid model that thought, all output costs more, not its thoughts alone. */
+/** Hybrid models bill all output at the thinking rate once reasoning was used. */
 function outputCharges(usage: Usage, rates: Rates, plain: number): Charge[] {
   const rate = usage.reasoningTokens > 0 ? (rates.thinking_output ?? plain) : plain;
   const completion = usage.billedCompletionTokens ?? usage.completionTokens;
@@ -226,7 +226,7 @@ function someRatesIn(source: SomeRates | undefined): Partial<Rates> {
 
 const isOne = ([numerator, denominator]: Ratio): boolean => numerator === denominator;
 
-/** A member of the record itself: the name is a vendor's text. */
+/** A member of the record itself: the name is a provider's text. */
 function ownMember<T>(record: Readonly<Record<string, T>> | undefined, name: string): T | undefined {
   return record !== undefined && Object.hasOwn(record, name) ? record[name] : undefined;
 }

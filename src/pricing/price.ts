@@ -15,15 +15,15 @@ export type { Conditions, PriceRow } from "./price-row.ts";
 export interface Cost {
   /** What is booked; `null`: unknown. */
   readonly nanoUsd: number | null;
-  /** It is the vendor's own figure. */
+  /** It is the provider's own figure. */
   readonly isReported: boolean;
-  /** Of a reported cost: what it is by the table. `null` where that says nothing. */
+  /** The cost by the price table, beside a reported cost. `null` where the table says nothing. */
   readonly checkNanoUsd: number | null;
   /** What was charged by; `null` where the price is unknown. */
   readonly priceRow: PriceRow | null;
 }
 
-/** Cost of one attempt in nano-USD. What the vendor says it charges is booked, and ours kept as a check. */
+/** Cost of one attempt in nano-USD. What the provider says it charges is booked, and ours kept as a check. */
 export function costOf(usage: Usage, price: Price | undefined, conditions: Conditions): Cost {
   const priceRow = price === undefined ? null : priceRowOf(price, usage, conditions);
   return booked(usage, priceRow);
@@ -37,7 +37,7 @@ function booked(usage: Usage, priceRow: PriceRow | null): Cost {
     : { nanoUsd: reported, isReported: true, checkNanoUsd: computed, priceRow };
 }
 
-/** The vendor charges over 1 % more or less than the table says: one of the two is wrong, and an operator should look. */
+/** The provider charges over 1 % more or less than the table says: one of the two is wrong, and an operator should look. */
 export function isOffCheck({ nanoUsd, checkNanoUsd }: Cost): boolean {
   if (nanoUsd === null || checkNanoUsd === null) return false;
   return Math.abs(nanoUsd - checkNanoUsd) > Math.max(nanoUsd, checkNanoUsd) / 100;
@@ -45,7 +45,7 @@ export function isOffCheck({ nanoUsd, checkNanoUsd }: Cost): boolean {
 
 /** All that a cost was made of, to be stored beside it. Plain JSON. */
 export interface CostBasis {
-  /** The vendor's usage object; `null` where it sent none, or one too large to keep. */
+  /** The provider's usage object; `null` where it sent none, or one too large to keep. */
   readonly raw: unknown;
   readonly usage: Usage;
   readonly row: PriceRow | null;

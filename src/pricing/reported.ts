@@ -1,17 +1,17 @@
 /**
- * What a vendor says it charges for a request, in the usage object of its answer. Four do; what they say is booked, and
+ * What a provider says it charges for a request, in the usage object of its answer. Four do; what they say is booked, and
  * the cost by the table stays beside it as a check.
  */
 import { isJsonObject } from "../lib/json.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** A millionth of a millionth of a millionth: sums of what vendors write are exact in it. */
+/** A millionth of a millionth of a millionth: sums of what providers write are exact in it. */
 const ATTO_DIGITS = 18;
 const ATTO_PER_NANO = 1_000_000_000n;
 /** https://docs.x.ai/developers/cost-tracking: 10^10 ticks are a dollar. */
 const ATTO_PER_TICK = 100_000_000n;
-/** One request of more is a fault of the vendor. */
+/** One request of more is a fault of the provider. */
 const MAX_USD = 100_000;
 
 const READERS: Readonly<Record<string, (usage: Json) => bigint | undefined>> = {
@@ -33,7 +33,7 @@ export function reportedNanoUsd(usage: Json, provider: string): number | undefin
   return atto === undefined ? undefined : Number((atto + ATTO_PER_NANO - 1n) / ATTO_PER_NANO);
 }
 
-/** With a key of the operator's own, `cost` is OpenRouter's part alone and the vendor charges beside it. */
+/** With a key of the operator's own, `cost` is OpenRouter's part alone and the provider charges beside it. */
 function openRouterAtto(usage: Json): bigint | undefined {
   const cost = attoOf(usage["cost"]);
   if (cost === undefined || usage["is_byok"] !== true) return cost;

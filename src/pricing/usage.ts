@@ -1,7 +1,7 @@
 /**
- * A vendor's `usage` object in one convention, OpenAI's, with what prices ask for besides.
+ * A provider's `usage` object in one convention, OpenAI's, with what prices ask for besides.
  *
- * Pure. The translators write their vendor's figures as OpenAI does; what is left to tell apart here is how OpenAI's
+ * Pure. The translators write their provider's figures as OpenAI does; what is left to tell apart here is how OpenAI's
  * words are used by those who share them. A total that makes no sense makes the whole object worthless, so that the
  * caller counts for itself. A detail that makes none leaves totals to show and no cost: `isDoubtful`.
  */
@@ -11,7 +11,7 @@ import { reportedNanoUsd } from "./reported.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** Larger counts are faults of the vendor: the widest window on the market is 10 million tokens. */
+/** Larger counts are faults of the provider: the widest window on the market is 10 million tokens. */
 const MAX_COUNT = 100_000_000;
 const NOTHING: Json = Object.freeze({});
 const MESSAGE_ALONE: ReadonlySet<unknown> = new Set(["message"]);
@@ -44,7 +44,7 @@ export function readUsage(raw: unknown, provider = ""): Usage | null {
   };
 }
 
-/** Of an answer without figures of the provider's: counts of our own, `pricing/count.ts`. Fractions are rounded up. */
+/** Counts for an answer without the provider's own figures, see `pricing/count.ts`. Fractions are rounded up. */
 export function countedUsage(promptTokens: number, completionTokens: number): Usage {
   return {
     promptTokens: Math.ceil(Math.max(0, promptTokens)),
@@ -205,7 +205,7 @@ function objectOf(value: unknown): Json {
   return isJsonObject(value) ? value : NOTHING;
 }
 
-/** Some vendors leave `completion_tokens` out where nothing was generated, and still send the sum. */
+/** Some providers leave `completion_tokens` out where nothing was generated, and still send the sum. */
 function completionFromTotal(raw: Json): number | undefined {
   const prompt = count(raw["prompt_tokens"]);
   const total = count(raw["total_tokens"]);

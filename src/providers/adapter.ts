@@ -50,7 +50,7 @@ export interface UpstreamRequest {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
-  /** Fields of the client that this vendor cannot express and that change nothing asked for. */
+  /** Fields of the client that this provider cannot express and that change nothing asked for. */
   readonly droppedParams: readonly string[];
 }
 
@@ -60,14 +60,14 @@ export interface UpstreamFailure {
   readonly tryNext: boolean;
   /** The same target may do better after a pause. */
   readonly trySame: boolean;
-  /** The vendor's delay, wherever it hides it, milliseconds. */
+  /** The provider's delay, wherever it hides it, milliseconds. */
   readonly retryAfterMs?: number;
   /**
    * The member that the provider refused, as `AdapterCall.without` takes it: the same target may do without, and nothing
    * that was asked for would be missing.
    */
   readonly retryWithout?: string;
-  /** The vendor's own words on a refused client request: scrubbed, at most 500 characters. Never logged. */
+  /** The provider's own words on a refused client request: scrubbed, at most 500 characters. Never logged. */
   readonly message?: string;
   readonly param?: string;
 }
@@ -83,9 +83,9 @@ export interface UpstreamError {
 export interface AnswerContext {
   /** The client's body, parsed. */
   readonly fields: Readonly<Record<string, unknown>>;
-  /** Upstream model id, for vendors that do not name the model that answered. */
+  /** Upstream model id, for providers that do not name the model that answered. */
   readonly model: string;
-  /** Ours: stands in for the vendor's message id where there is none. */
+  /** Ours: stands in for the provider's message id where there is none. */
   readonly traceId: string;
   /** Epoch seconds. */
   readonly createdAt: number;
@@ -105,12 +105,12 @@ export type TranslatedAnswer =
       readonly usage?: Readonly<Record<string, unknown>> | undefined;
     };
 
-/** One `chat.completion.chunk`, or the vendor's own error body for `classify` (with status 200). */
+/** One `chat.completion.chunk`, or the provider's own error body for `classify` (with status 200). */
 export type StreamPart = { readonly chunk: Readonly<Record<string, unknown>> } | { readonly error: unknown };
 
 /**
  * State of one translated stream. Bytes in any chunking, parts out. Usage goes into one last chunk with empty
- * `choices`, in OpenAI's convention; a finish reason is written once per choice, and only when the vendor gave one.
+ * `choices`, in OpenAI's convention; a finish reason is written once per choice, and only when the provider gave one.
  */
 export interface StreamTranslator {
   push(bytes: Uint8Array): readonly StreamPart[];
@@ -193,7 +193,7 @@ export interface Provider {
   readonly requires: readonly (readonly string[])[];
   /** The provider's configuration, or `null` when a secret or an address is missing or not allowed. */
   configure(secrets: Secrets): ProviderConfig | null;
-  /** The first thing the request asks for that this vendor cannot do, whatever the model; `null` when it can do all. */
+  /** The first thing the request asks for that this provider cannot do, whatever the model; `null` when it can do all. */
   readonly lacks?: (fields: Readonly<Record<string, unknown>>, model?: string) => string | null;
   /**
    * What of the request's content cannot be sent to this provider at all (a part, a tool, a modality, `n`), and why;

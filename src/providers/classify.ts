@@ -1,9 +1,9 @@
 /**
- * Why an attempt failed, for vendors that speak OpenAI's protocol.
+ * Why an attempt failed, for providers that speak OpenAI's protocol.
  *
  * Pure. Status, codes and types decide, in whatever of a dozen body shapes they stand. Words decide in two places only
- * (`LAST_RESORT`), because some vendors give their commonest refusals no code; they are anchored or harmless, since a
- * vendor may quote the client's own text.
+ * (`LAST_RESORT`), because some providers give their commonest refusals no code; they are anchored or harmless, since a
+ * provider may quote the client's own text.
  */
 import { isJsonObject, tryParseJson } from "../lib/json.ts";
 import { REMOVED, redactCredentials } from "../lib/redact-credentials.ts";
@@ -28,7 +28,7 @@ const CODES: ReadonlyMap<string, Kind> = new Map<string, Kind>([
   ["content_policy_violation", "content_filter"],
   ["responsibleaipolicyviolation", "content_filter"],
   ["moderation_blocked", "content_filter"],
-  // Our account with the vendor, or our choice of model: another target may do.
+  // Our account with the provider, or our choice of model: another target may do.
   ["insufficient_quota", "auth"],
   ["insufficient_balance", "auth"],
   ["billing_hard_limit_reached", "auth"],
@@ -125,7 +125,7 @@ interface Details {
   readonly inFlightBudget: boolean;
 }
 
-/** `codes` are the row's own. `now` is epoch ms, for delays that vendors write as a date. */
+/** `codes` are the row's own. `now` is epoch ms, for delays that providers write as a date. */
 export function classifyError(
   error: UpstreamError,
   now: number,
@@ -244,10 +244,10 @@ function asMessage(message: string | undefined): { message?: string } {
   return message === undefined ? {} : { message };
 }
 
-/** Of what a vendor is called with, what is no secret. */
+/** Config entries that are safe to echo. */
 const PUBLIC_NAMES: ReadonlySet<string> = new Set(["anthropic-version", "apiVersion", "region"]);
 
-/** `failure` without what the vendor was called with: some repeat it, and not every secret looks like one. */
+/** `failure` without what the provider was called with: some repeat it, and not every secret looks like one. */
 export function withoutCredentials(failure: UpstreamFailure, { headers, settings }: ProviderConfig): UpstreamFailure {
   const { message, param } = failure;
   if (message === undefined && param === undefined) return failure;

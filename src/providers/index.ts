@@ -53,7 +53,7 @@ export function missingNames(provider: Provider, secrets: Secrets): readonly str
     const missing = names.filter(isMissing);
     const present = names.length - missing.length;
     const fewer = nearest === undefined || missing.length < nearest.missing.length;
-    // Of two that lack as many, the one that somebody has begun.
+    // If two lack as many, the one that is partly configured comes first.
     const begun = missing.length === nearest?.missing.length && present > nearest.present;
     if (fewer || begun) nearest = { missing, present };
   }

@@ -1,4 +1,4 @@
-/** The adapter for vendors that speak OpenAI's protocol, driven by the rows of `rows.ts`. */
+/** The adapter for providers that speak OpenAI's protocol, driven by the rows of `rows.ts`. */
 
 import { contentRefusal, missingCapability, toOpenAiRequest } from "../wires/openai-chat/request.ts";
 import type { Provider, ProviderConfig, Secrets } from "./adapter.ts";

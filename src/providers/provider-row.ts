@@ -25,7 +25,7 @@ export interface HistoryRules {
 
 export interface ProviderRow {
   readonly id: string;
-  /** The vendor's page on its API. */
+  /** The provider's page on its API. */
   readonly source: string;
   /** Version path included. `{NAME}` stands for the variable of that name. Absent: only the operator knows it. */
   readonly baseUrl?: string;
@@ -35,9 +35,9 @@ export interface ProviderRow {
   readonly responsesPath?: string;
   /** Names of the secret. The first one that is set is used. */
   readonly secrets: readonly string[];
-  /** The vendor may be called without a secret. */
+  /** The provider may be called without a secret. */
   readonly keyless?: true;
-  /** Spellings of the token limit that the vendor reads, its own first; others are renamed. Default `max_tokens`. */
+  /** Spellings of the token limit that the provider reads, its own first; others are renamed. Default `max_tokens`. */
   readonly limit?: readonly [LimitField, ...LimitField[]];
   /** Usage comes with every stream, and `stream_options` is refused. Default: it has to be asked for. */
   readonly usageAlways?: true;
@@ -45,7 +45,7 @@ export interface ProviderRow {
   readonly developerRole?: true;
   /** Members under another name. */
   readonly rename?: Readonly<Record<string, string>>;
-  /** Values under another spelling: member, then OpenAI's word, then the vendor's. */
+  /** Values under another spelling: member, then OpenAI's word, then the provider's. */
   readonly spell?: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /**
    * The top-level members of its own documentation, for a provider that refuses all others: those are left out and
@@ -54,7 +54,7 @@ export interface ProviderRow {
   readonly knows?: readonly string[];
   /** The same for the members of a message, by role. */
   readonly knowsOfMessages?: Readonly<Record<string, readonly string[]>>;
-  /** Members left out: the vendor refuses or ignores them, or they name who else may answer. */
+  /** Members left out: the provider refuses or ignores them, or they name who else may answer. */
   readonly drop?: readonly string[];
   /**
    * What cannot be had here: a member, or `json_schema`. Another target is called instead where there is one. A sole one
@@ -76,7 +76,7 @@ export interface ProviderRow {
   readonly efforts?: "known" | "listed";
   /** Models that the catalogue marks refuse sampling members; they are left out and named. */
   readonly fixedSampling?: true;
-  /** How it wants earlier answers written. What other vendors alone can read is taken out in any case. */
+  /** How it wants earlier answers written. What other providers alone can read is taken out in any case. */
   readonly history?: HistoryRules;
   /**
    * Its streams need no mending: every frame is a chunk, calls have index and id, and a finish reason stands before
@@ -85,7 +85,7 @@ export interface ProviderRow {
   readonly clean?: string;
   /** Finish reasons that only this provider has, in OpenAI's spelling; `error` where the answer is broken. */
   readonly finishWords?: Readonly<Record<string, string>>;
-  /** Error codes that only this vendor has, and what they mean. */
+  /** Error codes that only this provider has, and what they mean. */
   readonly codes?: Readonly<Record<string, UpstreamFailure["class"]>>;
 }
 

@@ -7,7 +7,7 @@ export const USER_AGENT = "flow-layer/0.1.0";
 
 /**
  * The headers of one request, made from nothing: no header of the client's can slip through. `streamType` is what a
- * stream of this vendor is made of.
+ * stream of this provider is made of.
  */
 export function upstreamHeaders(
   config: ProviderConfig,
@@ -23,7 +23,7 @@ export function upstreamHeaders(
   };
 }
 
-/** Of the client's headers those that belong to its body, by the names that the provider takes. */
+/** Headers of the client that belong to its body, by the names that the provider takes. */
 export function openHeadersOf(
   names: readonly string[] = [],
   headers: Headers | null,

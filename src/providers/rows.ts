@@ -1,8 +1,8 @@
 /**
- * Vendors that speak OpenAI's protocol: one row each, and nothing else to add one.
+ * Providers that speak OpenAI's protocol: one row each, and nothing else to add one.
  *
- * A row lists only how a vendor differs from OpenAI. What is not listed is forwarded as it came, because the vendor is
- * the better judge of its own fields. No live call stands behind a row, only the vendor's page in `source`.
+ * A row lists only how a provider differs from OpenAI. What is not listed is forwarded as it came, because the provider is
+ * the better judge of its own fields. No live call stands behind a row, only the provider's page in `source`.
  */
 import type { ProviderRow } from "./provider-row.ts";
 

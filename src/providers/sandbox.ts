@@ -1,7 +1,7 @@
 /**
  * The built-in provider `sandbox`: answers in OpenAI's protocol without a network and without a price.
  *
- * The same request always gets the same answer, down to its ids, so it can stand in for a vendor in tests, demos and
+ * The same request always gets the same answer, down to its ids, so it can stand in for a provider in tests, demos and
  * load runs. What can be scripted comes from the policy's `params` alone: a client cannot make it fail or wait.
  */
 import type { AdapterCall, ProviderConfig, Secrets } from "./adapter.ts";

@@ -1,7 +1,7 @@
 /**
  * Stage 6: from an accepted answer to the client's response.
  *
- * `toWholeResponse` splices the router's members into the vendor's own text; `toStreamResponse` completes the trace
+ * `toWholeResponse` splices the router's members into the provider's own text; `toStreamResponse` completes the trace
  * headers before the first byte leaves, because nothing can be added to them after.
  */
 import { callsOfAnswer, toolApproval } from "../approvals/release.ts";

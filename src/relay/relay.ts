@@ -324,7 +324,7 @@ async function deliverWhole(
 }
 
 interface HeldStep {
-  /** Of the request that it answered. */
+  /** Trace id of the request that it answered. */
   readonly traceId: string;
   /** When the time of this request is over, epoch ms. */
   readonly endsAt: number;

@@ -138,7 +138,7 @@ function unreadable(): never {
   throw new RouterError("policy_unavailable", "The route's policy cannot be read at the moment. Try again shortly.");
 }
 
-/** Of the routes of the key's environment; `null` where there is none, or their list cannot be read. */
+/** The nearest route of the key's environment; `null` where there is none, or their list cannot be read. */
 async function nearestRoute(model: string, key: KeyRecord, context: ReadContext): Promise<string | null> {
   const index = await getRouteIndex(context, key.env).catch(() => []);
   const allowed = index.filter(({ name }) => key.routes?.includes(name) ?? true);

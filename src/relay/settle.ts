@@ -92,7 +92,7 @@ function tokensOf(basis: CostBasis | null): number {
   return basis === null ? 0 : basis.usage.promptTokens + basis.usage.completionTokens;
 }
 
-/** What the vendor says it charges is booked; an operator learns, once a minute, that the table says something else. */
+/** What the provider says it charges is booked; an operator learns, once a minute, that the table says something else. */
 function checkCost(traceId: string, { provider, model, endedAt }: Attempt, { costBasis }: Bill): void {
   if (costBasis?.usage.reportedNanoUsd === undefined) return;
   const cost = reprice(costBasis);

@@ -95,7 +95,7 @@ export class Exchange {
   tags: Readonly<Record<string, string>> = {};
   latencyBudgetMs: number | null = null;
   budgetRemainingNanoUsd: number | null = null;
-  /** Of a key with rate limits. */
+  /** Present for a key with rate limits. */
   rate: RateState | null = null;
   /** Tokens of the request's text by our own count: asked for only where a provider sends no figures. */
   promptTokens: () => number = () => 0;
@@ -103,7 +103,7 @@ export class Exchange {
   /** Epoch ms at which a whole answer was there, which may be long before it is released. */
   answeredAt: number | null = null;
   readonly attempts: Attempt[] = [];
-  /** Of attempts that are over. */
+  /** Counts attempts that have ended. */
   readonly #bills = new Map<Attempt, Bill>();
   /** Each may still say that the key was refused: the settlement waits for them. None rejects. */
   readonly pendingAdmissions: Promise<void>[] = [];
@@ -141,7 +141,7 @@ export class Exchange {
     this.#bills.delete(attempt);
   }
 
-  /** Of all attempts; `null` when the price of one is unknown. */
+  /** Sum over all attempts; `null` when the price of one is unknown. */
   get costNanoUsd(): number | null {
     return sumOf(this.attempts.map((attempt) => this.bill(attempt)));
   }

@@ -93,7 +93,7 @@ export interface Claim {
 /** How an upstream answer ended, and what was seen of it. */
 export interface AnswerEnd {
   readonly outcome: "complete" | "interrupted" | "cancelled";
-  /** Of an interrupted answer. */
+  /** Present for an interrupted answer. */
   readonly failure: FailureClass | null;
   /** It was to go on with a broken answer and said something else: no fault of its target's. */
   readonly differs: boolean;

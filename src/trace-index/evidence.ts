@@ -35,7 +35,7 @@ export interface Evidence {
   readonly success_lower_bound: number;
   readonly fallback_rate: number | null;
   readonly hedge_rate: number | null;
-  /** Of requests that succeeded, in ms since they arrived; off by 2 % at most. `null` without one. */
+  /** Latency of requests that succeeded, in ms since they arrived; off by 2 % at most. `null` without one. */
   readonly first_token_ms: LatencyQuantiles | null;
   readonly total_ms: LatencyQuantiles | null;
   /** Mean of the requests whose cost is known. */

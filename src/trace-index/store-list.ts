@@ -40,7 +40,7 @@ export function listIn(sql: SqlStorage, query: DayListQuery, answerLength: numbe
 function find(sql: SqlStorage, query: DayListQuery): Iterable<ListRow> {
   const { key, status, after, until = Number.MAX_SAFE_INTEGER } = query;
   const { bodies_since } = sql.exec<{ bodies_since: number }>("SELECT bodies_since FROM trail").one();
-  // Of two upper bounds the lower one counts. No id stands before the empty text, so `until` itself is excluded.
+  // The lower of two upper bounds counts. No id sorts before the empty text, so `until` itself is excluded.
   const bound = after !== undefined && after.createdAt < until ? after : { createdAt: until, id: "" };
   const bindings = [
     Math.max(query.since ?? 0, bodies_since),

@@ -12,7 +12,7 @@ export interface TrailRow {
   readonly seq: number;
   /** JSON of a `Trace`. Its id makes the row repeatable. */
   readonly trace: string;
-  /** What vendors may bill for calls of this request that were refused after they had been sent. Never the key's. */
+  /** What providers may bill for calls of this request that were refused after they had been sent. Never the key's. */
   readonly unadmittedNanoUsd: number;
   /**
    * How many attempts are charged at their bound because nobody settled the request; absent or 0: it is settled. Of the
@@ -80,7 +80,7 @@ export interface DaySpendQuery {
 }
 
 export interface SpendSum {
-  /** Of `provider` and `model`: requests with an attempt there. One request may count in several. */
+  /** For `provider` and `model`: requests with an attempt there. One request may count in several. */
   readonly requests: number;
   /** Without what has no known price. */
   readonly nanoUsd: number;
@@ -127,7 +127,7 @@ export interface EvidenceCounts {
   /** Requests whose cost is known, and its sum. */
   readonly priced: number;
   readonly nanoUsd: number;
-  /** Of requests that succeeded, since they arrived. */
+  /** Latency of requests that succeeded, since they arrived. */
   readonly firstToken: readonly BucketCount[];
   readonly total: readonly BucketCount[];
   readonly errors: readonly ErrorCount[];

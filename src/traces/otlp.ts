@@ -65,7 +65,7 @@ export interface Span {
   readonly status: { readonly code: number };
 }
 
-/** Our ids of providers, where the conventions have another name for the same vendor. */
+/** Our ids of providers, where the conventions have another name for the same provider. */
 const PROVIDER_NAMES: ReadonlyMap<string, string> = new Map([
   ["azure", "azure.ai.openai"],
   ["bedrock", "aws.bedrock"],
@@ -127,7 +127,7 @@ function isFailure({ outcome }: TraceAttempt): boolean {
   return outcome !== "ok" && outcome !== "cancelled";
 }
 
-/** Whose tokens the trace counts: the answer's, or, when the client left before one, of the vendor last asked. */
+/** Whose tokens the trace counts: the answer's, or, when the client left before one, of the provider last asked. */
 function billedAttempt(trace: Trace): TraceAttempt | undefined {
   if (trace.usage.source === "none") return undefined;
   return trace.attempts.find((attempt) => attempt.winner) ?? trace.attempts.at(-1);
@@ -205,7 +205,7 @@ function int(value: number | null | undefined): AnyValue | undefined {
   return value === null || value === undefined ? undefined : { intValue: String(value) };
 }
 
-/** For counts a vendor may not know at all: a trace holds 0 for them too. */
+/** For counts a provider may not know at all: a trace holds 0 for them too. */
 function ifAny(value: number | undefined): AnyValue | undefined {
   return value === 0 ? undefined : int(value);
 }

@@ -21,7 +21,7 @@ export type FailureClass =
  */
 export const UNSETTLED = "unsettled";
 
-/** How an attempt ended. `invalid_request`: the vendor blames the client's request; `cancelled`: the client left. */
+/** How an attempt ended. `invalid_request`: the provider blames the client's request; `cancelled`: the client left. */
 export type AttemptOutcome = "ok" | "cancelled" | "invalid_request" | typeof UNSETTLED | FailureClass;
 
 export const TRACE_STATUSES = ["ok", "error", "cancelled", "denied", "refused"] as const;
@@ -43,7 +43,7 @@ export interface TraceAttempt {
   readonly cost_usd: number | null;
 }
 
-/** Where token counts come from: the vendor, a count of what was seen, the reservation's bound, or nowhere. */
+/** Where token counts come from: the provider, a count of what was seen, the reservation's bound, or nowhere. */
 export type UsageSource = "upstream" | "counted" | "upper_bound" | "none";
 
 export interface TraceUsage {
@@ -73,7 +73,7 @@ export interface Trace {
   readonly provider: string | null;
   readonly model: string | null;
   readonly fallback: boolean;
-  /** Of a request whose client named its conversation: `kept`, `new` or `broken`, or the word of a later release. */
+  /** Present when the client named its conversation: `kept`, `new` or `broken`, or the word of a later release. */
   readonly affinity?: string;
   readonly session_id?: string;
   readonly agent_id?: string;

@@ -8,13 +8,13 @@ import { isJsonObject } from "../lib/json.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** The vendor demands `type: "object"` at the top. */
+/** The provider demands `type: "object"` at the top. */
 export function objectSchema(schema: Json): Json {
   return schema["type"] === "object" ? schema : { ...schema, type: "object" };
 }
 
 /**
- * Keywords that constrained decoding does not know. The vendor's own SDKs do the same: they move them into the
+ * Keywords that constrained decoding does not know. The provider's own SDKs do the same: they move them into the
  * description, where the model still reads them.
  * https://platform.claude.com/docs/en/build-with-claude/structured-outputs#json-schema-limitations
  */

@@ -45,7 +45,7 @@ export function customInput(json: string): string {
   return cutInput(json);
 }
 
-/** Of an object that was cut off, what there is of its text. */
+/** The text received so far of an object that was cut off. */
 function cutInput(json: string): string {
   const start = /^\s*\{\s*"input"\s*:\s*"/.exec(json);
   if (start === null) return json;

@@ -2,7 +2,7 @@
  * Whether a reservation may be asked for beside the call it is for, instead of before it.
  *
  * What this isolate last heard of a key: plain data in module scope. A call that is refused after it was sent may still
- * be billed by the vendor, so it is sent early only where a refusal is all but impossible.
+ * be billed by the provider, so it is sent early only where a refusal is all but impossible.
  */
 import type { RateState, Reservation, SettleAnswer } from "../types.ts";
 

@@ -12,7 +12,7 @@ import type { KeyLedger } from "../key-ledger.ts";
 import type { Reservation, ReserveAnswer, Unavailable } from "../types.ts";
 import { Queues } from "./queues.ts";
 
-/** How long reservations are gathered. No vendor answers sooner, so nobody waits for it. */
+/** How long reservations are gathered. No provider answers sooner, so nobody waits for it. */
 export const GATHER_MS = 4;
 const MAX_GROUP = 100;
 /** One call for a group. Below what a request waits for its reservation: it must still be able to ask for itself. */

@@ -106,7 +106,7 @@ function take(keyId: string): Batch {
 
 function requeue(keyId: string, batch: Batch | null): void {
   for (const entry of batch?.entries ?? []) {
-    // Of several who watch, the first to notice has put them back, and they may be in a new batch already.
+    // The first watcher to notice has put them back, and they may be in a new batch already.
     if (entry.state !== "sending" || entry.batch !== batch) continue;
     entry.state = "queued";
     entry.batch = null;

@@ -24,7 +24,7 @@ export interface WatchInput {
   readonly waitUntil: (work: Promise<unknown>) => void;
   /** What a ledger says that was renewed. */
   readonly onRenewed: (answer: SettleAnswer) => void;
-  /** Of a request that reserves nothing: what is put on record once it has been running for a second. */
+  /** For a request that reserves nothing: what is put on record once it has been running for a second. */
   readonly startRow: (() => Reservation | null) | null;
 }
 

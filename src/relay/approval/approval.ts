@@ -46,7 +46,7 @@ import type { Caller, CallGate, GateEnd, ResolvedRoute, WholeAnswer } from "../t
 
 const COMMENT_EVERY_MS = 10_000;
 
-/** Of an answer that calls nothing. */
+/** The ruling for an answer without tool calls. */
 const NOTHING_RULED: Release = { ruling: { calls: [], expiresAt: 0 }, delivery: "hold", traceId: "" };
 
 export interface ReleasedAnswer {
@@ -303,7 +303,7 @@ export class ToolApproval implements CallGate {
     return gone.signal.aborted ? null : { ...release, ruling: ruling ?? release.ruling };
   }
 
-  /** Of what makes a step the same step: its route, how long the conversation is, and what was said last. */
+  /** What makes a step the same step: its route, how long the conversation is, and its last message. */
   async #digest(): Promise<string> {
     const { route } = this.#input;
     const messages = this.#request.fields["messages"];

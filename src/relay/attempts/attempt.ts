@@ -36,7 +36,7 @@ import { openWhole } from "./non-streaming.ts";
 import { UpstreamCall } from "./upstream-call.ts";
 import { brokenCall, readingOf, send, tariffOf } from "./upstream-request.ts";
 
-/** Enough for any vendor's error object. */
+/** Enough for any provider's error object. */
 const MAX_ERROR_BODY_BYTES = 65_536;
 const MAX_ERROR_BODY_MS = 1_000;
 
@@ -198,7 +198,7 @@ export class RunningAttempt implements StreamedAttempt {
     if (isGone) record.outcome = "cancelled";
     if (ended.differs) record.outcome = "invalid_response";
     else if (ended.failure !== null) this.#noteBreak(ended.failure);
-    // Of a stream that is gone on with, the last one that the client has something of is the answer.
+    // When a stream was resumed, the last one that reached the client is the answer.
     if (ended.hasReachedClient) for (const each of this.#input.exchange.attempts) each.winner = each === record;
     else record.winner = false;
   }
@@ -323,5 +323,5 @@ async function refusalOf({ granted }: Claim): Promise<RouterError | null> {
   return answer instanceof RouterError ? answer : null;
 }
 
-/** Of an answer that came when another had been taken already. */
+/** Failure recorded when another attempt won. */
 const LOST: UpstreamFailure = { class: "slow", tryNext: true, trySame: false };

@@ -63,7 +63,7 @@ const REFUSALS: Partial<Record<UpstreamFailure["class"], { code: ErrorCode; mess
   },
 };
 
-/** The vendor refused what the client asked for; asking another would not be this route's policy. */
+/** The provider refused what the client asked for; asking another would not be this route's policy. */
 export function refusedByVendor(failure: UpstreamFailure, exchange: Exchange): RouterError {
   const { code, message } = REFUSALS[failure.class] ?? {
     code: "upstream_invalid_request" as const,

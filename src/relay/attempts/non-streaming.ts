@@ -45,7 +45,7 @@ export async function openWhole(
   received.isWhole = true;
   received.noteUsage(usageOf(answer));
   received.countWhole(() => outputOf(answer));
-  // An adapter that had nothing to put right gives the body itself back: then the vendor's own text stands.
+  // An adapter that had nothing to put right gives the body itself back: then the provider's own text stands.
   const own = translated?.ok === true ? translated.text : undefined;
   const { context } = reading;
   const whole = own ?? (answer === body ? text : JSON.stringify(answer));

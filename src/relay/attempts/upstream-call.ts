@@ -2,7 +2,7 @@
 import type { Deadline, Deadlines } from "../../lib/deadline.ts";
 import type { AbortReason, StreamControl } from "../types.ts";
 
-/** Long enough for a body that was begun, too short for a vendor to make much that nobody wants any more. */
+/** Long enough for a body that was begun, too short for a provider to make much that nobody wants any more. */
 const LINGER_MS = 1_000;
 
 export class UpstreamCall implements StreamControl {
@@ -37,7 +37,7 @@ export class UpstreamCall implements StreamControl {
   readonly clientGone = (): boolean => this.#clientSignal.aborted;
 
   /**
-   * The vendor has begun a whole answer. A client that leaves from now on does not end the call at once: the rest is
+   * The provider has begun a whole answer. A client that leaves from now on does not end the call at once: the rest is
    * mostly on its way, and says what it cost.
    */
   linger(): void {

@@ -126,7 +126,7 @@ function withoutText(item: StreamItem): StreamItem {
   return { ...item, raw: null, isPlain: false };
 }
 
-/** The request cannot be put into the vendor's words: no vendor was asked. */
+/** The request cannot be put into the provider's words: no provider was asked. */
 class UntranslatableRequest extends Error {
   override readonly name = "UntranslatableRequest";
 }

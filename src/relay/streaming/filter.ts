@@ -30,7 +30,7 @@ export class EventFilter {
   readonly #writer: AnswerWriter;
   /** Notes what the client gets; `null` where no stream is ever resumed. */
   readonly #sent: SentText | null;
-  /** Of a resumed stream. */
+  /** Present for a resumed stream. */
   readonly #catchUp: CatchUp | null;
   /** What is told before all choices are finished waits for the end: a later one of this or the next target replaces it. */
   #usage: UsageItem | null = null;

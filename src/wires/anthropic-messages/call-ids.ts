@@ -1,5 +1,5 @@
 /**
- * Ids of calls as the vendor takes them: word characters and dashes, each once in a conversation.
+ * Ids of calls as the provider takes them: word characters and dashes, each once in a conversation.
  *
  * Old clients use a function's name as the id of every call, so one id may stand for several calls. Their results come in
  * the order of the calls. Each id is looked at a bounded number of times, whatever the client sends.

@@ -1,4 +1,4 @@
-/** Calls of tools in answers: whose name they have, and their input as the text that the vendor wrote. */
+/** Calls of tools in answers: whose name they have, and their input as the text that the provider wrote. */
 import type { Conversation } from "../../conversation/conversation.ts";
 import type { Bound, CallPart, Json } from "../../conversation/part.ts";
 import { isJsonObject } from "../../lib/json.ts";
@@ -35,7 +35,7 @@ export class AnsweredTools {
   }
 }
 
-/** The input of a call as text, `{}` where there is none. `exact` is the vendor's own text of it. */
+/** The input of a call as text, `{}` where there is none. `exact` is the provider's own text of it. */
 export function inputText(input: unknown, exact: string | undefined): string {
   if (typeof input === "string") return argumentsText(input);
   if (!isJsonObject(input)) return "{}";

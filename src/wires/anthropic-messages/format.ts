@@ -1,7 +1,7 @@
 /**
- * The form of the answer, on a vendor that has JSON Schema output but no JSON mode.
+ * The form of the answer, on a provider that has JSON Schema output but no JSON mode.
  *
- * Pure. Three ways, best first: the vendor's own structured output; one forced tool whose input is the answer (models
+ * Pure. Three ways, best first: the provider's own structured output; one forced tool whose input is the answer (models
  * before 4.5, and schemas that leave an object open); an instruction, where a tool cannot be forced. The forced tool
  * has a reserved name, by which the answer's reader knows it and writes its input as text.
  */

@@ -1,5 +1,5 @@
 /**
- * Pictures and documents as the vendor's blocks.
+ * Pictures and documents as the provider's blocks.
  *
  * https://platform.claude.com/docs/en/build-with-claude/vision, …/pdf-support, …/files
  */
@@ -15,7 +15,7 @@ export function pictureType(mediaType: string): string | null {
   return PICTURES.has(type) ? type : null;
 }
 
-/** `null`: the vendor cannot have it. An id counts where the vendor itself gave it out. */
+/** `null`: the provider cannot have it. An id counts where the provider itself gave it out. */
 export function imageSource(media: Media, isOwnId: boolean): Json | null {
   switch (media.kind) {
     case "base64": {

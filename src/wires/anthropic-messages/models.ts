@@ -1,7 +1,7 @@
 /**
  * What the Claude generations differ in, read from the model's name.
  *
- * Pure. The vendor refuses with 400 what a generation does not know, so the same request must be written differently
+ * Pure. The provider refuses with 400 what a generation does not know, so the same request must be written differently
  * for each. A name without a readable version is treated as a current model, and nothing is written for it that only
  * some generations accept.
  */

@@ -1,14 +1,14 @@
 /**
- * Blocks of the vendor's own in requests, made anew from the members that are known.
+ * Blocks of the provider's own in requests, made anew from the members that are known.
  *
  * Chat clients send them back as parsed JSON, so anything may be in them. A result of a tool that a client runs must not
- * hide in one: approvals look for those where clients send them. What no block of the vendor's is made of is left out.
+ * hide in one: approvals look for those where clients send them. What no block of the provider's is made of is left out.
  * https://platform.claude.com/docs/en/api/messages, …/agents-and-tools/tool-use/server-tools
  */
 import type { Json } from "../../conversation/part.ts";
 import { isJsonObject } from "../../lib/json.ts";
 
-/** What tools that ran at the vendor left in a turn, and marks of its own. */
+/** What tools that ran at the provider left in a turn, and marks of its own. */
 const OWN_TYPES: ReadonlySet<string> = new Set([
   ...["server_tool_use", "mcp_tool_use", "mcp_tool_listing", "container_upload", "compaction", "fallback"],
 ]);
@@ -53,12 +53,12 @@ const FREE: ReadonlySet<string> = new Set(["input", "input_schema"]);
 const CLIENT_TYPES: ReadonlySet<unknown> = new Set(["tool_use", "tool_result"]);
 const MAX_DEPTH = 64;
 
-/** Does the vendor make blocks of this type by itself? */
+/** Does the provider make blocks of this type by itself? */
 export function isProviderBlock(type: unknown): boolean {
   return typeof type === "string" && (OWN_TYPES.has(type) || OWN_RESULT.test(type));
 }
 
-/** The block to send for `source`; `null` for none that the vendor made. */
+/** The block to send for `source`; `null` for none that the provider made. */
 export function providerBlock(source: Json): Json | null {
   const { type, input, ...rest } = source;
   if (!isProviderBlock(type) || hidesClientBlock(rest, 0)) return null;
@@ -96,7 +96,7 @@ const CITATION_MEMBERS: ReadonlySet<string> = new Set([
   ...["source", "title", "url", "encrypted_index"],
 ]);
 
-/** Members of a tool that the vendor runs or defines. */
+/** Members of a tool that the provider runs or defines. */
 const TOOL_MEMBERS: ReadonlySet<string> = new Set([
   ...["type", "name", "max_uses", "allowed_domains", "blocked_domains", "user_location", "max_content_tokens"],
   ...["citations", "use_cache", "response_inclusion", "url_sources", "cache_control", "defer_loading", "strict"],
@@ -106,7 +106,7 @@ const TOOL_MEMBERS: ReadonlySet<string> = new Set([
 /** Its type ends in a date, `web_search_20250305`. */
 const OWN_TOOL = /^[a-z][a-z0-9_]{0,60}_\d{8}$/;
 
-/** The vendor's tool to send for `source`; `null` for one of others. Members that nobody knows go to `onUnknown`. */
+/** The provider's tool to send for `source`; `null` for one of others. Members that nobody knows go to `onUnknown`. */
 export function providerTool(source: Json, onUnknown: (name: string) => void): Json | null {
   if (typeof source["type"] !== "string" || !OWN_TOOL.test(source["type"])) return null;
   const known = Object.entries(source).filter(([name]) => {

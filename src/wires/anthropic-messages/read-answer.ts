@@ -1,7 +1,7 @@
 /**
  * Claude's whole answers.
  *
- * Never throws on any body. Blocks become parts in their order; the input of a call is cut out of the vendor's own text,
+ * Never throws on any body. Blocks become parts in their order; the input of a call is cut out of the provider's own text,
  * because reading and writing it again would round its numbers and reorder its keys.
  * https://platform.claude.com/docs/en/api/messages
  */
@@ -44,7 +44,7 @@ export function readAnswer(text: string, body: unknown, context: AnswerContext):
   };
 }
 
-/** What code that ran at the vendor goes on in: clients have to name it the next time. */
+/** What code that ran at the provider goes on in: clients have to name it the next time. */
 export function containerOf({ container }: Json): Json {
   return isJsonObject(container) ? { container } : {};
 }

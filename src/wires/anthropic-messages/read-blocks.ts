@@ -1,5 +1,5 @@
 /**
- * The vendor's content blocks as parts: of a client's messages, and of whole answers.
+ * The provider's content blocks as parts: of a client's messages, and of whole answers.
  *
  * What is not known becomes an opaque part, which can be written for this wire only.
  * https://platform.claude.com/docs/en/api/messages
@@ -61,7 +61,7 @@ function readUnmarked(block: Json, path: string): Part | null {
   }
 }
 
-/** An id counts for the vendor that gave it out. */
+/** An id counts for the provider that gave it out. */
 function ownId(media: Media): { readonly bound?: Bound } {
   return media.kind === "id" ? { bound: OWN } : {};
 }

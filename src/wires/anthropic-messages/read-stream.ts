@@ -3,7 +3,7 @@
  *
  * State of one stream; never throws on any bytes. Events are told apart by the `type` in their data, never by the
  * `event:` line, which some gateways drop. Unknown events are ignored, unknown blocks kept as the provider's own. The
- * finish is reported when the vendor names one, usage with the first event and last: the newest of its cumulative
+ * finish is reported when the provider names one, usage with the first event and last: the newest of its cumulative
  * figures, also where the stream breaks.
  * https://platform.claude.com/docs/en/build-with-claude/streaming
  */
@@ -134,7 +134,7 @@ export class MessagesReader implements AnswerReader {
 
   #noteUsage(usage: unknown): void {
     for (const [name, value] of Object.entries(objectOf(usage))) {
-      // No prompt is empty: some gateways write a 0 where the vendor leaves the figure out of the last event.
+      // No prompt is empty: some gateways write a 0 where the provider leaves the figure out of the last event.
       const isFiller = name === "input_tokens" && value === 0 && this.#usage[name] !== undefined;
       if (value !== null && value !== undefined && !isFiller) this.#usage[name] = value;
     }

@@ -1,9 +1,9 @@
 /**
- * How much Claude shall think: an effort, a budget or a `thinking` object as the vendor's `output_config.effort` and
+ * How much Claude shall think: an effort, a budget or a `thinking` object as the provider's `output_config.effort` and
  * `thinking`.
  *
- * Pure. A budget gives way where it would make the vendor refuse the request: to a forced tool, and to a tool loop that
- * another vendor began, because that has no signed thinking to go on from. Adaptive thinking gives way to neither.
+ * Pure. A budget gives way where it would make the provider refuse the request: to a forced tool, and to a tool loop that
+ * another provider began, because that has no signed thinking to go on from. Adaptive thinking gives way to neither.
  * https://platform.claude.com/docs/en/build-with-claude/thinking#thinking-with-tool-use
  */
 import type { ReasoningControl } from "../../conversation/conversation.ts";
@@ -30,7 +30,7 @@ export interface Reasoning {
   readonly losses: readonly Loss[];
 }
 
-/** The vendor's least. https://platform.claude.com/docs/en/build-with-claude/extended-thinking */
+/** The provider's least. https://platform.claude.com/docs/en/build-with-claude/extended-thinking */
 const MIN_BUDGET = 1_024;
 const BUDGETS: Readonly<Record<string, number>> = {
   low: 2_048,
@@ -45,14 +45,14 @@ const BUDGETS: Readonly<Record<string, number>> = {
  * https://platform.claude.com/docs/en/build-with-claude/preserved-thinking
  */
 const DROP_UNBOUND: Json = { prefix_mismatch_behavior: "drop_block" };
-/** Makes the vendor take `thinking.block_binding`. */
+/** Makes the provider take `thinking.block_binding`. */
 export const BINDING_BETA = "thinking-binding-controls-2026-08-01";
 
 /** What the client asked for, whichever way it spelled it. */
 interface Wish {
   /** The field the client used, for losses. */
   readonly path: string;
-  /** A `thinking` object in the vendor's own words, made of the members that are known. */
+  /** A `thinking` object in the provider's own words, made of the members that are known. */
   readonly native: Json | null;
   readonly effort: string | null;
   readonly budget: number | null;
@@ -80,7 +80,7 @@ export function reasoningOf(control: ReasoningControl | undefined, setting: Reas
   return { thinking, effort, isOn, losses };
 }
 
-/** The same setting in every request of a conversation: a change of it would cost the vendor's cache. */
+/** The same setting in every request of a conversation: a change of it would cost the provider's cache. */
 function bindingOf(traits: ClaudeTraits, { native }: Wish, thinking: Json | null): Json | null {
   const own = native?.["block_binding"];
   if (thinking?.["type"] === "disabled" || (own === undefined && !traits.bindsThinking)) return thinking;

@@ -15,7 +15,7 @@ const REASONS: ReadonlyMap<string, FinishReason> = new Map<string, FinishReason>
   ["tool_use", "tool_calls"],
   ["refusal", "content_filter"],
 ]);
-/** The turn is not over: the vendor waits for it to be sent back. Told as an end, half an answer would pass for whole. */
+/** The turn is not over: the provider waits for it to be sent back. Told as an end, half an answer would pass for whole. */
 const UNFINISHED: ReadonlySet<unknown> = new Set(["pause_turn", "compaction"]);
 
 export function isUnfinished(reason: unknown): boolean {
@@ -48,14 +48,14 @@ function ended(reason: FinishReason, calls: number, hasAnswerTool: boolean): Fin
   return reason === "stop" && calls > 0 ? "tool_calls" : reason;
 }
 
-/** Why a model refused, in its vendor's words. */
+/** Why a model refused, in its provider's words. */
 export function refusalOf(source: Json): string | undefined {
   const details = source["stop_reason"] === "refusal" ? source["stop_details"] : undefined;
   const explanation = isJsonObject(details) ? details["explanation"] : undefined;
   return typeof explanation === "string" && explanation !== "" ? explanation : undefined;
 }
 
-/** The vendor's word for an end, whoever said it. */
+/** The provider's word for an end, whoever said it. */
 export function stopReasonOf({ reason, native, stopSequence }: Finish, hasCalls: boolean): string {
   if (hasCalls && reason !== "length" && reason !== "content_filter") return "tool_use";
   switch (reason) {

@@ -1,7 +1,7 @@
 /**
- * The vendor's `usage` and the core's counts, both ways.
+ * The provider's `usage` and the core's counts, both ways.
  *
- * The vendor counts caches beside the input, the core inside it. All figures of a stream are cumulative.
+ * The provider counts caches beside the input, the core inside it. All figures of a stream are cumulative.
  * https://platform.claude.com/docs/en/api/messages, …/build-with-claude/prompt-caching#tracking-cache-performance
  */
 import type { Json } from "../../conversation/part.ts";
@@ -19,7 +19,7 @@ interface Tally {
 }
 
 /**
- * Calls of models that the vendor made for one answer: an attempt that was declined, the fallback that answered, a
+ * Calls of models that the provider made for one answer: an attempt that was declined, the fallback that answered, a
  * summary of the conversation. `iterations` lists what is billed; the totals tell of the last attempt only. An advisor's
  * calls are billed at its own price, so they are in no sum.
  * https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback (billing), …/compaction
@@ -68,7 +68,7 @@ function tallyOf(usage: Json): Tally | null {
   };
 }
 
-/** What usage says beyond token counts, under the vendor's names: a price may need it. */
+/** What usage says beyond token counts, under the provider's names: a price may need it. */
 const EXTRAS = ["cache_creation", "server_tool_use", "inference_geo", "iterations", "speed"] as const;
 
 /** The usage that the bill is made from, in chat's shape. */
@@ -77,13 +77,13 @@ export function rawUsageOf(counts: TokenCounts, usage: Json): Json {
   return toChatUsage(counts, Object.fromEntries(extras.map((name) => [name, usage[name]])));
 }
 
-/** OpenAI's name of the tier that served; the vendor says it in its usage. */
+/** OpenAI's name of the tier that served; the provider says it in its usage. */
 export function tierOf(usage: Json): Json {
   const tier = usage["service_tier"];
   return typeof tier === "string" ? { service_tier: tier === "standard" ? "default" : tier } : {};
 }
 
-/** Counts in the vendor's convention, for clients that speak its wire. */
+/** Counts in the provider's convention, for clients that speak its wire. */
 export function writeUsage(counts: TokenCounts | null): Json {
   if (counts === null) return { input_tokens: 0, output_tokens: 0 };
   const { prompt, completion, cached = 0, cacheWrite = 0, reasoning = 0, cacheWriteHour = 0, webSearches = 0 } = counts;

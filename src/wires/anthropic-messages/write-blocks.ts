@@ -1,7 +1,7 @@
 /**
- * Parts of a turn as the vendor's content blocks.
+ * Parts of a turn as the provider's content blocks.
  *
- * A part that the vendor cannot have is a loss that changes the meaning, never left out in silence. What another
+ * A part that the provider cannot have is a loss that changes the meaning, never left out in silence. What another
  * provider signed means nothing here and is left out under its name. What Claude signed or ran goes back as it came.
  * https://platform.claude.com/docs/en/api/messages
  */
@@ -24,7 +24,7 @@ import { readBlock } from "./read-blocks.ts";
 
 const WIRE = "anthropic-messages";
 
-/** Where a part stands: the vendor takes pictures and documents from the user and from tools only. */
+/** Where a part stands: the provider takes pictures and documents from the user and from tools only. */
 export type Place = "system" | "user" | "assistant" | "result";
 
 export class BlockWriter {
@@ -89,7 +89,7 @@ export class BlockWriter {
     return [];
   }
 
-  /** The vendor refuses blank text, which says nothing. */
+  /** The provider refuses blank text, which says nothing. */
   #text(part: Extract<Part, { kind: "text" | "refusal" }>): readonly Json[] {
     if (part.bound !== undefined) this.losses.push(harmless(part.path, "bound"));
     if (part.text.trim() === "") return [];
@@ -149,7 +149,7 @@ export class BlockWriter {
     return [];
   }
 
-  /** Chat clients that know whom they talk to send the vendor's own blocks: they are read and written anew. */
+  /** Chat clients that know whom they talk to send the provider's own blocks: they are read and written anew. */
   #opaque(part: Extract<Part, { kind: "opaque" }>, place: Place): readonly Json[] {
     if (part.wire === WIRE) return isJsonObject(part.source) ? [part.source] : this.#refuse(part, "It is no object.");
     // Reasoning as content parts, from other routers' clients: not for another provider's eyes.

@@ -1,4 +1,4 @@
-/** Controls as members of the vendor's request, and what cannot be said. */
+/** Controls as members of the provider's request, and what cannot be said. */
 import type { Conversation, OpaqueMember } from "../../conversation/conversation.ts";
 import { harmless, type Loss, unmet } from "../../conversation/loss.ts";
 import type { Json } from "../../conversation/part.ts";
@@ -8,7 +8,7 @@ import { lossOf } from "../unknown-members.ts";
 import type { ClaudeTraits } from "./models.ts";
 import type { Reasoning } from "./reasoning.ts";
 
-/** OpenAI's words for the tiers. `flex` trades speed for money, which the vendor has no tier for. */
+/** OpenAI's words for the tiers. `flex` trades speed for money, which the provider has no tier for. */
 const TIERS: ReadonlyMap<string, string> = new Map([
   ["auto", "auto"],
   ["priority", "auto"],
@@ -16,12 +16,12 @@ const TIERS: ReadonlyMap<string, string> = new Map([
   ["standard_only", "standard_only"],
 ]);
 const MAX_USER_ID_LENGTH = 256;
-/** The vendor wants no one's address or number as an id, and refuses both. https://github.com/BerriAI/litellm/issues/10106 */
+/** The provider wants no one's address or number as an id, and refuses both. https://github.com/BerriAI/litellm/issues/10106 */
 const EMAIL = /\S@\S+\.\S/;
 /** With a plus or separators: plain numbers are ids of databases. */
 const PHONE = /^(?=.*[+\s().-])\+?[\d\s().-]{7,20}$/;
 
-/** Asks for the vendor's own fallback to other Claude models after a refusal. */
+/** Asks for the provider's own fallback to other Claude models after a refusal. */
 const FALLBACK_BETA = "server-side-fallback-2026-07-01";
 
 const FATES: ControlFates = {
@@ -72,7 +72,7 @@ export function writeControls(
 ): WrittenControls {
   const { controls, spelling, others } = conversation;
   losses.push(...controlLosses(conversation, FATES));
-  // The vendor's scale ends at 1: what lies beyond cannot be had, and 1 is not what was asked for.
+  // The provider's scale ends at 1: what lies beyond cannot be had, and 1 is not what was asked for.
   if ((controls.temperature ?? 0) > 1) losses.push(unmet(spelling.temperature ?? "temperature"));
   if (controls.responseFormat?.kind === "opaque") losses.push(unmet(spelling.responseFormat ?? "response_format"));
   const own = ownMembers(others, losses);
@@ -85,7 +85,7 @@ export function writeControls(
 
 /**
  * Models from Opus 4.7 on have fixed sampling and refuse these members; with thinking on, earlier ones allow only a
- * temperature of 1 and a `top_p` from 0.95. A value of 1 is what the vendor does anyway.
+ * temperature of 1 and a `top_p` from 0.95. A value of 1 is what the provider does anyway.
  */
 function samplingMembers(
   { controls, spelling }: Conversation,
@@ -118,7 +118,7 @@ function samplingMembers(
   return result;
 }
 
-/** The vendor refuses stops of white space only. */
+/** The provider refuses stops of white space only. */
 function stopMembers({ controls, spelling }: Conversation, losses: Loss[]): Json {
   const stops = controls.stop ?? [];
   const kept = stops.filter((stop) => stop.trim() !== "");
@@ -134,7 +134,7 @@ function accountMembers({ controls, spelling }: Conversation, losses: Loss[]): J
     [spelling.metadata ?? "metadata", metadata["user_id"]],
   ] as const;
   const named = candidates.filter(([, value]) => typeof value === "string" && value !== "");
-  // The vendor has room for one.
+  // The provider has room for one.
   const [, id] = named.find(([, value]) => isPlainId(value)) ?? [];
   for (const [path, value] of named) if (value !== id) losses.push(harmless(path));
   if (Object.keys(metadata).some((name) => name !== "user_id")) losses.push(harmless(spelling.metadata ?? "metadata"));
@@ -150,7 +150,7 @@ function isPlainId(id: unknown): boolean {
   return typeof id === "string" && id.length <= MAX_USER_ID_LENGTH && !EMAIL.test(id) && !PHONE.test(id);
 }
 
-/** The vendor's own members, for chat clients that know whom they talk to; and what nobody here knows. */
+/** The provider's own members, for chat clients that know whom they talk to; and what nobody here knows. */
 function ownMembers(
   members: readonly OpaqueMember[],
   losses: Loss[],
@@ -172,7 +172,7 @@ function ownMembers(
   return { output, others, betas };
 }
 
-/** The value to send for one of the vendor's own members; `null` for another one, or one that cannot be read. */
+/** The value to send for one of the provider's own members; `null` for another one, or one that cannot be read. */
 function builtMember(name: string, source: unknown): unknown {
   switch (name) {
     case "cache_control":

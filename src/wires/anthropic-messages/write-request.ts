@@ -1,7 +1,7 @@
 /**
  * A conversation as one call of Anthropic's Messages API.
  *
- * Pure. The vendor refuses unknown members, so the body is made from the ones it knows. What cannot be said is a loss:
+ * Pure. The provider refuses unknown members, so the body is made from the ones it knows. What cannot be said is a loss:
  * harmless where the answer stays what was asked for, else the target is skipped.
  * https://platform.claude.com/docs/en/api/messages
  */

@@ -17,7 +17,7 @@ import { providerTool } from "./provider-blocks.ts";
 import { withCacheMark } from "./write-blocks.ts";
 
 const MAX_NAME_LENGTH = 128;
-/** Above it the vendor refuses the request. https://platform.claude.com/docs/en/build-with-claude/structured-outputs */
+/** Above it the provider refuses the request. https://platform.claude.com/docs/en/build-with-claude/structured-outputs */
 const MAX_STRICT_TOOLS = 20;
 /** The names that tools are sent under. A provider's own tool keeps its name, and so does ours for the answer. */
 export function toolNames(conversation: Conversation): ToolNames {
@@ -86,7 +86,7 @@ function choiceMember(choice: Json, isSingle: boolean): Json {
   return { tool_choice: { ...choice, ...single } };
 }
 
-/** Where the vendor takes no forced call, asking for it is what its migration guide advises. */
+/** Where the provider takes no forced call, asking for it is what its migration guide advises. */
 function noteOf(wanted: Json | null): string {
   return wanted?.["type"] === "tool"
     ? `Call the tool ${String(wanted["name"])} now. Do not answer with text alone.`

@@ -2,7 +2,7 @@
  * A conversation as Claude takes it: system blocks ahead, then turns of user and assistant.
  *
  * Pure. Neighbours of one role become one turn, and tool results stand first in the user turn that follows their calls,
- * because the vendor refuses anything else. System messages inside the conversation keep their place: as
+ * because the provider refuses anything else. System messages inside the conversation keep their place: as
  * `role: "system"` behind the user turn on models that have it, as marked text in the user turn on the others. Moving
  * them to the front would apply them to turns they were not meant for. Parts of an assistant's turn stay in their order.
  */
@@ -102,7 +102,7 @@ export class TurnWriter {
     if (last.blocks.length === 0) this.#turns.pop();
   }
 
-  /** The last assistant turn calls tools and does not begin with thinking: another vendor's, or an older one. */
+  /** The last assistant turn calls tools and does not begin with thinking: another provider's, or an older one. */
   get isBareLoop(): boolean {
     const last = this.#turns.at(-1);
     if (last === undefined || last.results.length === 0) return false;
@@ -120,7 +120,7 @@ export class TurnWriter {
     const deferred = this.#blocks.takeDeferred();
     if (deferred.length > 0) append(this.#turn("user").blocks, deferred);
     const last = this.#turns.at(-1);
-    // A turn that the vendor paused in its own tools goes on by itself.
+    // A turn that the provider paused in its own tools goes on by itself.
     const isPaused = isProviderBlock(last?.blocks.at(-1)?.["type"]);
     if (last?.role === "assistant" && !isPaused && (!mayPrefill || note !== null))
       this.#turn("user").blocks.push(GO_ON);
@@ -156,7 +156,7 @@ function asReminder(block: Json): Json {
   return { ...block, text: `<system-reminder>\n${String(block["text"])}\n</system-reminder>` };
 }
 
-/** The vendor refuses a conversation whose last assistant text ends in white space. */
+/** The provider refuses a conversation whose last assistant text ends in white space. */
 function withTrimmedEnd(messages: Json[]): Json[] {
   const last = messages.at(-1);
   const blocks = last?.["content"];

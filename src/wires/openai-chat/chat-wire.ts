@@ -2,7 +2,7 @@
  * OpenAI's chat wire, taken apart and put together: what every translating adapter shares.
  *
  * Reading: the client's body in plain terms (`effectiveFields`, `partsOf`, `toolsOf`, …). Writing: completions, chunks
- * and usage exactly as OpenAI spells them. No vendor's word stands here.
+ * and usage exactly as OpenAI spells them. No provider's word stands here.
  */
 import { isJsonObject, tryParseJson } from "../../lib/json.ts";
 import type { AdapterCall, AnswerContext } from "../../providers/adapter.ts";
@@ -105,7 +105,7 @@ export interface PastCall {
   /** Parsed; `{}` for an empty text, `null` for one that is not a JSON object. */
   readonly args: Json | null;
   readonly argsText: string;
-  /** The call as it stands in the message, vendor extras included. */
+  /** The call as it stands in the message, provider extras included. */
   readonly source: Json;
 }
 
@@ -152,7 +152,7 @@ export function toolsOf(fields: Json): { readonly tools: Tool[]; readonly others
   return { tools, others };
 }
 
-/** `tool_choice` (or the legacy `function_call`) in plain terms; `undefined` when the client left it to the vendor. */
+/** `tool_choice` (or the legacy `function_call`) in plain terms; `undefined` when the client left it to the provider. */
 export type ToolChoice =
   | { readonly kind: "auto" | "none" | "required" }
   | { readonly kind: "function"; readonly name: string }
@@ -203,13 +203,13 @@ export interface TokenCounts {
   readonly cached?: number | undefined;
   readonly cacheWrite?: number | undefined;
   readonly reasoning?: number | undefined;
-  /** Of the cache writes, those kept for an hour. */
+  /** Cache writes that are kept for an hour. */
   readonly cacheWriteHour?: number | undefined;
   readonly audioInput?: number | undefined;
-  /** Of the cached tokens, those of audio. */
+  /** Cached tokens that are audio. */
   readonly cachedAudio?: number | undefined;
   readonly audioOutput?: number | undefined;
-  /** Searches the vendor made for the answer. */
+  /** Searches the provider made for the answer. */
   readonly webSearches?: number | undefined;
   /** 1 where they found something. */
   readonly groundedPrompts?: number | undefined;
@@ -240,7 +240,7 @@ function some(name: string, count: number | undefined): Json {
   return count === undefined || count === 0 ? {} : { [name]: count };
 }
 
-/** A count of a vendor's usage object; anything but a number from 0 up is none. */
+/** A count of a provider's usage object; anything but a number from 0 up is none. */
 export function countOf(value: unknown): number | undefined {
   return typeof value === "number" && Number.isFinite(value) && value >= 0 ? value : undefined;
 }
@@ -253,14 +253,14 @@ export interface MadeCall {
   readonly name: string;
   /** JSON text, `{}` for no arguments. */
   readonly args: string;
-  /** Vendor extras that must come back with the call, such as a signature. */
+  /** Provider extras that must come back with the call, such as a signature. */
   readonly extra?: Json | undefined;
 }
 
 export interface AnswerChoice {
   readonly text: string;
   readonly reasoning?: string | undefined;
-  /** Blocks a vendor wants back in the next turn: signed reasoning. Marked with the vendor in `format`. */
+  /** Blocks a provider wants back in the next turn: signed reasoning. Marked with the provider in `format`. */
   readonly reasoningDetails?: readonly Json[] | undefined;
   readonly refusal?: string | undefined;
   readonly calls: readonly MadeCall[];

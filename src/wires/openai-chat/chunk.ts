@@ -16,7 +16,7 @@ export function interruptedEvent(id: string, message: string): string {
 export type ChunkKind =
   /** Carries text, reasoning, a tool call, a refusal or a finish reason: the answer has begun. */
   | "content"
-  /** A chunk that carries none of these: the role, or a vendor's own extras. */
+  /** A chunk that carries none of these: the role, or a provider's own extras. */
   | "empty"
   /** Usage and no choices: the event a client must ask for. */
   | "usage"
@@ -53,7 +53,7 @@ export function viewParsed(chunk: Readonly<Record<string, unknown>>): ChunkView 
   return { kind: "empty", chunk };
 }
 
-/** Spelled out, the commonest member first: this runs for every event. The vendors have two names for reasoning. */
+/** Spelled out, the commonest member first: this runs for every event. The providers have two names for reasoning. */
 export function carriesAnswer(delta: Readonly<Record<string, unknown>>): boolean {
   return (
     isFilled(delta["content"]) ||
@@ -67,7 +67,7 @@ export function carriesAnswer(delta: Readonly<Record<string, unknown>>): boolean
   );
 }
 
-/** Some vendors send an empty one with every chunk. */
+/** Some providers send an empty one with every chunk. */
 export function isFinishReason(value: unknown): value is string {
   return typeof value === "string" && value !== "";
 }

@@ -229,7 +229,7 @@ interface Pieces {
   readonly calls: readonly Part[];
   readonly blocks: readonly Part[];
   readonly images: readonly Part[];
-  /** Of all texts of the message; the layout says how many each has. */
+  /** Citations of all texts of the message; the layout says how many each has. */
   readonly citations: readonly Json[];
 }
 

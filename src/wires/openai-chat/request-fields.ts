@@ -1,7 +1,7 @@
 /**
  * The chat-completions request as the router reads it.
  *
- * Loose on purpose: only fields the router itself acts on are checked. Everything else is the vendor's to judge and
+ * Loose on purpose: only fields the router itself acts on are checked. Everything else is the provider's to judge and
  * is forwarded as it came.
  */
 import * as z from "zod/mini";

@@ -78,7 +78,7 @@ function isRounded(value: unknown): boolean {
 
 const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
 
-/** Some vendors and clients write the arguments as the value itself. */
+/** Some providers and clients write the arguments as the value itself. */
 function argumentText(value: unknown): string {
   if (typeof value === "string") return value;
   return isFilled(value) ? JSON.stringify(value) : "";

@@ -63,7 +63,7 @@ const CALL: ReadonlySet<string> = new Set([
 const FUNCTION: ReadonlySet<string> = new Set(["name", "arguments"]);
 const CUSTOM: ReadonlySet<string> = new Set(["name", "input"]);
 
-/** Of a tool that the client runs; beside them a provider may read a tool of its own. */
+/** Members of a tool that the client runs; beside them a provider may read a tool of its own. */
 const TOOL: ReadonlySet<string> = new Set([
   ...["type", "function", "custom", "cache_control", "strict", "name", "description", "defer_loading"],
   ...["allowed_callers", "input_examples", "eager_input_streaming"],

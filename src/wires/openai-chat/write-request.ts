@@ -12,7 +12,7 @@ import { writeAssistantMessage } from "./write-answer.ts";
 
 export interface WrittenFields {
   readonly fields: Json;
-  /** Of a target that speaks chat. Other wires are written from the conversation itself. */
+  /** Losses of a target that speaks chat. Other wires are written from the conversation itself. */
   readonly losses: readonly Loss[];
 }
 

@@ -21,6 +21,6 @@ export const messagesDoor: DoorWire = {
   failureEnd: "abnormal",
 };
 
-/** Of an answer that needs nothing of its request to be read. */
+/** For an answer that can be read without its request. */
 const NO_CONTEXT: AnswerContext = { model: "", provider: "", traceId: "", createdAt: 0, conversation: null };
 const NO_ANSWER: Answer = { id: undefined, model: undefined, choices: [], usage: null, rawUsage: undefined };

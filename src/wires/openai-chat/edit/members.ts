@@ -41,7 +41,7 @@ const DEFAULTS: Readonly<Record<string, readonly unknown[]>> = {
   function_call: ["auto"],
 };
 
-/** Of these zero is as much of a wish as any other number. */
+/** For these members zero is a value like any other. */
 const STEERING_AT_ZERO: ReadonlySet<string> = new Set(["temperature", "top_p", "seed"]);
 
 /** What is left out of `fields` by name, and of what weight each is. `without`: what the provider refused before. */

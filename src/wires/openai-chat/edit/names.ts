@@ -17,7 +17,7 @@ function isMisfit(name: unknown): boolean {
   return typeof name === "string" && (name === "" || name.length > MAX_LENGTH || /[^\w-]/.test(name));
 }
 
-/** Of the tools that are offered: a name that the conversation alone mentions has been sent before. */
+/** Names of the tools that are offered: a name that only the conversation mentions has been sent before. */
 function namesOf(fields: Json): unknown[] {
   const tools = Array.isArray(fields["tools"]) ? fields["tools"] : [];
   const functions = Array.isArray(fields["functions"]) ? fields["functions"] : [];

@@ -16,7 +16,7 @@ import { FrameReader } from "../read-frames.ts";
 import { ChunkReader } from "./read-chunks.ts";
 
 const NOTHING: readonly AnswerEvent[] = [];
-/** Of `data:`, with which every frame of data begins. */
+/** Length of `data:`, with which every frame of data begins. */
 const DATA_LENGTH = 5;
 
 /** The stream of a provider as items of this wire, whatever it speaks itself. */
