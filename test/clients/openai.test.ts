@@ -397,7 +397,8 @@ const ERROR_CASES: readonly ErrorCase[] = [
     code: "upstream_invalid_request",
     type: "invalid_request_error",
     param: "foo",
-    upstreamCalls: 1,
+    // Once more without the member that is named.
+    upstreamCalls: 2,
   },
   {
     name: "a conversation that is too long for the vendor",

@@ -341,14 +341,16 @@ function possibleOutcomes({ status, headers, isOwn, expect: { error } }: Fixture
 function expectRefusal(fixture: Fixture, model: string, response: Response, text: string, trace: Trace): void {
   const { error } = JSON.parse(text) as ErrorBody;
   expect(trace.status).toBe("error");
-  expect(trace.attempts).toHaveLength(1);
+  // A member that the refusal names is left out once, and the same target asked again.
+  expect([1, 2]).toContain(trace.attempts.length);
   const { outcome, status: upstreamStatus } = trace.attempts[0]!;
   expect(possibleOutcomes(fixture)).toContain(outcome);
   expect(upstreamStatus).toBe(fixture.status);
   const told = TOLD[outcome] ?? { status: 502, code: "upstream_failed" };
   expect({ status: response.status, code: error.code }).toEqual(told);
   const log = response.headers.get("x-flowlayer-attempt-log")?.replace(/;\d+ms/g, "");
-  expect(log).toBe(`${fixture.provider}/${model};${outcome};${fixture.status}`);
+  const entry = `${fixture.provider}/${model};${outcome};${fixture.status}`;
+  expect(log).toBe(trace.attempts.map(() => entry).join(", "));
   // Only what the provider itself has given a time for, and nobody has waited for.
   const { retry_after_s: named } = fixture.expect;
   const mayRetry = outcome === "rate_limited" ? (named === undefined ? ["true", "false"] : ["true"]) : ["false"];
@@ -384,7 +386,8 @@ test.concurrent.each(named(FIXTURES.filter(({ kind }) => kind === "error")))(
       const { route, model } = await routeTo(fixture);
       scripts.set(model, [scriptOf(fixture, { body: bytesOf(fixture) })]);
       const { response, text } = await ask(route, fixture, body);
-      expect(callsOf.get(model)).toBe(1);
+      // A member that the refusal names is left out once, and the same target asked again.
+      expect([1, 2]).toContain(callsOf.get(model));
       expectRefusal(fixture, model, response, text, await rig.trace(route, response));
     }
   },
