@@ -268,6 +268,58 @@ describe("by the door of Messages", () => {
   });
 });
 
+describe("by the door of Responses", () => {
+  const ask = (route: TestRoute, body: object): Promise<Response> =>
+    rig.worker.fetch("/v1/responses", {
+      method: "POST",
+      headers: rig.headers(route),
+      body: JSON.stringify({ model: route.model, input: "hi", store: false, ...body }),
+    });
+  const output = { type: "mystery_call_output", call_id: "c", output: "deleted" };
+
+  test.each(BEHIND)("an item or a part that nobody knows is refused (%s)", async (kind) => {
+    for (const input of [
+      [{ role: "user", content: "hi" }, output],
+      [{ role: "user", content: [{ type: "mystery_result", output: "deleted" }] }],
+    ]) {
+      const response = await ask(routes[kind], { input });
+      expect(response.status, await response.clone().text()).toBe(400);
+      const { error } = (await response.json()) as { error: { code: string; param: string } };
+      expect(error.code).toBe("invalid_request");
+      expect(error.param).toMatch(/^input\[/);
+    }
+    expect(rig.upstream.calls).toHaveLength(0);
+  });
+
+  test.each(BEHIND)("a member that nobody knows is left out and named (%s)", async (kind) => {
+    rig.upstream.script({ json: completion({ text: "Fine." }) });
+    const response = await ask(routes[kind], { x_outputs: ["deleted"], temperature: 0.5 });
+    expect(response.status, await response.clone().text()).toBe(200);
+    expect(response.headers.get("x-flowlayer-dropped-params")).toBe("x_outputs");
+    expect(rig.upstream.calls[0]?.body).not.toContain("deleted");
+  });
+
+  test("a tool that the provider runs needs a policy that names it", async () => {
+    const response = await ask(routes.gated, { tools: [{ type: "code_interpreter", container: { type: "auto" } }] });
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ error: { code: "tool_not_gateable", param: "tools[0].code_interpreter" } });
+    expect(rig.upstream.calls).toHaveLength(0);
+  });
+
+  test("the result of a call on record is known under another id", async () => {
+    const call = { type: "function_call", call_id: "fc_9", name: "pay", arguments: "{ }" };
+    const input = [
+      { role: "user", content: "hi" },
+      call,
+      { type: "function_call_output", call_id: "fc_9", output: "paid" },
+    ];
+    const response = await ask(routes.recorded, { input });
+    expect(response.status).toBe(403);
+    const { error } = (await response.json()) as { error: object };
+    expect(error).toMatchObject({ code: "tool_approval_required", tool_calls: ["call_r"] });
+  });
+});
+
 test("calls that are made again under other ids are known by what they ask for", async () => {
   const gated = await rig.route({ providers: ["openai"], policy: { tools: { ...RULES, delivery: "mark" } } });
   const open = { ...(await rig.route({ providers: ["openai"] })), key: gated.key, keyId: gated.keyId };
