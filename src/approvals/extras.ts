@@ -4,6 +4,8 @@
  */
 import type { Answer, AnswerEvent } from "../conversation/answer.ts";
 import type { Json } from "../conversation/part.ts";
+import type { ToolRules } from "./match.ts";
+import { BlockFilter } from "./provider-run.ts";
 
 const HARMLESS: ReadonlySet<string> = new Set([
   ...["system_fingerprint", "service_tier", "provider", "citations", "search_results", "annotations", "audio"],
@@ -32,4 +34,17 @@ export function harmlessAnswer(answer: Answer): Answer {
       choice.extra === undefined ? choice : { ...choice, extra: harmlessOf(choice.extra) },
     ),
   };
+}
+
+/** Without blocks of tools that no rule lets a provider run by itself; the same object where there are none. */
+export function withNamedBlocks(answer: Answer, rules: ToolRules): Answer {
+  const filter = new BlockFilter(rules);
+  let isSame = true;
+  const choices = answer.choices.map((choice) => {
+    const parts = choice.parts.filter((part) => part.kind !== "block" || filter.mayPass(part.bound));
+    if (parts.length === choice.parts.length) return choice;
+    isSame = false;
+    return { ...choice, parts };
+  });
+  return isSame ? answer : { ...answer, choices };
 }

@@ -1,6 +1,6 @@
 /** Tools that a provider runs by itself: nobody sees their calls, so a gate lets them pass only where a policy names them. */
 import type { Conversation } from "../conversation/conversation.ts";
-import type { Json } from "../conversation/part.ts";
+import type { Bound, Json } from "../conversation/part.ts";
 import { isClientRun } from "../conversation/provider-tools.ts";
 import { matchesGlob, type ToolRules } from "./match.ts";
 
@@ -22,11 +22,43 @@ export interface Ungateable {
 /** The first thing of a request that runs, or has run, without anybody's approval; `null`: there is none. */
 export function firstUngateable(conversation: Conversation, rules: ToolRules): Ungateable | null {
   for (const { path, names } of runByProvider(conversation)) {
-    const matches = (globs: readonly string[]): boolean =>
-      names.some((each) => globs.some((glob) => matchesGlob(each, glob)));
-    if (matches(rules.deny) || !matches(rules.auto_approve)) return { path, name: names[0] ?? "" };
+    if (!isNamed(names, rules)) return { path, name: names[0] ?? "" };
   }
   return null;
+}
+
+function isNamed(names: readonly string[], { deny, auto_approve }: ToolRules): boolean {
+  const matches = (globs: readonly string[]): boolean =>
+    names.some((each) => globs.some((glob) => matchesGlob(each, glob)));
+  return !matches(deny) && matches(auto_approve);
+}
+
+/** Which blocks of an answer may pass: those of tools that the policy names, and those that tell of no tool. */
+export class BlockFilter {
+  readonly #rules: ToolRules;
+  readonly #names = new BlockNames();
+
+  constructor(rules: ToolRules) {
+    this.#rules = rules;
+  }
+
+  mayPass({ data = {} }: Bound): boolean {
+    const names = this.#names.of(data);
+    return names === null || isNamed(names, this.#rules);
+  }
+}
+
+/** What tool a block tells of. A result is that of the block whose id it gives. */
+class BlockNames {
+  readonly #byId = new Map<unknown, readonly string[]>();
+
+  /** `null`: of none. */
+  of(data: Json): readonly string[] | null {
+    if (NO_TOOL.has(data["type"])) return null;
+    const names = this.#byId.get(data["tool_use_id"]) ?? namesOf(data);
+    if (typeof data["id"] === "string") this.#byId.set(data["id"], names);
+    return names;
+  }
 }
 
 interface RunByProvider {
@@ -44,15 +76,11 @@ function* runByProvider({ tools, others, turns }: Conversation): Generator<RunBy
     if (SEARCH_MEMBERS.has(name) && path === name && !isOff) yield { path, names: [name] };
   }
   // Blocks of an earlier turn say what such a tool was asked and found: a client can write them as well.
-  const byId = new Map<unknown, readonly string[]>();
+  const blocks = new BlockNames();
   for (const { parts } of turns) {
     for (const part of parts) {
-      if (part.kind !== "block") continue;
-      const { data = {} } = part.bound;
-      if (NO_TOOL.has(data["type"])) continue;
-      const names = byId.get(data["tool_use_id"]) ?? namesOf(data);
-      if (typeof data["id"] === "string") byId.set(data["id"], names);
-      yield { path: part.path, names };
+      const names = part.kind === "block" ? blocks.of(part.bound.data ?? {}) : null;
+      if (names !== null) yield { path: part.path, names };
     }
   }
 }

@@ -9,6 +9,8 @@ import type { Answer, AnswerEvent, Finish } from "../conversation/answer.ts";
 import type { CallPart, Part } from "../conversation/part.ts";
 import { type SeenCall, seenCall } from "../conversation/tool-turns.ts";
 import { harmlessEvent } from "./extras.ts";
+import type { ToolRules } from "./match.ts";
+import { BlockFilter } from "./provider-run.ts";
 import { isReleased, type Release, releasedCalls, removalNotice, UNREADABLE } from "./release.ts";
 
 /** Text of an answer beyond this is not kept: the answer cannot be fetched later. In characters. */
@@ -34,6 +36,7 @@ interface ChoiceState {
 }
 
 export class StreamGate {
+  readonly #blocks: BlockFilter;
   readonly #choices = new Map<number, ChoiceState>();
   #id: string | undefined;
   #model: string | undefined;
@@ -42,6 +45,11 @@ export class StreamGate {
   #textLength = 0;
   #argumentsLength = 0;
   #callCount = 0;
+
+  /** `rules`: what a provider may run by itself. */
+  constructor(rules: ToolRules) {
+    this.#blocks = new BlockFilter(rules);
+  }
 
   /** Something is kept back: what has to come after it must be kept too. */
   get isHolding(): boolean {
@@ -68,7 +76,8 @@ export class StreamGate {
     }
     if (isSame) return events;
     // Released as it came only where all of it was held.
-    if (raw === null || passed.some(({ kind }) => kind !== "start")) this.#raw = null;
+    const isDropped = events.some(({ kind }) => kind === "block" || kind === "extra");
+    if (raw === null || isDropped || passed.some(({ kind }) => kind !== "start")) this.#raw = null;
     else if (this.isOverfull) this.#raw = null;
     else this.#raw?.push(raw);
     return passed;
@@ -98,6 +107,8 @@ export class StreamGate {
         return event;
       case "extra":
         return harmlessEvent(event);
+      case "block":
+        return this.#blocks.mayPass(event.bound) ? event : null;
       default:
         return event;
     }

@@ -1,4 +1,5 @@
 /** What passes from one stage of a request to the next. Types only. */
+import type { ToolRules } from "../approvals/match.ts";
 import type { StreamGate } from "../approvals/stream-gate.ts";
 import type { ModelFacts } from "../catalog/model-facts.ts";
 import type { AnswerEvent, Answer as CoreAnswer } from "../conversation/answer.ts";
@@ -163,6 +164,8 @@ export type GateEnd =
 
 /** Where tool calls need approval. */
 export interface CallGate {
+  /** What the policy says of tools by their names. */
+  readonly rules: ToolRules;
   /**
    * Records the calls of a stream that is complete, and waits for what becomes of them. `say` sends a comment meanwhile,
    * false when the client is gone. Never rejects.

@@ -58,6 +58,11 @@ const FAULTS: readonly { readonly name: string; readonly body: object; readonly 
     body: saying({ role: "tool", tool_call_id: "x", content: [{ type: "resource", text: "deleted" }] }),
     param: "messages[1].content[0]",
   },
+  ...["role\u0000", " role", "\uff52\uff4f\uff4c\uff45", "role\ufeff", "ro\u200ble"].map((key) => ({
+    name: `a key that looks like one that is read: ${JSON.stringify(key)}`,
+    body: saying({ role: "user", [key]: "tool", content: "deleted" }),
+    param: `messages[1].${key}`,
+  })),
   {
     name: "calls that are no list",
     body: saying({ role: "assistant", tool_calls: { 0: { id: "a", function: { name: "pay", arguments: "{}" } } } }),
@@ -72,7 +77,7 @@ describe.each(BEHIND)("behind the gate (%s)", (kind) => {
         status: 400,
         code: "invalid_request",
       });
-      expect(error).toMatchObject({ param, message: expect.stringContaining(`\`${param}\``) });
+      expect(error).toMatchObject({ param, message: expect.stringContaining(param) });
     }
     expect(rig.upstream.calls).toHaveLength(0);
   });
@@ -268,6 +273,52 @@ describe("by the door of Messages", () => {
   });
 });
 
+describe("what a provider says that it ran", () => {
+  const usage = { input_tokens: 3, output_tokens: 5 };
+  const blocks = (name: string): object[] => [
+    { type: "server_tool_use", id: "s1", name, input: { path: "found-1" } },
+    { type: `${name}_tool_result`, tool_use_id: "s1", content: [{ type: "text", text: "found-2" }] },
+  ];
+  const whole = (content: object[]): object => ({
+    ...{ type: "message", role: "assistant", content: [{ type: "text", text: "Well." }, ...content] },
+    ...{ stop_reason: "end_turn", usage },
+  });
+  const streamed = (content: object[]): string[] => {
+    const events = [
+      { type: "message_start", message: { id: "m", usage } },
+      ...[{ type: "text", text: "Well." }, ...content].flatMap((block, index) => [
+        { type: "content_block_start", index, content_block: block },
+        { type: "content_block_stop", index },
+      ]),
+      { type: "message_delta", delta: { stop_reason: "end_turn" }, usage },
+      { type: "message_stop" },
+    ];
+    return events.map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
+  };
+  const claude = new Map<string, TestRoute>();
+  beforeAll(async () => {
+    claude.set("gated", await rig.route({ providers: ["anthropic"], policy: { tools: RULES } }));
+    claude.set("open", await rig.route({ providers: ["anthropic"] }));
+  });
+
+  test.each<{ kind: string; content: object[]; passes: boolean }>([
+    { kind: "gated", content: blocks("web_search"), passes: true },
+    { kind: "gated", content: blocks("wipe"), passes: false },
+    { kind: "gated", content: blocks("web_search_secret"), passes: false },
+    { kind: "gated", content: blocks("wipe").slice(1), passes: false },
+    { kind: "open", content: blocks("wipe"), passes: true },
+  ])("of a tool: $kind, $content.0.type $content.0.name passes: $passes", async ({ kind, content, passes }) => {
+    const route = claude.get(kind)!;
+    for (const stream of [false, true]) {
+      rig.upstream.script(stream ? { events: streamed(content) } : { json: whole(content) });
+      const response = await rig.ask(route, { stream });
+      const text = await response.text();
+      expect(text).toContain("Well.");
+      expect(text.includes("found-"), text).toBe(passes);
+    }
+  });
+});
+
 describe("by the door of Responses", () => {
   const ask = (route: TestRoute, body: object): Promise<Response> =>
     rig.worker.fetch("/v1/responses", {
@@ -302,7 +353,9 @@ describe("by the door of Responses", () => {
   test("a tool that the provider runs needs a policy that names it", async () => {
     const response = await ask(routes.gated, { tools: [{ type: "code_interpreter", container: { type: "auto" } }] });
     expect(response.status).toBe(400);
-    expect(await response.json()).toMatchObject({ error: { code: "tool_not_gateable", param: "tools[0].code_interpreter" } });
+    expect(await response.json()).toMatchObject({
+      error: { code: "tool_not_gateable", param: "tools[0].code_interpreter" },
+    });
     expect(rig.upstream.calls).toHaveLength(0);
   });
 

@@ -15,8 +15,8 @@ import {
   toRecord,
   waitForDecision,
 } from "../../approvals/client.ts";
-import { harmlessAnswer } from "../../approvals/extras.ts";
-import { canonicalValue } from "../../approvals/match.ts";
+import { harmlessAnswer, withNamedBlocks } from "../../approvals/extras.ts";
+import { canonicalValue, type ToolRules } from "../../approvals/match.ts";
 import { firstUngateable } from "../../approvals/provider-run.ts";
 import {
   callsOfAnswer,
@@ -118,6 +118,10 @@ export class ToolApproval implements CallGate {
     this.#view = input.door.gateView(input.request);
   }
 
+  get rules(): ToolRules {
+    return this.#input.route.policy.tools;
+  }
+
   /**
    * The request as it may go on: behind the gate without what nobody here reads. Throws 403 when it carries a tool
    * result that may not go on, 400 for what cannot be held to approvals, 503 when nobody can say.
@@ -166,7 +170,7 @@ export class ToolApproval implements CallGate {
   }
 
   #refuseUngateable(): void {
-    const found = firstUngateable(this.#view.conversation(), this.#input.route.policy.tools);
+    const found = firstUngateable(this.#view.conversation(), this.rules);
     if (found === null) return;
     const { path: param, name } = found;
     const message = `\`${param}\`: the provider runs \`${name}\` by itself, so nobody could approve its calls. Leave it out, or name it in the policy's \`tools.auto_approve\`.`;
@@ -180,8 +184,9 @@ export class ToolApproval implements CallGate {
   async releaseOf(whole: WholeAnswer): Promise<ReleasedAnswer | "client_gone" | null> {
     if (!this.#input.route.requireToolApproval) return null;
     const own = whole.toAnswer();
-    const isPlain = whole.isPlain();
-    const answer = isPlain ? own : harmlessAnswer(own);
+    const named = withNamedBlocks(own, this.rules);
+    const isPlain = named === own && whole.isPlain();
+    const answer = isPlain ? own : harmlessAnswer(named);
     const calls = callsOfAnswer(answer);
     if (calls.length > MAX_CALLS) throw tooLarge();
     const toBody = (): string => (isPlain ? whole.text : this.#bodyOf(answer, whole.context));

@@ -73,7 +73,7 @@ export function releasedStream(
   const answer = wire.openWriter(context);
   const say: Say = (text) => deadlines.isTaken(writer.write(encoder.encode(text)), endsAt, writer);
   const play = async (): Promise<"complete" | "cancelled" | "interrupted"> => {
-    const gate = new StreamGate();
+    const gate = new StreamGate(approval.rules);
     const text = answer.write(gate.pass(eventsOf(answerOf(step, wire)).filter(({ kind }) => kind !== "usage")));
     if (text !== "" && !(await say(text))) return "cancelled";
     const release = await approval.releaseStep(traceId, step.ruling, say).catch(() => null);

@@ -49,7 +49,7 @@ export class EventFilter {
     this.#options = options;
     this.#received = received;
     this.#writer = writer;
-    this.gate = options.gate === null ? null : new StreamGate();
+    this.gate = options.gate === null ? null : new StreamGate(options.gate.rules);
     this.#sent = sent;
     this.#catchUp = sent !== null && isResumed ? new CatchUp(sent) : null;
     this.hasReachedClient = this.#catchUp === null;

@@ -88,12 +88,24 @@ function isClientTool({ function: called, custom }: Json): boolean {
   return isJsonObject(called) || isJsonObject(custom);
 }
 
+/** Of a key that no allow-list has. */
+const MAX_SHOWN = 64;
+
+/** A key without what does not show, in plain letters: some reader may look at it like this. */
+function plainOf(name: string): string {
+  return name
+    .slice(0, MAX_SHOWN)
+    .normalize("NFKC")
+    .replace(/[^!-~]/g, "")
+    .toLowerCase();
+}
+
 class UnreadReader implements Unread {
   fault: Unread["fault"] = null;
   readonly members: string[] = [];
 
   body(fields: Json): void {
-    for (const name in fields) if (!BODY.has(name)) this.members.push(name);
+    this.#members(fields, BODY, "");
     const { messages, tools } = fields;
     for (const [at, tool] of (Array.isArray(tools) ? tools : []).entries()) {
       if (isJsonObject(tool)) this.#tool(tool, `tools[${at}]`);
@@ -105,7 +117,7 @@ class UnreadReader implements Unread {
   #tool(tool: Json, path: string): void {
     if (!isClientTool(tool)) return;
     if (!TOOL_TYPES.has(tool["type"])) this.#fault(`${path}.type`, "is neither `function` nor `custom`");
-    for (const name in tool) if (!TOOL.has(name)) this.members.push(`${path}.${name}`);
+    this.#members(tool, TOOL, `${path}.`);
   }
 
   #message(message: Json, at: number): void {
@@ -115,9 +127,11 @@ class UnreadReader implements Unread {
       this.#fault(`messages[${at}].role`, `is not one of ${roles}`);
       return;
     }
-    for (const name in message) if (!known.has(name)) this.members.push(`messages[${at}].${name}`);
+    this.#members(message, known, `messages[${at}].`);
     const { content, tool_calls: calls } = message;
     if (typeof content === "object" && content !== null) this.#content(content, `messages[${at}].content`);
+    const { function_call: legacy } = message;
+    if (known.has("function_call")) this.#detail(legacy, FUNCTION, `messages[${at}].function_call`);
     if (calls === undefined || calls === null || !known.has("tool_calls")) return;
     if (!Array.isArray(calls)) this.#fault(`messages[${at}].tool_calls`, "is not a list of tool calls");
     else for (const [index, call] of calls.entries()) this.#call(call, `messages[${at}].tool_calls[${index}]`);
@@ -136,7 +150,7 @@ class UnreadReader implements Unread {
         this.#fault(place, `is a part of none of these types: ${[...PARTS.keys()].join(", ")}`);
         continue;
       }
-      for (const name in part) if (!known.has(name)) this.members.push(`${place}.${name}`);
+      this.#members(part, known, `${place}.`);
       if (part["type"] === "tool_result" && typeof part["content"] === "object" && part["content"] !== null) {
         this.#content(part["content"], `${place}.content`);
       }
@@ -148,13 +162,23 @@ class UnreadReader implements Unread {
       if (call !== null) this.#fault(path, "is not a tool call");
       return;
     }
-    for (const name in call) if (!CALL.has(name)) this.members.push(`${path}.${name}`);
+    this.#members(call, CALL, `${path}.`);
     const { function: called, custom } = call;
-    if (isJsonObject(called)) {
-      for (const name in called) if (!FUNCTION.has(name)) this.members.push(`${path}.function.${name}`);
-    }
-    if (isJsonObject(custom)) {
-      for (const name in custom) if (!CUSTOM.has(name)) this.members.push(`${path}.custom.${name}`);
+    this.#detail(called, FUNCTION, `${path}.function`);
+    this.#detail(custom, CUSTOM, `${path}.custom`);
+  }
+
+  #detail(value: unknown, known: ReadonlySet<string>, path: string): void {
+    if (isJsonObject(value)) this.#members(value, known, `${path}.`);
+    else if (value !== undefined && value !== null) this.#fault(path, "is not an object");
+  }
+
+  #members(value: Json, known: ReadonlySet<string>, place: string): void {
+    for (const name in value) {
+      if (known.has(name)) continue;
+      const twin = plainOf(name);
+      if (known.has(twin)) this.#fault(place + name.slice(0, MAX_SHOWN), `may be taken for \`${twin}\`, which is read`);
+      else this.members.push(place + name);
     }
   }
 
@@ -196,6 +220,11 @@ function cleanMessage(raw: string, message: unknown): string | undefined {
   if (Array.isArray(content)) {
     const parts = edit.raw("content") ?? "[]";
     edit.setRaw("content", cleanContent(parts, content));
+  }
+  const { function_call: legacy } = message;
+  const detail = edit.raw("function_call");
+  if (detail !== undefined && isJsonObject(legacy)) {
+    edit.setRaw("function_call", without(detail, legacy, FUNCTION).toString());
   }
   const list = edit.raw("tool_calls");
   if (list?.startsWith("[") === true && Array.isArray(calls)) {

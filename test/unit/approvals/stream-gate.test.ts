@@ -281,12 +281,12 @@ describe("streams", () => {
     const start = (index: number): AnswerEvent => {
       return { kind: "call_start", choice: 0, index, id: `c${index}`, name: "f", form: "function" };
     };
-    const many = new StreamGate();
+    const many = new StreamGate({ auto_approve: [], deny: [] });
     many.pass(Array.from({ length: MAX_CALLS }, (_, index) => start(index)));
     expect(many.isOverfull).toBe(false);
     many.pass([start(MAX_CALLS)]);
     expect({ isOverfull: many.isOverfull, kept: many.calls().length }).toEqual({ isOverfull: true, kept: MAX_CALLS });
-    const long = new StreamGate();
+    const long = new StreamGate({ auto_approve: [], deny: [] });
     long.pass([start(0)]);
     const piece: AnswerEvent = { kind: "call_args", choice: 0, index: 0, text: "x".repeat(1_048_576) };
     for (let megabytes = 0; megabytes < 12; megabytes++) long.pass([piece]);

@@ -6,6 +6,7 @@ import type { AnswerEvent } from "../../../conversation/answer.ts";
 import type { Json } from "../../../conversation/part.ts";
 import { isJsonObject } from "../../../lib/json.ts";
 import { type ChunkView, isFilled, isFinishReason, usageOf } from "../chunk.ts";
+import { BLOCK_MEMBERS } from "../details.ts";
 import { reasonOf } from "../read-answer.ts";
 import { readChatUsage } from "../usage.ts";
 
@@ -18,6 +19,7 @@ const CHUNK_MEMBERS: ReadonlySet<string> = new Set([
 const DELTA_MEMBERS: ReadonlySet<string> = new Set([
   ...["role", "content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call", "audio", "images"],
   ...["annotations", "name", "channel"],
+  ...BLOCK_MEMBERS.map(([name]) => name),
 ]);
 
 /** A call that grows. */
@@ -100,7 +102,10 @@ export class ChunkReader {
       events.push({ kind: "reasoning", choice, text: thought, form: "full" });
     }
     // Details of thoughts among them: what is said comes behind.
-    if (this.#withExtras) addExtra(events, choice, delta, DELTA_MEMBERS);
+    if (this.#withExtras) {
+      addExtra(events, choice, delta, DELTA_MEMBERS);
+      addBlocks(events, choice, delta);
+    }
     const likely = isJsonObject(logprobs) ? { logprobs } : undefined;
     if (typeof content === "string" && (content !== "" || likely !== undefined)) {
       events.push({ kind: "text", choice, text: content, ...likely });
@@ -168,6 +173,16 @@ function addMedia(events: AnswerEvent[], choice: number, { images, audio, annota
   if (isJsonObject(audio)) events.push({ kind: "media", choice, media: "audio", source: audio });
   if (Array.isArray(annotations)) {
     for (const url of annotations) if (isJsonObject(url)) events.push({ kind: "citation", choice, url });
+  }
+}
+
+/** Blocks of tools that a provider ran. */
+function addBlocks(events: AnswerEvent[], choice: number, delta: Json): void {
+  for (const [name, wire] of BLOCK_MEMBERS) {
+    const blocks = delta[name];
+    for (const data of Array.isArray(blocks) ? blocks : []) {
+      if (isJsonObject(data)) events.push({ kind: "block", choice, bound: { wire, provider: null, data } });
+    }
   }
 }
 
