@@ -137,7 +137,10 @@ async function attempt(number: number, money: Money): Promise<void> {
       answered = await send(door, key, body, headers);
       for (const call of stage.upstream.calls.filter((each) => each.body.includes(token))) {
         const sent = JSON.parse(call.body) as Record<string, unknown>;
-        const isUnread = door.requests.readObjects(sent).some((each) => hasKeyOf(each, door.requests.canaries));
+        const canaries = new Set(door.requests.canaries);
+        // How Google's own wire writes the result of a call that is nobody's: the record knows it not.
+        if (target.provider === "google") canaries.delete("functionResponse");
+        const isUnread = door.requests.readObjects(sent).some((each) => hasKeyOf(each, canaries));
         if (isUnread) bad(`gate by ${gate}, sent ${body.slice(0, 1_500)}\n  upstream got ${call.body.slice(0, 1_500)}`);
       }
       count(answered.status === 200 ? "shape went on" : "shape refused");
