@@ -1,9 +1,10 @@
 /** No key passes its limit: what cannot be bounded is not sent, and every answer that a provider billed is booked. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { billedWire } from "../support/billed.ts";
-import { type ChatRig, type ErrorBody, startChatRig, type TestRoute } from "../support/chat.ts";
+import { type ChatRig, chatBody, type ErrorBody, startChatRig, type TestRoute } from "../support/chat.ts";
 import { pricedModel } from "../support/models.ts";
-import type { Script } from "../support/upstream.ts";
+import { connectRaw, requestText } from "../support/raw.ts";
+import { chunks, type Script } from "../support/upstream.ts";
 import { UNBOUNDED, type Unbounded } from "./security-money.table.ts";
 
 let rig: ChatRig;
@@ -105,6 +106,54 @@ describe("an answer that was billed is booked, whatever its text does to a heade
         expect(cost_usd).toBeGreaterThan(0);
       }
     }
+  });
+});
+
+describe("a client that leaves before the usage came is charged what is known", () => {
+  const typed = (type: string, more: object): string =>
+    `event: ${type}\ndata: ${JSON.stringify({ type, ...more })}\n\n`;
+  const spoken = "Ein Satz, den niemand zu Ende liest. ";
+  /** The provider said 5,000 tokens for the prompt; 500 and 2,000 thoughts for what it said so far. */
+  const PARTIAL: readonly { provider: string; model: string; events: string[]; prompt: number; output: number }[] = [
+    {
+      ...{ provider: "google", model: "gemini-2.5-pro", prompt: 5_000, output: 2_500 },
+      events: [0, 1, 2].map((at) => {
+        const usageMetadata = { promptTokenCount: 5_000, candidatesTokenCount: 500, thoughtsTokenCount: 2_000 };
+        const candidates = [{ content: { role: "model", parts: [{ text: spoken + at }] } }];
+        return `data: ${JSON.stringify({ candidates, usageMetadata })}\n\n`;
+      }),
+    },
+    {
+      ...{ provider: "anthropic", model: "claude-sonnet-4-5", prompt: 5_000, output: 1 },
+      events: [
+        typed("message_start", {
+          message: { id: "m", role: "assistant", content: [], usage: { input_tokens: 5_000, output_tokens: 1 } },
+        }),
+        typed("content_block_start", { index: 0, content_block: { type: "text", text: "" } }),
+        typed("content_block_delta", { index: 0, delta: { type: "text_delta", text: `${spoken}2` } }),
+      ],
+    },
+    {
+      ...{ provider: "openai", model: "gpt-4o", prompt: 1, output: 100 },
+      events: chunks(`${spoken.repeat(20)}${spoken}2`, { usage: null, finish: null, done: false }),
+    },
+  ];
+
+  test.each(PARTIAL)("$provider", async ({ provider, model, events, prompt, output }) => {
+    const route = await rig.route({ providers: [provider], targets: [{ model }], key: budgetOf(5) });
+    rig.upstream.script({ events, end: "stall" });
+    const client = await connectRaw(rig.worker.url);
+    const text = JSON.stringify(chatBody(route, { stream: true, max_tokens: 4_000 }));
+    client.send(requestText("POST", "/v1/chat/completions", rig.headers(route), text));
+    await expect.poll(() => client.received().includes("2")).toBe(true);
+    await expect.poll(() => client.received().includes("liest. ")).toBe(true);
+    client.reset();
+    await expect.poll(async () => (await rig.traces(route)).length, { timeout: 4_000 }).toBe(1);
+    const { usage, status } = (await rig.traces(route))[0]!;
+    expect(status).toBe("cancelled");
+    expect(usage.prompt_tokens).toBeGreaterThanOrEqual(prompt);
+    expect(usage.completion_tokens).toBeGreaterThanOrEqual(output);
+    expect(["upstream", "counted", "upper_bound"]).toContain(usage.source);
   });
 });
 

@@ -110,9 +110,15 @@ async function forward(
     }
   }
   idle.end();
+  // Some wires count as they go, and tell it at their end: of an answer that was left or broke off it is all there is.
+  if (!isEnd && !filter.isFinished()) noteUsage(items.end(), control);
   // Whatever the upstream still wants to say is not part of the answer.
   void reader.cancel().catch(() => {});
   return clientLeft;
+}
+
+function noteUsage(rest: ReturnType<EventSource["items"]["end"]>, { received }: StreamedAttempt): void {
+  for (const { events } of rest) for (const event of events) if (event.kind === "usage") received.noteUsage(event.raw);
 }
 
 function endOf(control: StreamedAttempt, filter: EventFilter, clientLeft: boolean): AnswerEnd {
