@@ -1,7 +1,7 @@
 /** What one request, one client or one provider may take of an isolate that all tenants share. */
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { cpuMs, workerdChildren } from "../bench/measure.ts";
+import { cpuMs, residentMiB, workerdChildren } from "../bench/measure.ts";
 import { type ChatRig, type ErrorBody, startChatRig, type TestRoute } from "../support/chat.ts";
 import { connectRaw } from "../support/raw.ts";
 import { completion } from "../support/upstream.ts";
@@ -158,6 +158,25 @@ describe("lists inside a body that an adapter walks", () => {
     if (!Number.isNaN(once)) expect(twice).toBeLessThan(3 * once + 250);
   });
 });
+
+test.each(["openai", "anthropic", "google", "bedrock", "cohere"])(
+  "%s: arguments of 9 MiB that only open arrays cost no more than their bytes",
+  async (provider) => {
+    const route = await rig.route({ providers: [provider] });
+    const call = { id: "a", type: "function", function: { name: "f", arguments: "[".repeat(9 * MIB) } };
+    const messages = [
+      { role: "user", content: "x" },
+      { role: "assistant", content: null, tool_calls: [call] },
+      { role: "tool", tool_call_id: "a", content: "y" },
+    ];
+    const residentBefore = residentMiB(pid);
+    const took = await cpuOf(async () => (await rig.ask(route, { messages })).text());
+    // Parsed, they take a second or more and 650 MB.
+    if (Number.isNaN(took)) return;
+    expect(took).toBeLessThan(800);
+    expect(residentMiB(pid) - residentBefore).toBeLessThan(200);
+  },
+);
 
 describe("a list of large calls", () => {
   let route: TestRoute;

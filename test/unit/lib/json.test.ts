@@ -427,3 +427,28 @@ describe("JsonEdit, for any object, any changes and any white space", () => {
     );
   });
 });
+
+describe("a text that would take memory out of all proportion to its length", () => {
+  const MIB = 1024 * 1024;
+  test.each([
+    { name: "9 MiB of open arrays", text: "[".repeat(9 * MIB) },
+    { name: "open objects", text: '{"a":'.repeat(MIB) },
+    { name: "arrays that close again", text: "[".repeat(300_000) + "]".repeat(300_000) },
+    { name: "a million empty objects", text: `[${"{},".repeat(MIB)}{}]` },
+    { name: "a million empty arrays behind a text with brackets", text: `["]]]]\\"[",${"[],".repeat(MIB)}[]]` },
+  ])("is no JSON: $name", ({ text }) => {
+    const startedAt = performance.now();
+    expect(tryParseJson(text)).toBeUndefined();
+    expect(() => parseJson(text)).toThrow(SyntaxError);
+    // Parsed, the first takes a second and 650 MB.
+    expect(performance.now() - startedAt).toBeLessThan(700);
+  });
+
+  test.each([
+    { name: "brackets inside of a text", value: ["[{".repeat(MIB), `\\"${"[".repeat(30_000)}`] },
+    { name: "many numbers", value: Array.from({ length: 600_000 }, (_, at) => at % 10) },
+    { name: "many small objects", value: Array.from({ length: 100_000 }, () => ({ a: 1 })) },
+  ])("is not one with $name", ({ value }) => {
+    expect(tryParseJson(JSON.stringify(value))).toEqual(value);
+  });
+});
