@@ -31,6 +31,14 @@ export class Chance {
     return Math.floor(this.#next() ** 4 * limit);
   }
 
+  /** Other letters that a reader without regard to case takes for the same ones. */
+  recased(word: string): string {
+    const folded = this.percent(30) ? word.replaceAll("s", "\u017f").replaceAll("k", "\u212a") : word;
+    if (folded !== word) return folded;
+    const at = this.below(word.length);
+    return word.slice(0, at) + word.charAt(at).toUpperCase() + word.slice(at + 1);
+  }
+
   /** A spelling that some reader takes for `word`: its own, or in other letters, or with something invisible in it. */
   spelled(word: string): string {
     switch (this.below(8)) {
