@@ -220,6 +220,31 @@ const OTHERS: readonly {
     },
   },
   {
+    provider: "anthropic",
+    name: "blocks whose type calls in another way",
+    stream: {
+      events: [
+        typed("message_start", { message: { id: "m", role: "assistant", content: [], usage: { input_tokens: 3 } } }),
+        ...["Tool_Use", "function_call", "custom_tool_use"].flatMap((type, index) => [
+          typed("content_block_start", { index, content_block: { type, id: "t", name: "wipe", input } }),
+          typed("content_block_stop", { index }),
+        ]),
+        typed("message_delta", { delta: { stop_reason: "tool_use" }, usage: { output_tokens: 3 } }),
+        typed("message_stop", {}),
+      ],
+    },
+    whole: {
+      ...{
+        id: "m",
+        type: "message",
+        role: "assistant",
+        stop_reason: "tool_use",
+        usage: { input_tokens: 3, output_tokens: 3 },
+      },
+      content: ["Tool_Use", "function_call"].map((type) => ({ type, id: "t", name: "wipe", input })),
+    },
+  },
+  {
     provider: "google",
     name: "calls beside the parts, and in a second candidate",
     stream: {
@@ -278,6 +303,72 @@ const OTHERS: readonly {
       },
       stopReason: "tool_use",
       usage: { inputTokens: 3, outputTokens: 3 },
+    },
+  },
+  {
+    provider: "bedrock",
+    name: "blocks that are no part of its wire",
+    stream: {
+      headers: { "content-type": "application/vnd.amazon.eventstream" },
+      events: [
+        event("messageStart", { role: "assistant" }),
+        event("contentBlockDelta", { contentBlockIndex: 0, delta: { text: "a" } }),
+        event("contentBlockStop", { contentBlockIndex: 0 }),
+        event("contentBlockStart", {
+          contentBlockIndex: 1,
+          start: { toolUse: { toolUseId: "t", name: "wipe", type: "x" } },
+        }),
+        event("contentBlockDelta", { contentBlockIndex: 1, delta: { toolUse: { input: TEXT } } }),
+        event("contentBlockStop", { contentBlockIndex: 1 }),
+        event("messageStop", { stopReason: "tool_use" }),
+        event("metadata", { usage: { inputTokens: 3, outputTokens: 3 } }),
+      ],
+    },
+    whole: {
+      output: {
+        message: {
+          role: "assistant",
+          content: [
+            { text: "a" },
+            { x_toolUse: { toolUseId: "t", name: "wipe", input } },
+            { 0: { toolUse: { toolUseId: "t", name: "wipe", input } } },
+            { toolUse: { toolUseId: "t", name: "wipe", type: "server_tool_use", input: {} }, call: { input } },
+          ],
+        },
+      },
+      stopReason: "tool_use",
+      usage: { inputTokens: 3, outputTokens: 3 },
+    },
+  },
+  {
+    provider: "openai",
+    name: "blocks of other providers that are calls",
+    stream: {
+      events: [
+        opening,
+        data(
+          q({
+            id: "c1",
+            choices: [{ index: 0, delta: { server_tool_blocks: [{ type: "tool_use", name: "wipe", input }] } }],
+          }),
+        ),
+        data(
+          q({ id: "c1", choices: [{ index: 0, delta: { bedrock_blocks: [{ toolUse: { name: "wipe", input } }] } }] }),
+        ),
+        ...closing,
+      ],
+    },
+    whole: {
+      ...{ id: "c1", usage: { prompt_tokens: 9, completion_tokens: 9 } },
+      choices: [
+        {
+          index: 0,
+          message: {
+            ...{ role: "assistant", content: "a", bedrock_blocks: [{ toolUse: { name: "wipe", input } }] },
+            server_tool_blocks: [{ type: "tool_use", name: "wipe", input }],
+          },
+        },
+      ],
     },
   },
   {
