@@ -84,8 +84,9 @@ export function hasError(body: Readonly<Record<string, unknown>>): boolean {
  */
 export function reportsFailure(body: Readonly<Record<string, unknown>>): boolean {
   if (hasError(body)) return true;
-  const { choices, object, type, code, message, detail, base_resp, errors, success } = body;
+  const { choices } = body;
   if (Array.isArray(choices) && choices.length > 0) return false;
+  const { object, type, code, message, detail, base_resp, errors, success } = body;
   if (object === "error" || type === "error" || success === false || isFilled(detail)) return true;
   if (typeof message === "string" && message !== "" && isFilled(code)) return true;
   const status = isJsonObject(base_resp) ? base_resp["status_code"] : undefined;

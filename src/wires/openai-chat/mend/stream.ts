@@ -65,7 +65,25 @@ export class ChunkMender {
     if (chunk !== parsed) return NOTHING;
     const { choices } = chunk;
     if (!Array.isArray(choices)) return withoutChoices(data, chunk);
+    const plain = choices.length === 1 ? this.#plain(data, chunk, choices[0]) : null;
+    if (plain !== null) return [plain];
     return this.#mend(data, chunk, choices);
+  }
+
+  /** Nearly every chunk is a piece of text, of thoughts, or of a role: those are told at a glance. */
+  #plain(data: string, chunk: Json, choice: unknown): ChunkFrame | null {
+    if (!isJsonObject(choice)) return null;
+    const { index, delta, finish_reason: finish } = choice;
+    if (typeof index !== "number" || !isJsonObject(delta) || (finish !== null && finish !== undefined)) return null;
+    const { content } = delta;
+    const isText = typeof content === "string" || content === undefined || content === null;
+    if (!isText || delta["tool_calls"] !== undefined || delta["function_call"] !== undefined) return null;
+    if (indexOf(index) === undefined) return null;
+    this.#common = chunk;
+    const hasContent = carriesAnswer(delta);
+    if (hasContent) this.#choice(index).hasContent = true;
+    else this.#choice(index);
+    return { data, view: { kind: hasContent ? "content" : "empty", chunk }, isExact: true };
   }
 
   #mend(data: string, chunk: Json, choices: readonly unknown[]): readonly ChunkFrame[] {

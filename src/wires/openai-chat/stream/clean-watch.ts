@@ -3,14 +3,15 @@
  *
  * Cheap where it does not: lines are told by their first characters, and only those with calls or a list for content are
  * parsed. The rules are those of the mender (`mend/stream.ts`): every frame a chunk, calls with index and id, arguments
- * as text, `tool_calls` for the end of an answer that calls, a finish reason before `[DONE]`.
+ * as text, `tool_calls` for the end of an answer that calls. That a finish reason stands before `[DONE]` is for whoever
+ * keeps the tail to see.
  */
 import { isJsonObject, tryParseJson } from "../../../lib/json.ts";
 
-const FINISH = /"finish_reason":\s*"[^"]/;
 const PLAIN_STOP = /"finish_reason":\s*"(?:stop|eos|function_call)"/;
 const PLAIN_STOPS: ReadonlySet<string> = new Set(["stop", "eos", "function_call"]);
 const ODD_CONTENT = /"content":\s*[[{]/;
+const CALLS = '"tool_calls"';
 /** Longer lines are not looked into: what is in them is a picture, not a call. */
 const MAX_LINE_LENGTH = 262_144;
 
@@ -18,65 +19,64 @@ export class CleanWatch {
   isUnclean = false;
   /** The beginning of a line whose end has not come. */
   #line = "";
-  #isLineTooLong = false;
+  /** The line that is under way is too long to be looked into. */
+  #isSkipping = false;
   #blockHasData = false;
   #blockHasField = false;
-  #hasFinish = false;
-  #ids = new Set<string>();
-  #indexes = new Set<string>();
+  readonly #ids = new Set<string>();
+  readonly #indexes = new Set<string>();
   /** Indexes of the choices that have called. */
-  #callers = new Set<unknown>();
+  readonly #callers = new Set<unknown>();
 
   /** The next piece of the stream's text, in any chunking. */
   add(text: string): void {
     if (this.isUnclean) return;
-    let start = 0;
-    for (let end = text.indexOf("\n"); end !== -1; end = text.indexOf("\n", start)) {
-      const line = this.#line + text.slice(start, end);
-      this.#readLine(this.#isLineTooLong ? "" : line, this.#isLineTooLong);
-      this.#line = "";
-      this.#isLineTooLong = false;
-      start = end + 1;
+    const start = this.#isSkipping ? text.indexOf("\n") + 1 : 0;
+    if (this.#isSkipping && start === 0) return;
+    if (this.#isSkipping) this.#blockHasData = true;
+    this.#isSkipping = false;
+    const end = text.lastIndexOf("\n") + 1;
+    if (end <= start) this.#line += text.slice(start);
+    else {
+      const lines = this.#line + text.slice(start, end);
+      this.#line = text.slice(end);
+      this.#readFrames(lines);
+      this.#readCalls(lines);
     }
-    this.#line += text.slice(start);
     if (this.#line.length <= MAX_LINE_LENGTH) return;
     this.#line = "";
-    this.#isLineTooLong = true;
+    this.#isSkipping = true;
   }
 
-  #readLine(raw: string, isSkipped: boolean): void {
-    const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
-    if (isSkipped) {
-      this.#blockHasData = true;
-      return;
+  /** Whole lines: is every frame a chunk, by its first character? */
+  #readFrames(lines: string): void {
+    for (let at = 0; at < lines.length && !this.isUnclean; ) {
+      const end = lines.indexOf("\n", at);
+      const first = lines.charCodeAt(at);
+      if (first === LF || (first === CR && at + 1 === end)) {
+        // A block of other fields alone is an empty event to some clients.
+        this.isUnclean = this.#blockHasField && !this.#blockHasData;
+        this.#blockHasData = this.#blockHasField = false;
+      } else if (first !== COLON) {
+        if (lines.startsWith("data:", at)) {
+          this.#blockHasData = true;
+          const data = lines.charCodeAt(at + 5) === SPACE ? at + 6 : at + 5;
+          this.isUnclean = lines.charCodeAt(data) !== OPEN_BRACE && !lines.startsWith("[DONE]", data);
+        } else this.#blockHasField = true;
+      }
+      at = end + 1;
     }
-    if (line === "") {
-      // A block of other fields alone is an empty event to some clients.
-      if (this.#blockHasField && !this.#blockHasData) this.isUnclean = true;
-      this.#blockHasData = this.#blockHasField = false;
-      return;
-    }
-    if (line.startsWith(":")) return;
-    if (!line.startsWith("data:")) {
-      this.#blockHasField = true;
-      return;
-    }
-    this.#blockHasData = true;
-    this.#readData(line.charCodeAt(5) === 0x20 ? line.slice(6) : line.slice(5));
   }
 
-  #readData(data: string): void {
-    if (data.startsWith("[DONE]")) {
-      if (!this.#hasFinish) this.isUnclean = true;
-      return;
+  #readCalls(lines: string): void {
+    const mayStop = this.#callers.size > 0 && PLAIN_STOP.test(lines);
+    if (!mayStop && !lines.includes(CALLS) && !ODD_CONTENT.test(lines)) return;
+    for (const line of lines.split("\n")) {
+      const isStop = this.#callers.size > 0 && PLAIN_STOP.test(line);
+      if (isStop || line.includes(CALLS) || ODD_CONTENT.test(line)) {
+        this.#readChunk(line.startsWith("data:") ? tryParseJson(line.slice(5)) : undefined);
+      }
     }
-    if (!data.startsWith("{")) {
-      this.isUnclean = true;
-      return;
-    }
-    this.#hasFinish ||= FINISH.test(data);
-    const isStop = this.#callers.size > 0 && PLAIN_STOP.test(data);
-    if (isStop || data.includes('"tool_calls"') || ODD_CONTENT.test(data)) this.#readChunk(tryParseJson(data));
   }
 
   #readChunk(chunk: unknown): void {
@@ -108,3 +108,9 @@ export class CleanWatch {
     return true;
   }
 }
+
+const LF = 0x0a;
+const CR = 0x0d;
+const SPACE = 0x20;
+const COLON = 0x3a;
+const OPEN_BRACE = 0x7b;

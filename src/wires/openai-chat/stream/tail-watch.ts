@@ -15,6 +15,7 @@ const TAIL_LENGTH = 32_768;
 /** A line end and an empty line behind it. The CR of a CRLF is no line end of its own. */
 const EMPTY_LINE = /(?:\n|\r(?!\n))(?:\r\n|\n|\r)/g;
 const LINE_END = /\r\n|\n|\r/;
+const DONE = /^data: ?\[DONE\]/m;
 const FINISH = /"finish_reason":\s*"[^"]/;
 const MAYBE_ERROR = /"error":\s*(?:\{|"[^"])|"finish_reason":\s*"error"/;
 /** Where the next event begins. No text of a model has a bare line end. */
@@ -54,7 +55,9 @@ export class ChatTailWatch implements TailWatcher {
   }
 
   get isUnclean(): boolean {
-    return this.#clean.isUnclean;
+    if (this.#clean.isUnclean) return true;
+    const text = this.#evidence();
+    return DONE.test(text) && !this.#hasFinish && !FINISH.test(text);
   }
 
   add(text: string, bytes: number): void {
@@ -118,7 +121,7 @@ export class ChatTailWatch implements TailWatcher {
     const text = this.#evidence();
     if ((this.#error ?? errorIn(text)) !== null) return "error";
     // `[DONE]` is the provider's own word that the answer is over.
-    if (/^data: ?\[DONE\]/m.test(text)) return "done";
+    if (DONE.test(text)) return "done";
     return this.#hasFinish || FINISH.test(text) ? "finished" : "cut";
   }
 

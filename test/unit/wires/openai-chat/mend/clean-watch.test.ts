@@ -52,7 +52,6 @@ test.each([
   ["an id with every piece", calls(call(0, "a")) + calls(call(0, "a", "{}"))],
   ["an object for arguments", calls(call(0, "a", { x: 1 }))],
   ["calls that end with stop", calls(call(0, "a")) + STOP],
-  ["[DONE] without a finish reason", SAID + DONE],
 ])("%s is not", (_, text) => {
   expect(isUnclean(text)).toEqual([true, true, true, true]);
 });
