@@ -62,7 +62,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   pricing: ["conversation", "catalog", "lib"],
   ledger: ["traces", "durable", "lib", "lib/log"],
   "ledger/client": ["traces", "durable", "http/errors", "lib", "lib/log"],
-  providers: ["wires/openai-chat", "traces/schema", "lib"],
+  providers: ["wires/openai-chat", "conversation/part", "traces/schema", "lib"],
   "providers/model-limits": ["catalog"],
   "providers/anthropic": ["wires/anthropic-messages/wire", "wires/bridge", "wires/wire"],
   // OpenAI's other API, for requests that chat completions refuse.

@@ -5,14 +5,9 @@
  * deployment stands in the address and the version decides what is understood. Streams pass as they come, Azure's
  * filter events included; only a whole answer that the filter emptied is mended, since it lacks its message.
  */
-import { contentRefusal, missingCapability, toOpenAiRequest } from "../wires/openai-chat/request.ts";
-import type { AdapterCall, Provider, ProviderConfig, Secrets } from "./adapter.ts";
-import { chatTranslation } from "./chat-translation.ts";
-import { classifyError } from "./classify.ts";
-import { limitsAt } from "./model-limits.ts";
+import type { AdapterCall, ProviderConfig, Secrets } from "./adapter.ts";
+import type { ProviderRow } from "./provider-row.ts";
 import { baseUrlOf, secretText } from "./provider-settings.ts";
-import { withResponsesForTools } from "./responses-for-tools.ts";
-import type { ProviderRow } from "./rows.ts";
 
 /** https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle */
 const V1_BASE_URL = "https://{AZURE_RESOURCE_NAME}.openai.azure.com/openai/v1";
@@ -21,6 +16,7 @@ const DATED_BASE_URL = "https://{AZURE_RESOURCE_NAME}.openai.azure.com/openai";
 const COMMON = {
   id: "azure",
   source: "https://learn.microsoft.com/azure/ai-foundry/openai/latest",
+  baseUrl: V1_BASE_URL,
   secrets: ["AZURE_API_KEY"],
   history: { reasoning: "none" },
   codes: {
@@ -39,7 +35,7 @@ const COMMON = {
   },
 } as const satisfies ProviderRow;
 
-const AZURE_ROW: ProviderRow = {
+export const AZURE_ROW: ProviderRow = {
   ...COMMON,
   limit: ["max_completion_tokens"],
   developerRole: true,
@@ -47,30 +43,11 @@ const AZURE_ROW: ProviderRow = {
   customTools: true,
   efforts: "known",
   fixedSampling: true,
+  quirks: { configure, chatUrl, responsesUrl, rowFor },
 };
 /** The newer limit, the role `developer` and usage in streams came with 2024-09-01-preview. */
 const NEWER_FIELDS_SINCE = "2024-09-01";
 const OLDER_ROW: ProviderRow = { ...COMMON, limit: ["max_tokens"], usageAlways: true };
-
-const LIMITS = limitsAt("azure");
-
-const chat: Provider = {
-  id: "azure",
-  adapter: {
-    toUpstream: (call) => toOpenAiRequest(rowFor(call.config), call, { url: addressOf(call), limitsOf: LIMITS }),
-    translation: chatTranslation(AZURE_ROW),
-    classify: (error) => classifyError(error, Date.now(), AZURE_ROW.codes),
-  },
-  requires: [
-    ["AZURE_API_KEY", "AZURE_RESOURCE_NAME"],
-    ["AZURE_API_KEY", "AZURE_BASE_URL"],
-  ],
-  configure,
-  lacks: (fields, model) => missingCapability(AZURE_ROW, fields, model, LIMITS),
-  refuses: (fields) => contentRefusal(AZURE_ROW, fields),
-};
-
-export const azure: Provider = withResponsesForTools(chat, responsesAddressOf);
 
 function configure(secrets: Secrets): ProviderConfig | null {
   const { AZURE_API_KEY: key, AZURE_API_VERSION: version } = secrets;
@@ -95,14 +72,14 @@ function isDate(version: unknown): boolean {
 }
 
 /** The deployment stands in the body, whatever the version. */
-function responsesAddressOf({ baseUrl, settings }: ProviderConfig): string {
+function responsesUrl({ baseUrl, settings }: ProviderConfig): string {
   const version = settings?.["apiVersion"];
   if (version === undefined) return `${baseUrl}/responses`;
   const base = isDate(version) ? baseUrl.replace(/\/v1$/, "") : baseUrl;
   return `${base}/responses?api-version=${version}`;
 }
 
-function addressOf({ config, model }: AdapterCall): string {
+function chatUrl({ config, model }: AdapterCall): string {
   const version = config.settings?.["apiVersion"];
   if (version === undefined) return `${config.baseUrl}/chat/completions`;
   const query = `?api-version=${version}`;

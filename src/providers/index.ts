@@ -1,15 +1,16 @@
 /** The registry: every provider there is, by id. Lookups go through a `Map`, so `__proto__` is just an unknown name. */
 import type { Provider, Secrets } from "./adapter.ts";
 import { anthropic } from "./anthropic.ts";
-import { azure } from "./azure.ts";
+import { AZURE_ROW } from "./azure.ts";
 import { bedrock } from "./bedrock.ts";
 import { cohere } from "./cohere.ts";
 import { google } from "./google.ts";
 import { openAiProvider } from "./openai-compatible.ts";
 import { operatorProvider } from "./openai-operator.ts";
-import { ROWS, WORKERS_AI_ROW } from "./rows.ts";
+import type { RowQuirks } from "./provider-row.ts";
+import { ROWS } from "./rows.ts";
 import { answerFromSandbox, configureSandbox, SANDBOX_ROW } from "./sandbox.ts";
-import { workersAi } from "./workers-ai.ts";
+import { WORKERS_AI_QUIRKS } from "./workers-ai.ts";
 
 export { operatorProvider };
 
@@ -20,17 +21,13 @@ const sandbox: Provider = {
   send: answerFromSandbox,
 };
 
+/** What of a provider no row can say. */
+const QUIRKS: Readonly<Record<string, RowQuirks>> = { "workers-ai": WORKERS_AI_QUIRKS };
+
 const PROVIDERS: ReadonlyMap<string, Provider> = new Map(
   [
-    ...ROWS.map(openAiProvider),
-    // Takes the place of its row.
-    workersAi(openAiProvider(WORKERS_AI_ROW)),
-    anthropic,
-    azure,
-    bedrock,
-    cohere,
-    google,
-    sandbox,
+    ...ROWS.map((row) => openAiProvider({ ...row, ...(QUIRKS[row.id] && { quirks: QUIRKS[row.id] }) })),
+    ...[anthropic, openAiProvider(AZURE_ROW), bedrock, cohere, google, sandbox],
   ].map((provider) => [provider.id, provider]),
 );
 

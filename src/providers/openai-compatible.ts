@@ -1,9 +1,7 @@
 /** The adapter for providers that speak OpenAI's protocol, driven by the rows of `rows.ts`. */
-
 import { contentRefusal, missingCapability, toOpenAiRequest } from "../wires/openai-chat/request.ts";
 import type { Provider, ProviderConfig, Secrets } from "./adapter.ts";
-import { chatTranslation } from "./chat-translation.ts";
-import { classifyError } from "./classify.ts";
+import { chatTranslation, classifyRow } from "./chat-translation.ts";
 import { limitsAt } from "./model-limits.ts";
 import { baseUrlName, baseUrlOf, secretText } from "./provider-settings.ts";
 import { withResponsesForTools } from "./responses-for-tools.ts";
@@ -11,21 +9,24 @@ import type { ProviderRow } from "./rows.ts";
 
 export function openAiProvider(row: ProviderRow): Provider {
   const chat = chatProvider(row);
-  const { responsesPath } = row;
+  const { responsesPath, quirks: { responsesUrl } = {} } = row;
+  if (responsesUrl !== undefined) return withResponsesForTools(chat, responsesUrl);
   return responsesPath === undefined ? chat : withResponsesForTools(chat, ({ baseUrl }) => baseUrl + responsesPath);
 }
 
 function chatProvider(row: ProviderRow): Provider {
   const limitsOf = limitsAt(row.id);
+  const { quirks = {} } = row;
   return {
     id: row.id,
     adapter: {
       translation: chatTranslation(row),
-      toUpstream: (call) => toOpenAiRequest(row, call, { limitsOf }),
-      classify: (error) => classifyError(error, Date.now(), row.codes),
+      toUpstream: (call) =>
+        toOpenAiRequest(quirks.rowFor?.(call.config) ?? row, call, { url: quirks.chatUrl?.(call), limitsOf }),
+      classify: (error) => classifyRow(row, error),
     },
     requires: requiredSets(row),
-    configure: (secrets) => configure(row, secrets),
+    configure: quirks.configure ?? ((secrets) => configure(row, secrets)),
     lacks: (fields, model) => missingCapability(row, fields, model, limitsOf),
     refuses: (fields) => contentRefusal(row, fields),
   };

@@ -1,5 +1,6 @@
 /** What a row of `rows.ts` may say: how a provider that speaks OpenAI's protocol differs from OpenAI. Types only. */
-import type { UpstreamFailure } from "./adapter.ts";
+import type { Json } from "../conversation/part.ts";
+import type { AdapterCall, ProviderConfig, Secrets, UpstreamFailure } from "./adapter.ts";
 
 export type LimitField = "max_tokens" | "max_completion_tokens";
 
@@ -87,6 +88,22 @@ export interface ProviderRow {
   readonly finishWords?: Readonly<Record<string, string>>;
   /** Error codes that only this provider has, and what they mean. */
   readonly codes?: Readonly<Record<string, UpstreamFailure["class"]>>;
+  readonly quirks?: RowQuirks;
+}
+
+/** What members of a row cannot say. Each is a function of the provider's own, in its own file. */
+export interface RowQuirks {
+  /** In place of the base URL with a bearer token. */
+  readonly configure?: (secrets: Secrets) => ProviderConfig | null;
+  /** In place of the base URL and `chatPath`. */
+  readonly chatUrl?: (call: AdapterCall) => string;
+  /** In place of the base URL and `responsesPath`. */
+  readonly responsesUrl?: (config: ProviderConfig) => string;
+  /** The row for one configuration: an older version of the API knows other members. */
+  readonly rowFor?: (config: ProviderConfig) => ProviderRow;
+  /** An answer out of the envelope it came in, with its exact text. */
+  readonly unwrapAnswer?: (text: string, body: Json) => { readonly text: string; readonly body: Json };
+  readonly unwrapError?: (body: unknown) => unknown;
 }
 
 /** What the catalogue says of one model, as far as a request has to be written for it. */

@@ -79,37 +79,6 @@ const MINIMAX_CODES = {
   "2049": "auth",
 } as const;
 
-/** Its answers need mending, see `workers-ai.ts`. */
-export const WORKERS_AI_ROW: ProviderRow = {
-  id: "workers-ai",
-  source: "https://developers.cloudflare.com/workers-ai/configuration/open-ai-compatibility/",
-  baseUrl: "https://api.cloudflare.com/client/v4/accounts/{CLOUDFLARE_ACCOUNT_ID}/ai/v1",
-  secrets: ["CLOUDFLARE_API_TOKEN"],
-  drop: ["store"],
-  // https://developers.cloudflare.com/workers-ai/platform/errors/; 5021 and 4006 as reported by users.
-  codes: {
-    "3003": "invalid_request",
-    "3006": "invalid_request",
-    "3007": "timeout",
-    "3008": "timeout",
-    "3023": "auth",
-    "3036": "auth",
-    "3039": "auth",
-    "3040": "rate_limited",
-    "3041": "auth",
-    "3042": "auth",
-    "4006": "auth",
-    "5004": "invalid_request",
-    "5005": "auth",
-    "5007": "auth",
-    "5016": "auth",
-    "5018": "auth",
-    "5019": "auth",
-    "5021": "context_length",
-    "10000": "auth",
-  },
-};
-
 export const ROWS: readonly ProviderRow[] = [
   {
     id: "openai",
@@ -347,7 +316,35 @@ export const ROWS: readonly ProviderRow[] = [
     baseUrl: "https://api.llama.com/compat/v1",
     secrets: ["LLAMA_API_KEY"],
   },
-  WORKERS_AI_ROW,
+  {
+    id: "workers-ai",
+    source: "https://developers.cloudflare.com/workers-ai/configuration/open-ai-compatibility/",
+    baseUrl: "https://api.cloudflare.com/client/v4/accounts/{CLOUDFLARE_ACCOUNT_ID}/ai/v1",
+    secrets: ["CLOUDFLARE_API_TOKEN"],
+    drop: ["store"],
+    // https://developers.cloudflare.com/workers-ai/platform/errors/; 5021 and 4006 as reported by users.
+    codes: {
+      "3003": "invalid_request",
+      "3006": "invalid_request",
+      "3007": "timeout",
+      "3008": "timeout",
+      "3023": "auth",
+      "3036": "auth",
+      "3039": "auth",
+      "3040": "rate_limited",
+      "3041": "auth",
+      "3042": "auth",
+      "4006": "auth",
+      "5004": "invalid_request",
+      "5005": "auth",
+      "5007": "auth",
+      "5016": "auth",
+      "5018": "auth",
+      "5019": "auth",
+      "5021": "context_length",
+      "10000": "auth",
+    },
+  },
   {
     id: "ollama",
     source: "https://docs.ollama.com/api/openai-compatibility",

@@ -4,67 +4,47 @@
  * The envelope is `{result, success, errors, messages}` (https://developers.cloudflare.com/fundamentals/api/). It comes
  * with errors, and with answers where an operator's base URL leads to the native endpoint.
  */
-import { isJsonObject } from "../lib/json.ts";
+import type { Json } from "../conversation/part.ts";
+import { isJsonObject, JsonEdit } from "../lib/json.ts";
 import { memberText } from "../lib/json-text.ts";
-import { type MadeCall, toCompletion } from "../wires/openai-chat/chat-wire.ts";
-import { readCompletion } from "../wires/openai-chat/read-completion.ts";
-import type { AnswerContext, Provider, TranslatedAnswer, UpstreamError, UpstreamFailure } from "./adapter.ts";
-import { classifyError } from "./classify.ts";
-import { WORKERS_AI_ROW } from "./rows.ts";
+import type { RowQuirks } from "./provider-row.ts";
 
-type Json = Readonly<Record<string, unknown>>;
+export const WORKERS_AI_QUIRKS: RowQuirks = { unwrapAnswer, unwrapError };
 
-const NO_HEADERS = new Headers();
+function unwrapError(body: unknown): unknown {
+  const envelope = isJsonObject(body) ? body : {};
+  const first: unknown = Array.isArray(envelope["errors"]) ? envelope["errors"][0] : undefined;
+  return isJsonObject(first) && !isJsonObject(envelope["error"]) ? { error: first } : body;
+}
 
-/** `base` is the provider that the row alone gives. */
-export function workersAi(base: Provider): Provider {
-  const adapter = {
-    ...base.adapter,
-    translation: { ...base.adapter.translation, toCompletion: fromEnvelope },
-    classify,
+function unwrapAnswer(text: string, body: Json): { readonly text: string; readonly body: Json } {
+  const { result } = body;
+  const raw = memberText(text, "result");
+  if (Array.isArray(body["choices"]) || !isJsonObject(result) || raw === undefined) return { text, body };
+  return Array.isArray(result["choices"]) ? { text: raw, body: result } : fromNative(raw, result);
+}
+
+/**
+ * `{response, tool_calls: [{name, arguments}], usage}` of the native endpoint as a completion; usage is in OpenAI's words
+ * there too. What is loose in it is mended like any other answer.
+ */
+function fromNative(raw: string, result: Json): { readonly text: string; readonly body: Json } {
+  const { response, tool_calls: calls, usage } = result;
+  if (response === undefined && calls === undefined) return { text: raw, body: result };
+  const message = new JsonEdit('{"role":"assistant"}').setRaw("content", memberText(raw, "response") ?? '""');
+  if (Array.isArray(calls) && calls.length > 0) message.setRaw("tool_calls", memberText(raw, "tool_calls") ?? "[]");
+  const completion = new JsonEdit('{"object":"chat.completion"}');
+  completion.setRaw("choices", `[{"index":0,"message":${message.toString()},"finish_reason":"stop"}]`);
+  if (isJsonObject(usage)) completion.setRaw("usage", memberText(raw, "usage") ?? "{}");
+  const choice = {
+    index: 0,
+    message: { role: "assistant", content: response ?? "", ...madeBy(calls) },
+    finish_reason: "stop",
   };
-  return { ...base, adapter };
+  const own = isJsonObject(usage) ? { usage } : {};
+  return { text: completion.toString(), body: { object: "chat.completion", choices: [choice], ...own } };
 }
 
-function classify(error: UpstreamError): UpstreamFailure {
-  const body = isJsonObject(error.body) ? error.body : {};
-  const first: unknown = Array.isArray(body["errors"]) ? body["errors"][0] : undefined;
-  const unwrapped = isJsonObject(first) && !isJsonObject(body["error"]) ? { error: first } : error.body;
-  return classifyError({ ...error, body: unwrapped }, Date.now(), WORKERS_AI_ROW.codes);
-}
-
-function fromEnvelope(body: unknown, context: AnswerContext, exact?: string): TranslatedAnswer {
-  const outer = isJsonObject(body) ? body : {};
-  const text = exact ?? JSON.stringify(body);
-  const options = { seed: context.traceId };
-  if (Array.isArray(outer["choices"])) return readCompletion(text, outer, options);
-  const hasErrors = Array.isArray(outer["errors"]) && outer["errors"].length > 0;
-  if (outer["success"] === false || hasErrors) {
-    return { ok: false, failure: classify({ status: 200, headers: NO_HEADERS, body }) };
-  }
-  const result = outer["result"];
-  if (!isJsonObject(result)) return { ok: true, completion: outer };
-  if (Array.isArray(result["choices"])) return readCompletion(memberText(text, "result") ?? "{}", result, options);
-  return { ok: true, completion: fromNative(result, context) };
-}
-
-/** `{response, tool_calls: [{name, arguments}], usage}` of the native endpoint; usage is in OpenAI's words there too. */
-function fromNative(result: Json, context: AnswerContext): Json {
-  const { response, usage } = result;
-  if (response === undefined && result["tool_calls"] === undefined) return result;
-  const text = typeof response === "string" ? response : isJsonObject(response) ? JSON.stringify(response) : "";
-  const calls = (Array.isArray(result["tool_calls"]) ? result["tool_calls"] : []).flatMap(
-    (call: unknown, index): MadeCall[] => {
-      if (!isJsonObject(call)) return [];
-      const made = isJsonObject(call["function"]) ? call["function"] : call;
-      const id = typeof call["id"] === "string" ? call["id"] : `call_${context.traceId}_${index}`;
-      const args = made["arguments"];
-      const written = typeof args === "string" ? args : JSON.stringify(args ?? {});
-      return [{ id, name: String(made["name"] ?? ""), args: written === "" ? "{}" : written }];
-    },
-  );
-  const finish = calls.length > 0 ? "tool_calls" : "stop";
-  const choices = [{ text, calls, finish }] as const;
-  const completion = toCompletion({ id: undefined, model: undefined, choices, usage: null }, context);
-  return isJsonObject(usage) ? { ...completion, usage } : completion;
+function madeBy(calls: unknown): Json {
+  return Array.isArray(calls) && calls.length > 0 ? { tool_calls: calls } : {};
 }

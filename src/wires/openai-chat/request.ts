@@ -69,7 +69,7 @@ function lossesOf(row: ProviderRow, fields: Json, limits: ModelLimits | undefine
 export function toOpenAiRequest(
   row: ProviderRow,
   call: AdapterCall,
-  { url, limitsOf = NO_LIMITS }: { readonly url?: string; readonly limitsOf?: LimitsOf } = {},
+  { url, limitsOf = NO_LIMITS }: { readonly url?: string | undefined; readonly limitsOf?: LimitsOf } = {},
 ): UpstreamRequest {
   const { body, fields: sent, without = [] } = call;
   body.set("model", call.model);

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { JsonEdit } from "../../../src/lib/json.ts";
 import type { AnswerContext, UpstreamRequest } from "../../../src/providers/adapter.ts";
-import { azure } from "../../../src/providers/azure.ts";
+import { findProvider } from "../../../src/providers/index.ts";
 import { allFixtures, bytesOf, named } from "../../support/fixtures.ts";
 
+const azure = findProvider("azure")!;
 const CONTEXT: AnswerContext = { fields: {}, model: "my-deployment", traceId: "tr_1", createdAt: 1_795_000_000 };
 const SECRETS = { AZURE_API_KEY: "key", AZURE_RESOURCE_NAME: "res" };
 const FIXTURES = allFixtures().filter(({ provider }) => provider === "azure");

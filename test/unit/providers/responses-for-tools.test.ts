@@ -3,10 +3,10 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { findModel } from "../../../src/catalog/index.ts";
 import { JsonEdit } from "../../../src/lib/json.ts";
 import type { Provider, TargetRequest } from "../../../src/providers/adapter.ts";
-import { azure } from "../../../src/providers/azure.ts";
 import { findProvider } from "../../../src/providers/index.ts";
 
 const openai = findProvider("openai")!;
+const azure = findProvider("azure")!;
 const TOOLS = [{ type: "function", function: { name: "f" } }];
 const MESSAGES = [{ role: "user", content: "Hi" }];
 
