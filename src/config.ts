@@ -4,6 +4,7 @@
  * Bindings are typed by `worker-env.d.ts`, which `wrangler types` writes from wrangler.toml. Variables are read here alone,
  * and what they mean is worked out once per isolate: they change with a deployment only.
  */
+import { type Operator, operatorsOf } from "./keys/operators.ts";
 import { log } from "./lib/log.ts";
 
 /** Bindings that a deployment may lack: tests run without pages, and older ones have no limits of rates. */
@@ -15,7 +16,8 @@ export const VARIABLES = {
   FLOW_KEY_PEPPER:
     "Secret under every key's tail and hash, at least 16 characters. Absent or shorter: no key is valid.",
   FLOW_ADMIN_TOKEN: "Secret of the control plane, at least 32 characters. Absent or shorter: `/admin` is off.",
-  FLOW_ADMIN_TOKENS: "Further operators, `name:token` separated by commas or white space.",
+  FLOW_ADMIN_TOKENS:
+    "Further operators, `name:token[:role]` separated by commas or white space. Roles: `read`, `approve`, `release`, `admin`.",
   FLOW_ADMIN_HOST: "When set, the only host that answers `/admin`.",
   FLOW_SANDBOX: "`1`: the built-in `sandbox` provider may be called.",
   FLOW_LOG_REQUESTS: "`1`: a log line for every request, not only for those that failed or fell back.",
@@ -68,8 +70,8 @@ export interface Settings {
   readonly pepper: string;
   /** Bytes that the body of a model request may have. */
   readonly maxBodyBytes: number;
-  /** Tokens of operators, as they are configured. */
-  readonly operators: { readonly FLOW_ADMIN_TOKEN?: string; readonly FLOW_ADMIN_TOKENS?: string };
+  /** Who may use the control plane. Empty: nobody, it is off. */
+  readonly operators: readonly Operator[];
   /** The only host that answers `/admin`, in lower case; empty: any. */
   readonly adminHost: string;
   readonly logsEveryRequest: boolean;
@@ -116,7 +118,7 @@ function readSettings(read: Read): Settings {
   return {
     pepper: pepperOf(read("FLOW_KEY_PEPPER")),
     maxBodyBytes: maxBodyBytesOf(read("FLOW_MAX_BODY_MIB")),
-    operators: given(read, ["FLOW_ADMIN_TOKEN", "FLOW_ADMIN_TOKENS"]),
+    operators: usableOperators(read),
     adminHost: (read("FLOW_ADMIN_HOST") ?? "").trim().toLowerCase(),
     logsEveryRequest: read("FLOW_LOG_REQUESTS") === "1",
     storesResponses: read("FLOW_RESPONSES_STORE") !== "0",
@@ -130,6 +132,12 @@ function given<Name extends Variable>(read: Read, names: readonly Name[]): { rea
   const found = names.map((name) => [name, read(name)] as const).filter(([, value]) => value !== undefined);
   // The names are those of the parameter, and each value is a text.
   return Object.fromEntries(found) as { readonly [Each in Name]?: string };
+}
+
+function usableOperators(read: Read): readonly Operator[] {
+  const { usable, ignored } = operatorsOf(read("FLOW_ADMIN_TOKEN"), read("FLOW_ADMIN_TOKENS"));
+  for (const { name, reason } of ignored) log({ event: "admin_token_ignored", name, reason });
+  return usable;
 }
 
 function pepperOf(pepper = ""): string {

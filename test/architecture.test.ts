@@ -101,7 +101,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "http/internal-error": ["lib/log"],
   "http/refusal-log": ["http/errors", "lib", "lib/log"],
   durable: ["lib"],
-  config: ["lib/log"],
+  config: ["keys/operators", "lib/log"],
   lib: [],
   "lib/stored": ["lib/log"],
   "doors/pages": ["config", "site/security-headers"],

@@ -4,15 +4,16 @@
  * The list says which calls there are, the record of each key what became of them. The audit line of a decision is
  * written when the record announces it.
  */
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { decideCall, showApprovals } from "../approvals/client.ts";
 import { DecisionRequest, decided, onePlace } from "../approvals/decision.ts";
-import { APPROVAL_STATUSES } from "../approvals/types.ts";
-import { withControl } from "../control/client.ts";
+import { APPROVAL_STATUSES, type Approval } from "../approvals/types.ts";
+import { controlPlane, withControl } from "../control/client.ts";
 import { BODY_LIMITS } from "../http/body.ts";
 import { readJson } from "../http/json-body.ts";
 import { listBody } from "../http/pagination.ts";
 import { listParameters, matchingKey, oneOf, readQuery } from "../http/query.ts";
+import { includesRole } from "../keys/operators.ts";
 import type { AdminEnv } from "./authorize.ts";
 
 /** An id in two keys is asked for with the key; a third one would change nothing. */
@@ -30,9 +31,24 @@ approvalsApp.get("/", async (c) => {
   );
   const shown = await showApprovals(c.env.TOOL_APPROVALS, page.data);
   // The list may be a moment behind the records.
-  const data = shown.data.filter((approval) => status === undefined || approval.status === status);
+  const listed = shown.data.filter((approval) => status === undefined || approval.status === status);
+  const data = await forRole(c, listed);
   return c.json(listBody({ data, nextCursor: shown.cutAfter ?? page.nextCursor }, (approval) => approval));
 });
+
+type ShownApproval = Omit<Approval, "arguments"> & { readonly arguments: string | null };
+
+/** Arguments are for those who decide, and who saw them is in the audit log. */
+async function forRole(c: Context<AdminEnv>, approvals: readonly Approval[]): Promise<readonly ShownApproval[]> {
+  if (!includesRole(c.get("role"), "approve")) return approvals.map((each) => ({ ...each, arguments: null }));
+  if (approvals.length === 0) return approvals;
+  const names = approvals.map(({ tool_call_id, key_id }) => `tool call ${tool_call_id} of key ${key_id}`);
+  const [first = ""] = names;
+  const object = names.length === 1 ? first : `tool calls (${names.length})`;
+  const detail = names.length === 1 ? undefined : { tool_calls: names };
+  await controlPlane(c.env.CONTROL_PLANE).noteShown(c.get("actor"), "approval.read", object, detail);
+  return approvals;
+}
 
 approvalsApp.post("/:id", async (c) => {
   const { key } = readQuery(c, ["key"]);

@@ -37,8 +37,8 @@ const UPSERT = `
   VALUES (?, ?, ?, ?, ?, ?, ?)
   ON CONFLICT (key_id, tool_call_id) DO UPDATE SET status = excluded.status WHERE approval.status = 'pending'`;
 const INSERT_AUDIT = `
-  INSERT INTO audit (at_ms, actor, action, object, before_digest, after_digest, reason)
-  VALUES (?, ?, ?, ?, NULL, ?, ?)`;
+  INSERT INTO audit (at_ms, actor, action, object, before_digest, after_digest, reason, before_members, after_members)
+  VALUES (?, ?, ?, ?, NULL, ?, ?, '{"status":"pending"}', json_object('status', ?))`;
 /** A parameter that is NULL asks for nothing. */
 const SELECT = `
   SELECT seq, key_id, tool_call_id FROM approval
@@ -59,7 +59,7 @@ export function noteApprovals(sql: SqlStorage, notes: readonly ApprovalNote[], n
     const at = note.decidedAt ?? now;
     // An operator is named in every line alike; a key keeps its `key:`, which no operator's name can begin with.
     const actor = note.decidedBy?.replace(/^operator:/, "") ?? "";
-    sql.exec(INSERT_AUDIT, at, actor, action, object, `sha256:${note.sha256}`, note.reason);
+    sql.exec(INSERT_AUDIT, at, actor, action, object, `sha256:${note.sha256}`, note.reason, status);
   }
   sql.exec(
     "DELETE FROM approval WHERE seq IN (SELECT seq FROM approval WHERE expires_at_ms <= ? LIMIT ?)",

@@ -29,6 +29,7 @@ type Call =
   | "listRouteVersions"
   | "getRouteVersion"
   | "listAudit"
+  | "noteShown"
   | "listTargets"
   | "listApprovals"
   | "putProvider"

@@ -25,6 +25,7 @@ import { RouteTable } from "./route-table.ts";
 import { toPage, toTargetUses } from "./rows.ts";
 import type {
   AuditEntry,
+  AuditQuery,
   CreateKeyResult,
   DeleteProviderResult,
   DeleteRouteResult,
@@ -166,8 +167,13 @@ export class ControlPlane extends DurableObject<Env> {
     return this.#providers.list();
   }
 
-  listAudit(limit: number, before: number | null): Page<AuditEntry> {
-    return this.#journal.list(limit, before);
+  listAudit(query: AuditQuery): Page<AuditEntry> {
+    return this.#journal.list(query);
+  }
+
+  /** A line about what was shown to an operator. Repeated, it stands there twice. */
+  async noteShown(actor: string, action: string, object: string, detail?: object): Promise<void> {
+    this.#journal.note({ actor, action, object, detail });
   }
 
   /**

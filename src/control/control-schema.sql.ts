@@ -108,6 +108,11 @@ const STEPS: readonly string[] = [
   ) STRICT;
   `,
   "ALTER TABLE target_health ADD COLUMN open_for TEXT",
+  `
+  -- What a change has changed, as JSON, without secrets.
+  ALTER TABLE audit ADD COLUMN before_members TEXT;
+  ALTER TABLE audit ADD COLUMN after_members TEXT;
+  `,
 ];
 
 /** Brings the tables up to date. Run inside a transaction; safe at every start. */

@@ -2,13 +2,26 @@
  * The audit log, and the one way to change anything: a line in it, the rows of the change and what KV must hold are one
  * transaction. The line's number is the number of the change.
  */
+import { changedMembers } from "./changed-members.ts";
 import type { Publisher } from "./publisher.ts";
 import { type AuditRow, toAuditEntry, toPage } from "./rows.ts";
-import type { AuditEntry, Page } from "./types.ts";
+import type { AuditEntry, AuditQuery, Page } from "./types.ts";
 
 const INSERT_AUDIT = `
-  INSERT INTO audit (at_ms, actor, action, object, before_digest, after_digest, reason, detail)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq`;
+  INSERT INTO audit (
+    at_ms, actor, action, object, before_digest, after_digest, reason, detail, before_members, after_members
+  )
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq`;
+/** A parameter that is NULL asks for nothing. An object is meant by its kind, its name, or both, with a version or without. */
+const SELECT_AUDIT = `
+  SELECT * FROM audit
+  WHERE seq < ?1 AND (?2 IS NULL OR actor = ?2)
+    AND (?3 IS NULL OR action = ?3 OR substr(action, 1, length(?3) + 1) = ?3 || '.')
+    AND (?4 IS NULL OR ?4 IN (object, substr(object, instr(object, ' ') + 1))
+      OR substr(object, 1, length(?4) + 1) IN (?4 || ' ', ?4 || '@')
+      OR substr(object, instr(object, ' ') + 1, length(?4) + 1) = ?4 || '@')
+    AND (?5 IS NULL OR at_ms >= ?5) AND (?6 IS NULL OR at_ms < ?6)
+  ORDER BY seq DESC LIMIT ?7`;
 
 export interface Change {
   readonly actor: string;
@@ -17,6 +30,8 @@ export interface Change {
   readonly before: string | null;
   readonly after: string | null;
   readonly reason?: string | undefined;
+  /** The object before and after, `null` where there was or is none. Shown as far as they differ: never a secret. */
+  readonly documents?: readonly [before: object | null, after: object | null];
   /** What the change was made on. Kept as JSON, and shown to every operator: never a secret. */
   readonly detail?: object | undefined;
 }
@@ -36,22 +51,26 @@ export class Journal {
   /** One audit line and everything `write` does under its number, or nothing. Arms the alarm in the same commit. */
   commit(change: Change, write: (seq: number) => void): void {
     this.#storage.transactionSync(() => {
-      const { seq } = this.#storage.sql
-        .exec<{ seq: number }>(
-          INSERT_AUDIT,
-          Date.now(),
-          change.actor,
-          change.action,
-          change.object,
-          change.before,
-          change.after,
-          change.reason ?? null,
-          change.detail === undefined ? null : JSON.stringify(change.detail),
-        )
-        .one();
-      write(seq);
+      write(this.#insert(change));
     });
     this.#publication.guard(Date.now());
+  }
+
+  /** A line about what changed nothing here: something was shown that is not for everybody. */
+  note({ actor, action, object, detail }: Pick<Change, "actor" | "action" | "object" | "detail">): void {
+    this.#insert({ actor, action, object, before: null, after: null, detail });
+  }
+
+  #insert(change: Change): number {
+    const { before, after } = changedMembers(...(change.documents ?? [null, null]));
+    const text = (value: object | null | undefined): string | null => (value == null ? null : JSON.stringify(value));
+    return this.#storage.sql
+      .exec<{ seq: number }>(
+        INSERT_AUDIT,
+        ...[Date.now(), change.actor, change.action, change.object, change.before, change.after],
+        ...[change.reason ?? null, text(change.detail), text(before), text(after)],
+      )
+      .one().seq;
   }
 
   /** Sends what was committed. See `Publisher`. */
@@ -65,11 +84,11 @@ export class Journal {
   }
 
   /** Newest first. */
-  list(limit: number, before: number | null): Page<AuditEntry> {
+  list({ limit, before, actor, action, object, since, until }: AuditQuery): Page<AuditEntry> {
     const rows = this.#storage.sql.exec<AuditRow>(
-      "SELECT * FROM audit WHERE seq < ? ORDER BY seq DESC LIMIT ?",
-      before ?? Number.MAX_SAFE_INTEGER,
-      limit + 1,
+      SELECT_AUDIT,
+      ...[before ?? Number.MAX_SAFE_INTEGER, actor ?? null, action ?? null, object ?? null],
+      ...[since ?? null, until ?? null, limit + 1],
     );
     return toPage(rows, limit, toAuditEntry);
   }

@@ -52,7 +52,9 @@ export class KeyTable {
     const record = newRecord(id, request, hash, createdAt);
     const text = JSON.stringify(record);
     const digest = await digestOf(text);
-    this.#journal.commit({ actor, action: "key.create", object: `key ${id}`, before: null, after: digest }, (seq) => {
+    const documents = [null, toPublicKey(record, createdAt)] as const;
+    const made = { actor, action: "key.create", object: `key ${id}`, before: null, after: digest, documents };
+    this.#journal.commit(made, (seq) => {
       this.#sql.exec(
         "INSERT INTO key_record (seq, id, env, name, created_at_ms, record, digest) VALUES (?, ?, ?, ?, ?, ?, ?)",
         seq,
@@ -151,7 +153,8 @@ export class KeyTable {
       const after = await digestOf(text);
       // Another call may have changed the record during the digest: then its state decides anew.
       if (this.#find(id)?.record !== row.record) continue;
-      this.#journal.commit({ actor, action, object: `key ${id}`, before: row.digest, after }, (seq) => {
+      const documents = [shown(record), shown(changed)] as const;
+      this.#journal.commit({ actor, action, object: `key ${id}`, before: row.digest, after, documents }, (seq) => {
         const update = "UPDATE key_record SET name = ?, record = ?, digest = ? WHERE id = ?";
         this.#sql.exec(update, changed.name, text, after, id);
         this.#publication.add(keyRecordKey(id), text, seq);
@@ -165,4 +168,10 @@ export class KeyTable {
     const query = "SELECT record, digest FROM key_record WHERE id = ?";
     return this.#sql.exec<{ record: string; digest: string }>(query, id).toArray()[0] ?? null;
   }
+}
+
+/** A record as the audit log shows it: of its secrets only how many live, and until when. */
+function shown(record: KeyRecord): object {
+  const secrets = record.secrets.map(({ expires_at }) => ({ expires_at }));
+  return { ...toPublicKey(record, 0), secrets };
 }

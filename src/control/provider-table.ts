@@ -31,10 +31,14 @@ export class ProviderTable {
     }
     if (row?.record == null && this.list().length >= MAX_PROVIDERS) return { ok: false, reason: "too_many" };
     const before = row?.digest ?? null;
-    this.#journal.commit({ actor, action: "provider.put", object: `provider ${id}`, before, after }, (seq) => {
-      this.#sql.exec("INSERT OR REPLACE INTO provider (id, record, digest) VALUES (?, ?, ?)", id, text, after);
-      this.#publication.add(providerKey(id), text, seq);
-    });
+    const documents = [row?.record == null ? null : toProviderRecord(row.record), record] as const;
+    this.#journal.commit(
+      { actor, action: "provider.put", object: `provider ${id}`, before, after, documents },
+      (seq) => {
+        this.#sql.exec("INSERT OR REPLACE INTO provider (id, record, digest) VALUES (?, ?, ?)", id, text, after);
+        this.#publication.add(providerKey(id), text, seq);
+      },
+    );
     await this.#journal.publish();
     return { ok: true };
   }
@@ -52,7 +56,8 @@ export class ProviderTable {
       return { ok: true };
     }
     const object = `provider ${id}`;
-    const change = { actor, action: "provider.delete", object, before: row.digest, after: null, reason };
+    const documents = [toProviderRecord(row.record), null] as const;
+    const change = { actor, action: "provider.delete", object, before: row.digest, after: null, reason, documents };
     this.#journal.commit(change, (seq) => {
       this.#sql.exec("UPDATE provider SET record = NULL, digest = NULL WHERE id = ?", id);
       this.#publication.add(providerKey(id), null, seq);

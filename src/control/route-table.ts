@@ -187,7 +187,9 @@ export class RouteTable {
     const object = `route ${env}/${name}@${version}`;
     const before = this.#digest(env, name, version);
     const named = namedRoutes(this.#entries(env));
-    this.#journal.commit({ actor, action: "route.delete", object, before, after: null, reason }, (seq) => {
+    const documents = [active.record.policy, null] as const;
+    const change = { actor, action: "route.delete", object, before, after: null, reason, documents };
+    this.#journal.commit(change, (seq) => {
       this.#sql.exec("DELETE FROM route_active WHERE env = ? AND name = ?", env, name);
       this.#publication.add(routeKey(env, name), null, seq);
       const versions = "SELECT version FROM route_version WHERE env = ? AND name = ?";
@@ -267,7 +269,9 @@ export class RouteTable {
     const active = this.active(env, name);
     const before = active === null ? null : this.#digest(env, name, active.record.version);
     const object = `route ${env}/${name}@${version}`;
-    this.#journal.commit({ actor, action, object, before, after: digest, reason, detail: origin }, (seq) => {
+    const documents = [active?.record.policy ?? null, policy] as const;
+    const change = { actor, action, object, before, after: digest, reason, detail: origin, documents };
+    this.#journal.commit(change, (seq) => {
       const insert = "INSERT INTO route_version (seq, env, name, version, record, digest) VALUES (?, ?, ?, ?, ?, ?)";
       this.#sql.exec(insert, seq, env, name, version, text, digest);
       const activate = "INSERT OR REPLACE INTO route_active (env, name, seq, index_entry) VALUES (?, ?, ?, ?)";

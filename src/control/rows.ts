@@ -30,29 +30,40 @@ export type AuditRow = {
   after_digest: string | null;
   reason: string | null;
   detail: string | null;
+  before_members: string | null;
+  after_members: string | null;
 };
 
 export function toAuditEntry(row: AuditRow): AuditEntry {
   const { seq, at_ms, actor, action, object, before_digest, after_digest, reason } = row;
   const at = new Date(at_ms).toISOString();
-  const detail = toOrigin(row.detail);
-  return { seq, at, actor, action, object, before: before_digest, after: after_digest, reason, detail };
+  const [before, after, detail] = [row.before_members, row.after_members, row.detail].map(toObject);
+  return {
+    ...{ seq, at, actor, action, object, before: before ?? null, after: after ?? null, reason, detail: detail ?? null },
+    ...{ before_digest, after_digest },
+  };
 }
+
+const toObject = (text: string | null): object | null => (text === null ? null : (parseJson(text) as object));
 
 const toOrigin = (detail: string | null): VersionOrigin | null =>
   detail === null ? null : (parseJson(detail) as VersionOrigin);
 
+interface PagedRow {
+  readonly seq: number;
+  readonly record?: string;
+  readonly detail?: string | null;
+  readonly before_members?: string | null;
+  readonly after_members?: string | null;
+}
+
 /** Reads `limit` rows, fewer when they are large, from a cursor asked for one more. */
-export function toPage<Row extends { seq: number; record?: string; detail?: string | null }, T>(
-  rows: Iterable<Row>,
-  limit: number,
-  convert: (row: Row) => T,
-): Page<T> {
+export function toPage<Row extends PagedRow, T>(rows: Iterable<Row>, limit: number, convert: (row: Row) => T): Page<T> {
   const data: T[] = [];
   let characters = 0;
   let lastSeq = 0;
   for (const row of rows) {
-    characters += (row.record?.length ?? 0) + (row.detail?.length ?? 0);
+    for (const text of [row.record, row.detail, row.before_members, row.after_members]) characters += text?.length ?? 0;
     const full = data.length === limit || (data.length > 0 && characters > MAX_PAGE_CHARACTERS);
     if (full) return { data, nextCursor: lastSeq };
     data.push(convert(row));

@@ -217,12 +217,30 @@ export interface AuditEntry {
   readonly actor: string;
   readonly action: string;
   readonly object: string;
-  /** SHA-256 of the stored document, `null` where there was or is none. */
-  readonly before: string | null;
-  readonly after: string | null;
+  /** The members that were changed, without secrets; `null` where there was no such object, or nothing was kept. */
+  readonly before: object | null;
+  readonly after: object | null;
   readonly reason: string | null;
-  /** Present for a rollback or a promotion. */
-  readonly detail: VersionOrigin | null;
+  /** What the change was made on: present for a rollback, a promotion, and what was shown. */
+  readonly detail: object | null;
+  /** SHA-256 of the stored document, `null` where there was or is none. */
+  readonly before_digest: string | null;
+  readonly after_digest: string | null;
+}
+
+export interface AuditQuery {
+  readonly limit: number;
+  /** Only lines before this number. */
+  readonly before: number | null;
+  readonly actor?: string | undefined;
+  /** An action, or what stands before its dot. */
+  readonly action?: string | undefined;
+  /** An object as its line names it: kind and name, either alone, without a version for all of them. */
+  readonly object?: string | undefined;
+  /** Epoch ms, inclusive. */
+  readonly since?: number | undefined;
+  /** Epoch ms, exclusive. */
+  readonly until?: number | undefined;
 }
 
 /** What a target's shared breaker became. Repeatable: of two changes of one target the one with the later `at` counts. */

@@ -28,7 +28,7 @@ const KEY: readonly ErrorCode[] = [
 ];
 const OPERATOR: readonly ErrorCode[] = [
   ...(["missing_api_key", "invalid_api_key", "not_found", "admin_disabled", "ledger_unavailable"] as const),
-  ...(["internal_error", "invalid_request"] as const),
+  ...(["internal_error", "invalid_request", "role_required", "rate_limit_exceeded"] as const),
 ];
 const BODY: readonly ErrorCode[] = [
   ...(["invalid_json", "invalid_request", "request_too_large", "unsupported_media_type", "overloaded"] as const),
@@ -229,5 +229,7 @@ export const OPERATIONS: readonly Operation[] = [
     ["approval_decided", "tool_approval_expired"],
     { body: "Decision", query: { key: "string" } },
   ),
-  operator("get /admin/audit", "Who changed what, newest first", [200, "AuditEntryList"], BAD, { query: PAGE }),
+  operator("get /admin/audit", "Who changed what, newest first", [200, "AuditEntryList"], BAD, {
+    query: { ...PAGE, ...SPAN, actor: "string", action: "string", object: "string" },
+  }),
 ];

@@ -64,7 +64,7 @@ const TRACE: Spelling = {
   },
 };
 const APPROVAL: Spelling = {
-  ...{ tool_call_id: "string", name: "string", arguments: "string", arguments_sha256: "string" },
+  ...{ tool_call_id: "string", name: "string", arguments: "string?", arguments_sha256: "string" },
   ...{ status: APPROVAL_STATUSES.join("|"), key_id: "string", env: "string", app: "string", route: "string" },
   ...{ trace_id: "string", created_at: "time", expires_at: "time" },
   ...{ "decided_by?": "string", "decided_at?": "time", "reason?": "string" },
@@ -151,8 +151,8 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
     as_of: "time",
   },
   AuditEntry: {
-    ...{ seq: "integer", at: "time", actor: "string", action: "string", object: "string", before: "string?" },
-    ...{ after: "string?", reason: "string?", detail: "any" },
+    ...{ seq: "integer", at: "time", actor: "string", action: "string", object: "string", before: "any" },
+    ...{ after: "any", reason: "string?", detail: "any", before_digest: "string?", after_digest: "string?" },
   },
 };
 

@@ -65,9 +65,9 @@ describe("keys", () => {
         );
         const revokedAt = tables.actions().indexOf("key.revoke");
         expect(revokedAt).toBe(record.status === "revoked" ? tables.actions().length - 1 : -1);
-        const { data } = tables.journal.list(100, null);
-        const before = data.slice(0, -1).map((line) => line.before);
-        expect(before).toEqual(data.slice(1).map((line) => line.after));
+        const { data } = tables.journal.list({ limit: 100, before: null });
+        const before = data.slice(0, -1).map((line) => line.before_digest);
+        expect(before).toEqual(data.slice(1).map((line) => line.after_digest));
       }),
       { numRuns: 40 },
     );
@@ -175,7 +175,10 @@ describe("routes", () => {
     tables.sql.exec(insert, JSON.stringify(record));
     tables.sql.exec("INSERT INTO route_active (env, name, seq, index_entry) VALUES ('eu', 'old', 1, '{}')");
     expect(tables.routes.active("eu", "old")).toEqual({ record, active: true, origin: null });
-    expect(tables.journal.list(1, null).data[0]).toMatchObject({ action: "route.publish", detail: null });
+    expect(tables.journal.list({ limit: 1, before: null }).data[0]).toMatchObject({
+      action: "route.publish",
+      detail: null,
+    });
   });
 
   test("an environment is known by its first key or route, deleted or not", async () => {

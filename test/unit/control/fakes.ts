@@ -104,7 +104,7 @@ export function startTables(sql = startSql()) {
     /** Actions of the audit log, oldest first. */
     actions: () =>
       journal
-        .list(1_000, null)
+        .list({ limit: 1_000, before: null })
         .data.map(({ action }) => action)
         .reverse(),
   };
