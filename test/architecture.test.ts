@@ -118,8 +118,8 @@ const DURABLE_OBJECTS = [
   ...["approvals/tool-approvals.ts", "control/control-plane.ts", "health/provider-health.ts"],
   ...["ledger/key-ledger.ts", "trace-index/trail-index.ts", "conversation-store/conversation-store.ts"],
 ];
-/** Puts the parts of a request's way together; the others share types and the record. */
-const RELAY_COMPOSER = "relay/relay.ts";
+/** Put the parts of a request's way together; the others share types and the record. */
+const RELAY_COMPOSERS = ["relay/relay.ts", "relay/request/run.ts"];
 const RELAY_SHARED = [
   ...["relay/types.ts", "relay/trace.ts", "relay/billing.ts", "relay/received.ts", "relay/affinity.ts"],
   ...["relay/last-words.ts", "relay/door.ts"],
@@ -211,7 +211,7 @@ function partFault(from: string, to: string): string | null {
   const folder = folderOf(from);
   if (folder !== folderOf(to) || partOf(from) === partOf(to)) return null;
   const isCall = RELAY_CALLS.some(([caller, called]) => caller === from && called === to);
-  if (folder === "relay" && from !== RELAY_COMPOSER && !RELAY_SHARED.includes(to) && !isCall) return "part";
+  if (folder === "relay" && !RELAY_COMPOSERS.includes(from) && !RELAY_SHARED.includes(to) && !isCall) return "part";
   if (folder === "providers" && from !== PROVIDER_REGISTRY && !ADAPTERS_SHARE.includes(to)) return "adapter";
   if (folder === "wires" && from !== WIRE_BRIDGE && to.split("/").length > 2 && !WIRES_SHARE.includes(to))
     return "wire";

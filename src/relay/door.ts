@@ -36,25 +36,30 @@ export interface GateView {
   readonly withoutUnread: () => ChatRequest;
 }
 
-export interface Door {
+/** What every public API says of itself, whatever is asked for by it. */
+export interface AnyDoor {
   /** On traces, in filters and figures. */
   readonly api: NonNullable<Trace["api"]>;
-  readonly wire: DoorWire;
   /** The caller's key, out of the headers in which this API carries it. Throws 401. */
   token(headers: Headers): string;
   /** The request as the relay reads it. Throws 400 for what the contract refuses, 404 for what it refers to in vain. */
   parse(body: string, caller: DoorCaller): ChatRequest | Promise<ChatRequest>;
-  readonly gateView: (request: ChatRequest) => GateView;
-  /** What keeps its whole answers, asked when the request was read and its route is known. Absent or `null`: nothing. */
-  keeperOf?(policy: RoutePolicy): KeepAnswer | null;
-  /** `flow` stands in the last event of a stream as it does in a whole answer. */
-  readonly endsWithFlow?: boolean;
   /** The same error in this API's shape. */
   errorResponse(
     error: RouterError,
     flow: Readonly<Record<string, unknown>>,
     headers: Readonly<Record<string, string>>,
   ): Response;
+}
+
+/** One by which conversations come in. */
+export interface Door extends AnyDoor {
+  readonly wire: DoorWire;
+  readonly gateView: (request: ChatRequest) => GateView;
+  /** What keeps its whole answers, asked when the request was read and its route is known. Absent or `null`: nothing. */
+  keeperOf?(policy: RoutePolicy): KeepAnswer | null;
+  /** `flow` stands in the last event of a stream as it does in a whole answer. */
+  readonly endsWithFlow?: boolean;
   /** What keeps a stream alive while its tool calls wait to be decided. */
   readonly keepAlive: string;
 }
