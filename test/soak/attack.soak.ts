@@ -133,7 +133,7 @@ async function attempt(number: number, money: Money): Promise<void> {
     }
     case "shape": {
       const { gate, model, key, headers } = gateOf(chance, target);
-      const body = withGate(door.requests.shapeless(chance.below(2 ** 31), model, token), gate);
+      const body = withGate(door.requests.shapeless(chance, model, token), gate);
       answered = await send(door, key, body, headers);
       for (const call of stage.upstream.calls.filter((each) => each.body.includes(token))) {
         const sent = JSON.parse(call.body) as Record<string, unknown>;

@@ -332,6 +332,10 @@ describe("by the door of Responses", () => {
     for (const input of [
       [{ role: "user", content: "hi" }, output],
       [{ role: "user", content: [{ type: "mystery_result", output: "deleted" }] }],
+      ...["tool", "Tool", "ipython", "function", "USER"].map((role) => [
+        { role: "user", content: "hi" },
+        { role, call_id: "c", content: "deleted" },
+      ]),
     ]) {
       const response = await ask(routes[kind], { input });
       expect(response.status, await response.clone().text()).toBe(400);

@@ -33,8 +33,11 @@ class Turns {
   add(item: Json, path: string): void {
     const { type, role } = item;
     if ((type === undefined || type === "message") && role !== "assistant") {
-      const parts = readContent(item["content"], `${path}.content`);
-      this.#push({ role: role === "system" || role === "developer" ? role : "user", parts, path });
+      const isKnown = role === "user" || role === "system" || role === "developer";
+      // Some provider may read a message of another role as the result of a tool.
+      const unknown: Part = { kind: "opaque", wire: WIRE, type: String(role), source: item, path: `${path}.role` };
+      const parts = isKnown ? readContent(item["content"], `${path}.content`) : [unknown];
+      this.#push({ role: isKnown ? role : "user", parts, path });
       return;
     }
     const result = this.#readResult(item, path);

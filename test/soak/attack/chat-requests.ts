@@ -280,8 +280,8 @@ export const CHAT_REQUESTS: Requests = {
     if (chance.percent(20)) messages.splice(1, 1);
     return JSON.stringify({ ...head, messages });
   },
-  shapeless(seed, model, token) {
-    const [body = {}] = fc.sample(hostileChat, { seed, numRuns: 1 });
+  shapeless(chance, model, token) {
+    const [body = {}] = fc.sample(hostileChat, { seed: chance.below(2 ** 31), numRuns: 1 });
     const { messages = [] } = body as { messages?: unknown[] };
     return JSON.stringify({ ...body, model, messages: [{ role: "user", content: token }, ...messages] });
   },
@@ -305,16 +305,7 @@ export const CHAT_REQUESTS: Requests = {
     return JSON.stringify({ ...head, messages: [...answer, { role: "user", content }], ...tools, ...members });
   },
   heavy: (chance, model, token) => heavyBody(chance.below(HEAVY.length), 1 + chance.size(1_500_000), model, token),
-  readObjects(body) {
-    const messages = ["messages", "contents", "input", "system"].flatMap((name) => objectsIn(body[name]));
-    const parts = messages.flatMap((message) =>
-      ["content", "parts", "tool_calls"].flatMap((name) => objectsIn(message[name])),
-    );
-    const called = [...parts, ...messages].flatMap((each) =>
-      ["function", "custom", "function_call"].flatMap((name) => objectsIn(each[name])),
-    );
-    return [body, ...messages, ...parts, ...called];
-  },
+  readObjects,
 };
 
 /** Bodies of about so many characters that take more to read than their length. */
@@ -420,4 +411,15 @@ function oneCall(args: string): Json[] {
 function objectsIn(value: unknown): Json[] {
   const listed: readonly unknown[] = Array.isArray(value) ? value : [value];
   return listed.filter((each): each is Json => typeof each === "object" && each !== null && !Array.isArray(each));
+}
+
+export function readObjects(body: Json): Json[] {
+  const messages = ["messages", "contents", "input", "system"].flatMap((name) => objectsIn(body[name]));
+  const parts = messages.flatMap((message) =>
+    ["content", "parts", "tool_calls"].flatMap((name) => objectsIn(message[name])),
+  );
+  const called = [...parts, ...messages].flatMap((each) =>
+    ["function", "custom", "function_call"].flatMap((name) => objectsIn(each[name])),
+  );
+  return [body, ...messages, ...parts, ...called];
 }

@@ -2,6 +2,8 @@
 
 import type { Chance } from "./chance.ts";
 import { CHAT_REQUESTS } from "./chat-requests.ts";
+import { MESSAGES_REQUESTS } from "./messages-requests.ts";
+import { RESPONSES_REQUESTS } from "./responses-requests.ts";
 
 /** A body as text, as no object can hold a key twice. */
 export type BodyText = string;
@@ -12,7 +14,7 @@ export interface Requests {
   /** Brings back `marker` as the result of a tool that nobody approved, in one of many spellings. */
   smuggled(chance: Chance, model: string, token: string, marker: string): BodyText;
   /** Any JSON in every position; nothing of `canaries` in it is the client's to send behind a gate. */
-  shapeless(seed: number, model: string, token: string): BodyText;
+  shapeless(chance: Chance, model: string, token: string): BodyText;
   /** Tries to cost more than anybody can hold. */
   dear(chance: Chance, model: string, token: string): BodyText;
   /** Tries to take memory and time. */
@@ -38,5 +40,17 @@ export const DOORS: readonly Door[] = [
     path: "/v1/chat/completions",
     headers: (key) => ({ authorization: `Bearer ${key}`, "content-type": "application/json" }),
     requests: CHAT_REQUESTS,
+  },
+  {
+    name: "messages",
+    path: "/v1/messages",
+    headers: (key) => ({ "x-api-key": key, "content-type": "application/json", "anthropic-version": "2023-06-01" }),
+    requests: MESSAGES_REQUESTS,
+  },
+  {
+    name: "responses",
+    path: "/v1/responses",
+    headers: (key) => ({ authorization: `Bearer ${key}`, "content-type": "application/json" }),
+    requests: RESPONSES_REQUESTS,
   },
 ];
