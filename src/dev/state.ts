@@ -6,14 +6,17 @@
  * arguments can be read by anyone on the machine; wrangler reads it again when it reloads, so it stays.
  */
 import { randomBytes } from "node:crypto";
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { StartError } from "./start-error.ts";
 
 export interface Secrets {
   readonly pepper: string;
   readonly adminToken: string;
   /** Environment to key. */
   readonly keys: Readonly<Record<string, string>>;
+  /** `<env>/<route>` to the version that a start published last. */
+  readonly seeded: Readonly<Record<string, number>>;
 }
 
 /** The contents of `dev.json`. */
@@ -33,34 +36,53 @@ function isTextRecord(value: unknown): value is Record<string, string> {
   return typeof value === "object" && value !== null && Object.values(value).every(isText);
 }
 
+function isVersionRecord(value: unknown): value is Record<string, number> {
+  return typeof value === "object" && value !== null && Object.values(value).every(Number.isSafeInteger);
+}
+
 export class StateDirectory {
   readonly path: string;
 
+  /** Throws `StartError` where the directory cannot be made or belongs to somebody else. */
   constructor(path: string) {
     this.path = path;
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-    // The mode above counts only for a directory that is made here.
-    chmodSync(path, 0o700);
+    try {
+      mkdirSync(path, { recursive: true, mode: 0o700 });
+      // The mode above counts only for a directory that is made here.
+      chmodSync(path, 0o700);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      throw new StartError(
+        `${path} cannot be written to (${code}). Make the folder writable, or name another one: FLOWLAYER_DIR=<folder> npm start`,
+      );
+    }
   }
 
   file(name: string): string {
     return join(this.path, name);
   }
 
-  /** The kept secrets; fresh ones where there are none, or where the file is damaged. */
+  /** The kept secrets; fresh ones where there are none. Throws `StartError` where the file is damaged: its pepper is gone. */
   secrets(): Secrets {
+    const file = this.file("secrets.json");
     const kept = this.#read("secrets.json");
+    if (existsSync(file) && !(isText(kept["pepper"]) && isText(kept["admin_token"]))) {
+      throw new StartError(
+        `${file} is damaged. Put a copy of it back; or delete it: the next start then makes a new pepper, and keys made so far stop working.`,
+      );
+    }
     const secrets = {
       pepper: isText(kept["pepper"]) ? kept["pepper"] : newToken(),
       adminToken: isText(kept["admin_token"]) ? kept["admin_token"] : newToken(),
       keys: isTextRecord(kept["keys"]) ? kept["keys"] : {},
+      seeded: isVersionRecord(kept["seeded"]) ? kept["seeded"] : {},
     };
     this.keep(secrets);
     return secrets;
   }
 
-  keep({ pepper, adminToken, keys }: Secrets): void {
-    this.write("secrets.json", `${JSON.stringify({ pepper, admin_token: adminToken, keys }, null, 2)}\n`);
+  keep({ pepper, adminToken, keys, seeded }: Secrets): void {
+    this.write("secrets.json", `${JSON.stringify({ pepper, admin_token: adminToken, keys, seeded }, null, 2)}\n`);
   }
 
   /** The announcement of an earlier start, whether or not that instance still runs. */

@@ -58,7 +58,9 @@ export class Settlement {
     this.#onBooked();
     for (const attempt of exchange.attempts) checkCost(trace.id, attempt, exchange.bill(attempt));
     exportSoon(settingsOf(this.#env).exporter, trace, exchange.parent, this.#waitUntil);
-    if (settingsOf(this.#env).logsEveryRequest || trace.status !== "ok" || trace.fallback) logRequest(trace);
+    if (settingsOf(this.#env).logsEveryRequest || trace.status !== "ok" || trace.fallback) {
+      logRequest(trace, exchange.fellBack ? exchange.firstFailure : null);
+    }
   }
 }
 
@@ -103,7 +105,11 @@ function checkCost(traceId: string, { provider, model, endedAt }: Attempt, { cos
   log({ event: "cost_off_check", trace_id: traceId, provider, model, reported_nano_usd, computed_nano_usd });
 }
 
-function logRequest(trace: Trace): void {
+const attemptText = ({ provider, model, outcome, status, duration_ms }: Trace["attempts"][number]): string =>
+  `${provider}/${model};${outcome};${status ?? "-"};${duration_ms}ms`;
+
+function logRequest(trace: Trace, fallbackReason: string | null): void {
+  const isPlain = trace.status === "ok" && !trace.fallback;
   log({
     event: "request",
     trace_id: trace.id,
@@ -120,6 +126,9 @@ function logRequest(trace: Trace): void {
     model: trace.model,
     attempts: trace.attempts.length,
     fallback: trace.fallback,
+    // What the response headers say, for whoever has the log alone.
+    fallback_reason: fallbackReason ?? undefined,
+    attempt_log: isPlain ? undefined : trace.attempts.map(attemptText).join(", "),
     first_token_ms: trace.latency.first_token_ms,
     total_ms: trace.latency.total_ms,
     prompt_tokens: trace.usage.prompt_tokens,

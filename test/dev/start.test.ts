@@ -5,6 +5,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -38,8 +39,12 @@ async function stop({ child, exit }: Started): Promise<void> {
 }
 
 function start(port: number, ...more: string[]): Started {
-  const args = ["src/dev/start.ts", "--", "--port", String(port), "--persist-to", join(directory, "data"), ...more];
-  const env = { ...process.env, FLOWLAYER_DIR: stateDirectory, NO_COLOR: "1" };
+  return startWith({}, port, ...more);
+}
+
+function startWith(variables: NodeJS.ProcessEnv, port: number, ...more: string[]): Started {
+  const args = ["src/dev/start.js", "--", "--port", String(port), "--persist-to", join(directory, "data"), ...more];
+  const env = { ...process.env, FLOWLAYER_DIR: stateDirectory, NO_COLOR: "1", ...variables };
   const child = spawn(process.execPath, args, { cwd: ROOT, env, stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   child.stdout.on("data", (bytes: Buffer) => (output += bytes.toString()));
@@ -107,12 +112,34 @@ test("a first start answers on every seeded route, and a second keeps keys and t
   await stop(first);
   expect(existsSync(devFile)).toBe(false);
 
-  const again = await ready(start(await freePort()));
+  // The second start has a provider, whose key is wrong: routes that nobody changed follow, the changed one stays.
+  const provider = createHttpServer((_request, response) => {
+    response.writeHead(401, { "content-type": "application/json" });
+    response.end('{"error":{"message":"Incorrect API key provided.","type":"invalid_request_error"}}');
+  });
+  await new Promise<void>((resolve) => provider.listen(0, "127.0.0.1", resolve));
+  const { port } = provider.address() as AddressInfo;
+  const variables = { OPENAI_API_KEY: "sk-wrong", OPENAI_BASE_URL: `http://127.0.0.1:${port}/v1` };
+  const second = startWith(variables, await freePort());
+  const again = await ready(second);
+  await expect.poll(second.output).toContain("Configured: openai");
+  const fallenBack = await chat(again, "staging", "best-reasoning");
+  expect(fallenBack.headers.get("x-flowlayer-provider")).toBe("sandbox");
+  expect(fallenBack.headers.get("x-flowlayer-fallback-reason")).toBe("auth");
+  await fallenBack.body?.cancel();
+  await expect.poll(second.output).toMatch(/"fallback_reason":"auth","attempt_log":"openai\/\S+;auth;401;/);
+  await new Promise((resolve) => provider.close(resolve));
   expect(again.keys).toEqual(dev.keys);
   expect(again.admin_token).toBe(dev.admin_token);
   const answer = await chat(again, "production", "fast-eval");
   expect(answer.headers.get("x-flowlayer-model")).toBe("mine");
   await answer.body?.cancel();
+
+  // A third one on the same state is refused and leaves the second alone.
+  const third = start(await freePort());
+  expect(await third.exit).toBe(1);
+  expect(third.output()).toContain(`runs at ${again.base_url}`);
+  expect(existsSync(devFile)).toBe(true);
 }, 120_000);
 
 test("a taken port is a clear error and leaves no dev.json", async () => {
@@ -129,6 +156,6 @@ test("a taken port is a clear error and leaves no dev.json", async () => {
 test("a control plane that refuses ends the start with its reason", async () => {
   const started = start(await freePort(), "--var", "FLOW_ADMIN_TOKEN:short");
   expect(await started.exit).toBe(1);
-  expect(started.output()).toMatch(/npm start: Creating route best-reasoning of production failed with 503/);
+  expect(started.output()).toMatch(/npm start: Reading the providers failed with 503/);
   expect(existsSync(devFile)).toBe(false);
 }, 60_000);

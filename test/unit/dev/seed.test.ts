@@ -1,33 +1,54 @@
 import { expect, test } from "vitest";
 import { findModel } from "../../../src/catalog/index.ts";
 import { seedRoutes } from "../../../src/dev/seed.ts";
+import { SEED_PROVIDERS } from "../../../src/dev/seed-providers.ts";
 import { RoutePolicy } from "../../../src/policy/schema.ts";
-import { findProvider } from "../../../src/providers/index.ts";
+import { findProvider, providerIds } from "../../../src/providers/index.ts";
 
 const none = () => false;
 const all = () => true;
 
 test.each([
-  { name: "without a single secret", isSet: none },
-  { name: "with every secret", isSet: all },
-])("$name each route is a valid policy of known models that call tools, the sandbox twice at its end", ({ isSet }) => {
-  const routes = seedRoutes(isSet);
+  { name: "without a single provider", isConfigured: none },
+  { name: "with every provider", isConfigured: all },
+])("$name each route is a valid policy, the sandbox twice at its end", ({ isConfigured }) => {
+  const routes = seedRoutes(isConfigured);
   expect(Object.keys(routes)).toEqual(["best-reasoning", "fast-eval", "agent-reasoning"]);
   for (const policy of Object.values(routes)) {
     const { targets } = RoutePolicy.parse(policy);
-    for (const { provider, model } of targets) {
-      expect(findProvider(provider), provider).toBeDefined();
-      expect(findModel(provider, model)?.capabilities, `${provider}/${model}`).toMatchObject({ tools: true });
-    }
+    for (const { provider } of targets) expect(findProvider(provider), provider).toBeDefined();
     expect(targets.slice(-2).map(({ provider }) => provider)).toEqual(["sandbox", "sandbox"]);
   }
 });
 
-test("a vendor comes before the sandbox as soon as its secret is set", () => {
-  const routes = seedRoutes((secret) => secret === "GROQ_API_KEY");
-  for (const { targets } of Object.values(routes)) {
-    expect(targets.map(({ provider }) => provider)).toEqual(["groq", "sandbox", "sandbox"]);
+/** Which models a server of the user's own has is not known here. */
+const known = SEED_PROVIDERS.filter(({ asksServer }) => asksServer !== true);
+test.each(known)("the models of $provider are in the catalogue", ({ provider, deep, fast, tools }) => {
+  for (const model of [deep, fast]) {
+    const facts = findModel(provider, model);
+    expect(facts, `${provider}/${model}`).toBeDefined();
+    if (tools !== false) expect(facts?.capabilities, `${provider}/${model}`).toMatchObject({ tools: true });
   }
+});
+
+test("every provider has a row, with the variables that configure it", () => {
+  const sets = (needs: readonly (readonly string[])[]) => needs.map((set) => set.toSorted().join(" ")).toSorted();
+  const rows = Object.fromEntries(SEED_PROVIDERS.map(({ provider, needs }) => [provider, sets(needs)]));
+  const registered = providerIds().filter((id) => id !== "sandbox");
+  const wanted = Object.fromEntries(registered.map((id) => [id, sets(findProvider(id)?.requires ?? [])]));
+  expect(rows).toEqual(wanted);
+});
+
+test.each(SEED_PROVIDERS)("$provider comes before the sandbox as soon as it is configured", ({ provider, tools }) => {
+  for (const [name, { targets }] of Object.entries(seedRoutes((id) => id === provider))) {
+    const expected = name === "agent-reasoning" && tools === false ? [] : [provider];
+    expect(targets.map((target) => target.provider)).toEqual([...expected, "sandbox", "sandbox"]);
+  }
+});
+
+test("a server's own model takes the place of the table's", () => {
+  const routes = seedRoutes((id) => id === "ollama", new Map([["ollama", "mine:8b"]]));
+  expect(routes["fast-eval"]?.targets[0]).toEqual({ provider: "ollama", model: "mine:8b" });
 });
 
 test("agents may search without approval", () => {

@@ -1,0 +1,98 @@
+/** The running instance, as an operator sees it: what a start reads from the admin API and makes through it. */
+import { SEED_ENVIRONMENTS } from "./seed.ts";
+import { StartError } from "./start-error.ts";
+
+const REQUEST_TIMEOUT_MS = 10_000;
+const PAGE_SIZE = 1_000;
+
+export interface LiveRoute {
+  readonly env: string;
+  readonly name: string;
+  readonly version: number;
+  readonly policy: unknown;
+}
+
+export interface ProviderState {
+  readonly id: string;
+  readonly configured: boolean;
+}
+
+export class Instance {
+  readonly baseUrl: string;
+  readonly #adminToken: string;
+
+  constructor(baseUrl: string, adminToken: string) {
+    this.baseUrl = baseUrl;
+    this.#adminToken = adminToken;
+  }
+
+  /** Every route that there is. */
+  routes(): Promise<readonly LiveRoute[]> {
+    return this.#list<LiveRoute>("/admin/routes", "Reading the routes");
+  }
+
+  providers(): Promise<readonly ProviderState[]> {
+    return this.#list<ProviderState>("/admin/providers", "Reading the providers");
+  }
+
+  /** Publishes a policy where the active version is still `expected`; 0: where there is none. Gives the new version. */
+  async publish(env: string, name: string, policy: object, expected: number): Promise<number> {
+    const response = await this.#call("PUT", `/admin/routes/${env}/${name}`, policy, { "if-match": `"${expected}"` });
+    if (!response.ok) throw await refused(`Creating route ${name} of ${env}`, response);
+    return ((await response.json()) as { version: number }).version;
+  }
+
+  /** One key per environment: the kept one where it is still accepted, otherwise a new one. */
+  async ensureKeys(kept: Readonly<Record<string, string>>): Promise<Record<string, string>> {
+    const keys: Record<string, string> = {};
+    for (const env of SEED_ENVIRONMENTS) {
+      const old = kept[env];
+      if (old !== undefined && (await this.#accepts(old))) {
+        keys[env] = old;
+        continue;
+      }
+      const response = await this.#call("POST", "/admin/keys", { name: `npm start ${env}`, env });
+      if (!response.ok) throw await refused(`Creating a key of ${env}`, response);
+      keys[env] = ((await response.json()) as { key: string }).key;
+    }
+    return keys;
+  }
+
+  async #accepts(key: string): Promise<boolean> {
+    const response = await this.#send("GET", "/v1/models", key);
+    await response.body?.cancel();
+    return response.status === 200;
+  }
+
+  async #list<T>(path: string, what: string): Promise<readonly T[]> {
+    const response = await this.#call("GET", `${path}?limit=${PAGE_SIZE}`);
+    if (!response.ok) throw await refused(what, response);
+    return ((await response.json()) as { data: readonly T[] }).data;
+  }
+
+  #call(method: string, path: string, body?: object, headers: Record<string, string> = {}): Promise<Response> {
+    return this.#send(method, path, this.#adminToken, body, headers);
+  }
+
+  #send(
+    method: string,
+    path: string,
+    token: string,
+    body?: object,
+    headers: Record<string, string> = {},
+  ): Promise<Response> {
+    return fetch(this.baseUrl + path, {
+      method,
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/json", ...headers },
+      signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  }
+}
+
+/** What the control plane said, which names the fault and never a secret. */
+async function refused(what: string, response: Response): Promise<StartError> {
+  const body: unknown = await response.json().catch(() => null);
+  const said = (body as { error?: { message?: unknown } } | null)?.error?.message;
+  return new StartError(`${what} failed with ${response.status}${typeof said === "string" ? `: ${said}` : "."}`);
+}
