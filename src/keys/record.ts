@@ -2,6 +2,7 @@
  * What is known of an API key: the value of KV `key:<id>` and of the control plane's table. Never a secret.
  */
 import * as z from "zod/mini";
+import { isTimeZone, PERIODS } from "../lib/calendar.ts";
 import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
 
 export const SCOPES = ["chat", "models", "traces:read", "raw_models", "approvals:decide"] as const;
@@ -11,9 +12,15 @@ export const DEFAULT_SCOPES: readonly Scope[] = ["chat", "models", "traces:read"
 const positiveInteger = z.int().check(z.minimum(1));
 const resourceName = z.string().check(z.regex(RESOURCE_NAME, "must match ^[a-z0-9][a-z0-9._-]{0,62}$"));
 
+const timeZone = z
+  .string()
+  .check(z.refine(isTimeZone, { error: "must be a name of the IANA time zone database, such as Europe/Berlin" }));
+
 const Budget = z.strictObject({
   limit_usd: z.number().check(z.positive(), z.maximum(1_000_000)),
-  period: z.enum(["day", "month", "total"]),
+  period: z.enum(PERIODS),
+  /** Where the period's midnight is. Absent: UTC. */
+  time_zone: z.optional(timeZone),
 });
 
 const Limits = z.strictObject({

@@ -67,6 +67,13 @@ export class Charges {
     );
   }
 
+  /** Booked for what was reserved from `start` to `end` (epoch ms, exclusive), as far as its charges are kept. */
+  sumBetween(start: number, end: number): number {
+    const query =
+      "SELECT coalesce(sum(nano_usd), 0) AS nano_usd FROM charge WHERE reserved_at >= ? AND reserved_at < ?";
+    return this.#sql.exec<{ nano_usd: number }>(query, start, end).one().nano_usd;
+  }
+
   /** The expired attempts of a request that have a trace, in their order. */
   expiredOf(traceId: string): ExpiredAttempt[] {
     return this.#sql

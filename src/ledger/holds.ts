@@ -2,13 +2,17 @@
  * What attempts hold that are not settled yet, in a table as small as what runs. Its sums are kept in memory beside it,
  * changed only together with it, and read from it by `load`.
  */
+
+import type { Span } from "../lib/calendar.ts";
 import { Leases } from "./leases.ts";
-import { assertNanoUsd, periodsOf } from "./periods.ts";
+import { assertNanoUsd } from "./periods.ts";
 import type { RequestOrigin, Reservation } from "./types.ts";
 
 const DAY_MS = 86_400_000;
 /** No policy lets a request run for longer than hours; a clock that is wrong must not hold money for years. */
 const MAX_HOLD_MS = DAY_MS;
+/** Periods of all time zones begin at a multiple of it. */
+const QUARTER_MS = 900_000;
 /** How long a release waits for the reservation it overtook. */
 const WITHDRAWN_MS = 60_000;
 
@@ -38,7 +42,8 @@ export type Hold = {
 export class Holds {
   readonly leases = new Leases();
   readonly #sql: SqlStorage;
-  readonly #reservedNanoUsd = new Map<string, number>();
+  /** By the quarter of an hour in which it was reserved, counted from 1970. No hold is older than a day. */
+  readonly #reservedNanoUsd = new Map<number, number>();
   #openRequests = 0;
   #nextExpiryAt = Number.POSITIVE_INFINITY;
 
@@ -49,11 +54,11 @@ export class Holds {
   load(): void {
     this.#reservedNanoUsd.clear();
     this.#openRequests = 0;
-    const query = `SELECT reserved_at / ${DAY_MS} AS day, sum(bound_nano_usd) AS nano_usd, sum(requests) AS requests
-      FROM hold WHERE state = 'R' GROUP BY day`;
-    type Sums = { day: number; nano_usd: number; requests: number };
-    for (const { day, nano_usd, requests } of this.#sql.exec<Sums>(query).toArray()) {
-      this.#count(day * DAY_MS, nano_usd, requests);
+    const query = `SELECT reserved_at / ${QUARTER_MS} AS quarter, sum(bound_nano_usd) AS nano_usd,
+      sum(requests) AS requests FROM hold WHERE state = 'R' GROUP BY quarter`;
+    type Sums = { quarter: number; nano_usd: number; requests: number };
+    for (const { quarter, nano_usd, requests } of this.#sql.exec<Sums>(query).toArray()) {
+      this.#count(quarter * QUARTER_MS, nano_usd, requests);
     }
     this.#findExpiry();
     const isolates = "SELECT isolate, count(*) AS open FROM hold WHERE state = 'R' AND isolate <> '' GROUP BY isolate";
@@ -61,9 +66,14 @@ export class Holds {
     this.leases.load(new Map(open.map((row) => [row.isolate, row.open])));
   }
 
-  /** Held for attempts that were reserved in `period`. */
-  reservedNanoUsd(period: string): number {
-    return this.#reservedNanoUsd.get(period) ?? 0;
+  /** Held for attempts that were reserved in the period. */
+  reservedNanoUsd({ start, end }: Span): number {
+    let sum = 0;
+    for (const [quarter, nanoUsd] of this.#reservedNanoUsd) {
+      const at = quarter * QUARTER_MS;
+      if (at >= start && at < end) sum += nanoUsd;
+    }
+    return sum;
   }
 
   get openRequests(): number {
@@ -171,12 +181,11 @@ export class Holds {
 
   #count(at: number, nanoUsd: number, requests: number): void {
     this.#openRequests += requests;
-    for (const period of periodsOf(at)) {
-      const sum = (this.#reservedNanoUsd.get(period) ?? 0) + nanoUsd;
-      assertNanoUsd(sum);
-      if (sum === 0) this.#reservedNanoUsd.delete(period);
-      else this.#reservedNanoUsd.set(period, sum);
-    }
+    const quarter = Math.floor(at / QUARTER_MS);
+    const sum = (this.#reservedNanoUsd.get(quarter) ?? 0) + nanoUsd;
+    assertNanoUsd(sum);
+    if (sum === 0) this.#reservedNanoUsd.delete(quarter);
+    else this.#reservedNanoUsd.set(quarter, sum);
   }
 }
 

@@ -93,7 +93,8 @@ export class KeyLedger extends DurableObject {
 
   /** What was booked and is held in the budget's current period; without a budget, ever. */
   async spend(budget: Budget | null): Promise<PeriodSpend> {
-    return this.#ledger.spend(budget?.period ?? "total", Date.now());
+    const now = Date.now();
+    return this.#transact(() => this.#ledger.spend(budget ?? { period: "total" }, now));
   }
 
   /** The same, and what is left of the limits that `terms` set. `keyId`: the key's own. */

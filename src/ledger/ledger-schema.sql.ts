@@ -110,6 +110,17 @@ const STEPS: readonly string[] = [
   -- Under whose lease it is held; empty where a release without leases made it.
   ALTER TABLE hold ADD COLUMN isolate TEXT NOT NULL DEFAULT '';
   `,
+  `
+  -- What was spent in the running period of a budget that has a time zone.
+  CREATE TABLE IF NOT EXISTS budget_window (
+    singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
+    period TEXT NOT NULL,
+    time_zone TEXT NOT NULL,
+    start_at INTEGER NOT NULL,
+    end_at INTEGER NOT NULL,
+    nano_usd INTEGER NOT NULL
+  ) STRICT;
+  `,
 ];
 
 /** Makes the tables, and takes a ledger of the first version over: its sums stand, its traces go to the index. */

@@ -5,18 +5,21 @@
  * memory equal to the tables again. For each budget, what is spent and what is reserved in its period never exceed its
  * limit by an admission: only a bill above its own bound, a lower limit or a price that was unknown can take it there.
  */
+import { spanOf } from "../lib/calendar.ts";
 import { fromUsd } from "../lib/money.ts";
 import { type Trace, traceIdFloor } from "../traces/schema.ts";
 import { Account } from "./account.ts";
 import { Attempts } from "./attempts.ts";
+import { BudgetWindow } from "./budget-window.ts";
 import { prepareTables } from "./ledger-schema.sql.ts";
 import { Outbox } from "./outbox.ts";
-import { assertNanoUsd, PeriodSums, periodName, SpendChanges } from "./periods.ts";
+import { assertNanoUsd, PeriodSums, SpendChanges, UTC } from "./periods.ts";
 import { Refusals } from "./refusals.ts";
 import { listTraces } from "./trace-list.ts";
 import { type AddedTrace, MIN_TRACE_AGE_MS, Traces } from "./traces.ts";
 import type {
   Budget,
+  BudgetSpend,
   KeyStanding,
   KeyTerms,
   LedgerAudit,
@@ -39,6 +42,8 @@ const CONCURRENCY_RETRY_MS = 1_000;
 /** Rows of each table that one round of retention deletes, so that it never holds up requests for long. */
 const TRIM_BATCH = 500;
 
+type BudgetPeriod = Pick<Budget, "period" | "time_zone">;
+
 interface Refusal {
   readonly reason: RefusalReason;
   readonly retryAfterMs: number;
@@ -52,6 +57,7 @@ export class Ledger {
   readonly refusals: Refusals;
   readonly #sql: SqlStorage;
   readonly #sums: PeriodSums;
+  readonly #window: BudgetWindow;
 
   constructor(sql: SqlStorage) {
     prepareTables(sql);
@@ -62,6 +68,8 @@ export class Ledger {
     this.traces = new Traces(sql);
     this.outbox = new Outbox(sql);
     this.refusals = new Refusals(sql, this.account);
+    const { charges } = this.attempts;
+    this.#window = new BudgetWindow(sql, { sums: this.#sums, charges, traces: this.traces });
     this.load();
   }
 
@@ -71,6 +79,7 @@ export class Ledger {
     this.attempts.load();
     this.refusals.load();
     this.traces.load(this.#sums.of("total").requests);
+    this.#window.load();
   }
 
   /** Holds the bound of one attempt, or says why not. The same reservation again is answered again and held once. */
@@ -147,8 +156,13 @@ export class Ledger {
     this.attempts.holds.leases.renew(isolate, now);
     const changes = new SpendChanges();
     for (const row of rows) this.#book(readRow(row, now), now, changes);
-    this.#sums.add(changes);
+    this.#bookChanges(changes);
     return this.#standing(now);
+  }
+
+  #bookChanges(changes: SpendChanges): void {
+    this.#sums.add(changes);
+    this.#window.add(changes);
   }
 
   #standing(now: number): SettleAnswer {
@@ -212,7 +226,7 @@ export class Ledger {
       const added = this.traces.add(unsettledTrace(traceId, after), after.length, now);
       if (added !== null) this.#noteTrace(traceId, added, { before: countedAs(before), after: counted }, changes);
     }
-    this.#sums.add(changes);
+    this.#bookChanges(changes);
   }
 
   applyTerms(terms: KeyTerms): void {
@@ -223,15 +237,19 @@ export class Ledger {
     this.account.revoke();
   }
 
-  spend(period: Budget["period"], now: number): PeriodSpend {
-    const name = periodName(period, now);
-    const { nanoUsd, requests, unpriced } = this.#sums.of(name);
-    return {
-      spentNanoUsd: nanoUsd,
-      reservedNanoUsd: this.attempts.holds.reservedNanoUsd(name),
-      requests,
-      unpricedRequests: unpriced,
-    };
+  /**
+   * In the budget's running period. To be called in a transaction: a period may begin. Requests are those of all days in
+   * UTC that touch it.
+   */
+  spend(budget: BudgetPeriod, now: number): PeriodSpend {
+    const { start, end } = spanOf(budget.period, budget.time_zone ?? UTC, now);
+    const { requests, unpriced } = Number.isFinite(start) ? this.#sums.ofDays(start, end) : this.#sums.of("total");
+    return { ...this.#against(budget, now), requests, unpricedRequests: unpriced };
+  }
+
+  #against(budget: BudgetPeriod, now: number): BudgetSpend {
+    const reservedNanoUsd = this.attempts.holds.reservedNanoUsd(spanOf(budget.period, budget.time_zone ?? UTC, now));
+    return { spentNanoUsd: this.#window.spentNanoUsd(budget, now), reservedNanoUsd };
   }
 
   /** What the holder of the key is shown. Changes nothing. */
@@ -240,7 +258,7 @@ export class Ledger {
     const isLimited = limits?.requests_per_minute !== undefined || limits?.tokens_per_minute !== undefined;
     const window = isLimited ? this.attempts.window(traceIdFloor(keyId, now), now) : null;
     return {
-      spend: this.spend(budget?.period ?? "total", now),
+      spend: this.#against(budget ?? { period: "total" }, now),
       rate: window?.state(limits, now, debt.current) ?? null,
       openRequests: holds.openRequests,
     };
@@ -270,7 +288,8 @@ export class Ledger {
     const { holds, charges } = this.attempts;
     const { openNanoUsd, openReservations } = holds.sums();
     const { deletedNanoUsd, ...counters } = this.account.counters();
-    const [day, month, total] = [this.spend("day", now), this.spend("month", now), this.spend("total", now)];
+    const sumOf = (period: Budget["period"]): PeriodSpend => this.spend({ period }, now);
+    const [day, month, total] = [sumOf("day"), sumOf("month"), sumOf("total")];
     const reservedNanoUsd = total.reservedNanoUsd;
     const bookedNanoUsd = charges.sumNanoUsd() + deletedNanoUsd;
     const areSumsRight = reservedNanoUsd === openNanoUsd && bookedNanoUsd === total.spentNanoUsd && this.#sums.agree();
@@ -286,7 +305,7 @@ export class Ledger {
   }
 
   #left(budget: Budget, now: number): number {
-    const { spentNanoUsd, reservedNanoUsd } = this.spend(budget.period, now);
+    const { spentNanoUsd, reservedNanoUsd } = this.#against(budget, now);
     return fromUsd(budget.limit_usd) - spentNanoUsd - reservedNanoUsd;
   }
 

@@ -1,19 +1,21 @@
-/** What is spent per day, month and in all: names of periods, and the table of their sums. */
+/** What is spent per day, month and in all, in UTC: names of periods, and the table of their sums. */
+import { spanOf } from "../lib/calendar.ts";
 import type { Budget } from "./types.ts";
 
 /** `2026-11-22`, `2026-11` or `total`, in UTC. `at` is epoch ms. */
-export function periodName(period: Budget["period"], at: number): string {
-  // A period of a later release: all that was ever spent is never too little.
-  if (period !== "day" && period !== "month") return "total";
-  return new Date(at).toISOString().slice(0, period === "day" ? 10 : 7);
+export function periodName(period: "day" | "month" | "total", at: number): string {
+  return period === "total" ? "total" : new Date(at).toISOString().slice(0, period === "day" ? 10 : 7);
 }
 
-/** When the period that `at` belongs to is over, epoch ms; `null`: never. */
-export function periodEnd(period: Budget["period"], at: number): number | null {
-  if (period === "total") return null;
-  const date = new Date(at);
-  const [year, month, day] = [date.getUTCFullYear(), date.getUTCMonth(), date.getUTCDate()];
-  return period === "day" ? Date.UTC(year, month, day + 1) : Date.UTC(year, month + 1, 1);
+export const UTC = "UTC";
+
+/** When the budget's period that `at` belongs to is over, epoch ms; `null`: never. */
+export function periodEnd(
+  { period, time_zone = UTC }: Pick<Budget, "period" | "time_zone">,
+  at: number,
+): number | null {
+  const { end } = spanOf(period, time_zone, at);
+  return Number.isFinite(end) ? end : null;
 }
 
 /** The three periods that a moment belongs to. */
@@ -38,10 +40,13 @@ const NOTHING: PeriodSum = { nanoUsd: 0, requests: 0, unpriced: 0 };
 /** Gathers what one transaction adds, so that each period is written once. */
 export class SpendChanges {
   readonly byPeriod = new Map<string, PeriodSum>();
+  /** Each amount, and when it was reserved (epoch ms): for periods that are no days or months in UTC. */
+  readonly moves: { readonly at: number; readonly nanoUsd: number }[] = [];
 
   /** `at` is epoch ms and chooses the periods. `nanoUsd` is negative where a charge is corrected. */
   add(at: number, nanoUsd: number, requests = 0, unpriced = 0): void {
     if (nanoUsd === 0 && requests === 0 && unpriced === 0) return;
+    if (nanoUsd !== 0) this.moves.push({ at, nanoUsd });
     for (const period of periodsOf(at)) {
       const sum = this.byPeriod.get(period) ?? NOTHING;
       this.byPeriod.set(period, {
@@ -69,6 +74,15 @@ export class PeriodSums {
       .toArray();
     if (row === undefined) return NOTHING;
     return { nanoUsd: row.nano_usd, requests: row.requests, unpriced: row.unpriced_requests };
+  }
+
+  /** What was booked on the days in UTC that touch the time from `start` to `end` (epoch ms, exclusive). */
+  ofDays(start: number, end: number): PeriodSum {
+    const query = `SELECT coalesce(sum(nano_usd), 0) AS nanoUsd, coalesce(sum(requests), 0) AS requests,
+      coalesce(sum(unpriced_requests), 0) AS unpriced FROM spend
+      WHERE length(period) = 10 AND period >= ? AND period <= ?`;
+    const [first, last] = [periodName("day", start), periodName("day", end - 1)];
+    return this.#sql.exec<{ nanoUsd: number; requests: number; unpriced: number }>(query, first, last).one();
   }
 
   /** Throws `RangeError` where a sum would leave the exact numbers, so that the caller's transaction ends. */

@@ -10,6 +10,7 @@ const MAX_TRACE_AGE_MS = 30 * 86_400_000;
  * so retention leaves it alone for that long, whatever its age.
  */
 export const MIN_TRACE_AGE_MS = 60_000;
+const MAX_REQUEST_MS = 2 * 3_600_000;
 const MAX_PAGE = 1_000;
 /** A page ends early here: an RPC answer may not pass 32 MiB, and its reader has to hold it. */
 const MAX_PAGE_CHARACTERS = 4_000_000;
@@ -140,6 +141,13 @@ export class Traces {
   oldest(): string {
     const [row] = this.#sql.exec<{ id: string }>("SELECT id FROM request ORDER BY id LIMIT 1").toArray();
     return row?.id ?? "";
+  }
+
+  /** Is nothing deleted that was reserved at `time` (epoch ms) or later? A request reserves for two hours at most. */
+  reachBackTo(time: number): boolean {
+    if (this.#trimmed === 0) return true;
+    const floor = this.#idFloor(Math.max(0, time - MAX_REQUEST_MS));
+    return floor !== undefined && this.oldest() <= floor;
   }
 
   /** The smallest id of a trace begun at `time`. Any stored trace tells which key this is; without one, all match. */

@@ -1,11 +1,13 @@
 /** What passes between a key's ledger and its callers. Plain data only: all of it crosses to a Durable Object. */
+import type { Period } from "../lib/calendar.ts";
 import type { Trace, UsageSource } from "../traces/schema.ts";
 
 /** What a key may spend: the `budget` of a key record. */
 export interface Budget {
   readonly limit_usd: number;
-  /** In UTC. */
-  readonly period: "day" | "month" | "total";
+  readonly period: Period;
+  /** IANA. Absent: UTC. */
+  readonly time_zone?: string | undefined;
 }
 
 /** The `limits` of a key record. Absent: not limited. */
@@ -82,7 +84,7 @@ export interface RateState {
 
 /** What a key has spent in its budget's period, and what is left of its limits. */
 export interface KeyStanding {
-  readonly spend: PeriodSpend;
+  readonly spend: BudgetSpend;
   /** `null` when neither requests nor tokens per minute are limited. */
   readonly rate: RateState | null;
   /** Requests that are under way. */
@@ -175,11 +177,15 @@ export interface SettleAnswer {
   readonly freeSlots?: number;
 }
 
-/** What was booked in one period, in UTC. */
-export interface PeriodSpend {
+/** What stands against a budget in its running period. */
+export interface BudgetSpend {
   readonly spentNanoUsd: number;
   /** Held for attempts that are not settled yet. */
   readonly reservedNanoUsd: number;
+}
+
+/** What was booked in one period, in UTC. */
+export interface PeriodSpend extends BudgetSpend {
   /** Those with a trace: settled ones, and those charged at their bound because nobody settled them. */
   readonly requests: number;
   /** Requests whose cost is unknown in whole or in part. */

@@ -249,7 +249,7 @@ export class Admission {
     if (reason !== "budget") return ledgerRefusal(reason, key, { waitMs, tokens: boundTokens, rate, now });
     const leftNanoUsd = remainingNanoUsd ?? 0;
     const fittingTokens = costs === null ? 0 : largestFitting(costs, leftNanoUsd);
-    const resetsAt = key.budget === null ? null : periodEnd(key.budget.period, now);
+    const resetsAt = key.budget === null ? null : periodEnd(key.budget, now);
     return keyBudgetRefusal(key, { boundNanoUsd: bound, leftNanoUsd, fittingTokens }, resetsAt);
   }
 

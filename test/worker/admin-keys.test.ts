@@ -113,6 +113,15 @@ describe("PATCH /admin/keys/{id}", () => {
     expect(JSON.stringify(changed)).not.toContain("secrets");
   });
 
+  test("a budget may be of a week, and of another zone's days", async () => {
+    const budget = { limit_usd: 2, period: "week", time_zone: "Europe/Berlin" };
+    const { id, key } = await worker.createKey({ budget });
+    expect(await statusOf(key)).toBe(200);
+    expect(await show(id)).toMatchObject({ budget, spend: { period: "week", limit_usd: 2, spent_usd: 0 } });
+    const changed = await okBody(await patch(id, { budget: { limit_usd: 2, period: "week" } }));
+    expect(changed["budget"]).toEqual({ limit_usd: 2, period: "week" });
+  });
+
   test("null takes a restriction away", async () => {
     const { id } = await worker.createKey(EVERYTHING);
     const none = { apps: null, routes: null, budget: null, limits: null, expires_at: null };
@@ -183,6 +192,16 @@ describe("PATCH /admin/keys/{id}", () => {
     { name: "an empty list of apps", body: { apps: [] }, param: "apps" },
     { name: "a budget below zero", body: { budget: { limit_usd: -1, period: "day" } }, param: "budget.limit_usd" },
     { name: "a budget without a period", body: { budget: { limit_usd: 1 } }, param: "budget.period" },
+    {
+      name: "a budget in a zone that does not exist",
+      body: { budget: { limit_usd: 1, period: "week", time_zone: "Mars/Olympus" } },
+      param: "budget.time_zone",
+    },
+    {
+      name: "a budget at an offset",
+      body: { budget: { limit_usd: 1, period: "day", time_zone: "+02:00" } },
+      param: "budget.time_zone",
+    },
     { name: "a limit of nothing", body: { limits: { concurrency: 0 } }, param: "limits.concurrency" },
     { name: "a day that does not exist", body: { expires_at: "2030-02-31T00:00:00Z" }, param: "expires_at" },
   ])("$name is refused with its path, and nothing changes", async ({ body, param }) => {

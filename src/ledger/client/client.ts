@@ -13,11 +13,11 @@ import type { Trace } from "../../traces/schema.ts";
 import type { KeyLedger } from "../key-ledger.ts";
 import type {
   Budget,
+  BudgetSpend,
   KeyStanding,
   KeyTerms,
   LedgerAudit,
   Limits,
-  PeriodSpend,
   RateState,
   Reservation,
   ReserveAnswer,
@@ -173,7 +173,7 @@ function left(limits: Limits, rate: RateState | null, openRequests: number): Lim
   };
 }
 
-function spendBody({ spentNanoUsd, reservedNanoUsd }: PeriodSpend, budget: Budget | null): KeySpend {
+function spendBody({ spentNanoUsd, reservedNanoUsd }: BudgetSpend, budget: Budget | null): KeySpend {
   const remainingNanoUsd =
     budget === null ? null : Math.max(0, fromUsd(budget.limit_usd) - spentNanoUsd - reservedNanoUsd);
   return {

@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { debtLeft } from "../../../src/ledger/rates.ts";
 import type { Budget, KeyTerms, Limits } from "../../../src/ledger/types.ts";
+import { PERIODS, spanOf } from "../../../src/lib/calendar.ts";
 import { type Books, NO_TERMS, openBooks, reservation, settled, settleRow, traceId } from "./fakes.ts";
 
 /** The last minutes of a day and a month: periods end in the middle of many runs. */
@@ -97,8 +98,10 @@ class Reference {
   }
 
   left(budget: Budget): number {
-    const length = { day: 10, month: 7, total: 0 }[budget.period];
-    return Math.round(budget.limit_usd * USD) - this.spent(length) - this.reserved(length);
+    const { start, end } = spanOf(budget.period, budget.time_zone ?? "UTC", this.now);
+    const here = this.attempts.filter(({ at, state }) => at >= start && at < end && state !== "V");
+    const used = here.reduce((sum, { state, bound, cost }) => sum + ((state === "R" ? bound : cost) ?? 0), 0);
+    return Math.round(budget.limit_usd * USD) - used;
   }
 
   window(): { readonly requests: number; readonly tokens: number } {
@@ -358,7 +361,9 @@ const costs = fc.uniqueArray(fc.tuple(attempt, cost), { selector: ([number]) => 
 const budget = fc.option(
   fc.record({
     limit_usd: fc.nat({ max: 400 }).map((nano) => nano / USD),
-    period: fc.constantFrom("day" as const, "month" as const, "total" as const),
+    period: fc.constantFrom(...PERIODS),
+    // Midnight of the second is that of UTC, by the way of all other zones.
+    time_zone: fc.constantFrom(undefined, "Europe/London", "Asia/Kathmandu"),
   }),
 );
 const limits = fc.option(

@@ -57,6 +57,27 @@ describe("retention", () => {
     expect(sizes(books)).toEqual({ traces: 10_000, attempts: 20_000, outbox: 10_000 });
   });
 
+  test("a budget of another zone begins with the charges of its day, or where some are deleted with whole days in UTC", () => {
+    const books = openBooks();
+    const zoned = { period: "day", time_zone: "Asia/Tokyo" } as const;
+    const spent = (now: number) => books.call((ledger) => ledger.spend(zoned, now).spentNanoUsd);
+    // Noon in UTC is nine in the evening in Tokyo, whose day began three hours before that of UTC ended.
+    fill(books, 100, T0 - 22 * 60 * MINUTE_MS, T0);
+    fill(books, 100, T0 - 20 * 60 * MINUTE_MS, T0);
+    fill(books, 100, T0, T0);
+    expect(spent(T0 + 1_000)).toBe(600);
+    fill(books, 10_100, T0 + 1_000, T0 + 2_000);
+    expect(spent(T0 + 3_000)).toBe(600 + 30_300);
+    trimAll(books, T0 + 2 * MINUTE_MS);
+    books.call((ledger) => ledger.spend({ period: "day", time_zone: "Asia/Seoul" }, T0 + 3 * MINUTE_MS));
+    // The day before in UTC holds 600, of which 300 are not of this period.
+    expect(spent(T0 + 3 * MINUTE_MS)).toBe(900 + 30_300);
+    // Three hours later it is tomorrow there, and what is booked from then on is all.
+    const tomorrow = T0 + 3 * 60 * MINUTE_MS;
+    fill(books, 10, tomorrow, tomorrow);
+    expect(spent(tomorrow + 1_000)).toBe(30);
+  });
+
   test("leaves alone what was settled within the last minute, so that it can be sent again", () => {
     const books = openBooks();
     fill(books, 10_100, T0, T0 + 1_000);
