@@ -45,7 +45,7 @@ export const adminApp = new Hono<AdminEnv>();
 
 adminApp.use("*", async (c, next) => {
   const work = next();
-  // An operator who hangs up must not stop a revocation half-way: the runtime ends a request nobody waits for.
+  // An operator who hangs up must not stop a revocation half-way: the runtime ends a request when its client is gone.
   c.executionCtx.waitUntil(work.catch(() => {}));
   await work;
   c.header("cache-control", "no-store");

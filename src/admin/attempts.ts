@@ -2,7 +2,7 @@
  * Wrong operator tokens, counted per address: ten a minute, then 429.
  *
  * The platform's rate limiter counts per location and approximately. Where it is not bound, an isolate counts for
- * itself. A right token is never counted, so nobody can lock an operator out from elsewhere.
+ * itself. A right token is never counted, so an attacker elsewhere cannot lock an operator out.
  */
 
 /** The part of the platform's binding that is used. */

@@ -1,5 +1,5 @@
 /**
- * Who may use `/admin`: the holders of the deployment's operator tokens, and nobody while there is none.
+ * Who may use `/admin`: the holders of the deployment's operator tokens. While there are none, `/admin` is off.
  *
  * Without a usable `FLOW_ADMIN_TOKEN` everything is off, further operators included. Every configured token is
  * compared, whichever matched, so that the time taken does not tell which operators exist.
@@ -39,7 +39,7 @@ export const authorize: MiddlewareHandler<AdminEnv> = async (c, next) => {
   const token = BEARER.exec(header)?.[1];
   const operator = token === undefined ? undefined : await holderOf(token, operators);
   if (operator === undefined) {
-    // Only Cloudflare says where a request comes from. Without it, as in local work, nobody is counted.
+    // Only Cloudflare says where a request comes from. Without it, as in local work, tokens are not counted.
     const address = c.req.header("cf-connecting-ip");
     const isCounted = token !== undefined && address !== undefined;
     if (isCounted && !(await mayTryAgain(c.env.ADMIN_ATTEMPTS, address, Date.now()))) throw tooManyAttempts();

@@ -47,7 +47,7 @@ function notConfigured(provider: string, missing: readonly string[], path: strin
 }
 
 function unreachableTarget(path: string, why: string): PolicyWarning {
-  return { code: "unreachable_target", param: path, message: `This target is never asked: ${why}.` };
+  return { code: "unreachable_target", param: path, message: `This target is never called: ${why}.` };
 }
 
 function whyUnreachable(

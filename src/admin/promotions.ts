@@ -98,7 +98,7 @@ async function decide(
 function blocked(gates: readonly GateResult[]): RouterError {
   const failed = gates.filter(({ passed }) => !passed);
   const shown = failed.map(
-    ({ name, wanted, measured }) => `${name} wants ${wanted}, measured ${measured ?? "nothing"}`,
+    ({ name, wanted, measured }) => `${name} requires ${wanted}, measured ${measured ?? "no value"}`,
   );
   const message = `The version has not passed: ${shown.join("; ")}. Try it longer, or use \`force\` with a \`reason\`.`;
   return new RouterError("promotion_blocked", message, { details: { gates } });

@@ -1,4 +1,4 @@
-/** What endpoints of routes answer: the route object, and every refusal of the control plane in words. */
+/** What endpoints of routes answer: the route object, and every refusal of the control plane as an error. */
 import type { Context } from "hono";
 import { findModel } from "../catalog/index.ts";
 import type { ModelFacts } from "../catalog/model-facts.ts";
@@ -32,11 +32,11 @@ export function factsOf(policy: RoutePolicy): ModelFacts[] {
 
 /** A slip of the hand makes an environment as easily as an operator does. */
 export function unknownEnvironment(param = "env"): RouterError {
-  const message = `\`${param}\`: nobody has used this environment yet. Check its name, or add \`?new_env=true\`.`;
+  const message = `\`${param}\`: this environment has no keys or routes yet. Check its name, or add \`?new_env=true\`.`;
   return new RouterError("unknown_environment", message, { param });
 }
 
-export const noSuchRoute = (): RouterError => new RouterError("not_found", "There is no such route or version.");
+export const noSuchRoute = (): RouterError => new RouterError("not_found", "No such route or version.");
 
 type Results = PutRouteResult | RollbackResult | RollbackView | DeleteRouteResult | PromoteRouteResult;
 type Refusal = Extract<Results, { ok: false }>;

@@ -49,7 +49,7 @@ tracesApp.get("/", async (c) => {
 });
 
 /**
- * Feeds the index anew from the ledgers, a page of keys at a time: what is known already does not count again. The keys
+ * Rebuilds the index from the ledgers, a page of keys at a time: what is known already does not count again. The keys
  * of `failed` did not answer; they can be tried again with the same cursor.
  */
 tracesApp.post("/rebuild", async (c) => {
@@ -84,7 +84,7 @@ tracesApp.get("/:id", async (c) => {
   const keyId = keyIdOfTrace(id);
   const trace = keyId === null ? null : await findTrace(c.env.KEY_LEDGER, keyId, id);
   if (trace === null) {
-    const message = "There is no settled trace of this id. A stream's trace is there 2 seconds after its end.";
+    const message = "There is no settled trace with this id. A stream's trace appears about 2 seconds after it ends.";
     throw new RouterError("unknown_trace", message);
   }
   return c.json(trace);
@@ -95,7 +95,7 @@ export function environments(c: Context<AdminEnv>): Promise<string[]> {
   return withControl(c.env.CONTROL_PLANE, (control) => control.listEnvironments());
 }
 
-/** With or without `flow/`; a raw model as it stands on its traces. */
+/** With or without `flow/`; a raw model as on its traces. */
 function readRoute(text: string | undefined): string | undefined {
   if (text === undefined) return undefined;
   const name = text.startsWith(ROUTE_PREFIX) ? text.slice(ROUTE_PREFIX.length) : text;

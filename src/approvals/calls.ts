@@ -78,7 +78,7 @@ function append(lists: Map<string, CallClaim[]>, key: string, claim: CallClaim):
   else known.push(claim);
 }
 
-/** Ids that a conversation uses already: a new call of one of them could not be told from the old one. */
+/** Ids that a conversation uses already: a new call with one of them could not be distinguished from the old one. */
 export function usedIds(turns: readonly ToolTurn[]): string[] {
   return turns.flatMap(({ results, calls }) => [
     ...results.flatMap(({ by, value }) => (by === "id" ? [value] : [])),

@@ -78,7 +78,7 @@ export async function recordAnswer(namespace: Namespace, answer: AnswerToRecord)
 
 /**
  * Tells the record of a key, behind the back of its request, that a call may have to be recorded. What isolates believe of
- * an empty record then ends while the model still thinks, not when the call is to be released. Nobody waits for it: a
+ * an empty record then ends while the model still thinks, not when the call is to be released. It is not awaited: a
  * record that does not hear of it only lets the first release come later.
  */
 export function expectCalls(namespace: Namespace, keyId: string): void {
@@ -248,7 +248,8 @@ async function ask<T>(namespace: Namespace, keyId: string, call: (record: Stub) 
   try {
     return await callWithRetry(CALL_LIMIT_MS, async () => call(namespace.getByName(keyId)));
   } catch {
-    const message = "The record of this key's tool calls did not answer, so nothing is let through. Try again shortly.";
+    const message =
+      "The record of this key's tool calls did not answer, so the request was not let through. Retry shortly.";
     throw new RouterError("ledger_unavailable", message);
   }
 }

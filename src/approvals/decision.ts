@@ -19,7 +19,7 @@ export function onePlace<Place extends { readonly keyId: string }>(places: reado
   if (place === undefined) throw noSuchCall();
   if (places.length === 1) return place;
   const keys = places.flatMap(({ keyId }) => (keyId === ownKeyId ? [] : [keyId])).join(", ");
-  const message = `Several keys have a tool call of this id. Add \`?key=<key id>\` with one of ${keys}.`;
+  const message = `Several keys have a tool call with this id. Add \`?key=<key id>\` with one of ${keys}.`;
   throw new RouterError("invalid_request", message, { param: "key" });
 }
 
@@ -37,5 +37,5 @@ export function decided(answer: DecideAnswer): Approval {
 }
 
 function noSuchCall(): RouterError {
-  return new RouterError("not_found", "There is no tool call of this id that you could decide.");
+  return new RouterError("not_found", "No pending tool call with this id is yours to decide.");
 }

@@ -1,4 +1,7 @@
-/** Tools that a provider runs by itself: nobody sees their calls, so a gate lets them pass only where a policy names them. */
+/**
+ * Tools that a provider runs by itself. Their calls are never seen, so a gate lets them pass only where a policy names
+ * them.
+ */
 import type { Conversation } from "../conversation/conversation.ts";
 import type { Bound, Json } from "../conversation/part.ts";
 import { isClientRun } from "../conversation/provider-tools.ts";

@@ -26,7 +26,7 @@ import type {
 const DAY_MS = 86_400_000;
 /** How long the result of an approved call is admitted. */
 export const ADMITTED_MS = 30 * DAY_MS;
-/** A call may be decided for 30 days and its result admitted for 30 more: then nobody needs its arguments. */
+/** A call may be decided for 30 days and its result admitted for 30 more: then its arguments are no longer needed. */
 const ARGUMENTS_KEPT_MS = 61 * DAY_MS;
 /** What is forgotten altogether counts as never recorded. */
 const CALLS_KEPT_MS = 365 * DAY_MS;
@@ -132,8 +132,8 @@ export class CallRecord {
   }
 
   /**
-   * May the results of these calls go on to a model? `isGated`: calls may be recorded soon, so from now on nobody may
-   * believe that there are none. `app`: on whose behalf the key calls; `null` looks for no call under another id.
+   * May the results of these calls go on to a model? `isGated`: calls may be recorded soon, so from now on no isolate
+   * may believe that there are none. `app`: on whose behalf the key calls; `null` looks for no call under another id.
    */
   check(claims: readonly ResultClaim[], isGated: boolean, app: string | null, now: number): CheckAnswer {
     if (isGated) this.#sql.exec("UPDATE belief SET is_over = 1 WHERE is_over = 0");
@@ -150,9 +150,9 @@ export class CallRecord {
     };
   }
 
-  #judge(claim: ResultClaim, twins: UndecidedCalls | null, now: number): Judgement {
+  #judge(claim: ResultClaim, undecided: UndecidedCalls | null, now: number): Judgement {
     const verdict = claim.by === "id" ? this.#judgeById(claim, now) : this.#judgeByName(claim, now);
-    const twin = verdict === "unknown" ? (twins?.find(claim.calls) ?? null) : null;
+    const twin = verdict === "unknown" ? (undecided?.find(claim.calls) ?? null) : null;
     return twin === null ? { verdict, recorded: null } : { verdict: verdictOn(twin, now), recorded: twin.id };
   }
 
@@ -197,7 +197,7 @@ export class CallRecord {
     return { ok: true, approval: toApproval(this.#find(id) ?? row, now) };
   }
 
-  /** In the order of `ids`, without those nobody recorded. */
+  /** In the order of `ids`, without those that are not on record. */
   show(ids: readonly string[], now: number): Approval[] {
     return ids
       .map((id) => this.#find(id))
@@ -236,7 +236,7 @@ export class CallRecord {
     }
   }
 
-  /** Forgets what nobody can ask for any more, some rows at a time. True when there may be more to forget. */
+  /** Deletes what can no longer be asked for, some rows at a time. True when there may be more to forget. */
   prune(now: number): boolean {
     const old = "SELECT seq FROM call WHERE created_at_ms <= ? AND arguments IS NOT NULL ORDER BY seq LIMIT ?";
     const blanked = this.#sql.exec<{ seq: number }>(old, now - ARGUMENTS_KEPT_MS, PRUNED_AT_A_TIME).toArray();
@@ -295,7 +295,7 @@ interface Judgement {
 }
 
 /**
- * Calls of one app that nobody approved, while they may be decided. Each name is looked up once, however many results
+ * Calls of one app that are not approved, while they may be decided. Each name is looked up once, however many results
  * ask for it.
  */
 class UndecidedCalls {

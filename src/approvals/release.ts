@@ -1,5 +1,5 @@
 /**
- * What of an answer's tool calls its client gets, and the text that stands where calls were taken out.
+ * What of an answer's tool calls its client gets, and the text in place of removed calls.
  *
  * Names in that text are the model's own output; arguments are left out.
  */
@@ -102,7 +102,7 @@ export function releasedAnswer(answer: Answer, release: Release): Answer {
     const calls = choice.parts.filter(isCall);
     if (calls.length === 0) {
       if (choice.finish.reason !== "tool_calls") return choice;
-      // It says that it calls, and nobody can read what: the client has nothing to run.
+      // It announces a call that cannot be read: the client has nothing to run.
       return { ...choice, parts: [...choice.parts, noticePart(choice.parts, UNREADABLE)], finish: { reason: "stop" } };
     }
     const ruled = release.ruling.calls.slice(at, at + calls.length);

@@ -2,7 +2,7 @@
  * The tool calls of one stream, kept back until somebody says what becomes of them.
  *
  * Text streams on. Calls, and the end of a choice that calls, are held, and put together from their pieces meanwhile.
- * When they are decided the released ones are told again as events, so that a client gets exactly what was recorded,
+ * Once they are decided the released ones are sent as events, so that a client gets exactly what was recorded,
  * whatever the provider wrote.
  */
 import type { Answer, AnswerEvent, Finish } from "../conversation/answer.ts";
@@ -15,7 +15,7 @@ import { isReleased, type Release, releasedCalls, removalNotice, UNREADABLE } fr
 
 /** Text of an answer beyond this is not kept: the answer cannot be fetched later. In characters. */
 const MAX_TEXT_LENGTH = 1_000_000;
-/** No model makes more calls in one answer, and nobody could decide them. */
+/** No model makes more calls in one answer, and no person could decide them. */
 export const MAX_CALLS = 256;
 /** Arguments of all calls of an answer together, in characters. */
 export const MAX_ARGUMENTS_LENGTH = 8 * 1024 * 1024;
@@ -120,7 +120,7 @@ export class StreamGate {
     state.finish = finish;
     if (state.calls.size > 0) return null;
     if (finish.reason !== "tool_calls") return event;
-    // It says that it calls, and nobody can read what: the client has nothing to run.
+    // It announces a call that cannot be read: the client has nothing to run.
     const text = state.text === "" ? UNREADABLE : `\n\n${UNREADABLE}`;
     return [
       { kind: "text", choice, text },

@@ -97,7 +97,7 @@ export interface CheckAnswer {
    * is another; `null` where it was held against none but its own. A record of an older release does not say.
    */
   readonly recorded?: readonly (string | null)[];
-  /** For so long no call will be released that the key had recorded: until then nobody has to ask. 0: ask. */
+  /** How long (ms) the caller may assume that the key has no recorded calls. 0: ask every time. */
   readonly noneForMs: number;
 }
 

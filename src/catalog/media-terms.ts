@@ -13,7 +13,7 @@ export type ImageRule =
   | { readonly kind: "patches"; readonly perPatch: number; readonly patches: number };
 
 export interface MediaRow {
-  /** Absent: whoever serves the model. */
+  /** Absent: every provider that serves the model. */
   readonly providers?: readonly string[];
   /** Matched in the id as it goes on the wire, without any `provider.` or `maker/` before it. */
   readonly model: RegExp;

@@ -5,7 +5,7 @@ const rate = z.optional(z.int());
 
 /** All of them may be left out, where prices stand over other prices. */
 const someRates = {
-  /** Read from a cache; where `cache_read_implicit` stands too, from one the client asked for. */
+  /** Read from a cache; where `cache_read_implicit` is present too, from one the client asked for. */
   cache_read: rate,
   /** Read from a cache that the provider kept of its own accord. */
   cache_read_implicit: rate,
@@ -42,8 +42,8 @@ export const FEES = ["web_search", "file_search", "grounded_prompt"] as const;
 export type FeeName = (typeof FEES)[number];
 
 /**
- * All that decides what a request of one model costs, beside its provider's general terms. It is stored in every
- * published route and beside every charge, so a member stands here only where the model has it: most have rates alone.
+ * All that decides what a request of one model costs, except its provider's general terms. It is stored in every
+ * published route and with every charge, so a member is present only where the model has it: most have rates alone.
  */
 export const Price = z.object({
   ...rates,

@@ -15,7 +15,7 @@ import { isJsonObject, parseJson } from "../lib/json.ts";
 import type { Price, Rates } from "./model-facts.ts";
 import models from "./models.json";
 
-/** Members of a line that go into the model's price as they stand. Announced rises get cancelled: confirm each `from`. */
+/** Members of a line that go into the model's price unchanged. Announced rises get cancelled: confirm each `from`. */
 type PriceMembers = Pick<Price, "tiers" | "service" | "regional" | "until" | "from" | "fees" | "request">;
 
 export interface CatalogEntry extends Readonly<PriceMembers> {

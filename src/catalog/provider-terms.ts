@@ -4,7 +4,9 @@
  */
 import type { FeeName, Ratio } from "./model-facts.ts";
 
-/** Version and day of the table of models, as stored beside charges. Here, so that nobody opens the table to know it. */
+/**
+ * Version and day of the table of models, as stored with charges. Kept here so that reading it does not load the table.
+ */
 export const CATALOG_VERSION = "2@2026-11-22";
 
 export interface ProviderTerms {
@@ -12,7 +14,7 @@ export interface ProviderTerms {
   readonly service?: Readonly<Record<string, Ratio>>;
   /** Ratio of every rate where the region is bound. */
   readonly regional?: Ratio;
-  /** Nano-USD per call. Free quotas are not taken off: nobody but the provider knows what is left of them. */
+  /** Nano-USD per call. Free quotas are not taken off: only the provider knows what is left of them. */
   readonly fees?: Readonly<Partial<Record<FeeName, number>>>;
   /** Tools that the provider runs, by `toolName`, and the fees that a call of each is charged: none, for most. */
   readonly tools?: Readonly<Record<string, readonly FeeName[]>>;

@@ -80,14 +80,14 @@ export async function rotateKey(input: CommandInput): Promise<number> {
   return EXIT_OK;
 }
 
-/** For good, so it is asked for like a change of policies. */
+/** Permanent, so it is confirmed like a change of policies. */
 export async function revokeKey(input: CommandInput): Promise<number> {
   const [id = ""] = input.words;
   const client = input.client();
   const path = `/admin/keys/${encode(id)}`;
   const { name, env, status } = await client.call("GET", path);
   const shown = `${safe(id)} (${safe(String(name))}, ${safe(String(env))})`;
-  if (status !== "revoked") await input.confirm(`Revoke ${shown} on ${client.origin} for good?`);
+  if (status !== "revoked") await input.confirm(`Revoke ${shown} on ${client.origin} permanently?`);
   // A key that is revoked already is revoked again: the first time may not have reached every place.
   await client.call("DELETE", path);
   input.print({ id, name, env, status: "revoked" }, () => `Revoked: ${shown}.\n`);

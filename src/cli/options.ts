@@ -17,7 +17,7 @@ export interface CommandInput {
   client(): Client;
   /** Writes `value` as JSON where that was asked for, else `show()`. */
   print(value: unknown, show: () => string): void;
-  /** Asks, unless `--yes` was given. Throws with exit code 2 when the answer is not yes or nobody can be asked. */
+  /** Asks, unless `--yes` was given. Throws with exit code 2 when the answer is not yes or there is no terminal. */
   confirm(question: string): Promise<void>;
 }
 

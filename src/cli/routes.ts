@@ -87,7 +87,7 @@ async function apply(client: Client, { action, env, name, version, text, needs_p
     await client.call("DELETE", `${path}${reason}`, { ifMatch });
     return { action, env, name };
   }
-  // A deleted route may have a guard that the plan could not see, so a reason goes along with a creation, too.
+  // A deleted route may have a guard that the plan could not see, so a reason is sent with a creation, too.
   const mayForce = force !== undefined && (needs_promotion || action === "create");
   const query = mayForce ? `?force=${encodeURIComponent(force)}` : reason;
   const route = await client.call("PUT", `${path}${query}`, { body: text, ifMatch });

@@ -8,7 +8,7 @@
 /** Done, or nothing to do. */
 export const EXIT_OK = 0;
 export const EXIT_ERROR = 1;
-/** There are changes to make, and nobody confirmed them. */
+/** There are changes to make that were not confirmed. */
 export const EXIT_PENDING = 2;
 /** The host refused: gates did not pass, or the policy asks for a promotion. */
 export const EXIT_BLOCKED = 3;

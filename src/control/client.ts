@@ -3,8 +3,8 @@
  *
  * Calls that may be repeated go through `withControl`, which tries once more on a fresh stub when the object was
  * reset or the connection lost. Those that make something new at every call (`createKey`, `rotateKey`, `putRoute`,
- * `rollBackRoute`, `promoteRoute`) use `controlPlane` directly: after a lost answer nobody knows whether they happened,
- * and the operator can look.
+ * `rollBackRoute`, `promoteRoute`) use `controlPlane` directly: after a lost response it is unknown whether they
+ * happened, and the operator can look.
  */
 import type { ControlPlane } from "./control-plane.ts";
 
@@ -55,7 +55,7 @@ export async function withControl<T>(namespace: Namespace, call: (control: Contr
     return await call(controlPlane(namespace));
   } catch (error) {
     if (!mayRepeat(error)) throw error;
-    // A stub is broken after an error, hence a new one.
+    // A stub is broken after an error, so a new one is made.
     return call(controlPlane(namespace));
   }
 }

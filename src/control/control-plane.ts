@@ -183,7 +183,7 @@ export class ControlPlane extends DurableObject<Env> {
   async noteTargetHealth(change: TargetHealthChange): Promise<void> {
     const now = Date.now();
     this.ctx.storage.transactionSync(() => this.#publisher.noteTargetHealth(change, now));
-    // Whoever announces it does not wait for KV.
+    // The caller that announces it does not wait for KV.
     this.ctx.waitUntil(this.#publisher.publishHealth(now).catch(() => {}));
   }
 

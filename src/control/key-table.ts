@@ -2,7 +2,7 @@
  * API keys: the control plane's own table of them, and what may become of one.
  *
  * A digest needs an await, and another call may change the record during it. So every change looks again before it
- * writes, and decides anew from the record it finds.
+ * writes, and decides again from the record it finds.
  */
 import { newKeyId, newSecret } from "../keys/format.ts";
 import {
@@ -42,7 +42,7 @@ export class KeyTable {
     this.#publication = publication;
   }
 
-  /** `mayBeNew`: the environment may be one that nobody has used. */
+  /** `mayBeNew`: the environment may be one without keys or routes so far. */
   async create(request: KeyRequest, actor: string, pepper: string, mayBeNew = false): Promise<CreateKeyResult> {
     if (pepper === "") return { ok: false, reason: "pepper_missing" };
     if (!mayBeNew && !isKnownEnvironment(this.#sql, request.env)) return { ok: false, reason: "unknown_environment" };
@@ -151,7 +151,7 @@ export class KeyTable {
       }
       const text = JSON.stringify(changed);
       const after = await digestOf(text);
-      // Another call may have changed the record during the digest: then its state decides anew.
+      // Another call may have changed the record during the digest: then its state decides again.
       if (this.#find(id)?.record !== row.record) continue;
       const documents = [shown(record), shown(changed)] as const;
       this.#journal.commit({ actor, action, object: `key ${id}`, before: row.digest, after, documents }, (seq) => {

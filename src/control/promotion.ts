@@ -48,7 +48,7 @@ export interface Gate {
 }
 
 export interface Demands {
-  /** Empty: nobody asks for anything. */
+  /** Empty: there are no gates. */
   readonly gates: readonly Gate[];
   /** The shorter of both: old successes say less. */
   readonly windowHours: number;

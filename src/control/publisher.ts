@@ -84,7 +84,7 @@ export class Publisher {
 
   /** Sends the list of open breakers when it waits and its second is over; else the alarm does. Never rejects. */
   async publishHealth(now: number): Promise<void> {
-    // Whoever is sending looks at what waits when it is back.
+    // The running sender looks at what waits when it is back.
     if (this.#isHealthOnItsWay) return;
     if (this.#healthOutbox.waiting() === 0) {
       this.#healthLane.dueAt = null;
@@ -127,7 +127,7 @@ export class Publisher {
     const waiting = this.#outbox.waiting();
     if (refused === 0 || waiting === 0) {
       lane.backoff.succeed();
-      // What still waits came meanwhile: whoever changed it sends it next.
+      // What still waits came meanwhile: the call that changed it sends it next.
       lane.dueAt = waiting === 0 ? null : Date.now() + GUARD_DELAY_MS;
     } else {
       lane.dueAt = Date.now() + lane.backoff.fail();
@@ -138,7 +138,7 @@ export class Publisher {
 
   async #afterHealth(refused: number, now: number): Promise<void> {
     const lane = this.#healthLane;
-    // From the end of the write: KV counts from when it came, which nobody but KV knows.
+    // From the end of the write: KV counts from its arrival, which only KV knows.
     this.#health.noteSent(now);
     if (refused > 0) {
       lane.dueAt = now + lane.backoff.fail();

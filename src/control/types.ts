@@ -48,7 +48,7 @@ export interface RouteChange {
   readonly forceReason?: string;
   /** Why the guard of the active policy is weakened. Kept in the audit log. */
   readonly reason?: string;
-  /** The environment may be one that nobody has used. */
+  /** The environment may be one without keys or routes so far. */
   readonly mayBeNewEnvironment?: boolean;
 }
 

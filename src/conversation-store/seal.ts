@@ -18,7 +18,7 @@ const MARK_BYTES = 16;
 const encoder = new TextEncoder();
 
 export class Seal {
-  /** Finds what this secret stored among a key's responses. Derived beside the encryption key, and tells nothing of it. */
+  /** Finds what this secret stored among a key's responses. Derived next to the encryption key without revealing it. */
   readonly mark: Uint8Array;
   readonly #key: CryptoKey;
 

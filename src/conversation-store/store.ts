@@ -183,7 +183,7 @@ export class ResponseStore {
     this.#sql.exec("UPDATE total SET bytes = bytes - ?", row.bytes);
   }
 
-  /** Everything, whoever's secret it is under. */
+  /** Everything, under any secret. */
   erase(): void {
     for (const table of [
       "DELETE FROM piece",

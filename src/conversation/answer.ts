@@ -1,5 +1,5 @@
 /**
- * An answer in no provider's words, as a stream of events and as a whole.
+ * An answer in no provider's format, as a stream of events and as a whole.
  *
  * `readAnswer` of the target's wire makes it, `writeAnswer` of the door's wire turns it into what the client reads.
  * An event says one thing; events of one choice come in the order in which the model made their parts.

@@ -1,8 +1,8 @@
 /**
- * A request in no provider's words: turns, tools and controls, as a client of any door asks for them.
+ * A request in no provider's format: turns, tools and controls, as a client of any door asks for them.
  *
  * `readRequest` of the door's wire makes it, `writeRequest` of the target's wire turns it into a body. Where both are
- * the same wire nobody makes one: the client's bytes are edited and passed on.
+ * the same wire none is made: the client's bytes are edited and passed on.
  */
 import type { Json, Part, WireId } from "./part.ts";
 
@@ -66,7 +66,7 @@ export type ToolChoice =
 
 export type ResponseFormat =
   | { readonly kind: "text" }
-  /** `schema`: where the client put a JSON Schema beside the type, as several providers let it. */
+  /** `schema`: where the client put a JSON Schema next to the type, as several providers let it. */
   | { readonly kind: "json_object"; readonly schema?: Json | undefined }
   | {
       readonly kind: "json_schema";
@@ -152,8 +152,8 @@ export interface Conversation {
   readonly spelling: Readonly<Partial<Record<keyof Controls, string>>>;
   /**
    * Tools that the client offered inside a namespace (Responses), by the name that they have here: `<namespace>__<name>`
-   * in tools, choice and calls alike, with no `namespace` beside it, so that a wire without namespaces has nothing to do.
-   * The door gives the client its own names back.
+   * in tools, choice and calls alike, with no `namespace` next to it, so that a wire without namespaces has nothing to
+   * do. The door gives the client its own names back.
    */
   readonly namespaces?: ReadonlyMap<string, { readonly namespace: string; readonly name: string }> | undefined;
 }

@@ -8,7 +8,7 @@
 /** What a part holds that is not text, by the policy's own names (`limits.part_tokens`). */
 export type Medium = "image" | "audio" | "video" | "file";
 
-/** A part whose tokens cannot be told from its length. */
+/** A part whose tokens do not follow from its length. */
 export interface MediaPart {
   readonly medium: Medium;
   /** In the client's spelling: `messages[0].content[1]`. */
@@ -28,7 +28,7 @@ export interface ContentDemand {
   readonly base64Length: number;
   /** The first part whose cost the reader cannot tell, by its path; `null`: it knows all. */
   readonly unknownPart: string | null;
-  /** The same of a member: it counts only where members that nobody reads reach the provider. */
+  /** The same of a member: it counts only where unread members reach the provider. */
   readonly unknownMember: string | null;
 }
 

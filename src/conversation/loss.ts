@@ -11,9 +11,9 @@ export interface Loss {
    */
   readonly code: "part" | "tool" | "tool_choice" | "control" | "bound" | "member" | "schema" | "modality" | "choices";
   /**
-   * `harmless`: the answer stays what was asked for; the client is told the name (`x-flowlayer-dropped-params`).
-   * `unmet`: a wish that this target cannot follow (log probabilities, a penalty, a search that nothing forces): it is
-   * skipped while another target can, a sole target is called without it, and the client is told the name.
+   * `harmless`: the answer stays what was asked for; the client gets its name (`x-flowlayer-dropped-params`).
+   * `unmet`: an option that this target does not support (log probabilities, a penalty, a search that nothing forces):
+   * it is skipped while another target can, a sole target is called without it, and the client gets its name.
    * `changes_meaning`: content (a part, a tool, a modality, `n`) would be missing. The target cannot serve the request;
    * it is skipped, and a sole target is refused with 400.
    */
@@ -34,7 +34,7 @@ export function changesMeaning(path: string, code: Loss["code"], why?: string): 
   return { path, code, weight: "changes_meaning", why };
 }
 
-/** The first loss for which another target should be called instead, content before wishes; `undefined` for none. */
+/** The first loss for which another target should be called instead, content before options; `undefined` for none. */
 export function firstUnserved(losses: readonly Loss[]): Loss | undefined {
   return firstSerious(losses) ?? losses.find(({ weight }) => weight === "unmet");
 }

@@ -14,13 +14,13 @@ export type WireId = "openai-chat" | "openai-responses" | "anthropic-messages" |
 
 /**
  * What one provider signed or numbered, and only it can read: signatures, encrypted reasoning, blocks of tools that it
- * ran. It goes back to that wire in its place, as it came, and to nobody else.
+ * ran. It goes back to that wire in its place, as it came, and to no other.
  */
 export interface Bound {
   readonly wire: WireId;
   /** The provider that made it; `null`: any provider of the wire. */
   readonly provider: string | null;
-  /** Proof that the readable text beside it is the provider's own. */
+  /** Proof that the accompanying readable text is the provider's own. */
   readonly signature?: string | undefined;
   /** What cannot be read at all: encrypted or redacted reasoning. */
   readonly encrypted?: string | undefined;
@@ -32,7 +32,7 @@ export interface Bound {
 
 /** What every part may have. */
 interface PartBase {
-  /** Where it stands in the client's request, in the client's spelling: `messages[2].content[0]`. `""` in answers. */
+  /** Its path in the client's request, in the client's spelling: `messages[2].content[0]`. `""` in answers. */
   readonly path: string;
   /** The client's cache hint for the prefix that ends here, as it came (`cache_control`). */
   readonly cache?: Json | undefined;
@@ -118,7 +118,7 @@ export interface ResultPart extends PartBase {
   readonly isError?: boolean | undefined;
 }
 
-/** The model declined, in its own words. */
+/** The model declined, with its own text. */
 export interface RefusalPart extends PartBase {
   readonly kind: "refusal";
   readonly text: string;

@@ -35,7 +35,7 @@ const CLIENT_RUN: ReadonlySet<string> = new Set([
 
 /**
  * Do calls of `tool` come to the client? An allow-list too: whatever else a provider defines it may run by itself, and a
- * call that nobody sees cannot be approved. A tool that is written under several names may be read under each.
+ * call that is never seen cannot be approved. A tool that is written under several names may be read under each.
  */
 export function isClientRun({ type, source }: Pick<ProviderTool, "type" | "source">): boolean {
   return CLIENT_RUN.has(plainOf(type)) && !Object.keys(source).some((name) => PROVIDER_RUN.has(plainOf(name)));

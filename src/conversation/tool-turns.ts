@@ -1,4 +1,4 @@
-/** Calls of the client's tools and their results as a request carries them, for whoever decides about them. */
+/** Calls of the client's tools and their results as a request carries them, for the code that decides about them. */
 import type { Turn } from "./conversation.ts";
 import type { CallPart } from "./part.ts";
 

@@ -18,7 +18,7 @@ export interface Usage {
   readonly cachedAudioTokens?: number;
   /** Inside `completionTokens`. */
   readonly audioOutputTokens?: number;
-  /** What the provider charges for, where it says so beside what the model read and wrote. */
+  /** What the provider charges for, where it reports that in addition to tokens. */
   readonly billedPromptTokens?: number;
   readonly billedCompletionTokens?: number;
   /** Calls of the provider's own tools. */
@@ -30,7 +30,7 @@ export interface Usage {
   readonly searchContextSize?: string;
   /** What the provider itself says it charges, nano-USD. */
   readonly reportedNanoUsd?: number;
-  /** A figure contradicts the others or is none: the totals may be shown, a cost cannot be told. */
+  /** A figure contradicts the others or is none: the totals may be shown, no cost can be computed. */
   readonly isDoubtful?: true;
 }
 

@@ -23,7 +23,7 @@ export class AlarmSchedule {
     try {
       await (at === null ? this.#alarms.deleteAlarm() : this.#alarms.setAlarm(at));
     } catch (error) {
-      // Nobody knows now whether one is set.
+      // Whether one is set is unknown now.
       this.#at = undefined;
       throw error;
     }

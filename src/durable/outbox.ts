@@ -43,7 +43,10 @@ export class Outbox<Message> {
     return this.isEmpty ? null : now + this.#pauseMs;
   }
 
-  /** Sends until nothing waits or something was not taken. One at a time: whoever sends takes along what comes. Never rejects. */
+  /**
+   * Sends until nothing waits or something was not taken. One sender at a time, which also takes what arrives
+   * meanwhile. Never rejects.
+   */
   async drain(): Promise<void> {
     if (this.#isSending) return;
     this.#isSending = true;

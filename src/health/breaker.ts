@@ -28,7 +28,7 @@ export const MAX_EJECTION_MS = 20_000;
 const MAX_EJECTIONS = 5;
 /** Time in service that makes up for one ejection. */
 const FORGIVE_MS = 60_000;
-/** No provider's wish to be left alone is believed beyond this. */
+/** Longest cooldown that a provider can ask for. */
 export const MAX_COOLDOWN_MS = 60_000;
 /** The isolate that holds a lease may die with it. */
 export const LEASE_MS = 5_000;

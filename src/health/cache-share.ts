@@ -2,7 +2,7 @@
  * Which share of its prompts a target reads from a cache: of the last hour, in twelve slices. Pure.
  *
  * Too few requests say nothing, and a share that is not known is none: a discount that does not come would send
- * conversations to a target that is dearer for them.
+ * conversations to a target that is more expensive for them.
  */
 const SLICE_MS = 300_000;
 export const CACHE_WINDOW_MS = 3_600_000;
@@ -35,7 +35,7 @@ export class PromptMemory {
     this.#pending = { requests: requests + 1, ...sums };
   }
 
-  /** What goes along with the next report, which nobody waits for. From here on it counts as sent. */
+  /** What is sent with the next report, which is not awaited. From here on it counts as sent. */
   take(): { readonly prompts?: PromptCounts } {
     const prompts = this.#pending;
     this.#pending = NO_PROMPTS;

@@ -81,7 +81,7 @@ let warmedAt = 0;
 let publishedAt = 0;
 
 /**
- * How `target` (`<provider>/<model>`) stands at `now`. Unknown targets are closed. Reads memory only; when the target is
+ * State of `target` (`<provider>/<model>`) at `now`. Unknown targets are closed. Reads memory only; when the target is
  * half-open and no lease is held, asks for one behind the answer.
  */
 export function targetState(context: HealthContext, target: string, now: number): TargetState {
@@ -150,12 +150,15 @@ export function isUnclean(target: string, now: number): boolean {
   return health !== undefined && isAhead(health.uncleanUntil, now, UNCLEAN_MS);
 }
 
-/** The provider's own figures for an answer. They go along with the next report; nobody waits for them. */
+/** The provider's own figures for an answer. They are sent with the next report and not awaited. */
 export function reportPrompt(target: string, promptTokens: number, cachedTokens: number): void {
   targets.get(target)?.prompts.count(promptTokens, cachedTokens);
 }
 
-/** Share of its prompts that `target` has read from its cache in the last hour, 0 where nobody knows. Reads memory only. */
+/**
+ * Share of its prompts that `target` has read from its cache in the last hour, 0 where it is unknown. Reads memory
+ * only.
+ */
 export function cachedShareOf(target: string): number {
   return targets.get(target)?.prompts.cachedShare ?? 0;
 }
@@ -174,7 +177,7 @@ export function warmUp(context: HealthContext, now: number): void {
 }
 
 /**
- * The target's shared health, for the operator: closed and without figures where nobody has used it, `null` when its
+ * The target's shared health, for the operator: closed and without figures where it was never used, `null` when its
  * object does not answer within a second.
  */
 export async function targetSnapshot(
@@ -246,7 +249,7 @@ async function postOnce(
   }
 }
 
-/** Every listed target is not closed, unless its object has told this isolate something later. */
+/** Every listed target is not closed, unless its object has sent this isolate something newer. */
 function adoptPublished(published: unknown, now: number): void {
   if (!isJsonObject(published) || !isJsonObject(published["open"])) return;
   const { at } = published;

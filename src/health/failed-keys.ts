@@ -30,7 +30,7 @@ export function withFailed(failed: readonly FailedKey[], keys: readonly string[]
   return [...kept, ...keys.map((key) => ({ key, at: now }))].slice(-2);
 }
 
-/** The only key whose requests failed; `null`: several, or nobody knows. */
+/** The only key whose requests failed; `null`: several, or unknown. */
 export function soleKeyOf(failed: readonly FailedKey[]): string | null {
   const [first, second] = failed;
   return first === undefined || second !== undefined || first.key === ANYBODY ? null : first.key;

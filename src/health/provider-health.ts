@@ -3,7 +3,7 @@
  *
  * Kept in SQLite, so that an eviction does not forget an open breaker, its ejections or a lease: those are written with
  * the report that changes them. Counts and latencies are written once a second at most, so an eviction may cost the last
- * second of them. Reports are sums and not repeatable, the one exception to the house rule: whoever reports does so once
+ * second of them. Reports are sums and not repeatable, the one exception to the house rule: a caller reports once
  * and never retries, because a lost sum only delays a decision and a doubled one distorts it.
  *
  * A breaker that changes is announced to the control plane, which publishes it for cold isolates: at once behind the
@@ -122,7 +122,7 @@ export class ProviderHealth extends DurableObject<Env> {
     return this.#facts.seenAt === 0 ? null : this.#snapshotAt(Date.now());
   }
 
-  /** Announces what could not be announced, and forgets a target nobody has reported on for a day. Never throws. */
+  /** Announces what could not be announced, and forgets a target that had no report for a day. Never throws. */
   override async alarm(): Promise<void> {
     this.#alarms.rang();
     try {
@@ -134,7 +134,7 @@ export class ProviderHealth extends DurableObject<Env> {
   }
 
   async #tidy(now: number): Promise<void> {
-    // Whoever reads the published states must not wait for a breaker that nobody remembers.
+    // Readers of the published states must not wait for a forgotten breaker.
     if (this.#isIdle(now) && this.#breaker.isOpen) this.#become(CLOSED_BREAKER, now);
     await this.#announcements.drain();
     const dueAt = this.#announcements.dueAt(Date.now());

@@ -1,5 +1,5 @@
 /**
- * What one isolate knows of one target: what it saw itself, and what the target's object last told it.
+ * What one isolate knows of one target: what it saw itself, and what the target's object last reported.
  *
  * Pure but for the record it is given; `now` is epoch ms. Every deadline has a longest run, so that a clock that jumps
  * back by an hour does not stretch a rest of seconds into an hour.
@@ -27,7 +27,7 @@ const OWN_FORECAST_CALLS = 20;
 const FORECAST_CACHE_MS = 250;
 
 /**
- * `penalised`: this isolate saw it fail. `cooling`: the provider asked to be left alone. `open`: nobody sends it anything,
+ * `penalised`: this isolate saw it fail. `cooling`: the provider asked to be left alone. `open`: it gets no requests,
  * except as a probe or for want of another target.
  */
 export type TargetState = "closed" | "penalised" | "cooling" | "open";
@@ -72,7 +72,7 @@ export interface AttemptReport {
   } | null;
   /** Epoch ms. */
   readonly now: number;
-  /** With `rate_limited`: the provider's wish, believed from 0 to 60 s. Default a second. */
+  /** With `rate_limited`: the provider's delay, taken from 0 to 60 s. Default a second. */
   readonly retryAfterMs?: number | undefined;
 }
 
@@ -260,7 +260,7 @@ export function record(health: TargetHealth, ticket: AttemptTicket, report: Atte
       ticket.successesThen = ++health.successes;
       health.failuresInRow = 0;
       health.keysInRow = [];
-      // Whoever slipped through before the penalty was set proves nothing; one that began after it does.
+      // A request that slipped through before the penalty proves nothing; one that began after it does.
       if (ticket.startedAt > health.penaltyUntil - PENALTY_MS) health.penaltyUntil = 0;
       if (!ticket.isProbe) pending.successes++;
       else {
@@ -337,7 +337,7 @@ export function adopt(health: TargetHealth, answer: HealthAnswer, sentAt: number
   health.prompts.cachedShare = answer.cachedShare ?? 0;
 }
 
-/** Nobody could be asked for a lease: this isolate takes one itself, now and then. */
+/** No object could grant a lease: this isolate takes one itself, now and then. */
 export function leaseOwn(health: TargetHealth, now: number): void {
   const isRecent = isAhead(health.ownLeaseAt + OWN_LEASE_EVERY_MS, now, OWN_LEASE_EVERY_MS);
   if (isRecent || !needsLease(health, now, health.openFor ?? "")) return;

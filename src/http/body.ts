@@ -37,7 +37,7 @@ const MAX_TYPE_LENGTH = 256;
 /** The part of a `Request` that is read. */
 type Incoming = Pick<Request, "headers" | "body" | "arrayBuffer">;
 
-/** A body that was announced and is not read yet. Whoever opened it releases it, on every way out. */
+/** A body that was announced and is not read yet. Its opener releases it, on every way out. */
 export class OpenBody {
   readonly #request: Incoming;
   readonly #receivedAt: number;
@@ -89,7 +89,7 @@ export class OpenBody {
     const { promise: late, reject } = Promise.withResolvers<never>();
     const deadline = deadlines.add(dueAt, () => reject(tooLate()));
     try {
-      // A body the client cuts short rejects: nobody is left to read the answer.
+      // A body that the client cuts short rejects: no client is left to read the response.
       const read = this.#request.arrayBuffer().catch(() => {
         throw tooLate();
       });
@@ -121,7 +121,7 @@ export class OpenBody {
         length += value.byteLength;
         if (length > this.#maxBytes) refusal ??= tooLarge(this.#maxBytes);
         else if (refusal === null && !this.#claim.grow(value.byteLength, Date.now())) refusal = overloaded();
-        // What nobody will read is dropped at once.
+        // Bytes that will not be read are dropped at once.
         if (refusal === null) chunks.push(value);
         else this.#claim.release();
       }

@@ -89,7 +89,7 @@ export interface ErrorOptions {
   readonly status?: number;
 }
 
-/** A refusal or failure the client is told of. The message names the thing and the remedy, and holds no secret. */
+/** A refusal or failure that the client receives. The message names the thing and the remedy, and holds no secret. */
 export class RouterError extends Error {
   override readonly name = "RouterError";
   readonly code: ErrorCode;
@@ -111,12 +111,12 @@ export class RouterError extends Error {
   }
 }
 
-/** One answer for unknown, mistyped, expired and revoked keys: the difference is nobody's business. */
+/** One answer for unknown, mistyped, expired and revoked keys: the difference would help an attacker only. */
 export function invalidKey(): RouterError {
   return new RouterError("invalid_api_key", "The API key is not valid. Check the key, or ask for a new one.");
 }
 
-/** The longest a client may be told to wait, seconds. Beyond it openai-node ignores the header. */
+/** The longest `Retry-After` that a client gets, seconds. Beyond it openai-node ignores the header. */
 const MAX_RETRY_AFTER_SECONDS = 60;
 
 /** `Retry-After` as the contract wants it: whole seconds, 1 to 60. */

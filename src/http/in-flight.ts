@@ -2,8 +2,8 @@
  * Bytes of request bodies that this isolate holds, for all tenants together: 128 MB of memory have to do for text,
  * parsed value and upstream copy of every one of them. Beyond the limit a request is refused before its body is read.
  *
- * A claim ends by its release. One whose request died without it (a runtime ends a handler that nobody waits for)
- * lapses, so that no loss is for good.
+ * A claim ends by its release. One whose request died without it (a runtime ends a handler whose client is gone)
+ * lapses, so that no loss is permanent.
  */
 
 export const MAX_BYTES_IN_FLIGHT = 24 * 1024 * 1024;

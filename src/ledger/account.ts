@@ -33,7 +33,7 @@ export class Account {
       .one();
     this.#revoked = row.revoked === 1;
     const terms = row.terms === null ? null : parseJson(row.terms);
-    // Written by `learn` from `KeyTerms`, and nobody else writes to this column.
+    // Written by `learn` from `KeyTerms`, which is the only writer of this column.
     this.#terms = isJsonObject(terms) ? (terms as unknown as KeyTerms) : null;
   }
 
@@ -41,7 +41,7 @@ export class Account {
     return this.#revoked;
   }
 
-  /** For good, or until its terms say otherwise. */
+  /** Permanently, or until its terms say otherwise. */
   get isRefused(): boolean {
     return this.#revoked || this.#terms?.paused === true;
   }

@@ -28,7 +28,7 @@ export interface Standing {
   readonly isFirst: boolean;
 }
 
-/** One attempt that was charged because nobody settled it. */
+/** One attempt that was charged because it was never settled. */
 export interface Swept {
   readonly traceId: string;
   /** Expired attempts of its request that have a trace: without this one, and with it. */
@@ -197,7 +197,7 @@ export class Attempts {
     changes.add(reserved_at, -nanoUsd);
   }
 
-  /** Charges what nobody settled in time at its bound, a batch at most. */
+  /** Charges attempts that were not settled in time at their bound, a batch at most. */
   sweep(now: number, changes: SpendChanges): Swept[] {
     return this.holds.takeExpired(now, SWEEP_BATCH).map((hold) => {
       const traceId = hold.trace_id;

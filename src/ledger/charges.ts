@@ -85,7 +85,7 @@ export class Charges {
       .toArray();
   }
 
-  /** Nobody has settled it in time: it is charged all it may have cost. Its basis is what its trace is made from. */
+  /** Not settled in time: it is charged all that it may have cost. Its trace is made from its basis. */
   expire(hold: Hold, now: number): void {
     const { trace_id, attempt, reserved_at, bound_nano_usd, tokens, requests, provider, model, origin } = hold;
     const nano_usd = bound_nano_usd;

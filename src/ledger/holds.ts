@@ -1,5 +1,5 @@
 /**
- * What attempts hold that are not settled yet, in a table as small as what runs. Its sums are kept in memory beside it,
+ * What attempts hold that are not settled yet, in a table as small as what runs. Its sums are also kept in memory,
  * changed only together with it, and read from it by `load`.
  */
 

@@ -81,7 +81,7 @@ export class KeyLedger extends DurableObject {
     await this.#upkeep.arm(now);
   }
 
-  /** For good: there is no way back from it. */
+  /** Permanent: there is no way back from it. */
   async revoke(): Promise<void> {
     this.#transact(() => this.#ledger.revoke());
   }

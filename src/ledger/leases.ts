@@ -2,7 +2,7 @@
  * Which isolates are alive, as far as this ledger knows: what an isolate holds is held for as long as its lease.
  *
  * In memory only. A lease is renewed by every call of its isolate, so a row would be written per call; and an object that
- * was evicted has heard of nobody, so it gives each isolate that still holds something one more term before it sweeps.
+ * was evicted knows of no isolate, so it gives each isolate that still holds something one more term before it sweeps.
  */
 
 /** How long an isolate may be silent. Its requests renew every 10 s, so two calls may be lost. */

@@ -37,7 +37,7 @@ import type {
 } from "./types.ts";
 import { type Counted, countedAs, unsettledTrace } from "./unsettled.ts";
 
-/** Nobody can say when one of the requests that run will end. */
+/** When one of the running requests will end is unknown. */
 const CONCURRENCY_RETRY_MS = 1_000;
 /** Rows of each table that one round of retention deletes, so that it never holds up requests for long. */
 const TRIM_BATCH = 500;
@@ -91,7 +91,7 @@ export class Ledger {
     const reservation = this.#withinLimit(asked);
     this.attempts.endEarlier(reservation, now);
     const { state, isFirst } = this.attempts.standing(reservation.traceId, reservation.attempt);
-    // A request that is settled sends nothing any more: a late reservation would be held for nobody.
+    // A request that is settled sends nothing any more: a late reservation would never be released.
     const isOver = state === "new" && this.traces.has(reservation.traceId);
     if (state === "withdrawn" || isOver) return { ok: false, reason: "unavailable" };
     const { budget = null, limits = null } = this.account.terms ?? {};
@@ -216,7 +216,7 @@ export class Ledger {
     this.outbox.add(id, seq);
   }
 
-  /** Charges reservations that nobody settled in time, a batch at most, and stores what is known as their trace. */
+  /** Charges reservations that were not settled in time, a batch at most, and stores what is known as their trace. */
   sweep(now: number): void {
     this.attempts.holds.leases.adopt(now);
     const changes = new SpendChanges();

@@ -16,7 +16,7 @@ export interface IndexBatch {
     /** JSON text. */
     readonly trace: string;
     readonly unadmittedNanoUsd: number;
-    /** How many attempts the sweep has charged because nobody settled the request; absent: it is settled. */
+    /** How many attempts the sweep has charged because the request was never settled; absent: it was. */
     readonly unsettledAttempts?: number;
   }[];
 }

@@ -77,7 +77,7 @@ export class Refusals {
 
   find(id: string): Trace | null {
     const [row] = this.#sql.exec<{ body: string }>("SELECT body FROM refusal WHERE id = ?", id).toArray();
-    // Written by `add` from a `Trace`, and nobody else writes to this table.
+    // Written by `add` from a `Trace`, which is the only writer of this table.
     return row === undefined ? null : (parseJson(row.body) as Trace);
   }
 

@@ -29,7 +29,7 @@ const REPLACE = `
 type StoredTrace = Pick<SettleRow, "id" | "status" | "route" | "trace">;
 
 export interface AddedTrace {
-  /** No trace of this id was there. */
+  /** There was no trace with this id. */
   readonly isNew: boolean;
   /** How many traces this key ever had, this one included. */
   readonly seq: number;
@@ -159,6 +159,6 @@ export class Traces {
 }
 
 function readTrace(body: string): Trace {
-  // Written by `add` from a `Trace`, and nobody else writes to this table.
+  // Written by `add` from a `Trace`, which is the only writer of this table.
   return parseJson(body) as Trace;
 }

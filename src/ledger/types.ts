@@ -31,7 +31,7 @@ export interface KeyTerms {
 export interface RequestOrigin {
   readonly env: string;
   readonly app: string;
-  /** As it stands on the trace: `flow/best-reasoning`. */
+  /** As on the trace: `flow/best-reasoning`. */
   readonly route: string;
   readonly routeVersion: number;
   readonly stream: boolean;
@@ -51,7 +51,7 @@ export interface Reservation {
   readonly boundNanoUsd: number;
   /** Prompt bound and output cap together, for tokens per minute. */
   readonly boundTokens: number;
-  /** Epoch ms. Nobody settles after it: the ledger then charges the bound. */
+  /** Epoch ms. No settlement is expected after it: the ledger then charges the bound. */
   readonly expiresAt: number;
   readonly provider: string;
   readonly model: string;
@@ -162,7 +162,7 @@ export interface SettleRow {
 /** A request that was refused before it reached a route. */
 export interface RefusedRow {
   readonly id: string;
-  /** As it stands on the trace. */
+  /** As on the trace. */
   readonly route: string;
   /** The trace as JSON text. */
   readonly trace: string;
@@ -186,7 +186,7 @@ export interface BudgetSpend {
 
 /** What was booked in one period, in UTC. */
 export interface PeriodSpend extends BudgetSpend {
-  /** Those with a trace: settled ones, and those charged at their bound because nobody settled them. */
+  /** Those with a trace: settled ones, and those charged at their bound because they were never settled. */
   readonly requests: number;
   /** Requests whose cost is unknown in whole or in part. */
   readonly unpricedRequests: number;
@@ -194,7 +194,7 @@ export interface PeriodSpend extends BudgetSpend {
 
 /** What a ledger knows about its own correctness. */
 export interface LedgerAudit {
-  /** Kept beside the rows; must equal `openNanoUsd`. */
+  /** Kept in addition to the rows; must equal `openNanoUsd`. */
   readonly reservedNanoUsd: number;
   /** Sum of the rows of open reservations. */
   readonly openNanoUsd: number;
@@ -208,7 +208,7 @@ export interface LedgerAudit {
   readonly bookedNanoUsd: number;
   /** Attempts that cost more than their bound. */
   readonly overBound: number;
-  /** Reservations that nobody settled in time, and what they were charged. */
+  /** Reservations that were not settled in time, and what they were charged. */
   readonly expired: number;
   readonly expiredNanoUsd: number;
   readonly unadmittedNanoUsd: number;
@@ -230,7 +230,7 @@ export interface TraceQuery {
   /** `next_cursor` of the page before. */
   readonly cursor?: string | undefined;
   readonly status?: string | undefined;
-  /** As it stands on the trace: `flow/best-reasoning`. */
+  /** As on the trace: `flow/best-reasoning`. */
   readonly route?: string | undefined;
   /** Epoch ms, inclusive. */
   readonly since?: number | undefined;

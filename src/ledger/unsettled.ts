@@ -1,5 +1,5 @@
 /**
- * The trace of a request whose end nobody reported, made from what its reservations said.
+ * The trace of a request whose end was never reported, made from its reservations.
  *
  * Pure. It keeps the traces' sum equal to the ledger's, and is replaced when the settlement comes after all.
  */
@@ -40,7 +40,7 @@ export function unsettledTrace(
   id: string,
   attempts: readonly ExpiredAttempt[],
 ): Pick<SettleRow, "id" | "status" | "route" | "trace"> {
-  // Written by the table of holds from a `RequestOrigin`, and by nobody else.
+  // Written by the table of holds from a `RequestOrigin`, its only writer.
   const origin = parseJson(attempts[0]?.origin ?? "") as RequestOrigin;
   const { receivedAt, route } = origin;
   const made = attempts.map((each) => toAttempt(each, receivedAt));

@@ -1,6 +1,6 @@
 /**
- * What a ledger does between calls, on one alarm: charge reservations that nobody settled, delete what is too old, ship
- * traces to the index. Each step may run twice. None may keep the others from running, or the alarm from being set
+ * What a ledger does between calls, on one alarm: charge reservations that were never settled, delete what is too old,
+ * ship traces to the index. Each step may run twice. None may keep the others from running, or the alarm from being set
  * again, because an alarm that keeps failing is dropped by the platform.
  */
 import { AlarmSchedule, type Alarms } from "../durable/alarm-schedule.ts";

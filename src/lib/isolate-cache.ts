@@ -1,8 +1,9 @@
 /**
  * A bounded cache in module scope: what one isolate last read of a remote value.
  *
- * Holds plain data only, never a promise: a promise made by one request dies with it and would hang whoever awaits it
- * (measured in workerd). A refresh runs behind the answer, so a hot key costs one read per `freshMs` and isolate.
+ * Holds plain data only, never a promise: a promise made by one request dies with it and would hang every request that
+ * awaits it (measured in workerd). A refresh runs behind the answer, so a hot key costs one read per `freshMs` and
+ * isolate.
  */
 import { withTimeout } from "./with-timeout.ts";
 

@@ -1,5 +1,5 @@
 /**
- * The smallest value that a JSON Schema accepts, for answers that nobody's model wrote.
+ * The smallest value that a JSON Schema accepts, for answers without a model.
  *
  * Pure and total: covers the keywords that tool parameters and structured outputs use, ends on recursive schemas, and
  * gives a plain value for what it does not understand (`pattern`, `not`, `if`).

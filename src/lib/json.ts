@@ -115,7 +115,7 @@ export function scanJson(text: string): JsonShape {
   const finishMember = (): void => {
     if (valueStart === -1) return;
     const rawKey = text.slice(keyStart + 1, keyEnd - 1);
-    // An escaped spelling of a key we read ("mod\u0065l") is that key: whoever parses it later sees it so.
+    // An escaped spelling of a key we read ("mod\u0065l") is that key: every later parser reads it so.
     const key = rawKey.includes("\\") ? String(JSON.parse(text.slice(keyStart, keyEnd))) : rawKey;
     members.push({ key, keyStart, keyEnd, valueStart, valueEnd: lastEnd });
     keyStart = keyEnd = valueStart = -1;

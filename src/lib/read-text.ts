@@ -2,7 +2,7 @@
 
 /**
  * The text of `response`, or `null` when it is longer than `maxBytes` (the rest is cancelled). Rejects on a cut. A body
- * without a length is told to `onText` piece by piece, so that something is known of one that never ends.
+ * without a length is reported to `onText` piece by piece, so that a body that never ends is partly known.
  */
 export async function readText(
   response: Response,

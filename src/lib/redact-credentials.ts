@@ -30,7 +30,7 @@ export function redactCredentials(text: string, maxLength: number): string {
   const read = text.slice(0, MAX_READ);
   const seen = read.replace(INVISIBLE, "").replace(BREAKS, " ");
   const clean = withoutSecrets(seen);
-  // Where there was none, what changes the direction of writing stands between words.
+  // Where there was none, what changes the direction of writing separates words.
   const shown = clean === seen ? read.replace(BREAKS, " ").replace(INVISIBLE, "") : clean;
   return withoutSecrets(shown).trim().slice(0, maxLength).toWellFormed();
 }

@@ -11,7 +11,7 @@ export const MAX_DELAY_MS = 60_000;
 /** Milliseconds, or `undefined` when the provider names no delay. `now` is epoch ms. */
 export function retryDelayMs(headers: Headers, body: unknown, now: number): number | undefined {
   const exact = numberText(headers.get("retry-after-ms"));
-  // Azure sends `retry-after-ms: 0` beside `retry-after: 1`: zero is its way of saying nothing.
+  // Azure sends `retry-after-ms: 0` along with `retry-after: 1`: zero is its way of saying nothing.
   if (exact !== undefined && exact > 0) return clamp(exact);
   return fromHeader(headers.get("retry-after"), headers.get("date"), now) ?? fromBody(body, now) ?? exact;
 }

@@ -116,7 +116,7 @@ function joinedData(raw: string): string | null {
   return data;
 }
 
-/** What stands behind `data:` and the one space that may follow it. */
+/** What follows `data:` and its one optional space. */
 function dataValue(line: string): string {
   return line.slice(line.charCodeAt(5) === 0x20 ? 6 : 5);
 }

@@ -16,7 +16,7 @@ const FACTS = "facts";
 /** Each round removes at least one member. A record with more that is unknown is none of ours. */
 const MAX_ROUNDS = 32;
 
-/** A record that nobody can read is read again at every request. */
+/** An unreadable record is read again at every request. */
 const unreadable = new Pace(1_000);
 
 /**

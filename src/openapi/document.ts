@@ -13,7 +13,7 @@ const CHAT_HEADERS = [
 ];
 const KEY_HEADERS = ["X-FlowLayer-App", "X-FlowLayer-Env", "X-Client-Request-Id"];
 
-/** The document, an OpenAPI 3.1 object. Made anew at every call. */
+/** The document, an OpenAPI 3.1 object. Each call makes a new one. */
 export function openApiDocument(): JsonSchema {
   const paths: Record<string, Record<string, JsonSchema>> = {};
   for (const operation of OPERATIONS) {

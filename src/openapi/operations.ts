@@ -116,7 +116,7 @@ export const OPERATIONS: readonly Operation[] = [
   key("delete /v1/responses/{id}", "Delete a stored response", [200, "DeletedResponse"], ["response_not_found"]),
   key(
     "get /v1/responses/{id}/input_items",
-    "The items that a stored response was asked with",
+    "The input items of a stored response",
     [200, "ItemList"],
     [...BAD, "response_not_found"],
     { query: { limit: "integer", order: "asc|desc", after: "string" } },
@@ -146,7 +146,7 @@ export const OPERATIONS: readonly Operation[] = [
   operator("get /admin/keys", "All keys", [200, "KeyList"], BAD, { query: PAGE }),
   operator("get /admin/keys/{id}", "A key and its spend", [200, "KeyWithSpend"]),
   operator("patch /admin/keys/{id}", "Change a key", [200, "KeyWithSpend"], [], { body: "KeyChange" }),
-  operator("delete /admin/keys/{id}", "Revoke a key for good", [204, null]),
+  operator("delete /admin/keys/{id}", "Revoke a key permanently", [204, null]),
   operator(
     "post /admin/keys/{id}/rotate",
     "A new secret; the one before works on for a while",
@@ -214,7 +214,7 @@ export const OPERATIONS: readonly Operation[] = [
       ...{ route: "string", provider: "string", key: "string" },
     },
   }),
-  operator("post /admin/traces/rebuild", "Feed the index of traces anew", [200, "Rebuild"], BAD, { query: PAGE }),
+  operator("post /admin/traces/rebuild", "Rebuild the trace index", [200, "Rebuild"], BAD, { query: PAGE }),
   operator("get /admin/traces/{id}", "One request", [200, "Trace"], ["unknown_trace"]),
   operator("get /admin/spend", "What was spent, in groups", [200, "Spend"], BAD, {
     query: { group_by: SPEND_GROUPS.join("|"), ...SPAN },

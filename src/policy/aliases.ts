@@ -50,8 +50,8 @@ export interface TakenAlias {
 }
 
 /**
- * The first alias that two routes would share if `candidate` were published beside `others`; `null` where there is none.
- * An alias equals no route's name, its own included, and a new route takes no name that is an alias.
+ * The first alias that two routes would share if `candidate` were published next to `others`; `null` where there is
+ * none. An alias equals no route's name, its own included, and a new route takes no name that is an alias.
  */
 export function takenAlias(candidate: NamedRoute, others: Iterable<NamedRoute>): TakenAlias | null {
   const own = new Set(candidate.aliases);

@@ -61,7 +61,10 @@ const MAX_TOOL_TYPES = 64;
 
 const Limits = z.strictObject({
   max_output_tokens: z.optional(integer(1, 100_000_000)),
-  /** Where the router sets the cap of an answer, it is not set below this or the policy's own cap: a stub helps nobody. */
+  /**
+   * Where the router sets the cap of an answer, it is not set below this or the policy's own cap: a truncated stub is
+   * useless.
+   */
   min_output_tokens: z._default(integer(1, 1_000_000), 256),
   /** What a request that names no cap counts with for tokens per minute, until it is known what it used. */
   expected_output_tokens: z.optional(integer(0, 100_000_000)),

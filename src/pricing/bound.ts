@@ -1,8 +1,9 @@
 /**
  * The most a request can cost, before anyone knows what it will use: what a reservation holds back.
  *
- * Pure. Every prompt token counts at the dearest kind it can turn out to be, at the dearest tier the prompt can reach,
- * every output token at the dearest kind of output. Longer prompts, longer answers and more calls never cost less.
+ * Pure. Every prompt token counts as the most expensive kind it can be, at the most expensive tier the prompt can
+ * reach, every output token at the most expensive output rate. Longer prompts, longer answers and more calls never cost
+ * less.
  */
 import { FEES, type FeeName, type Price, type Rates } from "../catalog/model-facts.ts";
 import { termsOf } from "../catalog/provider-terms.ts";
@@ -13,7 +14,9 @@ type Json = Readonly<Record<string, unknown>>;
 
 /** Between a reservation and its attempt the day, or a peak, may begin. No reservation waits longer for its attempt. */
 const START_MARGIN_MS = 60_000;
-/** Tiers that nobody charges more for than for the default one. Where they are not known, the default one serves. */
+/**
+ * Tiers that no provider charges more for than for the default one. Where they are not known, the default one serves.
+ */
 const CHEAPER_TIERS: ReadonlySet<string> = new Set(["flex", "batch"]);
 
 /** What is known of a request before it is sent. */

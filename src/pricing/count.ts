@@ -1,5 +1,5 @@
 /**
- * Tokens of text that nobody has counted: of an answer that was left before its usage, of a prompt whose answer never
+ * Tokens of text that was not counted: of an answer that was left before its usage, of a prompt whose answer never
  * came.
  *
  * By characters, weighed by script, because an event of a stream may carry a word or a page. A tokenizer needs about a

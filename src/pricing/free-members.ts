@@ -1,8 +1,9 @@
 /**
- * Top-level members of a chat request that cost nothing beside the tokens they make: an allow-list.
+ * Top-level members of a chat request that cost nothing beyond the tokens they make: an allow-list.
  *
- * Only what stands here is sent to a provider of the chat wire on a request whose cost has to be bounded. A member that
- * nobody here knows may choose another model, a dearer host or a search with a fee, so that no number would be a bound.
+ * Only members listed here are sent to a provider of the chat wire on a request whose cost has to be bounded. A member
+ * that unknown here may choose another model, a more expensive host or a search with a fee, so that no number would be
+ * a bound.
  */
 import type { Price } from "../catalog/model-facts.ts";
 import { termsOf } from "../catalog/provider-terms.ts";
@@ -32,7 +33,10 @@ const FREE_MEMBERS: ReadonlySet<string> = new Set([
   ...["prompt_cache_key", "prompt_cache_retention", "prompt_cache_isolation_key", "cache_control", "safetySettings"],
   ...["safety_settings"],
 ]);
-/** What other wires write of a chat request beside their own words for the above, and what has a price of its own. */
+/**
+ * What other wires write of a chat request in addition to their own words for the above, and what has a price of its
+ * own.
+ */
 const PAID_ELSEWHERE: readonly string[] = [
   ...["container", "guardrailConfig", "guardrail_config", "cachedContent"],
   // Further attempts, by models that the client names.
@@ -65,7 +69,7 @@ export function unknownMember(
   return null;
 }
 
-/** Members of other doors' requests that cost nothing beside the tokens they make. */
+/** Members of other doors' requests that cost nothing beyond the tokens they make. */
 const FREE_OTHERS: ReadonlySet<string> = new Set(["betas", "include", "client_metadata", "max_tool_calls"]);
 /** The same of a tool. */
 const FREE_OF_TOOLS: ReadonlySet<string> = new Set([

@@ -2,7 +2,7 @@
  * The most tokens of a picture or of sound. Pure.
  *
  * The size of a picture is not known, so its ceiling is the most that its model counts for any. The length of sound is
- * bounded by its bytes: no recording of the kinds that are told apart here has fewer per second.
+ * bounded by its bytes: no recording of the kinds that are distinguished here has fewer per second.
  */
 import { audioTokensPerSecondOf, type ImageRule, imageRuleOf } from "../catalog/media-terms.ts";
 import type { MediaPart } from "../conversation/demand.ts";
@@ -50,7 +50,7 @@ function leastBytesPerSecond(head: Uint8Array | undefined): number | null {
   return isCompact || isAac ? null : LEAST_BYTES_PER_SECOND;
 }
 
-/** Where in the head, and what stands there. */
+/** The offset in the head, and the expected bytes. */
 const SILENCE_IS_FREE: readonly (readonly [number, string])[] = [
   ...([
     [0, "fLaC"],

@@ -1,7 +1,7 @@
 /**
  * From a model's price to the one row of it that holds for a request, and from that row to money.
  *
- * Pure. A row is complete: with the usage beside it, it gives the same cost for ever, whatever becomes of the table.
+ * Pure. A row is complete: with its usage it gives the same cost for ever, whatever becomes of the table.
  * Money is whole nano-USD, rates are whole pico-USD per token, and the only rounding is one ceil behind all ratios, so a
  * cost is never short and less than one nano-USD long. Fees are added to that: they are whole nano-USD already.
  */
@@ -124,7 +124,7 @@ function feesOf(price: Price, usage: Usage, provider: string): Fees | null {
   return fees;
 }
 
-/** Where the provider does not say how much it read, the dearest it may have been. */
+/** If the provider does not report the search size, the most expensive one is assumed. */
 export function requestFeeOf({ request }: Price, size: string | undefined): number | null {
   if (request === undefined) return 0;
   return size === undefined ? Math.max(...Object.values(request)) : (ownMember(request, size) ?? null);
@@ -135,7 +135,7 @@ export function costOfRow(usage: Usage, row: PriceRow): number | null {
   const { fees, request = 0 } = row;
   const tokens = tokenCharges(usage, row.rates);
   const calls = callsOf(usage).map(([name, number]): Charge => [number, fees?.[name] ?? 0]);
-  // Thoughts are inside the completion and cost nothing beside it; they only have to fit.
+  // Thoughts are inside the completion and cost nothing in addition; they only have to fit.
   const thoughts = [usage.reasoningTokens, usage.completionTokens - usage.reasoningTokens];
   const figures = [...tokens.flat(), ...calls.flat(), ...thoughts, request];
   if (usage.isDoubtful === true || !figures.every(isCount)) return null;

@@ -17,7 +17,7 @@ export interface Cost {
   readonly nanoUsd: number | null;
   /** It is the provider's own figure. */
   readonly isReported: boolean;
-  /** The cost by the price table, beside a reported cost. `null` where the table says nothing. */
+  /** The cost by the price table, in addition to a reported cost. `null` where the table says nothing. */
   readonly checkNanoUsd: number | null;
   /** What was charged by; `null` where the price is unknown. */
   readonly priceRow: PriceRow | null;
@@ -43,7 +43,7 @@ export function isOffCheck({ nanoUsd, checkNanoUsd }: Cost): boolean {
   return Math.abs(nanoUsd - checkNanoUsd) > Math.max(nanoUsd, checkNanoUsd) / 100;
 }
 
-/** All that a cost was made of, to be stored beside it. Plain JSON. */
+/** All that a cost was made of, to be stored with it. Plain JSON. */
 export interface CostBasis {
   /** The provider's usage object; `null` where it sent none, or one too large to keep. */
   readonly raw: unknown;
@@ -71,7 +71,7 @@ function keepable(raw: unknown): unknown {
 
 /**
  * The cost again: by the row it was charged by, or by a corrected price of the model. It needs nothing but what is stored
- * beside a charge, so that books can be checked, and a wrong price be put right, at any later time.
+ * with a charge, so that books can be checked, and a wrong price be put right, at any later time.
  */
 export function reprice(basis: CostBasis, price?: Price): Cost {
   const { raw, usage, row, conditions } = basis;

@@ -1,6 +1,6 @@
 /**
  * What a provider says it charges for a request, in the usage object of its answer. Four do; what they say is booked, and
- * the cost by the table stays beside it as a check.
+ * the cost by the table is kept in addition, as a check.
  */
 import { isJsonObject } from "../lib/json.ts";
 
@@ -33,7 +33,7 @@ export function reportedNanoUsd(usage: Json, provider: string): number | undefin
   return atto === undefined ? undefined : Number((atto + ATTO_PER_NANO - 1n) / ATTO_PER_NANO);
 }
 
-/** With a key of the operator's own, `cost` is OpenRouter's part alone and the provider charges beside it. */
+/** With a key of the operator's own, `cost` is OpenRouter's part alone and the provider charges in addition. */
 function openRouterAtto(usage: Json): bigint | undefined {
   const cost = attoOf(usage["cost"]);
   if (cost === undefined || usage["is_byok"] !== true) return cost;

@@ -21,7 +21,7 @@ export interface Known {
 /** The conditions of an answer. `rawUsage` as `usageOf` gives it, with the tier that served. */
 export function readConditions(rawUsage: unknown, { provider, startedAt, baseUrl }: Known): Conditions {
   const usage = isJsonObject(rawUsage) ? rawUsage : {};
-  // Anthropic's faster mode stands beside its tiers, and costs more than any of them.
+  // Anthropic's faster mode is separate from its tiers, and costs more than any of them.
   const serviceTier = usage["speed"] === "fast" ? "fast" : nameOf(usage["service_tier"]);
   const region = regionIn(usage) ?? regionOf(provider, baseUrl);
   return {

@@ -129,7 +129,7 @@ function readAudioInput(
   };
 }
 
-/** Anthropic's split stands beside the totals; others put it into the details. */
+/** Anthropic puts the split next to the totals; others put it into the details. */
 function readHourWrites(raw: Json, parts: Json, details: Details): number {
   const splits = [parts["cache_creation"], raw["cache_creation"]].map(
     (split) => objectOf(split)["ephemeral_1h_input_tokens"],
@@ -190,7 +190,7 @@ function readCalls(raw: Json, details: Details): Partial<Usage> {
   };
 }
 
-/** Calls of models beside the one that answered. An advisor is charged at another model's price. */
+/** Calls of models other than the one that answered. An advisor is charged at another model's price. */
 function hasOtherIterations(iterations: unknown, provider: string): boolean {
   const known = SUMMED_ITERATIONS.get(provider) ?? MESSAGE_ALONE;
   return Array.isArray(iterations) && iterations.some((each) => isJsonObject(each) && !known.has(each["type"]));

@@ -21,7 +21,9 @@ export interface ProviderConfig {
 }
 
 export interface AdapterCall {
-  /** The client's body, `route` removed. The adapter edits it: nobody reads it after. Made afresh for each attempt. */
+  /**
+   * The client's body, `route` removed. The adapter may edit it: it is made for one attempt and not read afterwards.
+   */
   readonly body: JsonEdit;
   /** The same body, parsed. Never mutated. */
   readonly fields: Readonly<Record<string, unknown>>;
@@ -67,7 +69,7 @@ export interface UpstreamFailure {
    * that was asked for would be missing.
    */
   readonly retryWithout?: string;
-  /** The provider's own words on a refused client request: scrubbed, at most 500 characters. Never logged. */
+  /** The provider's own message on a refused client request: scrubbed, at most 500 characters. Never logged. */
   readonly message?: string;
   readonly param?: string;
 }

@@ -2,7 +2,7 @@
  * Azure OpenAI: OpenAI's protocol at an address of the customer's, under a header of its own.
  *
  * The v1 API by default, with the deployment's name as the model. `AZURE_API_VERSION` asks for the older one, where the
- * deployment stands in the address and the version decides what is understood. Streams pass as they come, Azure's
+ * deployment is in the address and the version decides what is understood. Streams pass as they come, Azure's
  * filter events included; only a whole answer that the filter emptied is mended, since it lacks its message.
  */
 import type { AdapterCall, ProviderConfig, Secrets } from "./adapter.ts";
@@ -71,7 +71,7 @@ function isDate(version: unknown): boolean {
   return typeof version === "string" && /^\d{4}-/.test(version);
 }
 
-/** The deployment stands in the body, whatever the version. */
+/** The deployment is in the body, whatever the version. */
 function responsesUrl({ baseUrl, settings }: ProviderConfig): string {
   const version = settings?.["apiVersion"];
   if (version === undefined) return `${baseUrl}/responses`;
@@ -83,7 +83,7 @@ function chatUrl({ config, model }: AdapterCall): string {
   const version = config.settings?.["apiVersion"];
   if (version === undefined) return `${config.baseUrl}/chat/completions`;
   const query = `?api-version=${version}`;
-  // The v1 API, and the older endpoint of Foundry for models that are not OpenAI's: the model stands in the body.
+  // The v1 API, and the older endpoint of Foundry for models that are not OpenAI's: the model is in the body.
   if (!isDate(version) || /\/models$/.test(config.baseUrl)) return `${config.baseUrl}/chat/completions${query}`;
   const base = config.baseUrl.replace(/\/v1$/, "");
   return `${base}/deployments/${encodeURIComponent(model)}/chat/completions${query}`;

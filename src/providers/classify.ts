@@ -105,7 +105,7 @@ const LAST_RESORT: readonly (readonly [RegExp, Kind])[] = [
   [/\bprompt is too long\b|^Range of input length\b/i, "context_length"],
   // xAI answers a wrong key of ours with 400 and a code that says only "invalid argument".
   [/^Incorrect API key provided\b/, "auth"],
-  // Gateways in a chain tell their own limits, or those of the account behind them, as the client's fault. What stands
+  // Gateways in a chain tell their own limits, or those of the account they use, as the client's fault. What comes
   // before the words may be a name or a class, never a quotation.
   [/^[\w .:-]{0,80}\bcredit balance is too low\b/i, "auth"],
   [/^(?:litellm\.)?[\w .:-]{0,60}\b(?:Exceeded?Budget|Budget has been exceeded|ExceededTokenBudget)\b/i, "auth"],
@@ -233,7 +233,7 @@ function wordsOf(details: Details): { message?: string; param?: string } {
   return { ...(message === "" ? {} : { message }), ...(param === "" ? {} : { param }) };
 }
 
-/** The provider's own words in an error body, as a client may read them; `undefined` where it has none. */
+/** The provider's own message in an error body, as a client may read it; `undefined` where it has none. */
 export function describeError(body: unknown, config: ProviderConfig): string | undefined {
   const { message } = wordsOf(readDetails(body));
   return withoutCredentials({ class: "server_error", tryNext: false, trySame: false, ...asMessage(message) }, config)

@@ -1,7 +1,7 @@
 /**
  * The Gemini API of Google AI Studio: `generateContent` and its stream.
  *
- * No live call stands behind it: the wire is Google's reference and recorded traffic. The key goes into a header, never
+ * It was not tried live: the wire is Google's reference and recorded traffic. The key goes into a header, never
  * into the address, which proxies write down. https://ai.google.dev/api
  */
 import { isJsonObject } from "../lib/json.ts";

@@ -1,7 +1,7 @@
 /**
  * An operator's own endpoint, which speaks OpenAI's protocol.
  *
- * Its address is taken as it stands, never as a template, and its secret by the one name in its record: the record came
+ * Its address is taken literally, never as a template, and its secret by the one name in its record: the record came
  * in through the admin endpoints and must not reach any other variable of the Worker.
  */
 import { upstreamUrl } from "../lib/upstream-url.ts";

@@ -80,7 +80,7 @@ export interface ProviderRow {
   /** How it wants earlier answers written. What other providers alone can read is taken out in any case. */
   readonly history?: HistoryRules;
   /**
-   * Its streams need no mending: every frame is a chunk, calls have index and id, and a finish reason stands before
+   * Its streams need no mending: every frame is a chunk, calls have index and id, and a finish reason comes before
    * `[DONE]`. The value is the page, or the recordings, that show it. Default: streams are read event by event.
    */
   readonly clean?: string;

@@ -3,7 +3,8 @@
  * this model does not take.
  *
  * Pure. Codes decide where there are any; words decide for the many providers that give none. A provider may quote the
- * client's own text: at worst a request that nobody can serve is then tried once more, so no word here blames a target.
+ * client's own text: at worst a request that no target can serve is tried once more, so no pattern here blames a
+ * target.
  */
 import { isJsonObject } from "../lib/json.ts";
 

@@ -31,7 +31,7 @@ function needsResponses({ fields, params, facts }: TargetRequest): boolean {
   if (facts.responses_for_tools !== true) return false;
   const asked = effectiveFields({ fields, params });
   if (!isListed(asked["tools"]) && !isListed(asked["functions"])) return false;
-  // A model that cannot be told not to think is not helped by asking for it.
+  // Asking a model to stop thinking is useless where that cannot be switched off.
   const canBeOff = facts.efforts?.includes("none") ?? true;
   return !(canBeOff && isThinkingOff(readControls(asked).reasoning));
 }

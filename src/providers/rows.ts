@@ -2,7 +2,7 @@
  * Providers that speak OpenAI's protocol: one row each, and nothing else to add one.
  *
  * A row lists only how a provider differs from OpenAI. What is not listed is forwarded as it came, because the provider is
- * the better judge of its own fields. No live call stands behind a row, only the provider's page in `source`.
+ * the better judge of its own fields. A row was not tried live: it is taken from the provider's page in `source`.
  */
 import type { ProviderRow } from "./provider-row.ts";
 
@@ -221,7 +221,7 @@ export const ROWS: readonly ProviderRow[] = [
     drop: ["store"],
     efforts: "known",
     fixedSampling: true,
-    // https://platform.kimi.ai/docs/guide/use-kimi-k2-thinking-model: 400 where it is missing beside calls.
+    // https://platform.kimi.ai/docs/guide/use-kimi-k2-thinking-model: 400 where it is missing next to calls.
     history: { reasoning: "reasoning_content", demands: "with calls" },
   },
   {

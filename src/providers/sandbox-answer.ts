@@ -23,7 +23,7 @@ interface ToolCall {
 }
 
 interface Choice {
-  /** Text in the pieces it is streamed in. Empty beside a tool call. */
+  /** Text in the pieces it is streamed in. Empty together with a tool call. */
   readonly pieces: readonly string[];
   readonly toolCall: ToolCall | undefined;
   readonly finishReason: "stop" | "length" | "tool_calls";

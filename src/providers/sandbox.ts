@@ -37,9 +37,9 @@ export async function answerFromSandbox(call: AdapterCall, signal: AbortSignal):
   await wait(failure === "hang" ? FOREVER_MS : milliseconds(call.params["latency_ms"]), signal);
   switch (failure) {
     case "429":
-      return refusal(429, "rate_limit_exceeded", "The sandbox was told to be busy.", { "retry-after": "1" });
+      return refusal(429, "rate_limit_exceeded", "The sandbox is configured to be busy.", { "retry-after": "1" });
     case "500":
-      return refusal(500, null, "The sandbox was told to fail.", {});
+      return refusal(500, null, "The sandbox is configured to fail.", {});
     case "reset":
       throw new TypeError(CONNECTION_LOST);
     default:

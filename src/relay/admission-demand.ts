@@ -46,7 +46,7 @@ export class PromptReader {
     const member = unknownMember(asked, provider, facts.price, isSame);
     const isPolicys = member !== null && Object.hasOwn(params, member) && !Object.hasOwn(fields, member);
     const ofMember = isPolicys ? `params.${member}` : member;
-    // Members of messages that nobody reads reach providers of this wire only.
+    // Unread members of messages reach providers of this wire only.
     const ofMessage = isSame ? content.unknownMember : null;
     const unknown = content.unknownPart ?? ofMessage ?? tools.unknown ?? own?.unknownMember ?? ofMember;
     const textBytes = demand.textBytes + utf8Length(JSON.stringify(params));

@@ -1,4 +1,4 @@
-/** What a client is told when its request may not be made: the numbers, and what would fit. Pure. */
+/** Refusals of requests that limits do not admit: the numbers, and what would fit. Pure. */
 import { type ErrorCode, invalidKey, RouterError, retryAfter } from "../http/errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
 import type { RateState } from "../ledger/types.ts";
@@ -79,7 +79,7 @@ export function requestBudgetRefusal(limitNanoUsd: number, shortage: Shortage): 
 export type BoundedBy = Pick<LimitDetail, "kind" | "limit">;
 
 export function unbounded({ path, remedy }: Unbounded, target: string, by: BoundedBy): RouterError {
-  const message = `\`${path}\` may cost an unknown amount at ${target}, and this request has to stay within a budget. ${remedy}`;
+  const message = `\`${path}\` may cost an unknown amount at ${target}, and this request must stay within a budget. ${remedy}`;
   return withLimit("model_unpriced", message, by, { param: path });
 }
 

@@ -1,7 +1,7 @@
 /**
  * Stage between plan and attempt: may this attempt be made, and what may it cost at most?
  *
- * A key with a budget or limits needs a reservation for every attempt. It is asked for before the call, or beside it
+ * A key with a budget or limits needs a reservation for every attempt. It is requested before the call, or in parallel
  * where there is so much room that a refusal is all but impossible: then it adds no wait. The request's own spend budget
  * lowers the cap on output tokens that is written upstream, and so does the key's where the client named none. Keys and
  * requests without any of these are settled afterwards only.
@@ -120,7 +120,7 @@ export class Admission {
     return this.#reservationOf({ provider, model }, { attempt: number, boundNanoUsd: 0, boundTokens: 0 });
   }
 
-  /** What an attempt at `candidate` needs. Throws 402 when it may cost too much, or nobody knows what it costs. */
+  /** What an attempt at `candidate` needs. Throws 402 when it may cost too much or its cost is unknown. */
   claim(candidate: Candidate, isHedge: boolean): Claim {
     const isBounded = this.#terms.budget !== null || this.#limitNanoUsd !== null;
     const costs = isBounded ? this.#costsOf(candidate) : null;

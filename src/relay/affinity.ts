@@ -13,7 +13,10 @@ export type Affinity = "kept" | "new" | "broken";
 
 /** Conversations of all keys together. The one not heard of for the longest time is forgotten first. */
 const MAX_CONVERSATIONS = 10_000;
-/** No provider keeps an unused prompt for longer, unless it is paid to: after it a conversation belongs to whoever answers. */
+/**
+ * No provider keeps an unused prompt for longer, unless it is paid to: after it a conversation belongs to the target
+ * that answers.
+ */
 const CACHE_MS = 3_600_000;
 const MAX_NAME_LENGTH = 256;
 
@@ -43,13 +46,13 @@ export class Conversation {
   readonly #strategy: RoutePolicy["strategy"];
   readonly #memory: Memory | undefined;
   readonly #now: number;
-  /** Where `weighted` sends it by its draw, whoever answers. */
+  /** Where `weighted` sends it by its draw, whichever target answers. */
   #drawn: string | null = null;
 
   /** `now`: epoch ms. */
   constructor(name: ConversationName, strategy: RoutePolicy["strategy"], now: number) {
     this.sessionId = name.session.slice(0, MAX_NAME_LENGTH);
-    // The key stands in clear: two names of one key may fall together, those of two keys never.
+    // The key is stored in clear: two names of one key may collide, those of two keys never.
     this.#id = `${name.keyId}:${hash(`${name.route}\n${this.sessionId}`)}`;
     this.#strategy = strategy;
     this.#memory = memories.get(this.#id);
@@ -83,14 +86,14 @@ export class Conversation {
     const isLost = before === undefined || this.#strategy === "cheapest" || now - before.homeAt >= CACHE_MS;
     const home = this.#drawn ?? (isLost ? target : before.home);
     const homeAt = home === target ? now : (before?.homeAt ?? now);
-    // The newest stands last.
+    // The newest is last.
     memories.delete(this.#id);
     memories.set(this.#id, { home, homeAt, last: target, lastAt: now });
     const [oldest] = memories.keys();
     if (memories.size > MAX_CONVERSATIONS && oldest !== undefined) memories.delete(oldest);
   }
 
-  /** What became of it where `target` answers; `null`: nobody has, and it was known before. */
+  /** What became of it where `target` answers; `null`: none answered, and it was known before. */
   affinityWith(target: string | null): Affinity | null {
     if (this.#memory === undefined) return "new";
     if (target === null) return null;

@@ -19,7 +19,7 @@ export interface Tariff {
   readonly price: Price | undefined;
   /** Address the provider is called at: it may decide the region. */
   readonly baseUrl: string;
-  /** Does the model think in answer to this request? `undefined`: nobody knows. */
+  /** Does the model think in answer to this request? `undefined`: unknown. */
   readonly thinks: boolean | undefined;
   /** The stream says when the model thinks, even where it does not show what. */
   readonly announcesThinking: boolean;
@@ -29,7 +29,7 @@ export interface Tariff {
 export interface BillableAttempt {
   readonly provider: string;
   readonly startedAt: number;
-  /** The most it can cost; 0 where nobody needs to know. */
+  /** The most it can cost; 0 where it is not needed. */
   readonly boundNanoUsd: number;
   readonly tariff: Tariff;
   readonly received: Received;
@@ -118,14 +118,16 @@ function atLeast(reported: Usage | null, received: Received, promptTokens: () =>
   return further <= 0 ? reported : { ...reported, completionTokens: reported.completionTokens + further };
 }
 
-/** Costs an attempt all that was held for it? What has a bound is never free because nobody can work out its bill. */
+/**
+ * Costs an attempt all that was held for it? What has a bound is never free just because its bill cannot be computed.
+ */
 function isBound(attempt: BillableAttempt, bill: Bill, reported: Usage | null, isExact: boolean): boolean {
   if (attempt.boundNanoUsd <= 0) return false;
   if (bill.costNanoUsd === null) return true;
   return !isExact && ((attempt.hasFault && reported === null) || mayHideThoughts(attempt, reported));
 }
 
-/** May the model have thought more than anybody has seen or been told? */
+/** May the model have thought more than was streamed or reported? */
 function mayHideThoughts({ tariff, received }: BillableAttempt, reported: Usage | null): boolean {
   if (tariff.thinks === false || (reported !== null && reported.reasoningTokens > 0)) return false;
   if (received.hidesReasoning) return true;

@@ -16,7 +16,7 @@ export interface DoorCaller {
   readonly secret: string;
 }
 
-/** What of a request nobody here reads: nothing unread goes past the approval gate. */
+/** The unread parts of a request: none of them passes the approval gate. */
 export interface Unread {
   /** The first role or part that may be a tool's result to some provider; `null`: there is none. */
   readonly fault: { readonly path: string; readonly message: string } | null;
@@ -58,7 +58,7 @@ export interface Door extends AnyDoor {
   readonly gateView: (request: ChatRequest) => GateView;
   /** What keeps its whole answers, asked when the request was read and its route is known. Absent or `null`: nothing. */
   keeperOf?(policy: RoutePolicy): KeepAnswer | null;
-  /** `flow` stands in the last event of a stream as it does in a whole answer. */
+  /** `flow` is in the last event of a stream as it is in a whole answer. */
   readonly endsWithFlow?: boolean;
   /** What keeps a stream alive while its tool calls wait to be decided. */
   readonly keepAlive: string;

@@ -1,4 +1,7 @@
-/** What an answer says at its end beyond what its model said: `flow`, whether it was kept, and figures nobody gave. */
+/**
+ * What an answer says at its end beyond what its model said: `flow`, whether it was kept, and figures that the provider
+ * did not give.
+ */
 import type { Json } from "../conversation/part.ts";
 import type { TokenCounts } from "../conversation/usage.ts";
 import { isJsonObject, type JsonEdit, parseJson } from "../lib/json.ts";

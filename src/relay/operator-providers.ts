@@ -6,7 +6,7 @@ import { findProvider, operatorProvider } from "../providers/index.ts";
 
 /**
  * How `targets` find their providers: those that are built in, then the operators' own. One that is not there, or that
- * cannot be read, is nobody's. Reads nothing where all are built in. Never rejects.
+ * cannot be read, has no provider. Reads nothing where all are built in. Never rejects.
  */
 export async function providersOf(
   targets: readonly Target[],

@@ -21,7 +21,7 @@ export interface PlanInput {
   readonly secrets: Secrets;
   readonly findProvider: (id: string) => Provider | undefined;
   readonly stateOf: (candidate: Candidate) => TargetState;
-  /** How fast it has been of late, `null` when nobody knows. */
+  /** How fast it has been of late, `null` when unknown. */
   readonly forecastOf: (candidate: Candidate) => Forecast | null;
   /** This request may find out how fast it is. */
   readonly mayExplore: (candidate: Candidate) => boolean;
@@ -118,7 +118,9 @@ function keptWith(names: readonly string[], candidates: readonly Candidate[]): r
   return kept.length === 0 ? candidates : [...new Set([...kept, ...candidates])];
 }
 
-/** One that nobody has measured of late goes first where this request may find out, all others last: they may be slow. */
+/**
+ * A target without recent measurements goes first where this request may find out, all others last: they may be slow.
+ */
 function fastestFirst(candidates: readonly Candidate[], { forecastOf, mayExplore }: PlanInput): readonly Candidate[] {
   const forecasts = new Map(candidates.map((candidate) => [candidate, forecastOf(candidate)]));
   const explored = candidates.find((candidate) => forecasts.get(candidate) === null && mayExplore(candidate));
@@ -160,7 +162,7 @@ function capableCandidates(candidates: readonly Candidate[], input: PlanInput): 
   const lacks = candidates.map((candidate) => lackOf(candidate, needs, input));
   const capable = candidates.filter((_, index) => lacks[index] === null);
   if (capable.length > 0) return capable;
-  // Nobody can follow the wish: then it is left out and named, as it is for a sole target.
+  // No candidate supports the option: it is dropped and named, as it is for a sole target.
   const willing = candidates.filter((_, index) => lacks[index]?.kind === "wish");
   if (willing.length > 0) return willing;
   const windows = lacks.flatMap((lack) => (lack?.kind === "length" ? [lack.window] : []));

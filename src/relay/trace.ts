@@ -31,11 +31,11 @@ export interface Attempt {
   firstTokenAt: number | null;
   endedAt: number;
   winner: boolean;
-  /** Started beside another one that was silent for too long. */
+  /** Started in parallel with another one that was silent for too long. */
   readonly hedged: boolean;
   /** What its reservation is known by. */
   readonly number: number;
-  /** The most it can cost; 0 where nobody needs to know. */
+  /** The most it can cost; 0 where it is not needed. */
   readonly boundNanoUsd: number;
   /** The cap on its output tokens, where the router lowered or set it. */
   readonly setOutputCap: number | null;
@@ -136,7 +136,7 @@ export class Exchange {
     return bill;
   }
 
-  /** The facts of an attempt that is over have changed: its bill is made anew. */
+  /** The facts of an attempt that is over have changed: its bill is made again. */
   amend(attempt: Attempt): void {
     this.#bills.delete(attempt);
   }
@@ -298,7 +298,7 @@ export class Exchange {
     return this.route === null || this.routeVersion === 0 ? this.route : `flow/${this.route}`;
   }
 
-  /** What the ledger makes the trace from when nobody settles. The same values as on the settled one. */
+  /** What the ledger makes the trace from when no settlement arrives. The same values as on the settled one. */
   toOrigin(): RequestOrigin {
     const { env, app, routeVersion, stream, receivedAt } = this;
     return { env: env ?? "", app: app ?? "", route: this.#routeName() ?? "", routeVersion, stream, receivedAt };

@@ -79,12 +79,15 @@ export interface Claim {
   readonly number: number;
   /** Cap on the output, to be written upstream where the client's own is not lower. */
   readonly maxOutputTokens: number | undefined;
-  /** The same, where it is the router's: lower than what was named, or nobody named one. `null`: the client's own holds. */
+  /**
+   * The same, where it is the router's: lower than the client's, or set where the client named none. `null`: the
+   * client's own holds.
+   */
   readonly setOutputCap: number | null;
-  /** The most it can cost; 0 where nobody needs to know. */
+  /** The most it can cost; 0 where it is not needed. */
   readonly boundNanoUsd: number;
   /**
-   * The claim to go by, which may hold less, or why it is refused. Never rejects. `null`: nobody has to be asked.
+   * The claim to go by, which may hold less, or why it is refused. Never rejects. `null`: no reservation is needed.
    */
   readonly granted: Promise<Claim | RouterError> | null;
   /** The call may start before it is granted; its answer may not be used. */
@@ -151,7 +154,7 @@ export type Opened<T> =
 
 /** What is to be sent for the tool calls that a stream held back. */
 export type GateEnd =
-  /** What ends the answer: text as it came, or events. `flow`: what the client is told of calls that wait. */
+  /** What ends the answer: text as it came, or events. `flow`: what the client learns of pending calls. */
   | {
       readonly kind: "release";
       readonly raw: string | null;
@@ -198,7 +201,7 @@ export interface StreamOptions {
   readonly includeUsage: boolean;
   /** Where tool calls need approval; `null`: they pass. */
   readonly gate: CallGate | null;
-  /** What the client is told of usage and cost behind the answer, once it is complete; `null`: it did not ask. */
+  /** Usage and cost for the client after the complete answer; `null`: it did not ask. */
   readonly report: (() => { readonly usage: Json; readonly flow: Json }) | null;
   /** The client offered tools: their names are noted on the trace. */
   readonly hasTools: boolean;
@@ -207,7 +210,7 @@ export interface StreamOptions {
   readonly idleMs: number;
   readonly deadlines: Deadlines;
   readonly lastWords: LastWords;
-  /** Goes on with a broken answer where the policy wants that; `null`: nobody does. */
+  /** Goes on with a broken answer where the policy wants that; `null`: there is none. */
   readonly resumption: Resumption | null;
 }
 
@@ -252,14 +255,14 @@ export interface StreamedAttempt extends StreamControl {
 /** How the answer of one provider is read. */
 export interface Reading {
   readonly classify: (error: UpstreamError) => UpstreamFailure;
-  /** The provider's own words for what went wrong, scrubbed; `undefined` where it has none. */
+  /** The provider's own message for what went wrong, scrubbed; `undefined` where it has none. */
   readonly describe: (body: unknown) => string | undefined;
   /** How whole answers become those of the door's wire; absent: they are. */
   readonly translation: Translation | undefined;
   readonly answerContext: AnswerContext;
   readonly context: WireContext;
   readonly wire: DoorWire;
-  /** `withExtras`: members that the core has no place for are told too, for a stream that is written anew. */
+  /** `withExtras`: members that the core has no place for are reported too, for a stream that is translated. */
   readonly openItems: (withExtras: boolean) => ItemReader;
   /** The stream is in the door's wire, and known to need no mending: its bytes may pass untouched. */
   readonly isClean: boolean;

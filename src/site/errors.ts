@@ -30,7 +30,7 @@ const REMEDIES: Readonly<Partial<Record<ErrorCode, string>>> = {
   scope_required: "The key lacks the scope that this endpoint needs. Use a key that has it.",
   browser_request: "The request comes from a page in a browser. Keys are for servers only: call from there.",
   tool_approval_required:
-    "The request carries the result of a tool call that nobody approved. Approve it, then send the step again.",
+    "The request carries the result of a tool call that was not approved. Approve it, then send the step again.",
   tool_call_denied: "The tool call was denied. Remove its result.",
   tool_call_altered: "Name or arguments of the call differ from what was recorded. Send them back unchanged.",
   tool_approval_expired: "The time to decide is over. Let the model make the call again.",

@@ -61,7 +61,7 @@ export function slotOf(at: number, startAt: number): number {
   return Math.floor((at - startAt) / SLOT_MS);
 }
 
-/** The part of a wish that the trail can answer at `now`: at most 31 days back, and not beyond now. */
+/** The part of a requested range that the trail can answer at `now`: at most 31 days back, and not beyond now. */
 export function clampSpan(since: number | undefined, until: number | undefined, now: number): Span {
   const oldest = dayStart(now) - (MAX_WINDOW_DAYS - 1) * DAY_MS;
   const newest = dayStart(now + CLOCK_SKEW_MS) + DAY_MS;

@@ -43,7 +43,7 @@ interface Asked {
 export interface TraceListQuery extends TraceFilter, Asked {
   /** 1..1000. */
   readonly limit: number;
-  /** Only what stands behind it in the list. */
+  /** Only rows after it in the list. */
   readonly after?: Position | undefined;
 }
 
@@ -148,8 +148,8 @@ function mergeGroups(days: readonly DaySpend[]): GroupSum[] {
 }
 
 /**
- * How a version of a route has fared in the last `windowHours`, at most 31 days. `route` without `flow/`. Nobody asks
- * here whether the version exists: one that was never used has no requests.
+ * How a version of a route performed in the last `windowHours`, at most 31 days. `route` without `flow/`. It is
+ * not checked that the version exists: one that was never used has no requests.
  */
 export async function evidenceOf(
   namespace: Trails,
@@ -214,5 +214,5 @@ async function ask<T>(namespace: Trails, name: string, call: (trail: Trail) => P
 }
 
 function unavailable(): RouterError {
-  return new RouterError("ledger_unavailable", "A part of the log trail did not answer. Try again in a moment.");
+  return new RouterError("ledger_unavailable", "Part of the trace index did not answer. Retry shortly.");
 }

@@ -39,7 +39,7 @@ export interface TraceFacts extends SpendFacts {
   readonly routeVersion: number;
   readonly status: string;
   readonly errorCode: string | null;
-  /** Who answered; empty for nobody. */
+  /** The provider that answered; empty where none did. */
   readonly provider: string;
   readonly fallback: boolean;
   readonly attempts: readonly AttemptFacts[];
@@ -52,7 +52,7 @@ export interface TraceFacts extends SpendFacts {
 const NOT_THE_ROUTES: ReadonlySet<string> = new Set<ErrorCode | typeof UNSETTLED>([
   ...(["rate_limit_exceeded", "ledger_unavailable", UNSETTLED] as const),
 ]);
-/** Outcomes that are nobody's fault: the client left, or another attempt was faster. */
+/** Outcomes that are not held against a target: the client left, or another attempt was faster. */
 const NO_ERRORS: ReadonlySet<string> = new Set(["ok", "cancelled"]);
 
 /** `null` for what cannot be placed. `value` is the parsed trace. */
@@ -94,7 +94,7 @@ function attemptOf(value: Record<string, unknown>): AttemptFacts {
 
 const text = (value: unknown): string => (typeof value === "string" ? value : "");
 const number = (value: unknown): number | null => (typeof value === "number" && Number.isFinite(value) ? value : null);
-/** Anything else than a whole number from 0 cannot be stored beside the others, and counts as unknown. */
+/** Anything else than a whole number from 0 cannot be stored with the others, and counts as unknown. */
 const whole = (value: unknown): number | null =>
   typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : null;
 
@@ -146,7 +146,7 @@ function shareOf(name: string, attempts: readonly AttemptCost[]): SpendShare {
 /**
  * Does the request tell how good a version of its route is? A client that left tells nothing, nor does a request that
  * we refused ourselves: for its key's budget, its limits or its tool results, or because our own ledger was away. And
- * nobody knows how one ended that was never settled.
+ * how an unsettled request ended is unknown.
  */
 export function isEvidence({ status, errorCode }: Pick<TraceFacts, "status" | "errorCode">): boolean {
   return status === "ok" || (status === "error" && !NOT_THE_ROUTES.has(errorCode ?? ""));

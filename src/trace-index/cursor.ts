@@ -22,7 +22,7 @@ export function decodeCursor(cursor: string): Position | null {
   return position !== null && encodeCursor(position) === cursor ? position : null;
 }
 
-/** Negative where `a` stands before `b` in the list: newest first, and of the same time the larger id first. */
+/** Negative where `a` comes before `b` in the list: newest first, and of the same time the larger id first. */
 export function comparePositions(a: Position, b: Position): number {
   return b.createdAt - a.createdAt || (a.id > b.id ? -1 : a.id < b.id ? 1 : 0);
 }

@@ -1,5 +1,5 @@
 /**
- * Which name a sum of spend stands under.
+ * Maps caller-chosen names to spend groups, capped per day.
  *
  * Apps and raw models are named by callers, who could name a new one in every request: beyond a limit per day they fall
  * into one group, so that sums stay exact and an answer stays of a size that can be given.

@@ -1,7 +1,7 @@
 /**
  * One day of one environment in SQL: what is written, and what is answered.
  *
- * Every trace is counted once, by its id, however often it is sent; one that nobody had settled is replaced by its
+ * Every trace is counted once, by its id, however often it is sent; an unsettled one is replaced by its
  * settlement, and its sums are put right. The JSON of the oldest is dropped when a day has
  * more than is worth listing; the row that makes a trace repeatable stays until the whole day goes, so that nothing is
  * counted twice and a part of a day still adds up to the nano-dollar.

@@ -3,8 +3,8 @@
  * traces to list and filter, sums of money, and counts per route version.
  *
  * A copy, never the truth: the ledgers of the keys feed it, at least once and in any order, and can feed it again from
- * nothing. A batch is one transaction and a trace counts once, whoever sends it how often. The object deletes itself
- * when nobody can ask for its day any more.
+ * nothing. A batch is one transaction and a trace counts once, however often it is sent. The object deletes itself
+ * once its day can no longer be queried.
  */
 import { DurableObject } from "cloudflare:workers";
 import { AlarmSchedule } from "../durable/alarm-schedule.ts";
@@ -37,7 +37,7 @@ export class TrailIndex extends DurableObject {
 
   /**
    * Takes a ledger's rows, each trace once however often it is sent. A row that can never be taken counts as taken, so
-   * that it does not hold up those behind it: it is logged. So is a day that is over for good.
+   * that it does not hold up those behind it: it is logged. So is a day that can no longer change.
    */
   async ingest(batch: TrailBatch): Promise<TrailReceipt> {
     const day = this.#day();

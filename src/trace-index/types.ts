@@ -15,7 +15,7 @@ export interface TrailRow {
   /** What providers may bill for calls of this request that were refused after they had been sent. Never the key's. */
   readonly unadmittedNanoUsd: number;
   /**
-   * How many attempts are charged at their bound because nobody settled the request; absent or 0: it is settled. Of the
+   * How many attempts are charged at their bound because the request was never settled; absent or 0: it was. Of the
    * rows of one trace the settled one counts, before it came the one with the most attempts.
    */
   readonly unsettledAttempts?: number;
@@ -26,14 +26,14 @@ export interface TrailReceipt {
   readonly upTo: number;
 }
 
-/** Where a trace stands in the list, which is sorted by `createdAt` and then by `id`, both falling. */
+/** Position of a trace in the list, which is sorted by `createdAt` and then by `id`, both falling. */
 export interface Position {
   /** Epoch ms. */
   readonly createdAt: number;
   readonly id: string;
 }
 
-/** Absent members do not filter. All compare with what stands on the trace. */
+/** Absent members do not filter. All compare with values of the trace. */
 export interface TraceFilter {
   readonly app?: string | undefined;
   /** `flow/<name>`, or `<provider>/<model>` of a raw model. */
@@ -51,7 +51,7 @@ export interface TraceFilter {
 
 /** A question to the object of one day. */
 export interface DayListQuery extends TraceFilter {
-  /** Only what stands behind it in the list. */
+  /** Only rows after it in the list. */
   readonly after?: Position | undefined;
   readonly limit: number;
 }
@@ -102,7 +102,7 @@ export interface DaySpend {
 }
 
 export interface DayEvidenceQuery {
-  /** As it stands on the trace: `flow/<name>`. */
+  /** As on the trace: `flow/<name>`. */
   readonly route: string;
   readonly version: number;
   /** Epoch ms, inclusive; the slot it lies in counts in whole. */

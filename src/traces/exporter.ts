@@ -1,8 +1,8 @@
 /**
  * Spans of one isolate travel in groups to the operator's collector, behind the answers. Never throws, never waited for.
  *
- * Requests share plain data only, for the reason `ledger/client/settlement.ts` gives. Whoever wakes first after the
- * gathering sends all that waits, one batch at a time; a request that wakes while another sends leaves its spans to
+ * Requests share plain data only, for the reason `ledger/client/settlement.ts` gives. The first request to wake after
+ * the gathering sends all that waits, one batch at a time; a request that wakes while another sends leaves its spans to
  * it. Spans are not money: what a collector does not take after one more try is counted, named in the log, and gone.
  */
 import { log } from "../lib/log.ts";
@@ -61,7 +61,7 @@ export function isExporting(env: ExporterEnv): boolean {
 
 /**
  * Sends the spans of a finished request soon. A caller that does not record its own span has decided for the whole
- * trace, as OpenTelemetry's default sampler (`parentbased_always_on`) has it: half a trace helps nobody.
+ * trace, as OpenTelemetry's default sampler (`parentbased_always_on`) has it: half a trace is useless.
  */
 export function exportSoon(
   env: ExporterEnv,
@@ -143,7 +143,7 @@ async function post(
   const pauseMs = RETRY_PAUSE_MS * (0.5 + Math.random());
   try {
     const signal = AbortSignal.timeout(CALL_LIMIT_MS);
-    // A redirect would take the credential to a place nobody checked.
+    // A redirect would take the credential to an address that was not checked.
     const response = await fetch(url, { method: "POST", headers, body, redirect: "manual", signal });
     const { status, ok } = response;
     await response.body?.cancel();

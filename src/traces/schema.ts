@@ -1,4 +1,4 @@
-/** The record of one request: what the trace endpoints answer, and what the ledger keeps beside the cost. */
+/** The record of one request: what the trace endpoints answer, and what the ledger keeps with the cost. */
 import { encodeBase62, randomBase62 } from "../lib/base62.ts";
 
 /** Why an attempt, or a candidate before any attempt, was not the answer. The contract's fallback reasons. */
@@ -16,8 +16,8 @@ export type FailureClass =
   | "capability";
 
 /**
- * The `error_code` of a request whose end nobody reported: its isolate died. What it held is charged in full, and all
- * else is unknown. A settlement that comes after all replaces such a trace.
+ * The `error_code` of a request whose end was never reported because its isolate died. What it held is charged in full,
+ * and all else is unknown. A settlement that comes after all replaces such a trace.
  */
 export const UNSETTLED = "unsettled";
 
@@ -67,7 +67,7 @@ export interface Trace {
   readonly api?: "chat" | "responses" | "messages" | "embeddings";
   readonly stream: boolean;
   readonly status: TraceStatus;
-  /** 0: nobody knows what the client got. */
+  /** 0: what the client got is unknown. */
   readonly http_status: number;
   readonly error_code?: string;
   readonly provider: string | null;

@@ -94,7 +94,7 @@ const foreign = new WeakMap<Json, { readonly clientFields: Json }>();
 
 /**
  * `fields` say in chat what `conversation` says: a wire of another kind is written from the conversation itself, and the
- * client is told of members in its own spelling.
+ * client gets the names of members in its own spelling.
  */
 export function noteConversation(fields: Json, conversation: Conversation, clientFields: Json): void {
   conversations.set(fields, conversation);
@@ -137,7 +137,7 @@ function withoutMembers(fields: Json, without: readonly string[]): Json {
   return Object.fromEntries(Object.entries(fields).filter(([name]) => KEPT.has(name) || !without.includes(name)));
 }
 
-/** Schemas that nobody holds the model to: the provider refused to. */
+/** Schemas that the model is not held to: the provider refused them. */
 function loose(conversation: Conversation): Conversation {
   const { responseFormat: format } = conversation.controls;
   const isStrict = format?.kind === "json_schema";
@@ -159,8 +159,8 @@ function named(request: UpstreamRequest, { without = [], fields }: AdapterCall):
 const MAX_NAMED = 32;
 
 /**
- * The names for `x-flowlayer-dropped-params`, in the order of the client's members: only of what the client itself sent
- * is the client told.
+ * The names for `x-flowlayer-dropped-params`, in the order of the client's members: only members that the client itself
+ * sent are named.
  */
 export function droppedParams(losses: readonly Loss[], fields: Json): readonly string[] {
   const order = new Map(Object.keys(clientFieldsOf(fields)).map((name, at) => [name, at]));
@@ -175,7 +175,7 @@ function firstOf(path: string): string {
   return first;
 }
 
-/** The names end in a header, and members that nobody knows may be called anything. */
+/** The names end in a header, and unknown members may have any name. */
 function printable(name: string): string {
   return /^[\w.[\]-]{1,64}$/.test(name) ? name : "other";
 }

@@ -1,8 +1,8 @@
 /**
  * JSON Schemas as constrained decoding of Claude takes them, at Anthropic and at Bedrock alike.
  *
- * Pure. Every object is closed and constraints it does not know are told in words; a schema that leaves an object open
- * cannot be had so, which `isOpen` says beforehand.
+ * Pure. Every object is closed and constraints it does not know are described in text; a schema that leaves an object
+ * open cannot be had so, which `isOpen` says beforehand.
  */
 import { isJsonObject } from "../lib/json.ts";
 
@@ -46,7 +46,7 @@ export function isOpen(schema: unknown, depth = 0): boolean {
   });
 }
 
-/** `schema` as structured output takes it: every object closed, unknown constraints told in words. */
+/** `schema` as structured output takes it: every object closed, unknown constraints described in text. */
 export function closed(schema: unknown, depth = 0): Json {
   if (!isJsonObject(schema) || depth > MAX_DEPTH) return {};
   const result: Record<string, unknown> = {};

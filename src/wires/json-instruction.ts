@@ -1,4 +1,4 @@
-/** The shape of the answer in words, for a provider or a request that can have it in no other way. */
+/** The shape of the answer as an instruction, for a provider or a request that can have it in no other way. */
 import type { Json } from "../conversation/part.ts";
 
 /** `schema`: `null` for any JSON object. */

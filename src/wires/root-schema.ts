@@ -36,7 +36,7 @@ function typeOf({ type }: Json): unknown {
   return Array.isArray(type) ? undefined : type;
 }
 
-/** What a local `$ref` at the top of `schema` means, with the members beside it. A loop of them means nothing. */
+/** What a local `$ref` at the top of `schema` means, with its sibling members. A loop of them means nothing. */
 function resolved(schema: Json, root: Json): Json {
   let found = schema;
   for (let count = 0; count < MAX_REFERENCES; count++) {

@@ -62,7 +62,7 @@ export class ToolNames {
     return this.#sent.get(full) ?? this.#fitting(full);
   }
 
-  /** The client's name for one that came back; one that nobody sent stays as it is. */
+  /** The client's name for one that came back; one that was not sent stays as it is. */
   own(sent: string): ToolName {
     return this.#own.get(sent) ?? { name: sent };
   }

@@ -13,7 +13,7 @@ const WISHES: ReadonlySet<string> = new Set([
   ...["guided_json", "guided_regex", "guided_choice", "guided_grammar", "structured_outputs"],
 ]);
 
-/** `null` where nothing is lost. A member of a message is named without its place: each name is told once. */
+/** `null` where nothing is lost. A member of a message is named without its place: each name is listed once. */
 export function lossOf({ name, path, source, asksForNothing }: OpaqueMember): Loss | null {
   // An empty object asks for a search, too.
   if (asksForNothing && !(name === "web_search_options" && isJsonObject(source))) return null;

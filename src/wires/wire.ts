@@ -102,7 +102,7 @@ export interface StreamItem {
   readonly ends: boolean;
 }
 
-/** As `AnswerReader`, with the text beside the events. */
+/** As `AnswerReader`, with the text in addition to the events. */
 export interface ItemReader {
   push(bytes: Uint8Array): readonly StreamItem[];
   end(): readonly StreamItem[];

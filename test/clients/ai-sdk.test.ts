@@ -169,7 +169,7 @@ describe.each(PROVIDERS)("$provider", ({ modelOf }) => {
     expect(own.upstreamCalls()).toBe(1);
   });
 
-  test("an invented key is an APICallError 401 and reaches no vendor", async () => {
+  test("an invented key is an APICallError 401 and reaches no provider", async () => {
     const own = await rig.scripted({ json: completion() });
     const error = await rejection(generateText({ model: modelOf({ ...own, key: "sk-invented" }), prompt }));
     expect(error).toMatchObject({ statusCode: 401, data: { error: { code: "invalid_api_key" } } });

@@ -81,7 +81,7 @@ describe("answers", () => {
     expect(own.upstreamCalls()).toBe(1);
   });
 
-  test("default headers and model kwargs steer the request, and `route` never reaches the vendor", async () => {
+  test("default headers and model kwargs steer the request, and `route` never reaches the provider", async () => {
     const own = await rig.scripted({ json: completion() });
     const seen: (string | null)[] = [];
     const watching: typeof fetch = async (input, init) => {

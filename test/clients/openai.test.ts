@@ -74,7 +74,7 @@ describe("answers", () => {
     await expect.poll(() => trace().catch(() => null)).toMatchObject({ id: request_id, status: "ok", app: "studio" });
   });
 
-  test("an extra body member `route` steers the request and never reaches the vendor", async () => {
+  test("an extra body member `route` steers the request and never reaches the provider", async () => {
     const own = await rig.scripted({ json: completion() });
     const body = { model: own.model, messages, route: { latency_budget_ms: 5_000, tags: { job: "nightly" } } };
     const { response } = await clientOf(own).chat.completions.create(body).withResponse();
@@ -160,7 +160,7 @@ describe("streams", () => {
     expect(seen.filter((chunk) => chunk.choices.length === 0)).toHaveLength(include ? 1 : 0);
     expect(seen.at(-1)?.usage?.total_tokens).toBe(include ? 11 : undefined);
     expect(own.upstreamCalls()).toBe(1);
-    // Usage is asked of the vendor either way: the trace has it.
+    // Usage is asked of the provider either way: the trace has it.
     const [call] = rig.upstream.callsTo(own.upstreamModel);
     expect(JSON.parse(call?.body ?? "")).toMatchObject({ stream_options: { include_usage: true } });
   });
@@ -299,7 +299,7 @@ describe("tools", () => {
     expect(cities).toHaveLength(1);
   });
 
-  test("arguments of a vendor's call arrive byte for byte", async () => {
+  test("arguments of a provider's call arrive byte for byte", async () => {
     const written = '{ "id": 12345678901234567890, "b":1, "a":"\\u00e9" }';
     const own = await rig.scripted({
       json: completion({ toolCalls: [{ id: "call_1", name: "get_weather", arguments: written }] }),
@@ -480,7 +480,7 @@ describe("errors", () => {
     expect(own.upstreamCalls()).toBe(each.upstreamCalls);
   });
 
-  test("a rate limit says how long to wait, from the vendor's own figure", async () => {
+  test("a rate limit says how long to wait, from the provider's own figure", async () => {
     const own = await rig.scripted(vendorError(429, { message: "Slow down." }, { "retry-after": "7" }));
     const client = clientOf(own, { maxRetries: 0 });
     const error = await rejection(client.chat.completions.create({ model: own.model, messages }));
@@ -505,7 +505,7 @@ describe("errors", () => {
     expect(own.upstreamCalls()).toBe(2);
   });
 
-  test("a spent budget is an APIError 402 and stops before the vendor", async () => {
+  test("a spent budget is an APIError 402 and stops before the provider", async () => {
     const name = "budget-openai";
     rig.upstream.scriptFor("gpt-4o-mini", { json: completion({ usage: usage(1_000, 100) }) });
     await rig.worker.putRoute("production", name, { targets: [{ provider: "openai", model: "gpt-4o-mini" }] });
@@ -532,7 +532,7 @@ describe("errors", () => {
     expect(rig.upstream.callsTo("gpt-4o-mini")).toHaveLength(calls);
   });
 
-  test("a route without any configured vendor is a 503 that is not retried", async () => {
+  test("a route without any configured provider is a 503 that is not retried", async () => {
     await rig.worker.putRoute("production", "unconfigured", { targets: [{ provider: "groq", model: "llama" }] });
     const sent = countingFetch();
     const client = clientOf(await rig.worker.createKey(), { fetch: sent.fetch });

@@ -16,7 +16,7 @@ export interface Order {
   readonly tokens: number;
   /** Per token. 0: all at once. */
   readonly paceMs: number;
-  /** `false`: this vendor sends no figures, so that they have to be counted. */
+  /** `false`: this provider sends no figures, so that they have to be counted. */
   readonly sendsUsage: boolean;
   /** The first so many calls of this order fail, and are not billed. */
   readonly failures: number;

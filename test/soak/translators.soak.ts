@@ -1,5 +1,5 @@
 /**
- * `npm run test:soak`: ten thousand random cuts and damages of every vendor's answers, through its reader.
+ * `npm run test:soak`: ten thousand random cuts and damages of every provider's answers, through its reader.
  *
  * However a stream is cut, its parts are the same; the parts of its beginning are the beginning of its parts; and no
  * bytes at all make a reader throw or hang. The seed of each file is printed: with `FLOW_SEED` set to the run's number
@@ -196,7 +196,7 @@ describe.each(providers)("%s", (id) => {
   );
 });
 
-/** A stream whose framing is whole and whose events say what no vendor would. */
+/** A stream whose framing is whole and whose events say what no provider would. */
 function damageEvents({ kind }: Fixture, bytes: Uint8Array, random: Random): Uint8Array {
   const damaged = (text: string): string => JSON.stringify(damageJson(text, random)) ?? "null";
   if (kind === "sse") {

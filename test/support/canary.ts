@@ -3,7 +3,7 @@
  * says in which places they came out again.
  *
  * A canary is letters and digits only, so that escapes of JSON and of URLs leave it as it is. It is short, and has no
- * prefix of any vendor's keys: nothing hides it by its looks.
+ * prefix of any provider's keys: nothing hides it by its looks.
  */
 import { randomBytes } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";

@@ -193,7 +193,7 @@ export async function expectError(
   return body;
 }
 
-/** An error as a vendor writes it. It repeats our credential, as some do. */
+/** An error as a provider writes it. It repeats our credential, as some do. */
 export const vendorError = (status: number, body: object = {}, headers: Record<string, string> = {}): Script => ({
   status,
   json: { error: { message: `vendor says ${CANARY_SECRET}`, type: "some_error", code: null, ...body } },

@@ -1,5 +1,5 @@
 /**
- * Recorded and hand-written answers of vendors, and what has to be made of them.
+ * Recorded and hand-written answers of providers, and what has to be made of them.
  *
  * The project's own lie under `test/fixtures`, listed by `index.json` there and by one in each folder. Recordings lie
  * beside the checkout where there are any. `expect` says what an answer holds; a member that is absent says nothing.
@@ -18,7 +18,7 @@ export interface Expected {
     readonly id?: string;
     readonly name: string;
     readonly arguments_json: string;
-    /** `false`: the vendor cut them off, so they are compared as text. */
+    /** `false`: the provider cut them off, so they are compared as text. */
     readonly arguments_valid_json?: boolean;
   }[];
   readonly function_call?: { readonly name: string; readonly arguments_json: string };
@@ -61,7 +61,7 @@ export interface Fixture {
 
 const OWN = new URL("../fixtures/", import.meta.url).pathname;
 const RECORDED = new URL("../../../shared/fixtures/", import.meta.url).pathname;
-/** Where a recording names a vendor by its product. */
+/** Where a recording names a provider by its product. */
 const PROVIDER_OF: Readonly<Record<string, string>> = { gemini: "google" };
 
 type Entry = Omit<Fixture, "path" | "isOwn">;
@@ -77,7 +77,7 @@ function entriesOf(index: string, directory: string): Fixture[] {
   }));
 }
 
-/** Every fixture of a provider that the registry knows: a vendor is replayed from the day its adapter is there. */
+/** Every fixture of a provider that the registry knows: a provider is replayed from the day its adapter is there. */
 export function allFixtures(): Fixture[] {
   const folders = readdirSync(OWN, { withFileTypes: true }).filter((entry) => entry.isDirectory());
   const own = [`${OWN}index.json`, ...folders.map(({ name }) => `${OWN}${name}/index.json`)];
@@ -88,7 +88,7 @@ export function allFixtures(): Fixture[] {
 
 export const isStream = ({ kind }: Fixture): boolean => kind === "sse" || kind === "eventstream";
 export const bytesOf = ({ path }: Fixture): Buffer => readFileSync(path);
-/** Is the vendor's stream written anew? Otherwise its bytes may pass as they are. */
+/** Is the provider's stream written anew? Otherwise its bytes may pass as they are. */
 export const isTranslated = ({ provider }: Fixture): boolean =>
   findProvider(provider)?.adapter.translation?.openStream !== undefined;
 

@@ -1,5 +1,5 @@
 /**
- * One Worker and one scripted vendor behind it, for tests that are about the client's side.
+ * One Worker and one scripted provider behind it, for tests that are about the client's side.
  *
  * Every route gets a name, an upstream model and a key of its own, so that breaker states and counts of one test never
  * reach another. Nothing is tried twice unless a test's policy says so: a count of calls is then exact.
@@ -15,9 +15,9 @@ export interface OwnRoute {
   readonly model: string;
   /** A key of `production`. */
   readonly key: string;
-  /** What the vendor receives as `model`. */
+  /** What the provider receives as `model`. */
   readonly upstreamModel: string;
-  /** Calls that reached the scripted vendor for this route; always 0 behind the sandbox. */
+  /** Calls that reached the scripted provider for this route; always 0 behind the sandbox. */
   upstreamCalls(): number;
 }
 
@@ -33,7 +33,7 @@ export interface Rig {
   readonly upstream: Upstream;
   /** What a client is given as its base URL. */
   readonly baseURL: string;
-  /** A route to the scripted vendor, which answers `scripts`. */
+  /** A route to the scripted provider, which answers `scripts`. */
   scripted(scripts: Scripts, spec?: RouteSpec): Promise<OwnRoute>;
   /** A route to the sandbox under `params`. */
   sandbox(params?: Json, spec?: RouteSpec): Promise<OwnRoute>;

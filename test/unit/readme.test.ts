@@ -40,7 +40,7 @@ function tableRows(text: string): string[][] {
 /** What the router itself says on OpenAI's wire. */
 const OWN_WIRE = ["wires/openai-chat/request-fields.ts", "wires/openai-chat/chunk.ts"];
 
-/** What may send an error. Elsewhere under `providers/` and `wires/` equal words are the vendors' own codes. */
+/** What may send an error. Elsewhere under `providers/` and `wires/` equal words are the providers' own codes. */
 function sources(): string[] {
   const files = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" });
   return files
@@ -89,7 +89,7 @@ test.each([
       expect(findProvider(id)?.configure(secrets)?.baseUrl).toBe(url);
     }
     expect(findProvider(id)?.configure({})).toBeNull();
-    expect(quoted(section("#### Vendors with a protocol of their own"))).toContain(id);
+    expect(quoted(section("#### Providers with their own protocol"))).toContain(id);
   },
 );
 

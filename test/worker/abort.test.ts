@@ -1,4 +1,4 @@
-/** Clients that leave, at every moment of a request: the vendor's call ends, and what was used is settled once. */
+/** Clients that leave, at every moment of a request: the provider's call ends, and what was used is settled once. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type ChatRig, chatBody, startChatRig, type TestRoute } from "../support/chat.ts";
 import { FAULTS_FRONT, setFaults } from "../support/faults.ts";
@@ -93,7 +93,7 @@ describe("before the first byte", () => {
     await expect.poll(statuses, { timeout: 2_000, interval: 20 }).toEqual(["cancelled", "ok"]);
   });
 
-  test("in the middle of the vendor's error: a call that was refused costs nothing", async () => {
+  test("in the middle of the provider's error: a call that was refused costs nothing", async () => {
     const route = await rig.route();
     rig.upstream.script({ status: 500, body: '{"error":{"message":"bu', end: "stall" });
     const client = await send(route, {});
@@ -182,7 +182,7 @@ describe("inside a whole answer", () => {
 
 describe("in mid-stream", () => {
   const cases = MODES.flatMap((mode) => LEAVES.map((leave) => ({ ...mode, ...leave })));
-  test.each(cases)("$mode, $how: the vendor's call ends as bytes next flow", async ({ body, leave }) => {
+  test.each(cases)("$mode, $how: the provider's call ends as bytes next flow", async ({ body, leave }) => {
     const route = await rig.route();
     rig.upstream.script({ events: [ROLE, ...Array<string>(300).fill(WORD)], gapMs: 20 });
     const client = await send(route, body);
@@ -201,7 +201,7 @@ describe("in mid-stream", () => {
     expect(trace?.usage.completion_tokens).toBeGreaterThan(0);
   });
 
-  test.each(MODES)("$mode: a reset while the vendor is silent ends its call at once", async ({ body }) => {
+  test.each(MODES)("$mode: a reset while the provider is silent ends its call at once", async ({ body }) => {
     const route = await rig.route({ policy: { timeouts: { idle_ms: 6_000 } } });
     rig.upstream.script({ events: [ROLE, WORD], end: "stall" });
     const client = await send(route, body);

@@ -392,7 +392,7 @@ describe("POST /admin/routes/{name}/promote", () => {
         { name: "min_success_rate", wanted: 0.9, measured: 0.75, passed: false },
         { name: "min_success_lower_bound", wanted: 0.6, measured: expect.closeTo(0.468, 3), passed: false },
       ]);
-      expect(error["message"]).toContain("min_success_rate wants 0.9, measured 0.75");
+      expect(error["message"]).toContain("min_success_rate requires 0.9, measured 0.75");
     });
     expect(await okBody(await worker.admin(path()))).toMatchObject({ version: 1 });
   });

@@ -136,7 +136,7 @@ describe("the list", () => {
     expect(p95).toBeGreaterThanOrEqual(p50);
   });
 
-  test("a vendor that asks to be left alone is cooling down, and that is no failure", async () => {
+  test("a provider that asks to be left alone is cooling down, and that is no failure", async () => {
     const { model, ask } = await ownTarget([{ status: 429, headers: { "retry-after": "40" }, json: {} }]);
     await ask();
     await expect.poll(() => targetOf(model), { timeout: 6_000 }).toMatchObject({ rate_limited: 1, failures: 0 });

@@ -155,7 +155,7 @@ describe("held answers", () => {
     expect(text.replaceAll(COMMENT, "")).toBe(events.join(""));
     const trace = await rig.trace(route, response);
     expect(trace.status).toBe("ok");
-    // The wait is the approver's, not the vendor's.
+    // The wait is the approver's, not the provider's.
     expect(trace.attempts[0]!.duration_ms).toBeLessThanOrEqual(trace.latency.total_ms);
   });
 
@@ -481,7 +481,7 @@ describe("keys that decide", () => {
     expect(await listed(own)).toHaveLength(1);
   });
 
-  test("any id that a vendor may give can be decided, and its result comes back under it", async () => {
+  test("any id that a provider may give can be decided, and its result comes back under it", async () => {
     const route = await gated({ wait_ms: 0 }, { apps: ["odd"] });
     const ids = ["functions.send:0", "a/b?c=d#e%2F", " ünï 💥\n", "x\u0000y", "-".repeat(1_000)];
     rig.upstream.script({ json: completion({ toolCalls: ids.map((id) => ({ ...SEND, id })) }) });

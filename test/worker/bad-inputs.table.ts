@@ -119,7 +119,7 @@ const sends = (id: string, name: string, text: string | (() => string), expect: 
   send: () => ({ body: typeof text === "string" ? text : text() }),
   expect,
 });
-/** Extra members that are the vendor's to judge. */
+/** Extra members that are the provider's to judge. */
 const passes = (id: string, name: string, members: string | (() => string)): Row =>
   sends(id, name, () => body(typeof members === "string" ? members : members()), "forwarded");
 const withHeaders = (
@@ -723,7 +723,7 @@ const absent = (id: string, members: string, left: string): Row => ({
   ...passes(id, `${members} counts as left out`, members),
   arrives: (sent) => sent.replace(`,${members}`, left),
 });
-/** The vendor's own spelling of the limit; the value's text stays. */
+/** The provider's own spelling of the limit; the value's text stays. */
 const limitRenamed = (sent: string): string => sent.replace('"max_tokens"', '"max_completion_tokens"');
 
 const SCHEMA: readonly Row[] = [

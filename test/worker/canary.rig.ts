@@ -65,7 +65,7 @@ export interface CanaryRig {
   readonly worker: TestWorker;
   /** The token of a further operator. */
   readonly secondOperator: string;
-  /** What the vendor of each family is called with. */
+  /** What the provider of each family is called with. */
   readonly vendorSecrets: ReadonlyMap<string, string>;
   /** Sends it, checks the status, notes the answer. Gives its body. */
   send(status: Status, path: string, token: string | null, asked?: Asked): Promise<string>;
@@ -123,7 +123,7 @@ function placeOf(path: string, method: string, status: number): string {
   return method === "POST" && /^\/admin\/keys(\/\w+\/rotate)?$/.test(path) ? "new key" : "admin";
 }
 
-/** Where a vendor of any family looks for the model. */
+/** Where a provider of any family looks for the model. */
 const pathsOf = (model: string): string[] => [
   model,
   `/google/v1/models/${model}:generateContent`,

@@ -1,4 +1,4 @@
-/** Where each kind of canary belongs, and the vendors' words that some are planted in. */
+/** Where each kind of canary belongs, and the providers' words that some are planted in. */
 import { chunks, completion, type Script } from "../support/upstream.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -8,8 +8,8 @@ const TRACE = ["disk KeyLedger", "disk TrailIndex", "traces"];
 
 /**
  * Where each kind of canary may be found, and is found. Found where its row does not say so, it has leaked; not found
- * where its row does, the scan is blind. `head` and `body` are of the calls to a vendor or to the collector; `answer` is
- * the body of a 2xx chat answer, `refusal` that of any error.
+ * where its row does, the scan is blind. `head` and `body` are of the calls to a provider or to the collector; `answer`
+ * is the body of a 2xx chat answer, `refusal` that of any error.
  */
 export const BELONGS: Readonly<Record<string, readonly string[]>> = {
   FLOW_ADMIN_TOKEN: [],
@@ -60,7 +60,7 @@ export const BELONGS: Readonly<Record<string, readonly string[]>> = {
   "vendor's header": [],
   // Its message, scrubbed, in the event that says that the stream broke.
   "error in a stream that the router reads": ["answer"],
-  // Bytes that move natively are the vendor's to the last one.
+  // Bytes that move natively are the provider's to the last one.
   "error in a stream that moves natively": ["answer"],
 
   "name of an unknown route": ["refusal", ...TRACE],

@@ -1,4 +1,4 @@
-/** What is confidential stays where it belongs: canaries in every credential, prompt, call and vendor's error. */
+/** What is confidential stays where it belongs: canaries in every credential, prompt, call and provider's error. */
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { Canaries, FRAGMENT } from "../support/canary.ts";
 import { EVERY_SCOPE } from "../support/operations.ts";
@@ -124,7 +124,7 @@ async function succeed(): Promise<void> {
   );
 }
 
-/** Every way a vendor fails or refuses, with its own words and with what it knows of us. */
+/** Every way a provider fails or refuses, with its own words and with what it knows of us. */
 async function fail(): Promise<void> {
   const make = FAILURES.map((failure) => failure(plant("failure of a vendor or collector")));
   const providers = FAILURES.map((_, index) => ["openai", "acme"][index % 2] ?? "");

@@ -143,7 +143,7 @@ describe("when all fail", () => {
       status: 502,
       code: "upstream_failed",
       retryAfter: null,
-      tells: /openai\/\S+: auth 401; groq\/\S+: auth 403\)\. The operator has to check the provider's secret\.$/,
+      tells: /openai\/\S+: auth 401; groq\/\S+: auth 403\)\. The operator must check the provider's secret\.$/,
     },
   ])("$name: $status $code", async ({ scripts, status, code, retryAfter, retry = false, tells }) => {
     const route = await rig.route({ policy: { timeouts: { total_ms: 300, first_token_ms: 300 } } });

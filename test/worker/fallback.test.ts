@@ -285,7 +285,7 @@ describe("does not move on", () => {
       param: null,
       outcome: "invalid_request;200",
     },
-  ])("$name: the client hears the vendor's words, without our secrets", async ({ script, code, param, outcome }) => {
+  ])("$name: the client hears the provider's words, without our secrets", async ({ script, code, param, outcome }) => {
     for (const body of [{}, { stream: true }]) {
       const { route, response } = await askPair(script, body);
       const { error: refusal } = await expectError(response, { status: 400, code });

@@ -1,7 +1,7 @@
 /**
- * Answers as vendors write them, replayed through the Worker as that vendor: whole, in small slices and cut at random
- * places, with and without usage asked for. The project's own are written by hand; recorded ones are replayed too where
- * they lie beside the checkout.
+ * Answers as providers write them, replayed through the Worker as that provider: whole, in small slices and cut at
+ * random places, with and without usage asked for. The project's own are written by hand; recorded ones are replayed
+ * too where they lie beside the checkout.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findProvider } from "../../src/providers/index.ts";
@@ -36,7 +36,7 @@ const STRIDE_BYTES = 61;
 const AT_ONCE = 8;
 
 let rig: ChatRig;
-/** What calls for a model get, in turn; the last entry stays. Models are in the path of some vendors. */
+/** What calls for a model get, in turn; the last entry stays. Models are in the path of some providers. */
 const scripts = new Map<string, Script[]>();
 const callsOf = new Map<string, number>();
 
@@ -52,7 +52,7 @@ beforeAll(async () => {
 });
 afterAll(() => rig.stop());
 
-/** A route of one target: the vendor itself. */
+/** A route of one target: the provider itself. */
 async function routeTo({ provider }: Fixture): Promise<{ route: TestRoute; model: string }> {
   // Patient: hundreds of streams share one machine, and no clock is under test here.
   const timeouts = { first_token_ms: 20_000, idle_ms: 20_000, total_ms: 30_000 };
@@ -174,37 +174,40 @@ describe("streams", () => {
   ] as const;
   const cases = named(STREAMS).flatMap((each) => MODES.map((mode) => ({ ...each, ...mode })));
 
-  test.concurrent.each(cases)("$name, $mode: however it is cut, the client gets the vendor's answer", async (each) => {
-    const { fixture, body, mode } = each;
-    const bytes = bytesOf(fixture);
-    const { route, model } = await routeTo(fixture);
-    const slices: Script =
-      bytes.length <= SMALL_BYTES
-        ? { events: [bytes], sliceBytes: 5 }
-        : { events: cutAtRandom(bytes, randomFrom(2026)) };
-    const pieces: Script = { events: cutAtRandom(bytes, randomFrom(7)) };
-    const cuts: Script[] =
-      mode === "with usage" ? [{ events: [bytes] }, pieces] : [{ events: [bytes] }, pieces, slices];
-    scripts.set(
-      model,
-      cuts.map((cut) => scriptOf(fixture, cut)),
-    );
-    const answers = await Promise.all(cuts.map(() => ask(route, fixture, body)));
-    expect(callsOf.get(model)).toBe(answers.length);
-    const traces = await Promise.all(answers.map(({ response }) => rig.trace(route, response)));
-    for (const [index, { response, text }] of answers.entries()) {
-      const trace = traces[index]!;
-      if (failsBeforeContent(fixture)) expectRefusal(fixture, model, response, text, trace);
-      else expectStream(fixture, mode === "with usage", response, text, trace);
-    }
-    const texts = answers.map(({ text }) => text);
-    if (!failsBeforeContent(fixture)) expect(new Set(texts.map(eventsIn)).size).toBe(1);
-    if (
-      mode === "with usage" &&
-      findProvider(fixture.provider)?.adapter.translation?.passesNatively?.(CONTEXT) === true
-    )
-      expect(texts[0]!.startsWith(bytes.toString("utf8"))).toBe(true);
-  });
+  test.concurrent.each(cases)(
+    "$name, $mode: however it is cut, the client gets the provider's answer",
+    async (each) => {
+      const { fixture, body, mode } = each;
+      const bytes = bytesOf(fixture);
+      const { route, model } = await routeTo(fixture);
+      const slices: Script =
+        bytes.length <= SMALL_BYTES
+          ? { events: [bytes], sliceBytes: 5 }
+          : { events: cutAtRandom(bytes, randomFrom(2026)) };
+      const pieces: Script = { events: cutAtRandom(bytes, randomFrom(7)) };
+      const cuts: Script[] =
+        mode === "with usage" ? [{ events: [bytes] }, pieces] : [{ events: [bytes] }, pieces, slices];
+      scripts.set(
+        model,
+        cuts.map((cut) => scriptOf(fixture, cut)),
+      );
+      const answers = await Promise.all(cuts.map(() => ask(route, fixture, body)));
+      expect(callsOf.get(model)).toBe(answers.length);
+      const traces = await Promise.all(answers.map(({ response }) => rig.trace(route, response)));
+      for (const [index, { response, text }] of answers.entries()) {
+        const trace = traces[index]!;
+        if (failsBeforeContent(fixture)) expectRefusal(fixture, model, response, text, trace);
+        else expectStream(fixture, mode === "with usage", response, text, trace);
+      }
+      const texts = answers.map(({ text }) => text);
+      if (!failsBeforeContent(fixture)) expect(new Set(texts.map(eventsIn)).size).toBe(1);
+      if (
+        mode === "with usage" &&
+        findProvider(fixture.provider)?.adapter.translation?.passesNatively?.(CONTEXT) === true
+      )
+        expect(texts[0]!.startsWith(bytes.toString("utf8"))).toBe(true);
+    },
+  );
 
   // In a normal run the smallest stream of each protocol, so that every state of its reader meets the end of a read; in
   // a soak run every small one.
@@ -319,7 +322,7 @@ const TOLD: Readonly<Record<string, { readonly status: number; readonly code: st
   timeout: { status: 504, code: "upstream_timeout" },
 };
 
-/** What a vendor's error may be, by its status and own words; our account's faults are not the client's. */
+/** What a provider's error may be, by its status and own words; our account's faults are not the client's. */
 function possibleOutcomes({ status, headers, isOwn, expect: { error } }: Fixture): readonly string[] {
   const told = [error?.code, error?.type, headers["x-amzn-errortype"], error?.message].join(" ").toLowerCase();
   if (/content_filter|contentfilter/.test(told)) return ["content_filter"];
@@ -356,13 +359,13 @@ function expectRefusal(fixture: Fixture, model: string, response: Response, text
   const mayRetry = outcome === "rate_limited" ? (named === undefined ? ["true", "false"] : ["true"]) : ["false"];
   expect(mayRetry).toContain(response.headers.get("x-should-retry"));
   expectDelay(fixture.expect, outcome, response.headers.get("retry-after"));
-  // The vendor's words on the client's own fault help the client, and nothing else of a vendor's error does.
+  // The provider's words on the client's own fault help the client, and nothing else of a provider's error does.
   const words = fixture.expect.error?.message;
   if (outcome === "invalid_request" && words !== undefined) expect(error.message.slice(0, 30)).toBe(words.slice(0, 30));
   if (told.status >= 429 && words !== undefined) expect(error.message).not.toContain(words);
 }
 
-/** Whole seconds from 1 to 60, and the vendor's own where it named some. */
+/** Whole seconds from 1 to 60, and the provider's own where it named some. */
 function expectDelay(
   { retry_after_s, retry_after_s_any = [] }: Expected,
   outcome: string,

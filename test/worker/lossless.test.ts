@@ -1,4 +1,4 @@
-/** What of a request reaches the vendor: every byte of the body but the router's own, and nothing of the headers. */
+/** What of a request reaches the provider: every byte of the body but the router's own, and nothing of the headers. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { CANARY_SECRET, type ChatRig, chatBody, startChatRig, type TestRoute } from "../support/chat.ts";
 import { readStream } from "../support/sse.ts";
@@ -19,7 +19,7 @@ beforeEach(() => rig.upstream.reset());
 const sendText = (route: TestRoute, text: string, headers: Record<string, string> = {}): Promise<Response> =>
   rig.ask(route, {}, { body: text, headers });
 
-/** The body the vendor got, with its model name put back to the client's. */
+/** The body the provider got, with its model name put back to the client's. */
 function received(route: TestRoute): string {
   expect(rig.upstream.calls).toHaveLength(1);
   return rig.upstream.calls[0]!.body.replace(`"${route.models[0]}"`, `"${route.model}"`);
@@ -115,7 +115,7 @@ describe("the body", () => {
 });
 
 describe("headers", () => {
-  test("none of the client's reaches the vendor; the credential is ours", async () => {
+  test("none of the client's reaches the provider; the credential is ours", async () => {
     const route = await rig.route();
     const text = JSON.stringify(chatBody(route));
     const response = await sendText(route, text, {
@@ -189,7 +189,7 @@ describe("headers", () => {
     },
     { name: "a refusal", script: { status: 400, json: { error: { message: "no" } } }, body: {}, status: 400 },
     { name: "a failure", script: { status: 500, json: { error: { message: "no" } } }, body: {}, status: 502 },
-  ])("no header of the vendor's reaches the client ($name)", async ({ script, body, status }) => {
+  ])("no header of the provider's reaches the client ($name)", async ({ script, body, status }) => {
     const route = await rig.route();
     rig.upstream.script({ ...script, headers: VENDOR_HEADERS });
     const response = await rig.ask(route, body);
@@ -276,7 +276,7 @@ describe("no field chooses a host", () => {
   });
 });
 
-test("the vendor's credential is in no answer, error, trace or log, even where the vendor repeats it", async () => {
+test("the provider's credential is in no answer, error, trace or log, even where the provider repeats it", async () => {
   const secret = `Incorrect key ${CANARY_SECRET}`;
   const scripts = [
     ...[400, 401, 403, 404, 422, 429, 500].map((status) => ({

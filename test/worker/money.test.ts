@@ -656,7 +656,7 @@ describe("a small budget", () => {
     expect((await auditOf(route))["consistent"]).toBe(true);
   });
 
-  test("still has its fallback after a silence: the attempt holds what the vendor may bill for it, and no more", async () => {
+  test("still has its fallback after a silence: the attempt holds what the provider may bill for it, and no more", async () => {
     const limit_usd = 1.5 * (await boundUsd());
     const timeouts = { total_ms: 300 };
     const route = await pricedRoute({ key: { budget: { limit_usd, period: "day" } }, policy: { timeouts } });

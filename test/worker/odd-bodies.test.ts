@@ -1,4 +1,4 @@
-/** Bodies that no vendor's words exist for: the client's fault alone, and nobody else notices. */
+/** Bodies that no provider's words exist for: the client's fault alone, and nobody else notices. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type ChatRig, expectError, startChatRig } from "../support/chat.ts";
 import { textOf } from "../support/sse.ts";

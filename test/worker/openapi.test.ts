@@ -199,7 +199,7 @@ async function judge({ path, method }: Operation, response: Response): Promise<s
   const described = document.paths[path]?.[method]?.responses[String(status)];
   if (described === undefined) return [`${status} is not described: ${text}`];
   if (!response.headers.has("x-request-id")) return ["there is no x-request-id"];
-  // Nothing was wrong with a vendor where none was called.
+  // Nothing was wrong with a provider where none was called.
   if (status === 502 && !ASKS_MODELS.includes(path)) return [`a fault of the service: ${text}`];
   const type = response.headers.get("content-type")?.split(";")[0];
   if (described.content === undefined) return text === "" ? [] : ["there is a body"];

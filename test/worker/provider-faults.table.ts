@@ -45,7 +45,7 @@ interface MovesOn extends Story {
 interface Answers extends Story {
   readonly sees: "answer";
   readonly text: string | RegExp;
-  /** Prompt and completion tokens on the record. Default: 10 and 5, as the vendor said. `null`: counted. */
+  /** Prompt and completion tokens on the record. Default: 10 and 5, as the provider said. `null`: counted. */
   readonly tokens?: readonly [number, number] | null;
   /** Names of the calls on the record. */
   readonly tools?: readonly string[];
@@ -64,7 +64,7 @@ interface Refusal extends Story {
   readonly failed: readonly FailureText[];
   readonly status: number;
   readonly code: ErrorCode;
-  /** Vendors that were still at work may bill it, so it is counted. */
+  /** Providers that were still at work may bill it, so it is counted. */
   readonly isCounted?: true;
 }
 
@@ -146,7 +146,7 @@ const good = (mode: Mode): FaultScript => (mode === "whole" ? ANSWER : STREAM);
 /** One script for whole answers, one for streams. */
 const either = (whole: FaultScript, stream: FaultScript) => (mode: Mode) => (mode === "whole" ? whole : stream);
 
-/** An error as vendors write it, with words that nobody may see and a secret that some repeat. */
+/** An error as providers write it, with words that nobody may see and a secret that some repeat. */
 const errorBody = (more: object = {}): object => ({
   error: { message: `vendor says ${CANARY_SECRET}`, type: "some_error", code: null, ...more },
   debug: BODY_CANARY,
@@ -373,7 +373,7 @@ const LIMITS = beforeBody([
   { ...limited("F22 short enough to wait", { "retry-after": "1" }, "1", 2), alone: null },
   {
     ...limited("F23", {}, "30"),
-    // The date counts from the vendor's own clock, which is an hour behind.
+    // The date counts from the provider's own clock, which is an hour behind.
     play: () => vendorError(429, {}, { date: inSeconds(-3_600), "retry-after": inSeconds(-3_570) }),
   },
   { ...limited("F23 in the past", {}, "1", 2), play: () => vendorError(429, {}, { "retry-after": inSeconds(-60) }) },

@@ -351,7 +351,9 @@ function expectUsage({ expected }: Own, { usage }: Trace): void {
   expect(Math.min(prompt_tokens, completion_tokens)).toBeGreaterThan(0);
 }
 
-/** An answer costs, and so does a vendor that was at work until one of our clocks rang. A failure of its own is free. */
+/**
+ * An answer costs, and so does a provider that was at work until one of our clocks rang. A failure of its own is free.
+ */
 function expectCost({ row, expected }: Own, trace: Trace): void {
   const isLate = expected.sees === "refusal" && expected.isCounted === true;
   const costs = trace.attempts.map(({ provider, model, winner }) => {
@@ -445,7 +447,7 @@ interface Counted {
 /** A wish of seconds is told from one of half a minute, and that from the longest, whatever the case took. */
 const COOLDOWN_SLACK_MS = 8_000;
 
-/** Between which times the vendor's wish to be left alone ends, epoch ms. */
+/** Between which times the provider's wish to be left alone ends, epoch ms. */
 function cooldownOf({ row, expected }: Own): readonly [from: number, to: number] {
   if (!(expected.failed ?? []).some((each) => each.startsWith("rate_limited"))) return [0, 0];
   const wishMs = 1_000 * Number(row.alone?.retryAfter ?? 1);

@@ -253,7 +253,7 @@ describe.concurrent("the next target says the same", () => {
     }
   });
 
-  test("usage that a vendor tells before the end waits for it, so that there is one in any case", async () => {
+  test("usage that a provider tells before the end waits for it, so that there is one in any case", async () => {
     const [usageEvent = ""] = chunks("", { usage: USED }).slice(2);
     const early = [ROLE, ONE, TWO, usageEvent];
     const [broken, whole] = await Promise.all([resuming(), resuming()]);

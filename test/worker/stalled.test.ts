@@ -1,6 +1,6 @@
 /**
- * Clients that stop reading and stay: at `total_ms` their stream ends all the same, the vendor's call with it, and what
- * was held for it is free.
+ * Clients that stop reading and stay: at `total_ms` their stream ends all the same, the provider's call with it, and
+ * what was held for it is free.
  *
  * All of them begin at once and the tests look at what became of each: they wait for clocks, not for one another.
  */
@@ -35,7 +35,7 @@ interface Case {
   readonly body: object;
   readonly scripts: readonly Script[];
   readonly policy?: Readonly<Record<string, unknown>>;
-  /** Who ended the call of the last target: the vendor where it has said all and the client is what is waited for. */
+  /** Who ended the call of the last target: the provider where it has said all and the client is what is waited for. */
   readonly closedBy: "router" | "upstream";
   readonly status: string;
 }
@@ -162,7 +162,7 @@ describe.each(CASES)("$name", ({ name, closedBy, status, scripts }) => {
     expect(tookMs).toBeLessThan(TOTAL_MS + LAST_BYTES_MS + SLACK_MS);
   });
 
-  test("the vendor's call is over by then", () => {
+  test("the provider's call is over by then", () => {
     const { route } = outcomeOf(name);
     const [call] = rig.upstream.callsTo(route.models[scripts.length - 1]!);
     expect(call).toMatchObject({ closedBy });

@@ -203,7 +203,8 @@ describe.each(MODES)("$mode", ({ mode, body }) => {
       const route = await rig.route();
       const { response, text } = await play(route, body, script);
       expect(text.startsWith(ROLE + ONE)).toBe(true);
-      // What the vendor has sent natively, its [DONE] included, cannot be taken back, and an error of its own is enough.
+      // What the provider has sent natively, its [DONE] included, cannot be taken back, and an error of its own is
+      // enough.
       if (mode === "pump" || !isNamed) {
         expect(lastEvent(text)).toEqual(INTERRUPTED);
         expect(eventData(text)).not.toContain("[DONE]");

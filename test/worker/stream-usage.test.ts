@@ -1,4 +1,4 @@
-/** What a stream used: where vendors hide it, who gets to see it, and when its trace is there. */
+/** What a stream used: where providers hide it, who gets to see it, and when its trace is there. */
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { type ChatRig, startChatRig } from "../support/chat.ts";
 import { collect } from "../support/sse.ts";

@@ -116,7 +116,7 @@ describe("framing", () => {
       const { text } = await streamed(body, { events: [bytes], ...(sliceBytes === undefined ? {} : { sliceBytes }) });
       if (mode === "native") expect(text).toBe(bytes);
       const wanted = json.filter((data) => mode === "native" || !isUsageOnly(data));
-      // The terminator of a native stream stays as its vendor left it: with no empty line it is no event.
+      // The terminator of a native stream stays as its provider left it: with no empty line it is no event.
       const ended = eventData(mode === "native" ? `${text}\n\n` : text);
       expect(ended.map(withoutBreaks)).toEqual(wanted);
     }

@@ -6,8 +6,8 @@ const OURS = /^fl_[!-~]{1,512}$/;
 const BEARER = /^bearer +([!-~]{1,512})$/i;
 
 /**
- * The key. Of two credentials the one that begins with `fl_` counts, and a foreign one beside it is ignored: clients send
- * their own key for the provider as well. Throws 401 where there is none, or two of ours that differ.
+ * The key. Of two credentials the one that begins with `fl_` counts, and a foreign one next to it is ignored: clients
+ * send their own key for the provider as well. Throws 401 where there is none, or two of ours that differ.
  */
 export function apiKey(headers: Headers): string {
   const named = (headers.get("x-api-key") ?? "").trim();

@@ -1,4 +1,4 @@
-/** The items that a stored response was asked with, page by page. */
+/** The input items of a stored response, page by page. */
 import type { Json } from "../../conversation/part.ts";
 import type { StoredResponse } from "../../conversation-store/client.ts";
 import { RouterError } from "../../http/errors.ts";

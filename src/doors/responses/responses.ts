@@ -1,4 +1,4 @@
-/** `POST /v1/responses` and what stands below it: OpenAI's Responses in front of every route. */
+/** `POST /v1/responses` and the paths below it: OpenAI's Responses in front of every route. */
 import type { Context } from "hono";
 import { type AppEnv, settingsOf } from "../../config.ts";
 import type { Json } from "../../conversation/part.ts";
@@ -103,6 +103,6 @@ function idOf({ req }: Context<AppEnv>): string {
 
 function notStored(): RouterError {
   const message =
-    "No response of this id is stored for this API key: it is unknown, has expired or was not stored. To go on with its conversation, send the whole input.";
+    "No response with this id is stored for this API key: it is unknown, has expired or was not stored. To go on with its conversation, send the whole input.";
   return new RouterError("response_not_found", message, { param: "id" });
 }

@@ -1,5 +1,5 @@
 /**
- * Whether a reservation may be asked for beside the call it is for, instead of before it.
+ * Whether a reservation may be requested in parallel with its call, instead of before it.
  *
  * What this isolate last heard of a key: plain data in module scope. A call that is refused after it was sent may still
  * be billed by the provider, so it is sent early only where a refusal is all but impossible.
@@ -74,8 +74,8 @@ export function noteAnswered(keyId: string, boundNanoUsd: number): void {
 type Heard = Pick<Headroom, "remainingNanoUsd" | "rate" | "keyVersion"> & { readonly freeSlots?: number };
 
 /**
- * The ledger has admitted the key, and said how it stands. `heardAt`: when the answer came, epoch ms; one that is seen
- * late says nothing new.
+ * The ledger has admitted the key, and reported its balance. `heardAt`: when the answer came, epoch ms; one that is
+ * seen late says nothing new.
  */
 export function noteAdmitted(
   keyId: string,

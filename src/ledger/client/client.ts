@@ -71,7 +71,7 @@ export interface KeySpend {
 
 /**
  * May this attempt be made, and is its bound held? Never rejects: a ledger that does not answer in 2 s is `unavailable`.
- * The reservation may stand all the same then: whoever sends nothing calls `releaseSoon`.
+ * The reservation may exist all the same: a caller that then sends no request calls `releaseSoon`.
  */
 export function reserve(
   namespace: Ledgers,
@@ -107,7 +107,7 @@ async function reserveWithin(
   try {
     return { answer: await ask(namespace, keyId, limitMs, call), heardAt: Date.now() };
   } catch {
-    // Whatever went wrong, the caller's question has no answer, and that is what it is told.
+    // Whatever went wrong, the caller learns that its query has no answer.
     return { answer: { ok: false, reason: "unavailable" }, heardAt: Date.now() };
   }
 }
@@ -229,5 +229,5 @@ async function ask<T>(
 }
 
 function unavailable(): RouterError {
-  return new RouterError("ledger_unavailable", "The ledger of this key did not answer. Try again in a moment.");
+  return new RouterError("ledger_unavailable", "The spend ledger of this key did not answer. Retry shortly.");
 }

@@ -1,6 +1,6 @@
 /**
  * Requests that were refused, on their way to the ledger of their key: gathered per key, a few a second with a trace, the
- * others as a number. Best effort: a refusal that is lost cost nobody anything.
+ * others as a number. Best effort: a lost refusal cost no money.
  *
  * Requests share plain data only. The one that finds no living sender becomes it, and sends for all in its `waitUntil`.
  */

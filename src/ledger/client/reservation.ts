@@ -1,10 +1,10 @@
 /**
- * Reservations that are asked for beside their calls travel in groups: one call to the ledger, and one write of it, for
- * all requests of a key that began together.
+ * Reservations that are requested in parallel with their calls travel in groups: one call to the ledger, and one write
+ * of it, for all requests of a key that began together.
  *
  * As with settlements, requests share plain data only, never a promise or a stub: either dies with the request that
- * made it. Whoever wakes first asks for all that wait; the others look for their answer. Who finds none asks for itself:
- * the ledger holds the same reservation once, however often it is sent.
+ * made it. The first one to wake asks for all that wait; the others look for their answer. Who finds none asks for
+ * itself: the ledger holds the same reservation once, however often it is sent.
  */
 import { isOverloaded } from "../../durable/call.ts";
 import { withTimeout } from "../../lib/with-timeout.ts";
@@ -12,7 +12,7 @@ import type { KeyLedger } from "../key-ledger.ts";
 import type { Reservation, ReserveAnswer, Unavailable } from "../types.ts";
 import { Queues } from "./queues.ts";
 
-/** How long reservations are gathered. No provider answers sooner, so nobody waits for it. */
+/** How long reservations are gathered. No provider answers sooner, so this adds no latency. */
 export const GATHER_MS = 4;
 const MAX_GROUP = 100;
 /** One call for a group. Below what a request waits for its reservation: it must still be able to ask for itself. */
@@ -35,14 +35,14 @@ interface Entry {
   readonly queuedAt: number;
   /** `null`: waiting, or with a sender that has no answer yet. */
   answer: HeardAnswer | "ask_alone" | null;
-  /** Epoch ms; `null`: nobody has taken it yet. */
+  /** Epoch ms; `null`: not taken yet. */
   sentAt: number | null;
 }
 
-/** What nobody has taken yet. */
+/** Entries that were not taken yet. */
 const queues = new Queues<Entry>();
 
-/** Are reservations of the key waiting? Whoever asks at once has to take them along: they were first. */
+/** Are reservations of the key waiting? A caller that skips the queue must include these: they came first. */
 export function isGathering(keyId: string): boolean {
   return queues.has(keyId);
 }
@@ -83,7 +83,7 @@ function isWaiting(entry: Entry): boolean {
 function take(keyId: string): readonly Entry[] {
   const taken = queues.take(keyId, MAX_GROUP);
   const now = Date.now();
-  // Whoever waits takes its own in time: what is older was left by a request that died, and would be held for nobody.
+  // Waiters collect their entries promptly. An older one belongs to a dead request and would never be released.
   const isFresh = ({ queuedAt }: Entry): boolean => now - queuedAt <= SENDER_LIMIT_MS;
   for (const entry of taken) {
     entry.sentAt = now;

@@ -3,7 +3,7 @@
  *
  * Requests share plain data only, never a promise or a stub, because either dies with the request that made it and
  * would hang the others (measured in workerd). Each request sees to it, in its own `waitUntil`, that its row was sent:
- * whoever wakes first sends all that wait, the others watch, and a batch whose sender fell silent is put back in the
+ * the first one to wake sends all that wait, the others watch, and a batch whose sender fell silent is put back in the
  * queue. A row may therefore be sent twice, which the ledger ignores.
  */
 import { isOverloaded } from "../../durable/call.ts";
@@ -40,7 +40,7 @@ interface Entry {
   batch: Batch | null;
 }
 
-/** Rows that nobody has taken yet. */
+/** Rows that were not taken yet. */
 const queues = new Queues<Entry>();
 
 /** What one request brings for the rows it may come to send. */
@@ -66,7 +66,7 @@ export function settleSoon(
   waitUntil(see({ namespace, keyId, noteAnswer }, entry));
 }
 
-/** Stays until `entry` is settled or lost, and does itself what nobody else has done. */
+/** Stays until `entry` is settled or lost, and does itself what no other request has done. */
 async function see(sender: Sender, entry: Entry): Promise<void> {
   await scheduler.wait(GATHER_MS);
   if (isOver(entry)) return;
@@ -122,7 +122,7 @@ async function send(sender: Sender, batch: Batch, giveUpAt: number): Promise<voi
     const result = await trySettle(sender, rows);
     batch.aliveAt = Date.now();
     settled = result === "settled";
-    // An overloaded object is not helped by more calls, but nobody else has these rows: few calls, far apart.
+    // An overloaded object is not helped by more calls, but these rows exist nowhere else: few calls, far apart.
     if (result === "overloaded") pauseMs = OVERLOAD_PAUSE_MS;
     if (settled || batch.aliveAt + pauseMs >= giveUpAt) break;
     await scheduler.wait(pauseMs);
@@ -147,7 +147,7 @@ async function trySettle(
   }
 }
 
-/** The last trace of money nobody booked. Ids and amounts only. */
+/** Last record of spend that could not be booked. Ids and amounts only. */
 function logUnsettled(keyId: string, rows: readonly SettleRow[]): void {
   log({
     event: "spend_unsettled",

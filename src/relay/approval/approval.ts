@@ -93,12 +93,12 @@ const REFUSALS: readonly {
   {
     code: "tool_approval_expired",
     verdicts: ["expired"],
-    message: "The request carries results of tool calls whose approval is over. Let the model make the call again.",
+    message: "The request carries results of tool calls whose approval has expired. Let the model make the call again.",
   },
   {
     code: "tool_approval_required",
     verdicts: ["pending", "unknown"],
-    message: "The request carries results of tool calls that nobody approved. POST /v1/approvals/{id} decides them.",
+    message: "The request carries results of tool calls that were not approved. POST /v1/approvals/{id} decides them.",
   },
 ];
 
@@ -123,8 +123,8 @@ export class ToolApproval implements CallGate {
   }
 
   /**
-   * The request as it may go on: behind the gate without what nobody here reads. Throws 403 when it carries a tool
-   * result that may not go on, 400 for what cannot be held to approvals, 503 when nobody can say.
+   * The request as it may go on: behind the gate without its unread members. Throws 403 when it carries a tool
+   * result that may not go on, 400 for what cannot be held to approvals, 503 when the record cannot be read.
    */
   async admit(): Promise<ChatRequest> {
     const { records, caller, route } = this.#input;
@@ -173,7 +173,7 @@ export class ToolApproval implements CallGate {
     const found = firstUngateable(this.#view.conversation(), this.rules);
     if (found === null) return;
     const { path: param, name } = found;
-    const message = `\`${param}\`: the provider runs \`${name}\` by itself, so nobody could approve its calls. Leave it out, or name it in the policy's \`tools.auto_approve\`.`;
+    const message = `\`${param}\`: the provider runs \`${name}\` by itself, so its calls cannot be approved. Leave it out, or name it in the policy's \`tools.auto_approve\`.`;
     throw new RouterError("tool_not_gateable", message, { param });
   }
 
@@ -320,7 +320,7 @@ export class ToolApproval implements CallGate {
 
 function refuseFault({ fault }: Unread): void {
   if (fault === null) return;
-  const why = "This key's tool calls need approval, so nothing is sent on that was not read.";
+  const why = "This key's tool calls need approval, so members that the router does not read are refused.";
   throw new RouterError("invalid_request", `${fault.message}. ${why}`, { param: fault.path });
 }
 

@@ -1,4 +1,7 @@
-/** A held step, given from the record to the same request sent again: nobody is asked, nothing is billed. */
+/**
+ * A held step, answered from the record when the same request is sent again. No provider is called and no cost is
+ * booked.
+ */
 import { callsOfAnswer, type Release, releasedAnswer, toolApproval } from "../../approvals/release.ts";
 import { StreamGate } from "../../approvals/stream-gate.ts";
 import type { StoredStep } from "../../approvals/types.ts";
@@ -39,7 +42,7 @@ export async function releasedBody(
 ): Promise<string> {
   const answer = answerOf(step, wire);
   const released = releasedAnswer(answer, release);
-  // What was recorded is what may be told: as it is where all of it is released.
+  // The record is what may be released: as it is where all of it is released.
   const text = released === answer ? step.body : stringifyRaw(wire.writeAnswer(released, context));
   const edit = new JsonEdit(text).set("usage", wireUsage(NO_COUNTS, NO_USAGE, wire, context));
   const kept = await keepText(edit, keep);

@@ -158,7 +158,7 @@ export class RunningAttempt implements StreamedAttempt {
     return this.#call.clientGone();
   }
 
-  /** Ends it unanswered: another one answered, or nobody waits any more. Its record is complete at once. */
+  /** Ends it unanswered: another one answered, or the client is gone. Its record is complete at once. */
   abandon(reason: "hedge_lost" | "latency_budget"): void {
     if (!this.#isClosed) this.#close(this.#call.abortedBy() ?? reason, null);
     else if (this.record.winner) this.#loseAfterAll();

@@ -13,10 +13,10 @@ import type { UpstreamFailure } from "../../providers/adapter.ts";
 import { hasMember } from "../../providers/refusals.ts";
 import type { Answer, Candidate, Claim, EventSource, Resumption } from "../types.ts";
 import { type AttemptInput, type Ended, RunningAttempt } from "./attempt.ts";
-import { budgetExceeded, exhausted, refusedByVendor } from "./errors.ts";
+import { budgetExceeded, exhausted, refusedByProvider } from "./errors.ts";
 import { earnHedge, fits, hedgeDelayMs, takeHedge } from "./hedge.ts";
 
-/** Thrown when the client left before there was an answer: nobody reads what follows. */
+/** Thrown when the client left before there was an answer. No one reads what follows. */
 export class ClientGone extends Error {
   override readonly name = "ClientGone";
 }
@@ -48,7 +48,7 @@ export class Attempts implements Resumption {
     if (plan.candidates.length > 1) earnHedge(this.#routeId, route.policy.latency.hedge_max_ratio);
   }
 
-  /** The first answer. Throws `RouterError` when there is none, `ClientGone` when nobody waits for it. */
+  /** The first answer. Throws `RouterError` when there is none, `ClientGone` when the client has left. */
   async answer(): Promise<Answer> {
     const { exchange, route } = this.#input;
     let candidate = this.#take();
@@ -68,7 +68,7 @@ export class Attempts implements Resumption {
       }
       if (ended.ok) return ended.answer;
       const refusal = this.#failures.find((failure) => !this.#movesOn(failure));
-      if (refusal !== undefined) throw refusedByVendor(refusal, exchange);
+      if (refusal !== undefined) throw refusedByProvider(refusal, exchange);
       if (exchange.attempts.length >= route.policy.fallback.max_attempts) break;
       if (ended.failure.class === "context_length") this.#dropSmaller(ended.running.candidate);
       const again = this.#lessDemanding(ended);
@@ -92,7 +92,7 @@ export class Attempts implements Resumption {
     }
   }
 
-  /** What an attempt at `candidate` needs, granted or to be granted beside it; `null`: it cannot be afforded. */
+  /** What an attempt at `candidate` needs, granted or to be granted in parallel; `null`: it cannot be afforded. */
   async #claim(candidate: Candidate, isHedge = false): Promise<Claim | null> {
     const { admission, clientSignal } = this.#input;
     if (clientSignal.aborted) throw new ClientGone();
@@ -162,7 +162,7 @@ export class Attempts implements Resumption {
     return this.#input.request.stream ? "firstToken" : "total";
   }
 
-  /** Asks `first`, and a second one beside it when it is slow. The answer, or the failure of the last of them. */
+  /** Calls `first`, and a second one in parallel when it is slow. The answer, or the failure of the last of them. */
   async #race(first: Candidate, claim: Claim): Promise<Ended> {
     this.#start(first, claim, false);
     for (;;) {
@@ -208,7 +208,7 @@ export class Attempts implements Resumption {
     const claiming = this.#claim(hedge, true).catch(() => null);
     const first = await Promise.race([only, claiming]);
     if (first === null) {
-      // Refused beside another one; as a fallback it may fit.
+      // Refused in parallel with another one; as a fallback it may fit.
       this.#waiting.unshift(hedge);
       return only;
     }
@@ -232,7 +232,10 @@ export class Attempts implements Resumption {
     return delayMs === null ? null : startedAt + delayMs;
   }
 
-  /** The candidate that starts beside the silent one, if there is one that can still make it and the route may hedge. */
+  /**
+   * The candidate that starts in parallel with the silent one, if there is one that can still make it and the route may
+   * hedge.
+   */
   #takeHedge(): Candidate | null {
     const { route, exchange, health } = this.#input;
     if (exchange.attempts.length >= route.policy.fallback.max_attempts) return null;

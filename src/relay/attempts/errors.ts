@@ -1,4 +1,4 @@
-/** What the client is told when no attempt gave an answer. */
+/** The error for the client when no attempt gave an answer. */
 import { findModel } from "../../catalog/index.ts";
 import { type ErrorCode, RouterError, retryAfter } from "../../http/errors.ts";
 import type { UpstreamFailure } from "../../providers/adapter.ts";
@@ -64,7 +64,7 @@ const REFUSALS: Partial<Record<UpstreamFailure["class"], { code: ErrorCode; mess
 };
 
 /** The provider refused what the client asked for; asking another would not be this route's policy. */
-export function refusedByVendor(failure: UpstreamFailure, exchange: Exchange): RouterError {
+export function refusedByProvider(failure: UpstreamFailure, exchange: Exchange): RouterError {
   const { code, message } = REFUSALS[failure.class] ?? {
     code: "upstream_invalid_request" as const,
     message: "The provider refused the request as invalid.",
@@ -91,7 +91,7 @@ export function exhausted(failures: readonly UpstreamFailure[], exchange: Exchan
     const delays = failures.map(({ retryAfterMs }) => retryAfterMs).filter((delay) => delay !== undefined);
     const seconds = retryAfter(delays.length === 0 ? 1_000 : Math.min(...delays));
     const message = `Every target of this route is rate limited by its provider${bracketed(exchange)}. Try again in ${seconds} s.`;
-    // With the provider's own time nobody has waited yet: the SDK may do what it would have done without the router.
+    // The provider's own delay has not been waited for yet: the SDK may do what it would have done without the router.
     const shouldRetry = delays.length > 0;
     return new RouterError("upstream_rate_limited", message, {
       details,
@@ -106,7 +106,7 @@ export function exhausted(failures: readonly UpstreamFailure[], exchange: Exchan
   const last = failures.at(-1);
   const isUnserved = failures.every(({ class: kind }) => kind === "invalid_request" || kind === "capability");
   const isRefused = all("context_length") || all("content_filter") || isUnserved;
-  if (last !== undefined && isRefused) return refusedByVendor(last, exchange);
+  if (last !== undefined && isRefused) return refusedByProvider(last, exchange);
   const message = `No target of this route gave a usable answer${bracketed(exchange)}. ${remedyFor(exchange)}`;
   return new RouterError("upstream_failed", message, { details });
 }
@@ -114,5 +114,5 @@ export function exhausted(failures: readonly UpstreamFailure[], exchange: Exchan
 /** Who can do something about it: the operator where it was the router's own credential, else time. */
 function remedyFor({ attempts }: Exchange): string {
   const isAuth = attempts.length > 0 && attempts.every(({ outcome }) => outcome === "auth");
-  return isAuth ? "The operator has to check the provider's secret." : "Try again later.";
+  return isAuth ? "The operator must check the provider's secret." : "Try again later.";
 }

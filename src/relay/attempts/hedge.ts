@@ -1,5 +1,6 @@
 /**
- * When a second target is asked beside a slow one, and how often that may happen. Pure but for one count per route.
+ * When a second target is called in parallel with a slow one, and how often that may happen. Pure but for one count per
+ * route.
  */
 import type { Forecast } from "../../health/client.ts";
 
@@ -8,14 +9,14 @@ const MAX_SAVED_HEDGES = 10;
 /** Routes of all environments together. Beyond it the one that was first seen is forgotten. */
 const MAX_ROUTES = 2_000;
 
-/** Whether a target can be expected to answer within `leftMs`. One nobody has measured gets the benefit of the doubt. */
+/** Whether a target can be expected to answer within `leftMs`. An unmeasured target gets the benefit of the doubt. */
 export function fits(forecast: Forecast | null, leftMs: number): boolean {
   return leftMs > 0 && (forecast === null || forecast.p50Ms <= leftMs);
 }
 
 /**
- * How long an attempt may stay silent before another starts beside it, when `leftMs` of the latency budget were left at
- * its start: its own p95 or half of what was left, whichever is less, and never before its p50. `null`: the budget
+ * How long an attempt may stay silent before another starts in parallel, when `leftMs` of the latency budget were left
+ * at its start: its own p95 or half of what was left, whichever is less, and never before its p50. `null`: the budget
  * would be over by then.
  */
 export function hedgeDelayMs(forecast: Forecast | null, leftMs: number): number | null {

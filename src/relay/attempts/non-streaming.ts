@@ -45,7 +45,7 @@ export async function openWhole(
   received.isWhole = true;
   received.noteUsage(usageOf(answer));
   received.countWhole(() => outputOf(answer));
-  // An adapter that had nothing to put right gives the body itself back: then the provider's own text stands.
+  // An adapter that had nothing to put right gives the body itself back: then the provider's own text is kept.
   const own = translated?.ok === true ? translated.text : undefined;
   const { context } = reading;
   const whole = own ?? (answer === body ? text : JSON.stringify(answer));
@@ -55,7 +55,7 @@ export async function openWhole(
   return { ok: true, value: { text: whole, body: answer, toAnswer, isPlain, context } };
 }
 
-/** The answer in the words of a door that does not speak chat. */
+/** The answer in the format of a door that does not speak chat. */
 function rewritten(answer: Answer, { wire, context }: Reading): Opened<WholeAnswer> {
   const body = wire.writeAnswer(answer, context);
   return { ok: true, value: { text: stringifyRaw(body), body, toAnswer: () => answer, isPlain: () => false, context } };

@@ -2,7 +2,7 @@
 import type { Deadline, Deadlines } from "../../lib/deadline.ts";
 import type { AbortReason, StreamControl } from "../types.ts";
 
-/** Long enough for a body that was begun, too short for a provider to make much that nobody wants any more. */
+/** Long enough for a body that was begun, short enough to limit generation that will not be read. */
 const LINGER_MS = 1_000;
 
 export class UpstreamCall implements StreamControl {

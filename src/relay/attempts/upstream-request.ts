@@ -86,13 +86,13 @@ export async function send(
     method: "POST",
     headers: upstream.headers,
     body: upstream.body,
-    // A redirect would carry the credential to a host nobody approved.
+    // A redirect would carry the credential to a host that was not approved.
     redirect: "manual",
     signal,
   });
 }
 
-/** What a target that speaks chat was not told of a request that came by another wire. */
+/** Members of another wire's request that a target that speaks chat did not receive. */
 function untold({ chatLosses = [], fields }: ChatRequest, { adapter }: Candidate["provider"]): readonly string[] {
   return adapter.translation?.openStream === undefined ? droppedParams(chatLosses, fields) : [];
 }
@@ -126,7 +126,7 @@ function withoutText(item: StreamItem): StreamItem {
   return { ...item, raw: null, isPlain: false };
 }
 
-/** The request cannot be put into the provider's words: no provider was asked. */
+/** The adapter could not express the request; no upstream call was made. */
 class UntranslatableRequest extends Error {
   override readonly name = "UntranslatableRequest";
 }
@@ -144,7 +144,7 @@ export function brokenCall(error: unknown, abortedBy: AbortReason | undefined): 
   if (abortedBy === "too_large") return { class: "invalid_response", tryNext: true, trySame: false };
   // After silence the same target is not asked again: it would be silent once more.
   if (abortedBy !== undefined) return { class: "timeout", tryNext: true, trySame: false };
-  // The client's doing: were it the target's failure, a client could talk a shared target out of service.
+  // Blame the request, not the target: otherwise one client could trip a shared breaker.
   if (error instanceof UntranslatableRequest) return { class: "invalid_request", tryNext: true, trySame: false };
   // workerd's text for a reset or refused connection; a name that does not resolve reads otherwise and will not heal.
   const isReset = error instanceof Error && error.message.includes("Network connection lost");

@@ -165,7 +165,7 @@ function noteRoute(exchange: Exchange, route: ResolvedRoute, request: ChatReques
   if (route.requireToolApproval) exchange.toolApproval = "required";
 }
 
-/** Nobody reads this response. The trace keeps it: providers have seen the prompt and may bill it. */
+/** A response that is never read. The trace keeps it: providers have seen the prompt and may bill it. */
 function clientGone(run: AnyRun): Response {
   run.settlement.settle({ status: "cancelled", httpStatus: 499, toolCalls: [], endedAt: Date.now() });
   return new Response(null, { status: 499 });

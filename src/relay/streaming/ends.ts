@@ -1,4 +1,4 @@
-/** How a stream that broke is told to the client, and to the trace. */
+/** How a broken stream is reported to the client and on the trace. */
 import type { FailureClass } from "../../traces/schema.ts";
 import type { EventSource, StreamControl } from "../types.ts";
 import type { EventFilter } from "./filter.ts";
@@ -19,7 +19,7 @@ export function failureOf(control: StreamControl, seen: FailureClass): FailureCl
 export const CUT = "The provider's stream ended before the answer was complete.";
 export const BROKEN = "The provider reported an error in the middle of its answer";
 
-/** What the client is told, in the provider's own words where it has some. */
+/** The message for the client, the provider's own where there is one. */
 export function interruption(filter: EventFilter, { describe }: EventSource): string {
   if (filter.differs) return "The provider's stream broke, and the next one answered differently.";
   if (filter.error === null) return CUT;
@@ -43,7 +43,7 @@ export async function breakOff(writer: WritableStreamDefaultWriter<Uint8Array>):
   await writer.abort(new BrokenOff()).catch(() => {});
 }
 
-/** What a lost connection is called in workerd, which reports every other reason as an exception nobody caught. */
+/** What a lost connection is called in workerd, which reports every other reason as an uncaught exception. */
 class BrokenOff extends Error {
   override readonly name = "Error";
   readonly retryable = true;

@@ -32,7 +32,7 @@ export class EventFilter {
   readonly #sent: SentText | null;
   /** Present for a resumed stream. */
   readonly #catchUp: CatchUp | null;
-  /** What is told before all choices are finished waits for the end: a later one of this or the next target replaces it. */
+  /** Usage sent before all choices are finished waits for the end: a later one, of any target, replaces it. */
   #usage: UsageItem | null = null;
   /** What is read of text is forwarded as it came. */
   readonly #forwards: boolean;
@@ -73,7 +73,7 @@ export class EventFilter {
       return "";
     }
     const [only] = events;
-    // Nearly every item of nearly every stream: text, and nobody has to look at it.
+    // Nearly every item of nearly every stream is text that needs no inspection.
     if (
       this.#forwards &&
       raw !== null &&
@@ -84,7 +84,7 @@ export class EventFilter {
       this.#received.add("text", only.text);
       return raw;
     }
-    // Text of another stream has another id, and what nobody has read passes no gate.
+    // Text of another stream has another id, and unread content never passes the gate.
     const isExact = raw !== null && this.#catchUp === null && (this.gate === null || isPlain);
     if (events.length === 0) return isExact || raw?.startsWith(":") === true ? (raw ?? "") : "";
     const { usage, isUsageOnly } = this.#read(events);
@@ -147,7 +147,7 @@ export class EventFilter {
           isUsageOnly = false;
       }
     }
-    // What is told in one event with its usage is in that usage.
+    // Content in the same event as its usage is included in that usage.
     if (usage !== null) received.noteUsage(usage.raw);
     return { usage, isUsageOnly };
   }

@@ -1,10 +1,10 @@
 /**
  * Complete events, forwarded one read at a time.
  *
- * For streams in which something must be seen or changed: the usage event nobody asked for, withheld tool calls,
- * several choices, an answer that another target may have to go on with. A malformed event is dropped, a cut never
- * reaches the client inside an event, and one read becomes one write, so JavaScript wakes as seldom as the upstream
- * sends.
+ * For streams in which something must be seen or changed: a usage event that the client did not ask for, withheld tool
+ * calls, several choices, an answer that another target may have to go on with. A malformed event is dropped, a cut
+ * never reaches the client inside an event, and one read becomes one write, so JavaScript wakes as seldom as the
+ * upstream sends.
  */
 import { cutWrites } from "../../lib/deadline.ts";
 import type { AnswerWriter } from "../../wires/wire.ts";
@@ -163,7 +163,7 @@ async function close(closing: Closing): Promise<AnswerEnd> {
   const isTaken = (work: Promise<void>): Promise<boolean> => options.deadlines.isTaken(work, attempt.endsAt, writer);
   const say = (text: string): Promise<boolean> => isTaken(writer.write(encoder.encode(text)));
   const { outcome, text } = await ending(closing, say);
-  // One that was too slow is told so, if it takes that at least.
+  // A client that read too slowly still gets the error event if it accepts one more write.
   const isSaid = !attempt.clientGone() && (await say(text));
   if (outcome === "interrupted" && isSaid && options.wire.failureEnd === "abnormal") await breakOff(writer);
   else await isTaken(writer.close());

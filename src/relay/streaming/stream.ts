@@ -2,7 +2,7 @@
  * Stage 5, a streamed answer: look into the upstream's stream until it proves to be an answer, then hand it on.
  *
  * Nothing reaches the client before the first event that carries content, so every earlier failure can fall back
- * unseen. Bytes then move natively where nobody has to read them (`native.ts`); where an event must be dropped, changed,
+ * unseen. Bytes then move natively where they need not be read (`native.ts`); where an event must be dropped, changed,
  * translated or checked, complete events are forwarded by hand (`pump.ts`).
  */
 import { hasContent } from "../../conversation/answer.ts";
@@ -61,7 +61,7 @@ export async function openStream(
 function isNative(response: Response, options: StreamOptions, { isClean }: Reading): boolean {
   if (!isClean || !options.includeUsage || options.gate !== null || options.choices !== 1) return false;
   if (options.resumption !== null || options.report !== null) return false;
-  // A provider that ignores `stream` answers with a document, which has to be told as a stream.
+  // A provider that ignores `stream` answers with a document, which is translated to a stream.
   return response.headers.get("content-type")?.includes("event-stream") === true;
 }
 

@@ -47,7 +47,7 @@ async function run(): Promise<void> {
   await response.body?.cancel();
 }
 
-/** The index of this deployment says whether it runs requests from its pages; elsewhere the recording stands alone. */
+/** The index of this deployment says whether it runs requests from its pages; elsewhere only the recording is shown. */
 async function offer(): Promise<void> {
   const response = await fetch("/", { headers: { accept: "application/json" } }).catch(() => null);
   const index = (await response?.json().catch(() => null)) as { run?: unknown } | null | undefined;

@@ -11,7 +11,7 @@ import { closed, isOpen } from "../closed-schema.ts";
 import { jsonInstruction } from "../json-instruction.ts";
 import { foldedRoot } from "../root-schema.ts";
 
-/** The reserved name of the tool that stands for the answer. */
+/** The reserved name of the tool that represents the answer. */
 export const ANSWER_TOOL = "flow_json_answer";
 
 export type AnswerFormat =

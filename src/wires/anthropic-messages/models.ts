@@ -11,9 +11,9 @@ export interface ClaudeTraits {
   readonly thinking: "none" | "budget" | "adaptive" | "unknown";
   /** `thinking.type: "enabled"` is accepted. */
   readonly takesBudget: boolean;
-  /** Thinks unless told not to. */
+  /** Thinks unless it is switched off. */
   readonly thinksByDefault: boolean;
-  /** Cannot be told not to. */
+  /** Thinking cannot be switched off. */
   readonly thinksAlways: boolean;
   /** `tool_choice` may be `any` or `tool`. */
   readonly takesForcedTool: boolean;
@@ -31,7 +31,7 @@ export interface ClaudeTraits {
   readonly nativeSchema: boolean;
   /** `role: "system"` may stand inside the conversation. */
   readonly systemTurns: boolean;
-  /** Written as `max_tokens` when nobody set a limit. */
+  /** Written as `max_tokens` where no limit was set. */
   readonly defaultMaxTokens: number;
 }
 
@@ -39,7 +39,7 @@ export interface ClaudeTraits {
 export const EFFORTS: readonly string[] = ["low", "medium", "high", "xhigh", "max"];
 
 /**
- * The API demands a limit, OpenAI's clients rarely send one, and a low one would cut answers nobody wanted cut. 32,000
+ * The API demands a limit, OpenAI's clients rarely send one, and a low one would cut answers by accident. 32,000
  * is the least that any model of version 4 and later allows (Opus 4.1), so it is never refused there.
  * https://platform.claude.com/docs/en/about-claude/models/overview
  */

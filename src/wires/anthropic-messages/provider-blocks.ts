@@ -1,5 +1,5 @@
 /**
- * Blocks of the provider's own in requests, made anew from the members that are known.
+ * Blocks of the provider's own in requests, rebuilt from the members that are known.
  *
  * Chat clients send them back as parsed JSON, so anything may be in them. A result of a tool that a client runs must not
  * hide in one: approvals look for those where clients send them. What no block of the provider's is made of is left out.
@@ -81,7 +81,7 @@ function hidesClientBlock(value: unknown, depth: number): boolean {
   return Object.values(value).some((each) => hidesClientBlock(each, depth + 1));
 }
 
-/** Where cited text stands, as requests have it: answers say the file's id too, which requests must not. */
+/** The place of cited text, as requests have it: answers say the file's id too, which requests must not. */
 export function citationParams(citations: readonly unknown[]): Json[] {
   return citations.flatMap((citation) => {
     if (!isJsonObject(citation) || typeof citation["type"] !== "string") return [];
@@ -106,7 +106,7 @@ const TOOL_MEMBERS: ReadonlySet<string> = new Set([
 /** Its type ends in a date, `web_search_20250305`. */
 const OWN_TOOL = /^[a-z][a-z0-9_]{0,60}_\d{8}$/;
 
-/** The provider's tool to send for `source`; `null` for one of others. Members that nobody knows go to `onUnknown`. */
+/** The provider's tool to send for `source`; `null` for one of others. Unknown members go to `onUnknown`. */
 export function providerTool(source: Json, onUnknown: (name: string) => void): Json | null {
   if (typeof source["type"] !== "string" || !OWN_TOOL.test(source["type"])) return null;
   const known = Object.entries(source).filter(([name]) => {

@@ -86,7 +86,7 @@ class WholeContent {
   }
 }
 
-/** A part of an answer belongs to the provider that gave it. A block that nobody knows is one of the provider's own. */
+/** A part of an answer belongs to the provider that gave it. An unknown block is one of the provider's own. */
 function answered(part: Part, block: Json, provider: string): Part {
   if (part.kind === "opaque") return { kind: "block", path: "", bound: { wire: part.wire, provider, data: block } };
   return part.bound === undefined ? part : { ...part, bound: { ...part.bound, provider } };

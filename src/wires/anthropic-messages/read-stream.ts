@@ -1,7 +1,7 @@
 /**
  * Claude's event stream.
  *
- * State of one stream; never throws on any bytes. Events are told apart by the `type` in their data, never by the
+ * State of one stream; never throws on any bytes. Events are distinguished by the `type` in their data, never by the
  * `event:` line, which some gateways drop. Unknown events are ignored, unknown blocks kept as the provider's own. The
  * finish is reported when the provider names one, usage with the first event and last: the newest of its cumulative
  * figures, also where the stream breaks.
@@ -24,7 +24,7 @@ import { rawUsageOf, readCounts, tierOf } from "./usage.ts";
 interface OpenBlock {
   readonly kind: "text" | "thinking" | "redacted" | "call" | "answer" | "own";
   readonly start: Json;
-  /** The exact text of the input that stands in the block's start. */
+  /** The exact text of the input in the block's start. */
   readonly input: string | undefined;
   /** Place of a client's call among the calls; -1 for other blocks. */
   readonly call: number;
@@ -148,7 +148,7 @@ export class MessagesReader implements AnswerReader {
       ...(typeof model === "string" && model !== "" ? { model } : {}),
     });
     this.#noteUsage(message["usage"]);
-    // Early, too: whoever leaves before the end has used the prompt.
+    // Early, too: a client that leaves before the end has used the prompt.
     this.#tellUsage();
   }
 
@@ -240,7 +240,7 @@ export class MessagesReader implements AnswerReader {
         if (typeof start["data"] === "string") this.#onBound("own", { encrypted: start["data"] });
         return;
       case "answer":
-        // Without pieces the input stands in the start, or there is none.
+        // Without pieces the input is in the start, or there is none.
         if (!hasInput) this.#onText(open, inputText(start["input"], input));
         return;
       case "call": {

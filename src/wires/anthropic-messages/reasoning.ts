@@ -17,7 +17,7 @@ export interface ReasoningSetting {
   readonly maxTokens: number;
   /** A tool call is forced. */
   readonly isForced: boolean;
-  /** The conversation stands in a tool loop whose assistant turn does not begin with thinking. */
+  /** The conversation is in a tool loop whose assistant turn does not begin with thinking. */
   readonly isBareLoop: boolean;
 }
 
@@ -52,7 +52,7 @@ export const BINDING_BETA = "thinking-binding-controls-2026-08-01";
 interface Wish {
   /** The field the client used, for losses. */
   readonly path: string;
-  /** A `thinking` object in the provider's own words, made of the members that are known. */
+  /** A `thinking` object in the provider's own format, made of the members that are known. */
   readonly native: Json | null;
   readonly effort: string | null;
   readonly budget: number | null;
@@ -68,7 +68,7 @@ export function reasoningOf(control: ReasoningControl | undefined, setting: Reas
   let thinking = isOff ? offOf(traits, wish, losses) : onOf(wish, setting, losses);
   if (thinking?.["type"] === "enabled" && (setting.isForced || setting.isBareLoop)) {
     thinking = null;
-    // With the effort sent, the wish is still heard.
+    // With the effort sent, the option still has an effect.
     if (effort === null || wish.native !== null) losses.push(harmless(wish.path));
   }
   if (isOff && thinking === null && (traits.thinksAlways || traits.thinking === "unknown")) effort = "low";
@@ -119,7 +119,7 @@ function builtThinking(source: Json, losses: Loss[]): Json | null {
   };
 }
 
-/** `minimal` is the least there is; a level the model lacks becomes the next lower one, a word nobody knows none. */
+/** `minimal` is the least there is; a level the model lacks becomes the next lower one, an unknown word none. */
 function nearestEffort({ effort, path }: Wish, efforts: readonly string[], losses: Loss[]): string | null {
   const rank = effort === "minimal" ? 0 : EFFORTS.indexOf(effort ?? "");
   if (rank < 0) {

@@ -15,7 +15,10 @@ const REASONS: ReadonlyMap<string, FinishReason> = new Map<string, FinishReason>
   ["tool_use", "tool_calls"],
   ["refusal", "content_filter"],
 ]);
-/** The turn is not over: the provider waits for it to be sent back. Told as an end, half an answer would pass for whole. */
+/**
+ * The turn is not over: the provider waits for it to be sent back. Reported as an end, half an answer would look
+ * complete.
+ */
 const UNFINISHED: ReadonlySet<unknown> = new Set(["pause_turn", "compaction"]);
 
 export function isUnfinished(reason: unknown): boolean {
@@ -28,7 +31,7 @@ export const PAUSED: Json = {
   error: { type: "pause_turn", message: "The provider paused its answer before the end." },
 };
 
-/** `source`: what says `stop_reason`. A reason that nobody knows is taken for an end of the model's choice. */
+/** `source`: what says `stop_reason`. An unknown reason is taken for an end of the model's choice. */
 export function readFinish(source: Json, calls: number, hasAnswerTool: boolean): Finish {
   const native = String(source["stop_reason"]);
   const reason = REASONS.get(native) ?? "stop";
@@ -48,14 +51,14 @@ function ended(reason: FinishReason, calls: number, hasAnswerTool: boolean): Fin
   return reason === "stop" && calls > 0 ? "tool_calls" : reason;
 }
 
-/** Why a model refused, in its provider's words. */
+/** Why a model refused, by its provider. */
 export function refusalOf(source: Json): string | undefined {
   const details = source["stop_reason"] === "refusal" ? source["stop_details"] : undefined;
   const explanation = isJsonObject(details) ? details["explanation"] : undefined;
   return typeof explanation === "string" && explanation !== "" ? explanation : undefined;
 }
 
-/** The provider's word for an end, whoever said it. */
+/** The provider's word for an end, from any source. */
 export function stopReasonOf({ reason, native, stopSequence }: Finish, hasCalls: boolean): string {
   if (hasCalls && reason !== "length" && reason !== "content_filter") return "tool_use";
   switch (reason) {

@@ -1,7 +1,7 @@
 /**
  * The provider's `usage` and the core's counts, both ways.
  *
- * The provider counts caches beside the input, the core inside it. All figures of a stream are cumulative.
+ * The provider counts caches outside the input, the core inside it. All figures of a stream are cumulative.
  * https://platform.claude.com/docs/en/api/messages, …/build-with-claude/prompt-caching#tracking-cache-performance
  */
 import type { Json } from "../../conversation/part.ts";

@@ -24,7 +24,7 @@ import { readBlock } from "./read-blocks.ts";
 
 const WIRE = "anthropic-messages";
 
-/** Where a part stands: the provider takes pictures and documents from the user and from tools only. */
+/** Where a part is: the provider takes pictures and documents from the user and from tools only. */
 export type Place = "system" | "user" | "assistant" | "result";
 
 export class BlockWriter {
@@ -121,7 +121,7 @@ export class BlockWriter {
     return [];
   }
 
-  /** The client's own argument text, wherever it is an object: no number or key of it is written anew. */
+  /** The client's own argument text, wherever it is an object: no number or key of it is rewritten. */
   #call({ id, name, namespace, form, args, bound, ...part }: CallPart): Json {
     const written = this.#names.sent({ name, namespace });
     this.calledTools.add(written);
@@ -149,7 +149,7 @@ export class BlockWriter {
     return [];
   }
 
-  /** Chat clients that know whom they talk to send the provider's own blocks: they are read and written anew. */
+  /** Chat clients that know their provider send its own blocks: they are read and rebuilt. */
   #opaque(part: Extract<Part, { kind: "opaque" }>, place: Place): readonly Json[] {
     if (part.wire === WIRE) return isJsonObject(part.source) ? [part.source] : this.#refuse(part, "It is no object.");
     // Reasoning as content parts, from other routers' clients: not for another provider's eyes.

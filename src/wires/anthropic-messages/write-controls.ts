@@ -150,7 +150,7 @@ function isPlainId(id: unknown): boolean {
   return typeof id === "string" && id.length <= MAX_USER_ID_LENGTH && !EMAIL.test(id) && !PHONE.test(id);
 }
 
-/** The provider's own members, for chat clients that know whom they talk to; and what nobody here knows. */
+/** The provider's own members, for chat clients that know their provider, and unknown ones. */
 function ownMembers(
   members: readonly OpaqueMember[],
   losses: Loss[],

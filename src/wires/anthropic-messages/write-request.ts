@@ -81,7 +81,7 @@ function thinks({ thinking }: Reasoning): boolean {
   return thinking !== null && thinking["type"] !== "disabled";
 }
 
-/** The client's limit, or the model's where nobody named one, within what was admitted. */
+/** The client's limit, or the model's where there is none, within what was admitted. */
 function outputLimit(wanted: number | undefined, admitted: number | undefined, traits: ClaudeTraits): number {
   return Math.min(wanted ?? traits.defaultMaxTokens, admitted ?? Number.POSITIVE_INFINITY);
 }

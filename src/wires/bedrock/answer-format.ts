@@ -1,5 +1,5 @@
 /**
- * The shape of the answer: by constrained decoding, as the arguments of a tool of ours, or in words.
+ * The shape of the answer: by constrained decoding, as the arguments of a tool of ours, or by an instruction.
  *
  * Pure, and the same for the writer of the request and the reader of its answer. The tool's name is how the reader
  * knows it: its arguments become the content again.
@@ -20,7 +20,7 @@ export type AnswerFormat =
   | { readonly kind: "native"; readonly outputConfig: Json }
   | { readonly kind: "tool"; readonly toolSpec: Json }
   | { readonly kind: "instruction"; readonly text: string }
-  /** A format in a spelling that nobody here knows. */
+  /** A format in an unknown spelling. */
   | { readonly kind: "unknown" };
 
 /**

@@ -56,7 +56,7 @@ class ContentReader {
   readonly #parts: Part[] = [];
   readonly #tools: CalledTools;
   readonly #allowsOneCall: boolean;
-  /** The arguments of our own tool: text beside them is no part of the JSON that the client asked for. */
+  /** The arguments of our own tool: accompanying text is no part of the JSON that the client asked for. */
   readonly #answers = new Set<Part>();
 
   constructor(context: AnswerContext) {

@@ -20,7 +20,7 @@ export interface WrittenSampling {
 
 /**
  * A thinking Claude samples as it was trained to: temperature 1, nearly the whole distribution, no `top_k`. From Opus 4.7
- * on it always does, and refuses to be told. Converse's scale of temperatures ends at 1.
+ * on it always does, and refuses a setting. Converse's scale of temperatures ends at 1.
  */
 export function writeSampling(
   { controls, spelling }: Conversation,

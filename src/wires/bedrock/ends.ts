@@ -29,7 +29,7 @@ export function finishReasonOf(stopReason: unknown, callCount: number): FinishRe
   return callCount > 0 ? "tool_calls" : "stop";
 }
 
-/** Cache reads and writes stand beside the input here, and inside it at OpenAI. */
+/** Cache reads and writes are counted outside the input here, and inside it at OpenAI. */
 export function tokenCountsOf(usage: unknown): TokenCounts | null {
   if (!isJsonObject(usage)) return null;
   const input = tokenCount(usage["inputTokens"]);
@@ -77,7 +77,7 @@ export function extrasOf(body: Json): Json {
   };
 }
 
-/** The client asked for at most one call, and Converse cannot be told. */
+/** The client asked for at most one call, which Converse has no member for. */
 export function allowsOneCall({ conversation }: AnswerContext): boolean {
   return conversation?.controls.parallelToolCalls === false;
 }

@@ -1,7 +1,7 @@
 /**
  * Converse's errors in the router's classes: part of the wire, because they come inside answers too.
  *
- * The name of the exception decides. It stands in the header `x-amzn-errortype` (with an address behind a colon), in a
+ * The name of the exception decides. It is in the header `x-amzn-errortype` (followed by a colon and an address), in a
  * stream in the message's headers, at times in the body as `__type` (with a namespace before a `#`). Words decide only
  * what a `ValidationException` leaves open, and only at the beginning: a message may quote the client's text.
  * https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html
@@ -52,7 +52,7 @@ const STATUS_OF: ReadonlyMap<string, number> = new Map([
   ["service_unavailable", 503],
 ]);
 
-/** A model's own words come behind these. */
+/** A model's own message follows these. */
 const FROM_MODEL = /^(?:The model returned the following errors: )?(?:\d{3} Bad Request: )?/;
 const WORDS: readonly (readonly [RegExp, Kind])[] = [
   [/^Input is too long\b|^prompt is too long\b|^Input Tokens Exceeded\b/i, "context_length"],
@@ -65,7 +65,7 @@ const WORDS: readonly (readonly [RegExp, Kind])[] = [
   ],
 ];
 
-/** Our choice of model or our account, in words of the service. */
+/** Our choice of model or our account, as the service writes it. */
 const OURS =
   /^The provided model identifier is invalid\b|^Invocation of model ID .{1,300} with on-demand throughput isn.t supported\b|^This model is not available\b/i;
 

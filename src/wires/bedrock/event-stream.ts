@@ -96,7 +96,7 @@ export class AwsEventStreamReader {
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-/** Bytes of a value by its type; -1: a 16-bit length stands before it. */
+/** Bytes of a value by its type; -1: preceded by a 16-bit length. */
 const VALUE_SIZES: readonly number[] = [0, 0, 1, 2, 4, 8, -1, -1, 8, 16];
 
 /** `null` where the bytes are not headers from end to end. */

@@ -56,7 +56,7 @@ export function writeTurns(turns: readonly Turn[], options: TurnOptions): Writte
 
 interface OpenTurn {
   readonly role: Role;
-  /** Results and their cache marks. Claude refuses a turn in which anything stands before them. */
+  /** Results and their cache marks. Claude refuses a turn in which anything precedes them. */
   readonly results: Json[];
   readonly blocks: Json[];
 }
@@ -220,7 +220,7 @@ class TurnWriter {
   #addResult(part: ResultPart): void {
     const { callId, parts, isError } = part;
     const inner = parts.flatMap((each) => this.#resultBlocks(each));
-    // Marks stand beside a result, never in it.
+    // Marks follow a result, never inside it.
     const marks = [...parts, part].flatMap((each) => this.#mark(each));
     if (!this.#options.toolBlocks) {
       const failed = isError === true ? ", which failed" : "";
@@ -309,7 +309,10 @@ export function cachePoint({ type, ttl }: Json): Json | null {
   return { cachePoint: { type: "default", ...(typeof ttl === "string" && ttl !== "5m" ? { ttl } : {}) } };
 }
 
-/** Documents need a text beside them: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Message.html. */
+/**
+ * Documents need an accompanying text:
+ * https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Message.html.
+ */
 function toMessage({ role, results, blocks }: OpenTurn): { role: Role; content: Json[] } {
   const content = [...results, ...blocks];
   const hasDocument = role === "user" && content.some((block) => "document" in block);

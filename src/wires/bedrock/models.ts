@@ -11,9 +11,9 @@ export interface ModelTraits {
   readonly reasoning: "none" | "budget" | "any" | "adaptive" | "nova" | "effort";
   /** Efforts above `high` that an adaptive model knows. */
   readonly highestEffort: "high" | "max" | "xhigh";
-  /** Thinks unless it is told not to. */
+  /** Thinks unless it is switched off. */
   readonly thinksByDefault: boolean;
-  /** Cannot be told not to think. */
+  /** Thinking cannot be switched off. */
   readonly thinksAlways: boolean;
   /** Signed thoughts are bound to what stood before them, and a mismatch is an error unless the request says otherwise. */
   readonly bindsThinking: boolean;

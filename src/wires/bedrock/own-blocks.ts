@@ -22,7 +22,7 @@ export const isServerCall = (toolUse: Json): boolean => toolUse["type"] === "ser
 export class OwnBlocks {
   readonly #called = new Set<string>();
 
-  /** `data` built anew; `null` where it is not what Amazon's tools leave. */
+  /** `data` rebuilt; `null` where it is not what Amazon's tools leave. */
   rebuilt(data: Json | undefined): Json | null {
     const { toolUse, toolResult } = data ?? {};
     if (isJsonObject(toolUse)) return this.#call(toolUse);

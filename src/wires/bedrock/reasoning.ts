@@ -1,8 +1,8 @@
 /**
  * Reasoning as the model behind Converse is asked for it.
  *
- * All of it goes into `additionalModelRequestFields`, which differ by family. An effort is a wish: where a model cannot
- * have it, it is dropped and named.
+ * All of it goes into `additionalModelRequestFields`, which differ by family. An effort is an option: where a model
+ * cannot have it, it is dropped and named.
  */
 import type { ReasoningControl } from "../../conversation/conversation.ts";
 import { harmless, type Loss } from "../../conversation/loss.ts";
@@ -102,7 +102,7 @@ function isOff({ native, effort, enabled }: ReasoningControl): boolean {
   return native === undefined ? effort === "none" || enabled === false : native.source["type"] === "disabled";
 }
 
-/** Most models do not think unless they are told to. Of the others some cannot be told: the least they do is asked for. */
+/** Most models think on request only. Some others cannot be switched off: they get the lowest setting. */
 function switchedOff({ path }: ReasoningControl, traits: ModelTraits, limits: ReasoningLimits): ReasoningPlan {
   if (!traits.thinksByDefault) return NOTHING;
   if (!traits.thinksAlways) return { ...NOTHING, additional: { thinking: { type: "disabled" } } };
@@ -112,7 +112,7 @@ function switchedOff({ path }: ReasoningControl, traits: ModelTraits, limits: Re
 const effortOf = (budget: number | undefined): string =>
   budget === undefined ? "medium" : budget <= 2048 ? "low" : budget <= 8192 ? "medium" : "high";
 
-/** `minimal` is the least there is, what is above `highest` becomes that. A word that nobody here knows passes. */
+/** `minimal` is the least there is, what is above `highest` becomes that. An unknown word passes. */
 function nearest(effort: string, highest: ModelTraits["highestEffort"]): string {
   if (effort === "minimal") return "low";
   if (effort === "max") return highest === "high" ? "high" : "max";
@@ -138,7 +138,7 @@ function forClaude(wish: Wish, traits: ModelTraits, limits: ReasoningLimits, ref
   };
 }
 
-/** Beside a schema the effort goes into the same object as the schema. */
+/** With a schema the effort goes into the same object as the schema. */
 function withEffort(
   additional: Json,
   effort: string | undefined,
@@ -150,7 +150,7 @@ function withEffort(
 
 /**
  * The budget is part of the answer's limit. A number of the client's own may take all but one token of it; a budget that
- * only stands for an effort leaves half of it for the answer.
+ * only expresses an effort leaves half of it for the answer.
  */
 function budgetWithin(maxTokens: number, { budget }: Wish): number {
   const half = Math.max(MIN_BUDGET_TOKENS, Math.floor(maxTokens / 2));

@@ -75,7 +75,7 @@ export function writeRequest(conversation: Conversation, target: RequestTarget):
   };
   const operation = conversation.stream ? "converse-stream" : "converse";
   return {
-    // Model ids have colons and, as ARNs, slashes: one path segment, whatever stands in it.
+    // Model ids have colons and, as ARNs, slashes: one path segment, whatever it contains.
     path: `/model/${encodeURIComponent(target.model)}/${operation}`,
     body: stringifyRaw(body),
     losses: [
@@ -93,7 +93,7 @@ export function writeRequest(conversation: Conversation, target: RequestTarget):
   };
 }
 
-/** What has to be said in words stands behind the client's own instructions. */
+/** Added instructions follow the client's own. */
 function instructions(call: string | undefined, format: AnswerFormat, mustCall: boolean): Json[] {
   const shape = format.kind === "instruction" && !mustCall ? [{ text: format.text }] : [];
   return [...(call === undefined ? [] : [{ text: call }]), ...shape];

@@ -1,7 +1,7 @@
 /**
  * The content blocks of a stream. Text and reasoning blocks have no start event, only deltas; a tool call has one.
  *
- * What belongs to a block as a whole, its signature or Amazon's own call, is told when the block ends.
+ * What belongs to a block as a whole, its signature or Amazon's own call, is emitted when the block ends.
  */
 import type { AnswerEvent } from "../../conversation/answer.ts";
 import type { Bound, Json } from "../../conversation/part.ts";
@@ -41,7 +41,7 @@ export class BlockReader {
   readonly #tools: CalledTools;
   readonly #oneCall: boolean;
   readonly #open = new Map<unknown, OpenBlock>();
-  /** Text held back until it is known whether it is the answer or stands beside it; `null`: nothing is held. */
+  /** Text held back until it is known whether it is the answer or accompanies it; `null`: nothing is held. */
   #heldText: string | null;
   #hasAnswer = false;
 
@@ -205,7 +205,7 @@ export class BlockReader {
     if (typeof signature === "string") block.signature += signature;
     if (typeof redactedContent === "string") block.redacted.push(redactedContent);
     const piece = typeof text === "string" ? text : "";
-    // The first one is told without text too: what is signed later is this block, and not the one before.
+    // The first one is emitted without text too: what is signed later is this block, and not the one before.
     return begins || piece !== ""
       ? [{ kind: "reasoning", choice: CHOICE, text: piece, form: "full", ...(begins ? { begins } : {}) }]
       : [];

@@ -2,7 +2,7 @@
  * ConverseStream's messages as events.
  *
  * https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html. The finish comes with
- * `messageStop`, the usage after it with `metadata`. Exceptions are messages too, told apart by the header
+ * `messageStop`, the usage after it with `metadata`. Exceptions are messages too, recognised by the header
  * `:message-type`. The padding `p` is ignored.
  */
 import type { AnswerEvent } from "../../conversation/answer.ts";

@@ -22,7 +22,7 @@ export interface WrittenTools {
   readonly isForced: boolean;
   /** A call is demanded, or asked for in words: then there is no answer whose shape could matter. */
   readonly mustCall: boolean;
-  /** What the model is told, where it cannot be made to. */
+  /** The instruction, where the model cannot be forced. */
   readonly instruction: string | undefined;
   readonly losses: readonly Loss[];
 }
@@ -160,7 +160,7 @@ function isNamed(tool: Tool, name: string): boolean {
   return isJsonObject(toolSpec) && toolSpec["name"] === name;
 }
 
-/** The tools among which there is a choice. A model that cannot be told a name is given that tool alone. */
+/** The tools among which there is a choice. A model that takes no name is given that tool alone. */
 function isOffered(tool: Tool, choice: ToolChoice | undefined, traits: ModelTraits): boolean {
   if (choice?.kind === "allowed") return choice.names.some((name) => isNamed(tool, name));
   if (choice?.kind !== "tool" || traits.forcesTool === "tool") return true;

@@ -1,4 +1,4 @@
-/** Documents that the model may cite from, built anew: only scalars and texts of the client's object are sent. */
+/** Documents that the model may cite from, rebuilt: only scalars and texts of the client's object are sent. */
 import type { Json } from "../../conversation/part.ts";
 import { isJsonObject } from "../../lib/json.ts";
 

@@ -49,14 +49,15 @@ export function callId(id: unknown, { traceId }: AnswerContext, index: number): 
   return typeof id === "string" && id !== "" ? id : `call_${traceId}_${index}`;
 }
 
-/** The client asked for at most one call, and Cohere cannot be told. */
+/** The client asked for at most one call, which Cohere has no member for. */
 export function allowsOneCall({ conversation }: AnswerContext): boolean {
   return conversation?.controls.parallelToolCalls === false;
 }
 
 /**
  * Cohere's usage in OpenAI's convention, or `null` where it counted nothing. `tokens` is what the model read and wrote,
- * its hidden prompt included: only there does `cached_tokens` fit in. What Cohere bills is less, and stays beside it.
+ * its hidden prompt included: only there does `cached_tokens` fit in. What Cohere bills is less, and is kept in
+ * addition.
  */
 export function countsOf(usage: unknown): TokenCounts | null {
   if (!isJsonObject(usage)) return null;
@@ -77,7 +78,7 @@ export function billedOf(usage: unknown): Json {
 
 /**
  * Cohere gives a text and the log probabilities of the tokens in it. Where these are several, their sum is the log
- * probability of the text, so the text stands as one token.
+ * probability of the text, so the text counts as one token.
  */
 export function toLogprobs(logprobs: unknown): Json | undefined {
   const content = (Array.isArray(logprobs) ? logprobs : [logprobs]).flatMap((each) => {

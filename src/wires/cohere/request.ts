@@ -137,7 +137,7 @@ function withInstruction(messages: readonly Json[], instruction: string | undefi
 
 interface OwnMembers {
   readonly members: Json;
-  /** Means something beside tools only. */
+  /** Has a meaning together with tools only. */
   readonly strictness: Json;
   readonly losses: readonly Loss[];
 }

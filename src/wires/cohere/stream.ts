@@ -211,7 +211,7 @@ function filled(value: unknown): string {
   return typeof value === "string" ? value : "";
 }
 
-/** Where a list stands for its one element. */
+/** Where a list represents its one element. */
 function firstOf(value: unknown): unknown {
   return Array.isArray(value) ? value[0] : value;
 }

@@ -45,7 +45,7 @@ export function goodEnd(word: string): FinishReason | null {
   return Object.hasOwn(GOOD, word) ? (GOOD[word] ?? null) : null;
 }
 
-/** The error that stands in a stream for a broken end, in the shape of Google's own. */
+/** The stream's error for a broken end, in the shape of Google's own. */
 export function brokenEndError(word: string): Readonly<Record<string, unknown>> {
   const status = BROKEN.has(word) ? word : "MALFORMED_RESPONSE";
   const isCall = /CALL/.test(status);

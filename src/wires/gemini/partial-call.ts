@@ -1,7 +1,7 @@
 /**
  * A function call that Gemini tells piece by piece: its name first, then single values with their JSON paths.
  *
- * Pure, and total: a path that cannot be read is passed over. The call is told as a whole when it ends, since the
+ * Pure, and total: a path that cannot be read is passed over. The call is emitted as a whole when it ends, since the
  * values need not come in the order of a JSON text. Values keep Google's own spelling, members the order in which they
  * came. https://docs.cloud.google.com/vertex-ai/generative-ai/docs/multimodal/function-calling
  * (`streamFunctionCallArguments`)
@@ -19,7 +19,7 @@ const STEP = /\.([^.[\]]+)|\[(\d{1,9})\]|\['([^']*)'\]|\["([^"]*)"\]/gy;
 interface Leaf {
   readonly text: string;
 }
-/** A text that comes in pieces, as what stands between its quotes. */
+/** A text that comes in pieces, without its quotes. */
 interface Text {
   readonly pieces: string[];
 }

@@ -159,7 +159,7 @@ export class CandidateReader {
     const ownId = isUsable ? id : `call_${this.#ids.size}_${choice}${this.#context.answer.traceId}`;
     this.#ids.add(ownId);
     const called = this.#context.tools.read(name, args);
-    // A call belongs to whichever provider of this wire: chat has no place for more beside it.
+    // A call belongs to any provider of this wire: chat has no further member for it.
     const bound: Bound | undefined = signature === "" ? undefined : { wire: "gemini", provider: null, signature };
     return { kind: "call", path: "", id: ownId, ...called, bound };
   }

@@ -154,7 +154,7 @@ export class GeminiStreamReader implements AnswerReader {
     return [...events, ...this.#counted()];
   }
 
-  /** What was used until then is told first: it was used all the same. */
+  /** Usage until then is emitted first: it was used all the same. */
   #fail(body: Json): AnswerEvent[] {
     this.#isOver = true;
     return [...this.#counted(), { kind: "error", body }];

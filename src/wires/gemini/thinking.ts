@@ -1,5 +1,5 @@
 /**
- * How a Gemini model is told to think, and which models want their signatures back.
+ * How thinking is configured for a Gemini model, and which models want their signatures back.
  *
  * Pure. Gemini 3 and later know levels, 2.5 knows a budget in tokens, and everything older or other knows neither and
  * refuses the member. An effort that a model lacks becomes the nearest one it has, never an error: the answer is the
@@ -47,7 +47,7 @@ interface ThinkingRequest {
 
 export interface ThinkingConfig {
   readonly config?: Json;
-  /** This model cannot be told, or not this. */
+  /** Not configurable for this model, or not to this value. */
   readonly isLost: boolean;
 }
 
@@ -69,7 +69,7 @@ export function thinkingConfigOf(
   const { effort, budget, hidden } = requestOf(reasoning);
   if (family.thinks === "none") return { isLost: effort !== "none" };
   const includeThoughts = effort === "none" || hidden ? {} : { includeThoughts: true };
-  // A budget is still taken by the models that know levels, but not beside a level.
+  // A budget is still taken by the models that know levels, but not together with a level.
   if (budget !== undefined) {
     return { config: { ...includeThoughts, thinkingBudget: nearestBudget(Math.trunc(budget), family) }, isLost: false };
   }

@@ -1,7 +1,7 @@
 /**
  * A conversation as a `generateContent` request.
  *
- * Pure. Whatever is in the body was built here or in the files beside this one, value by value; what Gemini cannot do is
+ * Pure. Whatever is in the body was built here or in its sibling files, value by value; what Gemini cannot do is
  * a loss. https://ai.google.dev/api/generate-content
  */
 import type { Controls, Conversation } from "../../conversation/conversation.ts";

@@ -76,7 +76,7 @@ function declaration(tool: ClientTool, names: ToolNames, losses: Loss[]): Json {
   }
 }
 
-/** A custom tool is a function with one text. Its grammar cannot be held, but the model can be told of it. */
+/** A custom tool is a function with one text. Its grammar cannot be held, but the model can be shown it. */
 function customDeclaration({ description = "", format, path }: CustomTool, name: string, losses: Loss[]): Json {
   const grammar = isJsonObject(format?.["grammar"]) ? format["grammar"] : format;
   const { syntax, definition } = grammar ?? {};
@@ -102,7 +102,7 @@ function writeProviderTools(own: readonly ProviderTool[], choice: ToolChoice | u
       return [written.tool];
     }
     const why = `Gemini has no tool of the type \`${tool.type.slice(0, 64)}\`.`;
-    // Google's own are told apart by their one member; those with a type are another provider's.
+    // Google's own are recognised by their one member; those with a type are another provider's.
     const isElsewhere = tool.source["type"] === tool.type && isProviderRun(tool);
     losses.push(isElsewhere ? unmet(tool.path, "tool", why) : changesMeaning(tool.path, "tool", why));
     return [];

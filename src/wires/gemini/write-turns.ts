@@ -122,7 +122,7 @@ class TurnWriter {
     return written;
   }
 
-  /** A text of the model, with the signature that is its own or that stands right before it. */
+  /** A text of the model, with its own signature or the one right before it. */
   #text(part: Extract<Part, { kind: "text" }>, before: Part | undefined, placed: PlacedSignatures | null): Json[] {
     if (placed?.text === part) return cutText(part.text, placed.signatures);
     const own = this.#signatureOf(part);
@@ -176,7 +176,7 @@ class TurnWriter {
       this.#note(each);
       return [];
     });
-    // Only Gemini 3 reads media inside a result; for the others it stands beside it.
+    // Only Gemini 3 reads media inside a result; for the others it follows the result.
     const inside = this.#isGemini3 && media.every((each) => each["inlineData"] !== undefined) ? media : [];
     const text = texts.join("\n");
     const functionResponse = {
@@ -188,7 +188,7 @@ class TurnWriter {
     return [{ functionResponse }, ...(inside.length === 0 ? media : [])];
   }
 
-  /** A part as it stands anywhere. */
+  /** A part in any position. */
   #plain(part: Part): Json[] {
     this.#note(part);
     switch (part.kind) {
@@ -244,7 +244,7 @@ class TurnWriter {
 
 const isLoss = (written: Json | Loss): written is Loss => "weight" in written;
 
-/** `messages[2].reasoning_details[0]` as `messages.reasoning_details`: each name is told once. */
+/** `messages[2].reasoning_details[0]` as `messages.reasoning_details`: each name is listed once. */
 function memberPath(path: string): string {
   return path.replace(/\[\d+\]/g, "");
 }

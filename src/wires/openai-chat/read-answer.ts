@@ -40,7 +40,7 @@ function readChoice({ message, finish_reason: finish, logprobs }: Json): AnswerC
   };
 }
 
-/** Words that mending leaves are the four, the legacy one, or a word that nobody knows. */
+/** Words that mending leaves are the four, the legacy one, or an unknown word. */
 export function reasonOf(word: string): FinishReason {
   switch (word) {
     case "length":

@@ -15,7 +15,7 @@ const MAX_WHOLE_LENGTH = 16 * 1024 * 1024;
 
 /**
  * Mended frames, whatever the chunking. A provider that ignores `stream` and answers with one JSON document is read as
- * well: its answer is told as a stream.
+ * well: its answer is translated to a stream.
  */
 export class FrameReader implements ChatFrames {
   readonly #decoder = new TextDecoder();

@@ -1,4 +1,4 @@
-/** `messages` of a chat request as turns. What a message has that nobody knows becomes an opaque part or member. */
+/** `messages` of a chat request as turns. What a message has that is unknown becomes an opaque part or member. */
 import type { OpaqueMember, Turn } from "../../conversation/conversation.ts";
 import type { Bound, Json, Part, ReasoningPart } from "../../conversation/part.ts";
 import { isJsonObject } from "../../lib/json.ts";
@@ -81,7 +81,7 @@ function resultPart(message: Json, name: string | undefined, path: string): Part
   };
 }
 
-/** A string is one text part; `null` and absence are none. Whatever else stands there is opaque: nothing vanishes. */
+/** A string is one text part; `null` and absence are none. Any other value is opaque: nothing is lost. */
 export function readContent(content: unknown, path: string): Part[] {
   if (typeof content === "string") return content === "" ? [] : [{ kind: "text", text: content, path }];
   if (content === null || content === undefined) return [];
@@ -166,7 +166,7 @@ function readPart(source: Json, path: string): Part | null {
   }
 }
 
-/** Anthropic's members of a document that clients put beside `file`. */
+/** Anthropic's members of a document that clients put next to `file`. */
 function fileOptions({ citations, context }: Json): Json | undefined {
   const options = {
     ...(isJsonObject(citations) ? { citations } : {}),

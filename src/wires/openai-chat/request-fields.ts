@@ -109,9 +109,9 @@ export interface ChatRequest {
   readonly members: readonly JsonMember[];
   /** The same, parsed. Numbers may have lost precision here: never the source of what is forwarded. */
   readonly fields: Readonly<Record<string, unknown>>;
-  /** What a target that speaks chat cannot be told of a request that came by another wire. */
+  /** Members of another wire's request that cannot be expressed to a target that speaks chat. */
   readonly chatLosses?: readonly Loss[];
-  /** Paths of members that were left out because nobody here reads them. */
+  /** Paths of members that were left out because they are not read here. */
   readonly leftOut?: readonly string[];
 }
 

@@ -80,7 +80,7 @@ export function toOpenAiRequest(
   const losses = lossesOf(row, fields, limits, without);
   const serious = firstSerious(losses);
   if (serious !== undefined) throw new UntranslatableRequest(serious);
-  // Only the client is told, and only of what the client sent.
+  // Only the client is notified, and only of what the client sent.
   const dropped = losses.flatMap(({ path }) => (Object.hasOwn(sent, path) ? [path] : []));
   for (const { path } of losses) body.remove(path);
   writeEffort(row, fields, body, limits);
@@ -124,7 +124,7 @@ function writeEffort(row: ProviderRow, fields: Json, body: JsonEdit, limits: Mod
   if (nearest !== null && nearest !== wanted) body.set("reasoning_effort", nearest);
 }
 
-/** What stands under `name` after the policy's params were filled in. */
+/** The value of `name` after the policy's params were filled in. */
 function valueUnder(call: AdapterCall, name: string): unknown {
   if (Object.hasOwn(call.fields, name)) return call.fields[name];
   return call.body.has(name) && Object.hasOwn(call.params, name) ? call.params[name] : undefined;

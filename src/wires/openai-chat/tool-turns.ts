@@ -1,4 +1,4 @@
-/** Calls and results as they stand in chat messages, in every spelling that some reader takes for one. */
+/** Calls and results in chat messages, in every spelling that some reader takes for one. */
 
 import type { Json } from "../../conversation/part.ts";
 import type { SeenCall, SeenResult, ToolTurn } from "../../conversation/tool-turns.ts";

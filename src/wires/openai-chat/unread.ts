@@ -1,5 +1,5 @@
 /**
- * What a chat request holds that nobody here reads: the approval gate lets nothing unread reach a provider.
+ * What a chat request holds that is not read here: the approval gate lets nothing unread reach a provider.
  *
  * Allow-lists. A role or a part of another type may be a tool's result to some provider (`ipython`, `tool_response`,
  * `function_call_output`), so it cannot be left out in silence: it is a fault. A member that is not known is left out.
@@ -9,7 +9,7 @@ import { isJsonObject, JsonEdit } from "../../lib/json.ts";
 import { editElements } from "../../lib/json-spans.ts";
 import { BLOCK_MEMBERS } from "./details.ts";
 
-/** Members of a body: OpenAI's own, and wishes of others that say how to sample and how much to think. */
+/** Members of a body: OpenAI's own, and options of others that say how to sample and how much to think. */
 const BODY: ReadonlySet<string> = new Set([
   ...["model", "messages", "stream", "stream_options", "route", "tools", "functions", "tool_choice", "function_call"],
   ...["max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "top_a", "min_p", "typical_p", "stop"],
@@ -63,7 +63,7 @@ const CALL: ReadonlySet<string> = new Set([
 const FUNCTION: ReadonlySet<string> = new Set(["name", "arguments"]);
 const CUSTOM: ReadonlySet<string> = new Set(["name", "input"]);
 
-/** Members of a tool that the client runs; beside them a provider may read a tool of its own. */
+/** Members of a tool that the client runs; next to them a provider may read a tool of its own. */
 const TOOL: ReadonlySet<string> = new Set([
   ...["type", "function", "custom", "cache_control", "strict", "name", "description", "defer_loading"],
   ...["allowed_callers", "input_examples", "eager_input_streaming"],
@@ -71,7 +71,7 @@ const TOOL: ReadonlySet<string> = new Set([
 const TOOL_TYPES: ReadonlySet<unknown> = new Set([undefined, null, "function", "custom"]);
 
 export interface Unread {
-  /** The first role or part that nobody here reads; `null`: there is none. */
+  /** The first unread role or part; `null`: there is none. */
   readonly fault: { readonly path: string; readonly message: string } | null;
   /** Paths of members that are to be left out. */
   readonly members: readonly string[];

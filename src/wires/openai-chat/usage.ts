@@ -4,7 +4,7 @@ import type { TokenCounts } from "../../conversation/usage.ts";
 import { isJsonObject } from "../../lib/json.ts";
 
 /**
- * What OpenAI has no member for stands beside its own, and only where there is some of it. `extras`: what the provider
+ * Figures that OpenAI has no member for are added to its own, and only where there are any. `extras`: what the provider
  * says beyond counts, under its own names; the price may need it.
  */
 export function toChatUsage(counts: TokenCounts, extras: Json = {}): Json {

@@ -195,7 +195,7 @@ function choiceMember(choice: ToolChoice | undefined, losses: Loss[]): Json {
   }
 }
 
-/** What chat calls otherwise, or has no word for, is told apart by name; everything else has the core's value. */
+/** Values that chat names differently or lacks are listed; all others have the core's value. */
 function writeControls(controls: Controls, spelling: Conversation["spelling"], losses: Loss[]): Json {
   const { reasoning, responseFormat: format, truncation } = controls;
   const members: Record<string, unknown> = {

@@ -55,7 +55,7 @@ const REPLAYED: Readonly<Record<string, readonly string[]>> = {
   tool_search_call: ["id", "status", "call_id", "execution", "arguments"],
 };
 
-/** An item that may go back, built anew; `null` for any other. The source may be a client's. */
+/** A rebuilt item that may go back; `null` for any other. The source may be a client's. */
 export function replayedItem(source: Json | undefined): Json | null {
   const type = String(source?.["type"]);
   const names = Object.hasOwn(REPLAYED, type) ? REPLAYED[type] : undefined;
@@ -173,7 +173,7 @@ const ANNOTATIONS: Readonly<Record<string, readonly string[]>> = {
   file_path: ["file_id", "index"],
 };
 
-/** A citation of this wire, built anew; `null` for another wire's. */
+/** A rebuilt citation of this wire; `null` for another wire's. */
 export function annotationOf(citation: Json): Json | null {
   const type = String(citation["type"]);
   const names = Object.hasOwn(ANNOTATIONS, type) ? ANNOTATIONS[type] : undefined;

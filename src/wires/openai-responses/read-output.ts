@@ -6,7 +6,7 @@ import type { ToolName } from "../tool-names.ts";
 import { disclose, isEnclosed } from "./envelope.ts";
 import { isProviderItem, objectsOf, phaseBound, readClientCall, textOf, WIRE } from "./items.ts";
 
-/** A tool's name as an answer has it: with its namespace beside it, where there is one. */
+/** A tool's name as an answer has it: with its namespace next to it, where there is one. */
 export function nameOf(item: Json): ToolName {
   const namespace = textOf(item["namespace"]);
   return { name: String(item["name"]), ...(namespace === undefined ? {} : { namespace }) };

@@ -4,7 +4,7 @@ import type { Json } from "../../conversation/part.ts";
 import type { AnswerContext } from "../wire.ts";
 import { type SentNames, writeFormat, writeToolChoice, writeTools } from "./write-tools.ts";
 
-/** Ids of responses and items are told apart by what they begin with, and end as the trace does. */
+/** Ids of responses and items are distinguished by their prefix, and end as the trace does. */
 export function responseId(id: string | undefined, traceId: string): string {
   return id?.startsWith("resp_") === true ? id : `resp_${traceTail(traceId)}`;
 }

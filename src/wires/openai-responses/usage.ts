@@ -57,7 +57,7 @@ function objectOf(value: unknown): Json {
   return isJsonObject(value) ? value : {};
 }
 
-/** Counts in this wire's words. */
+/** Counts in this wire's format. */
 export function writeUsage({ prompt, completion, cached, cacheWrite, reasoning }: TokenCounts): Json {
   return {
     input_tokens: prompt,

@@ -11,7 +11,7 @@ type Status = "in_progress" | "completed" | "incomplete";
 type Emit = (type: string, members: Json) => void;
 export type ContentEvent = Exclude<AnswerEvent, { kind: "start" | "finish" | "usage" | "extra" | "error" }>;
 
-/** An item as it stands now. Written once per snapshot. */
+/** The item's current state. Written once per snapshot. */
 interface Item {
   readonly index: number;
   readonly id: string;

@@ -1,4 +1,4 @@
-/** Tools, their choice and the format of the answer, in the words of the Responses wire. */
+/** Tools, their choice and the format of the answer, as the Responses wire writes them. */
 import type { ProviderTool, ResponseFormat, Tool, ToolChoice } from "../../conversation/conversation.ts";
 import { changesMeaning, harmless, type Loss, unmet } from "../../conversation/loss.ts";
 import { type Json, unreachable } from "../../conversation/part.ts";
@@ -124,7 +124,7 @@ export function writeFormat(format: ResponseFormat, losses: Loss[], path = "text
     case "text":
       return { type: "text" };
     case "json_object":
-      // A schema beside it is an extra of other providers.
+      // A schema next to it is an extra of other providers.
       if (format.schema !== undefined) losses.push(harmless(path, "schema"));
       return { type: "json_object" };
     case "json_schema": {

@@ -32,7 +32,7 @@ const verdict = (store: CallRecord, given: ResultClaim, now = T0): string | unde
   store.check([given], false, null, now).verdicts[0];
 
 describe("recording", () => {
-  test("a vendor's id is kept where it is free; every other call gets one of its own", () => {
+  test("a provider's id is kept where it is free; every other call gets one of its own", () => {
     const store = open();
     const [first, second] = record(store, answer("t1", [call("a"), call(null)]));
     expect(first?.id).toBe("a");

@@ -1,6 +1,6 @@
 /**
- * Whatever a hostile client writes: a call that a vendor is shown a result of is one that the record is asked for. What
- * the adapters make of a conversation is the judge.
+ * Whatever a hostile client writes: a call that a provider is shown a result of is one that the record is asked for.
+ * What the adapters make of a conversation is the judge.
  */
 import fc from "fast-check";
 import { expect, test } from "vitest";
@@ -47,7 +47,7 @@ function numbered(messages: readonly Json[]): Json[] {
 }
 
 interface Shown {
-  /** What a vendor pairs calls and results by. */
+  /** What a provider pairs calls and results by. */
   readonly calls: readonly { readonly by: unknown; readonly n: unknown }[];
   readonly results: readonly unknown[];
 }

@@ -153,7 +153,7 @@ describe("every line", () => {
     expect(findModel("openai", "gpt-5")?.responses_for_tools).toBeUndefined();
   });
 
-  test("costs a tenth more where its region is bound, from the models on for which vendors began to charge that", () => {
+  test("costs a tenth more where its region is bound, from the models on for which providers began to charge that", () => {
     const since: Readonly<Record<string, string>> = { anthropic: "2026-02-04", openai: "2026-03-05" };
     const isCharged = (provider: string, { released = "9999" }: CatalogEntry): boolean =>
       released >= (since[provider] ?? "9999-99");

@@ -429,7 +429,7 @@ describe("posting", () => {
     ]);
   });
 
-  test("names the isolate, tells that it leaves the target alone, and for how long the vendor wants that", async () => {
+  test("names the isolate, tells that it leaves the target alone, and for how long the provider wants that", async () => {
     const health = fakeHealth();
     const [failing, limited] = [newTarget(), newTarget()];
     attempts(health, failing, ["failure", "failure", "failure"]);
@@ -622,7 +622,7 @@ describe("the shared breaker", () => {
     expect(health.deltas.at(-1)).toMatchObject({ returnsLease: false, wantsLease: true });
   });
 
-  test("a vendor that asked to be left alone is not probed", async () => {
+  test("a provider that asked to be left alone is not probed", async () => {
     const target = newTarget();
     const answer = (): HealthAnswer =>
       calm({ state: "half_open", openUntil: Date.now() - 1, leaseMs: 5_000, cooldownUntil: Date.now() + 10_000 });

@@ -166,7 +166,7 @@ describe("what the object says", () => {
     expect((await target.report({})).cachedShare).toBe(0);
   });
 
-  test("the longest wish of a vendor is kept, and none beyond a minute", async () => {
+  test("the longest wish of a provider is kept, and none beyond a minute", async () => {
     const target = newTarget();
     const first = await target.report({ rateLimited: 1, cooldownMs: 30_000 });
     expect(first.cooldownUntil - first.at).toBe(30_000);

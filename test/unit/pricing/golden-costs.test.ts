@@ -1,6 +1,6 @@
 /**
- * What each vendor's own usage object costs. The amounts are sums of `tokens * rate`, with rates in nano-USD per token
- * as on the vendor's price list in USD per billion.
+ * What each provider's own usage object costs. The amounts are sums of `tokens * rate`, with rates in nano-USD per
+ * token as on the provider's price list in USD per billion.
  */
 import { expect, test } from "vitest";
 import { findModel } from "../../../src/catalog/index.ts";

@@ -242,7 +242,7 @@ describe("the conditions", () => {
   });
 });
 
-describe("a cost the vendor reports", () => {
+describe("a cost the provider reports", () => {
   const chat = { prompt_tokens: 1_000, completion_tokens: 100 };
   const price: Price = { input: 100_000, output: 1_000_000 };
   test.each([
@@ -334,7 +334,7 @@ describe("what is stored beside a charge", () => {
     expect(reprice(basis, { input: 1_000, output: 0 }).nanoUsd).toBe(48_000 + 10_000_000);
   });
 
-  test("keeps a vendor's own figure", () => {
+  test("keeps a provider's own figure", () => {
     const told = { prompt_tokens: 1, completion_tokens: 1, cost: 0.5 };
     const of = { ...PLAIN, provider: "openrouter" };
     const known = readUsage(told, "openrouter")!;

@@ -275,7 +275,7 @@ describe("readUsage", () => {
     expect(readUsage(raw)).toBeNull();
   });
 
-  test("whatever a vendor sends, usage is none, doubtful without a cost, or priced to the token", () => {
+  test("whatever a provider sends, usage is none, doubtful without a cost, or priced to the token", () => {
     const value = fc.oneof(fc.jsonValue(), fc.integer(), fc.nat(1_000), fc.double());
     const counts = (...names: string[]) =>
       fc.record(Object.fromEntries(names.map((name) => [name, value])), { requiredKeys: [] });

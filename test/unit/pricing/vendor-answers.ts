@@ -1,4 +1,7 @@
-/** An answer of each translated vendor around a usage object of its own, whole and streamed, and its usage on our wire. */
+/**
+ * An answer of each translated provider around a usage object of its own, whole and streamed, and its usage on our
+ * wire.
+ */
 import type { AnswerContext } from "../../../src/providers/adapter.ts";
 import { findProvider } from "../../../src/providers/index.ts";
 import { usageOf } from "../../../src/wires/openai-chat/chunk.ts";
@@ -83,7 +86,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
 
 export const isTranslated = (provider: string): boolean => Object.hasOwn(SHAPES, provider);
 
-/** The usage of a whole answer as billing sees it. A vendor of OpenAI's wire sends it as it is. */
+/** The usage of a whole answer as billing sees it. A provider of OpenAI's wire sends it as it is. */
 export function wholeUsage(provider: string, model: string, native: Native): unknown {
   const shape = SHAPES[provider];
   if (shape === undefined) return usageOf({ choices: [], ...native.more, usage: native.usage });

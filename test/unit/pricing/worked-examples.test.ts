@@ -1,4 +1,4 @@
-/** The amounts that the rules of pricing were agreed on, from the vendor's own usage object to nano-USD. */
+/** The amounts that the rules of pricing were agreed on, from the provider's own usage object to nano-USD. */
 import { expect, test } from "vitest";
 import { findModel } from "../../../src/catalog/index.ts";
 import { costOf } from "../../../src/pricing/price.ts";

@@ -37,7 +37,7 @@ describe("a status alone", () => {
   });
 });
 
-describe("bodies of vendors", () => {
+describe("bodies of providers", () => {
   test.each<[string, number, Partial<UpstreamFailure>]>([
     ["openai/rate-limit", 429, { class: "rate_limited", tryNext: true, trySame: false }],
     ["openai/quota", 429, { class: "auth", tryNext: true, trySame: false }],
@@ -115,7 +115,7 @@ describe("bodies of vendors", () => {
     expect(findProvider(id)?.adapter.classify(error)).toMatchObject(failure);
   });
 
-  test("codes of one vendor mean nothing to another", () => {
+  test("codes of one provider mean nothing to another", () => {
     expect(classify(429, fixture("zai/balance"))).toMatchObject({ class: "rate_limited" });
   });
 
@@ -123,13 +123,13 @@ describe("bodies of vendors", () => {
     expect(classify(400, { error: { code: "__proto__", type: "constructor" } }).class).toBe("invalid_request");
   });
 
-  test("the client's text, quoted by the vendor, cannot blame the router's credential", () => {
+  test("the client's text, quoted by the provider, cannot blame the router's credential", () => {
     const message = "Invalid value: 'Incorrect API key provided'";
     expect(classify(400, { error: { message } })).toMatchObject({ class: "invalid_request", tryNext: false });
   });
 });
 
-test("a refusal keeps the vendor's words without secrets, bounded, and a failure of ours keeps none", () => {
+test("a refusal keeps the provider's words without secrets, bounded, and a failure of ours keeps none", () => {
   const words = `Bad value near sk-live-abcdefghij1234567890\u0007${"and so on ".repeat(100)}`;
   const { message = "" } = classify(400, { error: { message: words, param: "tools[0]" } });
   expect(message).toMatch(/^Bad value near \[removed\] and so on/);
@@ -164,7 +164,7 @@ describe.skipIf(!existsSync(recorded))("recorded errors", () => {
   });
 });
 
-describe("what a vendor was called with is taken out of its words", () => {
+describe("what a provider was called with is taken out of its words", () => {
   const refused = { class: "invalid_request", tryNext: false, trySame: false } as const;
   test.each([
     { name: "a header", config: { headers: { "x-api-key": "hunter2" } }, said: "hunter2!", left: "[removed]!" },

@@ -320,7 +320,7 @@ describe("losslessness", () => {
   );
 });
 
-describe("what a vendor cannot do", () => {
+describe("what a provider cannot do", () => {
   const row = (id: string) => ROWS.find((each) => each.id === id) ?? ROWS[0]!;
   test.each<[string, Record<string, unknown>, string | null]>([
     ["perplexity", { tools: [{}] }, "tools"],

@@ -67,7 +67,7 @@ describe("errors", () => {
     expect(classify(status, { success: false, result: null, errors: [{ code, message: "words" }] })?.class).toBe(kind);
   });
 
-  test("the vendor's words reach the client, and OpenAI's form is read too", () => {
+  test("the provider's words reach the client, and OpenAI's form is read too", () => {
     expect(classify(400, { success: false, errors: [{ code: 5004, message: "bad image" }] })?.message).toBe(
       "bad image",
     );

@@ -1,4 +1,4 @@
-/** What an operator is told behind an answer: that a vendor charges something else than the price table says. */
+/** What an operator is told behind an answer: that a provider charges something else than the price table says. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Env } from "../../../src/config.ts";
 import { Settlement } from "../../../src/relay/settle.ts";

@@ -277,7 +277,7 @@ describe("the spans of a trace", () => {
     expect(free?.["flowlayer.cost_usd"]).toEqual({ doubleValue: 0 });
   });
 
-  test("tokens of a client that left before an answer stand on the vendor last asked", () => {
+  test("tokens of a client that left before an answer stand on the provider last asked", () => {
     const attempts = [FAILED, { ...ATTEMPT, outcome: "cancelled", status: null, winner: false } as const];
     const spans = toSpans({ ...TRACE, status: "cancelled", http_status: 499, attempts }, null);
     expect(spans.map((span) => attributesOf(span)["gen_ai.usage.input_tokens"])).toEqual([
@@ -290,7 +290,7 @@ describe("the spans of a trace", () => {
     expect(attributesOf(spans[2])).not.toHaveProperty("http.response.status_code");
   });
 
-  test("a stream says so, with the time to its first token and the finer counts the vendor gave", () => {
+  test("a stream says so, with the time to its first token and the finer counts the provider gave", () => {
     const usage = { ...TRACE.usage, cached_tokens: 4, cache_write_tokens: 3, reasoning_tokens: 2 };
     const attempts = [{ ...ATTEMPT, first_token_ms: 12 }];
     const [request, attempt] = toSpans({ ...TRACE, stream: true, usage, attempts }, null).map(attributesOf);

@@ -14,7 +14,7 @@ const MARK = "flow1.";
 /** The signature of a thinking block of which only the text is known: a mark that carries nothing. */
 export const UNSIGNED = MARK;
 
-/** What the bound data belongs to: the thought that it stands in, the text before it, the call behind it, or itself. */
+/** What the bound data belongs to: the thought that contains it, the text before it, the call behind it, or itself. */
 export type Owner = "reasoning" | "text" | "call" | "block" | "own";
 
 export interface Carried {

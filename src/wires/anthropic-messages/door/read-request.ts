@@ -135,7 +135,7 @@ function readSystem(system: unknown): Turn[] {
   return parts.length === 0 ? [] : [{ role: "system", parts, path: "system" }];
 }
 
-/** A string is one text part; `null` and absence are none. Whatever else stands there is opaque: nothing vanishes. */
+/** A string is one text part; `null` and absence are none. Any other value is opaque: nothing is lost. */
 function readContent(content: unknown, path: string): Part[] {
   if (content === null || content === undefined || content === "") return [];
   if (typeof content === "string") return [{ kind: "text", text: content, path }];

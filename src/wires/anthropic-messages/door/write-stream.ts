@@ -235,7 +235,7 @@ export class MessageStream implements AnswerWriter {
 
   #endBlock(block: Block): void {
     if (block.hasEnded) return;
-    // Thinking that nobody signed says so, so that it is known again.
+    // Unsigned thinking is marked, so that it is recognised later.
     if (block.kind === "thinking") {
       block.deltas.push({ type: "signature_delta", signature: signatureOf(block.form, undefined) });
     }

@@ -4,8 +4,9 @@
 const SCALE: readonly string[] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
 
 /**
- * The value of `accepted` that is nearest to `wanted`; of two equally near ones the lower, which costs less. Whoever asks
- * for thinking gets some: `none` is nearest to itself only. `null`: the model has no such value, the member is left out.
+ * The value of `accepted` that is nearest to `wanted`; of two equally near ones the lower, which costs less. A client
+ * that asks for thinking gets some: `none` is nearest to itself only. `null`: the model has no such value, the member
+ * is left out.
  */
 export function nearestEffort(wanted: string, accepted: readonly string[]): string | null {
   if (accepted.includes(wanted)) return wanted;

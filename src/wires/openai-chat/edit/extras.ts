@@ -1,8 +1,8 @@
 /**
  * Members that this router's own wires write into answers, and that no other provider may get back: the one list.
  *
- * Whoever adds a member to an answer adds it here; `test/unit/wires/openai-chat/edit/extras.test.ts` looks for members
- * that the writers make and that are missing.
+ * A member that is added to an answer is added here too; `test/unit/wires/openai-chat/edit/extras.test.ts` looks for
+ * members that the writers make and that are missing.
  */
 import { isJsonObject } from "../../../lib/json.ts";
 import { BLOCK_MEMBERS } from "../details.ts";

@@ -1,10 +1,10 @@
 /**
- * The conversation so far, in the words of the provider that gets it.
+ * The conversation so far, in the format of the provider that gets it.
  *
- * A client sends back what it was given, whoever gave it: another provider's signed reasoning, its spelling of thoughts,
- * its ids. What is bound to another provider is taken out, so that a fallback in mid-conversation works, and what a
- * provider demands is put in. Only messages that need it are touched, and in them only that: all else stays byte for
- * byte.
+ * A client sends back what it was given, whichever provider gave it: another provider's signed reasoning, its spelling
+ * of thoughts, its ids. What is bound to another provider is taken out, so that a fallback in mid-conversation works,
+ * and what a provider demands is put in. Only messages that need it are touched, and in them only that: all else stays
+ * byte for byte.
  */
 import type { Json } from "../../../conversation/part.ts";
 import { isJsonObject, JsonEdit, scanArray } from "../../../lib/json.ts";

@@ -10,7 +10,7 @@ const ALWAYS: ReadonlySet<string> = new Set([
   ...["model", "messages", "stream", "stream_options", "route", "max_tokens", "max_completion_tokens"],
 ]);
 
-/** Wishes about the answer: without them it is another answer, though a complete one. */
+/** Options of the answer: without them it is another answer, though a complete one. */
 const WISHES: ReadonlySet<string> = new Set([
   ...["logprobs", "top_logprobs", "logit_bias", "presence_penalty", "frequency_penalty", "repetition_penalty", "stop"],
   ...["response_format", "tool_choice", "function_call", "parallel_tool_calls", "web_search_options", "top_k", "min_p"],
@@ -70,7 +70,7 @@ function isKnown(row: ProviderRow, name: string): boolean {
   return row.knows === undefined || row.knows.includes(row.rename?.[name] ?? name);
 }
 
-/** Models that can be told not to think take sampling members while they do not. */
+/** Models whose thinking can be switched off take sampling members while it is off. */
 function isFixed(row: ProviderRow, name: string, fields: Json, limits: ModelLimits | undefined): boolean {
   if (row.fixedSampling !== true || limits?.fixedSampling !== true || !SAMPLING.has(name)) return false;
   if (limits.efforts?.includes("none") !== true) return true;

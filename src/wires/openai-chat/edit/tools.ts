@@ -1,4 +1,4 @@
-/** `tools`, `functions` and the choice among them, in the words of the provider that gets them. */
+/** `tools`, `functions` and the choice among them, in the format of the provider that gets them. */
 import type { Json } from "../../../conversation/part.ts";
 import { isJsonObject, JsonEdit } from "../../../lib/json.ts";
 import { editElements } from "../../../lib/json-spans.ts";
@@ -87,7 +87,7 @@ function editFunction(edit: JsonEdit, detail: Json, rules: ToolRules, dropped: S
 
 function hasRootChoice(schema: Json): boolean {
   const { $ref: reference } = schema;
-  // An address elsewhere is for the provider to judge: nobody here looks it up.
+  // An address elsewhere is for the provider to judge: the router never looks it up.
   const isLocal = typeof reference === "string" && reference.startsWith("#/");
   return isLocal || ROOT_CHOICES.some((name) => schema[name] !== undefined);
 }

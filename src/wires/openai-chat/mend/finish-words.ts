@@ -24,7 +24,7 @@ const SYNONYMS: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * `word` in OpenAI's spelling; `own`: the provider's further words. A word that nobody knows stays, except where calls
+ * `word` in OpenAI's spelling; `own`: the provider's further words. An unknown word stays, except where calls
  * were made: then the client has to run them, whatever the provider calls it.
  */
 export function finishWord(

@@ -10,7 +10,7 @@ export interface MendOptions {
   readonly seed: string;
   /** Where tools were sent under aliases: the client's name for one of them. */
   readonly ownName?: ((sent: string) => string) | undefined;
-  /** The provider's own words for the end of an answer. */
+  /** The provider's own finish reasons. */
   readonly finishWords?: Readonly<Record<string, string>> | undefined;
 }
 
@@ -36,7 +36,7 @@ function textOf(value: unknown): string {
   return typeof value === "string" ? value : "";
 }
 
-/** The calls of a message or delta, also where one call stands in place of a list. */
+/** The calls of a message or delta, also where there is one call in place of a list. */
 export function callsOf(message: Json): readonly unknown[] {
   const calls = message["tool_calls"];
   if (Array.isArray(calls)) return calls;
@@ -48,7 +48,7 @@ export function hasCalls(message: Json): boolean {
   return callsOf(message).some(isJsonObject);
 }
 
-/** The older `function_call` begins or stands here. */
+/** The older `function_call` begins or is here. */
 export function hasLegacyCall(message: Json): boolean {
   const call = message["function_call"];
   return isJsonObject(call) && typeof call["name"] === "string" && call["name"] !== "";

@@ -1,10 +1,10 @@
 /**
  * Notices from the side whether a stream whose bytes pass untouched would have needed mending.
  *
- * Cheap where it does not: lines are told by their first characters, and only those with calls or a list for content are
- * parsed. The rules are those of the mender (`mend/stream.ts`): every frame a chunk, calls with index and id, arguments
- * as text, `tool_calls` for the end of an answer that calls. That a finish reason stands before `[DONE]` is for whoever
- * keeps the tail to see.
+ * Cheap where it does not: lines are recognised by their first characters, and only those with calls or a list for
+ * content are parsed. The rules are those of the mender (`mend/stream.ts`): every frame a chunk, calls with index and
+ * id, arguments as text, `tool_calls` for the end of an answer that calls. That a finish reason stands before `[DONE]`
+ * is for whoever keeps the tail to see.
  */
 import { isJsonObject, tryParseJson } from "../../../lib/json.ts";
 
@@ -88,7 +88,7 @@ export class CleanWatch {
       const { finish_reason: finish, index } = choice;
       const calls = delta["tool_calls"] ?? [];
       if (!Array.isArray(calls) || !calls.every((call) => this.#isCleanCall(call, index))) this.isUnclean = true;
-      // Whoever calls has to be told so, also where the call is in the chunk that ends the answer.
+      // The caller must be notified, also where the call is in the chunk that ends the answer.
       if (typeof finish === "string" && PLAIN_STOPS.has(finish) && this.#callers.has(index)) this.isUnclean = true;
     }
   }

@@ -27,7 +27,7 @@ interface OpenCall {
   readonly index: number;
   readonly id: string;
   readonly form: "function" | "custom";
-  /** Told. It waits for a name that comes late. */
+  /** Emitted. It waits for a name that comes late. */
   hasBegun: boolean;
 }
 
@@ -41,12 +41,12 @@ export class ChunkReader {
   readonly #repeated = new Map<number, readonly unknown[]>();
   #hasStarted = false;
 
-  /** A chunk held an answer so far beside its delta: its calls are told later than they came. */
+  /** A chunk held an answer so far next to its delta: its calls are emitted later than they came. */
   get hasRepeated(): boolean {
     return this.#repeated.size > 0;
   }
 
-  /** `withExtras`: members that the core has no place for are told too, for a stream that is written anew. */
+  /** `withExtras`: members that the core has no place for are reported too, for a stream that is translated. */
   constructor(withExtras: boolean) {
     this.#withExtras = withExtras;
   }
@@ -118,7 +118,9 @@ export class ChunkReader {
     addMedia(events, choice, delta);
   }
 
-  /** Some providers send the answer so far beside each delta: its calls count at the end, where no delta had any. */
+  /**
+   * Some providers send the answer so far along with each delta: its calls count at the end, where no delta had any.
+   */
   #endRepeated(choice: number, events: AnswerEvent[]): void {
     const calls = this.#repeated.get(choice);
     if (calls === undefined || this.#choices.has(choice)) return;
@@ -156,7 +158,7 @@ export class ChunkReader {
     events.push({ kind: "call_start", choice, index, id, name, form, ...(isLegacy ? { isLegacy } : {}) });
   }
 
-  /** What was called without a name and without arguments is told at the end: nobody can approve it. */
+  /** What was called without a name and without arguments is emitted at the end: it cannot be approved. */
   #endCalls(choice: number, events: AnswerEvent[]): void {
     for (const open of this.#choices.get(choice)?.values() ?? []) {
       if (!open.hasBegun) this.#begin(choice, open, "", false, events);

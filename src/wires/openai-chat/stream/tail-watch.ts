@@ -1,7 +1,7 @@
 /**
- * Watches a stream in OpenAI's protocol whose bytes move natively: its tail, how much there was, which tools. Nobody
- * takes its events apart; patterns over the text find what has to be known, because quotes inside a model's text are
- * escaped and match none of them.
+ * Watches a stream in OpenAI's protocol whose bytes move natively: its tail, how much there was, which tools. Events
+ * are not parsed: patterns over the text find what is needed, because quotes inside a model's text are escaped and
+ * match none of them.
  */
 import { tryParseJson } from "../../../lib/json.ts";
 import { MAX_EVENT_LENGTH, SseSplitter } from "../../../lib/sse.ts";
@@ -107,7 +107,7 @@ export class ChatTailWatch implements TailWatcher {
     this.#toolScan = scan.slice(Math.max(behind, scan.length - TOOL_OVERLAP_LENGTH));
   }
 
-  /** What stands behind the last empty line: nothing, an event that lacks only its empty line, or half an event. */
+  /** What follows the last empty line: nothing, an event that lacks only its empty line, or half an event. */
   #ending(): "boundary" | "whole" | "half" {
     const rest = this.#tail.slice(lastBoundary(this.#tail));
     if (rest === "") return "boundary";
@@ -147,7 +147,7 @@ export class ChatTailWatch implements TailWatcher {
     return lastUsage(this.#tail) ?? this.#oldUsage;
   }
 
-  /** What stands around the text of an event is alike in all of them. */
+  /** The frame around the text of an event is the same in all of them. */
   output(): { readonly units: number; readonly bytes: number } {
     const units = this.#content + Math.max(0, this.#open - this.#envelope);
     return { units, bytes: units + Math.max(0, this.#bytes - this.#units) };

@@ -87,7 +87,7 @@ describe.each(named(STREAMS))("$name", ({ fixture: each }) => {
   const bytes = bytesOf(each);
   const whole = translate([bytes]);
 
-  test("says what the vendor said", () => {
+  test("says what the provider said", () => {
     expectAnswer(streamedAnswer(asText(whole)), each);
     const errors = whole.flatMap((part) => ("error" in part ? [part.error] : []));
     const wanted = each.expect.error;
@@ -142,7 +142,7 @@ describe.each(named(STREAMS))("$name", ({ fixture: each }) => {
 describe.each(named(FIXTURES.filter(({ kind, expect: { error } }) => kind === "json" && error === undefined)))(
   "$name",
   ({ fixture: each }) => {
-    test("says what the vendor said", () => {
+    test("says what the provider said", () => {
       const text = bytesOf(each).toString("utf8");
       const answer = anthropic.adapter.translation?.toCompletion(JSON.parse(text), CONTEXT, text);
       if (answer?.ok !== true) throw new Error("not an answer");
@@ -236,7 +236,7 @@ describe("what OpenAI has no place for", () => {
     ]);
   });
 
-  test("citations, web annotations and blocks of the vendor's tools", () => {
+  test("citations, web annotations and blocks of the provider's tools", () => {
     const deltas = deltasOf(translate([fixture("web-search.sse")]));
     expect(deltas.flatMap((delta) => delta["citations"] ?? [])).toMatchObject([{ cited_text: "noon" }]);
     expect(deltas.flatMap((delta) => delta["annotations"] ?? [])).toEqual([

@@ -422,7 +422,7 @@ describe("tools", () => {
   });
 });
 
-describe("what the vendor would refuse", () => {
+describe("what the provider would refuse", () => {
   test.each(["required", { type: "function", function: { name: "now" } }])(
     "a forced call (%j), on models that take none, is asked for",
     async (choice) => {
@@ -576,7 +576,7 @@ describe("a tool that takes free text", () => {
   });
 });
 
-describe("the vendor's own members, and the header that goes with them", () => {
+describe("the provider's own members, and the header that goes with them", () => {
   test("fallbacks of its own", async () => {
     const request = await send({
       model: "m",
@@ -959,7 +959,7 @@ describe("conversations", () => {
     });
   });
 
-  test("a tool loop another vendor began goes on without a thinking budget", async () => {
+  test("a tool loop another provider began goes on without a thinking budget", async () => {
     const messages = [
       say("user", "1"),
       say("assistant", null, { tool_calls: [call("a")] }),
@@ -984,7 +984,7 @@ interface Pair {
 
 describe.runIf(existsSync(PAIRS))("conversations as others sent them", () => {
   const pairs = existsSync(PAIRS) ? (JSON.parse(readFileSync(PAIRS, "utf8")) as Pair[]) : [];
-  /** Ids differ, because each vendor made its own; so does the limit, which is ours to choose. */
+  /** Ids differ, because each provider made its own; so does the limit, which is ours to choose. */
   const comparable = ({ model: _model, max_tokens: _limit, ...body }: Json): Json => {
     const names = new Map<string, string>();
     const text = JSON.stringify(body).replace(/toolu_\w+/g, (id) => {

@@ -69,7 +69,7 @@ describe("parseChatRequest", () => {
     '"__proto__":{"stream":"yes"},"constructor":1',
     '"metadata":{"model":1,"stream":2,"stream":3}',
     `"x":${"[".repeat(MAX_DEPTH - 1)}${"]".repeat(MAX_DEPTH - 1)}`,
-  ])("leaves %s to the vendor", (members) => {
+  ])("leaves %s to the provider", (members) => {
     expect(parseChatRequest(text(members)).text).toBe(text(members));
   });
 
@@ -146,7 +146,7 @@ describe("parseChatRequest", () => {
       path: "messages[1].content[0].type",
       message: '{"role":"user","content":[{"type":"tool_result","type":"text","text":"1"}]}',
     },
-  ])("$name of a message given twice is refused: a vendor may read the other one", ({ message, path }) => {
+  ])("$name of a message given twice is refused: a provider may read the other one", ({ message, path }) => {
     const body = `{"model":"flow/a","messages":[{"role":"user","content":"hi"},${message}]}`;
     expect(refusalOf(body)).toMatchObject({ code: "invalid_request", param: path });
   });
@@ -158,7 +158,7 @@ describe("parseChatRequest", () => {
       body: '{"model":"flow/a","messages":[{"role":"user","content":"{\\"role\\":1}","x":{"k":1,"k":2},"x":1}]}',
     },
     { name: "nowhere, with odd names", body: text('"__proto__":{"__proto__":[{"":1}]},"1":[[{"a":1}],null]') },
-  ])("keys given twice $name are the vendor's to judge", ({ body }) => {
+  ])("keys given twice $name are the provider's to judge", ({ body }) => {
     expect(parseChatRequest(body).text).toBe(body);
   });
 

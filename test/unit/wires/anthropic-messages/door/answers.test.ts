@@ -335,7 +335,7 @@ describe("what other providers bound comes back in its place", () => {
     expect(turn?.parts.map((part) => ({ ...part, path: "" }))).toEqual(given);
   });
 
-  test("and not to another vendor", () => {
+  test("and not to another provider", () => {
     const { content } = JSON.parse(stringifyRaw(messagesDoor.writeAnswer(answerOf(given), CONTEXT))) as {
       content: Json[];
     };

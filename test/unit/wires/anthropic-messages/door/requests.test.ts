@@ -435,7 +435,7 @@ describe("read(write(x)) is x", () => {
   test("a request of this wire is read, written and read again as the same conversation", () => {
     fc.assert(
       fc.property(body, ({ temperature, top_k, ...fields }) => {
-        // The vendor takes them only where the model does not think.
+        // The provider takes them only where the model does not think.
         const sampling = fields.thinking?.["type"] === "adaptive" ? {} : { temperature, top_k };
         const conversation = read(JSON.stringify({ model: MODEL, ...fields, ...sampling }));
         const written = write(conversation);
@@ -462,7 +462,7 @@ describe("what other providers bound", () => {
     );
   });
 
-  test("is taken out of what goes to the vendor as it came, and nothing else is", () => {
+  test("is taken out of what goes to the provider as it came, and nothing else is", () => {
     const signature = carry({ of: "reasoning", form: "full", bound });
     const kept =
       '{"role":"assistant","content":[{"type":"thinking","thinking":"own","signature":"c2ln"}, {"type":"text","text":"flow1."}]}';

@@ -1,4 +1,4 @@
-/** What of the conversation so far reaches a vendor of OpenAI's protocol. */
+/** What of the conversation so far reaches a provider of OpenAI's protocol. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { JsonEdit } from "../../../../../src/lib/json.ts";
