@@ -8,6 +8,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, posix, relative } from "node:path";
 import { expect, test } from "vitest";
+import { englishFindings } from "./lint/english.ts";
 
 const SRC = join(dirname(new URL(import.meta.url).pathname), "..", "src");
 const MAX_LINES = 400;
@@ -481,4 +482,9 @@ test("the check leaves alone what is allowed", () => {
     "lib/a.ts": "x;\n".repeat(400),
   };
   expect(faults(new Map(Object.entries(files)))).toEqual([]);
+});
+
+/** `test/lint/english.ts` has the table: each finding says what to write instead. */
+test("comments, messages and documents keep to the words of the glossary", () => {
+  expect(englishFindings(join(SRC, ".."))).toEqual([]);
 });
