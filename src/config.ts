@@ -70,7 +70,7 @@ export interface Settings {
   readonly pepper: string;
   /** Bytes that the body of a model request may have. */
   readonly maxBodyBytes: number;
-  /** Who may use the control plane. Empty: nobody, it is off. */
+  /** Who may use the control plane. Empty: the control plane is off. */
   readonly operators: readonly Operator[];
   /** The only host that answers `/admin`, in lower case; empty: any. */
   readonly adminHost: string;

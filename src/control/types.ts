@@ -233,7 +233,7 @@ export interface AuditQuery {
   /** Only lines before this number. */
   readonly before: number | null;
   readonly actor?: string | undefined;
-  /** An action, or what stands before its dot. */
+  /** An action, or the part before its dot. */
   readonly action?: string | undefined;
   /** An object as its line names it: kind and name, either alone, without a version for all of them. */
   readonly object?: string | undefined;

@@ -57,7 +57,7 @@ export function takeLock(path: string): Held | Taken {
   return { held: false, pid: holderOf(path) ?? 0 };
 }
 
-/** Of two processes that find a stale lock, one moves it away: the other one's move finds nothing. */
+/** If two processes find a stale lock, one of them moves it away and the other one's move fails. */
 function removeStale(path: string): void {
   const aside = `${path}.${process.pid}`;
   try {

@@ -4,7 +4,7 @@ import { StartError } from "./start-error.ts";
 const MAX_PORT = 65_535;
 
 export interface StartOptions {
-  /** Log lines as JSON, for programs: also where nobody watches. */
+  /** Log lines as JSON, for programs: also without a terminal. */
   readonly json: boolean;
   /** Puts the example routes back to what a first start would make. */
   readonly reseed: boolean;

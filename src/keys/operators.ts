@@ -1,13 +1,13 @@
 /**
  * Operators of the control plane, as `FLOW_ADMIN_TOKEN` and `FLOW_ADMIN_TOKENS` name them, and what their roles include.
  *
- * Pure. Without a usable main token there is nobody, further operators included. What is left out is named with a
+ * Pure. Without a usable main token there are no operators, further ones included. What is left out is named with a
  * reason, so that the log can say it; a token itself is in no reason.
  */
 
 /** Shorter tokens can be guessed; they count as absent. */
 export const MIN_TOKEN_LENGTH = 32;
-/** The holder of `FLOW_ADMIN_TOKEN`. Nobody else may take this name: the audit log could not tell them apart. */
+/** The holder of `FLOW_ADMIN_TOKEN`. No other operator may take this name: the audit log could not tell them apart. */
 const MAIN_OPERATOR = "admin";
 const OPERATOR = /^([A-Za-z0-9][A-Za-z0-9._@-]{0,62}):(.+)$/;
 

@@ -126,7 +126,7 @@ function logRequest(trace: Trace, fallbackReason: string | null): void {
     model: trace.model,
     attempts: trace.attempts.length,
     fallback: trace.fallback,
-    // What the response headers say, for whoever has the log alone.
+    // What the response headers say, for readers of the log.
     fallback_reason: fallbackReason ?? undefined,
     attempt_log: isPlain ? undefined : trace.attempts.map(attemptText).join(", "),
     first_token_ms: trace.latency.first_token_ms,

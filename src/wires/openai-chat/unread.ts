@@ -88,7 +88,7 @@ function isClientTool({ function: called, custom }: Json): boolean {
   return isJsonObject(called) || isJsonObject(custom);
 }
 
-/** Of a key that no allow-list has. */
+/** Longest name that is shown of a key outside the allow-lists. */
 const MAX_SHOWN = 64;
 
 /** A key without what does not show, in plain letters: some reader may look at it like this. */

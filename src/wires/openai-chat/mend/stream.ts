@@ -70,7 +70,9 @@ export class ChunkMender {
     return this.#mend(data, chunk, choices);
   }
 
-  /** Nearly every chunk is a piece of text, of thoughts, or of a role: those are told at a glance. */
+  /**
+   * Nearly every chunk is a piece of text, of thoughts, or of a role: those are recognised by their first characters.
+   */
   #plain(data: string, chunk: Json, choice: unknown): ChunkFrame | null {
     if (!isJsonObject(choice)) return null;
     const { index, delta, finish_reason: finish } = choice;

@@ -3,8 +3,8 @@
  *
  * Cheap where it does not: lines are recognised by their first characters, and only those with calls or a list for
  * content are parsed. The rules are those of the mender (`mend/stream.ts`): every frame a chunk, calls with index and
- * id, arguments as text, `tool_calls` for the end of an answer that calls. That a finish reason stands before `[DONE]`
- * is for whoever keeps the tail to see.
+ * id, arguments as text, `tool_calls` for the end of an answer that calls. Whether a finish reason
+ * precedes `[DONE]` is checked on the tail.
  */
 import { isJsonObject, tryParseJson } from "../../../lib/json.ts";
 
