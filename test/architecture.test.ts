@@ -26,6 +26,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   app: ["relay/refusal", "doors", "admin/app", "openapi/served", "traces", "config", "http"],
   doors: [
     ...["relay/authenticate", "approvals", "control/client", "keys", "policy", "ledger/client", "traces", "catalog"],
+    "prices",
     ...["config", "http/body", "http/errors", "http/json-body", "http/pagination", "http/query", "lib"],
   ],
   // A door: how its key, request, errors and answers look. The relay does the rest.
@@ -42,12 +43,14 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...["wires/openai-responses", "wires/bridge", "wires/openai-chat", "lib"],
   ],
   relay: [
-    ...["policy", "pricing", "ledger/types", "health", "keys", "approvals", "traces", "providers"],
+    ...["prices", "policy", "pricing", "ledger/types", "health", "keys", "approvals", "traces", "providers"],
     ...["catalog", "wires/openai-chat/chunk", "wires/openai-chat/request-fields", "wires/openai-chat/read-demand"],
     ...["wires/wire", "wires/bridge", "wires/openai-chat/door-wire", "wires/openai-chat/stream/items"],
     ...["conversation", "config"],
     ...["http/body", "http/errors", "http/headers", "http/internal-error", "lib"],
   ],
+  // What a model costs now: operators' prices over the catalogue's.
+  prices: ["catalog", "lib"],
   "relay/refusal": ["config", "http/errors", "http/refusal-log", "ledger/client", "traces"],
   "relay/admission": [
     ...["keys/record", "pricing", "ledger/client", "ledger/key-ledger", "conversation", "http/errors", "lib"],
@@ -86,14 +89,34 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   conversation: ["lib"],
   "conversation-store": ["durable", "http/errors", "lib"],
   approvals: ["conversation", "keys/hash", "durable", "http/errors", "lib"],
-  control: ["approvals/types", "policy", "keys", "catalog", "config", "durable", "lib", "lib/log"],
+  control: ["approvals/types", "prices", "policy", "keys", "catalog", "config", "durable", "lib", "lib/log"],
   admin: [
-    ...["approvals", "control", "policy", "keys", "ledger/client", "trace-index", "traces", "health", "providers"],
+    ...[
+      "prices",
+      "approvals",
+      "control",
+      "policy",
+      "keys",
+      "ledger/client",
+      "trace-index",
+      "traces",
+      "health",
+      "providers",
+    ],
     ...["catalog", "config", "http/body", "http/errors", "http/json-body", "http/pagination", "http/query", "lib"],
   ],
   openapi: [
     ...["doors/messages/request", "doors/responses/request"],
-    ...["admin/promotions", "admin/routes", "approvals/decision", "approvals/types", "keys/record", "policy"],
+    ...[
+      "admin/promotions",
+      "admin/routes",
+      "admin/settings",
+      "prices/request",
+      "approvals/decision",
+      "approvals/types",
+      "keys/record",
+      "policy",
+    ],
     ...["traces/schema", "trace-index/types", "wires/openai-chat/request-fields", "http/errors"],
   ],
   // What the build has written.

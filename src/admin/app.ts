@@ -10,9 +10,11 @@ import { approvalsApp } from "./approvals.ts";
 import { auditApp } from "./audit.ts";
 import { type AdminEnv, authorize } from "./authorize.ts";
 import { keysApp } from "./keys.ts";
+import { pricesApp } from "./prices.ts";
 import { promotionsApp } from "./promotions.ts";
 import { providersApp } from "./providers.ts";
 import { routesApp } from "./routes.ts";
+import { settingsApp } from "./settings.ts";
 import { spendApp } from "./spend.ts";
 import { tracesApp } from "./traces.ts";
 
@@ -32,6 +34,9 @@ const METHODS = {
   "/routes/:env/:name/versions/:version": "GET, HEAD",
   "/providers": "GET, HEAD",
   "/providers/:id": "PUT, DELETE",
+  "/prices": "GET, HEAD",
+  "/prices/:provider/*": "GET, HEAD, PUT, DELETE",
+  "/settings": "GET, HEAD, PUT",
   "/traces": "GET, HEAD",
   "/traces/rebuild": "POST",
   "/traces/:id": "GET, HEAD",
@@ -56,6 +61,8 @@ adminApp.route("/keys", keysApp);
 adminApp.route("/routes", routesApp);
 adminApp.route("/routes", promotionsApp);
 adminApp.route("/providers", providersApp);
+adminApp.route("/prices", pricesApp);
+adminApp.route("/settings", settingsApp);
 adminApp.route("/traces", tracesApp);
 adminApp.route("/spend", spendApp);
 adminApp.route("/approvals", approvalsApp);

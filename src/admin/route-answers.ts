@@ -2,6 +2,7 @@
 import type { Context } from "hono";
 import { findModel } from "../catalog/index.ts";
 import type { ModelFacts } from "../catalog/model-facts.ts";
+import { withControl } from "../control/client.ts";
 import type {
   DeleteRouteResult,
   PromoteRouteResult,
@@ -12,6 +13,7 @@ import type {
 } from "../control/types.ts";
 import { RouterError } from "../http/errors.ts";
 import type { RoutePolicy } from "../policy/schema.ts";
+import { PriceBook } from "../prices/book.ts";
 import type { AdminEnv } from "./authorize.ts";
 
 /** The route object of the contract. Of a version that was promoted or rolled back to: where it comes from, too. */
@@ -28,6 +30,18 @@ export function answer(c: Context<AdminEnv>, route: RouteVersion | null, more: o
 /** What the catalogue knows of a policy's targets, in their order. */
 export function factsOf(policy: RoutePolicy): ModelFacts[] {
   return policy.targets.map(({ provider, model }) => findModel(provider, model) ?? {});
+}
+
+/** The same with the prices that hold now, those of operators included. */
+export async function factsInForce(c: Context<AdminEnv>, policy: RoutePolicy): Promise<ModelFacts[]> {
+  const entries = await withControl(c.env.CONTROL_PLANE, (control) => control.listPrices());
+  const rows = Map.groupBy(entries, ({ provider, model }) => `${provider}/${model}`);
+  const prices = Object.fromEntries([...rows].map(([name, own]) => [name, own.map(({ row }) => row)]));
+  const book = new PriceBook({ prices, spend_tags: [] });
+  return factsOf(policy).map((facts, at) => {
+    const target = policy.targets[at];
+    return target === undefined ? facts : book.priced(facts, target, Date.now());
+  });
 }
 
 /** A slip of the hand makes an environment as easily as an operator does. */

@@ -22,7 +22,7 @@ import { evidenceOf } from "../trace-index/client.ts";
 import type { AdminEnv } from "./authorize.ts";
 import { MAX_REASON_LENGTH, readFlag, readReason } from "./options.ts";
 import { warningsOf } from "./policy-warnings.ts";
-import { answer, factsOf, noSuchRoute, refusal, toRoute } from "./route-answers.ts";
+import { answer, factsInForce, factsOf, noSuchRoute, refusal, toRoute } from "./route-answers.ts";
 
 const VERSION = /^[1-9][0-9]{0,14}$/;
 /** What a policy may set as its own window. */
@@ -70,7 +70,8 @@ routesApp.put("/:env/:name", async (c) => {
   if (!result.ok) throw refusal(result);
   forgetRoute(env, name);
   const missingFor = (id: string): readonly string[] | null => missingNamesOf(c, id, own.get(id));
-  return answer(c, result.route, { warnings: warningsOf(policy, { facts, missingFor }) });
+  const surroundings = { facts: await factsInForce(c, policy), missingFor };
+  return answer(c, result.route, { warnings: warningsOf(policy, surroundings) });
 });
 
 routesApp.delete("/:env/:name", async (c) => {

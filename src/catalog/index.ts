@@ -43,6 +43,14 @@ export function findEntry(provider: string, model: string): CatalogEntry | undef
   return entries?.get(model) ?? entries?.get(model.replace(DATE_SUFFIX, ""));
 }
 
+/** The id under which the table has `model`, which may be an alias of it or a dated snapshot; `model` where it has none. */
+export function entryId(provider: string, model: string): string {
+  const entry = findEntry(provider, model);
+  return (entry === undefined ? undefined : idsByEntry.get(entry)) ?? model;
+}
+
+const idsByEntry = new WeakMap<CatalogEntry, string>();
+
 /** Entries of one provider by id and alias, made on first use. As many as the catalogue has providers. */
 const byProvider = new Map<string, ReadonlyMap<string, CatalogEntry>>();
 
@@ -55,7 +63,10 @@ function entriesOf(provider: string): ReadonlyMap<string, CatalogEntry> | undefi
   const entries = new Map<string, CatalogEntry>();
   for (const entry of Object.values(ofProvider)) for (const alias of entry.aliases ?? []) entries.set(alias, entry);
   // Ids come second: where an alias of one model is the id of another, the id is right.
-  for (const [id, entry] of Object.entries(ofProvider)) entries.set(id, entry);
+  for (const [id, entry] of Object.entries(ofProvider)) {
+    entries.set(id, entry);
+    idsByEntry.set(entry, id);
+  }
   byProvider.set(provider, entries);
   return entries;
 }

@@ -17,6 +17,8 @@ const someRates = {
   audio_cache_read: rate,
   /** All output of a request that ran in thinking mode. */
   thinking_output: rate,
+  /** Thoughts alone, where an operator gave them a price of their own. */
+  reasoning: rate,
 };
 
 const rates = { input: z.int(), output: z.int(), ...someRates };
@@ -63,6 +65,8 @@ export const Price = z.object({
   fees: z.optional(z.partialRecord(z.enum(FEES), z.int())),
   /** Nano-USD per request, by the size of the search it makes. */
   request: z.optional(z.record(z.string(), z.int())),
+  /** Nano-USD per request, whatever it makes. */
+  per_request: z.optional(z.int()),
 });
 export type Price = z.infer<typeof Price>;
 

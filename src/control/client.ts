@@ -34,7 +34,12 @@ type Call =
   | "listApprovals"
   | "putProvider"
   | "deleteProvider"
-  | "listProviders";
+  | "listProviders"
+  | "putPrice"
+  | "deletePrice"
+  | "listPrices"
+  | "settings"
+  | "putSettings";
 
 /** The methods of the object as its callers see them: every answer is a promise of plain data. */
 type Control = {

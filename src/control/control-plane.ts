@@ -19,6 +19,7 @@ import { type ApprovalPlace, type ApprovalQuery, findApprovals, noteApprovals } 
 import { migrate } from "./control-schema.sql.ts";
 import { Journal } from "./journal.ts";
 import { KeyTable } from "./key-table.ts";
+import { PriceTable } from "./price-table.ts";
 import { ProviderTable } from "./provider-table.ts";
 import { Publisher } from "./publisher.ts";
 import { RouteTable } from "./route-table.ts";
@@ -30,10 +31,14 @@ import type {
   DeleteProviderResult,
   DeleteRouteResult,
   Page,
+  PriceChange,
+  PriceEntry,
   PromoteRouteResult,
   PromotionView,
+  PutPriceResult,
   PutProviderResult,
   PutRouteResult,
+  PutSettingsResult,
   RevokeKeyResult,
   RollbackResult,
   RollbackView,
@@ -43,6 +48,7 @@ import type {
   RoutePromotion,
   RouteRollback,
   RouteVersion,
+  Settings,
   TargetHealthChange,
   TargetUse,
   UpdateKeyResult,
@@ -55,6 +61,7 @@ export class ControlPlane extends DurableObject<Env> {
   readonly #keys: KeyTable;
   readonly #routes: RouteTable;
   readonly #providers: ProviderTable;
+  readonly #prices: PriceTable;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -65,6 +72,7 @@ export class ControlPlane extends DurableObject<Env> {
     this.#keys = new KeyTable(this.#sql, this.#journal, this.#publisher);
     this.#routes = new RouteTable(this.#sql, this.#journal, this.#publisher);
     this.#providers = new ProviderTable(this.#sql, this.#journal, this.#publisher);
+    this.#prices = new PriceTable(this.#sql, this.#journal, this.#publisher);
   }
 
   /** A new key. The answer is the only place its token ever appears in. */
@@ -165,6 +173,29 @@ export class ControlPlane extends DurableObject<Env> {
   /** All that operators added, by id. */
   listProviders(): ProviderRecord[] {
     return this.#providers.list();
+  }
+
+  /** A price in force from its time on. The second call changes nothing. */
+  putPrice(change: PriceChange, actor: string): Promise<PutPriceResult> {
+    return this.#prices.put(change, actor);
+  }
+
+  /** False where no operator had set a price. */
+  deletePrice(provider: string, model: string, actor: string): Promise<boolean> {
+    return this.#prices.delete(provider, model, actor);
+  }
+
+  /** Prices that operators set: of one model, or all. */
+  listPrices(provider?: string, model?: string): PriceEntry[] {
+    return this.#prices.list(provider, model);
+  }
+
+  settings(): Settings {
+    return this.#prices.settings();
+  }
+
+  putSettings(settings: Settings, actor: string): Promise<PutSettingsResult> {
+    return this.#prices.putSettings(settings, actor);
   }
 
   listAudit(query: AuditQuery): Page<AuditEntry> {

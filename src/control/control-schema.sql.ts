@@ -113,6 +113,27 @@ const STEPS: readonly string[] = [
   ALTER TABLE audit ADD COLUMN before_members TEXT;
   ALTER TABLE audit ADD COLUMN after_members TEXT;
   `,
+  `
+  -- Prices that operators set. \`record\` is what was asked for, in USD; \`seq\` is that of the change.
+  CREATE TABLE price (
+    seq INTEGER PRIMARY KEY,
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    valid_from_ms INTEGER NOT NULL,
+    valid_until_ms INTEGER,
+    record TEXT NOT NULL,
+    updated_by TEXT NOT NULL,
+    updated_at_ms INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX price_by_model ON price (provider, model, valid_from_ms);
+
+  CREATE TABLE setting (
+    name TEXT PRIMARY KEY,
+    record TEXT NOT NULL,
+    updated_by TEXT NOT NULL,
+    updated_at_ms INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /** Brings the tables up to date. Run inside a transaction; safe at every start. */

@@ -2,6 +2,8 @@
 import type { ModelFacts } from "../catalog/model-facts.ts";
 import type { KeyRecord, PublicKey } from "../keys/record.ts";
 import type { RoutePolicy, RouteRecord } from "../policy/schema.ts";
+import type { BookRow } from "../prices/book.ts";
+import type { PriceRequest } from "../prices/request.ts";
 
 export interface Page<T> {
   readonly data: T[];
@@ -264,3 +266,37 @@ export interface TargetUse {
   /** `<env>/<name>` of every active route that names it, in order. Empty: only its open breaker is known. */
   readonly routes: readonly string[];
 }
+
+export interface PriceChange {
+  readonly provider: string;
+  readonly model: string;
+  readonly request: PriceRequest;
+  /** Epoch ms; `null`: from now on. */
+  readonly validFrom: number | null;
+  /** Epoch ms; `null`: until another one begins. */
+  readonly validUntil: number | null;
+}
+
+/** A price that an operator set. */
+export interface PriceEntry {
+  readonly seq: number;
+  readonly provider: string;
+  readonly model: string;
+  /** As it was asked for. */
+  readonly members: PriceRequest;
+  readonly row: BookRow;
+  readonly updatedBy: string;
+  /** ISO 8601 UTC. */
+  readonly updatedAt: string;
+}
+
+export type PutPriceResult =
+  | { readonly ok: true; readonly entry: PriceEntry }
+  | { readonly ok: false; readonly reason: "too_many_models"; readonly most: number };
+
+/** Settings of the deployment that operators change while it runs. */
+export interface Settings {
+  /** Names of the tags whose spend is summed. */
+  readonly spend_tags: readonly string[];
+}
+export type PutSettingsResult = Settings;

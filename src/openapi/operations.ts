@@ -208,6 +208,23 @@ export const OPERATIONS: readonly Operation[] = [
     query: { force: "string" },
   }),
 
+  operator(
+    "get /admin/prices",
+    "Prices that operators set; `watch`: those that end soon",
+    [200, "PriceOrWatchList"],
+    BAD,
+    {
+      query: { ...PAGE, watch: "true|false" },
+    },
+  ),
+  operator("get /admin/prices/{provider}/{model}", "What a model costs", [200, "Price"]),
+  operator("put /admin/prices/{provider}/{model}", "Set a price in place of the catalogue's", [200, "Price"], [], {
+    body: "PriceRequest",
+  }),
+  operator("delete /admin/prices/{provider}/{model}", "Back to the catalogue's price", [204, null]),
+  operator("get /admin/settings", "Settings of the deployment", [200, "Settings"]),
+  operator("put /admin/settings", "Change them", [200, "Settings"], [], { body: "SettingsRequest" }),
+
   operator("get /admin/traces", "Requests of all keys, newest first", [200, "TraceList"], BAD, {
     query: {
       ...{ ...PAGE, ...SPAN, status: TRACE_STATUS, env: "string", app: "string" },

@@ -1,6 +1,7 @@
 /** The components of the document: what requests are checked with, and the shapes of answers. */
 import { PromotionRequest } from "../admin/promotions.ts";
 import { RollbackRequest } from "../admin/routes.ts";
+import { SettingsRequest } from "../admin/settings.ts";
 import { DecisionRequest } from "../approvals/decision.ts";
 import { APPROVAL_STATUSES } from "../approvals/types.ts";
 import { MessagesFields } from "../doors/messages/request.ts";
@@ -8,6 +9,7 @@ import { ResponsesRequest } from "../doors/responses/request.ts";
 import { KeyChange, KeyRequest, KeyRotation } from "../keys/record.ts";
 import { ProviderRequest } from "../policy/provider-record.ts";
 import { RoutePolicy } from "../policy/schema.ts";
+import { PriceRequest } from "../prices/request.ts";
 import { TRACE_STATUSES } from "../traces/schema.ts";
 import { ChatFields } from "../wires/openai-chat/request-fields.ts";
 import { answerSchema, type JsonSchema, requestSchema, type Spelling } from "./schema.ts";
@@ -25,6 +27,8 @@ const REQUESTS = {
   Rollback: RollbackRequest,
   PromotionRequest,
   ProviderRequest,
+  PriceRequest,
+  SettingsRequest,
 };
 
 const KEY: { readonly [member: string]: Spelling } = {
@@ -44,6 +48,7 @@ const PERIOD = { spent_usd: "number", reserved_usd: "number", requests: "integer
 const ATTEMPT: Spelling = {
   ...{ provider: "string", model: "string", outcome: "string", status: "integer?", started_ms: "number" },
   ...{ first_token_ms: "number?", duration_ms: "number", hedged: "boolean", winner: "boolean", cost_usd: "number?" },
+  "price_row?": "string",
 };
 const TRACE: Spelling = {
   ...{ id: "string", created_at: "time", key_id: "string", env: "string", app: "string", route: "string" },
@@ -142,6 +147,19 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
     ...{ gates: [GATE], forced: "boolean" },
   },
   Provider: { id: "string", configured: "boolean", missing: ["string"], "targets?": ["object"] },
+  Price: {
+    ...{ provider: "string", model: "string", source: "operator|catalogue", input: "number?", output: "number?" },
+    ...{ "cache_read?": "number", "cache_write?": "number", "cache_write_1h?": "number", "audio_in?": "number" },
+    ...{ "audio_out?": "number", "reasoning?": "number", "tiers?": ["object"], "service_tiers?": "object" },
+    ...{ "per_request?": "number", "valid_from?": "time", "valid_until?": "time?", row: "string?" },
+    ...{ updated_by: "string?", updated_at: "time?", rows: ["object"], "set?": "object", "priced_as?": "string" },
+  },
+  PriceOrWatch: "Price|PriceWatch",
+  PriceWatch: {
+    ...{ provider: "string", model: "string", reason: "ending|unpriced", source: "string?", valid_until: "time?" },
+    routes: ["string"],
+  },
+  Settings: { spend_tags: ["string"] },
   Rebuild: {
     ...{ object: "string", keys: "integer", traces: "integer", failed: ["string"], has_more: "boolean" },
     next_cursor: "string?",
@@ -157,7 +175,7 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
 };
 
 /** Objects that come in the contract's list shape. */
-const LISTED = ["Trace", "Approval", "Key", "Route", "Provider", "AuditEntry"];
+const LISTED = ["PriceOrWatch", "Trace", "Approval", "Key", "Route", "Provider", "AuditEntry"];
 
 export function components(): Readonly<Record<string, JsonSchema>> {
   const list = (name: string): Spelling => ({

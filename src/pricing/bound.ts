@@ -13,7 +13,7 @@ import { reportsCost } from "./reported.ts";
 type Json = Readonly<Record<string, unknown>>;
 
 /** Between a reservation and its attempt the day, or a peak, may begin. No reservation waits longer for its attempt. */
-const START_MARGIN_MS = 60_000;
+export const START_MARGIN_MS = 60_000;
 /**
  * Tiers that no provider charges more for than for the default one. Where they are not known, the default one serves.
  */
@@ -63,7 +63,7 @@ const INPUT_SIDE = [
   ...(["input", "cache_read", "cache_read_implicit", "cache_write", "cache_write_1h"] as const),
   ...(["audio_input", "audio_cache_read"] as const),
 ];
-const OUTPUT_SIDE = ["output", "audio_output", "thinking_output"] as const;
+const OUTPUT_SIDE = ["output", "audio_output", "thinking_output", "reasoning"] as const;
 
 function dearest(rates: Rates, names: readonly (keyof Rates)[]): number {
   return Math.max(...names.map((name) => rates[name] ?? 0));

@@ -38,7 +38,7 @@ const FULL: Ratio = [1, 1];
 
 const RATE_NAMES = [
   ...(["input", "output", "cache_read", "cache_read_implicit", "cache_write", "cache_write_1h"] as const),
-  ...(["audio_input", "audio_output", "audio_cache_read", "thinking_output"] as const),
+  ...(["audio_input", "audio_output", "audio_cache_read", "thinking_output", "reasoning"] as const),
 ];
 
 /** The row that holds for `usage` under `conditions`, `null` where a tier, a region or a fee has no known price. */
@@ -125,9 +125,10 @@ function feesOf(price: Price, usage: Usage, provider: string): Fees | null {
 }
 
 /** If the provider does not report the search size, the most expensive one is assumed. */
-export function requestFeeOf({ request }: Price, size: string | undefined): number | null {
-  if (request === undefined) return 0;
-  return size === undefined ? Math.max(...Object.values(request)) : (ownMember(request, size) ?? null);
+export function requestFeeOf({ request, per_request: each = 0 }: Price, size: string | undefined): number | null {
+  if (request === undefined) return each;
+  const bySize = size === undefined ? Math.max(...Object.values(request)) : ownMember(request, size);
+  return bySize === undefined ? null : each + bySize;
 }
 
 /** Nano-USD, rounded up; `null` where the counts contradict each other or a rate is none. */
@@ -189,10 +190,13 @@ function tokenCharges(usage: Usage, rates: Rates): Charge[] {
 /** Hybrid models bill all output at the thinking rate once reasoning was used. */
 function outputCharges(usage: Usage, rates: Rates, plain: number): Charge[] {
   const rate = usage.reasoningTokens > 0 ? (rates.thinking_output ?? plain) : plain;
-  const completion = usage.billedCompletionTokens ?? usage.completionTokens;
-  const audio = usage.billedCompletionTokens === undefined ? (usage.audioOutputTokens ?? 0) : 0;
+  // What was billed apart from what was written has no parts.
+  if (usage.billedCompletionTokens !== undefined) return [[usage.billedCompletionTokens, rate]];
+  const { completionTokens, audioOutputTokens: audio = 0 } = usage;
+  const thoughts = rates.reasoning === undefined ? 0 : usage.reasoningTokens;
   return [
-    [completion - audio, rate],
+    [completionTokens - audio - thoughts, rate],
+    [thoughts, rates.reasoning ?? rate],
     [audio, rates.audio_output ?? rate],
   ];
 }

@@ -33,7 +33,7 @@ import {
 } from "../ledger/client/client.ts";
 import type { KeyLedger } from "../ledger/key-ledger.ts";
 import { fromUsd } from "../lib/money.ts";
-import { askedOf, boundNanoUsd, isFree } from "../pricing/bound.ts";
+import { askedOf, boundNanoUsd, isFree, START_MARGIN_MS } from "../pricing/bound.ts";
 import { choicesOf, outputCap, ownCap, type PromptBound, promptBound } from "../pricing/estimate.ts";
 import { regionOf } from "../pricing/surcharge-rules.ts";
 import type { ChatRequest } from "../wires/openai-chat/request-fields.ts";
@@ -257,21 +257,29 @@ export class Admission {
   #costsOf(candidate: Candidate): Costs {
     const { route } = this.#input;
     const { provider, model, params } = candidate.target;
-    const { price, max_output_tokens: modelCap } = candidate.facts;
-    if (price === undefined) throw unpriced(candidate.name, this.#boundedBy);
+    const { max_output_tokens: modelCap } = candidate.facts;
+    const now = Date.now();
+    // Another price may begin between the reservation and its attempt: the dearest of them is held.
+    const prices = route.prices.within(provider, model, now, now + START_MARGIN_MS);
+    if (prices === null) throw unpriced(candidate.name, this.#boundedBy);
     const { limits } = route.policy;
     const named = [this.#ownCap, ownCap(params), limits.max_output_tokens];
     const cap = outputCap(named, modelCap);
     const leastCap = this.#ownCap === undefined ? Math.min(cap, limits.min_output_tokens) : 1;
-    if (isFree(price, provider)) return { of: () => 0, cap, leastCap };
+    if (prices.every((price) => isFree(price, provider))) return { of: () => 0, cap, leastCap };
     const demand = this.#prompt.demandOf(candidate);
     const prompt = this.#promptBound(candidate, demand);
     if (!prompt.ok) throw unbounded(prompt, candidate.name, this.#boundedBy);
     const region = regionOf(provider, candidate.config.baseUrl) ?? null;
-    const conditions = { provider, startedAt: Date.now(), region, calls: prompt.calls, ...askedOf(demand.asked) };
+    const conditions = { provider, startedAt: now, region, calls: prompt.calls, ...askedOf(demand.asked) };
     const choices = choicesOf(demand.asked);
-    const of = (outputTokens: number): number | null =>
-      boundNanoUsd(prompt.tokens, outputTokens * choices, price, conditions);
+    const of = (outputTokens: number): number | null => {
+      const bounds = prices.map((price) => boundNanoUsd(prompt.tokens, outputTokens * choices, price, conditions));
+      return bounds.reduce<number | null>(
+        (most, bound) => (most === null || bound === null ? null : Math.max(most, bound)),
+        0,
+      );
+    };
     if (of(1) === null) throw unpriced(`${provider}/${model}`, this.#boundedBy);
     return { of, cap, leastCap };
   }

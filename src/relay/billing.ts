@@ -17,6 +17,8 @@ import type { AbortReason } from "./types.ts";
 /** What an attempt is charged by, known before it starts. */
 export interface Tariff {
   readonly price: Price | undefined;
+  /** Names the row of prices it was found in, for the trace; `null`: there is none. */
+  readonly priceRow: string | null;
   /** Address the provider is called at: it may decide the region. */
   readonly baseUrl: string;
   /** Does the model think in answer to this request? `undefined`: unknown. */

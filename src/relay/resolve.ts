@@ -12,6 +12,7 @@ import { redactCredentials } from "../lib/redact-credentials.ts";
 import { exactAlias, patternAlias } from "../policy/aliases.ts";
 import { RoutePolicy, type RouteRecord } from "../policy/schema.ts";
 import { getAliases, getProvider, getRoute, getRouteIndex, type ReadContext } from "../policy/store.ts";
+import { getPrices } from "../prices/store.ts";
 import { findProvider } from "../providers/index.ts";
 import type { ChatRequest, RouteControls } from "../wires/openai-chat/request-fields.ts";
 import type { Caller, ResolvedRoute } from "./types.ts";
@@ -28,12 +29,19 @@ const PRODUCTION = "production";
 
 /** Throws 400 `unknown_route`, 403 `route_not_allowed`, or 503 `policy_unavailable` when what the model names was never read and cannot be. */
 export async function resolve(request: ChatRequest, caller: Caller, context: ReadContext): Promise<ResolvedRoute> {
-  const record = await findRoute(request.model, caller.key, context);
-  const { policy } = record;
+  const [found, prices] = await Promise.all([
+    findRoute(request.model, caller.key, context),
+    getPrices(context).catch(pricesUnreadable),
+  ]);
+  const { policy } = found;
+  // A price is never a part of a version.
+  const facts = policy.targets.map((target, at) => prices.priced(found.facts[at] ?? {}, target, context.now));
+  const record = { ...found, facts };
   const controls: RouteControls = { ...caller.headerControls, ...request.controls };
   return {
     record,
     policy,
+    prices,
     mayFallBack: policy.fallback.enabled && (controls.fallback ?? true),
     latencyBudgetMs: controls.latency_budget_ms ?? policy.latency.budget_ms ?? null,
     spendBudgetUsd: smallest(controls.spend_budget_usd, policy.spend.max_request_usd),
@@ -132,6 +140,10 @@ async function rawRoute(model: string, key: KeyRecord, context: ReadContext): Pr
 /** One that is built in, or an operator's own. */
 async function isProvider(id: string, context: ReadContext): Promise<boolean> {
   return findProvider(id) !== undefined || (await getProvider(context, id).catch(unreadable)) !== null;
+}
+
+function pricesUnreadable(): never {
+  throw new RouterError("policy_unavailable", "The prices in force cannot be read at the moment. Try again shortly.");
 }
 
 function unreadable(): never {

@@ -341,6 +341,7 @@ export class Exchange {
         hedged: attempt.hedged,
         winner: attempt.winner,
         cost_usd: usdOf(this.bill(attempt)),
+        ...(attempt.tariff.priceRow === null ? {} : { price_row: attempt.tariff.priceRow }),
       })),
       latency: {
         first_token_ms: firstTokenAt === null ? null : firstTokenAt - this.receivedAt,

@@ -8,6 +8,7 @@ import type { RouterError } from "../http/errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
 import type { Deadlines } from "../lib/deadline.ts";
 import type { RoutePolicy, RouteRecord, Target } from "../policy/schema.ts";
+import type { PriceBook } from "../prices/book.ts";
 import type {
   AnswerContext,
   Provider,
@@ -39,6 +40,8 @@ export interface Caller {
 export interface ResolvedRoute {
   readonly record: RouteRecord;
   readonly policy: RoutePolicy;
+  /** What attempts cost, by the time they start. */
+  readonly prices: PriceBook;
   readonly mayFallBack: boolean;
   readonly latencyBudgetMs: number | null;
   /** The most the whole request may cost. */

@@ -41,6 +41,8 @@ export interface TraceAttempt {
   readonly hedged: boolean;
   readonly winner: boolean;
   readonly cost_usd: number | null;
+  /** The row of prices that was in force when it started: `pr_…` of an operator, `catalogue:<version>`; absent: none. */
+  readonly price_row?: string;
 }
 
 /** Where token counts come from: the provider, a count of what was seen, the reservation's bound, or nowhere. */

@@ -122,6 +122,17 @@ const MADE: Readonly<Record<string, Make>> = {
   "delete /admin/keys/{id}": ofKey(""),
   "post /admin/keys/{id}/rotate": ofKey("/rotate"),
   "get /admin/keys/{id}/ledger": ofKey("/ledger"),
+  "get /admin/prices/{provider}/{model}": () => ({ path: "/admin/prices/openai/gpt-4.1" }),
+  "put /admin/prices/{provider}/{model}": () => ({
+    path: `/admin/prices/openai/${unique()}`,
+    body: { input: 1, output: 2 },
+  }),
+  "delete /admin/prices/{provider}/{model}": async ({ worker }) => {
+    const path = `/admin/prices/openai/${unique()}`;
+    await worker.admin(path, { method: "PUT", body: { input: 1, output: 2 } });
+    return { path };
+  },
+  "put /admin/settings": () => ({ path: "/admin/settings", body: { spend_tags: [unique()] } }),
   "get /admin/routes/{env}/{name}": ofRoute(""),
   "put /admin/routes/{env}/{name}": ofRoute("", POLICY),
   "delete /admin/routes/{env}/{name}": ofRoute(""),

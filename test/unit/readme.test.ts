@@ -9,6 +9,7 @@ import { keyRecordKey } from "../../src/keys/record.ts";
 import { aliasIndexKey } from "../../src/policy/aliases.ts";
 import { providerKey } from "../../src/policy/provider-record.ts";
 import { RoutePolicy, routeIndexKey, routeKey } from "../../src/policy/schema.ts";
+import { MONEY_KEY } from "../../src/prices/book.ts";
 import { findProvider, providerIds } from "../../src/providers/index.ts";
 import { baseUrlName } from "../../src/providers/provider-settings.ts";
 import { ROWS } from "../../src/providers/rows.ts";
@@ -160,7 +161,7 @@ test("src/README.md maps every folder, and names every object and every KV key",
   expect(classes.map(([, name = ""]) => name).filter((name) => !map.includes(`| \`${name}\` |`))).toEqual([]);
   const keys = [
     ...[keyRecordKey("<id>"), routeKey("<env>", "<name>"), routeIndexKey("<env>"), aliasIndexKey("<env>")],
-    ...[providerKey("<id>"), HEALTH_KEY],
+    ...[providerKey("<id>"), HEALTH_KEY, MONEY_KEY],
   ];
   expect(keys.filter((key) => !map.includes(`\`${key}\``))).toEqual([]);
 });

@@ -36,6 +36,8 @@ let document: Document;
 let key: string;
 /** Values for what stands in a path, by what stands before it or by its name. None of them is what the tests need. */
 const known: Record<string, readonly string[]> = {
+  provider: ["openai", "nowhere"],
+  model: ["gpt-4.1", "maker/model", "none"],
   env: ["production", "staging", "nowhere"],
   name: ["other", "promote"],
   version: ["1", "2", "0", "x"],

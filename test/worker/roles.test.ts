@@ -92,6 +92,8 @@ const CHANGED_BY: Readonly<Record<string, readonly Caller[]>> = {
   "delete /admin/routes/{env}/{name}": ["operator", "releaser"],
   "post /admin/routes/{env}/{name}/rollback": ["operator", "releaser"],
   "post /admin/routes/{name}/promote": ["operator", "releaser"],
+  "put /admin/prices/{provider}/{model}": ["operator", "releaser"],
+  "delete /admin/prices/{provider}/{model}": ["operator", "releaser"],
 };
 /** What only `admin` may read. */
 const SHOWN_TO_ADMIN: readonly string[] = [];

@@ -7,6 +7,7 @@ import { oneOf } from "../../http/query.ts";
 import type { KeyRecord } from "../../keys/record.ts";
 import type { RouteIndex } from "../../policy/schema.ts";
 import { getRouteIndex } from "../../policy/store.ts";
+import { getPrices } from "../../prices/store.ts";
 import { authenticate } from "../authenticate.ts";
 
 type IndexEntry = RouteIndex[number];
@@ -48,10 +49,16 @@ async function routesOf(context: Context<AppEnv>, key: KeyRecord): Promise<Index
     now: context.get("receivedAt"),
     waitUntil: (work: Promise<unknown>) => context.executionCtx.waitUntil(work),
   };
-  const index = await getRouteIndex(reading, key.env).catch(() => {
+  const [index, prices] = await Promise.all([getRouteIndex(reading, key.env), getPrices(reading)]).catch(() => {
     throw new RouterError("policy_unavailable", "The list of routes cannot be read at the moment. Try again shortly.");
   });
-  return index.filter(({ name }) => key.routes?.includes(name) ?? true);
+  return index
+    .filter(({ name }) => key.routes?.includes(name) ?? true)
+    .map((entry) => {
+      const { targets, ...others } = entry;
+      const priced = targets.map((target) => ({ ...target, facts: prices.priced(target.facts, target, reading.now) }));
+      return { ...others, targets: priced };
+    });
 }
 
 function toModel(entry: IndexEntry): Record<string, unknown> {

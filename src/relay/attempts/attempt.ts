@@ -121,7 +121,7 @@ export class RunningAttempt implements StreamedAttempt {
       boundNanoUsd,
       setOutputCap,
       hedged: how.isHedge,
-      tariff: tariffOf(candidate, request),
+      tariff: tariffOf(candidate, request, route.prices, now),
     };
     this.record = exchange.startAttempt(start, now);
     this.#latencyKind = request.stream ? "firstToken" : "total";

@@ -1,6 +1,7 @@
 /** What goes out for one attempt, and how what comes back is read. */
 import { isUnclean } from "../../health/client.ts";
 import { JsonEdit } from "../../lib/json.ts";
+import type { PriceBook } from "../../prices/book.ts";
 import type { AdapterCall, ProviderAdapter, UpstreamFailure, UpstreamRequest } from "../../providers/adapter.ts";
 import { describeError } from "../../providers/classify.ts";
 import { openHeadersOf } from "../../providers/provider-settings.ts";
@@ -13,11 +14,18 @@ import type { Attempt, Exchange } from "../trace.ts";
 import type { AbortReason, Candidate, Reading } from "../types.ts";
 
 /** What is known of its cost beforehand. */
-export function tariffOf({ facts, config, provider, target }: Candidate, { fields, stream }: ChatRequest): Tariff {
+export function tariffOf(
+  { facts, config, provider, target }: Candidate,
+  { fields, stream }: ChatRequest,
+  prices: PriceBook,
+  now: number,
+): Tariff {
   const effort = fields["reasoning_effort"] ?? target.params["reasoning_effort"];
   const { translation } = provider.adapter;
+  const known = prices.find(target.provider, target.model, now);
   return {
-    price: facts.price,
+    price: known?.price,
+    priceRow: known?.row ?? null,
     baseUrl: config.baseUrl,
     thinks: effort === "none" ? false : facts.reasoning,
     announcesThinking: stream && translation?.openStream !== undefined && translation.hidesThinking !== true,

@@ -25,8 +25,9 @@ const described = Object.entries(document.paths).flatMap(([path, methods]) =>
 /** As the document spells a registered path. */
 const spelled = (path: string): string =>
   path
-    .replace(/:(\w+)/g, "{$1}")
+    .replace(/(?<=:provider\/)\*$/, "{model}")
     .replace(/\*$/, "{id}")
+    .replace(/:(\w+)/g, "{$1}")
     .replace(/(?<=.)\/$/, "");
 
 /** Codes of the contract that nothing sends yet. */

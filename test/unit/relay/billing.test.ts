@@ -11,6 +11,7 @@ const TARIFF: Tariff = {
   baseUrl: "https://api.example/v1",
   thinks: false,
   announcesThinking: false,
+  priceRow: null,
 };
 
 interface Came {

@@ -4,6 +4,7 @@ import type { ModelFacts } from "../../../src/catalog/model-facts.ts";
 import type { TargetState } from "../../../src/health/client.ts";
 import { RouterError } from "../../../src/http/errors.ts";
 import { RoutePolicy, type RouteRecord } from "../../../src/policy/schema.ts";
+import { CATALOGUE_PRICES, MONEY_KEY } from "../../../src/prices/book.ts";
 import { openAiProvider } from "../../../src/providers/openai-compatible.ts";
 import { type PlanInput, plan, stableDraw } from "../../../src/relay/plan.ts";
 import { resolve } from "../../../src/relay/resolve.ts";
@@ -73,6 +74,7 @@ function routeOf(setting: Setting): ResolvedRoute {
   return {
     record,
     policy: record.policy,
+    prices: CATALOGUE_PRICES,
     mayFallBack: setting.mayFallBack ?? true,
     latencyBudgetMs: null,
     spendBudgetUsd: null,
@@ -589,7 +591,8 @@ async function planOfRequest(setting: Setting, request: ChatRequest, headerContr
   // Routes are cached by name.
   const name = `r${++resolvedCount}`;
   const record = { ...recordOf(setting), name, created_at: "2026-01-01T00:00:00Z", actor: "test" };
-  const kv = { get: async () => JSON.stringify(record) } as unknown as KVNamespace;
+  const get = async (key: string) => (key === MONEY_KEY ? null : JSON.stringify(record));
+  const kv = { get } as unknown as KVNamespace;
   const caller: Caller = {
     key: KEY,
     app: "default",

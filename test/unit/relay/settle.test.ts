@@ -32,7 +32,13 @@ afterEach(() => {
 async function settle(model: string, reportedNanoUsd: number | undefined, now: number): Promise<string> {
   const exchange = new Exchange(newTraceId(KEY_ID, now), now);
   Object.assign(exchange, { keyId: KEY_ID, app: "app", env: "production", route: "a" });
-  const tariff = { price: PRICE, baseUrl: "https://api.example", thinks: false, announcesThinking: false };
+  const tariff = {
+    price: PRICE,
+    baseUrl: "https://api.example",
+    thinks: false,
+    announcesThinking: false,
+    priceRow: null,
+  };
   const start = { provider: "deepinfra", model, number: 0, boundNanoUsd: 0, setOutputCap: null, hedged: false, tariff };
   const attempt = exchange.startAttempt(start, now);
   attempt.isRunning = false;
