@@ -14,7 +14,7 @@ import type { PriceChange, PriceEntry, PutPriceResult, PutSettingsResult, Settin
 
 /** All of them are in one record of KV, which every isolate parses. */
 const MAX_MODELS = 1_000;
-/** Of one model: the oldest go. */
+/** Rows per model; the oldest are deleted first. */
 const MAX_ROWS = 50;
 
 type Row = {
@@ -47,7 +47,7 @@ export class PriceTable {
     const rows = this.#rows(provider, model);
     const current = rows.findLast((row) => row.valid_from_ms <= now);
     const isSame = current?.record === record && current.valid_until_ms === validUntil;
-    // Said again without a time: it is in force, and nothing begins anew.
+    // The same request repeated: the row is in force already.
     if (isSame && (validFrom === null || validFrom === current.valid_from_ms)) {
       await this.#journal.publishAgain();
       return { ok: true, entry: toEntry(current) };
@@ -121,7 +121,7 @@ export class PriceTable {
 
   settings(): Settings {
     const [row] = this.#sql.exec<{ record: string }>("SELECT record FROM setting WHERE name = 'spend_tags'").toArray();
-    // Written by `putSettings`, and by nobody else.
+    // Written by `putSettings` only.
     return { spend_tags: row === undefined ? [] : (parseJson(row.record) as string[]) };
   }
 

@@ -57,7 +57,7 @@ export class PriceBook {
     this.spendTags = spend_tags;
   }
 
-  /** The price of an attempt that starts at `at`, epoch ms; `undefined`: nobody knows it. */
+  /** The price of an attempt that starts at `at`, epoch ms; `undefined`: it is unknown. */
   find(provider: string, model: string, at: number): KnownPrice | undefined {
     const row = rowAt(this.#rowsOf(provider, model), at);
     if (row !== undefined) return { price: row.price, row: row.id };

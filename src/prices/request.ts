@@ -61,7 +61,7 @@ const MEMBERS = {
   per_request: z.optional(amount(MAX_USD_PER_REQUEST).check(z.refine(isWholeIn(1e9), "must have at most 9 decimals"))),
 };
 
-/** What a repricing may be told to use. */
+/** A price without times, as a repricing takes it. */
 export const PriceMembers = z.strictObject(MEMBERS);
 export type PriceMembers = z.infer<typeof PriceMembers>;
 
@@ -123,7 +123,7 @@ function greatestCommon(one: number, other: number): number {
   return other === 0 ? one : greatestCommon(other, one % other);
 }
 
-/** A price of the catalogue in the operators' spelling. Dated and hourly rates stand beside it, in words of their own. */
+/** A price of the catalogue in the operators' spelling. Dated and hourly rates are members of their own. */
 export function toMembers(price: Price): Readonly<Record<string, unknown>> {
   const { tiers, service, per_request: each, until, from, hours, regional, fees, request } = price;
   const ratios = Object.entries(service ?? {}).flatMap(([name, value]) =>

@@ -259,7 +259,7 @@ export class Admission {
     const { provider, model, params } = candidate.target;
     const { max_output_tokens: modelCap } = candidate.facts;
     const now = Date.now();
-    // Another price may begin between the reservation and its attempt: the dearest of them is held.
+    // Another price may begin between the reservation and its attempt: the most expensive of them is reserved.
     const prices = route.prices.within(provider, model, now, now + START_MARGIN_MS);
     if (prices === null) throw unpriced(candidate.name, this.#boundedBy);
     const { limits } = route.policy;
