@@ -146,7 +146,7 @@ const DURABLE_OBJECTS = [
 const RELAY_COMPOSERS = ["relay/relay.ts", "relay/request/run.ts"];
 const RELAY_SHARED = [
   ...["relay/types.ts", "relay/trace.ts", "relay/billing.ts", "relay/received.ts", "relay/affinity.ts"],
-  ...["relay/last-words.ts", "relay/door.ts"],
+  ...["relay/last-words.ts", "relay/door.ts", "relay/trace-members.ts"],
 ];
 /** Parts that call others: an attempt opens the stream of its answer, and what is held ends as streams do. */
 const RELAY_CALLS = [
@@ -168,6 +168,7 @@ const ADAPTERS_SHARE = [
     "providers/refusals.ts",
   ],
   "providers/responses-for-tools.ts",
+  "providers/diagnosis.ts",
 ];
 /** What every wire may take of OpenAI's, besides the files directly under `wires`. */
 const WIRES_SHARE = [...["wires/openai-chat/chat-wire.ts", "wires/openai-chat/chunk.ts", "wires/openai-chat/usage.ts"]];

@@ -49,11 +49,14 @@ const ATTEMPT: Spelling = {
   ...{ provider: "string", model: "string", outcome: "string", status: "integer?", started_ms: "number" },
   ...{ first_token_ms: "number?", duration_ms: "number", hedged: "boolean", winner: "boolean", cost_usd: "number?" },
   "price_row?": "string",
+  ...{ "provider_code?": "string", "provider_message?": "string", "provider_request_id?": "string" },
 };
 const TRACE: Spelling = {
   ...{ id: "string", created_at: "time", key_id: "string", env: "string", app: "string", route: "string" },
   ...{ route_version: "integer", stream: "boolean", status: TRACE_STATUSES.join("|"), http_status: "integer" },
   ...{ "error_code?": "string", provider: "string?", model: "string?", fallback: "boolean", attempts: [ATTEMPT] },
+  ...{ "api?": "string", "fallback_reason?": "string" },
+  "skipped?": [{ provider: "string", model: "string", reason: "string", "detail?": "string" }],
   ...{ "affinity?": "kept|new|broken", "session_id?": "string", "agent_id?": "string" },
   latency: { first_token_ms: "number?", total_ms: "number", budget_ms: "number?", budget_met: "boolean?" },
   usage: {

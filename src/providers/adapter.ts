@@ -72,6 +72,15 @@ export interface UpstreamFailure {
   /** The provider's own message on a refused client request: scrubbed, at most 500 characters. Never logged. */
   readonly message?: string;
   readonly param?: string;
+  /** For operators: on the trace and in the log, never in an answer. */
+  readonly diagnosis?: Diagnosis;
+}
+
+/** What a provider said of a failure, scrubbed. */
+export interface Diagnosis {
+  readonly code?: string;
+  /** At most 300 characters, and only of what the client's request has no part in. */
+  readonly message?: string;
 }
 
 /** A response head with its parsed body (`undefined` when it was not JSON). */

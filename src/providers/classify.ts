@@ -135,7 +135,7 @@ export function classifyError(
   if (error.status === 200 && error.body === undefined) {
     return { class: "invalid_response", tryNext: true, trySame: false };
   }
-  const details = readDetails(error.body);
+  const details = errorDetails(error.body);
   const status = error.status === 200 ? (details.status ?? 200) : error.status;
   const kind = kindOf(status, details, codes);
   const retryAfterMs = retryDelayMs(error.headers, error.body, now);
@@ -235,7 +235,7 @@ function wordsOf(details: Details): { message?: string; param?: string } {
 
 /** The provider's own message in an error body, as a client may read it; `undefined` where it has none. */
 export function describeError(body: unknown, config: ProviderConfig): string | undefined {
-  const { message } = wordsOf(readDetails(body));
+  const { message } = wordsOf(errorDetails(body));
   return withoutCredentials({ class: "server_error", tryNext: false, trySame: false, ...asMessage(message) }, config)
     .message;
 }
@@ -248,12 +248,10 @@ function asMessage(message: string | undefined): { message?: string } {
 const PUBLIC_NAMES: ReadonlySet<string> = new Set(["anthropic-version", "apiVersion", "region"]);
 
 /** `failure` without what the provider was called with: some repeat it, and not every secret looks like one. */
-export function withoutCredentials(failure: UpstreamFailure, { headers, settings }: ProviderConfig): UpstreamFailure {
+export function withoutCredentials(failure: UpstreamFailure, config: ProviderConfig): UpstreamFailure {
   const { message, param } = failure;
   if (message === undefined && param === undefined) return failure;
-  const named = Object.entries({ ...headers, ...settings }).filter(([name]) => !PUBLIC_NAMES.has(name));
-  const secrets = named.map(([, value]) => value.replace(/^Bearer /, "")).filter((secret) => secret !== "");
-  const clean = (text: string): string => secrets.reduce((rest, secret) => rest.replaceAll(secret, REMOVED), text);
+  const clean = (text: string): string => withoutSecretsOf(config, text);
   return {
     ...failure,
     ...(message === undefined ? {} : { message: clean(message).slice(0, MAX_MESSAGE_LENGTH) }),
@@ -261,8 +259,15 @@ export function withoutCredentials(failure: UpstreamFailure, { headers, settings
   };
 }
 
+/** `text` without what the provider was called with. */
+export function withoutSecretsOf({ headers, settings }: ProviderConfig, text: string): string {
+  const named = Object.entries({ ...headers, ...settings }).filter(([name]) => !PUBLIC_NAMES.has(name));
+  const secrets = named.map(([, value]) => value.replace(/^Bearer /, "")).filter((secret) => secret !== "");
+  return secrets.reduce((rest, secret) => rest.replaceAll(secret, REMOVED), text);
+}
+
 /** `{error: {…}}`, `{error: "…", code}`, flat `{message, type, code}`, `{detail}`, `{base_resp}`, or a list of one. */
-function readDetails(body: unknown): Details {
+export function errorDetails(body: unknown): Details {
   const details = readOwnDetails(body);
   // OpenRouter wraps what the provider behind it said.
   const raw = objectOf(objectOf(objectOf(body)["error"])["metadata"])["raw"];

@@ -8,7 +8,9 @@ import type { Capability } from "../catalog/model-facts.ts";
 import type { Forecast, TargetState } from "../health/client.ts";
 import { RouterError } from "../http/errors.ts";
 import { isJsonObject } from "../lib/json.ts";
+import type { Target } from "../policy/schema.ts";
 import type { Provider, Refusal, Secrets } from "../providers/adapter.ts";
+import { missingNames } from "../providers/index.ts";
 import type { FailureClass } from "../traces/schema.ts";
 import type { Candidate, Plan, ResolvedRoute } from "./types.ts";
 
@@ -29,6 +31,8 @@ export interface PlanInput {
   readonly expectedCostOf: (candidate: Candidate) => number | null;
   /** Names of the targets that its conversation is to be kept with, the best first. */
   readonly preferred: readonly string[];
+  /** Hears of each target that is passed over. */
+  readonly onSkipped: (target: Target, reason: FailureClass, detail?: string) => void;
   /** A number in [0, 1): random, or stable for a session that sticks. */
   readonly draw: (candidate: Candidate) => number;
 }
@@ -60,7 +64,7 @@ export function plan(input: PlanInput): Plan {
   }
 
   const capable = capableCandidates(ordered, input);
-  const healthy = byHealth(capable, input.stateOf);
+  const healthy = byHealth(capable, input);
   if (healthy.length === 0) {
     throw new RouterError(
       "all_targets_down",
@@ -79,12 +83,17 @@ function whyPassedOver(first: Candidate, capable: readonly Candidate[], { stateO
   return stateOf(first) === "cooling" ? "rate_limited" : "breaker_open";
 }
 
-function configuredCandidates({ route, fields, secrets, findProvider }: PlanInput): Candidate[] {
+function configuredCandidates({ route, fields, secrets, findProvider, onSkipped }: PlanInput): Candidate[] {
   const candidates: Candidate[] = [];
   route.policy.targets.forEach((target, index) => {
     const found = findProvider(target.provider);
     const config = found?.configure(secrets) ?? null;
-    if (found === undefined || config === null) return;
+    if (found === undefined || config === null) {
+      const detail =
+        found === undefined ? "There is no such provider." : `Set ${missingNames(found, secrets).join(", ")}.`;
+      onSkipped(target, "not_configured", detail);
+      return;
+    }
     const name = `${target.provider}/${target.model}`;
     const facts = route.record.facts[index] ?? {};
     const { model, params } = target;
@@ -160,10 +169,18 @@ type Lack =
 function capableCandidates(candidates: readonly Candidate[], input: PlanInput): readonly Candidate[] {
   const needs = neededCapabilities(input.fields);
   const lacks = candidates.map((candidate) => lackOf(candidate, needs, input));
-  const capable = candidates.filter((_, index) => lacks[index] === null);
+  const only = (isLeft: (lack: Lack | null) => boolean): readonly Candidate[] => {
+    const left = candidates.filter((_, index) => isLeft(lacks[index] ?? null));
+    candidates.forEach(({ target }, index) => {
+      const lack = lacks[index] ?? null;
+      if (left.length > 0 && !isLeft(lack)) input.onSkipped(target, "capability", reasonOf(lack));
+    });
+    return left;
+  };
+  const capable = only((lack) => lack === null);
   if (capable.length > 0) return capable;
   // No candidate supports the option: it is dropped and named, as it is for a sole target.
-  const willing = candidates.filter((_, index) => lacks[index]?.kind === "wish");
+  const willing = only((lack) => lack?.kind === "wish");
   if (willing.length > 0) return willing;
   const windows = lacks.flatMap((lack) => (lack?.kind === "length" ? [lack.window] : []));
   if (windows.length === candidates.length) throw tooLong(Math.max(...windows), input.textLength);
@@ -237,7 +254,10 @@ function hasImage(message: unknown): boolean {
 }
 
 /** The healthy first, then those that are better left alone for a while; an open breaker lets nothing pass. */
-function byHealth(candidates: readonly Candidate[], stateOf: PlanInput["stateOf"]): readonly Candidate[] {
+function byHealth(
+  candidates: readonly Candidate[],
+  { stateOf, onSkipped }: Pick<PlanInput, "stateOf" | "onSkipped">,
+): readonly Candidate[] {
   if (candidates.length === 1) return candidates;
   const closed: Candidate[] = [];
   const resting: Candidate[] = [];
@@ -245,6 +265,8 @@ function byHealth(candidates: readonly Candidate[], stateOf: PlanInput["stateOf"
     const state = stateOf(candidate);
     if (state === "closed") closed.push(candidate);
     else if (state !== "open") resting.push(candidate);
+    if (state === "cooling") onSkipped(candidate.target, "rate_limited", "The provider asked to be left alone.");
+    else if (state !== "closed") onSkipped(candidate.target, "breaker_open", `The breaker is ${state}.`);
   }
   return [...closed, ...resting];
 }

@@ -118,6 +118,7 @@ function planFor(
     mayExplore: ({ name }) => mayExplore(name, now, run.exchange.keyId ?? ""),
     expectedCostOf: costForecast(run.exchange, route, request, textLength, now),
     preferred: conversation?.preferred ?? [],
+    onSkipped: (target, reason, detail) => run.exchange.noteSkipped(target, reason, detail),
     draw: ({ name }) => (conversation === null ? Math.random() : stableDraw(conversation.sessionId, name)),
   });
   conversation?.noteDrawn(chosen.drawn.name);

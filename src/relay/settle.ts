@@ -9,10 +9,10 @@ import { type Env, settingsOf } from "../config.ts";
 import { forgetKey } from "../keys/store.ts";
 import { noteSettled } from "../ledger/client/budget-cache.ts";
 import { type SettleRow, settleSoon } from "../ledger/client/client.ts";
-import { log } from "../lib/log.ts";
+import { log, logError } from "../lib/log.ts";
 import { type CostBasis, isOffCheck, reprice } from "../pricing/price.ts";
 import { exportSoon } from "../traces/exporter.ts";
-import type { Trace } from "../traces/schema.ts";
+import type { SkippedTarget, Trace } from "../traces/schema.ts";
 import type { Bill } from "./billing.ts";
 import type { Attempt, Ending, Exchange } from "./trace.ts";
 
@@ -59,7 +59,7 @@ export class Settlement {
     for (const attempt of exchange.attempts) checkCost(trace.id, attempt, exchange.bill(attempt));
     exportSoon(settingsOf(this.#env).exporter, trace, exchange.parent, this.#waitUntil);
     if (settingsOf(this.#env).logsEveryRequest || trace.status !== "ok" || trace.fallback) {
-      logRequest(trace, exchange.fellBack ? exchange.firstFailure : null);
+      logRequest(trace);
     }
   }
 }
@@ -108,9 +108,25 @@ function checkCost(traceId: string, { provider, model, endedAt }: Attempt, { cos
 const attemptText = ({ provider, model, outcome, status, duration_ms }: Trace["attempts"][number]): string =>
   `${provider}/${model};${outcome};${status ?? "-"};${duration_ms}ms`;
 
-function logRequest(trace: Trace, fallbackReason: string | null): void {
+/** Field by field, so that what a later release adds to a trace is not logged by accident. */
+const attemptFields = (attempt: Trace["attempts"][number]) => ({
+  provider: attempt.provider,
+  model: attempt.model,
+  outcome: attempt.outcome,
+  status: attempt.status,
+  duration_ms: attempt.duration_ms,
+  provider_code: attempt.provider_code,
+  provider_request_id: attempt.provider_request_id,
+  provider_message: attempt.provider_message,
+});
+
+const skippedFields = ({ provider, model, reason, detail }: SkippedTarget) => ({ provider, model, reason, detail });
+
+/** A failure of the router or its providers is an error; what a client may not do is none. */
+function logRequest(trace: Trace): void {
   const isPlain = trace.status === "ok" && !trace.fallback;
-  log({
+  const write = trace.status === "error" && trace.http_status >= 500 ? logError : log;
+  write({
     event: "request",
     trace_id: trace.id,
     key_id: trace.key_id,
@@ -126,9 +142,11 @@ function logRequest(trace: Trace, fallbackReason: string | null): void {
     model: trace.model,
     attempts: trace.attempts.length,
     fallback: trace.fallback,
+    fallback_reason: trace.fallback_reason,
     // What the response headers say, for readers of the log.
-    fallback_reason: fallbackReason ?? undefined,
     attempt_log: isPlain ? undefined : trace.attempts.map(attemptText).join(", "),
+    attempt_details: isPlain ? undefined : trace.attempts.map(attemptFields),
+    skipped: isPlain ? undefined : (trace.skipped ?? []).map(skippedFields),
     first_token_ms: trace.latency.first_token_ms,
     total_ms: trace.latency.total_ms,
     prompt_tokens: trace.usage.prompt_tokens,

@@ -5,11 +5,13 @@
 import { headerList, headerText } from "../http/headers.ts";
 import type { RateState, RequestOrigin } from "../ledger/types.ts";
 import { toUsd, toUsdText } from "../lib/money.ts";
+import type { Diagnosis } from "../providers/adapter.ts";
 import type { TraceParent } from "../traces/otlp.ts";
-import type { AttemptOutcome, FailureClass, Trace, TraceStatus } from "../traces/schema.ts";
+import type { AttemptOutcome, FailureClass, SkippedTarget, Trace, TraceStatus } from "../traces/schema.ts";
 import { type Conversation, conversationMembers } from "./affinity.ts";
 import { type Bill, billOf, NO_BILL, sumOf, type Tariff, unadmittedNanoUsd } from "./billing.ts";
 import { Received } from "./received.ts";
+import { addRateHeaders, diagnosisMembers, neverAsked, type TargetName } from "./trace-members.ts";
 import type { AbortReason } from "./types.ts";
 
 /** A model may call any number of tools, and a row of the ledger has room for 2 MB: one too long loses its batch. */
@@ -49,6 +51,9 @@ export interface Attempt {
   isUnadmitted: boolean;
   /** Members of the client that this provider cannot express. */
   droppedParams: readonly string[];
+  /** What the provider said of its failure, and its own id of the request: for operators. */
+  diagnosis: Diagnosis | undefined;
+  providerRequestId: string | undefined;
 }
 
 /** As much as has to be known before an attempt starts. */
@@ -103,6 +108,8 @@ export class Exchange {
   /** Epoch ms at which a whole answer was there, which may be long before it is released. */
   answeredAt: number | null = null;
   readonly attempts: Attempt[] = [];
+  /** Targets that were passed over, in the order in which it came to that. */
+  readonly skipped: SkippedTarget[] = [];
   /** Counts attempts that have ended. */
   readonly #bills = new Map<Attempt, Bill>();
   /** Each may still say that the key was refused: the settlement waits for them. None rejects. */
@@ -181,6 +188,8 @@ export class Exchange {
       hasFault: false,
       isUnadmitted: false,
       droppedParams: [],
+      diagnosis: undefined,
+      providerRequestId: undefined,
     };
     this.attempts.push(attempt);
     return attempt;
@@ -199,6 +208,12 @@ export class Exchange {
 
   noteFailure(failure: FailureClass): void {
     this.firstFailure ??= failure;
+  }
+
+  /** A target was passed over. Should it be asked after all, its attempt says more. */
+  noteSkipped({ provider, model }: TargetName, reason: FailureClass, detail?: string): void {
+    const isKnown = this.skipped.some((each) => each.provider === provider && each.model === model);
+    if (!isKnown) this.skipped.push({ provider, model, reason, ...(detail === undefined ? {} : { detail }) });
   }
 
   /** The clock of the latency budget: from arrival to the first content (stream) or the whole answer. */
@@ -313,6 +328,7 @@ export class Exchange {
     const begins = this.attempts.map((attempt) => attempt.firstTokenAt).filter((at) => at !== null);
     const firstTokenAt = begins.length === 0 ? null : Math.min(...begins);
     const answeredAt = winner === undefined ? null : (firstTokenAt ?? winner.endedAt);
+    const skipped = neverAsked(this.skipped, this.attempts);
     return {
       id: this.traceId,
       created_at: new Date(this.receivedAt).toISOString(),
@@ -329,6 +345,7 @@ export class Exchange {
       provider: winner?.provider ?? null,
       model: winner?.model ?? null,
       fallback: this.fellBack,
+      ...(this.fellBack && this.firstFailure !== null ? { fallback_reason: this.firstFailure } : {}),
       ...conversationMembers(this.conversation, this.agentId, this.#winnerName),
       attempts: this.attempts.map((attempt) => ({
         provider: attempt.provider,
@@ -342,7 +359,9 @@ export class Exchange {
         winner: attempt.winner,
         cost_usd: usdOf(this.bill(attempt)),
         ...(attempt.tariff.priceRow === null ? {} : { price_row: attempt.tariff.priceRow }),
+        ...diagnosisMembers(attempt),
       })),
+      ...(skipped.length === 0 ? {} : { skipped }),
       latency: {
         first_token_ms: firstTokenAt === null ? null : firstTokenAt - this.receivedAt,
         total_ms: ending.endedAt - this.receivedAt,
@@ -364,27 +383,6 @@ export class Exchange {
       client_request_id: this.clientRequestId,
     };
   }
-}
-
-/** OpenAI's own headers, which its SDKs and others read. A limit the key does not have has none. */
-function addRateHeaders(headers: Record<string, string>, rate: RateState): void {
-  if (rate.limitRequests !== null) {
-    headers["x-ratelimit-limit-requests"] = String(rate.limitRequests);
-    headers["x-ratelimit-remaining-requests"] = String(rate.remainingRequests);
-    headers["x-ratelimit-reset-requests"] = durationText(rate.resetRequestsMs);
-  }
-  if (rate.limitTokens !== null) {
-    headers["x-ratelimit-limit-tokens"] = String(rate.limitTokens);
-    headers["x-ratelimit-remaining-tokens"] = String(rate.remainingTokens);
-    headers["x-ratelimit-reset-tokens"] = durationText(rate.resetTokensMs);
-  }
-}
-
-/** As OpenAI writes them: `120ms`, `6.5s`, `1m0s`. */
-function durationText(milliseconds: number): string {
-  if (milliseconds < 1_000) return `${Math.ceil(milliseconds)}ms`;
-  const seconds = Math.ceil(milliseconds / 100) / 10;
-  return seconds < 60 ? `${seconds}s` : `${Math.floor(seconds / 60)}m${Math.ceil(seconds % 60)}s`;
 }
 
 function attemptLogEntry(attempt: Attempt): string {

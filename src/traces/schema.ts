@@ -13,7 +13,11 @@ export type FailureClass =
   | "context_length"
   | "slow"
   | "breaker_open"
-  | "capability";
+  | "capability"
+  | "disabled"
+  | "not_configured"
+  | "unpriced"
+  | "over_budget";
 
 /**
  * The `error_code` of a request whose end was never reported because its isolate died. What it held is charged in full,
@@ -43,6 +47,19 @@ export interface TraceAttempt {
   readonly cost_usd: number | null;
   /** The row of prices that was in force when it started: `pr_…` of an operator, `catalogue:<version>`; absent: none. */
   readonly price_row?: string;
+  /** What the provider said of its failure, scrubbed, and its own id of the request. Operators alone see them. */
+  readonly provider_code?: string;
+  readonly provider_message?: string;
+  readonly provider_request_id?: string;
+}
+
+/** A target that was passed over before any attempt. */
+export interface SkippedTarget {
+  readonly provider: string;
+  readonly model: string;
+  readonly reason: FailureClass;
+  /** What exactly. Operators alone see it. */
+  readonly detail?: string;
 }
 
 /** Where token counts come from: the provider, a count of what was seen, the reservation's bound, or nowhere. */
@@ -75,11 +92,14 @@ export interface Trace {
   readonly provider: string | null;
   readonly model: string | null;
   readonly fallback: boolean;
+  /** The class of the first failure, where the router left its first candidate. */
+  readonly fallback_reason?: FailureClass;
   /** Present when the client named its conversation: `kept`, `new` or `broken`, or the word of a later release. */
   readonly affinity?: string;
   readonly session_id?: string;
   readonly agent_id?: string;
   readonly attempts: readonly TraceAttempt[];
+  readonly skipped?: readonly SkippedTarget[];
   readonly latency: {
     readonly first_token_ms: number | null;
     readonly total_ms: number;
@@ -95,6 +115,19 @@ export interface Trace {
   readonly tool_calls: readonly string[];
   readonly tags: Readonly<Record<string, string>>;
   readonly client_request_id: string | null;
+}
+
+/** The trace as the holder of its key may see it: without what only the deployment's operators are to know. */
+export function withoutDiagnosis(trace: Trace): Trace {
+  const { skipped } = trace;
+  return {
+    ...trace,
+    attempts: trace.attempts.map((attempt) => {
+      const { provider_code, provider_message, provider_request_id, ...shown } = attempt;
+      return shown;
+    }),
+    ...(skipped === undefined ? {} : { skipped: skipped.map(({ detail, ...shown }) => shown) }),
+  };
 }
 
 const KEY_ID_LENGTH = 12;

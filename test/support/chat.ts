@@ -193,6 +193,18 @@ export async function expectError(
   return body;
 }
 
+/** Attempts in the log whose provider's words are shown and whose class comes from the client's request: there are none. */
+export function wordsOnRequests(logs: string): readonly unknown[] {
+  const lines = logs.split("\n").filter((line) => line.startsWith('{"event":"request"'));
+  const attempts = lines.flatMap(
+    (line) => (JSON.parse(line) as { attempt_details?: Record<string, unknown>[] }).attempt_details ?? [],
+  );
+  const operational = ["auth", "rate_limited", "server_error", "network", "timeout"];
+  return attempts.filter(
+    ({ provider_message, outcome }) => provider_message !== undefined && !operational.includes(String(outcome)),
+  );
+}
+
 /** An error as a provider writes it. It repeats our credential, as some do. */
 export const vendorError = (status: number, body: object = {}, headers: Record<string, string> = {}): Script => ({
   status,

@@ -118,7 +118,7 @@ function placeOf(path: string, method: string, status: number): string {
   // The refusal of a second decision shows the first.
   if (status >= 400 && status !== 409) return "refusal";
   if (path.startsWith("/v1/chat")) return "answer";
-  if (path.includes("/traces")) return "traces";
+  if (path.includes("/traces")) return path.startsWith("/v1") ? "own traces" : "traces";
   if (path.includes("/approvals")) return "approvals";
   return method === "POST" && /^\/admin\/keys(\/\w+\/rotate)?$/.test(path) ? "new key" : "admin";
 }

@@ -4,7 +4,9 @@ import { chunks, completion, type Script } from "../support/upstream.ts";
 type Json = Readonly<Record<string, unknown>>;
 
 const CALL = ["answer", "approvals", "disk ToolApprovals"];
-const TRACE = ["disk KeyLedger", "disk TrailIndex", "traces"];
+const TRACE = ["disk KeyLedger", "disk TrailIndex", "own traces", "traces"];
+/** What an operator learns of a provider's failure, and the holder of a key does not. */
+const DIAGNOSIS = ["disk KeyLedger", "disk TrailIndex", "log", "traces"];
 
 /**
  * Where each kind of canary may be found, and is found. Found where its row does not say so, it has leaked; not found
@@ -49,17 +51,27 @@ export const BELONGS: Readonly<Record<string, readonly string[]>> = {
   "operator's own words": ["admin", "disk ControlPlane", "kv", "new key"],
   "name of a target's model": [
     ...["admin", "answer", "bedrock head", "collector body", "disk ControlPlane", "disk KeyLedger"],
-    ...["disk ProviderHealth", "disk TrailIndex", "google head", "kv", "log", "refusal", "response head", "traces"],
+    ...[
+      "disk ProviderHealth",
+      "disk TrailIndex",
+      "google head",
+      "kv",
+      "log",
+      "own traces",
+      "refusal",
+      "response head",
+      "traces",
+    ],
     "vendor body",
   ],
 
   "vendor's words on a refused request": ["refusal"],
   "secret in the vendor's words": [],
   "other members of a vendor's error": [],
-  "failure of a vendor or collector": [],
-  "vendor's header": [],
+  "failure of a vendor or collector": DIAGNOSIS,
+  "vendor's header": DIAGNOSIS,
   // Its message, scrubbed, in the event that says that the stream broke.
-  "error in a stream that the router reads": ["answer"],
+  "error in a stream that the router reads": ["answer", ...DIAGNOSIS],
   // Bytes that move natively are the provider's to the last one.
   "error in a stream that moves natively": ["answer"],
 

@@ -296,6 +296,14 @@ async function read(): Promise<void> {
   const traceId = JSON.parse(await chat(200, rig.keyOf("client"), "flow/canary-1")).flow.trace_id as string;
   await vi.waitFor(async () => expect((await rig.worker.admin(`/admin/traces/${traceId}`)).status).toBe(200), SOON);
   await vi.waitFor(() => expect(rig.collector.calls.map(({ body }) => body).join()).toContain(traceId), SOON);
+  // The trail is a few seconds behind the ledgers: looked at too early it would hold too little.
+  const sizeOf = async (response: Promise<Response>): Promise<number> =>
+    ((await (await response).json()) as { data: unknown[] }).data.length;
+  const asClient = { headers: { authorization: `Bearer ${rig.keyOf("client")}` } };
+  const all = await sizeOf(rig.worker.fetch("/v1/traces?limit=1000", asClient));
+  const keyId = /^fl_[a-z0-9-]+_([0-9A-Za-z]{12})_/.exec(rig.keyOf("client"))?.[1];
+  const listed = (): Promise<number> => sizeOf(rig.worker.admin(`/admin/traces?limit=1000&key=${keyId}`));
+  await vi.waitFor(async () => expect(await listed()).toBeGreaterThanOrEqual(all), SOON);
   const traces = `/traces/${traceId}`;
   for (const path of ["/traces?limit=1000", traces, "/models"]) await rig.send(200, `/v1${path}`, rig.keyOf("client"));
   await rig.send(200, "/v1/traces", rig.keyOf("agent"));

@@ -5,7 +5,7 @@ import { RouterError } from "../../http/errors.ts";
 import { badCursor, readLimit, readTime, toList } from "../../http/pagination.ts";
 import { oneOf, readQuery, refuseQuery } from "../../http/query.ts";
 import { findTrace, listTraces } from "../../ledger/client/client.ts";
-import { keyIdOfTrace, TRACE_STATUSES } from "../../traces/schema.ts";
+import { keyIdOfTrace, TRACE_STATUSES, withoutDiagnosis } from "../../traces/schema.ts";
 import { authenticate } from "../authenticate.ts";
 
 export async function getTrace(context: Context<AppEnv>): Promise<Response> {
@@ -18,7 +18,7 @@ export async function getTrace(context: Context<AppEnv>): Promise<Response> {
       "No settled trace with this id belongs to this key. A stream's trace appears about 2 seconds after it ends.";
     throw new RouterError("unknown_trace", message);
   }
-  return context.json(trace);
+  return context.json(withoutDiagnosis(trace));
 }
 
 export async function getTraces(context: Context<AppEnv>): Promise<Response> {
@@ -34,5 +34,5 @@ export async function getTraces(context: Context<AppEnv>): Promise<Response> {
     since: readTime("since", since),
     until: readTime("until", until),
   });
-  return context.json(toList(page.data, page.next_cursor));
+  return context.json(toList(page.data.map(withoutDiagnosis), page.next_cursor));
 }

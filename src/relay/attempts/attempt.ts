@@ -14,6 +14,7 @@ import { tryParseJson } from "../../lib/json.ts";
 import { readTextWithin } from "../../lib/read-text.ts";
 import type { UpstreamFailure } from "../../providers/adapter.ts";
 import { withoutCredentials } from "../../providers/classify.ts";
+import { requestIdOf } from "../../providers/diagnosis.ts";
 import type { AttemptOutcome, FailureClass } from "../../traces/schema.ts";
 import type { ChatRequest } from "../../wires/openai-chat/request-fields.ts";
 import type { Received } from "../received.ts";
@@ -250,6 +251,7 @@ export class RunningAttempt implements StreamedAttempt {
     this.#isClosed = true;
     this.#over(abortedBy);
     this.record.outcome = this.#outcome(abortedBy, failure);
+    this.record.diagnosis = failure?.diagnosis;
     const { isUnadmitted } = this.record;
     if (abortedBy !== undefined && this.#claim.startsEarly && !isUnadmitted) {
       this.#input.exchange.pendingAdmissions.push(this.#settleAdmission(this.#claim));
@@ -283,6 +285,7 @@ export class RunningAttempt implements StreamedAttempt {
     const reading = readingOf(request, candidate, record, streaming.wire, exchange.traceId);
     const response = await this.#send(call);
     record.status = response.status;
+    record.providerRequestId = requestIdOf(response.headers);
     if (!response.ok) {
       const { text, isLate } = await readTextWithin(response, MAX_ERROR_BODY_BYTES, MAX_ERROR_BODY_MS);
       const body = text === null ? undefined : tryParseJson(text);

@@ -7,10 +7,11 @@
  * budget can bear.
  */
 import { endRetry, latencyForecast, type RetryPermit, takeRetry, targetState } from "../../health/client.ts";
-import { RouterError } from "../../http/errors.ts";
+import { type ErrorCode, RouterError } from "../../http/errors.ts";
 import { unexpectedFault } from "../../http/internal-error.ts";
 import type { UpstreamFailure } from "../../providers/adapter.ts";
 import { hasMember } from "../../providers/refusals.ts";
+import type { FailureClass } from "../../traces/schema.ts";
 import type { Answer, Candidate, Claim, EventSource, Resumption } from "../types.ts";
 import { type AttemptInput, type Ended, RunningAttempt } from "./attempt.ts";
 import { budgetExceeded, exhausted, refusedByProvider } from "./errors.ts";
@@ -20,6 +21,13 @@ import { earnHedge, fits, hedgeDelayMs, takeHedge } from "./hedge.ts";
 export class ClientGone extends Error {
   override readonly name = "ClientGone";
 }
+
+/** Why a candidate could not be afforded, by the code of its refusal. */
+const UNAFFORDABLE: ReadonlyMap<ErrorCode, FailureClass> = new Map([
+  ["model_unpriced", "unpriced"],
+  ["budget_exceeded", "over_budget"],
+  ["request_budget_exceeded", "over_budget"],
+]);
 
 type Failed = Extract<Ended, { ok: false }>;
 
@@ -109,9 +117,17 @@ export class Attempts implements Resumption {
     } catch (error) {
       if (!(error instanceof RouterError)) throw error;
       this.#refusal ??= error;
+      this.#noteUnaffordable(candidate, error);
       return null;
     }
     throw new ClientGone();
+  }
+
+  #noteUnaffordable({ target }: Candidate, { code, message }: RouterError): void {
+    const reason = UNAFFORDABLE.get(code);
+    if (reason === undefined) return;
+    this.#input.exchange.noteSkipped(target, reason, message);
+    this.#input.exchange.noteFailure(reason);
   }
 
   /** The next candidate: the first that can be expected to keep the latency budget, else the first. */
@@ -131,6 +147,10 @@ export class Attempts implements Resumption {
       exchange.fellBack = true;
       exchange.noteFailure("slow");
     }
+    for (const { target } of usable.slice(0, usable.indexOf(next))) {
+      exchange.noteSkipped(target, "slow", "It does not fit what is left of the latency budget.");
+    }
+    for (const each of this.#waiting) if (!usable.includes(each)) exchange.noteSkipped(each.target, "breaker_open");
     this.#remove(next);
     return next;
   }

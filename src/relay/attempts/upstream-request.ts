@@ -4,6 +4,7 @@ import { JsonEdit } from "../../lib/json.ts";
 import type { PriceBook } from "../../prices/book.ts";
 import type { AdapterCall, ProviderAdapter, UpstreamFailure, UpstreamRequest } from "../../providers/adapter.ts";
 import { describeError } from "../../providers/classify.ts";
+import { diagnosed, unanswered } from "../../providers/diagnosis.ts";
 import { openHeadersOf } from "../../providers/provider-settings.ts";
 import { droppedParams, notedConversation } from "../../wires/bridge.ts";
 import type { ChatRequest } from "../../wires/openai-chat/request-fields.ts";
@@ -48,7 +49,7 @@ export function readingOf(
   };
   const answerContext = { ...common, fields };
   return {
-    classify: (error) => adapter.classify(error),
+    classify: (error) => diagnosed(adapter.classify(error), error, config),
     describe: (body) => describeError(body, config),
     translation,
     answerContext,
@@ -151,10 +152,15 @@ async function written(adapter: ProviderAdapter, call: AdapterCall): Promise<Ups
 export function brokenCall(error: unknown, abortedBy: AbortReason | undefined): UpstreamFailure {
   if (abortedBy === "too_large") return { class: "invalid_response", tryNext: true, trySame: false };
   // After silence the same target is not asked again: it would be silent once more.
-  if (abortedBy !== undefined) return { class: "timeout", tryNext: true, trySame: false };
+  if (abortedBy !== undefined) {
+    const isLatency = abortedBy === "latency_budget";
+    const words = isLatency ? "No answer within the latency budget." : `No answer within ${abortedBy}_ms.`;
+    return unanswered({ class: "timeout", tryNext: true, trySame: false }, words);
+  }
   // Blame the request, not the target: otherwise one client could trip a shared breaker.
   if (error instanceof UntranslatableRequest) return { class: "invalid_request", tryNext: true, trySame: false };
   // workerd's text for a reset or refused connection; a name that does not resolve reads otherwise and will not heal.
-  const isReset = error instanceof Error && error.message.includes("Network connection lost");
-  return { class: "network", tryNext: true, trySame: isReset };
+  const words = error instanceof Error ? error.message : "";
+  const isReset = words.includes("Network connection lost");
+  return unanswered({ class: "network", tryNext: true, trySame: isReset }, words);
 }

@@ -101,6 +101,7 @@ function planFor(route: ResolvedRoute, setting: Setting, chance: PlanInput["draw
     },
     mayExplore: ({ name, target }) => explorable.includes(name) || explorable.includes(target.provider),
     expectedCostOf: ({ facts: { price: known } }) => (known === undefined ? null : known.input + known.output),
+    onSkipped: () => {},
     preferred: setting.preferred ?? [],
     draw: setting.draw ?? chance,
   });
