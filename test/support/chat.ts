@@ -105,7 +105,11 @@ export function chatBody(route: TestRoute, body: object = {}): object {
 }
 
 /** `vars` go to the Worker; a base URL given here wins over that of the scripted upstream. `front`: see `worker.ts`. */
-export async function startChatRig(vars: Readonly<Record<string, string>> = {}, front?: string): Promise<ChatRig> {
+export async function startChatRig(
+  vars: Readonly<Record<string, string>> = {},
+  front?: string,
+  inspect?: true,
+): Promise<ChatRig> {
   const upstream = await startUpstream();
   const provided = ROWS.flatMap(({ id, secrets }) => [
     [baseUrlName(id), `${upstream.url}/v1`],
@@ -117,6 +121,7 @@ export async function startChatRig(vars: Readonly<Record<string, string>> = {}, 
   const worker = await startWorker({
     vars: { ...Object.fromEntries(provided), ...vars },
     ...(front === undefined ? {} : { front }),
+    ...(inspect === undefined ? {} : { inspect }),
   });
   let routeCount = 0;
   let many: { readonly key: CreatedKey; readonly env: Env } | null = null;

@@ -26,6 +26,8 @@ export interface WorkerSpec {
   readonly persist?: string;
   /** Source of a module to run in place of the product, for comparisons. */
   readonly script?: string;
+  /** Its heap can be measured (`TestWorker.inspector`). */
+  readonly inspect?: true;
   /** Source of a module that stands before the product, which it imports as `./index.js`: a place for faults. */
   readonly front?: string;
 }
@@ -67,6 +69,8 @@ export interface TestWorker {
   bindings(): Promise<Env>;
   /** All that the Worker wrote to its console so far, errors nobody caught included, one line each. */
   logs(): string;
+  /** Where a debugger connects. Needs `WorkerSpec.inspect`. */
+  inspector(): Promise<URL>;
   stop(): Promise<void>;
 }
 
@@ -152,6 +156,7 @@ async function miniflareOptions(spec: WorkerSpec, vars: Readonly<Record<string, 
     cf: false,
     telemetry: { enabled: false },
     ...(spec.persist === undefined ? {} : { resourcePersistencePath: spec.persist }),
+    ...(spec.inspect === undefined ? {} : { inspectorPort: 0 }),
     workers: [worker],
   } satisfies MiniflareOptions;
 }
@@ -211,6 +216,7 @@ export async function startWorker(spec: WorkerSpec = {}): Promise<TestWorker> {
     // Miniflare makes the bindings from the options above, which name exactly the members of Env.
     bindings: () => miniflare.getBindings() as Promise<unknown> as Promise<Env>,
     logs: () => lines.join("\n"),
+    inspector: () => miniflare.getInspectorURL(),
     stop: () => miniflare.dispose(),
   };
 }
