@@ -33,6 +33,7 @@ export function toolName(type: string): string {
 /** Tools that a provider defines and the client runs. They cost what their definition takes of the prompt. */
 const CLIENT_RUN_TOOLS: ReadonlySet<string> = new Set([
   ...["bash", "texteditor", "computer", "memory", "computeruse", "toolsearchtoolregex", "toolsearchtoolbm25"],
+  ...["localshell", "applypatch", "computerusepreview"],
 ]);
 
 export function isClientRunTool(type: string): boolean {

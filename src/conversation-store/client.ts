@@ -68,9 +68,17 @@ export type Conversation =
   | { readonly ok: true; readonly items: readonly Json[] }
   | { readonly ok: false; readonly reason: "not_found" | "too_large" };
 
-/** The items of a conversation up to and with the response `id`, in order. Rejects with `ledger_unavailable`. */
-export async function readConversation(namespace: Namespace, owner: Owner, id: string): Promise<Conversation> {
-  const read = await ask(namespace, owner, (store, mark) => store.chain(id, mark));
+/** Who reads for a request. `hold` counts the bytes that come, before they are opened, and throws where they are too many. */
+export interface Reader extends Owner {
+  readonly hold: (bytes: number) => void;
+}
+
+/**
+ * The items of a conversation up to and with the response `id`, in order. Rejects with `ledger_unavailable`, and with what
+ * `hold` throws.
+ */
+export async function readConversation(namespace: Namespace, reader: Reader, id: string): Promise<Conversation> {
+  const read = await ask(namespace, reader, (store, mark) => store.chain(id, mark), reader.hold);
   if (!read.ok) return read;
   return { ok: true, items: read.responses.flatMap(({ input, response }) => [...input, ...outputOf(response)]) };
 }
@@ -79,10 +87,10 @@ export type FoundItems =
   | { readonly ok: true; readonly items: ReadonlyMap<string, Json> }
   | { readonly ok: false; readonly reason: "not_found" | "too_large" };
 
-/** Stored items by their ids, all or none. Rejects with `ledger_unavailable`. */
-export async function readItems(namespace: Namespace, owner: Owner, ids: readonly string[]): Promise<FoundItems> {
+/** Stored items by their ids, all or none. Rejects likewise. */
+export async function readItems(namespace: Namespace, reader: Reader, ids: readonly string[]): Promise<FoundItems> {
   if (ids.length === 0) return { ok: true, items: new Map() };
-  const read = await ask(namespace, owner, (store, mark) => store.holding(ids, mark));
+  const read = await ask(namespace, reader, (store, mark) => store.holding(ids, mark), reader.hold);
   if (!read.ok) return read;
   const wanted = new Set(ids);
   const items = new Map<string, Json>();
@@ -112,10 +120,12 @@ async function ask(
   namespace: Namespace,
   owner: Owner,
   call: (store: Stub, mark: Uint8Array) => Promise<ReadAnswer>,
+  hold: Reader["hold"] = () => {},
 ): Promise<Read> {
   const seal = await Seal.of(owner);
   const answer = await reach(async () => await call(namespace.getByName(owner.keyId), seal.mark));
   if (!answer.ok) return answer;
+  hold(answer.responses.reduce((sum, { input, response }) => sum + input.byteLength + response.byteLength, 0));
   try {
     return { ok: true, responses: await Promise.all(answer.responses.map((each) => opened(each, seal))) };
   } catch {

@@ -38,5 +38,12 @@ const CLIENT_RUN: ReadonlySet<string> = new Set([
  * call that is never seen cannot be approved. A tool that is written under several names may be read under each.
  */
 export function isClientRun({ type, source }: Pick<ProviderTool, "type" | "source">): boolean {
+  if (type === "shell") return isLocalShell(source);
   return CLIENT_RUN.has(plainOf(type)) && !Object.keys(source).some((name) => PROVIDER_RUN.has(plainOf(name)));
+}
+
+/** OpenAI's shell runs at the client unless the request names a container. https://developers.openai.com/api/docs/guides/tools-shell */
+function isLocalShell({ environment = null }: ProviderTool["source"]): boolean {
+  if (environment === null) return true;
+  return typeof environment === "object" && "type" in environment && environment.type === "local";
 }

@@ -74,6 +74,14 @@ export class OpenBody {
     return decodeBody(bytes);
   }
 
+  /**
+   * Counts `bytes` that the request takes besides its body, as long as the body is held. Throws 503 `overloaded` when the
+   * isolate has no room for them.
+   */
+  hold(bytes: number): void {
+    if (!this.#claim.grow(bytes, Date.now())) throw overloaded();
+  }
+
   /** The body may be needed until `time` (epoch ms), and is let go after it whatever becomes of its request. */
   keepUntil(time: number): void {
     this.#claim.keepUntil(time);

@@ -15,6 +15,10 @@ export async function readText(
     return response.text();
   }
   if (response.body === null) return "";
+  if (declared !== null && Number(declared) > maxBytes) {
+    await response.body.cancel().catch(() => {});
+    return null;
+  }
   const reader = response.body.getReader();
   const decoder = new TextDecoder();
   let text = "";

@@ -14,6 +14,8 @@ export interface DoorCaller {
   readonly keyId: string;
   /** The secret part of the key, as it was sent. */
   readonly secret: string;
+  /** Counts bytes that the request takes besides its body. Throws 503 `overloaded` when the isolate has no room. */
+  readonly hold: (bytes: number) => void;
 }
 
 /** The unread parts of a request: none of them passes the approval gate. */

@@ -7,7 +7,7 @@ import type { Env } from "../../src/config.ts";
 import {
   deleteResponse,
   eraseResponses,
-  type Owner,
+  type Reader,
   readConversation,
   readItems,
   readResponse,
@@ -17,7 +17,9 @@ import { startWorker, type TestWorker } from "../support/worker.ts";
 
 const TTL_MS = 60_000;
 let keys = 0;
-const newOwner = (secret = "s".repeat(32)): Owner => ({ keyId: `key${String(++keys).padStart(9, "0")}`, secret });
+const newOwner = (secret = "s".repeat(32)): Reader => {
+  return { keyId: `key${String(++keys).padStart(9, "0")}`, secret, hold: () => {} };
+};
 
 const message = (id: string, text: string) => ({
   id,

@@ -363,6 +363,23 @@ describe("by the door of Responses", () => {
     expect(rig.upstream.calls).toHaveLength(0);
   });
 
+  test("a shell of the provider's own is not the client's shell", async () => {
+    for (const environment of [
+      { type: "container_auto" },
+      { type: "container_reference", container_id: "c" },
+      "local",
+    ]) {
+      const response = await ask(routes.gated, { tools: [{ type: "shell", environment }] });
+      expect(response.status).toBe(400);
+      expect(await response.json()).toMatchObject({ error: { code: "tool_not_gateable", param: "tools[0].shell" } });
+    }
+    for (const more of [{}, { environment: null }, { environment: { type: "local" } }]) {
+      rig.upstream.script({ json: completion() });
+      const response = await ask(routes.gated, { tools: [{ type: "shell", ...more }] });
+      expect(await response.text()).not.toContain("tool_not_gateable");
+    }
+  });
+
   test("the result of a call on record is known under another id", async () => {
     const call = { type: "function_call", call_id: "fc_9", name: "pay", arguments: "{ }" };
     const input = [

@@ -57,6 +57,30 @@ describe("large bodies", () => {
     expect((await rig.ask(route)).status).toBe(200);
   });
 
+  test("what a request goes on from counts as its own bytes do", async () => {
+    const route = await rig.route({ providers: ["openai"] });
+    const ask = (body: object): Promise<Response> =>
+      rig.worker.fetch("/v1/responses", {
+        method: "POST",
+        headers: rig.headers(route),
+        body: JSON.stringify({ model: route.model, ...body }),
+      });
+    rig.upstream.script({ json: completion() });
+    const first = (await (await ask({ input: "a".repeat(7 * MIB) })).json()) as { id: string; store: boolean };
+    expect(first.store).toBe(true);
+    rig.upstream.script({ json: completion(), headMs: 1_500 });
+    const goOn = { input: "b", previous_response_id: first.id, store: false };
+    const answers = await Promise.all(Array.from({ length: 5 }, () => ask(goOn)));
+    const codes = await Promise.all(
+      answers.map(async (each) => {
+        const text = await each.text();
+        return each.status === 200 ? "ok" : codeOf(text);
+      }),
+    );
+    expect(codes.toSorted()).toEqual(["ok", "ok", "ok", "overloaded", "overloaded"]);
+    expect((await ask(goOn)).status).toBe(200);
+  });
+
   test("a body beyond 10 MiB is refused by its length alone", async () => {
     const route = await rig.route();
     const client = await connectRaw(rig.worker.url);

@@ -56,7 +56,8 @@ export async function postInputTokens(context: Context<AppEnv>): Promise<Respons
   try {
     const owner = await authenticateOwner(context, "chat");
     const text = await body.read(deadlines);
-    const resolve = (fields: Json) => resolveReferences(fields, env, owner);
+    const reader = { ...owner, hold: (bytes: number) => body.hold(bytes) };
+    const resolve = (fields: Json) => resolveReferences(fields, env, reader);
     const { request } = await parseResponsesRequest(text, resolve, { model: "any" });
     const { base64Length } = readContentDemand(request.fields["messages"]);
     const answer = { object: "response.input_tokens", input_tokens: promptTokens(request.text, base64Length) };

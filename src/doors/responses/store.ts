@@ -1,7 +1,13 @@
 /** What a response keeps for the next one, and what a request takes from earlier ones. */
 import { type Env, settingsOf } from "../../config.ts";
 import type { Json } from "../../conversation/part.ts";
-import { type Owner, readConversation, readItems, storeResponse } from "../../conversation-store/client.ts";
+import {
+  type Owner,
+  type Reader,
+  readConversation,
+  readItems,
+  storeResponse,
+} from "../../conversation-store/client.ts";
 import { RouterError } from "../../http/errors.ts";
 import type { RoutePolicy } from "../../policy/schema.ts";
 import type { KeepAnswer, Kept } from "../../relay/types.ts";
@@ -18,7 +24,7 @@ export interface ResolvedFields {
  * The request with everything in it that it refers to, for the same key and secret. Throws 404 where any of it is not
  * there, and leaves the references where nothing is stored: the wire refuses them.
  */
-export async function resolveReferences(fields: Json, env: Env, owner: Owner): Promise<ResolvedFields> {
+export async function resolveReferences(fields: Json, env: Env, owner: Reader): Promise<ResolvedFields> {
   const { previousResponseId: previousId, itemIds } = referencesOf(fields);
   if ((previousId === undefined && itemIds.length === 0) || !settingsOf(env).storesResponses) {
     return { fields, own: itemsOf(fields), previousId: null };

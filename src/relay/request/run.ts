@@ -134,7 +134,7 @@ export async function begin(run: AnyRun): Promise<Begun> {
   exchange.env = key.env;
   const caller = identify(key, http);
   noteCaller(run, caller);
-  const owner = { keyId: key.id, secret: token.key.secret };
+  const owner = { keyId: key.id, secret: token.key.secret, hold: (bytes: number) => body.hold(bytes) };
   const asked = await door.parse(await body.read(run.deadlines), owner);
   run.asked = { route: showModel(asked.model), stream: asked.stream };
   const readAt = Date.now();
