@@ -109,6 +109,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...["doors/messages/request", "doors/responses/request"],
     ...[
       "admin/promotions",
+      "admin/provider-switch",
       "admin/routes",
       "admin/settings",
       "prices/request",
@@ -128,7 +129,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   config: ["keys/operators", "lib/log"],
   lib: [],
   "lib/stored": ["lib/log"],
-  "doors/pages": ["config", "site/security-headers"],
+  "doors/pages": ["config", "site/security-headers", "lib"],
   site: ["catalog", "http/errors"],
   "site/build": ["openapi/document"],
   dev: [],

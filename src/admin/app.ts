@@ -16,6 +16,7 @@ import { providersApp } from "./providers.ts";
 import { routesApp } from "./routes.ts";
 import { settingsApp } from "./settings.ts";
 import { spendApp } from "./spend.ts";
+import { statusApp } from "./status.ts";
 import { tracesApp } from "./traces.ts";
 
 /** Paths and the methods they know, for the answer to a wrong one. */
@@ -33,7 +34,8 @@ const METHODS = {
   "/routes/:env/:name/versions": "GET, HEAD",
   "/routes/:env/:name/versions/:version": "GET, HEAD",
   "/providers": "GET, HEAD",
-  "/providers/:id": "PUT, DELETE",
+  "/providers/:id": "PUT, PATCH, DELETE",
+  "/providers/:id/*": "PATCH",
   "/prices": "GET, HEAD",
   "/prices/:provider/*": "GET, HEAD, PUT, DELETE",
   "/settings": "GET, HEAD, PUT",
@@ -44,6 +46,7 @@ const METHODS = {
   "/approvals": "GET, HEAD",
   "/approvals/:id": "POST",
   "/audit": "GET, HEAD",
+  "/status": "GET, HEAD",
 } as const;
 
 export const adminApp = new Hono<AdminEnv>();
@@ -67,6 +70,7 @@ adminApp.route("/traces", tracesApp);
 adminApp.route("/spend", spendApp);
 adminApp.route("/approvals", approvalsApp);
 adminApp.route("/audit", auditApp);
+adminApp.route("/status", statusApp);
 
 for (const [path, methods] of Object.entries(METHODS)) {
   adminApp.all(path, (c) => {

@@ -10,7 +10,7 @@ import { secretsOf, settingsOf } from "../config.ts";
 import { withControl } from "../control/client.ts";
 import type { TargetUse } from "../control/types.ts";
 import { targetSnapshot } from "../health/client.ts";
-import type { HealthSnapshot, LatencySummary } from "../health/types.ts";
+import type { LastFailure, LatencySummary, TargetDetails } from "../health/types.ts";
 import { BODY_LIMITS } from "../http/body.ts";
 import { RouterError } from "../http/errors.ts";
 import { readJson } from "../http/json-body.ts";
@@ -19,10 +19,11 @@ import { badParameter, readQuery, refuseQuery } from "../http/query.ts";
 import { type Reach, upstreamUrl } from "../lib/upstream-url.ts";
 import { PROVIDER_ID, type ProviderRecord, ProviderRequest } from "../policy/provider-record.ts";
 import { forgetProvider } from "../policy/store.ts";
-import type { Secrets } from "../providers/adapter.ts";
+import type { Provider, Secrets } from "../providers/adapter.ts";
 import { findProvider, isKnownProvider, missingNames, operatorProvider, providerIds } from "../providers/index.ts";
 import type { AdminEnv } from "./authorize.ts";
-import { readReason } from "./options.ts";
+import { readFlag, readReason } from "./options.ts";
+import { patchProvider, toDisabled } from "./provider-switch.ts";
 
 /** What the health of a target tells about. */
 const WINDOW_SECONDS = 60;
@@ -35,10 +36,13 @@ const SNAPSHOTS_LIMIT_MS = 5_000;
 export const providersApp = new Hono<AdminEnv>();
 
 providersApp.get("/", async (c) => {
-  const query = readQuery(c, ["limit", "cursor"]);
+  const query = readQuery(c, ["limit", "cursor", "configured"]);
   const limit = readLimit(query.limit);
+  const isWanted = query.configured === undefined ? null : readFlag(query, "configured");
   const own = await ownProviders(c);
-  const ids = [...providerIds(), ...own.keys()];
+  const isConfigured = (id: string): boolean => providerOf(id, own)?.configure(secretsOf(c.env)) != null;
+  const known = [...providerIds(), ...own.keys()];
+  const ids = isWanted === null ? known : known.filter((id) => isConfigured(id) === isWanted);
   const start = startOf(ids, query.cursor);
   const page = ids.slice(start, start + limit);
   const uses = await withControl(c.env.CONTROL_PLANE, (control) => control.listTargets());
@@ -69,6 +73,9 @@ providersApp.put("/:id", async (c) => {
   forgetProvider(id);
   return c.json(toOwn(record, secretsOf(c.env)));
 });
+
+providersApp.patch("/:id", patchProvider);
+providersApp.patch("/:id/*", patchProvider);
 
 providersApp.delete("/:id", async (c) => {
   const id = c.req.param("id");
@@ -119,26 +126,39 @@ async function describe(
   uses: readonly TargetUse[],
 ) {
   const asked = uses.filter((use) => ids.includes(use.provider));
-  const states = await snapshots(c.env.PROVIDER_HEALTH, asked);
+  const [states, disabled] = await Promise.all([
+    snapshots(c.env.PROVIDER_HEALTH, asked),
+    withControl(c.env.CONTROL_PLANE, (control) => control.listDisabled()),
+  ]);
+  const off = new Map(disabled.map((entry) => [entry.name, entry]));
   // The bindings and variables of a Worker are one object; the provider table picks what it knows by name.
   const secrets = secretsOf(c.env);
   return ids.flatMap((id) => {
     const record = own.get(id);
-    const provider = record === undefined ? findProvider(id) : operatorProvider(record);
+    const provider = providerOf(id, own);
     if (provider === undefined) return [];
-    const targets = asked.flatMap((use, index) => (use.provider === id ? [toTarget(use, states[index] ?? null)] : []));
-    if (record !== undefined) return [{ ...toOwn(record, secrets), targets }];
+    const targets = asked.flatMap((use, index) => {
+      if (use.provider !== id) return [];
+      return [{ ...toTarget(use, states[index] ?? null), disabled: toDisabled(off.get(`${id}/${use.model}`)) }];
+    });
+    const state = { disabled: toDisabled(off.get(id)), targets };
+    if (record !== undefined) return [{ ...toOwn(record, secrets), ...state }];
     const configured = provider.configure(secrets) !== null;
-    return [{ id, configured, missing: configured ? [] : missingNames(provider, secrets), targets }];
+    return [{ id, configured, missing: configured ? [] : missingNames(provider, secrets), ...state }];
   });
+}
+
+function providerOf(id: string, own: ReadonlyMap<string, ProviderRecord>): Provider | undefined {
+  const record = own.get(id);
+  return record === undefined ? findProvider(id) : operatorProvider(record);
 }
 
 /** The health of each target in its place; `null` where its object did not answer in time. Never rejects. */
 export async function snapshots(
   namespace: AdminEnv["Bindings"]["PROVIDER_HEALTH"],
   uses: readonly Pick<TargetUse, "provider" | "model">[],
-): Promise<readonly (HealthSnapshot | null)[]> {
-  const found = uses.map((): HealthSnapshot | null => null);
+): Promise<readonly (TargetDetails | null)[]> {
+  const found = uses.map((): TargetDetails | null => null);
   const giveUpAt = Date.now() + SNAPSHOTS_LIMIT_MS;
   const waiting = uses.entries();
   const askInTurn = async (): Promise<void> => {
@@ -152,7 +172,7 @@ export async function snapshots(
   return found;
 }
 
-function toTarget({ model, routes }: TargetUse, health: HealthSnapshot | null) {
+function toTarget({ model, routes }: TargetUse, health: TargetDetails | null) {
   const requests = health?.requests ?? null;
   const failures = health?.failures ?? null;
   return {
@@ -169,7 +189,24 @@ function toTarget({ model, routes }: TargetUse, health: HealthSnapshot | null) {
     first_token_ms: toQuantiles(health?.firstToken ?? null),
     total_ms: toQuantiles(health?.total ?? null),
     window_seconds: WINDOW_SECONDS,
+    open_for_key: health?.openFor ?? null,
+    // What isolates hold against it by themselves, while the shared breaker may be closed.
+    resting_isolates: health?.penalties ?? null,
+    unclean_until:
+      health === null || (health.uncleanUntil ?? 0) <= health.at ? null : isoTime(health.uncleanUntil ?? 0),
+    last_failure: toFailure(health?.lastFailure ?? null),
+    openings: (health?.openings ?? []).map(({ at, until, class: kind }) => {
+      return { at: isoTime(at), until: isoTime(until), class: kind };
+    }),
   };
+}
+
+/** In the provider's words, scrubbed where they came in. */
+function toFailure(failure: LastFailure | null) {
+  if (failure === null) return null;
+  const { at, class: kind, status, code = null, message = null, requestId = null } = failure;
+  const words = { provider_code: code, provider_message: message, provider_request_id: requestId };
+  return { at: isoTime(at), class: kind, status, ...words };
 }
 
 function toQuantiles(latency: LatencySummary | null): { readonly p50: number; readonly p95: number } | null {

@@ -17,6 +17,7 @@ import type { KeyChange, KeyRequest, PublicKey } from "../keys/record.ts";
 import type { ProviderRecord } from "../policy/provider-record.ts";
 import { type ApprovalPlace, type ApprovalQuery, findApprovals, noteApprovals } from "./approvals.ts";
 import { migrate } from "./control-schema.sql.ts";
+import { DisabledTable } from "./disabled-table.ts";
 import { Journal } from "./journal.ts";
 import { KeyTable } from "./key-table.ts";
 import { PriceTable } from "./price-table.ts";
@@ -30,6 +31,8 @@ import type {
   CreateKeyResult,
   DeleteProviderResult,
   DeleteRouteResult,
+  DisableChange,
+  DisabledTarget,
   Page,
   PriceChange,
   PriceEntry,
@@ -62,6 +65,7 @@ export class ControlPlane extends DurableObject<Env> {
   readonly #routes: RouteTable;
   readonly #providers: ProviderTable;
   readonly #prices: PriceTable;
+  readonly #disabled: DisabledTable;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -73,6 +77,7 @@ export class ControlPlane extends DurableObject<Env> {
     this.#routes = new RouteTable(this.#sql, this.#journal, this.#publisher);
     this.#providers = new ProviderTable(this.#sql, this.#journal, this.#publisher);
     this.#prices = new PriceTable(this.#sql, this.#journal, this.#publisher);
+    this.#disabled = new DisabledTable(this.#sql, this.#journal, this.#publisher);
   }
 
   /** A new key. The answer is the only place its token ever appears in. */
@@ -173,6 +178,24 @@ export class ControlPlane extends DurableObject<Env> {
   /** All that operators added, by id. */
   listProviders(): ProviderRecord[] {
     return this.#providers.list();
+  }
+
+  /** Takes a provider or target out of every plan, or puts it back. The second call changes nothing. */
+  setDisabled(change: DisableChange, actor: string): Promise<DisabledTarget | null | "too_many"> {
+    return this.#disabled.change(change, actor);
+  }
+
+  /** What waits for KV and since when, and when the alarm is due: epoch ms. */
+  async standing(): Promise<{ waiting: number; oldestAt: number | null; alarmAt: number | null }> {
+    const query = `
+      SELECT count(*) AS waiting, min(audit.at_ms) AS oldest FROM publication
+      LEFT JOIN audit ON audit.seq = publication.seq WHERE lane = 'operator'`;
+    const { waiting, oldest } = this.#sql.exec<{ waiting: number; oldest: number | null }>(query).one();
+    return { waiting, oldestAt: oldest, alarmAt: await this.ctx.storage.getAlarm() };
+  }
+
+  listDisabled(): DisabledTarget[] {
+    return this.#disabled.list();
   }
 
   /** A price in force from its time on. The second call changes nothing. */

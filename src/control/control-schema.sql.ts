@@ -134,6 +134,16 @@ const STEPS: readonly string[] = [
     updated_at_ms INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- Providers and targets that operators have taken out of every plan.
+  CREATE TABLE disabled (
+    name TEXT PRIMARY KEY,
+    reason TEXT NOT NULL,
+    until_ms INTEGER,
+    actor TEXT NOT NULL,
+    at_ms INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /** Brings the tables up to date. Run inside a transaction; safe at every start. */

@@ -212,6 +212,24 @@ export type DeleteProviderResult =
   /** `routes`: `<env>/<name>` of the active ones that name it. */
   | { readonly ok: false; readonly reason: "in_use"; readonly routes: readonly string[] };
 
+export interface DisableChange {
+  /** `<provider>` or `<provider>/<model>`. */
+  readonly name: string;
+  /** `null`: it may be called again. `until`: epoch ms, `null` for no end. */
+  readonly disabled: { readonly reason: string; readonly until: number | null } | null;
+  /** Why it is put back. */
+  readonly reason?: string | undefined;
+}
+
+/** Out of every plan. Times are epoch ms. */
+export interface DisabledTarget {
+  readonly name: string;
+  readonly reason: string;
+  readonly until: number | null;
+  readonly by: string;
+  readonly at: number;
+}
+
 export interface AuditEntry {
   readonly seq: number;
   /** ISO 8601 UTC. */
@@ -255,6 +273,8 @@ export interface TargetHealthChange {
   readonly openUntil: number;
   /** The only key that it is open for. Absent or `null`: open for all. */
   readonly openFor?: string | null | undefined;
+  /** The class of the failure that opened it, where that is known. */
+  readonly class?: string | undefined;
   /** Epoch ms at which the breaker changed, by the clock of the target's own object. */
   readonly at: number;
 }

@@ -217,6 +217,11 @@ function opened(breaker: Breaker, openFor: string | null, now: number): Breaker 
   return { ...AFRESH, isOpen: true, openFor, openUntil: now + ejectionMs, ejections, closedAt: 0, buckets: [] };
 }
 
+/** How many isolates leave the target alone at `now`; three stand for more. */
+export function votesAt({ votes }: Breaker, now: number): number {
+  return votes.filter((vote) => Math.abs(now - vote.at) < VOTE_MS).length;
+}
+
 function withVote(votes: readonly Vote[], { isolate, isPenalising }: Evidence, now: number): readonly Vote[] {
   const kept = votes.filter((vote) => vote.isolate !== isolate && Math.abs(now - vote.at) < VOTE_MS);
   return isPenalising ? [...kept, { isolate, at: now }].slice(-MIN_VOTES) : kept;

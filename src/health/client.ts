@@ -8,6 +8,7 @@
 import { isJsonObject, tryParseJson } from "../lib/json.ts";
 import { withTimeout } from "../lib/with-timeout.ts";
 import { isAhead } from "./breaker.ts";
+import { forecastAt } from "./forecast.ts";
 import type { ProviderHealth } from "./provider-health.ts";
 import type { RetryPermit } from "./rates.ts";
 import {
@@ -16,7 +17,6 @@ import {
   adopt,
   begin,
   type Forecast,
-  forecastAt,
   hasPending,
   isExploring,
   type LatencyKind,
@@ -30,7 +30,7 @@ import {
   type TargetState,
   takeDelta,
 } from "./target.ts";
-import type { HealthAnswer, HealthSnapshot } from "./types.ts";
+import type { HealthAnswer, HealthSnapshot, TargetDetails } from "./types.ts";
 import { noteUnclean, UNCLEAN_MS } from "./unclean.ts";
 
 export type { RetryPermit } from "./rates.ts";
@@ -183,9 +183,15 @@ export function warmUp(context: HealthContext, now: number): void {
 export async function targetSnapshot(
   namespace: DurableObjectNamespace<ProviderHealth>,
   target: string,
-): Promise<HealthSnapshot | null> {
-  const read = async (): Promise<HealthSnapshot> =>
-    (await namespace.getByName(target).snapshot()) ?? { ...NEVER_USED, at: Date.now() };
+): Promise<TargetDetails | null> {
+  const read = async (): Promise<TargetDetails> =>
+    (await namespace.getByName(target).details()) ?? {
+      ...NEVER_USED,
+      at: Date.now(),
+      openings: [],
+      penalties: 0,
+      lastFailure: null,
+    };
   return withTimeout(SNAPSHOT_LIMIT_MS, read).catch(() => null);
 }
 

@@ -24,11 +24,13 @@ import {
   MAX_COOLDOWN_MS,
   recordEvidence,
   sumWindow,
+  votesAt,
 } from "./breaker.ts";
 import { CacheRecord } from "./cache-schema.sql.ts";
 import { HealthTables, NO_FACTS, type TargetFacts } from "./health-schema.sql.ts";
+import { FailureRecord } from "./last-failure.sql.ts";
 import { LatencyWindow, sliceStart, WINDOW_MS } from "./quantile.ts";
-import type { HealthAnswer, HealthDelta, HealthSnapshot, LatencySummary } from "./types.ts";
+import type { HealthAnswer, HealthDelta, HealthSnapshot, LatencySummary, TargetDetails } from "./types.ts";
 import { UNCLEAN_MS } from "./unclean.ts";
 
 const FLUSH_EVERY_MS = 1_000;
@@ -67,6 +69,7 @@ export class ProviderHealth extends DurableObject<Env> {
   #breaker: Breaker;
   #windows: Windows;
   readonly #cache = new CacheRecord(this.ctx.storage.sql);
+  readonly #failures = new FailureRecord(this.ctx.storage.sql);
   #summaries: Summaries | null = null;
   /** Until then, epoch ms, streams of the target are read event by event. */
   #uncleanUntil: number;
@@ -109,6 +112,7 @@ export class ProviderHealth extends DurableObject<Env> {
     this.#unsaved.add(sliceStart(now));
     const newest = next.buckets.at(-1);
     if (newest !== undefined) this.#unsaved.add(newest.startAt);
+    this.#failures.note(delta.lastFailure, now);
     const hasChanged = this.#become(next, now);
     if (delta.isUnclean === true) this.#becomeUnclean(now);
     this.#flush(now);
@@ -120,6 +124,15 @@ export class ProviderHealth extends DurableObject<Env> {
   /** What is known of the target; `null` when it was never reported on, or not for a day. Writes nothing. */
   async snapshot(): Promise<HealthSnapshot | null> {
     return this.#facts.seenAt === 0 ? null : this.#snapshotAt(Date.now());
+  }
+
+  /** The same with what operators ask for. */
+  async details(): Promise<TargetDetails | null> {
+    const now = Date.now();
+    if (this.#facts.seenAt === 0) return null;
+    const openings = this.#failures.openings(now);
+    const penalties = votesAt(this.#breaker, now);
+    return { ...this.#snapshotAt(now), openings, penalties, lastFailure: this.#failures.last };
   }
 
   /** Announces what could not be announced, and forgets a target that had no report for a day. Never throws. */
@@ -169,6 +182,9 @@ export class ProviderHealth extends DurableObject<Env> {
     this.ctx.storage.transactionSync(() => {
       this.#saveTarget();
       if (hasChanged) this.#tables.clearOutcomes();
+      if (hasChanged && next.isOpen && next.openUntil !== before.openUntil) {
+        this.#failures.noteOpening(next.openUntil, now);
+      }
     });
     return hasChanged;
   }
@@ -236,7 +252,7 @@ export class ProviderHealth extends DurableObject<Env> {
     const { target, changedAt, announcedAt } = this.#facts;
     if (changedAt <= announcedAt || target === "") return [];
     const { isOpen, openUntil, openFor } = this.#breaker;
-    return [{ target, isOpen, openUntil, openFor, at: changedAt }];
+    return [{ target, isOpen, openUntil, openFor, at: changedAt, class: this.#failures.last?.class }];
   }
 
   #noteAnnounced(at: number): void {
@@ -257,6 +273,7 @@ export class ProviderHealth extends DurableObject<Env> {
     this.#summaries = null;
     this.#uncleanUntil = 0;
     this.#cache.forget();
+    this.#failures.forget();
     this.#unsaved.clear();
     this.#tables.forget();
     await this.ctx.storage.deleteAll();

@@ -7,9 +7,10 @@
 import { isAhead, LEASE_MS, MAX_COOLDOWN_MS, MAX_EJECTION_MS } from "./breaker.ts";
 import { PromptMemory } from "./cache-share.ts";
 import { concerns, withKey } from "./failed-keys.ts";
-import { LatencySketch, LatencyWindow, WINDOW_MS } from "./quantile.ts";
+import { forecastAt } from "./forecast.ts";
+import { LatencySketch, LatencyWindow } from "./quantile.ts";
 import { RetryBudget, TokenBucket } from "./rates.ts";
-import type { HealthAnswer, HealthDelta, LatencySummary } from "./types.ts";
+import type { HealthAnswer, HealthDelta, LastFailure, LatencySummary } from "./types.ts";
 import { adoptUnclean } from "./unclean.ts";
 
 /** Hard failures in a row after which a target rests. */
@@ -20,11 +21,6 @@ const DEFAULT_COOLDOWN_MS = 1_000;
 /** Where the object does not answer, an isolate allows itself a probe this often. */
 const OWN_LEASE_EVERY_MS = 3_000;
 const EXPLORE_MS = 10_000;
-/** Fewer calls say nothing about latency. */
-const MIN_FORECAST_CALLS = 3;
-/** From here on what this isolate saw counts more than what all of them saw: it is its own way to the target. */
-const OWN_FORECAST_CALLS = 20;
-const FORECAST_CACHE_MS = 250;
 
 /**
  * `penalised`: this isolate saw it fail. `cooling`: the provider asked to be left alone. `open`: it gets no requests,
@@ -72,6 +68,8 @@ export interface AttemptReport {
   } | null;
   /** Epoch ms. */
   readonly now: number;
+  /** For a failure: what operators see of it. */
+  readonly failure?: LastFailure | undefined;
   /** With `rate_limited`: the provider's delay, taken from 0 to 60 s. Default a second. */
   readonly retryAfterMs?: number | undefined;
 }
@@ -136,6 +134,8 @@ export interface TargetHealth {
   /** Whose requests failed since the last post, two keys at most. */
   pendingKeys: readonly string[];
   readonly pendingLatency: Measured<LatencySketch>;
+  /** The last failure since the last post. */
+  pendingFailure: LastFailure | undefined;
   readonly prompts: PromptMemory;
   lastPostAt: number;
   /** Until then a request has promised to post. A time, not a flag: that request may die. */
@@ -166,6 +166,7 @@ export function newTargetHealth(): TargetHealth {
     forecasts: { firstToken: null, total: null },
     pending: { ...NOTHING },
     pendingKeys: [],
+    pendingFailure: undefined,
     pendingLatency: { firstToken: new LatencySketch(), total: new LatencySketch() },
     prompts: new PromptMemory(),
     lastPostAt: 0,
@@ -245,6 +246,8 @@ export function record(health: TargetHealth, ticket: AttemptTicket, report: Atte
   if (isLeased) health.leaseUsedAt = 0;
   recordLatency(health, report);
   const { pending } = health;
+  if (outcome === "failure" || outcome === "rate_limited")
+    health.pendingFailure = report.failure ?? health.pendingFailure;
   switch (outcome) {
     case "ignored":
       pending.returnsLease ||= isLeased;
@@ -359,6 +362,7 @@ export function takeDelta(health: TargetHealth, isolate: string, now: number): H
     isolate,
     ...pending,
     failedKeys: health.pendingKeys,
+    lastFailure: health.pendingFailure,
     isPenalising: isPenalised(health, now),
     cooldownMs: isCooling(health, now) ? health.cooldownUntil - now : 0,
     firstToken: pendingLatency.firstToken.rows(),
@@ -369,28 +373,8 @@ export function takeDelta(health: TargetHealth, isolate: string, now: number): H
   pending.probeSuccesses = pending.probeFailures = 0;
   pending.wantsLease = pending.returnsLease = pending.isUnclean = false;
   health.pendingKeys = [];
+  health.pendingFailure = undefined;
   pendingLatency.firstToken.clear();
   pendingLatency.total.clear();
   return delta;
-}
-
-/** Over the last minute; null when fewer than 3 calls are known. */
-export function forecastAt(health: TargetHealth, kind: LatencyKind, now: number): Forecast | null {
-  const cached = health.forecasts[kind];
-  if (cached !== null && isAhead(cached.at + FORECAST_CACHE_MS, now, FORECAST_CACHE_MS)) return cached.forecast;
-  const summary = summaryAt(health, kind, now);
-  // Too little to go by is not remembered: the next call may be the one that was missing.
-  if (summary === null || summary.calls < MIN_FORECAST_CALLS) return null;
-  const forecast = { p50Ms: summary.p50Ms, p95Ms: summary.p95Ms };
-  health.forecasts[kind] = { at: now, forecast };
-  return forecast;
-}
-
-function summaryAt(health: TargetHealth, kind: LatencyKind, now: number): LatencySummary | null {
-  const own = health.windows[kind];
-  const isHeard = isAhead(health.shared.heardAt + WINDOW_MS, now, WINDOW_MS);
-  const shared = isHeard ? health.shared[kind] : null;
-  const ownCalls = own.calls(now);
-  if (shared !== null && ownCalls < OWN_FORECAST_CALLS && ownCalls < shared.calls) return shared;
-  return own.summary(now);
 }

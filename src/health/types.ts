@@ -4,6 +4,26 @@ import type { PromptCounts } from "./cache-share.ts";
 /** One latency bucket of `quantile.ts`: how many calls were answered in it, and how many we ended at that age. */
 export type SketchRow = readonly [bucket: number, answered: number, ended: number];
 
+/** A failure as operators see it. */
+export interface LastFailure {
+  /** Epoch ms, by the clock of the isolate. */
+  readonly at: number;
+  readonly class: string;
+  /** HTTP status; `null`: no response head came. */
+  readonly status: number | null;
+  readonly code?: string | undefined;
+  readonly message?: string | undefined;
+  readonly requestId?: string | undefined;
+}
+
+/** Times are epoch ms. */
+export interface Opening {
+  readonly at: number;
+  readonly until: number;
+  /** The class of the failure that came last; `null`: none is known. */
+  readonly class: string | null;
+}
+
 /** What one isolate has seen since its last report. Counts are sums; durations are relative, so clocks may differ. */
 export interface HealthDelta {
   /** Id of the isolate: random, the same for its whole life. */
@@ -33,6 +53,8 @@ export interface HealthDelta {
   readonly firstToken: readonly SketchRow[];
   /** Time to the whole answer. */
   readonly total: readonly SketchRow[];
+  /** The last of the failures. Absent: there was none, or the isolate is of an earlier release. */
+  readonly lastFailure?: LastFailure | undefined;
   /** Prompts whose provider said what of them it read from its cache. Absent in reports of earlier releases. */
   readonly prompts?: PromptCounts;
 }
@@ -68,6 +90,15 @@ export interface HealthSnapshot {
   readonly uncleanUntil?: number;
   /** Share of prompt tokens of the last hour that were read from a cache. Absent in answers of earlier releases. */
   readonly cachedShare?: number;
+}
+
+/** What an operator sees of a target. */
+export interface TargetDetails extends HealthSnapshot {
+  /** Those of the last day, newest first. */
+  readonly openings: readonly Opening[];
+  /** How many isolates leave the target alone because of what they saw themselves; three stand for more. */
+  readonly penalties: number;
+  readonly lastFailure: LastFailure | null;
 }
 
 /** The answer to a report. */

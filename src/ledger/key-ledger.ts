@@ -108,6 +108,11 @@ export class KeyLedger extends DurableObject {
     return this.#ledger.audit(Date.now());
   }
 
+  /** What waits for the index and since when, and when the alarm is due: epoch ms. Writes nothing. */
+  async outboxStanding(): Promise<{ waiting: number; oldestAt: number | null; alarmAt: number | null }> {
+    return { ...this.#ledger.outbox.standing(), alarmAt: await this.ctx.storage.getAlarm() };
+  }
+
   /** Sends every stored trace to the index again. Answers how many wait now. */
   async rebuild(): Promise<number> {
     const now = Date.now();

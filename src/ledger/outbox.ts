@@ -70,6 +70,17 @@ export class Outbox {
     return this.#sql.exec<{ count: number }>("SELECT count(*) AS count FROM outbox").one().count;
   }
 
+  /** How many wait, and when the request of the oldest ended, epoch ms. */
+  standing(): { waiting: number; oldestAt: number | null } {
+    const [first] = this.parcels(1, "").flatMap(({ rows }) => rows);
+    const trace = first === undefined ? null : tryParseJson(first.trace);
+    if (!isJsonObject(trace) || typeof trace["created_at"] !== "string")
+      return { waiting: this.count(), oldestAt: null };
+    const { latency, created_at } = trace;
+    const totalMs = isJsonObject(latency) && typeof latency["total_ms"] === "number" ? latency["total_ms"] : 0;
+    return { waiting: this.count(), oldestAt: Date.parse(created_at) + totalMs };
+  }
+
   /** The first `limit` traces that wait above `afterId`, by index. */
   parcels(limit: number, afterId: string): Parcel[] {
     const rows = this.#sql

@@ -200,7 +200,15 @@ export const OPERATIONS: readonly Operation[] = [
     { body: "PromotionRequest", query: NEW_ENV },
   ),
 
-  operator("get /admin/providers", "Providers and how their targets fare", [200, "ProviderList"], BAD, { query: PAGE }),
+  operator("get /admin/providers", "Providers and how their targets fare", [200, "ProviderList"], BAD, {
+    query: { ...PAGE, configured: "true|false" },
+  }),
+  operator("patch /admin/providers/{id}", "Take a provider out of every plan, or put it back", [200, "Switch"], [], {
+    body: "SwitchRequest",
+  }),
+  operator("patch /admin/providers/{id}/{model}", "The same for one target", [200, "Switch"], [], {
+    body: "SwitchRequest",
+  }),
   operator("put /admin/providers/{id}", "An endpoint of the operator's own", [200, "Provider"], [], {
     body: "ProviderRequest",
   }),
@@ -246,6 +254,7 @@ export const OPERATIONS: readonly Operation[] = [
     ["approval_decided", "tool_approval_expired"],
     { body: "Decision", query: { key: "string" } },
   ),
+  operator("get /admin/status", "Whether everything that the service needs works", [200, "Status"]),
   operator("get /admin/audit", "Who changed what, newest first", [200, "AuditEntryList"], BAD, {
     query: { ...PAGE, ...SPAN, actor: "string", action: "string", object: "string" },
   }),

@@ -1,5 +1,6 @@
 /** The components of the document: what requests are checked with, and the shapes of answers. */
 import { PromotionRequest } from "../admin/promotions.ts";
+import { SwitchRequest } from "../admin/provider-switch.ts";
 import { RollbackRequest } from "../admin/routes.ts";
 import { SettingsRequest } from "../admin/settings.ts";
 import { DecisionRequest } from "../approvals/decision.ts";
@@ -27,6 +28,7 @@ const REQUESTS = {
   Rollback: RollbackRequest,
   PromotionRequest,
   ProviderRequest,
+  SwitchRequest,
   PriceRequest,
   SettingsRequest,
 };
@@ -149,7 +151,14 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
     ...{ env: "string", name: "string", version: "integer", from: { env: "string", version: "integer" } },
     ...{ gates: [GATE], forced: "boolean" },
   },
-  Provider: { id: "string", configured: "boolean", missing: ["string"], "targets?": ["object"] },
+  Provider: {
+    ...{ id: "string", configured: "boolean", missing: ["string"], "disabled?": "any", "targets?": ["object"] },
+  },
+  Switch: { id: "string", "model?": "string", disabled: "any" },
+  Status: {
+    ...{ version: "string", catalogue: "string", ok: "boolean" },
+    checks: [{ name: "string", ok: "boolean", ms: "number", detail: "string?" }],
+  },
   Price: {
     ...{ provider: "string", model: "string", source: "operator|catalogue", input: "number?", output: "number?" },
     ...{ "cache_read?": "number", "cache_write?": "number", "cache_write_1h?": "number", "audio_in?": "number" },

@@ -8,6 +8,7 @@
 import { IsolateCache } from "../lib/isolate-cache.ts";
 import { parseStored } from "../lib/stored.ts";
 import { AliasIndex, aliasIndexKey } from "./aliases.ts";
+import { DISABLED_KEY, DisabledIndex, NOTHING_DISABLED } from "./disabled.ts";
 import { ProviderRecord, providerKey } from "./provider-record.ts";
 import { RouteIndex, RouteRecord, routeIndexKey, routeKey } from "./schema.ts";
 
@@ -21,6 +22,8 @@ const indexes = new IsolateCache<RouteIndex>(LIMITS);
 const aliases = new IsolateCache<AliasIndex>(LIMITS);
 /** Absence is kept too: a route that names a deleted provider would read KV at every request. */
 const providers = new IsolateCache<{ readonly record: ProviderRecord | null }>(LIMITS);
+
+const disabled = new IsolateCache<DisabledIndex>(LIMITS);
 
 export interface ReadContext {
   readonly kv: KVNamespace;
@@ -71,6 +74,20 @@ export async function getProvider(context: ReadContext, id: string): Promise<Pro
     return { record: text === null ? null : parseStored(ProviderRecord, text, key) };
   };
   return (await providers.get(key, context.now, read, context.waitUntil))?.record ?? null;
+}
+
+/** What operators have taken out of every plan. Rejects when KV fails cold. */
+export async function getDisabled(context: ReadContext): Promise<DisabledIndex> {
+  const read = async (): Promise<DisabledIndex> => {
+    const text = await context.kv.get(DISABLED_KEY, { cacheTtl: KV_CACHE_SECONDS });
+    return text === null ? NOTHING_DISABLED : parseStored(DisabledIndex, text, DISABLED_KEY);
+  };
+  return (await disabled.get(DISABLED_KEY, context.now, read, context.waitUntil)) ?? NOTHING_DISABLED;
+}
+
+/** Drops this isolate's copy of what is disabled. */
+export function forgetDisabled(): void {
+  disabled.delete(DISABLED_KEY);
 }
 
 /** Drops this isolate's copy of an operator's own provider. */

@@ -1,9 +1,10 @@
 /** What adapters read of the operator's configuration: addresses and secrets, checked. And how we name ourselves. */
 import { upstreamUrl } from "../lib/upstream-url.ts";
+import { VERSION } from "../lib/version.ts";
 import type { ProviderConfig, Secrets } from "./adapter.ts";
 
 /** Kept equal to `package.json` by a test. */
-export const USER_AGENT = "flow-layer/0.1.0";
+export const USER_AGENT = `flow-layer/${VERSION}`;
 
 /**
  * The headers of one request, made from nothing: no header of the client's can slip through. `streamType` is what a

@@ -31,6 +31,8 @@ export interface PlanInput {
   readonly expectedCostOf: (candidate: Candidate) => number | null;
   /** Names of the targets that its conversation is to be kept with, the best first. */
   readonly preferred: readonly string[];
+  /** An operator has taken it out. */
+  readonly isDisabled: (target: Target) => boolean;
   /** Hears of each target that is passed over. */
   readonly onSkipped: (target: Target, reason: FailureClass, detail?: string) => void;
   /** A number in [0, 1): random, or stable for a session that sticks. */
@@ -42,10 +44,7 @@ export function plan(input: PlanInput): Plan {
   const { route } = input;
   const configured = configuredCandidates(input);
   if (configured.length === 0) {
-    throw new RouterError(
-      "no_target_configured",
-      "No target of this route has its provider credentials configured. Set the provider's secret.",
-    );
+    throw nothingConfigured(input);
   }
   const allowed = configured.filter(({ target }) => {
     return (route.only?.includes(target.provider) ?? true) && !(route.avoid?.includes(target.provider) ?? false);
@@ -78,14 +77,28 @@ export function plan(input: PlanInput): Plan {
   };
 }
 
+function nothingConfigured({ route, isDisabled }: PlanInput): RouterError {
+  const names = route.policy.targets.filter(isDisabled).map(({ provider, model }) => `\`${provider}/${model}\``);
+  const isAll = names.length === route.policy.targets.length;
+  const off = `${names.length === 1 ? "is" : "are"} disabled by an operator: PATCH /admin/providers/<id> enables again`;
+  const message = isAll
+    ? `Every target of this route is disabled: ${names.join(", ")} ${off}.`
+    : `No target of this route has its provider credentials configured. Set the provider's secret.${names.length === 0 ? "" : ` ${names.join(", ")} ${off}.`}`;
+  return new RouterError("no_target_configured", message);
+}
+
 function whyPassedOver(first: Candidate, capable: readonly Candidate[], { stateOf }: PlanInput): FailureClass {
   if (capable[0] !== first) return "capability";
   return stateOf(first) === "cooling" ? "rate_limited" : "breaker_open";
 }
 
-function configuredCandidates({ route, fields, secrets, findProvider, onSkipped }: PlanInput): Candidate[] {
+function configuredCandidates({ route, fields, secrets, findProvider, isDisabled, onSkipped }: PlanInput): Candidate[] {
   const candidates: Candidate[] = [];
   route.policy.targets.forEach((target, index) => {
+    if (isDisabled(target)) {
+      onSkipped(target, "disabled", "An operator has disabled it.");
+      return;
+    }
     const found = findProvider(target.provider);
     const config = found?.configure(secrets) ?? null;
     if (found === undefined || config === null) {

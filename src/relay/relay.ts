@@ -7,6 +7,7 @@ import { type AppEnv, secretsOf } from "../config.ts";
 import { firstSerious } from "../conversation/loss.ts";
 import type { Json } from "../conversation/part.ts";
 import { latencyForecast, mayExplore, targetState } from "../health/client.ts";
+import { isDisabled } from "../policy/disabled.ts";
 import { promptTokens } from "../pricing/count.ts";
 import type { Provider } from "../providers/adapter.ts";
 import { notedConversation } from "../wires/bridge.ts";
@@ -118,6 +119,7 @@ function planFor(
     mayExplore: ({ name }) => mayExplore(name, now, run.exchange.keyId ?? ""),
     expectedCostOf: costForecast(run.exchange, route, request, textLength, now),
     preferred: conversation?.preferred ?? [],
+    isDisabled: ({ provider, model }) => isDisabled(route.disabled, provider, model, now),
     onSkipped: (target, reason, detail) => run.exchange.noteSkipped(target, reason, detail),
     draw: ({ name }) => (conversation === null ? Math.random() : stableDraw(conversation.sessionId, name)),
   });

@@ -11,7 +11,7 @@ import { nearest } from "../lib/nearest.ts";
 import { redactCredentials } from "../lib/redact-credentials.ts";
 import { exactAlias, patternAlias } from "../policy/aliases.ts";
 import { RoutePolicy, type RouteRecord } from "../policy/schema.ts";
-import { getAliases, getProvider, getRoute, getRouteIndex, type ReadContext } from "../policy/store.ts";
+import { getAliases, getDisabled, getProvider, getRoute, getRouteIndex, type ReadContext } from "../policy/store.ts";
 import { getPrices } from "../prices/store.ts";
 import { findProvider } from "../providers/index.ts";
 import type { ChatRequest, RouteControls } from "../wires/openai-chat/request-fields.ts";
@@ -29,9 +29,10 @@ const PRODUCTION = "production";
 
 /** Throws 400 `unknown_route`, 403 `route_not_allowed`, or 503 `policy_unavailable` when what the model names was never read and cannot be. */
 export async function resolve(request: ChatRequest, caller: Caller, context: ReadContext): Promise<ResolvedRoute> {
-  const [found, prices] = await Promise.all([
+  const [found, prices, disabled] = await Promise.all([
     findRoute(request.model, caller.key, context),
     getPrices(context).catch(pricesUnreadable),
+    getDisabled(context).catch(unreadable),
   ]);
   const { policy } = found;
   // A price is never a part of a version.
@@ -42,6 +43,7 @@ export async function resolve(request: ChatRequest, caller: Caller, context: Rea
     record,
     policy,
     prices,
+    disabled,
     mayFallBack: policy.fallback.enabled && (controls.fallback ?? true),
     latencyBudgetMs: controls.latency_budget_ms ?? policy.latency.budget_ms ?? null,
     spendBudgetUsd: smallest(controls.spend_budget_usd, policy.spend.max_request_usd),

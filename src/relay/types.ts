@@ -7,6 +7,7 @@ import type { Json } from "../conversation/part.ts";
 import type { RouterError } from "../http/errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
 import type { Deadlines } from "../lib/deadline.ts";
+import type { DisabledIndex } from "../policy/disabled.ts";
 import type { RoutePolicy, RouteRecord, Target } from "../policy/schema.ts";
 import type { PriceBook } from "../prices/book.ts";
 import type {
@@ -42,6 +43,8 @@ export interface ResolvedRoute {
   readonly policy: RoutePolicy;
   /** What attempts cost, by the time they start. */
   readonly prices: PriceBook;
+  /** What operators have taken out of every plan. */
+  readonly disabled: DisabledIndex;
   readonly mayFallBack: boolean;
   readonly latencyBudgetMs: number | null;
   /** The most the whole request may cost. */

@@ -152,11 +152,30 @@ const MADE: Readonly<Record<string, Make>> = {
     path: `/admin/providers/${unique()}`,
     body: { protocol: "openai", base_url: "https://vendor.example/v1" },
   }),
+  "patch /admin/providers/{id}": () => ({
+    path: "/admin/providers/cerebras",
+    body: { disabled: true, reason: "tried" },
+  }),
+  "patch /admin/providers/{id}/{model}": () => ({
+    path: `/admin/providers/openai/${unique()}`,
+    body: { disabled: true, reason: "tried" },
+  }),
   "delete /admin/providers/{id}": async ({ worker }) => {
     const path = `/admin/providers/${unique()}`;
     const body = { protocol: "openai", base_url: "https://vendor.example/v1" };
     await (await worker.admin(path, { method: "PUT", body })).text();
     return { path };
+  },
+  // A route whose provider lacks its secret is a finding.
+  "get /admin/status": async ({ worker }) => {
+    const list = await worker.admin("/admin/routes?limit=1000");
+    const { data } = (await list.json()) as { data: { env: string; name: string; policy: typeof POLICY }[] };
+    const isFinding = ({ policy }: (typeof data)[number]): boolean =>
+      policy.targets.some(({ provider }) => provider !== "sandbox");
+    for (const { env, name } of data.filter(isFinding)) {
+      await worker.admin(`/admin/routes/${env}/${name}?reason=tidy`, { method: "DELETE" });
+    }
+    return { path: "/admin/status" };
   },
   "get /admin/traces/{id}": ({ traceId }) => ({ path: `/admin/traces/${traceId}` }),
   "get /admin/spend": () => ({ path: "/admin/spend?group_by=key" }),

@@ -121,6 +121,14 @@ describe("the list", () => {
       first_token_ms: null,
       total_ms: null,
       window_seconds: 60,
+      ...{
+        disabled: null,
+        open_for_key: null,
+        resting_isolates: 0,
+        unclean_until: null,
+        last_failure: null,
+        openings: [],
+      },
     });
   });
 

@@ -4,6 +4,7 @@
  */
 import type { Context } from "hono";
 import type { AppEnv } from "../../config.ts";
+import { VERSION } from "../../lib/version.ts";
 import { SECURITY_HEADERS } from "../../site/security-headers.ts";
 
 /** Addresses that belong to programs: never a page, whatever `Accept` says. */
@@ -19,7 +20,7 @@ export async function getRoot(c: Context<AppEnv>): Promise<Response> {
     (await htmlPage(c, "/", 200)) ??
     c.json({
       name: "The Flow Layer",
-      version: "0.1.0",
+      version: VERSION,
       docs: new URL("/docs", c.req.url).href,
       openapi: new URL("/openapi.json", c.req.url).href,
       endpoints: ENDPOINTS,

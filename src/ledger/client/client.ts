@@ -205,6 +205,14 @@ export function rebuildIndex(namespace: Ledgers, keyId: string): Promise<number>
   return ask(namespace, keyId, CALL_LIMIT_MS, (ledger) => ledger.rebuild());
 }
 
+/** What of the key waits for the trail, and since when. Rejects with `ledger_unavailable`. */
+export function ledgerStanding(
+  namespace: Ledgers,
+  keyId: string,
+): Promise<{ waiting: number; oldestAt: number | null; alarmAt: number | null }> {
+  return ask(namespace, keyId, CALL_LIMIT_MS, (ledger) => ledger.outboxStanding());
+}
+
 /** One trace of the key, `null` until it is settled. Rejects with `ledger_unavailable`. */
 export function findTrace(namespace: Ledgers, keyId: string, traceId: string): Promise<Trace | null> {
   return ask(namespace, keyId, CALL_LIMIT_MS, (ledger) => ledger.trace(traceId));

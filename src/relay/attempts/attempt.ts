@@ -274,7 +274,8 @@ export class RunningAttempt implements StreamedAttempt {
     const latency = isTimed
       ? { kind: this.#latencyKind, ms: (firstTokenAt ?? endedAt) - startedAt, answered: winner }
       : null;
-    reportOutcome(this.#input.health, this.#ticket, { outcome, latency, now: endedAt, retryAfterMs });
+    const failure = failureOf(this.record);
+    reportOutcome(this.#input.health, this.#ticket, { outcome, latency, now: endedAt, retryAfterMs, failure });
   }
 
   async #open(): Promise<Opened<Answer>> {
@@ -317,8 +318,20 @@ export class RunningAttempt implements StreamedAttempt {
   /** The stream broke after its first token. */
   #noteBreak(failure: FailureClass): void {
     this.record.outcome = failure;
-    reportOutcome(this.#input.health, this.#ticket, { outcome: "failure", latency: null, now: Date.now() });
+    const broken = failureOf(this.record);
+    reportOutcome(this.#input.health, this.#ticket, {
+      outcome: "failure",
+      latency: null,
+      now: Date.now(),
+      failure: broken,
+    });
   }
+}
+
+/** What operators see of it where they look at its target. */
+function failureOf({ outcome, status, diagnosis, providerRequestId, endedAt }: Attempt): AttemptReport["failure"] {
+  const { code, message } = diagnosis ?? {};
+  return { at: endedAt, class: outcome, status, code, message, requestId: providerRequestId };
 }
 
 async function refusalOf({ granted }: Claim): Promise<RouterError | null> {

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { ModelFacts } from "../../../src/catalog/model-facts.ts";
 import type { TargetState } from "../../../src/health/client.ts";
 import { RouterError } from "../../../src/http/errors.ts";
+import { DISABLED_KEY } from "../../../src/policy/disabled.ts";
 import { RoutePolicy, type RouteRecord } from "../../../src/policy/schema.ts";
 import { CATALOGUE_PRICES, MONEY_KEY } from "../../../src/prices/book.ts";
 import { openAiProvider } from "../../../src/providers/openai-compatible.ts";
@@ -75,6 +76,7 @@ function routeOf(setting: Setting): ResolvedRoute {
     record,
     policy: record.policy,
     prices: CATALOGUE_PRICES,
+    disabled: {},
     mayFallBack: setting.mayFallBack ?? true,
     latencyBudgetMs: null,
     spendBudgetUsd: null,
@@ -101,6 +103,7 @@ function planFor(route: ResolvedRoute, setting: Setting, chance: PlanInput["draw
     },
     mayExplore: ({ name, target }) => explorable.includes(name) || explorable.includes(target.provider),
     expectedCostOf: ({ facts: { price: known } }) => (known === undefined ? null : known.input + known.output),
+    isDisabled: () => false,
     onSkipped: () => {},
     preferred: setting.preferred ?? [],
     draw: setting.draw ?? chance,
@@ -592,7 +595,7 @@ async function planOfRequest(setting: Setting, request: ChatRequest, headerContr
   // Routes are cached by name.
   const name = `r${++resolvedCount}`;
   const record = { ...recordOf(setting), name, created_at: "2026-01-01T00:00:00Z", actor: "test" };
-  const get = async (key: string) => (key === MONEY_KEY ? null : JSON.stringify(record));
+  const get = async (key: string) => (key === MONEY_KEY || key === DISABLED_KEY ? null : JSON.stringify(record));
   const kv = { get } as unknown as KVNamespace;
   const caller: Caller = {
     key: KEY,
