@@ -6,7 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type BuildOptions, build } from "esbuild";
 
@@ -42,8 +42,37 @@ async function assetsOf(files: Map<string, string>) {
     });
     scripts[name] = add(name, "js", built.outputFiles?.[0]?.text ?? "");
   }
+  const consoleAssets = await consoleOf(files);
   const css = await Promise.all(["tokens", "site"].map((name) => readFile(join(HERE, `styles/${name}.css`), "utf8")));
-  return { style: add("site", "css", css.join("\n")), scripts };
+  return { style: add("site", "css", css.join("\n")), scripts, console: consoleAssets };
+}
+
+/** What the console loads lies below `/console/`, so that the fence of `FLOW_ADMIN_HOST` holds for it too. */
+async function consoleOf(files: Map<string, string>) {
+  const built = await build({
+    ...COMMON,
+    jsxImportSource: "hono/jsx/dom",
+    entryPoints: { console: join(HERE, "console/main.tsx") },
+    outdir: OUT,
+    splitting: true,
+    minify: true,
+    target: "es2022",
+    entryNames: "[name]-[hash]",
+    chunkNames: "[name]-[hash]",
+  });
+  let script = "";
+  for (const { path, text } of built.outputFiles ?? []) {
+    const name = `console/${basename(path)}`;
+    files.set(name, text);
+    if (basename(path).startsWith("console-")) script = `/${name}`;
+  }
+  const sheets = ["tokens", "site", "console", "chart"].map((name) =>
+    readFile(join(HERE, `styles/${name}.css`), "utf8"),
+  );
+  const css = (await Promise.all(sheets)).join("\n");
+  const hash = createHash("sha256").update(css).digest("hex").slice(0, 10);
+  files.set(`console/style-${hash}.css`, css);
+  return { script, style: `/console/style-${hash}.css` };
 }
 
 /** `site.ts` and all that it needs, as a module that Node runs. */

@@ -3,6 +3,7 @@ import { errorsMarkdown } from "./errors.ts";
 import { llmsText, sitemap } from "./listing.ts";
 import { renderMarkdown } from "./markdown.ts";
 import { modelRows, modelsCsv } from "./model-rows.ts";
+import { consolePage } from "./pages/console.tsx";
 import { Docs } from "./pages/docs.tsx";
 import { Home } from "./pages/home.tsx";
 import { Model } from "./pages/model.tsx";
@@ -16,6 +17,7 @@ export interface Assets {
   readonly style: string;
   /** Addresses of the scripts, by the name of their island. */
   readonly scripts: Readonly<Record<string, string>>;
+  readonly console: { readonly script: string; readonly style: string };
 }
 
 export interface Sources {
@@ -117,6 +119,7 @@ export function siteFiles(sources: Sources): ReadonlyMap<string, string> {
       ),
     );
   }
+  files.set("console.html", consolePage(assets));
   files.set("404.html", page(assets, { path: "/404", title: "Not found · The Flow Layer", scripts: [] }, NotFound()));
   files.set("openapi.json", sources.openapi);
   files.set("policy.schema.json", sources.policySchema);

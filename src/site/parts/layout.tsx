@@ -16,6 +16,7 @@ const LINKS = [
   ["/docs", "Docs"],
   ["/models", "Models"],
   ["/docs/reference", "Reference"],
+  ["/console", "Console"],
 ] as const;
 
 const DESCRIPTION =

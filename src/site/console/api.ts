@@ -1,0 +1,96 @@
+/**
+ * Calls of the control plane from the console.
+ *
+ * The session is a cookie that no script can read. `X-FlowLayer-Console` says that the call comes from this page: without
+ * it, and from any other origin, `/admin` does not look at the cookie.
+ */
+
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
+export type JsonObject = { readonly [name: string]: Json };
+
+/** An answer that is no success, in the contract's error shape. `status` 0: nobody answered. */
+export class ApiError extends Error {
+  readonly status: number;
+  readonly code: string;
+  /** Path of what is wrong with a body, where the answer names one. */
+  readonly param: string | null;
+  readonly detail: JsonObject;
+
+  constructor(status: number, detail: JsonObject) {
+    super(text(detail["message"]) || `The deployment answered ${status}.`);
+    this.status = status;
+    this.code = text(detail["code"]);
+    this.param = text(detail["param"]) || null;
+    this.detail = detail;
+  }
+}
+
+/** Fired on `window` when an answer says that the session has ended. */
+export const SESSION_ENDED = "flow-layer-session-ended";
+
+const text = (value: Json | undefined): string => (typeof value === "string" ? value : "");
+
+const isObject = (value: unknown): value is JsonObject =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** The error of a refused answer; a body that is no JSON is named by its status. */
+async function errorOf(response: Response): Promise<ApiError> {
+  const body: unknown = await response.json().catch(() => null);
+  const error = isObject(body) && isObject(body["error"]) ? body["error"] : {};
+  return new ApiError(response.status, error);
+}
+
+export interface CallInit {
+  readonly method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
+/** The answer as it came. Rejects with `ApiError` unless its status is below 400. */
+export async function send(path: string, init: CallInit = {}): Promise<Response> {
+  const { body, method = body === undefined ? "GET" : "POST", headers, signal } = init;
+  const response = await fetch(path, {
+    method,
+    headers: {
+      accept: "application/json",
+      "x-flowlayer-console": "1",
+      ...(body === undefined ? {} : { "content-type": "application/json" }),
+      ...headers,
+    },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    ...(signal === undefined ? {} : { signal }),
+  }).catch((error: unknown) => {
+    if (signal?.aborted === true) throw error;
+    throw new ApiError(0, {
+      message: "The deployment did not answer. Check the connection; nothing that you typed is lost.",
+    });
+  });
+  if (response.ok) return response;
+  const error = await errorOf(response);
+  if (error.status === 401 && path !== "/console/session") dispatchEvent(new Event(SESSION_ENDED));
+  throw error;
+}
+
+export async function call<T>(path: string, init: CallInit = {}): Promise<T> {
+  const response = await send(path, init);
+  if (response.status === 204) return undefined as T;
+  return (await response.json()) as T;
+}
+
+/** `path?name=value`, without what is absent or empty. */
+export function withQuery(path: string, query: Readonly<Record<string, string | number | undefined>>): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined && value !== "") parameters.set(name, String(value));
+  }
+  const asked = parameters.toString();
+  return asked === "" ? path : `${path}?${asked}`;
+}
+
+export interface List<T> {
+  readonly data: readonly T[];
+  readonly has_more: boolean;
+  readonly next_cursor: string | null;
+  readonly as_of?: string;
+}

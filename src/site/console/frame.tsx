@@ -1,0 +1,160 @@
+/** What every page of the console stands in: pages by name, environment, search, who is signed in. */
+import { type Child, useEffect, useRef, useState } from "hono/jsx/dom";
+import { submit } from "./parts/field.tsx";
+import { go, type Place, setValues } from "./place.ts";
+import { may, type Person } from "./session.ts";
+
+export interface PageProps {
+  readonly place: Place;
+  readonly person: Person;
+  /** The environment that the reader looks at; empty: all of them. */
+  readonly env: string;
+}
+
+export const PAGES = [
+  ["", "Overview"],
+  ["traces", "Traces"],
+  ["routes", "Routes"],
+  ["keys", "Keys"],
+  ["providers", "Providers"],
+  ["approvals", "Approvals"],
+  ["spend", "Spend"],
+  ["prices", "Prices"],
+  ["budgets", "Budgets"],
+  ["webhooks", "Webhooks"],
+  ["audit", "Audit"],
+  ["playground", "Playground"],
+] as const;
+
+export const addressOf = (page: string, env: string): string => {
+  const path = page === "" ? "/console" : `/console/${page}`;
+  return env === "" ? path : `${path}?env=${encodeURIComponent(env)}`;
+};
+
+/** Where an id that was pasted leads: every id says itself what it is of. */
+export function addressOfId(id: string): string {
+  const text = id.trim();
+  if (/^[0-9A-Za-z]{12}$/.test(text)) return `/console/keys/${text}`;
+  if (text.startsWith("fl_")) {
+    // A key that was pasted whole must not come into the address: its id is enough.
+    const [, , keyId = ""] = text.split("_");
+    return `/console/keys/${encodeURIComponent(keyId)}`;
+  }
+  if (text.startsWith("flow/")) return `/console/traces?route=${encodeURIComponent(text.slice(5))}`;
+  return `/console/traces/${encodeURIComponent(text)}`;
+}
+
+const isTyping = (event: KeyboardEvent): boolean =>
+  event.target instanceof HTMLElement && event.target.matches("input, textarea, select");
+
+const JUMPS: Readonly<Record<string, string>> = {
+  ...{ o: "", t: "traces", r: "routes", k: "keys", p: "providers", a: "approvals", s: "spend" },
+};
+
+/** `/` looks for an id; `g` and a letter go to a page. */
+function useKeyboard(env: string, search: { readonly current: HTMLInputElement | null }): void {
+  useEffect(() => {
+    let isGoing = false;
+    const pressed = (event: KeyboardEvent): void => {
+      if (isTyping(event) || event.metaKey || event.ctrlKey || event.altKey) return;
+      if (event.key === "/") {
+        event.preventDefault();
+        search.current?.focus();
+      }
+      const page = JUMPS[event.key];
+      if (isGoing && page !== undefined) go(addressOf(page, env));
+      isGoing = event.key === "g";
+    };
+    addEventListener("keydown", pressed);
+    return () => removeEventListener("keydown", pressed);
+  }, [env]);
+}
+
+export function Frame(props: {
+  place: Place;
+  person: Person;
+  env: string;
+  envs: readonly string[];
+  pending: number;
+  onSignOut: () => void;
+  children: Child;
+}) {
+  const { place, person, env, envs, pending, onSignOut, children } = props;
+  const [sought, setSought] = useState("");
+  const search = useRef<HTMLInputElement>(null);
+  useKeyboard(env, search);
+  const current = place.path.split("/")[2] ?? "";
+  const find = (): void => {
+    if (sought.trim() === "") return;
+    go(addressOfId(sought));
+    setSought("");
+  };
+  return (
+    <div class="frame">
+      <header class="bar-top">
+        <a class="brand" href="/console">
+          The Flow Layer
+        </a>
+        <search>
+          <form onSubmit={submit(find)}>
+            <label for="search" class="hidden">
+              Search
+            </label>
+            <input
+              id="search"
+              type="search"
+              ref={search}
+              placeholder="Any id ( / )"
+              value={sought}
+              onInput={(event: Event) => setSought((event.target as HTMLInputElement).value)}
+            />
+          </form>
+        </search>
+        <div class="inline">
+          <label for="environment">Environment</label>
+          <select
+            id="environment"
+            value={env}
+            onInput={(event: Event) => setValues(place, { env: (event.target as HTMLSelectElement).value, cursor: "" })}
+          >
+            <option value="" selected={env === ""}>
+              All
+            </option>
+            {envs.map((each) => (
+              <option value={each} selected={each === env}>
+                {each}
+              </option>
+            ))}
+          </select>
+        </div>
+        <div class="person">
+          <span>
+            {person.name} <small>({person.role})</small>
+          </span>
+          <button type="button" class="quiet" onClick={onSignOut}>
+            Sign out
+          </button>
+        </div>
+      </header>
+      <nav aria-label="Console" class="pages">
+        {PAGES.filter(([page]) => page !== "playground" || may(person, "run")).map(([page, name]) => (
+          <a href={addressOf(page, env)} aria-current={current === page ? "page" : undefined}>
+            {name}
+            {page === "approvals" && pending > 0 ? (
+              <span class="count" title={`${pending} pending`}>
+                {pending}
+              </span>
+            ) : null}
+          </a>
+        ))}
+        <a href="/docs" class="out">
+          Docs
+        </a>
+        <a href="/models" class="out">
+          Models
+        </a>
+      </nav>
+      <main id="main">{children}</main>
+    </div>
+  );
+}

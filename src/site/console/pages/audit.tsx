@@ -1,0 +1,97 @@
+/** Who changed what, and from what to what. */
+import { call, type Json, type List, withQuery } from "../api.ts";
+import type { PageProps } from "../frame.tsx";
+import { useLoad } from "../load.ts";
+import { Field } from "../parts/field.tsx";
+import { relative } from "../parts/figures.ts";
+import { State } from "../parts/notice.tsx";
+import { Table } from "../parts/table.tsx";
+import { setValues } from "../place.ts";
+
+interface Entry {
+  readonly seq?: number;
+  readonly id?: string | number;
+  readonly at?: string;
+  readonly created_at?: string;
+  readonly actor: string;
+  readonly action: string;
+  readonly object?: string;
+  readonly reason?: string | null;
+  readonly before?: Json;
+  readonly after?: Json;
+  readonly changes?: Json;
+}
+
+const FILTERS = [
+  ["actor", "Actor"],
+  ["action", "Action"],
+  ["object", "Object"],
+  ["since", "Since"],
+  ["until", "Until"],
+] as const;
+
+const timeOf = ({ at, created_at }: Entry): string => at ?? created_at ?? "";
+
+/** Members that differ, one a line. */
+function Changes({ entry }: { entry: Entry }) {
+  const { before, after, changes } = entry;
+  if (before == null && after == null && changes == null) return null;
+  return (
+    <details>
+      <summary>Show</summary>
+      {changes == null ? null : <pre class="snippet">{JSON.stringify(changes, null, 2)}</pre>}
+      {before == null ? null : <pre class="diff removed">{JSON.stringify(before, null, 2)}</pre>}
+      {after == null ? null : <pre class="diff added">{JSON.stringify(after, null, 2)}</pre>}
+    </details>
+  );
+}
+
+export function AuditPage({ place }: PageProps) {
+  const { query } = place;
+  const valueIn = (name: string): string => query.get(name) ?? "";
+  const day = (text: string): string => (text === "" ? "" : `${text}T00:00:00Z`);
+  const address = withQuery("/admin/audit", {
+    ...Object.fromEntries(FILTERS.map(([name]) => [name, valueIn(name)])),
+    since: day(valueIn("since")),
+    until: day(valueIn("until")),
+    cursor: valueIn("cursor"),
+    limit: 100,
+  });
+  const list = useLoad(address, () => call<List<Entry>>(address));
+  const next = list.data?.next_cursor ?? null;
+  return (
+    <section>
+      <h1>Audit</h1>
+      <div class="fields">
+        {FILTERS.map(([name, label]) => (
+          <Field
+            label={label}
+            type={name === "since" || name === "until" ? "date" : "text"}
+            value={valueIn(name)}
+            onValue={(value) => setValues(place, { [name]: value, cursor: "" })}
+          />
+        ))}
+      </div>
+      <State of={list} />
+      <Table
+        caption="Audit"
+        rows={list.data?.data ?? []}
+        keyOf={(entry) => String(entry.seq ?? entry.id ?? timeOf(entry) + entry.action)}
+        empty="Nothing was changed in this range."
+        columns={[
+          { name: "Time", show: (entry) => <span title={timeOf(entry)}>{relative(timeOf(entry))}</span>, by: timeOf },
+          { name: "Actor", show: ({ actor }) => actor },
+          { name: "Action", show: ({ action }) => action },
+          { name: "Object", show: ({ object }) => object ?? "" },
+          { name: "Reason", show: ({ reason }) => reason ?? "" },
+          { name: "Change", show: (entry) => <Changes entry={entry} /> },
+        ]}
+      />
+      {next === null ? null : (
+        <button type="button" onClick={() => setValues(place, { cursor: next })}>
+          Older
+        </button>
+      )}
+    </section>
+  );
+}

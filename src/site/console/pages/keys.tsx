@@ -1,0 +1,183 @@
+/** Keys: who may call, how much is spent, what ends soon. */
+import { useState } from "hono/jsx/dom";
+import { call, type List } from "../api.ts";
+import type { PageProps } from "../frame.tsx";
+import { useAct, useLoad } from "../load.ts";
+import { Badge, Bar } from "../parts/badge.tsx";
+import { Choice, Copy, Dialog, Field, submit } from "../parts/field.tsx";
+import { relative, usd } from "../parts/figures.ts";
+import { Failure, State } from "../parts/notice.tsx";
+import { Table } from "../parts/table.tsx";
+import { may } from "../session.ts";
+import type { Key } from "../types.ts";
+
+const SOON_MS = 14 * 86_400_000;
+
+export function endsSoon({ expires_at, status }: Key): boolean {
+  return status === "active" && expires_at !== null && Date.parse(expires_at) - Date.now() < SOON_MS;
+}
+
+export function KeysPage({ person, env }: PageProps) {
+  const list = useLoad("keys", () => call<List<Key>>("/admin/keys?with=spend&limit=1000"));
+  const [isCreating, setCreating] = useState(false);
+  const rows = (list.data?.data ?? []).filter((key) => env === "" || key.env === env);
+  return (
+    <section>
+      <header class="row">
+        <h1>Keys</h1>
+        {may(person, "admin") ? (
+          <button type="button" class="primary" onClick={() => setCreating(true)}>
+            Create key
+          </button>
+        ) : null}
+      </header>
+      <State of={list} />
+      <Table
+        caption="Keys"
+        rows={rows}
+        keyOf={({ id }) => id}
+        empty="There are no keys here. An application needs one to call the data plane."
+        columns={[
+          { name: "Name", show: (key) => <a href={`/console/keys/${key.id}`}>{key.name}</a>, by: ({ name }) => name },
+          { name: "Env", show: (key) => key.env, by: (key) => key.env },
+          { name: "Status", show: ({ status }) => <Badge word={status} />, by: ({ status }) => status },
+          { name: "Kind", show: ({ kind }) => kind ?? "" },
+          { name: "Apps", show: ({ apps }) => (apps ?? []).join(", ") || "any" },
+          {
+            name: "Spent",
+            show: ({ spend }) => usd(spend?.spent_usd),
+            by: ({ spend }) => spend?.spent_usd ?? null,
+            numeric: true,
+          },
+          {
+            name: "Budget",
+            show: ({ budget, spend, name }) =>
+              budget === null ? (
+                "none"
+              ) : (
+                <>
+                  {usd(budget.limit_usd)} a {budget.period}
+                  <Bar part={spend?.spent_usd ?? 0} whole={budget.limit_usd} name={`Budget of ${name}`} />
+                </>
+              ),
+          },
+          {
+            name: "Expires",
+            show: (key) => (
+              <span class={endsSoon(key) ? "slow" : ""}>
+                {key.expires_at === null ? "never" : relative(key.expires_at)}
+              </span>
+            ),
+            by: ({ expires_at }) => expires_at,
+          },
+        ]}
+      />
+      {isCreating ? (
+        <CreateKey
+          env={env}
+          onClose={() => {
+            setCreating(false);
+            list.reload();
+          }}
+        />
+      ) : null}
+    </section>
+  );
+}
+
+const ENVS = ["production", "staging", "development"];
+const PERIODS = ["day", "week", "month", "total"] as const;
+
+const listOf = (text: string): string[] =>
+  text
+    .split(",")
+    .map((each) => each.trim())
+    .filter((each) => each !== "");
+
+function CreateKey({ env, onClose }: { env: string; onClose: () => void }) {
+  const [name, setName] = useState("");
+  const [of, setOf] = useState(env === "" ? "staging" : env);
+  const [apps, setApps] = useState("");
+  const [budget, setBudget] = useState("");
+  const [period, setPeriod] = useState("month");
+  const [secret, setSecret] = useState<string | null>(null);
+  const act = useAct();
+  const create = (): Promise<boolean> =>
+    act.run(async () => {
+      const body = {
+        name,
+        env: of,
+        ...(listOf(apps).length === 0 ? {} : { apps: listOf(apps) }),
+        ...(budget === "" ? {} : { budget: { limit_usd: Number(budget), period } }),
+      };
+      const { key } = await call<Key & { key: string }>("/admin/keys", { body });
+      setSecret(key);
+    });
+  return (
+    <Dialog title={secret === null ? "Create key" : "Key created"} onClose={onClose}>
+      {secret === null ? (
+        <form onSubmit={submit(create)}>
+          <Field
+            label="Name"
+            value={name}
+            onValue={setName}
+            required
+            hint="Who will use it, for whom you look later."
+          />
+          <Choice
+            label="Environment of the key"
+            value={of}
+            onValue={setOf}
+            options={[...new Set([...ENVS, of])].map((each) => [each, each] as const)}
+          />
+          <Field label="App" value={apps} onValue={setApps} hint="One, or several with commas. Empty: any." />
+          <Field
+            label="Budget (USD)"
+            type="number"
+            step="0.01"
+            value={budget}
+            onValue={setBudget}
+            hint="Empty: none."
+          />
+          <Choice
+            label="Budget period"
+            value={period}
+            onValue={setPeriod}
+            options={PERIODS.map((each) => [each, each] as const)}
+          />
+          {act.error === null ? null : <Failure error={act.error} />}
+          <button type="submit" class="primary" disabled={act.isBusy}>
+            Create key
+          </button>
+        </form>
+      ) : (
+        <Secret secret={secret} />
+      )}
+    </Dialog>
+  );
+}
+
+/** The secret, which is shown once, and a request that uses it. */
+export function Secret({ secret }: { secret: string }) {
+  const snippet = [
+    `export FLOW_LAYER_API_KEY=${secret}`,
+    `curl ${location.origin}/v1/chat/completions \\`,
+    `  -H "Authorization: Bearer $FLOW_LAYER_API_KEY" \\`,
+    `  -H "Content-Type: application/json" \\`,
+    `  -d '{"model":"flow/best-reasoning","messages":[{"role":"user","content":"Hello"}]}'`,
+  ].join("\n");
+  return (
+    <div>
+      <p>Copy the key now: it is not kept anywhere, and not shown again.</p>
+      <div class="field">
+        <label for="api-key">API key</label>
+        <output id="api-key" class="secret">
+          {secret}
+        </output>
+        <Copy text={secret} />
+      </div>
+      <pre class="snippet">{snippet}</pre>
+      <Copy text={snippet} />
+    </div>
+  );
+}

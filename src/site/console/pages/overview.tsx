@@ -1,0 +1,278 @@
+/** What is going on: figures of a period beside those of the period before, and what wants a person. */
+import { call, type List, withQuery } from "../api.ts";
+import type { PageProps } from "../frame.tsx";
+import { useLoad } from "../load.ts";
+import { Chart, type Mark } from "../parts/chart.tsx";
+import { Choice } from "../parts/field.tsx";
+import { change, count, duration, share, usd } from "../parts/figures.ts";
+import { Empty, State } from "../parts/notice.tsx";
+import { Table } from "../parts/table.tsx";
+import { PERIOD_NAMES, type Period, periodMs, periodOf, setValues } from "../place.ts";
+import type { Approval, StatsRow } from "../types.ts";
+
+const EVERY_MS = 15_000;
+const BUCKETS: Readonly<Record<Period, "minute" | "hour" | "day">> = {
+  hour: "minute",
+  day: "hour",
+  week: "hour",
+  month: "day",
+};
+const GROUPS = ["env", "app", "route", "key", "provider", "model", "api"] as const;
+
+interface Stats {
+  readonly data: readonly StatsRow[];
+  readonly as_of: string;
+}
+
+interface Sums {
+  readonly requests: number;
+  readonly errors: number;
+  readonly fallbacks: number;
+  readonly hedges: number;
+  readonly tokens: number;
+  readonly cached: number;
+  readonly cost: number;
+}
+
+function sumOf(rows: readonly StatsRow[]): Sums {
+  const add = (pick: (row: StatsRow) => number | null): number => rows.reduce((sum, row) => sum + (pick(row) ?? 0), 0);
+  return {
+    requests: add((row) => row.requests),
+    errors: add((row) => row.errors),
+    fallbacks: add((row) => row.fallbacks),
+    hedges: add((row) => row.hedges),
+    tokens: add((row) => row.prompt_tokens + row.completion_tokens),
+    cached: add((row) => row.cached_tokens),
+    cost: add((row) => row.cost_usd),
+  };
+}
+
+interface AuditEntry {
+  readonly at?: string;
+  readonly created_at?: string;
+  readonly action: string;
+  readonly object?: string;
+  readonly actor: string;
+}
+
+const POLICY_ACTIONS = /^route\./;
+
+export function OverviewPage({ place, env }: PageProps) {
+  const period = periodOf(place);
+  const by = GROUPS.find((group) => group === place.query.get("by")) ?? "route";
+  // Whole minutes, so that the address of the question stays while the page is read again.
+  const now = Math.floor(Date.now() / 60_000) * 60_000;
+  const iso = (ms: number): string => new Date(ms).toISOString();
+  const [start, before] = [now - periodMs(period), now - 2 * periodMs(period)];
+  const ask = (query: Readonly<Record<string, string>>): string => withQuery("/admin/stats", { env, ...query });
+  const series = useLoad(
+    `series ${period} ${env}`,
+    () => call<Stats>(ask({ since: iso(start), bucket: BUCKETS[period] })),
+    EVERY_MS,
+  );
+  const earlier = useLoad(`before ${period} ${env}`, () =>
+    call<Stats>(ask({ since: iso(before), until: iso(start), bucket: BUCKETS[period] })),
+  );
+  const grouped = useLoad(`by ${by} ${period} ${env}`, () =>
+    call<Stats>(ask({ since: iso(start), bucket: period === "month" ? "day" : "hour", group_by: by })),
+  );
+  const audit = useLoad(`marks ${period}`, () =>
+    call<List<AuditEntry>>(withQuery("/admin/audit", { since: iso(start), limit: 100 })),
+  );
+  const rows = series.data?.data ?? [];
+  const sums = sumOf(rows);
+  const past = earlier.data === null ? null : sumOf(earlier.data.data);
+  const marks: Mark[] = (audit.data?.data ?? [])
+    .filter(({ action }) => POLICY_ACTIONS.test(action))
+    .slice(0, 12)
+    .map(({ at, created_at, action, object, actor }) => ({
+      at: Date.parse(at ?? created_at ?? ""),
+      text: `${action} ${object ?? ""} by ${actor}`,
+    }));
+  const times = rows.map((row) => Date.parse(row.start));
+  const traces = (query: Readonly<Record<string, string>>): string =>
+    withQuery("/console/traces", { env, since: iso(start).slice(0, 16), ...query });
+  const tiles: readonly (readonly [name: string, value: string, detail: string, address: string])[] = [
+    ["Requests", count(sums.requests), change(sums.requests, past?.requests ?? null), traces({})],
+    [
+      "Success",
+      share(sums.requests - sums.errors, sums.requests),
+      past === null ? "" : `${share(past.requests - past.errors, past.requests)} before`,
+      traces({ status: "error" }),
+    ],
+    [
+      "Fell back",
+      share(sums.fallbacks, sums.requests),
+      past === null ? "" : `${share(past.fallbacks, past.requests)} before`,
+      traces({ fallback: "true" }),
+    ],
+    ["Spend", usd(sums.cost), change(sums.cost, past?.cost ?? null), withQuery("/console/spend", { env })],
+    ["Tokens", count(sums.tokens), `${share(sums.cached, sums.tokens)} from caches`, traces({})],
+    ["Hedges", count(sums.hedges), share(sums.hedges, sums.requests), traces({})],
+  ];
+  return (
+    <section>
+      <header class="row">
+        <h1>Overview</h1>
+        <Choice
+          label="Period"
+          value={period}
+          options={PERIOD_NAMES}
+          onValue={(value) => setValues(place, { period: value })}
+        />
+      </header>
+      <State of={series} asOf={series.data?.as_of} />
+      <ul class="tiles">
+        {tiles.map(([name, value, detail, address]) => (
+          <li>
+            <a href={address}>
+              <span class="name">{name}</span>
+              <span class="value">{value}</span>
+              <small>{detail}</small>
+            </a>
+          </li>
+        ))}
+      </ul>
+      <Attention env={env} />
+      {rows.length === 0 ? (
+        <Empty>
+          No request in this period. Send the first one from the <a href="/console/playground">playground</a> or the{" "}
+          <a href="/docs">developer channel</a>.
+        </Empty>
+      ) : (
+        <div class="charts">
+          <Chart
+            title="Requests and errors"
+            times={times}
+            marks={marks}
+            format={count}
+            series={[
+              { name: "Requests", colour: "accent", values: rows.map((row) => row.requests) },
+              { name: "Errors", colour: "failed", values: rows.map((row) => row.errors) },
+              { name: "Fell back", colour: "slow", values: rows.map((row) => row.fallbacks) },
+            ]}
+          />
+          <Chart
+            title="First token"
+            times={times}
+            marks={marks}
+            format={duration}
+            series={[
+              { name: "p50", colour: "accent", values: rows.map((row) => row.first_token_ms.p50) },
+              { name: "p95", colour: "slow", values: rows.map((row) => row.first_token_ms.p95) },
+            ]}
+          />
+          <Chart
+            title="Spend"
+            times={times}
+            format={usd}
+            series={[{ name: "USD", colour: "ok", values: rows.map((row) => row.cost_usd) }]}
+          />
+        </div>
+      )}
+      <header class="row">
+        <h2>By {by}</h2>
+        <Choice
+          label="Group by"
+          value={by}
+          options={GROUPS.map((group) => [group, group] as const)}
+          onValue={(value) => setValues(place, { by: value })}
+        />
+      </header>
+      <ByGroup by={by} rows={grouped.data?.data ?? []} addressOf={(name) => traces({ [by]: name })} />
+    </section>
+  );
+}
+
+interface GroupRow extends Sums {
+  readonly name: string;
+}
+
+function ByGroup(props: { by: string; rows: readonly StatsRow[]; addressOf: (name: string) => string }) {
+  const { by, rows, addressOf } = props;
+  const groups = Map.groupBy(rows, (row) => row.group[by] ?? "(none)");
+  const sums: GroupRow[] = [...groups].map(([name, members]) => ({ name, ...sumOf(members) }));
+  const strip = (name: string): string => (by === "route" ? name.replace(/^flow\//, "") : name);
+  return (
+    <Table
+      caption={`By ${by}`}
+      rows={sums.toSorted((left, right) => right.requests - left.requests)}
+      keyOf={({ name }) => name}
+      empty="Nothing in this period."
+      columns={[
+        { name: by, show: ({ name }) => <a href={addressOf(strip(name))}>{name}</a>, by: ({ name }) => name },
+        { name: "Requests", show: (row) => count(row.requests), by: (row) => row.requests, numeric: true },
+        {
+          name: "Success",
+          show: (row) => share(row.requests - row.errors, row.requests),
+          by: (row) => (row.requests === 0 ? null : row.errors / row.requests),
+          numeric: true,
+        },
+        { name: "Fell back", show: (row) => share(row.fallbacks, row.requests), numeric: true },
+        { name: "Tokens", show: (row) => count(row.tokens), by: (row) => row.tokens, numeric: true },
+        { name: "Spend", show: (row) => usd(row.cost), by: (row) => row.cost, numeric: true },
+      ]}
+    />
+  );
+}
+
+interface ProviderTargets {
+  readonly id: string;
+  readonly targets?: readonly {
+    readonly model: string;
+    readonly state?: string;
+    readonly breaker?: { readonly state: string };
+  }[];
+}
+
+interface BudgetState {
+  readonly id: string;
+  readonly limit_usd: number;
+  readonly status?: { readonly spent_usd: number; readonly leased_usd?: number };
+}
+
+/** What wants a person: breakers that are open, budgets near their end, calls that wait. */
+function Attention({ env }: { env: string }) {
+  const providers = useLoad(
+    "attention providers",
+    () => call<List<ProviderTargets>>("/admin/providers?configured=true"),
+    EVERY_MS,
+  );
+  const budgets = useLoad("attention budgets", () => call<List<BudgetState>>("/admin/budgets"), EVERY_MS);
+  const approvals = useLoad(
+    `attention approvals ${env}`,
+    () => call<List<Approval>>("/admin/approvals?status=pending&limit=100"),
+    EVERY_MS,
+  );
+  const open = (providers.data?.data ?? []).flatMap(({ id, targets = [] }) =>
+    targets.filter((target) => (target.breaker?.state ?? target.state) === "open").map(({ model }) => `${id}/${model}`),
+  );
+  const near = (budgets.data?.data ?? []).filter(
+    ({ limit_usd, status }) => status !== undefined && status.spent_usd >= 0.8 * limit_usd,
+  );
+  const pending = (approvals.data?.data ?? []).filter((approval) => env === "" || approval.env === env);
+  if (open.length + near.length + pending.length === 0) return null;
+  return (
+    <ul class="attention">
+      {open.map((target) => (
+        <li class="failed">
+          <a href="/console/providers">The breaker of {target} is open</a>
+        </li>
+      ))}
+      {near.map(({ id, limit_usd, status }) => (
+        <li class="slow">
+          <a href="/console/budgets">
+            Budget {id}: {usd(status?.spent_usd)} of {usd(limit_usd)}
+          </a>
+        </li>
+      ))}
+      {pending.length === 0 ? null : (
+        <li class="held">
+          <a href="/console/approvals">
+            {pending.length} tool {pending.length === 1 ? "call waits" : "calls wait"} for a decision
+          </a>
+        </li>
+      )}
+    </ul>
+  );
+}

@@ -1,0 +1,140 @@
+/** Evidence of what runs, in plain words, and promotion to another environment. */
+import { useState } from "hono/jsx/dom";
+import { call } from "../api.ts";
+import { useAct, useLoad } from "../load.ts";
+import { Badge } from "../parts/badge.tsx";
+import { Choice, Field, submit } from "../parts/field.tsx";
+import { count, duration, usd } from "../parts/figures.ts";
+import { Failure, State } from "../parts/notice.tsx";
+import { Table } from "../parts/table.tsx";
+import { may, type Person } from "../session.ts";
+import type { Gate } from "../types.ts";
+
+interface Evidence {
+  readonly version: number;
+  readonly requests: number;
+  readonly success_rate: number | null;
+  readonly success_lower_bound: number | null;
+  readonly fallback_rate: number | null;
+  readonly hedge_rate: number | null;
+  readonly first_token_ms: { readonly p50: number | null; readonly p95: number | null };
+  readonly total_ms: { readonly p50: number | null; readonly p95: number | null };
+  readonly cost_usd_per_request: number | null;
+  readonly errors: readonly { readonly class: string; readonly provider: string; readonly count: number }[];
+  readonly as_of?: string;
+}
+
+const GATES: Readonly<Record<string, string>> = {
+  min_requests: "Enough requests",
+  min_success_rate: "Share of successes",
+  min_success_lower_bound: "Success that these few requests prove (lower bound, 95 %)",
+  max_p95_latency_ms: "Slowest twentieth (p95)",
+  max_cost_usd_per_request: "Cost of a request",
+};
+
+const percent = (value: number | null): string => (value === null ? "–" : `${(100 * value).toFixed(1)} %`);
+
+function figure(name: string, value: number | null): string {
+  if (value === null) return "not measured";
+  if (name.endsWith("_ms")) return duration(value);
+  if (name.includes("usd")) return usd(value);
+  return name.includes("success") ? percent(value) : count(value);
+}
+
+function inWords({ requests, success_rate, success_lower_bound, fallback_rate, total_ms }: Evidence): string {
+  if (requests === 0) return "No request has used this version yet, so nothing is proven.";
+  return [
+    `${count(requests)} requests, ${percent(success_rate)} succeeded;`,
+    `with so many requests the true share is at least ${percent(success_lower_bound)}.`,
+    `${percent(fallback_rate)} fell back. Half took less than ${duration(total_ms.p50)}, one in twenty more than ${duration(total_ms.p95)}.`,
+  ].join(" ");
+}
+
+const NEXT: Readonly<Record<string, string>> = { development: "staging", staging: "production", production: "staging" };
+const ENVS = ["production", "staging", "development"];
+
+export function Release(props: { path: string; routeEnv: string; name: string; person: Person; onDone: () => void }) {
+  const { path, routeEnv, name, person, onDone } = props;
+  const evidence = useLoad(`${path} evidence`, () => call<Evidence>(`${path}/evidence`));
+  return (
+    <section aria-labelledby="evidence">
+      <h2 id="evidence">Evidence</h2>
+      <State of={evidence} asOf={evidence.data?.as_of} />
+      {evidence.data === null ? null : (
+        <>
+          <p>{inWords(evidence.data)}</p>
+          {evidence.data.errors.length === 0 ? null : (
+            <Table
+              caption="Failures"
+              isVisibleCaption
+              rows={evidence.data.errors}
+              keyOf={(each) => `${each.class}/${each.provider}`}
+              empty=""
+              columns={[
+                { name: "Class", show: (each) => each.class },
+                { name: "Provider", show: (each) => each.provider },
+                { name: "Count", show: (each) => count(each.count), numeric: true },
+              ]}
+            />
+          )}
+        </>
+      )}
+      {may(person, "release") ? <Promote routeEnv={routeEnv} name={name} onDone={onDone} /> : null}
+    </section>
+  );
+}
+
+function Promote({ routeEnv, name, onDone }: { routeEnv: string; name: string; onDone: () => void }) {
+  const [to, setTo] = useState(NEXT[routeEnv] ?? "production");
+  const [reason, setReason] = useState("");
+  const [isForced, setForced] = useState(false);
+  const [gates, setGates] = useState<readonly Gate[] | null>(null);
+  const act = useAct();
+  const promote = async (): Promise<void> => {
+    const isDone = await act.run(async () => {
+      const body = { from: routeEnv, to, ...(isForced ? { force: true } : {}), ...(reason === "" ? {} : { reason }) };
+      const answer = await call<{ gates: readonly Gate[] }>(`/admin/routes/${encodeURIComponent(name)}/promote`, {
+        body,
+      });
+      setGates(answer.gates);
+    });
+    if (isDone) onDone();
+  };
+  const blocked =
+    act.error?.code === "promotion_blocked" ? (act.error.detail["gates"] as readonly Gate[] | undefined) : undefined;
+  const shown = blocked ?? gates;
+  return (
+    <form class="inline-form" onSubmit={submit(promote)}>
+      <Choice
+        label="Promote to"
+        value={to}
+        onValue={setTo}
+        options={ENVS.filter((each) => each !== routeEnv).map((each) => [each, each] as const)}
+      />
+      <Field label="Reason for the promotion" value={reason} onValue={setReason} />
+      <label class="check">
+        <input type="checkbox" checked={isForced} onChange={() => setForced(!isForced)} />
+        Force (needs a reason)
+      </label>
+      <button type="submit" class="primary" disabled={act.isBusy || (isForced && reason === "")}>
+        Promote
+      </button>
+      {act.error === null ? null : <Failure error={act.error} />}
+      {shown == null ? null : (
+        <Table
+          caption="Gates"
+          isVisibleCaption
+          rows={shown}
+          keyOf={(gate) => gate.name}
+          empty="No gate is set."
+          columns={[
+            { name: "Gate", show: (gate) => GATES[gate.name] ?? gate.name },
+            { name: "Wanted", show: (gate) => figure(gate.name, gate.wanted), numeric: true },
+            { name: "Measured", show: (gate) => figure(gate.name, gate.measured), numeric: true },
+            { name: "Result", show: ({ passed }) => <Badge word={passed ? "passed" : "failed"} /> },
+          ]}
+        />
+      )}
+    </form>
+  );
+}

@@ -1,0 +1,205 @@
+/** One route: its policy as a draft, who would answer, publishing, evidence, promotion, the way back. */
+import { useEffect, useState } from "hono/jsx/dom";
+import { ApiError, call, type List, withQuery } from "../api.ts";
+import { addressOf, type PageProps } from "../frame.tsx";
+import { useAct, useLoad } from "../load.ts";
+import { Badge } from "../parts/badge.tsx";
+import { Choice, Field, submit } from "../parts/field.tsx";
+import { relative } from "../parts/figures.ts";
+import { Failure, State } from "../parts/notice.tsx";
+import { Table } from "../parts/table.tsx";
+import { may, type Person } from "../session.ts";
+import type { Route } from "../types.ts";
+import { Draft, parseDraft } from "./route-draft.tsx";
+import { Release } from "./route-release.tsx";
+
+const FIRST_DRAFT = `{
+  "targets": [
+    { "provider": "sandbox", "model": "sandbox-1" }
+  ]
+}`;
+
+interface Version extends Route {
+  readonly origin?: { readonly kind: string; readonly reason?: string | null } | null;
+}
+
+/** A route that does not exist yet is a draft without a version. */
+async function readRoute(path: string): Promise<Route | null> {
+  try {
+    return await call<Route>(path);
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return null;
+    throw error;
+  }
+}
+
+export function RoutePage({ person, env, routeEnv, name }: PageProps & { routeEnv: string; name: string }) {
+  const path = `/admin/routes/${encodeURIComponent(routeEnv)}/${encodeURIComponent(name)}`;
+  const loaded = useLoad(path, async () => ({ route: await readRoute(path) }));
+  const versions = useLoad(`${path} versions`, async () =>
+    call<List<Version>>(`${path}/versions?limit=50`).catch((error: unknown) => {
+      if (error instanceof ApiError && error.status === 404) return { data: [], has_more: false, next_cursor: null };
+      throw error;
+    }),
+  );
+  const [draft, setDraft] = useState<string | null>(null);
+  const route = loaded.data?.route ?? null;
+  const published = route === null ? FIRST_DRAFT : JSON.stringify(route.policy, null, 2);
+  const reload = (): void => {
+    setDraft(null);
+    loaded.reload();
+    versions.reload();
+  };
+  const shown = draft ?? published;
+  useUnsavedWarning(draft !== null && draft !== published);
+  return (
+    <section>
+      <p class="crumbs">
+        <a href={addressOf("routes", env)}>Routes</a> / {routeEnv}
+      </p>
+      <header class="row">
+        <h1>flow/{name}</h1>
+        {route === null ? null : (
+          <p>
+            version {route.version}, published {relative(route.created_at)} by {route.actor}
+          </p>
+        )}
+      </header>
+      <State of={loaded} />
+      {loaded.data === null ? null : (
+        <>
+          <Draft path={path} isEditable={may(person, "release")} text={shown} published={published} onText={setDraft} />
+          {may(person, "release") ? (
+            <Publish path={path} text={shown} version={route?.version ?? null} onDone={reload} />
+          ) : null}
+          {route === null ? null : (
+            <Release path={path} routeEnv={routeEnv} name={name} person={person} onDone={reload} />
+          )}
+          <History path={path} list={versions} person={person} onDone={reload} />
+        </>
+      )}
+    </section>
+  );
+}
+
+function useUnsavedWarning(isUnsaved: boolean): void {
+  useEffect(() => {
+    const leaving = (event: BeforeUnloadEvent): void => event.preventDefault();
+    if (isUnsaved) addEventListener("beforeunload", leaving);
+    return () => removeEventListener("beforeunload", leaving);
+  }, [isUnsaved]);
+}
+
+function Publish(props: { path: string; text: string; version: number | null; onDone: () => void }) {
+  const { path, text, version, onDone } = props;
+  const [reason, setReason] = useState("");
+  const [warnings, setWarnings] = useState<Route["warnings"]>([]);
+  const act = useAct();
+  const draft = parseDraft(text);
+  const publish = async (): Promise<void> => {
+    const isDone = await act.run(async () => {
+      if (draft.policy === null) throw new ApiError(0, { message: draft.message });
+      const headers = version === null ? {} : { "if-match": `"${version}"` };
+      const query = version === null ? { reason, new_env: "true" } : { reason };
+      const published = await call<Route>(withQuery(path, query), { method: "PUT", body: draft.policy, headers });
+      setWarnings(published.warnings ?? []);
+      setReason("");
+    });
+    if (isDone) onDone();
+  };
+  return (
+    <form class="publish" onSubmit={submit(publish)}>
+      <Field label="Reason" value={reason} onValue={setReason} hint="Stands in the audit." />
+      <button type="submit" class="primary" disabled={act.isBusy || draft.policy === null}>
+        Publish
+      </button>
+      {act.error === null ? null : <Failure error={act.error} />}
+      {act.error?.code === "version_mismatch" ? <Conflict path={path} text={text} /> : null}
+      {(warnings ?? []).map((warning) => (
+        <p class="slow">{typeof warning === "string" ? warning : warning.message}</p>
+      ))}
+    </form>
+  );
+}
+
+/** Somebody else published meanwhile: both versions, so that nothing is overwritten unseen. */
+function Conflict({ path, text }: { path: string; text: string }) {
+  const theirs = useLoad(`${path} theirs`, () => call<Route>(path));
+  return (
+    <div class="two">
+      <div>
+        <h3>Published meanwhile{theirs.data === null ? "" : `: version ${theirs.data.version}`}</h3>
+        <pre class="snippet">{theirs.data === null ? "" : JSON.stringify(theirs.data.policy, null, 2)}</pre>
+      </div>
+      <div>
+        <h3>Your draft</h3>
+        <pre class="snippet">{text}</pre>
+      </div>
+    </div>
+  );
+}
+
+function History(props: {
+  path: string;
+  list: ReturnType<typeof useLoad<List<Version>>>;
+  person: Person;
+  onDone: () => void;
+}) {
+  const { path, list, person, onDone } = props;
+  const [version, setVersion] = useState("");
+  const [reason, setReason] = useState("");
+  const act = useAct();
+  const rollBack = async (): Promise<void> => {
+    const body = { ...(version === "" ? {} : { version: Number(version) }), ...(reason === "" ? {} : { reason }) };
+    if (await act.run(() => call(`${path}/rollback`, { body }))) onDone();
+  };
+  const rows = list.data?.data ?? [];
+  return (
+    <section aria-labelledby="history">
+      <h2 id="history">History</h2>
+      {may(person, "release") && rows.length > 1 ? (
+        <form class="inline-form" onSubmit={submit(rollBack)}>
+          <Choice
+            label="Version"
+            value={version}
+            onValue={setVersion}
+            options={[
+              ["", "The one before"],
+              ...rows
+                .filter(({ active }) => !active)
+                .map((each) => [String(each.version), `Version ${each.version}`] as const),
+            ]}
+          />
+          <Field label="Reason for going back" value={reason} onValue={setReason} />
+          <button type="submit" disabled={act.isBusy}>
+            Roll back
+          </button>
+          {act.error === null ? null : <Failure error={act.error} />}
+        </form>
+      ) : null}
+      <Table
+        caption="History"
+        rows={rows}
+        keyOf={(each) => String(each.version)}
+        empty="Nothing was published yet."
+        columns={[
+          { name: "Version", show: (each) => each.version, numeric: true },
+          { name: "State", show: ({ active }) => (active ? <Badge word="active" /> : "") },
+          { name: "Published", show: ({ created_at }) => relative(created_at) },
+          { name: "By", show: ({ actor }) => actor },
+          { name: "How", show: ({ origin }) => origin?.kind ?? "published" },
+          { name: "Reason", show: ({ origin }) => origin?.reason ?? "" },
+          {
+            name: "Policy",
+            show: ({ policy }) => (
+              <details>
+                <summary>Show</summary>
+                <pre class="snippet">{JSON.stringify(policy, null, 2)}</pre>
+              </details>
+            ),
+          },
+        ]}
+      />
+    </section>
+  );
+}

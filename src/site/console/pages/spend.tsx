@@ -1,0 +1,177 @@
+/** Spend by one or two dimensions, as a table and as CSV; what has no price and what nobody was charged is named. */
+import { call, send, withQuery } from "../api.ts";
+import type { PageProps } from "../frame.tsx";
+import { useAct, useLoad } from "../load.ts";
+import { Chart } from "../parts/chart.tsx";
+import { Choice, Field } from "../parts/field.tsx";
+import { count, usd } from "../parts/figures.ts";
+import { Failure, State } from "../parts/notice.tsx";
+import { Table } from "../parts/table.tsx";
+import { setValues } from "../place.ts";
+import type { SpendRow } from "../types.ts";
+
+interface Spend {
+  readonly data: readonly SpendRow[];
+  readonly total_usd: number;
+  readonly unpriced_requests: number;
+  readonly unadmitted_usd: number;
+  readonly as_of: string;
+}
+
+const GROUPS = ["key", "app", "env", "route", "provider", "model", "api"] as const;
+
+function monthStart(): string {
+  return `${new Date().toISOString().slice(0, 7)}-01`;
+}
+
+export function SpendPage({ place, env }: PageProps) {
+  const { query } = place;
+  const since = query.get("since") ?? monthStart();
+  const until = query.get("until") ?? "";
+  const first = query.get("by") ?? "route";
+  const second = query.get("and") ?? "";
+  const bucket = query.get("bucket") ?? "";
+  const day = (text: string): string => (text === "" ? "" : `${text}T00:00:00Z`);
+  const asked = {
+    since: day(since),
+    until: day(until),
+    group_by: [first, second].filter((each) => each !== "").join(","),
+  };
+  const address = withQuery("/admin/spend", { ...asked, bucket });
+  const spend = useLoad(address, () => call<Spend>(address));
+  const daily = withQuery("/admin/spend", { since: day(since), until: day(until), group_by: "env", bucket: "day" });
+  const days = useLoad(daily, () => call<Spend>(daily));
+  const act = useAct();
+  const save = (): void => {
+    void act.run(async () => {
+      const csv = withQuery("/admin/spend", { ...asked, bucket, format: "csv" });
+      const text = await (await send(csv, { headers: { accept: "text/csv" } })).text();
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+      link.download = `spend-${since}.csv`;
+      link.click();
+      URL.revokeObjectURL(link.href);
+    });
+  };
+  const groups = asked.group_by.split(",");
+  const rows = (spend.data?.data ?? []).filter(
+    ({ group }) => env === "" || group["env"] === undefined || group["env"] === env,
+  );
+  const perDay = Map.groupBy(days.data?.data ?? [], ({ start = "" }) => start);
+  const times = [...perDay.keys()].toSorted();
+  const isTag = (name: string): boolean => name.startsWith("tag.");
+  const options = (isOptional: boolean): readonly (readonly [string, string])[] => [
+    ...(isOptional ? [["", "nothing else"] as const] : []),
+    ...GROUPS.map((group) => [group, group] as const),
+    ...[first, second].filter(isTag).map((each) => [each, each] as const),
+  ];
+  return (
+    <section>
+      <header class="row">
+        <h1>Spend</h1>
+        <button type="button" onClick={save} disabled={act.isBusy}>
+          Save CSV
+        </button>
+      </header>
+      <div class="fields">
+        <Field label="Since" type="date" value={since} onValue={(value) => setValues(place, { since: value })} />
+        <Field
+          label="Until"
+          type="date"
+          value={until}
+          onValue={(value) => setValues(place, { until: value })}
+          hint="Not included. Empty: now."
+        />
+        <Choice label="By" value={first} options={options(false)} onValue={(by) => setValues(place, { by })} />
+        <Choice label="And by" value={second} options={options(true)} onValue={(and) => setValues(place, { and })} />
+        <Choice
+          label="Bucket"
+          value={bucket}
+          options={[
+            ["", "the whole range"],
+            ["day", "day"],
+            ["month", "month"],
+          ]}
+          onValue={(value) => setValues(place, { bucket: value })}
+        />
+      </div>
+      <State of={spend} asOf={spend.data?.as_of} />
+      {act.error === null ? null : <Failure error={act.error} />}
+      {spend.data === null ? null : (
+        <ul class="tiles">
+          <li>
+            <span class="name">Total</span>
+            <span class="value">{usd(spend.data.total_usd)}</span>
+          </li>
+          <li>
+            <span class="name">Requests without a price</span>
+            <span class="value">{count(spend.data.unpriced_requests)}</span>
+            <small>
+              <a href="/console/prices">Give their models a price</a>, then reprice.
+            </small>
+          </li>
+          <li>
+            <span class="name">Not admitted</span>
+            <span class="value">{usd(spend.data.unadmitted_usd)}</span>
+            <small>What providers may bill for calls that a limit stopped: the deployment's, no key's.</small>
+          </li>
+        </ul>
+      )}
+      <Chart
+        title="Spend per day"
+        times={times.map((time) => Date.parse(time))}
+        format={usd}
+        series={[
+          {
+            name: "USD",
+            colour: "ok",
+            values: times.map((time) => (perDay.get(time) ?? []).reduce((sum, row) => sum + (row.cost_usd ?? 0), 0)),
+          },
+        ]}
+      />
+      <Table
+        caption="Spend"
+        rows={rows}
+        keyOf={(row) => JSON.stringify([row.start, row.group])}
+        empty="Nothing was spent in this range."
+        columns={[
+          ...(bucket === ""
+            ? []
+            : [
+                {
+                  name: "Start",
+                  show: (row: SpendRow) => row.start?.slice(0, 10) ?? "",
+                  by: (row: SpendRow) => row.start ?? "",
+                },
+              ]),
+          ...groups.map((group) => ({
+            name: group,
+            show: ({ group: values, names }: SpendRow) => names?.[group] ?? values[group] ?? "(none)",
+            by: ({ group: values }: SpendRow) => values[group] ?? "",
+          })),
+          { name: "Requests", show: (row) => count(row.requests), by: (row) => row.requests, numeric: true },
+          { name: "Without a price", show: (row) => count(row.unpriced_requests), numeric: true },
+          {
+            name: "Prompt tokens",
+            show: (row) => count(row.prompt_tokens),
+            by: (row) => row.prompt_tokens,
+            numeric: true,
+          },
+          { name: "Cached", show: (row) => count(row.cached_tokens), numeric: true },
+          {
+            name: "Completion tokens",
+            show: (row) => count(row.completion_tokens),
+            by: (row) => row.completion_tokens,
+            numeric: true,
+          },
+          { name: "USD", show: (row) => usd(row.cost_usd), by: (row) => row.cost_usd, numeric: true },
+          {
+            name: "Corrections",
+            show: (row) => (row.adjustment_usd === 0 ? "" : usd(row.adjustment_usd)),
+            numeric: true,
+          },
+        ]}
+      />
+    </section>
+  );
+}

@@ -1,0 +1,84 @@
+/** A time series, with the table behind it. The chart library is fetched when the first chart is drawn. */
+import { useEffect, useRef } from "hono/jsx/dom";
+import { Table } from "./table.tsx";
+
+export interface Series {
+  readonly name: string;
+  /** A name of a colour of the style sheet, without its dashes. */
+  readonly colour: "accent" | "ok" | "slow" | "failed" | "held";
+  readonly values: readonly (number | null)[];
+}
+
+export interface Mark {
+  /** Epoch ms. */
+  readonly at: number;
+  readonly text: string;
+}
+
+const HEIGHT = 180;
+
+export function Chart(props: {
+  title: string;
+  /** Epoch ms of each value. */
+  times: readonly number[];
+  series: readonly Series[];
+  format: (value: number | null) => string;
+  marks?: readonly Mark[];
+}) {
+  const { title, times, series, format, marks = [] } = props;
+  const place = useRef<HTMLDivElement>(null);
+  const drawn = JSON.stringify([times, series, marks]);
+  useEffect(() => {
+    const element = place.current;
+    if (element === null || times.length === 0) return;
+    let end = (): void => {};
+    let isOver = false;
+    void import("./plot.ts").then(({ plot }) => {
+      if (!isOver) end = plot(element, { times, series, format, marks, height: HEIGHT });
+    });
+    return () => {
+      isOver = true;
+      end();
+    };
+  }, [drawn]);
+  const rows = times.map((time, at) => ({ time, values: series.map(({ values }) => values[at] ?? null) }));
+  return (
+    <figure class="chart">
+      <figcaption>
+        {title}
+        <span class="legend">
+          {series.map(({ name, colour }) => (
+            <span class={`key ${colour}`}>{name}</span>
+          ))}
+        </span>
+      </figcaption>
+      <div ref={place} class="plot" role="img" aria-label={`${title}. The figures are in the table below.`} />
+      {marks.length === 0 ? null : (
+        <ul class="marks">
+          {marks.map(({ at, text }) => (
+            <li>
+              {new Date(at).toISOString().slice(5, 16).replace("T", " ")} {text}
+            </li>
+          ))}
+        </ul>
+      )}
+      <details>
+        <summary>Figures</summary>
+        <Table
+          caption={title}
+          rows={rows}
+          keyOf={({ time }) => String(time)}
+          empty="No figures."
+          columns={[
+            { name: "Time (UTC)", show: ({ time }) => new Date(time).toISOString().slice(0, 16).replace("T", " ") },
+            ...series.map(({ name }, at) => ({
+              name,
+              numeric: true,
+              show: ({ values }: (typeof rows)[number]) => format(values[at] ?? null),
+            })),
+          ]}
+        />
+      </details>
+    </figure>
+  );
+}

@@ -1,0 +1,60 @@
+/** Who is signed in. What the page keeps is the name and the role: the session itself is a cookie that it cannot read. */
+import { call } from "./api.ts";
+
+export type Role = "read" | "approve" | "release" | "admin";
+
+export interface Person {
+  readonly name: string;
+  readonly role: Role;
+  /** ISO 8601. */
+  readonly expires_at: string;
+}
+
+const KEPT = "flow-layer-person";
+
+export function knownPerson(): Person | null {
+  try {
+    const person = JSON.parse(localStorage.getItem(KEPT) ?? "null") as Person | null;
+    return person !== null && Date.parse(person.expires_at) > Date.now() ? person : null;
+  } catch {
+    return null;
+  }
+}
+
+function keep(person: Person | null): void {
+  try {
+    if (person === null) localStorage.removeItem(KEPT);
+    else localStorage.setItem(KEPT, JSON.stringify(person));
+  } catch {
+    // A browser that keeps nothing asks again after a reload.
+  }
+}
+
+export async function signIn(token: string): Promise<Person> {
+  const person = await call<Person>("/console/session", { body: { token } });
+  keep(person);
+  return person;
+}
+
+export async function signOut(): Promise<void> {
+  await call("/console/session", { method: "DELETE" }).catch(() => {});
+  keep(null);
+}
+
+export function forgetPerson(): void {
+  keep(null);
+}
+
+type Act = "decide" | "release" | "run" | "admin";
+
+const MAY: Readonly<Record<Act, readonly Role[]>> = {
+  decide: ["approve", "admin"],
+  release: ["release", "admin"],
+  run: ["release", "admin"],
+  admin: ["admin"],
+};
+
+/** Nobody sees a control that would be refused. */
+export function may({ role }: Person, act: Act): boolean {
+  return MAY[act].includes(role);
+}
