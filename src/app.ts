@@ -6,6 +6,7 @@
  */
 import { type Context, Hono } from "hono";
 import { adminApp } from "./admin/app.ts";
+import { deleteSession, postSession } from "./admin/session.ts";
 import type { AppEnv } from "./config.ts";
 import { getApprovals, postApproval } from "./doors/approvals/approvals.ts";
 import { authenticateKey } from "./doors/authenticate.ts";
@@ -13,7 +14,7 @@ import { postChatCompletion } from "./doors/chat/chat.ts";
 import { getKey } from "./doors/key/key.ts";
 import { postCountTokens, postMessage } from "./doors/messages/messages.ts";
 import { getModel, listModels } from "./doors/models/models.ts";
-import { getRoot, notFoundPage } from "./doors/pages/pages.ts";
+import { getConsole, getRoot, notFoundPage } from "./doors/pages/pages.ts";
 import {
   deleteResponse,
   getInputItems,
@@ -61,6 +62,10 @@ app.get("/", getRoot);
 app.get("/health", (c) => c.json({ status: "ok" }));
 app.get("/openapi.json", getOpenApi);
 
+app.get("/console", getConsole);
+app.post("/console/session", postSession);
+app.delete("/console/session", deleteSession);
+
 app.post("/v1/chat/completions", postChatCompletion);
 app.post("/v1/messages", postMessage);
 app.post("/v1/messages/count_tokens", postCountTokens);
@@ -85,6 +90,8 @@ for (const [path, allow] of [
   ["/", "GET, HEAD"],
   ["/health", "GET, HEAD"],
   ["/openapi.json", "GET, HEAD"],
+  ["/console/session", "POST, DELETE"],
+  ["/console", "GET, HEAD"],
   ["/v1/chat/completions", "POST"],
   ["/v1/messages", "POST"],
   ["/v1/messages/count_tokens", "POST"],
@@ -105,6 +112,9 @@ for (const [path, allow] of [
     throw new RouterError("method_not_allowed", message, { headers: { allow } });
   });
 }
+
+// Behind the table: what is below it and has a method of its own is no page.
+app.get("/console/*", getConsole);
 
 app.notFound(async (c) => {
   const { pathname } = new URL(c.req.url);

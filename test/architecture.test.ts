@@ -23,7 +23,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     "conversation-store/conversation-store",
     ...["ledger/key-ledger", "trace-index/trail-index"],
   ],
-  app: ["relay/refusal", "doors", "admin/app", "openapi/served", "traces", "config", "http"],
+  app: ["relay/refusal", "doors", "admin/app", "admin/session", "openapi/served", "traces", "config", "http"],
   doors: [
     ...["relay/authenticate", "approvals", "control/client", "keys", "policy", "ledger/client", "traces", "catalog"],
     "prices",
@@ -129,7 +129,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   config: ["keys/operators", "lib/log"],
   lib: [],
   "lib/stored": ["lib/log"],
-  "doors/pages": ["config", "site/security-headers", "lib"],
+  "doors/pages": ["config", "admin/operator", "site/security-headers", "lib"],
   site: ["catalog", "http/errors"],
   "site/build": ["openapi/document"],
   dev: [],

@@ -1,14 +1,18 @@
 /**
- * The two addresses of the site that the Worker answers itself: `/`, which is a page for browsers and an index for
- * programs, and whatever is not there. Every other page is a static file that never wakes the Worker.
+ * The addresses of the site that the Worker answers itself: `/`, which is a page for browsers and an index for programs,
+ * the console, which may be fenced, and whatever is not there. Every other page is a static file that never wakes the
+ * Worker.
  */
 import type { Context } from "hono";
-import type { AppEnv } from "../../config.ts";
+import { isAdminHost } from "../../admin/operator.ts";
+import { type AppEnv, settingsOf } from "../../config.ts";
 import { VERSION } from "../../lib/version.ts";
 import { SECURITY_HEADERS } from "../../site/security-headers.ts";
 
 /** Addresses that belong to programs: never a page, whatever `Accept` says. */
 const PROGRAM_PATHS = /^\/(?:v1|admin|openai)(?:\/|$)/;
+
+const CONSOLE_FILE = /^\/console\/[a-z]+-[0-9A-Za-z]+\.(?:js|css)$/;
 
 const ENDPOINTS = [
   ...["POST /v1/chat/completions", "GET /v1/models", "GET /v1/traces", "GET /v1/approvals", "GET /health"],
@@ -31,6 +35,24 @@ export async function getRoot(c: Context<AppEnv>): Promise<Response> {
 /** The page for an address that does not exist; `null` where a program asks, or there are no pages. */
 export function notFoundPage(c: Context<AppEnv>): Promise<Response | null> {
   return PROGRAM_PATHS.test(c.req.path) ? Promise.resolve(null) : htmlPage(c, "/404", 404);
+}
+
+/**
+ * `/console` and what lies below it: its files as they are, and for every other address the one page whose script reads
+ * the address. Only on `FLOW_ADMIN_HOST`, where one is named.
+ */
+export async function getConsole(c: Context<AppEnv>): Promise<Response> {
+  const { ASSETS } = c.env;
+  const url = new URL(c.req.url);
+  if (ASSETS === undefined || !isAdminHost(settingsOf(c.env).adminHost, url)) return c.notFound();
+  const isFile = CONSOLE_FILE.test(url.pathname);
+  const page = await ASSETS.fetch(new URL(isFile ? url.pathname : "/console", url));
+  if (!page.ok) return c.notFound();
+  const headers = new Headers(SECURITY_HEADERS);
+  headers.set("content-type", page.headers.get("content-type") ?? "text/html; charset=utf-8");
+  // The name of a file holds its content's hash; the page names the files.
+  headers.set("cache-control", isFile ? "public, max-age=31536000, immutable" : "no-store");
+  return new Response(page.body, { headers });
 }
 
 async function htmlPage(c: Context<AppEnv>, path: string, status: number): Promise<Response | null> {

@@ -8,7 +8,7 @@
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
 export type JsonObject = { readonly [name: string]: Json };
 
-/** An answer that is no success, in the contract's error shape. `status` 0: nobody answered. */
+/** An answer that is no success, in the contract's error shape. `status` 0: no answer came. */
 export class ApiError extends Error {
   readonly status: number;
   readonly code: string;

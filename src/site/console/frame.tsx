@@ -1,4 +1,4 @@
-/** What every page of the console stands in: pages by name, environment, search, who is signed in. */
+/** What surrounds every page of the console: pages by name, environment, search, who is signed in. */
 import { type Child, useEffect, useRef, useState } from "hono/jsx/dom";
 import { submit } from "./parts/field.tsx";
 import { go, type Place, setValues } from "./place.ts";

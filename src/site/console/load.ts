@@ -1,4 +1,4 @@
-/** Reading for a page: what is shown stays while it is read anew, and an error stands beside it. */
+/** Reading for a page: what is shown stays while it is read again, and an error is shown with it. */
 import { useCallback, useEffect, useRef, useState } from "hono/jsx/dom";
 import { ApiError } from "./api.ts";
 

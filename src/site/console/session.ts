@@ -54,7 +54,7 @@ const MAY: Readonly<Record<Act, readonly Role[]>> = {
   admin: ["admin"],
 };
 
-/** Nobody sees a control that would be refused. */
+/** No control is shown that would be refused. */
 export function may({ role }: Person, act: Act): boolean {
   return MAY[act].includes(role);
 }

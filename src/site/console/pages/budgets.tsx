@@ -90,7 +90,7 @@ export function BudgetsPage({ person }: PageProps) {
           { name: "Lent to keys", show: ({ status }) => usd(status?.leased_usd), numeric: true },
           { name: "Left", show: ({ status }) => usd(status?.remaining_usd), numeric: true },
           {
-            name: "Begins anew",
+            name: "Resets",
             show: ({ status }) => (status?.resets_at == null ? "never" : relative(status.resets_at)),
           },
           { name: "When it is over", show: ({ on_exceeded }) => (on_exceeded === "notify" ? "notify" : "refuse") },

@@ -1,4 +1,4 @@
-/** What is going on: figures of a period beside those of the period before, and what wants a person. */
+/** What is going on: figures of a period next to those of the period before, and what needs a person. */
 import { call, type List, withQuery } from "../api.ts";
 import type { PageProps } from "../frame.tsx";
 import { useLoad } from "../load.ts";

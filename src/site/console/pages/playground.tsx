@@ -1,4 +1,4 @@
-/** One message to one route or two, by any door, streamed, beside its trace. */
+/** One message to one route or two, by any door, streamed, next to its trace. */
 import { useState } from "hono/jsx/dom";
 import { ApiError, call, type List, send } from "../api.ts";
 import type { PageProps } from "../frame.tsx";
@@ -78,7 +78,7 @@ export function PlaygroundPage({ place, env }: PageProps) {
       <form onSubmit={submit(run)}>
         <div class="fields">
           <Choice label="Route" value={chosen} options={options} onValue={setFirst} />
-          <Choice label="Beside it" value={second} options={[["", "nothing"], ...options]} onValue={setSecond} />
+          <Choice label="Compare with" value={second} options={[["", "nothing"], ...options]} onValue={setSecond} />
           <Choice label="API" value={api} options={APIS} onValue={(value) => setApi(value as Api)} />
           <Choice
             label="Fallback"

@@ -174,7 +174,7 @@ interface Run {
 
 const POLL_MS = 1_000;
 
-/** First a dry run, with its figures; then the same for good. */
+/** First a dry run, with its figures; then the same permanently. */
 function Reprice({ price, person, onClose }: { price: Price; person: Person; onClose: () => void }) {
   const [since, setSince] = useState(`${new Date().toISOString().slice(0, 7)}-01`);
   const [until, setUntil] = useState("");

@@ -177,7 +177,7 @@ const REQUEST = `{
   "messages": [{ "role": "user", "content": "Hello" }]
 }`;
 
-/** Runs the plan on the draft; nobody is called and nothing is written. */
+/** Runs the plan on the draft; no provider is called and nothing is written. */
 function Explain({ path, draft, isChanged }: { path: string; draft: ParsedDraft; isChanged: boolean }) {
   const [request, setRequest] = useState(REQUEST);
   const [answer, setAnswer] = useState<Explained | null>(null);

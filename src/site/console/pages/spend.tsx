@@ -1,4 +1,4 @@
-/** Spend by one or two dimensions, as a table and as CSV; what has no price and what nobody was charged is named. */
+/** Spend by one or two dimensions, as a table and as CSV; what has no price and what no key was charged is shown. */
 import { call, send, withQuery } from "../api.ts";
 import type { PageProps } from "../frame.tsx";
 import { useAct, useLoad } from "../load.ts";

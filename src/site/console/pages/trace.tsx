@@ -36,7 +36,7 @@ function curlOf({ route, api = "chat", stream }: Trace): string {
 const WIDTH = 1000;
 const ROW = 26;
 
-/** Attempts over time: what ran beside what, when the first token came, and what waited for a person. */
+/** Attempts over time: what ran in parallel, when the first token came, and what waited for a person. */
 function Waterfall({ trace }: { trace: Trace }) {
   const { attempts, latency } = trace;
   const wait = latency.approval_wait_ms ?? 0;

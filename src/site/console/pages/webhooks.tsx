@@ -1,4 +1,4 @@
-/** Webhooks: who is told of what, and whether it arrived. */
+/** Webhooks: who gets which event, and whether it arrived. */
 import { useState } from "hono/jsx/dom";
 import { call, type List } from "../api.ts";
 import type { PageProps } from "../frame.tsx";
@@ -70,7 +70,7 @@ export function WebhooksPage({ person }: PageProps) {
         caption="Webhooks"
         rows={list.data?.data ?? []}
         keyOf={({ id }) => id}
-        empty="Nobody is told yet. A webhook gets approvals that wait, budgets near their end, breakers, releases."
+        empty="There is no webhook yet. A webhook receives pending approvals, budgets near their limit, breakers and releases."
         columns={[
           { name: "Name", show: ({ id }) => <strong>{id}</strong> },
           { name: "Address", show: ({ url }) => url },

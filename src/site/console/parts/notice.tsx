@@ -1,4 +1,4 @@
-/** What a reader is told where there is nothing to show, or something failed. */
+/** What a reader sees where there is nothing to show, or something failed. */
 import type { Child } from "hono/jsx/dom";
 import type { ApiError } from "../api.ts";
 import type { Loaded } from "../load.ts";
@@ -34,7 +34,7 @@ export function Empty({ children }: { children: Child }) {
   return <p class="empty">{children}</p>;
 }
 
-/** The state of what was read: loading at first, an error beside what is still shown, and how old it is. */
+/** The state of what was read: loading at first, an error next to what is still shown, and how old it is. */
 export function State({ of, asOf }: { of: Loaded<unknown>; asOf?: string | null | undefined }) {
   if (of.error !== null) return <Failure error={of.error} retry={of.reload} />;
   if (of.data === null) return <p class="loading">Loading…</p>;
