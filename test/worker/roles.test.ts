@@ -121,7 +121,8 @@ async function outcomeOf(response: Response, success: number): Promise<Outcome> 
 }
 
 test("the matrix covers every route that is registered", () => {
-  const registered = app.routes.filter(({ method }) => method !== "ALL");
+  // What only our own pages call is no part of the API, and has its own tests.
+  const registered = app.routes.filter(({ method, path }) => method !== "ALL" && !path.startsWith("/console"));
   expect(new Set(registered.map(({ method, path }) => `${method} ${path.replace(/(?<=.)\/$/, "")}`)).size).toBe(
     OPERATIONS.length,
   );
