@@ -1,4 +1,5 @@
 /** Who is signed in. What the page keeps is the name and the role: the session itself is a cookie that it cannot read. */
+import { parseJson } from "../../lib/json.ts";
 import { call } from "./api.ts";
 
 export type Role = "read" | "approve" | "release" | "admin";
@@ -14,7 +15,7 @@ const KEPT = "flow-layer-person";
 
 export function knownPerson(): Person | null {
   try {
-    const person = JSON.parse(localStorage.getItem(KEPT) ?? "null") as Person | null;
+    const person = parseJson(localStorage.getItem(KEPT) ?? "null") as Person | null;
     return person !== null && Date.parse(person.expires_at) > Date.now() ? person : null;
   } catch {
     return null;

@@ -130,7 +130,7 @@ function CreateKey({ env, onClose }: { env: string; onClose: () => void }) {
             onValue={setOf}
             options={[...new Set([...ENVS, of])].map((each) => [each, each] as const)}
           />
-          <Field label="App" value={apps} onValue={setApps} hint="One, or several with commas. Empty: any." />
+          <Field label="App" value={apps} onValue={setApps} hint="One, or several with commas. Empty: all." />
           <Field
             label="Budget (USD)"
             type="number"

@@ -1,4 +1,5 @@
 /** Server-sent events of any door, and the text in them. */
+import { parseJson } from "../../../lib/json.ts";
 import type { Json, JsonObject } from "../api.ts";
 
 /** The data of each event, in order; comments and other fields are left out. */
@@ -26,7 +27,7 @@ const text = (value: Json | undefined): string => (typeof value === "string" ? v
 export function deltaOf(data: string): { readonly text: string; readonly error: string | null } {
   let event: JsonObject;
   try {
-    event = object(JSON.parse(data) as Json);
+    event = object(parseJson(data) as Json);
   } catch {
     return { text: "", error: null };
   }

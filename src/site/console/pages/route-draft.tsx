@@ -1,5 +1,7 @@
 /** The policy as text: errors at their place, members that can be added, the difference, and who would answer now. */
+
 import { useState } from "hono/jsx/dom";
+import { parseJson } from "../../../lib/json.ts";
 import { call, type Json, type JsonObject } from "../api.ts";
 import { useAct, useLoad } from "../load.ts";
 import { Badge } from "../parts/badge.tsx";
@@ -19,7 +21,7 @@ export interface ParsedDraft {
 
 export function parseDraft(text: string): ParsedDraft {
   try {
-    const value = JSON.parse(text) as Json;
+    const value = parseJson(text) as Json;
     if (typeof value === "object" && value !== null && !Array.isArray(value)) {
       return { policy: value as JsonObject, message: "" };
     }

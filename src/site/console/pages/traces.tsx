@@ -1,5 +1,7 @@
 /** The trail: every request, with the filters of the list in the address. */
+
 import { useState } from "hono/jsx/dom";
+import { parseJson } from "../../../lib/json.ts";
 import { call, type List, send, withQuery } from "../api.ts";
 import type { PageProps } from "../frame.tsx";
 import { useAct, useLoad } from "../load.ts";
@@ -97,7 +99,7 @@ const HIDDEN_KEY = "flow-layer-trace-columns";
 
 function hiddenColumns(): readonly string[] {
   try {
-    return JSON.parse(localStorage.getItem(HIDDEN_KEY) ?? "[]") as string[];
+    return parseJson(localStorage.getItem(HIDDEN_KEY) ?? "[]") as string[];
   } catch {
     return [];
   }

@@ -1,4 +1,5 @@
 /** JSON as a tree that opens, and as its exact text. Everything in it is text: it came from a model. */
+import { parseJson } from "../../../lib/json.ts";
 import type { Json } from "../api.ts";
 
 const MAX_SHOWN = 200;
@@ -6,7 +7,7 @@ const MAX_OPEN_DEPTH = 2;
 
 function parsed(text: string): { readonly value: Json } | null {
   try {
-    return { value: JSON.parse(text) as Json };
+    return { value: parseJson(text) as Json };
   } catch {
     return null;
   }
