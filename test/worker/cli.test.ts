@@ -10,7 +10,7 @@ let worker: TestWorker;
 let folder: Awaited<ReturnType<typeof folderOf>>;
 beforeAll(async () => {
   worker = await startWorker();
-  folder = await folderOf({ "policies/staging/think.json": POLICY, "policies/staging/README.md": "no policy" });
+  folder = await folderOf({ "policies/staging/think.json": POLICY, "policies/README.md": "no policy" });
 });
 afterAll(async () => {
   await worker.stop();
@@ -58,7 +58,7 @@ test("a folder of policies is planned, applied, changed, rolled back and promote
   });
   expect((await flow("routes", "rollback", "staging/think", "99", "-y")).code).toBe(1);
   const list = JSON.parse((await flow("routes", "list", "--json")).out);
-  expect(list.map(({ env, name, version }: Record<string, unknown>) => [env, name, version])).toEqual([
+  expect(list.data.map(({ env, name, version }: Record<string, unknown>) => [env, name, version])).toEqual([
     ["staging", "think", 3],
     ["production", "think", 1],
   ]);
@@ -96,4 +96,96 @@ test("a tool call that waits is listed and decided, once", async () => {
   });
   expect(await flow("approvals", "deny", id)).toMatchObject({ code: 1, err: expect.stringContaining("409") });
   expect(await flow("approvals", "approve", "call_none")).toMatchObject({ code: 1 });
+});
+
+test("a key is changed, paused and resumed, and a mistyped environment makes none", async () => {
+  const create = ["keys", "create", "--name", "n", "--env", "staging", "--expires", "30d", "--json"];
+  const { id, expires_at } = JSON.parse((await flow(...create)).out);
+  expect(Date.parse(expires_at)).toBeGreaterThan(Date.now() + 29 * 86_400_000);
+  const updated = await flow("keys", "update", id, "--budget", "3/month", "--rpm", "9", "--expires", "never", "--json");
+  expect(JSON.parse(updated.out)).toMatchObject({ budget: { limit_usd: 3 }, limits: { requests_per_minute: 9 } });
+  expect(JSON.parse(updated.out).expires_at).toBeNull();
+  expect((await flow("keys", "pause", id)).out).toContain("paused");
+  expect((await flow("keys", "list", "--status", "paused")).out).toContain(id);
+  expect((await flow("keys", "pause", id, "--resume")).out).toContain("active");
+  const typo = await flow("keys", "create", "--name", "n", "--env", "prod");
+  expect(typo).toMatchObject({ code: 1, err: expect.stringContaining("unknown_environment") });
+  expect((await flow("keys", "create", "--name", "n", "--env", "prod", "--new-env")).code).toBe(0);
+  expect((await flow("keys", "create", "--name", "n", "--env", "staging", "--expires", "2020-01-01")).code).toBe(1);
+});
+
+test("policies are pulled as files that say what the host has, with an editor's schema", async () => {
+  const pulled = await flow("routes", "pull", "--dir", "pulled", "--env", "staging");
+  expect(pulled).toMatchObject({ code: 0, out: expect.stringContaining("pulled/staging/think.json") });
+  expect((await flow("routes", "diff", "--dir", "pulled")).code).toBe(0);
+  expect((await flow("routes", "pull", "--dir", "pulled", "--env", "staging")).out).toContain("Nothing to do");
+  await folder.write("pulled/staging/think.json", { ...POLICY, description: "mine" });
+  expect((await flow("routes", "pull", "--dir", "pulled")).code).toBe(2);
+});
+
+test("an unpriced model is applied with a warning", async () => {
+  await folder.write("warned/staging/odd.json", { targets: [{ provider: "openai", model: "gpt-5.2x" }] });
+  const applied = await flow("routes", "apply", "--dir", "warned", "--yes");
+  expect(applied).toMatchObject({ code: 0, err: expect.stringContaining("has no known price") });
+});
+
+test("doctor tries a request, its trace and a broken stream, and leaves nothing behind", async () => {
+  await worker.putRoute("production", "steady", POLICY);
+  const checked = await flow("doctor", "--route", "steady", "--json");
+  const { checks } = JSON.parse(checked.out) as { checks: { name: string; state: string; detail: string }[] };
+  const states = Object.fromEntries(checks.map(({ name, state }) => [name, state]));
+  expect(states, checked.out).toMatchObject({
+    address: "ok",
+    "admin token": "ok",
+    request: "ok",
+    trace: "ok",
+    "broken stream": "ok",
+  });
+  const left = JSON.parse((await flow("routes", "list", "--json")).out).data.map(({ name }: { name: string }) => name);
+  expect(left.filter((name: string) => name.startsWith("flow-probe"))).toEqual([]);
+  expect((await flow("keys", "list", "--json", "--status", "active")).out).not.toContain("flow-layer doctor");
+}, 60_000);
+
+test("the demo shows four failures that no client sees", async () => {
+  const shown = await flow("demo", "--json");
+  const { scenes } = JSON.parse(shown.out) as { scenes: { attempts: string; answer: string }[] };
+  expect(scenes.map(({ answer }) => answer.includes("steady"))).toEqual([true, true, true, true]);
+  expect(scenes.map(({ attempts }) => /;(rate_limited|server_error|network|slow);/.test(attempts))).toEqual(
+    Array(4).fill(true),
+  );
+}, 60_000);
+
+test("chat prints the answer to the one stream and who answered to the other", async () => {
+  const key = JSON.parse((await flow("keys", "create", "--name", "c", "--env", "production", "--json")).out).key;
+  const variables = { FLOW_LAYER_URL: `${worker.url}/v1`, FLOW_LAYER_API_KEY: key, FLOW_ADMIN_TOKEN: undefined };
+  const answered = await run(["chat", "steady", "Hello", "there."], { variables, directory: folder.directory });
+  expect(answered).toMatchObject({
+    code: 0,
+    out: expect.stringContaining("Hello there."),
+    err: expect.stringContaining("sandbox/deep-1"),
+  });
+});
+
+test("every reading command answers in one JSON shape", async () => {
+  for (const argv of [
+    ["routes", "list"],
+    ["routes", "versions", "staging/think"],
+    ["keys", "list"],
+    ["traces"],
+    ["approvals"],
+    ["audit"],
+    ["providers"],
+  ]) {
+    const { code, out } = await flow(...argv, "--json");
+    expect([code, JSON.parse(out)], argv.join(" ")).toEqual([
+      0,
+      expect.objectContaining({
+        object: "list",
+        data: expect.any(Array),
+        next_cursor: expect.toSatisfy((cursor) => cursor === null || typeof cursor === "string"),
+      }),
+    ]);
+  }
+  const missing = await flow("keys", "get", "0".repeat(12), "--json");
+  expect([missing.code, JSON.parse(missing.out).error.code]).toEqual([1, "not_found"]);
 });

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { differencesOf, type LiveRoute, type PolicyFile, planOf, showPlan } from "../../../src/cli/plan.ts";
+import { differencesOf, type LiveRoute, type PolicyFile, planOf, showPlan } from "../../../src/cli/routes/plan.ts";
 
 const file = (env: string, name: string, policy: unknown): PolicyFile => ({
   env,

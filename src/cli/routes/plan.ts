@@ -4,8 +4,8 @@
  * Both sides are compared with the defaults filled in, as the host stores a policy: a file that leaves out a default is
  * no change.
  */
-import { isJsonObject } from "../lib/json.ts";
-import { safe } from "./terminal.ts";
+import { isJsonObject } from "../../lib/json.ts";
+import { safe } from "../text.ts";
 
 export interface PolicyFile {
   readonly env: string;

@@ -1,0 +1,169 @@
+/** `doctor`: the smoke test of a deployment. Each check says what it found and, where it failed, what to do. */
+import { isJsonObject, tryParseJson } from "../../lib/json.ts";
+import { type Json, listAll } from "../client.ts";
+import type { CommandInput } from "../input.ts";
+import { answeredBy, streamChat } from "../requests.ts";
+import { type Colour, table } from "../table.ts";
+import { CommandError, EXIT_ERROR, EXIT_OK } from "../terminal.ts";
+import { withProbe } from "./probe.ts";
+
+type State = "ok" | "warning" | "failed" | "skipped";
+interface Check {
+  readonly name: string;
+  readonly state: State;
+  readonly detail: string;
+}
+
+const COLOURS: Readonly<Record<State, Colour>> = { ok: "green", warning: "yellow", failed: "red", skipped: "dim" };
+const TRACE_WAIT_MS = 10_000;
+const WORKERS_DEV = ".workers.dev";
+const PROBE_TEXT = "Answer with the word pong.";
+
+export async function doctor(input: CommandInput): Promise<number> {
+  const checks: Check[] = [];
+  const add = (name: string, state: State, detail: string): void => void checks.push({ name, state, detail });
+  const run = async (name: string, check: () => Promise<void>): Promise<void> => {
+    try {
+      await check();
+    } catch (error) {
+      add(name, "failed", error instanceof CommandError ? error.message : "failed unexpectedly");
+    }
+  };
+  const env = input.text("env") ?? "production";
+  await run("address", () => checkAddress(input, add));
+  if (checks.every(({ state }) => state !== "failed")) {
+    await run("admin token", () => checkAdmin(input, add));
+  }
+  if (checks.every(({ state }) => state !== "failed")) {
+    await run("providers", () => checkProviders(input, add));
+    await run("routes", () => checkRoutes(input, env, add));
+    await run("request", () => checkRequest(input, env, add));
+  }
+  input.print({ host: input.host().base.origin, checks }, () =>
+    table(
+      [
+        { title: "CHECK", value: ({ name }: Check) => name, whole: true },
+        { title: "STATE", value: ({ state }) => state, whole: true, colour: ({ state }) => COLOURS[state] },
+        { title: "DETAIL", value: ({ detail }) => detail },
+      ],
+      checks,
+      "",
+      { ...input.look, columns: null },
+    ),
+  );
+  return checks.some(({ state }) => state === "failed") ? EXIT_ERROR : EXIT_OK;
+}
+
+type Add = (name: string, state: State, detail: string) => void;
+
+async function checkAddress(input: CommandInput, add: Add): Promise<void> {
+  const client = input.openClient();
+  const health = await client.call("GET", "/health");
+  if (health["status"] !== "ok") throw new CommandError(`${client.origin} is no Flow Layer.`);
+  const root = await client.call("GET", "/");
+  add("address", "ok", `${client.origin}, version ${String(root["version"])} (${input.host().source})`);
+}
+
+async function checkAdmin(input: CommandInput, add: Add): Promise<void> {
+  const client = input.client();
+  await client.call("GET", "/admin/routes?limit=1");
+  const isOpen = new URL(client.origin).hostname.endsWith(WORKERS_DEV);
+  if (isOpen) {
+    add(
+      "admin token",
+      "warning",
+      `/admin answers at ${client.origin}: give it a host of its own with FLOW_ADMIN_HOST, and put Cloudflare Access before it`,
+    );
+  } else add("admin token", "ok", "the host takes it");
+  const response = await client.send("GET", "/admin/status");
+  const status = tryParseJson(await response.text());
+  const all = isJsonObject(status) && Array.isArray(status["checks"]) ? status["checks"].filter(isJsonObject) : [];
+  const failed = all.filter(({ ok }) => ok !== true).map(({ name, detail }) => `${String(name)}: ${String(detail)}`);
+  if (all.length > 0)
+    add("status", failed.length === 0 ? "ok" : "failed", failed.join("; ") || `${all.length} checks passed`);
+}
+
+async function checkProviders(input: CommandInput, add: Add): Promise<void> {
+  const providers = await listAll(input.client(), "/admin/providers");
+  const configured = providers.filter(({ configured }) => configured === true).map(({ id }) => String(id));
+  const real = configured.filter((id) => id !== "sandbox");
+  if (real.length > 0) add("providers", "ok", real.join(", "));
+  else add("providers", "warning", "none is configured: set a secret, such as OPENAI_API_KEY");
+  if (configured.includes("sandbox") && input.host().base.protocol === "https:") {
+    add("sandbox", "warning", "FLOW_SANDBOX is set on a deployed host: routes may answer without a model");
+  }
+}
+
+async function checkRoutes(input: CommandInput, env: string, add: Add): Promise<void> {
+  const client = input.client();
+  const routes = (await listAll(client, "/admin/routes")).filter((route) => route["env"] === env);
+  if (routes.length === 0) {
+    add("routes", "warning", `there is none in ${env}: flow-layer routes apply`);
+    return;
+  }
+  const usable = new Set(
+    (await listAll(client, "/admin/providers")).filter(({ configured }) => configured === true).map(({ id }) => id),
+  );
+  const dead = routes.filter((route) => !providersOf(route).some((provider) => usable.has(provider)));
+  if (dead.length === 0) add("routes", "ok", `${routes.length} in ${env}`);
+  else add("routes", "failed", `no configured target: ${dead.map(({ name }) => String(name)).join(", ")}`);
+}
+
+function providersOf({ policy }: Json): unknown[] {
+  const targets = isJsonObject(policy) ? policy["targets"] : undefined;
+  return Array.isArray(targets) ? targets.filter(isJsonObject).map(({ provider }) => provider) : [];
+}
+
+/** One request on a real route, its trace, and how the end of a broken stream reaches a client. */
+async function checkRequest(input: CommandInput, env: string, add: Add): Promise<void> {
+  const client = input.client();
+  const routes = (await listAll(client, "/admin/routes")).filter((route) => route["env"] === env && isChat(route));
+  const route = input.text("route") ?? String(routes[0]?.["name"] ?? "");
+  const providers = await listAll(client, "/admin/providers");
+  const hasSandbox = providers.some(({ id, configured }) => id === "sandbox" && configured === true);
+  if (route === "" && !hasSandbox) {
+    add("request", "skipped", "there is no route to try");
+    return;
+  }
+  await withProbe(input, env, route === "" ? [] : [route], async (probe) => {
+    if (route !== "") {
+      const request = { model: `flow/${route}`, max_tokens: 16, messages: [{ role: "user", content: PROBE_TEXT }] };
+      const answered = await probe.settled(() => streamChat(probe.client, request, () => {}));
+      const said = answeredBy(answered.headers);
+      add("request", answered.endedWell && answered.error === null ? "ok" : "failed", `flow/${route}: ${said}`);
+      await checkTrace(input, answered.headers.get("x-request-id") ?? "", add);
+    }
+    if (!hasSandbox) {
+      add("broken stream", "skipped", "it needs the sandbox: set FLOW_SANDBOX=1 for the test, and take it away again");
+      return;
+    }
+    const target = { provider: "sandbox", model: "broken", params: { fail: "midstream", chunk_interval_ms: 20 } };
+    await probe.publish({ targets: [target], fallback: { enabled: false }, retry: { same_target: 0 } });
+    const request = { model: `flow/${probe.route}`, messages: [{ role: "user", content: PROBE_TEXT }] };
+    const broken = await probe.settled(() => streamChat(probe.client, request, () => {}));
+    const code = broken.error?.["code"];
+    if (code !== "stream_interrupted") add("broken stream", "failed", "the error event did not arrive before the end");
+    else if (broken.endedWell || broken.isDone)
+      add("broken stream", "failed", "the event came, and the body ended as if it were whole");
+    else add("broken stream", "ok", "the error event came before the end, and the body ended abnormally");
+  });
+}
+
+function isChat({ policy }: Json): boolean {
+  return isJsonObject(policy) && (policy["embedding"] === undefined || policy["embedding"] === null);
+}
+
+async function checkTrace(input: CommandInput, id: string, add: Add): Promise<void> {
+  const until = Date.now() + TRACE_WAIT_MS;
+  for (;;) {
+    const response = await input.client().send("GET", `/admin/traces/${encodeURIComponent(id)}`);
+    await response.body?.cancel();
+    if (response.ok) {
+      add("trace", "ok", id);
+      return;
+    }
+    if (Date.now() > until) break;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+  add("trace", "failed", `${id} is not there after ${TRACE_WAIT_MS / 1_000} s`);
+}

@@ -1,0 +1,75 @@
+/** `spend`, `prices` and `budgets` as they describe themselves. */
+import { type CommandSpec, RANGE } from "../spec.ts";
+import {
+  deleteBudget,
+  deletePrice,
+  getBudget,
+  getPrice,
+  listBudgets,
+  listPrices,
+  setBudget,
+  setPrice,
+  showSpend,
+} from "./money.ts";
+
+export const SPEND: CommandSpec = {
+  name: "spend",
+  summary: "what was spent, in groups",
+  options: [
+    ["--group-by <group...>", "one or two of key, app, env, route, provider, model, api, tag.<name>; route by default"],
+    ["--bucket <bucket>", "day or month"],
+    ["--csv", "as CSV"],
+    ...RANGE,
+  ],
+  run: showSpend,
+};
+
+export const PRICES: CommandSpec = {
+  name: "prices",
+  summary: "your own prices, over the catalogue's",
+  options: [["--watch", "those that end within 14 days, and targets without one"]],
+  run: listPrices,
+  commands: [
+    { name: "get <model>", summary: "the price in force of <provider>/<model>", run: getPrice },
+    {
+      name: "set <model>",
+      summary: "USD per million tokens",
+      options: [
+        ["--input <usd>", "prompt"],
+        ["--output <usd>", "completion"],
+        ["--cache-read <usd>", "as input by default"],
+        ["--cache-write <usd>", "as input by default"],
+        ["--reasoning <usd>", "as output by default"],
+        ["--per-request <usd>", "besides tokens"],
+        ["--valid-from <time>", "now by default"],
+        ["--valid-until <time>", "for ever by default"],
+      ],
+      run: setPrice,
+    },
+    { name: "delete <model>", summary: "back to the catalogue's", run: deletePrice },
+  ],
+};
+
+export const BUDGETS: CommandSpec = {
+  name: "budgets",
+  summary: "budgets above the keys",
+  run: listBudgets,
+  commands: [
+    { name: "get <id>", summary: "one budget and what is left", run: getBudget },
+    {
+      name: "set <id>",
+      summary: "make or change one; without a scope it is the whole deployment's",
+      options: [
+        ["--limit <usd/period>", "500/month; day, week, month or total"],
+        ["--env <env>", "only this environment"],
+        ["--app <app>", "only this app"],
+        ["--key <id...>", "only these keys"],
+        ["--tag <name:value>", "only with this tag"],
+        ["--time-zone <zone>", "whose midnight counts; UTC by default"],
+        ["--notify", "refuse nothing, only notify"],
+      ],
+      run: setBudget,
+    },
+    { name: "delete <id>", summary: "take it away", run: deleteBudget },
+  ],
+};

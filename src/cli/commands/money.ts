@@ -1,0 +1,174 @@
+/** `prices`, `spend` and `budgets`: what calls cost, what was spent, and what may be. */
+import { isJsonObject } from "../../lib/json.ts";
+import { type Json, listAll, rowsOf } from "../client.ts";
+import { type CommandInput, encode } from "../input.ts";
+import { type Column, record, table } from "../table.ts";
+import { CommandError, EXIT_OK } from "../terminal.ts";
+import { safe, usdText } from "../text.ts";
+
+const PRICE: readonly Column<Json>[] = [
+  { title: "MODEL", value: ({ provider, model }) => `${String(provider)}/${String(model)}`, whole: true },
+  { title: "INPUT/M", value: ({ input }) => input, as: "usd" },
+  { title: "OUTPUT/M", value: ({ output }) => output, as: "usd" },
+  { title: "CACHED/M", value: ({ cache_read }) => cache_read, as: "usd", spare: 3 },
+  { title: "SOURCE", value: ({ source }) => source, spare: 1 },
+  { title: "UNTIL", value: ({ valid_until }) => valid_until, as: "time", spare: 2 },
+];
+
+/** `openai/gpt-5.2` as a path; the model is all behind the first slash. */
+function pricePath(target: string): string {
+  const [provider = "", ...model] = target.split("/");
+  if (provider === "" || model.length === 0) throw new CommandError("Name the model as <provider>/<model>.");
+  return `/admin/prices/${encode(provider)}/${encode(model.join("/"))}`;
+}
+
+export async function listPrices(input: CommandInput): Promise<number> {
+  const filters: [string, string][] = input.has("watch") ? [["watch", "true"]] : [];
+  const prices = await listAll(input.client(), "/admin/prices", filters);
+  input.printRows(
+    PRICE,
+    prices,
+    input.has("watch") ? "No price ends within 14 days." : "There are no prices of your own.",
+  );
+  return EXIT_OK;
+}
+
+export async function getPrice(input: CommandInput): Promise<number> {
+  const price = await input.client().call("GET", pricePath(input.words[0] ?? ""));
+  input.print(price, () => record(Object.entries(price)));
+  return EXIT_OK;
+}
+
+export async function setPrice(input: CommandInput): Promise<number> {
+  const [input_usd, output] = [input.usd("input"), input.usd("output")];
+  if (input_usd === undefined || output === undefined) {
+    throw new CommandError("Say --input <usd> and --output <usd>, per million tokens.");
+  }
+  const body = {
+    ...{ input: input_usd, output, cache_read: input.usd("cache-read"), cache_write: input.usd("cache-write") },
+    ...{ reasoning: input.usd("reasoning"), per_request: input.usd("per-request") },
+    ...{ valid_from: input.time("valid-from", true), valid_until: input.time("valid-until", true) },
+  };
+  const client = input.client();
+  const price = await client.call("PUT", pricePath(input.words[0] ?? ""), { body: JSON.stringify(body) });
+  input.print(price, () => record(Object.entries(price)));
+  input.terminal.writeError(`In force on ${client.origin} within 60 s.\n`);
+  return EXIT_OK;
+}
+
+export async function deletePrice(input: CommandInput): Promise<number> {
+  const client = input.client();
+  const [target = ""] = input.words;
+  const path = pricePath(target);
+  await input.confirm(`Delete your price of ${safe(target)} on ${client.origin}? The catalogue's holds again.`);
+  await client.call("DELETE", path);
+  input.print({ deleted: target }, () => `Deleted: the price of ${safe(target)}.\n`);
+  return EXIT_OK;
+}
+
+export async function showSpend(input: CommandInput): Promise<number> {
+  const groups = input.list("group-by");
+  const query = new URLSearchParams([
+    ["group_by", groups.length === 0 ? "route" : groups.join(",")],
+    ...input.filters(["since", "until", "bucket"]),
+  ]);
+  const client = input.client();
+  if (input.has("csv")) {
+    query.set("format", "csv");
+    const response = await client.send("GET", `/admin/spend?${query}`);
+    if (!response.ok) await client.call("GET", `/admin/spend?${query}`);
+    input.terminal.write(await response.text());
+    return EXIT_OK;
+  }
+  const spend = await client.call("GET", `/admin/spend?${query}`);
+  const rows = rowsOf(spend);
+  const columns: readonly Column<Json>[] = [
+    ...(rows.some(({ start }) => start !== undefined)
+      ? [{ title: "START", value: ({ start }: Json) => String(start).slice(0, 10) }]
+      : []),
+    { title: "GROUP", value: groupText },
+    { title: "REQUESTS", value: ({ requests }) => requests },
+    { title: "COST", value: ({ cost_usd }) => cost_usd, as: "usd" },
+    { title: "IN", value: ({ prompt_tokens }) => prompt_tokens, spare: 1 },
+    { title: "OUT", value: ({ completion_tokens }) => completion_tokens, spare: 2 },
+    { title: "UNPRICED", value: ({ unpriced_requests }) => unpriced_requests, spare: 3 },
+  ];
+  const { total_usd, as_of, unadmitted_usd } = spend;
+  const unadmitted =
+    typeof unadmitted_usd === "number" && unadmitted_usd > 0
+      ? `, besides ${usdText(unadmitted_usd)} for calls that a budget refused after they were sent`
+      : "";
+  input.print(
+    spend,
+    () =>
+      `${table(columns, rows, "Nothing was spent.", input.look)}total ${usdText(total_usd) ?? "-"}${unadmitted}, as of ${safe(String(as_of))}\n`,
+  );
+  return EXIT_OK;
+}
+
+function groupText({ group, names, name, key }: Json): unknown {
+  if (!isJsonObject(group)) return group ?? name ?? key;
+  const shown = isJsonObject(names) ? names : {};
+  return Object.entries(group).map(([by, value]) => String(shown[by] ?? value ?? "-"));
+}
+
+const BUDGET: readonly Column<Json>[] = [
+  { title: "ID", value: ({ id }) => id, whole: true },
+  {
+    title: "SCOPE",
+    value: ({ scope }) => (isJsonObject(scope) && Object.keys(scope).length > 0 ? scope : "everything"),
+  },
+  { title: "LIMIT", value: ({ limit_usd, period }) => `${usdText(limit_usd) ?? "-"}/${String(period)}` },
+  { title: "SPENT", value: ({ status }) => (isJsonObject(status) ? status["spent_usd"] : null), as: "usd" },
+  { title: "LEFT", value: ({ status }) => (isJsonObject(status) ? status["remaining_usd"] : null), as: "usd" },
+  { title: "RESETS", value: ({ status }) => (isJsonObject(status) ? status["resets_at"] : null), as: "time", spare: 1 },
+  { title: "THEN", value: ({ on_exceeded }) => on_exceeded, spare: 2 },
+];
+
+export async function listBudgets(input: CommandInput): Promise<number> {
+  const budgets = await listAll(input.client(), "/admin/budgets");
+  input.printRows(BUDGET, budgets, "There are no budgets above the keys.");
+  return EXIT_OK;
+}
+
+export async function getBudget(input: CommandInput): Promise<number> {
+  const budget = await input.client().call("GET", `/admin/budgets/${encode(input.words[0] ?? "")}`);
+  input.print(budget, () => record(Object.entries(budget)));
+  return EXIT_OK;
+}
+
+export async function setBudget(input: CommandInput): Promise<number> {
+  const [amount, period, ...more] = input.required("limit").split("/");
+  if (period === undefined || more.length > 0 || !/^[0-9]+(?:\.[0-9]+)?$/.test(amount ?? "")) {
+    throw new CommandError("--limit must be USD per day, week, month or total, such as 500/month.");
+  }
+  const keys = input.list("key");
+  const tag = input.text("tag");
+  const colon = tag?.indexOf(":") ?? -1;
+  if (tag !== undefined && colon < 1) throw new CommandError("--tag must be <name>:<value>.");
+  const scope = {
+    ...{ env: input.text("env"), app: input.text("app") },
+    ...(keys.length === 0 ? {} : { keys }),
+    ...(tag === undefined ? {} : { tag: { name: tag.slice(0, colon), value: tag.slice(colon + 1) } }),
+  };
+  const body = {
+    ...{ scope, limit_usd: Number(amount), period, time_zone: input.text("time-zone") },
+    on_exceeded: input.has("notify") ? "notify" : "deny",
+  };
+  const client = input.client();
+  const budget = await client.call("PUT", `/admin/budgets/${encode(input.words[0] ?? "")}`, {
+    body: JSON.stringify(body),
+  });
+  input.print(budget, () => record(Object.entries(budget)));
+  input.terminal.writeError(`In force on ${client.origin} within 60 s.\n`);
+  return EXIT_OK;
+}
+
+export async function deleteBudget(input: CommandInput): Promise<number> {
+  const client = input.client();
+  const [id = ""] = input.words;
+  await input.confirm(`Delete the budget ${safe(id)} on ${client.origin}?`);
+  await client.call("DELETE", `/admin/budgets/${encode(id)}`);
+  input.print({ deleted: id }, () => `Deleted: ${safe(id)}.\n`);
+  return EXIT_OK;
+}

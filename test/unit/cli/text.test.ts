@@ -1,0 +1,109 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { completionWords } from "../../../src/cli/completion.ts";
+import { ROOT } from "../../../src/cli/root.ts";
+import type { CommandSpec } from "../../../src/cli/spec.ts";
+import { table } from "../../../src/cli/table.ts";
+import { clip, displayWidth, relativeTime, safe, timeOf } from "../../../src/cli/text.ts";
+import { fakeHost, listOf, run } from "./harness.ts";
+
+const NOW = Date.parse("2026-11-30T12:00:00Z");
+
+test.each([
+  { text: "abc", width: 3 },
+  { text: "日本語", width: 6 },
+  { text: "👩‍💻", width: 2 },
+  { text: "é", width: 1 },
+  { text: "ｶ", width: 1 },
+])("`$text` takes $width columns", ({ text, width }) => {
+  expect(displayWidth(text)).toBe(width);
+  expect(safe(text)).toBe(text);
+});
+
+test("a joiner that joins no emoji is spelled out", () => {
+  expect(safe("a\u200db")).toBe("a\\u200db");
+  expect(safe("👩\u200d")).toBe("👩\\u200d");
+});
+
+test("what is cut fits, whatever it is made of", () => {
+  fc.assert(
+    fc.property(fc.string({ unit: "grapheme", maxLength: 60 }), fc.integer({ min: 2, max: 40 }), (text, columns) => {
+      expect(displayWidth(clip(text, columns))).toBeLessThanOrEqual(columns);
+    }),
+  );
+});
+
+test.each([
+  ["2026-11-30T11:55:00Z", "5m ago"],
+  ["2026-11-28T12:00:00Z", "2d ago"],
+  ["2026-11-30T14:00:00Z", "in 2h"],
+  ["no time", null],
+])("%s is %s", (text, shown) => expect(relativeTime(text, NOW)).toBe(shown));
+
+test.each([
+  ["1h", false, "2026-11-30T11:00:00.000Z"],
+  ["30d", true, "2026-12-30T12:00:00.000Z"],
+  ["2026-12-01", false, "2026-12-01T00:00:00.000Z"],
+  ["soon", false, null],
+])("the time %s", (text, isAhead, found) => expect(timeOf(text, NOW, isAhead)).toBe(found));
+
+test("a table fits its terminal: spare columns go, long ones are cut, ids stay whole", () => {
+  const rows = [{ id: "tr_D73nb1o3TdX40VcUpCcle6HS01kWA1TR", text: "日本語".repeat(40), more: "x".repeat(50) }];
+  const columns = [
+    { title: "ID", value: ({ id }: (typeof rows)[0]) => id, whole: true },
+    { title: "TEXT", value: ({ text }: (typeof rows)[0]) => text },
+    { title: "MORE", value: ({ more }: (typeof rows)[0]) => more, spare: 1 },
+  ];
+  const lines = table(columns, rows, "", { columns: 80, hasColour: false, now: NOW }).trimEnd().split("\n");
+  for (const line of lines) expect(displayWidth(line)).toBeLessThanOrEqual(80);
+  expect(lines[1]).toContain("tr_D73nb1o3TdX40VcUpCcle6HS01kWA1TR");
+  expect(lines[0]).not.toContain("MORE");
+  expect(table(columns, rows, "", { columns: null, hasColour: false, now: NOW })).toContain("x".repeat(50));
+});
+
+test("the trail fits 80 columns", async () => {
+  const trace = {
+    ...{
+      id: "tr_D73nb1o3TdX40VcUpCcle6HS01kWA1TR",
+      created_at: new Date().toISOString(),
+      env: "production",
+      app: "studio",
+    },
+    ...{
+      route: "flow/best-reasoning",
+      status: "error",
+      http_status: 502,
+      error_code: "upstream_failed",
+      fallback: true,
+    },
+    ...{
+      provider: "fireworks",
+      model: "accounts/fireworks/models/glm-5p2",
+      latency: { total_ms: 1234 },
+      cost_usd: 0.0123,
+    },
+  };
+  const { out } = await run(["traces"], { fetch: fakeHost({ "GET /admin/traces": { body: listOf(trace) } }).fetch });
+  for (const line of out.split("\n")) expect(line.length).toBeLessThanOrEqual(80);
+  expect(out).toContain(trace.id);
+});
+
+const words = (...given: string[]): string[] => completionWords(ROOT, given);
+
+test("completions know the commands and the options", () => {
+  expect(words("rou")).toEqual(["routes"]);
+  expect(words("routes", "pro")).toEqual(["promote"]);
+  expect(words("keys", "create", "--bud")).toEqual(["--budget"]);
+  expect(words("traces", "--js")).toEqual(["--json"]);
+});
+
+function leaves(spec: CommandSpec, path: readonly string[] = []): string[][] {
+  const own = spec.run === undefined ? [] : [[...path]];
+  return [...own, ...(spec.commands ?? []).flatMap((each) => leaves(each, [...path, each.name.split(" ")[0] ?? ""]))];
+}
+
+test.each(leaves(ROOT).map((path) => ({ path })))("`$path` has help of its own, which fits", async ({ path }) => {
+  const { code, out } = await run([...path, "--help"]);
+  expect([code, out]).toEqual([0, expect.stringContaining(`Usage: flow-layer ${path.join(" ")}`)]);
+  for (const line of out.split("\n")) expect(line.length).toBeLessThanOrEqual(80);
+});
