@@ -14,7 +14,7 @@ export interface Terminal {
   readonly directory: string;
   /** There is a person who can be asked. */
   readonly isInteractive: boolean;
-  /** Of the standard output; `undefined` where it is no terminal. */
+  /** Width of the standard output; `undefined` where it is no terminal. */
   readonly columns?: number | undefined;
   readonly hasColour?: boolean;
   write(text: string): void;

@@ -82,7 +82,7 @@ async function apply(client: Client, change: Change, force: string | undefined, 
   const path = `/admin/routes/${encode(env)}/${encode(name)}`;
   const ifMatch = String(version);
   const query = new URLSearchParams();
-  // A deleted route may have a guard that the plan could not see, so a reason goes along with a creation, too.
+  // A deleted route may have a guard that the plan could not see, so a reason is sent with a creation, too.
   const mayForce = needs_promotion || action === "create";
   if (force !== undefined) query.set(text !== undefined && mayForce ? "force" : "reason", force);
   if (newEnv && action === "create") query.set("new_env", "true");
