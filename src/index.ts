@@ -2,6 +2,7 @@
 import { app } from "./app.ts";
 
 export { ToolApprovals } from "./approvals/tool-approvals.ts";
+export { BudgetPool } from "./budgets/budget-pool.ts";
 export { ControlPlane } from "./control/control-plane.ts";
 export { ConversationStore } from "./conversation-store/conversation-store.ts";
 export { ProviderHealth } from "./health/provider-health.ts";

@@ -19,7 +19,7 @@ const MAX_LINES = 400;
  */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   index: [
-    ...["app", "approvals/tool-approvals", "control/control-plane", "health/provider-health"],
+    ...["app", "approvals/tool-approvals", "control/control-plane", "health/provider-health", "budgets/budget-pool"],
     "conversation-store/conversation-store",
     ...["ledger/key-ledger", "trace-index/trail-index"],
   ],
@@ -43,17 +43,29 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...["wires/openai-responses", "wires/bridge", "wires/openai-chat", "lib"],
   ],
   relay: [
-    ...["prices", "policy", "pricing", "ledger/types", "health", "keys", "approvals", "traces", "providers"],
+    ...["budgets", "prices", "policy", "pricing", "ledger/types", "health", "keys", "approvals", "traces", "providers"],
     ...["catalog", "wires/openai-chat/chunk", "wires/openai-chat/request-fields", "wires/openai-chat/read-demand"],
     ...["wires/wire", "wires/bridge", "wires/openai-chat/door-wire", "wires/openai-chat/stream/items"],
     ...["conversation", "config"],
     ...["http/body", "http/errors", "http/headers", "http/internal-error", "lib"],
   ],
+  // Limits above keys: what isolates, ledgers and the pools of budgets say to each other.
+  budgets: ["durable", "lib"],
+  "budgets/budget-pool": ["budgets", "control/client", "config", "durable", "lib"],
   // What a model costs now: operators' prices over the catalogue's.
   prices: ["catalog", "lib"],
   "relay/refusal": ["config", "http/errors", "http/refusal-log", "ledger/client", "traces"],
   "relay/admission": [
-    ...["keys/record", "pricing", "ledger/client", "ledger/key-ledger", "conversation", "http/errors", "lib"],
+    ...[
+      "budgets/types",
+      "keys/record",
+      "pricing",
+      "ledger/client",
+      "ledger/key-ledger",
+      "conversation",
+      "http/errors",
+      "lib",
+    ],
     ...["wires/openai-chat/request-fields", "wires/openai-chat/read-demand"],
   ],
   "relay/settle": ["pricing", "ledger/client", "keys", "traces", "config", "lib", "lib/log"],
@@ -64,7 +76,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   health: ["control/types", "durable", "lib"],
   "trace-index": ["traces", "durable", "http/errors", "lib", "lib/log"],
   pricing: ["conversation", "catalog", "lib"],
-  ledger: ["traces", "durable", "lib", "lib/log"],
+  ledger: ["budgets/types", "traces", "durable", "lib", "lib/log"],
   "ledger/client": ["traces", "durable", "http/errors", "lib", "lib/log"],
   providers: ["wires/openai-chat", "conversation/part", "traces/schema", "lib"],
   "providers/model-limits": ["catalog"],
@@ -89,9 +101,22 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   conversation: ["lib"],
   "conversation-store": ["durable", "http/errors", "lib"],
   approvals: ["conversation", "keys/hash", "durable", "http/errors", "lib"],
-  control: ["approvals/types", "prices", "policy", "keys", "catalog", "config", "durable", "lib", "lib/log"],
+  control: [
+    "budgets/record",
+    "approvals/types",
+    "prices",
+    "policy",
+    "keys",
+    "catalog",
+    "config",
+    "durable",
+    "lib",
+    "lib/log",
+  ],
   admin: [
     ...[
+      "budgets",
+      "durable/call",
       "prices",
       "approvals",
       "control",
@@ -113,6 +138,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
       "admin/routes",
       "admin/settings",
       "prices/request",
+      "budgets/record",
       "approvals/decision",
       "approvals/types",
       "keys/record",
@@ -143,7 +169,12 @@ const BY_NAME_ONLY = ["lib/log"];
 /** Each holds one Durable Object class. Only they need workerd; every other file also runs in plain Node. */
 const DURABLE_OBJECTS = [
   ...["approvals/tool-approvals.ts", "control/control-plane.ts", "health/provider-health.ts"],
-  ...["ledger/key-ledger.ts", "trace-index/trail-index.ts", "conversation-store/conversation-store.ts"],
+  ...[
+    "ledger/key-ledger.ts",
+    "budgets/budget-pool.ts",
+    "trace-index/trail-index.ts",
+    "conversation-store/conversation-store.ts",
+  ],
 ];
 /** Put the parts of a request's way together; the others share types and the record. */
 const RELAY_COMPOSERS = ["relay/relay.ts", "relay/request/run.ts"];

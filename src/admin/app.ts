@@ -9,6 +9,7 @@ import { RouterError } from "../http/errors.ts";
 import { approvalsApp } from "./approvals.ts";
 import { auditApp } from "./audit.ts";
 import { type AdminEnv, authorize } from "./authorize.ts";
+import { budgetsApp } from "./budgets.ts";
 import { keysApp } from "./keys.ts";
 import { pricesApp } from "./prices.ts";
 import { promotionsApp } from "./promotions.ts";
@@ -43,6 +44,8 @@ const METHODS = {
   "/traces/rebuild": "POST",
   "/traces/:id": "GET, HEAD",
   "/spend": "GET, HEAD",
+  "/budgets": "GET, HEAD",
+  "/budgets/:id": "GET, HEAD, PUT, DELETE",
   "/approvals": "GET, HEAD",
   "/approvals/:id": "POST",
   "/audit": "GET, HEAD",
@@ -68,6 +71,7 @@ adminApp.route("/prices", pricesApp);
 adminApp.route("/settings", settingsApp);
 adminApp.route("/traces", tracesApp);
 adminApp.route("/spend", spendApp);
+adminApp.route("/budgets", budgetsApp);
 adminApp.route("/approvals", approvalsApp);
 adminApp.route("/audit", auditApp);
 adminApp.route("/status", statusApp);

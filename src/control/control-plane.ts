@@ -12,10 +12,12 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { ApprovalNote } from "../approvals/types.ts";
+import type { BudgetRecord, BudgetRequest } from "../budgets/record.ts";
 import { type Env, settingsOf } from "../config.ts";
 import type { KeyChange, KeyRequest, PublicKey } from "../keys/record.ts";
 import type { ProviderRecord } from "../policy/provider-record.ts";
 import { type ApprovalPlace, type ApprovalQuery, findApprovals, noteApprovals } from "./approvals.ts";
+import { BudgetTable } from "./budget-table.ts";
 import { migrate } from "./control-schema.sql.ts";
 import { DisabledTable } from "./disabled-table.ts";
 import { Journal } from "./journal.ts";
@@ -29,6 +31,7 @@ import type {
   AuditEntry,
   AuditQuery,
   CreateKeyResult,
+  DeleteBudgetResult,
   DeleteProviderResult,
   DeleteRouteResult,
   DisableChange,
@@ -38,6 +41,7 @@ import type {
   PriceEntry,
   PromoteRouteResult,
   PromotionView,
+  PutBudgetResult,
   PutPriceResult,
   PutProviderResult,
   PutRouteResult,
@@ -64,6 +68,7 @@ export class ControlPlane extends DurableObject<Env> {
   readonly #keys: KeyTable;
   readonly #routes: RouteTable;
   readonly #providers: ProviderTable;
+  readonly #budgets: BudgetTable;
   readonly #prices: PriceTable;
   readonly #disabled: DisabledTable;
 
@@ -78,6 +83,8 @@ export class ControlPlane extends DurableObject<Env> {
     this.#providers = new ProviderTable(this.#sql, this.#journal, this.#publisher);
     this.#prices = new PriceTable(this.#sql, this.#journal, this.#publisher);
     this.#disabled = new DisabledTable(this.#sql, this.#journal, this.#publisher);
+    const tags = (): readonly string[] => this.#prices.settings().spend_tags;
+    this.#budgets = new BudgetTable(this.#sql, this.#journal, this.#publisher, tags);
   }
 
   /** A new key. The answer is the only place its token ever appears in. */
@@ -173,6 +180,24 @@ export class ControlPlane extends DurableObject<Env> {
     const isNamed = reason === null && routes.length > 0 && this.#providers.has(id);
     if (isNamed) return { ok: false, reason: "in_use", routes: [...new Set(routes)].sort() };
     return this.#providers.delete(id, actor, reason ?? undefined);
+  }
+
+  /** A budget above keys, new or changed. The second call changes nothing. */
+  putBudget(id: string, request: BudgetRequest, actor: string): Promise<PutBudgetResult> {
+    return this.#budgets.put(id, request, actor);
+  }
+
+  getBudget(id: string): BudgetRecord | null {
+    return this.#budgets.get(id);
+  }
+
+  deleteBudget(id: string, actor: string): Promise<DeleteBudgetResult> {
+    return this.#budgets.delete(id, actor);
+  }
+
+  /** By id. */
+  listBudgets(): BudgetRecord[] {
+    return this.#budgets.list();
   }
 
   /** All that operators added, by id. */

@@ -144,6 +144,14 @@ const STEPS: readonly string[] = [
     at_ms INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- Budgets above keys.
+  CREATE TABLE budget (
+    id TEXT PRIMARY KEY,
+    record TEXT NOT NULL,
+    digest TEXT NOT NULL
+  ) STRICT;
+  `,
 ];
 
 /** Brings the tables up to date. Run inside a transaction; safe at every start. */

@@ -1,4 +1,5 @@
 /** What crosses the RPC boundary of the control plane. Plain data; refusals are members of a union, never errors. */
+import type { BudgetRecord } from "../budgets/record.ts";
 import type { ModelFacts } from "../catalog/model-facts.ts";
 import type { KeyRecord, PublicKey } from "../keys/record.ts";
 import type { RoutePolicy, RouteRecord } from "../policy/schema.ts";
@@ -204,6 +205,13 @@ export type PromoteRouteResult =
   | AliasTaken
   /** One of the two routes is not as it was when it was decided. */
   | { readonly ok: false; readonly reason: "changed" };
+
+export type PutBudgetResult =
+  | { readonly ok: true; readonly record: BudgetRecord }
+  | { readonly ok: false; readonly reason: "too_many" | "unknown_tag" }
+  /** `at`: which of the scope's keys. */
+  | { readonly ok: false; readonly reason: "unknown_key"; readonly at: number };
+export type DeleteBudgetResult = { readonly ok: true; readonly version: number } | NotFound;
 
 export type PutProviderResult = { readonly ok: true } | { readonly ok: false; readonly reason: "too_many" };
 export type DeleteProviderResult =

@@ -203,6 +203,7 @@ export class Attempts {
       const traceId = hold.trace_id;
       const before = this.charges.expiredOf(traceId);
       this.charges.expire(hold, now);
+      changes.source = hold.origin;
       changes.add(hold.reserved_at, hold.bound_nano_usd);
       return { traceId, before, after: this.charges.expiredOf(traceId) };
     });

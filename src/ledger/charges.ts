@@ -1,4 +1,5 @@
 /** What attempts have cost: one row each, settled (`S`) or expired and charged at its bound until it is settled (`X`). */
+import type { BudgetTerms } from "../budgets/types.ts";
 import type { Account } from "./account.ts";
 import type { Hold } from "./holds.ts";
 import type { SettledAttempt } from "./types.ts";
@@ -72,6 +73,19 @@ export class Charges {
     const query =
       "SELECT coalesce(sum(nano_usd), 0) AS nano_usd FROM charge WHERE reserved_at >= ? AND reserved_at < ?";
     return this.#sql.exec<{ nano_usd: number }>(query, start, end).one().nano_usd;
+  }
+
+  /** The same for the requests of an app or with a tag; those without a trace, whose origin is not known, count too. */
+  sumOfScope({ app, tag }: Pick<BudgetTerms, "app" | "tag">, start: number, end: number): number {
+    const query = `SELECT coalesce(sum(charge.nano_usd), 0) AS nano_usd
+      FROM charge LEFT JOIN request ON request.id = charge.trace_id
+      WHERE charge.reserved_at >= ?1 AND charge.reserved_at < ?2 AND (request.id IS NULL OR (
+        (?3 IS NULL OR json_extract(request.body, '$.app') = ?3) AND (?4 IS NULL OR EXISTS (
+          SELECT 1 FROM json_each(request.body, '$.tags') AS tag WHERE tag.key = ?4 AND tag.value = ?5
+        ))
+      ))`;
+    const values = [start, end, app, tag?.name ?? null, tag?.value ?? null];
+    return this.#sql.exec<{ nano_usd: number }>(query, ...values).one().nano_usd;
   }
 
   /** The expired attempts of a request that have a trace, in their order. */

@@ -46,6 +46,8 @@ export class Holds {
   readonly #reservedNanoUsd = new Map<number, number>();
   #openRequests = 0;
   #nextExpiryAt = Number.POSITIVE_INFINITY;
+  /** Told of every change of what is held: the origin of the request, when it was reserved, and by how much. */
+  onChange: (origin: string, reservedAt: number, nanoUsd: number) => void = () => {};
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -85,6 +87,11 @@ export class Holds {
     return Math.min(this.#nextExpiryAt, this.leases.nextLapseAt);
   }
 
+  /** All reservations that are open. */
+  all(): Hold[] {
+    return this.#sql.exec<Hold>(`SELECT ${COLUMNS} FROM hold WHERE state = 'R'`).toArray();
+  }
+
   of(traceId: string): Hold[] {
     return this.#sql.exec<Hold>(`SELECT ${COLUMNS} FROM hold WHERE trace_id = ?`, traceId).toArray();
   }
@@ -92,12 +99,14 @@ export class Holds {
   open(reservation: Reservation, requests: number, now: number): void {
     const { traceId, attempt, boundNanoUsd, boundTokens, provider, model, origin, isolate = "" } = reservation;
     const expiresAt = Math.min(reservation.expiresAt, now + MAX_HOLD_MS);
+    const from = originText(origin);
     this.#sql.exec(
       INSERT,
       ...[traceId, attempt, "R", now, expiresAt, boundNanoUsd, boundTokens, requests, provider, model],
-      ...[originText(origin), isolate],
+      ...[from, isolate],
     );
     this.#count(now, boundNanoUsd, requests);
+    this.onChange(from, now, boundNanoUsd);
     this.leases.count(isolate, 1);
     this.#nextExpiryAt = Math.min(this.#nextExpiryAt, expiresAt);
   }
@@ -121,12 +130,14 @@ export class Holds {
       ...values,
     );
     this.#count(hold.reserved_at, bound - hold.bound_nano_usd, 0);
+    this.onChange(hold.origin, hold.reserved_at, bound - hold.bound_nano_usd);
   }
 
-  remove({ trace_id, attempt, state, reserved_at, bound_nano_usd, requests, isolate }: Hold): void {
+  remove({ trace_id, attempt, state, reserved_at, bound_nano_usd, requests, isolate, origin }: Hold): void {
     this.#sql.exec("DELETE FROM hold WHERE trace_id = ? AND attempt = ?", trace_id, attempt);
     if (state !== "R") return;
     this.#count(reserved_at, -bound_nano_usd, -requests);
+    this.onChange(origin, reserved_at, -bound_nano_usd);
     this.leases.count(isolate, -1);
   }
 

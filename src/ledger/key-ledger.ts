@@ -6,9 +6,11 @@
  * in `ledger.ts`, which knows neither clock nor runtime.
  */
 import { DurableObject } from "cloudflare:workers";
-import type { Trace } from "../traces/schema.ts";
+import type { BudgetTerms, Part } from "../budgets/types.ts";
+import { keyIdOfTrace, type Trace } from "../traces/schema.ts";
 import { Ledger } from "./ledger.ts";
 import type { TraceIndexes } from "./outbox.ts";
+import { Escrow, type Pools } from "./shares/escrow.ts";
 import type {
   Budget,
   KeyStanding,
@@ -24,35 +26,68 @@ import type {
   TraceQuery,
   Unavailable,
 } from "./types.ts";
-import { Upkeep } from "./upkeep.ts";
+import { type Transact, Upkeep } from "./upkeep.ts";
+
+/** How often a group of reservations asks the pools of budgets for more. */
+const MAX_COVERS = 4;
+
+/** Refused for want of a lease, while its budget has room. */
+function isShortOfLease(answer: ReserveAnswer | Unavailable): boolean {
+  return !answer.ok && answer.reason === "shared_budget" && answer.shortage?.isFitting === true;
+}
 
 export class KeyLedger extends DurableObject {
   readonly #ledger: Ledger;
   readonly #upkeep: Upkeep;
+  readonly #escrow: Escrow;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
     this.#ledger = ctx.storage.transactionSync(() => new Ledger(ctx.storage.sql));
     // A deployment without the index keeps its traces waiting.
     const indexes: TraceIndexes | undefined = env.TRAIL_INDEX;
-    this.#upkeep = new Upkeep(this.#ledger, (work) => this.#transact(work), ctx.storage, indexes);
+    const transact: Transact = (work) => this.#transact(work);
+    // So does one without pools: a request that names a budget is not admitted then.
+    const pools: Pools | undefined = env.BUDGET_POOL;
+    this.#escrow = new Escrow(this.#ledger, transact, pools);
+    this.#upkeep = new Upkeep(this.#ledger, transact, ctx.storage, indexes, this.#escrow);
     ctx.blockConcurrencyWhile(() => this.#upkeep.start(Date.now()));
   }
 
   /** Holds the bound of one attempt until it is settled, released or expired. */
   async reserve(reservation: Reservation): Promise<ReserveAnswer | Unavailable> {
-    const now = Date.now();
-    const answer = this.#transact(() => this.#ledger.reserve(reservation, now));
-    await this.#upkeep.arm(now);
-    return answer;
+    const [answer] = await this.reserveAll([reservation]);
+    return answer ?? { ok: false, reason: "unavailable" };
   }
 
   /** The same for several attempts, whose calls are under way. Answers in their order. */
   async reserveAll(reservations: readonly Reservation[]): Promise<(ReserveAnswer | Unavailable)[]> {
+    const budgets = reservations.flatMap((each) => each.budgets ?? []);
+    if (budgets.length === 0) return this.#reserveAll(reservations);
+    this.#escrow.learn(budgets, keyIdOfTrace(reservations[0]?.traceId ?? "") ?? "", Date.now());
+    for (let tries = 1; ; tries++) {
+      const silent = await this.#escrow.cover(reservations);
+      const answers = await this.#reserveAll(reservations, silent);
+      // What the pool gave may have gone to others that came meanwhile. Asked again, it holds what was held already.
+      if (tries === MAX_COVERS || !answers.some(isShortOfLease)) return answers;
+    }
+  }
+
+  async #reserveAll(
+    reservations: readonly Reservation[],
+    silent?: ReadonlySet<string>,
+  ): Promise<(ReserveAnswer | Unavailable)[]> {
     const now = Date.now();
-    const answers = this.#transact(() => reservations.map((each) => this.#ledger.reserve(each, now)));
-    await this.#upkeep.arm(now);
+    const answers = this.#transact(() => reservations.map((each) => this.#ledger.reserve(each, now, silent)));
+    await this.#tend(now);
     return answers;
+  }
+
+  /** Behind every booking: the alarm for what is due, and messages to pools, which no request waits for. */
+  async #tend(now: number): Promise<void> {
+    const tending = this.#escrow.tend(now);
+    if (tending !== null) this.ctx.waitUntil(tending);
+    await this.#upkeep.arm(now);
   }
 
   /** Sets free what an attempt holds, when nothing was sent. */
@@ -63,10 +98,26 @@ export class KeyLedger extends DurableObject {
   /** Books finished requests, each once however often it is sent. Accepts them from a revoked or spent key too. */
   async settle(rows: SettleRow[], isolate = ""): Promise<SettleAnswer> {
     const now = Date.now();
+    const budgets = rows.flatMap((row) => row.budgets ?? []);
+    this.#escrow.learn(budgets, keyIdOfTrace(rows[0]?.id ?? "") ?? "", now);
     const answer = this.#transact(() => this.#ledger.settle(rows, now, isolate));
     if (rows.length > 0) this.#upkeep.noteTraces(now);
-    await this.#upkeep.arm(now);
+    await this.#tend(now);
     return answer;
+  }
+
+  /** Takes part in a budget above the key from now on. Answers what its period had spent before, of this key. */
+  async joinBudget(keyId: string, terms: BudgetTerms): Promise<Part | null> {
+    const now = Date.now();
+    this.#escrow.learn([terms], keyId, now);
+    await this.#upkeep.arm(now);
+    return this.#escrow.part(terms.id, terms.era);
+  }
+
+  /** What it has of a budget above the key; `null` where it takes no part in it. */
+  async budgetPart(id: string, era: number): Promise<Part | null> {
+    this.#escrow.learn([], "", Date.now());
+    return this.#escrow.part(id, era);
   }
 
   /** A sign of life of an isolate: what it holds is held for 30 s more. Writes nothing. */

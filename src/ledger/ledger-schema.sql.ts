@@ -121,6 +121,19 @@ const STEPS: readonly string[] = [
     nano_usd INTEGER NOT NULL
   ) STRICT;
   `,
+  `
+  -- The shares of budgets above keys. \`terms\`: JSON of \`BudgetTerms\`; times in epoch ms.
+  CREATE TABLE IF NOT EXISTS share (
+    id TEXT PRIMARY KEY,
+    key_id TEXT NOT NULL,
+    terms TEXT NOT NULL,
+    start_at INTEGER NOT NULL,
+    end_at INTEGER NOT NULL,
+    spent INTEGER NOT NULL,
+    held INTEGER NOT NULL,
+    until INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /** Makes the tables, and takes a ledger of the first version over: its sums stand, its traces go to the index. */

@@ -5,6 +5,7 @@
  * memory equal to the tables again. For each budget, what is spent and what is reserved in its period never exceed its
  * limit by an admission: only a bill above its own bound, a lower limit or a price that was unknown can take it there.
  */
+import type { BudgetShortage } from "../budgets/types.ts";
 import { spanOf } from "../lib/calendar.ts";
 import { fromUsd } from "../lib/money.ts";
 import { type Trace, traceIdFloor } from "../traces/schema.ts";
@@ -15,6 +16,7 @@ import { prepareTables } from "./ledger-schema.sql.ts";
 import { Outbox } from "./outbox.ts";
 import { assertNanoUsd, PeriodSums, SpendChanges, UTC } from "./periods.ts";
 import { Refusals } from "./refusals.ts";
+import { Shares } from "./shares/shares.ts";
 import { listTraces } from "./trace-list.ts";
 import { type AddedTrace, MIN_TRACE_AGE_MS, Traces } from "./traces.ts";
 import type {
@@ -47,6 +49,7 @@ type BudgetPeriod = Pick<Budget, "period" | "time_zone">;
 interface Refusal {
   readonly reason: RefusalReason;
   readonly retryAfterMs: number;
+  readonly shortage?: BudgetShortage;
 }
 
 export class Ledger {
@@ -55,6 +58,7 @@ export class Ledger {
   readonly traces: Traces;
   readonly outbox: Outbox;
   readonly refusals: Refusals;
+  readonly shares: Shares;
   readonly #sql: SqlStorage;
   readonly #sums: PeriodSums;
   readonly #window: BudgetWindow;
@@ -68,8 +72,9 @@ export class Ledger {
     this.traces = new Traces(sql);
     this.outbox = new Outbox(sql);
     this.refusals = new Refusals(sql, this.account);
-    const { charges } = this.attempts;
-    this.#window = new BudgetWindow(sql, { sums: this.#sums, charges, traces: this.traces });
+    const booked = { sums: this.#sums, charges: this.attempts.charges, traces: this.traces };
+    this.#window = new BudgetWindow(sql, booked);
+    this.shares = new Shares(sql, booked, this.attempts.holds);
     this.load();
   }
 
@@ -80,10 +85,14 @@ export class Ledger {
     this.refusals.load();
     this.traces.load(this.#sums.of("total").requests);
     this.#window.load();
+    this.shares.load();
   }
 
-  /** Holds the bound of one attempt, or says why not. The same reservation again is answered again and held once. */
-  reserve(asked: Reservation, now: number): ReserveAnswer | Unavailable {
+  /**
+   * Holds the bound of one attempt, or says why not. The same reservation again is answered again and held once.
+   * `silent`: budgets above the key whose pool did not answer.
+   */
+  reserve(asked: Reservation, now: number, silent: ReadonlySet<string> = new Set()): ReserveAnswer | Unavailable {
     assertReservation(asked);
     this.account.learn(asked.terms);
     this.attempts.holds.leases.renew(asked.isolate ?? "", now);
@@ -98,12 +107,14 @@ export class Ledger {
     // Before the row exists: a window that is read from the rows must not count it twice.
     const window = limits === null ? null : this.attempts.window(reservation.traceId, now);
     const refusal = state === "new" ? this.#refusalOf(reservation, isFirst, now) : null;
+    if (refusal?.shortage !== undefined && silent.has(refusal.shortage.id)) return { ok: false, reason: "unavailable" };
     if (state === "new" && refusal === null) this.attempts.open(reservation, isFirst, now);
     const facts = {
       remainingNanoUsd: this.#remaining(budget, now),
       keyVersion: this.account.keyVersion,
       rate: window?.state(limits, now, this.attempts.debt.current) ?? null,
       ...this.#freeSlots(now),
+      ...this.#leased(now),
     };
     return refusal === null ? { ok: true, ...facts } : { ok: false, ...refusal, ...facts };
   }
@@ -122,6 +133,11 @@ export class Ledger {
     return { freeSlots: Math.floor(Math.max(0, most - openRequests) / Math.max(1, leases.alive(now))) };
   }
 
+  #leased(now: number): { readonly leasedNanoUsd?: number } {
+    const leasedNanoUsd = this.shares.freeNanoUsd(now);
+    return Number.isFinite(leasedNanoUsd) ? { leasedNanoUsd } : {};
+  }
+
   /** An isolate is alive, and so is all that it holds. */
   renew(isolate: string, now: number): SettleAnswer {
     this.attempts.holds.leases.renew(isolate, now);
@@ -138,6 +154,8 @@ export class Ledger {
       const isSpent = reservation.terms.budget === null && left <= 0;
       if (boundNanoUsd > left || isSpent) return { reason: "budget", retryAfterMs: 0 };
     }
+    const shortage = this.shares.refusalOf(reservation, now);
+    if (shortage !== null) return { reason: "shared_budget", retryAfterMs: 0, shortage };
     if (limits === null) return null;
     const { current: debt } = this.attempts.debt;
     const wait = this.attempts.window(traceId, now).wait(limits, isFirst ? 1 : 0, boundTokens, now, debt);
@@ -163,6 +181,7 @@ export class Ledger {
   #bookChanges(changes: SpendChanges): void {
     this.#sums.add(changes);
     this.#window.add(changes);
+    this.shares.add(changes);
   }
 
   #standing(now: number): SettleAnswer {
@@ -171,6 +190,7 @@ export class Ledger {
       keyVersion: this.account.keyVersion,
       remainingNanoUsd: this.#remaining(this.account.terms?.budget ?? null, now),
       ...this.#freeSlots(now),
+      ...this.#leased(now),
     };
   }
 
@@ -191,6 +211,7 @@ export class Ledger {
   #book(row: SettleRow, now: number, changes: SpendChanges): void {
     this.account.learn(row.terms);
     const added = this.traces.add(row, 0, now);
+    changes.source = row.trace;
     const { at, swept } = this.attempts.settle(row, added !== null, now, changes);
     if (added === null) return;
     const isPriced = row.costNanoUsd !== null && row.attempts.every(({ costNanoUsd }) => costNanoUsd !== null);

@@ -37,16 +37,21 @@ export interface PeriodSum {
 
 const NOTHING: PeriodSum = { nanoUsd: 0, requests: 0, unpriced: 0 };
 
+/** What a request says of itself, as JSON or as an object with `app` and `tags`; `null`: unknown. */
+export type SpendSource = string | object | null;
+
 /** Gathers what one transaction adds, so that each period is written once. */
 export class SpendChanges {
   readonly byPeriod = new Map<string, PeriodSum>();
   /** Each amount, and when it was reserved (epoch ms): for periods that are no days or months in UTC. */
-  readonly moves: { readonly at: number; readonly nanoUsd: number }[] = [];
+  readonly moves: { readonly at: number; readonly nanoUsd: number; readonly source: SpendSource }[] = [];
+  /** Whose request the next changes are about. */
+  source: SpendSource = null;
 
   /** `at` is epoch ms and chooses the periods. `nanoUsd` is negative where a charge is corrected. */
   add(at: number, nanoUsd: number, requests = 0, unpriced = 0): void {
     if (nanoUsd === 0 && requests === 0 && unpriced === 0) return;
-    if (nanoUsd !== 0) this.moves.push({ at, nanoUsd });
+    if (nanoUsd !== 0) this.moves.push({ at, nanoUsd, source: this.source });
     for (const period of periodsOf(at)) {
       const sum = this.byPeriod.get(period) ?? NOTHING;
       this.byPeriod.set(period, {

@@ -1,4 +1,5 @@
 /** What passes between a key's ledger and its callers. Plain data only: all of it crosses to a Durable Object. */
+import type { BudgetShortage, BudgetTerms } from "../budgets/types.ts";
 import type { Period } from "../lib/calendar.ts";
 import type { Trace, UsageSource } from "../traces/schema.ts";
 
@@ -37,6 +38,8 @@ export interface RequestOrigin {
   readonly stream: boolean;
   /** Epoch ms, and the `created_at` of the settled trace to the millisecond: it chooses the object of the index. */
   readonly receivedAt: number;
+  /** Absent where it has none, and in rows of before. */
+  readonly tags?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -62,6 +65,8 @@ export interface Reservation {
   readonly origin?: RequestOrigin;
   /** The sender, whose lease it is held under. Absent: it is held until it expires. */
   readonly isolate?: string;
+  /** Budgets above the key that the request meets. Absent: none. */
+  readonly budgets?: readonly BudgetTerms[];
 }
 
 /** An attempt that failed: what it holds beyond its cost is free for the next one. */
@@ -100,9 +105,11 @@ interface ReserveFacts {
   readonly rate: RateState | null;
   /** Requests that the sender may start before it is answered. Absent where their number is not limited. */
   readonly freeSlots?: number;
+  /** What the budgets above the key have leased to its ledger and is still free. Absent where none may refuse. */
+  readonly leasedNanoUsd?: number;
 }
 
-export type RefusalReason = "budget" | "revoked" | "requests" | "tokens" | "concurrency";
+export type RefusalReason = "budget" | "shared_budget" | "revoked" | "requests" | "tokens" | "concurrency";
 
 export type ReserveAnswer =
   | ({ readonly ok: true } & ReserveFacts)
@@ -111,6 +118,8 @@ export type ReserveAnswer =
       readonly reason: RefusalReason;
       /** 1,000 to 60,000 for a rate, 0 where waiting does not help. */
       readonly retryAfterMs: number;
+      /** Which budget above the key refuses, and what is left of it. */
+      readonly shortage?: BudgetShortage;
     } & ReserveFacts);
 
 /** The ledger did not answer, or the request is over for it. Nothing may be sent; release what may stand. */
@@ -157,6 +166,8 @@ export interface SettleRow {
   readonly startedAt: number;
   /** `null`: the caller has no newer terms to show. */
   readonly terms: KeyTerms | null;
+  /** As in a reservation. */
+  readonly budgets?: readonly BudgetTerms[];
 }
 
 /** A request that was refused before it reached a route. */
@@ -175,6 +186,7 @@ export interface SettleAnswer {
   readonly remainingNanoUsd: number | null;
   /** As in the answer to a reservation. */
   readonly freeSlots?: number;
+  readonly leasedNanoUsd?: number;
 }
 
 /** What stands against a budget in its running period. */

@@ -58,7 +58,7 @@ export function unsettledTrace(
       source: "none",
     },
     cost_usd: made.some(({ cost_usd }) => cost_usd === null) ? null : toUsd(sumOf(attempts)),
-    ...{ tool_calls: [], tags: {}, client_request_id: null },
+    ...{ tool_calls: [], tags: origin.tags ?? {}, client_request_id: null },
   };
   return { id, status: trace.status, route, trace: JSON.stringify(trace) };
 }

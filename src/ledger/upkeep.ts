@@ -10,6 +10,7 @@ import { withTimeout } from "../lib/with-timeout.ts";
 import { keyIdOfTrace } from "../traces/schema.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Parcel, TraceIndexes } from "./outbox.ts";
+import type { Escrow } from "./shares/escrow.ts";
 import { MAX_TRACES } from "./traces.ts";
 
 /** Traces older than the limit are looked for once a day. */
@@ -38,6 +39,7 @@ export class Upkeep {
   readonly #transact: Transact;
   readonly #alarms: AlarmSchedule;
   readonly #indexes: TraceIndexes | undefined;
+  readonly #escrow: Escrow | null;
   #trimAt = 0;
   #isTrimBehind = false;
   /** `null`: nothing waits to be shipped. */
@@ -46,7 +48,14 @@ export class Upkeep {
   /** Trace id behind which shipping goes on, so that what no index takes does not hold up the rest. */
   #shippedTo = "";
 
-  constructor(ledger: Ledger, transact: Transact, alarms: Alarms, indexes: TraceIndexes | undefined) {
+  constructor(
+    ledger: Ledger,
+    transact: Transact,
+    alarms: Alarms,
+    indexes: TraceIndexes | undefined,
+    escrow: Escrow | null = null,
+  ) {
+    this.#escrow = escrow;
     this.#ledger = ledger;
     this.#transact = transact;
     this.#alarms = new AlarmSchedule(alarms);
@@ -74,7 +83,9 @@ export class Upkeep {
 
   #dueAt(now: number): number {
     const shipAt = this.#indexes === undefined ? null : this.#shipAt;
-    return Math.min(this.#ledger.attempts.holds.nextExpiryAt, shipAt ?? Number.POSITIVE_INFINITY, this.#trimDueAt(now));
+    const tellAt = this.#escrow?.dueAt ?? Number.POSITIVE_INFINITY;
+    const { nextExpiryAt } = this.#ledger.attempts.holds;
+    return Math.min(nextExpiryAt, shipAt ?? Number.POSITIVE_INFINITY, this.#trimDueAt(now), tellAt);
   }
 
   #trimDueAt(now: number): number {
@@ -91,6 +102,7 @@ export class Upkeep {
     const now = Date.now();
     const isSwept = tried("sweep", () => this.#transact(() => this.#ledger.sweep(now)));
     const isTrimmed = tried("trim", () => this.#trim(now));
+    if (this.#escrow !== null && this.#escrow.dueAt <= now) await this.#escrow.run(now);
     if (this.#indexes !== undefined) await this.#ship(this.#indexes);
     const endedAt = Date.now();
     await this.arm(endedAt, isSwept && isTrimmed ? endedAt : endedAt + RECOVERY_MS);

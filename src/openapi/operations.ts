@@ -230,6 +230,12 @@ export const OPERATIONS: readonly Operation[] = [
     body: "PriceRequest",
   }),
   operator("delete /admin/prices/{provider}/{model}", "Back to the catalogue's price", [204, null]),
+  operator("get /admin/budgets", "Budgets above keys, and how they stand", [200, "BudgetList"], BAD, { query: PAGE }),
+  operator("get /admin/budgets/{id}", "One of them", [200, "Budget"]),
+  operator("put /admin/budgets/{id}", "Set a budget for an environment, an app, keys or a tag", [200, "Budget"], [], {
+    body: "BudgetRequest",
+  }),
+  operator("delete /admin/budgets/{id}", "Delete a budget", [204, null]),
   operator("get /admin/settings", "Settings of the deployment", [200, "Settings"]),
   operator("put /admin/settings", "Change them", [200, "Settings"], [], { body: "SettingsRequest" }),
 

@@ -5,6 +5,7 @@ import { RollbackRequest } from "../admin/routes.ts";
 import { SettingsRequest } from "../admin/settings.ts";
 import { DecisionRequest } from "../approvals/decision.ts";
 import { APPROVAL_STATUSES } from "../approvals/types.ts";
+import { BudgetRequest } from "../budgets/record.ts";
 import { MessagesFields } from "../doors/messages/request.ts";
 import { ResponsesRequest } from "../doors/responses/request.ts";
 import { KeyChange, KeyRequest, KeyRotation } from "../keys/record.ts";
@@ -24,6 +25,7 @@ const REQUESTS = {
   KeyRequest,
   KeyChange,
   KeyRotation,
+  BudgetRequest,
   Policy: RoutePolicy,
   Rollback: RollbackRequest,
   PromotionRequest,
@@ -38,7 +40,7 @@ const KEY: { readonly [member: string]: Spelling } = {
   ...{ apps: "any", routes: "any", budget: "any", limits: "any", created_at: "time", expires_at: "time?" },
 };
 const SPEND = {
-  ...{ period: "day|month|total", limit_usd: "number?", spent_usd: "number", reserved_usd: "number" },
+  ...{ period: "day|week|month|total", limit_usd: "number?", spent_usd: "number", reserved_usd: "number" },
   remaining_usd: "number?",
 };
 const ROUTE: { readonly [member: string]: Spelling } = {
@@ -159,6 +161,14 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
     ...{ version: "string", catalogue: "string", ok: "boolean" },
     checks: [{ name: "string", ok: "boolean", ms: "number", detail: "string?" }],
   },
+  Budget: {
+    ...{ id: "string", scope: "object", limit_usd: "number", period: "day|week|month|total", "time_zone?": "string" },
+    ...{ on_exceeded: "deny|notify", created_at: "time", updated_at: "time" },
+    status: {
+      ...{ period_start: "time?", resets_at: "time?", spent_usd: "number", leased_usd: "number" },
+      remaining_usd: "number",
+    },
+  },
   Price: {
     ...{ provider: "string", model: "string", source: "operator|catalogue", input: "number?", output: "number?" },
     ...{ "cache_read?": "number", "cache_write?": "number", "cache_write_1h?": "number", "audio_in?": "number" },
@@ -187,7 +197,7 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
 };
 
 /** Objects that come in the contract's list shape. */
-const LISTED = ["PriceOrWatch", "Trace", "Approval", "Key", "Route", "Provider", "AuditEntry"];
+const LISTED = ["PriceOrWatch", "Trace", "Approval", "Key", "Route", "Provider", "Budget", "AuditEntry"];
 
 export function components(): Readonly<Record<string, JsonSchema>> {
   const list = (name: string): Spelling => ({

@@ -1,4 +1,5 @@
 /** Refusals of requests that limits do not admit: the numbers, and what would fit. Pure. */
+import type { BudgetShortage } from "../budgets/types.ts";
 import { type ErrorCode, invalidKey, RouterError, retryAfter } from "../http/errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
 import type { RateState } from "../ledger/types.ts";
@@ -68,6 +69,19 @@ export function keyBudgetRefusal(key: KeyRecord, shortage: Shortage, resetsAt: n
   });
 }
 
+/** A budget above the key does not hold the attempt. */
+export function sharedBudgetRefusal({ id, limitUsd, resetsAt }: BudgetShortage, shortage: Shortage): RouterError {
+  const left = Math.max(0, shortage.leftNanoUsd);
+  const until = resetsAt === null ? "" : ` until ${new Date(resetsAt).toISOString()}`;
+  const message = `This request may cost up to ${boundText(shortage.boundNanoUsd)}, and ${leftText(left)} of the budget \`${id}\` of ${leftText(fromUsd(limitUsd))} is free${until}. ${capAdvice(shortage.fittingTokens)}, or have the budget raised.`;
+  return withLimit("budget_exceeded", message, {
+    ...{ kind: "budget", id },
+    ...money(shortage),
+    limit: limitUsd,
+    ...(resetsAt === null ? {} : { resets_at: new Date(resetsAt).toISOString() }),
+  });
+}
+
 /** The request's own spend budget does not hold the attempt. */
 export function requestBudgetRefusal(limitNanoUsd: number, shortage: Shortage): RouterError {
   const message = `This request may cost up to ${boundText(shortage.boundNanoUsd)}, and ${leftText(Math.max(0, shortage.leftNanoUsd))} of its spend budget of ${leftText(limitNanoUsd)} is left. ${capAdvice(shortage.fittingTokens)}, or raise \`route.spend_budget_usd\` and, where that is lower, the policy's \`spend.max_request_usd\`.`;
@@ -76,7 +90,7 @@ export function requestBudgetRefusal(limitNanoUsd: number, shortage: Shortage): 
 }
 
 /** Which limit a request without a bound would have to keep. */
-export type BoundedBy = Pick<LimitDetail, "kind" | "limit">;
+export type BoundedBy = Pick<LimitDetail, "kind" | "id" | "limit">;
 
 export function unbounded({ path, remedy }: Unbounded, target: string, by: BoundedBy): RouterError {
   const message = `\`${path}\` may cost an unknown amount at ${target}, and this request must stay within a budget. ${remedy}`;

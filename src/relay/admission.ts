@@ -6,6 +6,7 @@
  * lowers the cap on output tokens that is written upstream, and so does the key's where the client named none. Keys and
  * requests without any of these are settled afterwards only.
  */
+import type { BudgetTerms } from "../budgets/types.ts";
 import type { ContentDemand } from "../conversation/demand.ts";
 import { RouterError } from "../http/errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
@@ -43,6 +44,7 @@ import {
   keyBudgetRefusal,
   ledgerRefusal,
   requestBudgetRefusal,
+  sharedBudgetRefusal,
   unbounded,
   unpriced,
 } from "./admission-refusals.ts";
@@ -87,18 +89,23 @@ export class Admission {
   readonly #input: AdmissionInput;
   readonly #terms: KeyTerms;
   readonly #hasTerms: boolean;
+  /** The first budget above the key that may refuse. */
+  readonly #sharedBudget: BudgetTerms | undefined;
   /** The most this request may cost, all attempts included; `null`: not limited. */
   readonly #limitNanoUsd: number | null;
   /** The client's own cap on output tokens. */
   readonly #ownCap: number | undefined;
   readonly #prompt: PromptReader;
   #attempts = 0;
+  /** What the budget had left that refused last; `null`: none has. */
+  #leftNanoUsd: number | null = null;
 
   constructor(input: AdmissionInput) {
     const { key, route, request, content } = input;
     this.#input = input;
     this.#terms = { version: key.version, budget: key.budget, limits: key.limits };
-    this.#hasTerms = key.budget !== null || key.limits !== null;
+    this.#sharedBudget = route.budgets.find(({ on_exceeded }) => on_exceeded === "deny");
+    this.#hasTerms = key.budget !== null || key.limits !== null || this.#sharedBudget !== undefined;
     this.#limitNanoUsd = route.spendBudgetUsd === null ? null : fromUsd(route.spendBudgetUsd);
     this.#ownCap = ownCap(request.fields);
     this.#prompt = new PromptReader(request, content);
@@ -122,7 +129,7 @@ export class Admission {
 
   /** What an attempt at `candidate` needs. Throws 402 when it may cost too much or its cost is unknown. */
   claim(candidate: Candidate, isHedge: boolean): Claim {
-    const isBounded = this.#terms.budget !== null || this.#limitNanoUsd !== null;
+    const isBounded = this.#terms.budget !== null || this.#limitNanoUsd !== null || this.#sharedBudget !== undefined;
     const costs = isBounded ? this.#costsOf(candidate) : null;
     const bound = costs === null ? null : this.#boundWithin(costs, Number.POSITIVE_INFINITY, !isHedge);
     const claim = this.#newClaim(candidate, bound);
@@ -179,6 +186,7 @@ export class Admission {
       over: endedAttempts(exchange),
       origin: exchange.toOrigin(),
       isolate: isolateName(),
+      ...(route.budgets.length === 0 ? {} : { budgets: route.budgets }),
     };
   }
 
@@ -199,7 +207,7 @@ export class Admission {
     costs: Costs | null,
   ): Promise<Claim | RouterError> {
     const first = await this.#reserve(reservation, claim, costs);
-    const left = this.#input.exchange.budgetRemainingNanoUsd;
+    const left = this.#leftNanoUsd;
     const isShort = first instanceof RouterError && first.code === "budget_exceeded" && left !== null && left > 0;
     if (!isShort || costs === null || this.#ownCap !== undefined) return first;
     let smaller: Claim;
@@ -234,6 +242,7 @@ export class Admission {
     noteSignOfLife(key.id, heardAt);
     exchange.budgetRemainingNanoUsd = answer.remainingNanoUsd;
     exchange.rate = answer.rate;
+    this.#leftNanoUsd = answer.ok ? null : (answer.shortage?.remainingNanoUsd ?? answer.remainingNanoUsd);
     if (answer.ok) {
       noteAdmitted(key.id, answer, heardAt);
       return claim;
@@ -245,8 +254,14 @@ export class Admission {
   #refusal(answer: Refused, { boundNanoUsd: bound, boundTokens }: Reservation, costs: Costs | null): RouterError {
     const { key } = this.#input;
     const now = Date.now();
-    const { reason, retryAfterMs: waitMs, remainingNanoUsd, rate } = answer;
-    if (reason !== "budget") return ledgerRefusal(reason, key, { waitMs, tokens: boundTokens, rate, now });
+    const { reason, retryAfterMs: waitMs, remainingNanoUsd, rate, shortage } = answer;
+    if (reason === "shared_budget" && shortage !== undefined) {
+      const { remainingNanoUsd: left } = shortage;
+      const fittingTokens = costs === null ? 0 : largestFitting(costs, left);
+      return sharedBudgetRefusal(shortage, { boundNanoUsd: bound, leftNanoUsd: left, fittingTokens });
+    }
+    if (reason !== "budget" && reason !== "shared_budget")
+      return ledgerRefusal(reason, key, { waitMs, tokens: boundTokens, rate, now });
     const leftNanoUsd = remainingNanoUsd ?? 0;
     const fittingTokens = costs === null ? 0 : largestFitting(costs, leftNanoUsd);
     const resetsAt = key.budget === null ? null : periodEnd(key.budget, now);
@@ -286,7 +301,8 @@ export class Admission {
 
   get #boundedBy(): BoundedBy {
     if (this.#limitNanoUsd !== null) return { kind: "request", limit: this.#input.route.spendBudgetUsd ?? 0 };
-    return { kind: "key_budget", limit: this.#terms.budget?.limit_usd ?? 0 };
+    if (this.#terms.budget !== null) return { kind: "key_budget", limit: this.#terms.budget.limit_usd };
+    return { kind: "budget", id: this.#sharedBudget?.id ?? "", limit: this.#sharedBudget?.limit_usd ?? 0 };
   }
 
   /**

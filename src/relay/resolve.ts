@@ -3,6 +3,8 @@
  *
  * Merging happens here and nowhere else: the policy, narrowed by the request. A client can tighten, never widen.
  */
+
+import { budgetsOf, readBudgets } from "../budgets/store.ts";
 import { findModel } from "../catalog/index.ts";
 import { RouterError } from "../http/errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
@@ -29,25 +31,29 @@ const PRODUCTION = "production";
 
 /** Throws 400 `unknown_route`, 403 `route_not_allowed`, or 503 `policy_unavailable` when what the model names was never read and cannot be. */
 export async function resolve(request: ChatRequest, caller: Caller, context: ReadContext): Promise<ResolvedRoute> {
-  const [found, prices, disabled] = await Promise.all([
+  const [found, prices, disabled, allBudgets] = await Promise.all([
     findRoute(request.model, caller.key, context),
     getPrices(context).catch(pricesUnreadable),
     getDisabled(context).catch(unreadable),
+    readBudgets(context).catch(budgetsUnreadable),
   ]);
   const { policy } = found;
   // A price is never a part of a version.
   const facts = policy.targets.map((target, at) => prices.priced(found.facts[at] ?? {}, target, context.now));
   const record = { ...found, facts };
   const controls: RouteControls = { ...caller.headerControls, ...request.controls };
+  const tags = controls.tags ?? {};
+  const { key, app } = caller;
   return {
     record,
     policy,
     prices,
     disabled,
+    budgets: budgetsOf(allBudgets, { env: key.env, app, keyId: key.id, tags }),
     mayFallBack: policy.fallback.enabled && (controls.fallback ?? true),
     latencyBudgetMs: controls.latency_budget_ms ?? policy.latency.budget_ms ?? null,
     spendBudgetUsd: smallest(controls.spend_budget_usd, policy.spend.max_request_usd),
-    tags: controls.tags ?? {},
+    tags,
     requireToolApproval:
       policy.tools.require_approval ||
       caller.headerControls.require_tool_approval === true ||
@@ -146,6 +152,10 @@ async function isProvider(id: string, context: ReadContext): Promise<boolean> {
 
 function pricesUnreadable(): never {
   throw new RouterError("policy_unavailable", "The prices in force cannot be read at the moment. Try again shortly.");
+}
+
+function budgetsUnreadable(): never {
+  throw new RouterError("policy_unavailable", "The budgets in force cannot be read at the moment. Try again shortly.");
 }
 
 function unreadable(): never {

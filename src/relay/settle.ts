@@ -87,6 +87,7 @@ function toRow(exchange: Exchange, trace: Trace): SettleRow {
     unadmittedNanoUsd: exchange.unadmittedNanoUsd,
     startedAt: exchange.receivedAt,
     terms: null,
+    ...(exchange.budgets.length === 0 ? {} : { budgets: exchange.budgets }),
   };
 }
 

@@ -2,6 +2,7 @@
  * The record of one request while it runs. Stages write what they learn; response headers, the `flow` member, the
  * stored trace and the log line are all made from it, so they cannot disagree.
  */
+import type { BudgetTerms } from "../budgets/types.ts";
 import { headerList, headerText } from "../http/headers.ts";
 import type { RateState, RequestOrigin } from "../ledger/types.ts";
 import { toUsd, toUsdText } from "../lib/money.ts";
@@ -98,6 +99,7 @@ export class Exchange {
   routeVersion = 0;
   stream = false;
   tags: Readonly<Record<string, string>> = {};
+  budgets: readonly BudgetTerms[] = [];
   latencyBudgetMs: number | null = null;
   budgetRemainingNanoUsd: number | null = null;
   /** Present for a key with rate limits. */
@@ -315,8 +317,9 @@ export class Exchange {
 
   /** What the ledger makes the trace from when no settlement arrives. The same values as on the settled one. */
   toOrigin(): RequestOrigin {
-    const { env, app, routeVersion, stream, receivedAt } = this;
-    return { env: env ?? "", app: app ?? "", route: this.#routeName() ?? "", routeVersion, stream, receivedAt };
+    const { env, app, routeVersion, stream, receivedAt, tags } = this;
+    const origin = { env: env ?? "", app: app ?? "", route: this.#routeName() ?? "", routeVersion, stream, receivedAt };
+    return Object.keys(tags).length === 0 ? origin : { ...origin, tags };
   }
 
   /** The stored trace. Only for a request that reached a route: earlier refusals leave nothing. */

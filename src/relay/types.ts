@@ -1,6 +1,7 @@
 /** What passes from one stage of a request to the next. Types only. */
 import type { ToolRules } from "../approvals/match.ts";
 import type { StreamGate } from "../approvals/stream-gate.ts";
+import type { BudgetTerms } from "../budgets/types.ts";
 import type { ModelFacts } from "../catalog/model-facts.ts";
 import type { AnswerEvent, Answer as CoreAnswer } from "../conversation/answer.ts";
 import type { Json } from "../conversation/part.ts";
@@ -45,6 +46,8 @@ export interface ResolvedRoute {
   readonly prices: PriceBook;
   /** What operators have taken out of every plan. */
   readonly disabled: DisabledIndex;
+  /** Budgets above the key that the request meets. */
+  readonly budgets: readonly BudgetTerms[];
   readonly mayFallBack: boolean;
   readonly latencyBudgetMs: number | null;
   /** The most the whole request may cost. */

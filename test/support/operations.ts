@@ -43,6 +43,15 @@ export async function prepare(worker: TestWorker): Promise<World> {
   }
 }
 
+/** Of an app that makes no requests. */
+const BUDGET = { scope: { app: "nobody" }, limit_usd: 1, period: "month" };
+
+async function newBudget({ worker }: World): Promise<Example> {
+  const path = `/admin/budgets/${unique()}`;
+  await worker.admin(path, { method: "PUT", body: BUDGET });
+  return { path };
+}
+
 /** A new tool call of the owner that waits for a decision, and that those who decide can see. */
 export async function pendingCall({ worker, owner }: World): Promise<string> {
   const tools = [{ type: "function", function: { name: "pay" } }];
@@ -132,6 +141,9 @@ const MADE: Readonly<Record<string, Make>> = {
     await worker.admin(path, { method: "PUT", body: { input: 1, output: 2 } });
     return { path };
   },
+  "get /admin/budgets/{id}": newBudget,
+  "put /admin/budgets/{id}": () => ({ path: `/admin/budgets/${unique()}`, body: BUDGET }),
+  "delete /admin/budgets/{id}": newBudget,
   "put /admin/settings": () => ({ path: "/admin/settings", body: { spend_tags: [unique()] } }),
   "get /admin/routes/{env}/{name}": ofRoute(""),
   "put /admin/routes/{env}/{name}": ofRoute("", POLICY),

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { BUDGETS_KEY } from "../../src/budgets/record.ts";
 import { VARIABLES } from "../../src/config.ts";
 import { HEALTH_KEY } from "../../src/control/target-health.ts";
 import { ERRORS } from "../../src/http/errors.ts";
@@ -161,7 +162,7 @@ test("src/README.md maps every folder, and names every object and every KV key",
   expect(classes.map(([, name = ""]) => name).filter((name) => !map.includes(`| \`${name}\` |`))).toEqual([]);
   const keys = [
     ...[keyRecordKey("<id>"), routeKey("<env>", "<name>"), routeIndexKey("<env>"), aliasIndexKey("<env>")],
-    ...[providerKey("<id>"), HEALTH_KEY, MONEY_KEY],
+    ...[providerKey("<id>"), HEALTH_KEY, MONEY_KEY, BUDGETS_KEY],
   ];
   expect(keys.filter((key) => !map.includes(`\`${key}\``))).toEqual([]);
 });

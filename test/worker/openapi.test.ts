@@ -43,6 +43,7 @@ const known: Record<string, readonly string[]> = {
   version: ["1", "2", "0", "x"],
   models: ["flow/deep", "deep"],
   providers: ["openai", "mine"],
+  budgets: ["all", "mine"],
 };
 
 beforeAll(async () => {

@@ -23,6 +23,8 @@ interface Headroom {
   keyVersion: number;
   /** Requests that may start before they are answered; `null`: nothing was said of it. */
   freeSlots: number | null;
+  /** Free of what budgets above the key have leased to its ledger; `null`: nothing was said of it. */
+  leasedNanoUsd: number | null;
 }
 
 /** What this isolate has asked for and was not answered yet. */
@@ -38,7 +40,8 @@ const keys = new Map<string, Headroom>();
 const asked = new Map<string, Asked>();
 
 /** The call may start before the ledger has answered. The first of a key in an isolate never may. */
-export function mayStartEarly(keyId: string, { boundNanoUsd, boundTokens, terms }: Reservation, now: number): boolean {
+export function mayStartEarly(keyId: string, reservation: Reservation, now: number): boolean {
+  const { boundNanoUsd, boundTokens, terms, budgets = [] } = reservation;
   const known = keys.get(keyId);
   if (known === undefined || known.keyVersion !== terms.version) return false;
   if (now - known.heardAt > MONEY_FRESH_MS || now - known.confirmedAt > LIVE_FRESH_MS) return false;
@@ -48,6 +51,9 @@ export function mayStartEarly(keyId: string, { boundNanoUsd, boundTokens, terms 
     if (remainingNanoUsd === null || remainingNanoUsd - inFlightNanoUsd < ROOM_FACTOR * boundNanoUsd) return false;
     // A free call says nothing about a budget that is used up.
     if (remainingNanoUsd <= 0) return false;
+  }
+  if (budgets.some(({ on_exceeded }) => on_exceeded === "deny")) {
+    if ((known.leasedNanoUsd ?? 0) - inFlightNanoUsd < ROOM_FACTOR * boundNanoUsd) return false;
   }
   if (terms.limits === null) return true;
   const { concurrency, requests_per_minute, tokens_per_minute } = terms.limits;
@@ -71,7 +77,8 @@ export function noteAnswered(keyId: string, boundNanoUsd: number): void {
   else asked.set(keyId, { nanoUsd: nanoUsd - boundNanoUsd, calls: calls - 1 });
 }
 
-type Heard = Pick<Headroom, "remainingNanoUsd" | "rate" | "keyVersion"> & { readonly freeSlots?: number };
+type Heard = Pick<Headroom, "remainingNanoUsd" | "rate" | "keyVersion"> &
+  Pick<SettleAnswer, "freeSlots" | "leasedNanoUsd">;
 
 /**
  * The ledger has admitted the key, and reported its balance. `heardAt`: when the answer came, epoch ms; one that is
@@ -79,7 +86,7 @@ type Heard = Pick<Headroom, "remainingNanoUsd" | "rate" | "keyVersion"> & { read
  */
 export function noteAdmitted(
   keyId: string,
-  { remainingNanoUsd, rate, keyVersion, freeSlots }: Heard,
+  { remainingNanoUsd, rate, keyVersion, freeSlots, leasedNanoUsd }: Heard,
   heardAt: number,
 ): void {
   const known = keys.get(keyId);
@@ -89,7 +96,11 @@ export function noteAdmitted(
   const least = smaller(sameMoment?.remainingNanoUsd ?? null, remainingNanoUsd);
   const slots = smaller(sameMoment?.freeSlots ?? null, freeSlots ?? null);
   keys.delete(keyId);
-  keys.set(keyId, { remainingNanoUsd: least, rate, keyVersion, heardAt, confirmedAt: heardAt, freeSlots: slots });
+  const leased = smaller(sameMoment?.leasedNanoUsd ?? null, leasedNanoUsd ?? null);
+  keys.set(keyId, {
+    ...{ remainingNanoUsd: least, rate, keyVersion, heardAt, confirmedAt: heardAt, freeSlots: slots },
+    leasedNanoUsd: leased,
+  });
   if (keys.size <= MAX_KEYS) return;
   const oldest = keys.keys().next().value;
   if (oldest !== undefined) keys.delete(oldest);
@@ -102,12 +113,13 @@ function smaller(before: number | null, now: number | null): number | null {
 
 /** What came back with a settlement. It says nothing about rates, so what was known of them grows old. */
 export function noteSettled(keyId: string, answer: SettleAnswer, now: number): void {
-  const { revoked, keyVersion, remainingNanoUsd, freeSlots = null } = answer;
+  const { revoked, keyVersion, remainingNanoUsd, freeSlots = null, leasedNanoUsd = null } = answer;
   const known = keys.get(keyId);
   if (known === undefined) return;
   if (revoked) keys.delete(keyId);
   known.keyVersion = keyVersion;
   known.freeSlots = freeSlots;
+  known.leasedNanoUsd = leasedNanoUsd;
   known.confirmedAt = now;
   if (known.rate !== null) return;
   known.remainingNanoUsd = remainingNanoUsd;

@@ -138,9 +138,16 @@ async function trySettle(
   try {
     // A stub that has failed stays broken, so each try makes its own.
     const settle = async (): Promise<SettleAnswer> => await namespace.getByName(keyId).settle(rows, isolateName());
-    const { revoked, keyVersion, remainingNanoUsd, freeSlots } = await withTimeout(CALL_LIMIT_MS, settle);
+    const { revoked, keyVersion, remainingNanoUsd, freeSlots, leasedNanoUsd } = await withTimeout(
+      CALL_LIMIT_MS,
+      settle,
+    );
     noteSignOfLife(keyId, Date.now());
-    noteAnswer({ revoked, keyVersion, remainingNanoUsd, ...(freeSlots === undefined ? {} : { freeSlots }) });
+    noteAnswer({
+      ...{ revoked, keyVersion, remainingNanoUsd },
+      ...(freeSlots === undefined ? {} : { freeSlots }),
+      ...(leasedNanoUsd === undefined ? {} : { leasedNanoUsd }),
+    });
     return "settled";
   } catch (error) {
     return isOverloaded(error) ? "overloaded" : "failed";

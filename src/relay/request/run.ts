@@ -162,6 +162,7 @@ function noteRoute(exchange: Exchange, route: ResolvedRoute, request: ChatReques
   exchange.stream = request.stream;
   exchange.latencyBudgetMs = route.latencyBudgetMs;
   exchange.tags = route.tags;
+  exchange.budgets = route.budgets;
   if (route.requireToolApproval) exchange.toolApproval = "required";
 }
 

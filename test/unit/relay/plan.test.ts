@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { BUDGETS_KEY } from "../../../src/budgets/record.ts";
 import type { ModelFacts } from "../../../src/catalog/model-facts.ts";
 import type { TargetState } from "../../../src/health/client.ts";
 import { RouterError } from "../../../src/http/errors.ts";
@@ -77,6 +78,7 @@ function routeOf(setting: Setting): ResolvedRoute {
     policy: record.policy,
     prices: CATALOGUE_PRICES,
     disabled: {},
+    budgets: [],
     mayFallBack: setting.mayFallBack ?? true,
     latencyBudgetMs: null,
     spendBudgetUsd: null,
@@ -595,7 +597,8 @@ async function planOfRequest(setting: Setting, request: ChatRequest, headerContr
   // Routes are cached by name.
   const name = `r${++resolvedCount}`;
   const record = { ...recordOf(setting), name, created_at: "2026-01-01T00:00:00Z", actor: "test" };
-  const get = async (key: string) => (key === MONEY_KEY || key === DISABLED_KEY ? null : JSON.stringify(record));
+  const absent = new Set([MONEY_KEY, DISABLED_KEY, BUDGETS_KEY]);
+  const get = async (key: string) => (absent.has(key) ? null : JSON.stringify(record));
   const kv = { get } as unknown as KVNamespace;
   const caller: Caller = {
     key: KEY,
