@@ -232,14 +232,21 @@ export interface AnswerSpec {
   /** Default 10 prompt and 5 completion tokens; `null` leaves it out. */
   readonly usage?: object | null;
   readonly finishReason?: string;
-  readonly toolCalls?: readonly { readonly id: string; readonly name: string; readonly arguments: string }[];
+  readonly toolCalls?: readonly ScriptedCall[];
 }
 
-const toolCall = (call: { id: string; name: string; arguments: string }) => ({
-  id: call.id,
-  type: "function",
-  function: { name: call.name, arguments: call.arguments },
-});
+interface ScriptedCall {
+  readonly id: string;
+  readonly name: string;
+  readonly arguments: string;
+  /** A call of a custom tool, whose arguments are a text. */
+  readonly isCustom?: boolean;
+}
+
+const toolCall = ({ id, name, arguments: text, isCustom }: ScriptedCall): object =>
+  isCustom === true
+    ? { id, type: "custom", custom: { name, input: text } }
+    : { id, type: "function", function: { name, arguments: text } };
 
 /** A whole chat completion, as OpenAI spells it. */
 export function completion(spec: AnswerSpec & { readonly text?: string } = {}): object {

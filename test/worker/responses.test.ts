@@ -36,6 +36,37 @@ const sentBody = (): Json => JSON.parse(rig.upstream.calls.at(-1)?.body ?? "{}")
 
 const LOOKUP = { type: "function", name: "lookup", parameters: { type: "object", properties: {} } };
 
+describe("tools inside the input", () => {
+  const offer = (...tools: readonly object[]): object => ({ type: "additional_tools", role: "developer", tools });
+  const exec = { type: "custom", name: "exec", description: "Runs code" };
+  const hello = { type: "message", role: "user", content: [{ type: "input_text", text: "Go." }] };
+
+  test("at its start they are the request's tools, namespaces included, and calls come back in theirs", async () => {
+    const toolCalls = [{ id: "call_1", name: "functions__exec", arguments: "1 + 1", isCustom: true }];
+    rig.upstream.script({ json: completion({ toolCalls }) });
+    const input = [offer({ type: "namespace", name: "functions", description: "", tools: [exec] }, LOOKUP), hello];
+    const answer = await askFor(chat, { input });
+    const { tools, messages } = sentBody();
+    expect(tools).toMatchObject([
+      { type: "custom", custom: { name: "functions__exec" } },
+      { type: "function", function: { name: "lookup" } },
+    ]);
+    expect(messages).toEqual([{ role: "user", content: "Go." }]);
+    expect(answer["output"]).toMatchObject([
+      { type: "custom_tool_call", namespace: "functions", name: "exec", input: "1 + 1" },
+    ]);
+  });
+
+  test("in its middle they are refused where the target cannot have them, and never left out", async () => {
+    const response = await ask(chat, { input: [hello, offer(LOOKUP)] });
+    expect(response.status).toBe(400);
+    const { error } = (await response.json()) as { error: { code: string; message: string } };
+    expect(error.code).toBe("no_capable_target");
+    expect(error.message).toContain("input[1].additional_tools");
+    expect(rig.upstream.calls).toHaveLength(0);
+  });
+});
+
 describe("whole answers", () => {
   test("a chat target answers as a response, with usage, flow and a trace of this door", async () => {
     rig.upstream.script({ json: completion({ text: "It is sunny." }) });

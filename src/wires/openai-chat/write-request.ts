@@ -45,6 +45,7 @@ function writeTurn(turn: Turn, losses: Loss[]): Json[] {
     case "tool":
       return turn.parts.flatMap((part) => (part.kind === "result" ? [resultMessage(part, losses)] : []));
     case "assistant":
+      for (const part of turn.parts) if (part.kind === "opaque") losses.push(unknownPart(part));
       return [{ ...writeAssistantMessage(turn.parts), ...named }];
     default:
       return unreachable(turn.role);
@@ -112,13 +113,18 @@ function writePart(part: Part, losses: Loss[]): Json | null {
       losses.push(harmless(part.path, "bound"));
       return null;
     case "opaque":
-      return unknown(`\`${part.path}\` has the type \`${part.type}\`, which this target does not know.`);
+      losses.push(unknownPart(part));
+      return null;
     case "call":
     case "result":
       return unknown(`\`${part.path}\` does not belong into this turn.`);
     default:
       return unreachable(part);
   }
+}
+
+function unknownPart({ path, type }: Extract<Part, { kind: "opaque" }>): Loss {
+  return changesMeaning(path, "part", `\`${path}\` has the type \`${type}\`, which this target does not know.`);
 }
 
 function urlOf(media: Media): string | null {

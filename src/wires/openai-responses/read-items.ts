@@ -5,6 +5,7 @@ import { isJsonObject } from "../../lib/json.ts";
 import type { ToolName } from "../tool-names.ts";
 import { mediaOf, readClientResult, textOf, WIRE } from "./items.ts";
 import { OutputParts } from "./read-output.ts";
+import { leadingToolItems } from "./read-tools.ts";
 
 /** `input` has passed the checks of `readRequest`. */
 export function readItems(input: unknown, toolName: (item: Json) => ToolName): Turn[] {
@@ -12,8 +13,9 @@ export function readItems(input: unknown, toolName: (item: Json) => ToolName): T
     return [{ role: "user", parts: input === "" ? [] : [{ kind: "text", text: input, path: "input" }], path: "input" }];
   }
   const turns = new Turns(toolName);
+  const first = leadingToolItems(input);
   for (const [at, item] of (Array.isArray(input) ? input : []).entries()) {
-    if (isJsonObject(item)) turns.add(item, `input[${at}]`);
+    if (at >= first && isJsonObject(item)) turns.add(item, `input[${at}]`);
   }
   return turns.turns;
 }

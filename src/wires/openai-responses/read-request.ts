@@ -35,7 +35,7 @@ const LOGPROBS_INCLUDE = "message.output_text.logprobs";
 export function readRequest(fields: Json): Conversation {
   checkFields(fields);
   refuseReferences(fields);
-  const tools = readTools(fields["tools"]);
+  const tools = readTools(fields);
   const turns = [...instructionsOf(fields), ...readItems(fields["input"], tools.nameOf)];
   return {
     turns: turns.filter(({ role, parts }) => role !== "assistant" || parts.length > 0),

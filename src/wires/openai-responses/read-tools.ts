@@ -25,11 +25,25 @@ export interface ReadTools {
   readonly nameOf: (item: Json) => ToolName;
 }
 
+/** The item with which a request offers tools inside its input, as Codex does. */
+const TOOLS_ITEM = "additional_tools";
+
+/**
+ * How many items at the start of `input` only offer tools. They come before the conversation, so they mean the same as
+ * the member `tools`; a later one changes the tools in the middle, which other wires cannot express.
+ */
+export function leadingToolItems(input: unknown): number {
+  if (!Array.isArray(input)) return 0;
+  const first = input.findIndex((item) => !isJsonObject(item) || item["type"] !== TOOLS_ITEM);
+  return first === -1 ? input.length : first;
+}
+
 /** Throws 400 where two tools have the same name, also where only flattening makes them so. */
-export function readTools(tools: unknown): ReadTools {
+export function readTools({ tools, input }: Json): ReadTools {
   const reader = new ToolReader();
-  for (const [at, tool] of (Array.isArray(tools) ? tools : []).entries()) {
-    if (isJsonObject(tool)) reader.add(tool, `tools[${at}]`);
+  reader.addAll(tools, "tools");
+  for (const [at, item] of (Array.isArray(input) ? input : []).slice(0, leadingToolItems(input)).entries()) {
+    reader.addAll((item as Json)["tools"], `input[${at}].tools`);
   }
   const { namespaces, plainNames } = reader;
   const nameOf = (item: Json): ToolName => {
@@ -55,7 +69,13 @@ class ToolReader {
   /** Name → where it was given first. */
   readonly #places = new Map<string, string>();
 
-  add(tool: Json, path: string): void {
+  addAll(tools: unknown, path: string): void {
+    for (const [at, tool] of (Array.isArray(tools) ? tools : []).entries()) {
+      if (isJsonObject(tool)) this.#add(tool, `${path}[${at}]`);
+    }
+  }
+
+  #add(tool: Json, path: string): void {
     switch (tool["type"]) {
       case "function":
       case "custom":
