@@ -7,7 +7,7 @@ import type { ProviderTool } from "./conversation.ts";
  * OpenAI, Anthropic, Google, xAI, Mistral, Groq, Amazon, in this order.
  */
 const PROVIDER_RUN: ReadonlySet<string> = new Set([
-  ...["websearch", "websearchpreview", "filesearch", "codeinterpreter", "imagegeneration", "mcp"],
+  ...["websearch", "websearchpreview", "filesearch", "codeinterpreter", "imagegeneration", "mcp", "toolsearch"],
   ...["webfetch", "codeexecution", "mcptoolset", "toolsearchtoolregex", "toolsearchtoolbm25"],
   ...["googlesearch", "googlesearchretrieval", "enterprisewebsearch", "urlcontext", "googlemaps"],
   ...["xsearch", "livesearch", "collectionssearch"],

@@ -1,7 +1,7 @@
 /** How answers and errors of providers that speak OpenAI's protocol become those that every client can read. */
 import { isJsonObject } from "../lib/json.ts";
 import { reportsFailure } from "../wires/openai-chat/chunk.ts";
-import { aliasesFor } from "../wires/openai-chat/edit/names.ts";
+import { aliasesFor, textToolsFor } from "../wires/openai-chat/edit/names.ts";
 import type { MendOptions } from "../wires/openai-chat/mend/message.ts";
 import { readCompletion } from "../wires/openai-chat/read-completion.ts";
 import { FrameReader } from "../wires/openai-chat/read-frames.ts";
@@ -16,10 +16,11 @@ export function chatTranslation(row: ProviderRow): Translation {
   const optionsOf = ({ traceId, fields }: AnswerContext): MendOptions => {
     const names = aliasesFor(row, fields);
     const ownName = names === null ? undefined : (sent: string) => names.own(sent).name;
-    return { seed: traceId, finishWords: row.finishWords, ownName };
+    return { seed: traceId, finishWords: row.finishWords, ownName, textTools: textToolsFor(row, fields, names) };
   };
   return {
-    passesNatively: ({ fields }) => row.clean !== undefined && aliasesFor(row, fields) === null,
+    passesNatively: ({ fields }) =>
+      row.clean !== undefined && aliasesFor(row, fields) === null && textToolsFor(row, fields, null) === null,
     toCompletion: (body, context, text) => completionOf(row, text ?? JSON.stringify(body), body, optionsOf(context)),
     openFrames: (context) => new FrameReader(optionsOf(context)),
   };

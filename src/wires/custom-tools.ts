@@ -1,24 +1,50 @@
 /**
  * Tools that take free text, for providers that know functions only: offered as a function with one text, their calls
- * given back as what they are. A grammar cannot be kept so.
+ * given back as what they are. The model is shown a grammar, but not held to it.
  */
 import type { Conversation, CustomTool, FunctionTool } from "../conversation/conversation.ts";
+import { harmless, type Loss, unmet } from "../conversation/loss.ts";
 import type { Json } from "../conversation/part.ts";
 import { isJsonObject, tryParseJson } from "../lib/json.ts";
 import type { ToolName, ToolNames } from "./tool-names.ts";
 
+const INPUT = "input";
 /** The input of such a tool. */
-const TEXT_INPUT: Json = {
+export const TEXT_INPUT: Json = {
   type: "object",
-  properties: { input: { type: "string", description: "The whole input of the tool, as plain text." } },
-  required: ["input"],
+  properties: { [INPUT]: { type: "string", description: "The whole input of the tool, as plain text." } },
+  required: [INPUT],
 };
 
-/** The tool as a function; `null` where its input is held to a grammar. */
-export function asFunction({ name, namespace, description, format, path }: CustomTool): FunctionTool | null {
-  if (format !== undefined && format["type"] !== "text") return null;
-  return { kind: "function", name, namespace, description, parameters: TEXT_INPUT, strict: false, path };
+/** The tool as a function. */
+export function asFunction({ name, namespace, description, format, path }: CustomTool): FunctionTool {
+  const text = withGrammar(description, format);
+  const described = text === "" ? {} : { description: text };
+  return { kind: "function", name, namespace, ...described, parameters: TEXT_INPUT, strict: false, path };
 }
+
+/** What `asFunction` loses: that the input is plain text is nothing to the client, but a grammar is not enforced. */
+export function customLoss({ format, path }: CustomTool): Loss {
+  return isFreeText(format) ? harmless(`${path}.custom`, "tool") : unmet(`${path}.custom.format`, "tool");
+}
+
+/** The description of a custom tool, with the grammar of its input where it has one. */
+export function withGrammar(description: string | undefined, format: Json | undefined): string {
+  const { syntax, definition } = isJsonObject(format?.["grammar"]) ? format["grammar"] : (format ?? {});
+  if (isFreeText(format) || typeof definition !== "string") return description ?? "";
+  const kind = typeof syntax === "string" ? `${syntax} ` : "";
+  const grammar = `\`${INPUT}\` follows this ${kind}grammar:\n${definition}`;
+  return description === undefined || description === "" ? grammar : `${description}\n\n${grammar}`;
+}
+
+/** `format`: of a custom tool. */
+export function isFreeText(format: unknown): boolean {
+  return !isJsonObject(format) || format["type"] === "text";
+}
+
+/** The arguments of the function for an input of the custom tool. */
+export const textArguments = (input: unknown): string =>
+  JSON.stringify({ [INPUT]: typeof input === "string" ? input : "" });
 
 /** What the reader of an answer has to know of the tools that were offered. */
 export class CalledTools {
@@ -41,7 +67,7 @@ export class CalledTools {
 /** The free text that a custom tool was called with, out of the object that it stood in. */
 export function customInput(json: string): string {
   const input = tryParseJson(json);
-  if (isJsonObject(input)) return typeof input["input"] === "string" ? input["input"] : json;
+  if (isJsonObject(input)) return typeof input[INPUT] === "string" ? input[INPUT] : json;
   return cutInput(json);
 }
 

@@ -34,9 +34,10 @@ const events = (stopReason: string): object[] => [
 ];
 const COST_USD = (2_000 * 3 + 300 * 15) / 1e6;
 
+const GRAMMAR = { type: "grammar", grammar: { syntax: "lark", definition: 'start: "a"' } };
+
 describe("what cannot be sent", () => {
   const says = (part: object) => ({ messages: [{ role: "user", content: [{ type: "text", text: "look" }, part] }] });
-  const grammar = { type: "grammar", grammar: { syntax: "lark", definition: 'start: "a"' } };
   test.each<[string, object, string]>([
     [
       "sound",
@@ -47,7 +48,6 @@ describe("what cannot be sent", () => {
     ["a part that nobody knows", says({ type: "tool_result", tool_use_id: "a" }), "messages[0].content[1]"],
     ["speech", { modalities: ["text", "audio"] }, "modalities"],
     ["two choices", { n: 2 }, "n"],
-    ["a tool held to a grammar", { tools: [{ type: "custom", custom: { name: "p", format: grammar } }] }, "tools[0]"],
     ["a tool of no kind", { tools: [{ type: "telepathy" }] }, "tools[0]"],
   ])("%s: the only target refuses it by name", async (_, body, param) => {
     const refused = await expectError(await rig.ask(await claudeOnly(), body), {
@@ -63,6 +63,7 @@ describe("what cannot be sent", () => {
     ["log probabilities", { logprobs: true }, "logprobs"],
     ["a search of another provider's", { tools: [{ type: "web_search_preview" }] }, "tools[0]"],
     ["a seed", { seed: 7 }, "seed"],
+    ["a grammar", { tools: [{ type: "custom", custom: { name: "p", format: GRAMMAR } }] }, "tools[0].custom.format"],
   ])("%s: the only target is called without it, and the client told", async (_, body, name) => {
     rig.upstream.script({ json: answer("end_turn") });
     const response = await rig.ask(await claudeOnly(), body);

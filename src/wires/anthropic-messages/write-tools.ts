@@ -8,7 +8,7 @@ import { changesMeaning, harmless, type Loss, unmet } from "../../conversation/l
 import { type Json, unreachable } from "../../conversation/part.ts";
 import { isProviderRun } from "../../conversation/provider-tools.ts";
 import { closed } from "../closed-schema.ts";
-import { asFunction } from "../custom-tools.ts";
+import { asFunction, customLoss } from "../custom-tools.ts";
 import { foldedRoot } from "../root-schema.ts";
 import { ToolNames } from "../tool-names.ts";
 import { ANSWER_TOOL, type AnswerFormat } from "./format.ts";
@@ -121,16 +121,9 @@ function writeTool(
   switch (tool.kind) {
     case "function":
       return [withCacheMark(functionTool(tool, names.sent(tool), isStrict && tool.strict), tool)];
-    case "custom": {
-      const asked = asFunction(tool);
-      if (asked === null) {
-        losses.push(changesMeaning(tool.path, "tool", `The grammar of the tool ${tool.name} cannot be kept.`));
-        return [];
-      }
-      // A text is what such a tool takes; only that it has to stand in an object is new.
-      losses.push(harmless(`${tool.path}.custom`, "tool"));
-      return [functionTool(asked, names.sent(tool), false)];
-    }
+    case "custom":
+      losses.push(customLoss(tool));
+      return [functionTool(asFunction(tool), names.sent(tool), false)];
     case "provider":
       return writeProviderTool(tool, choice, losses);
     default:

@@ -5,7 +5,7 @@ import { type Json, unreachable } from "../../conversation/part.ts";
 import { isProviderRun } from "../../conversation/provider-tools.ts";
 import { isJsonObject } from "../../lib/json.ts";
 import { closed } from "../closed-schema.ts";
-import { asFunction, CalledTools } from "../custom-tools.ts";
+import { asFunction, CalledTools, customLoss } from "../custom-tools.ts";
 import { foldedRoot } from "../root-schema.ts";
 import { ToolNames } from "../tool-names.ts";
 import { ANSWER_TOOL, type AnswerFormat } from "./answer-format.ts";
@@ -83,16 +83,9 @@ class ToolWriter {
     switch (tool.kind) {
       case "function":
         return this.#function(tool);
-      case "custom": {
-        const plain = asFunction(tool);
-        if (plain !== null) {
-          this.losses.push(harmless(`${tool.path}.custom`, "tool"));
-          return this.#function(plain);
-        }
-        const why = `Amazon Bedrock cannot keep the grammar of the tool \`${tool.name}\`.`;
-        this.losses.push(changesMeaning(tool.path, "tool", why));
-        return [];
-      }
+      case "custom":
+        this.losses.push(customLoss(tool));
+        return this.#function(asFunction(tool));
       case "provider":
         return this.#native(tool);
       default:

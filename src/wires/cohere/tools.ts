@@ -8,7 +8,7 @@ import type { Conversation, FunctionTool, Tool, ToolChoice } from "../../convers
 import { changesMeaning, harmless, type Loss, unmet } from "../../conversation/loss.ts";
 import { type Json, unreachable } from "../../conversation/part.ts";
 import { isProviderRun } from "../../conversation/provider-tools.ts";
-import { asFunction } from "../custom-tools.ts";
+import { asFunction, customLoss } from "../custom-tools.ts";
 import { foldedRoot } from "../root-schema.ts";
 import type { ToolNames } from "../tool-names.ts";
 
@@ -68,9 +68,7 @@ function lossOf(tool: Tool): readonly Loss[] {
     case "function":
       return tool.cache === undefined ? [] : [harmless(`${tool.path}.cache_control`, "member")];
     case "custom":
-      return asFunction(tool) === null
-        ? [changesMeaning(tool.path, "tool", `Cohere cannot keep the grammar of the tool \`${tool.name}\`.`)]
-        : [harmless(`${tool.path}.custom`, "tool")];
+      return [customLoss(tool)];
     case "provider":
       // A search and the like: an answer without it is worse, not wrong.
       if (isProviderRun(tool)) return [unmet(tool.path, "tool")];

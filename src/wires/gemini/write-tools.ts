@@ -4,13 +4,13 @@
  * JSON Schemas go through untouched (`parametersJsonSchema`), because the older `parameters` knows only a part of them.
  * https://ai.google.dev/api/caching#FunctionCallingConfig
  */
-import type { Conversation, CustomTool, ProviderTool, ToolChoice } from "../../conversation/conversation.ts";
+import type { Conversation, ProviderTool, ToolChoice } from "../../conversation/conversation.ts";
 import { changesMeaning, harmless, type Loss, unmet } from "../../conversation/loss.ts";
 import type { Json } from "../../conversation/part.ts";
 import { isProviderRun } from "../../conversation/provider-tools.ts";
-import { isJsonObject } from "../../lib/json.ts";
+import { asFunction, customLoss } from "../custom-tools.ts";
 import type { ToolNames } from "../tool-names.ts";
-import { type ClientTool, clientTools, INPUT } from "./called-tools.ts";
+import { type ClientTool, clientTools } from "./called-tools.ts";
 import { writeGoogleTool } from "./google-tools.ts";
 
 export function writeTools(conversation: Conversation, names: ToolNames, losses: Loss[]): Json {
@@ -71,24 +71,13 @@ function declaration(tool: ClientTool, names: ToolNames, losses: Loss[]): Json {
         ...(description === undefined ? {} : { description }),
         parametersJsonSchema: tool.parameters,
       };
-    case "custom":
-      return customDeclaration(tool, name, losses);
+    case "custom": {
+      const loss = customLoss(tool);
+      if (loss.weight !== "harmless") losses.push(loss);
+      const { description: text, parameters } = asFunction(tool);
+      return { name, ...(text === undefined ? {} : { description: text }), parametersJsonSchema: parameters };
+    }
   }
-}
-
-/** A custom tool is a function with one text. Its grammar cannot be held, but the model can be shown it. */
-function customDeclaration({ description = "", format, path }: CustomTool, name: string, losses: Loss[]): Json {
-  const grammar = isJsonObject(format?.["grammar"]) ? format["grammar"] : format;
-  const { syntax, definition } = grammar ?? {};
-  const isFree = format === undefined || format["type"] === "text";
-  if (!isFree) losses.push(unmet(`${path}.custom.format`, "tool"));
-  const told =
-    !isFree && typeof definition === "string"
-      ? `\`${INPUT}\` follows this ${typeof syntax === "string" ? `${syntax} ` : ""}grammar:\n${definition}`
-      : "";
-  const text = [description, told].filter((each) => each !== "").join("\n\n");
-  const parametersJsonSchema = { type: "object", properties: { [INPUT]: { type: "string" } }, required: [INPUT] };
-  return { name, ...(text === "" ? {} : { description: text }), parametersJsonSchema };
 }
 
 /** Google's own tools, which the client offers or an operator puts into a policy's `params`. */

@@ -81,7 +81,7 @@ export function toOpenAiRequest(
   const serious = firstSerious(losses);
   if (serious !== undefined) throw new UntranslatableRequest(serious);
   // Only the client is notified, and only of what the client sent.
-  const dropped = losses.flatMap(({ path }) => (Object.hasOwn(sent, path) ? [path] : []));
+  const dropped = losses.flatMap(({ path, code }) => (code === "tool" || Object.hasOwn(sent, path) ? [path] : []));
   for (const { path } of losses) body.remove(path);
   writeEffort(row, fields, body, limits);
   for (const [from, to] of Object.entries(row.rename ?? {})) renameMember(body, from, to);

@@ -10,6 +10,7 @@ test.each([
   ["code_interpreter", true],
   ["file_search", true],
   ["mcp", true],
+  ["tool_search", true],
   ["googleSearch", true],
   ["urlContext", true],
   // The client runs these, though the provider defines them.

@@ -14,7 +14,9 @@ import type { ToolNames } from "../../tool-names.ts";
 import { nineOf } from "./call-ids.ts";
 import { CALL_EXTRAS, isOwnEntry, MESSAGE_EXTRAS } from "./extras.ts";
 import { hasMedia, splitResult } from "./media.ts";
+import { customOf, takesCustomTools } from "./names.ts";
 import { thoughtsOf } from "./thoughts.ts";
+import { customCallAsFunction } from "./tools.ts";
 
 const REASONING_FIELDS = ["reasoning_content", "reasoning"] as const;
 const MARK = "cache_control";
@@ -100,6 +102,9 @@ class HistoryWriter {
     const { content, tool_calls: calls, reasoning_details: details } = message;
     if (details !== undefined) return true;
     if (Array.isArray(calls) && (this.#row.history?.callIds !== undefined || calls.some(isExtended))) return true;
+    if (Array.isArray(calls) && !takesCustomTools(this.#row) && calls.some((call) => customOf(call) !== undefined)) {
+      return true;
+    }
     return Array.isArray(content) && content.some(isThinking);
   }
 
@@ -232,8 +237,10 @@ class HistoryWriter {
     for (const name of CALL_EXTRAS) {
       if (edit.has(name) && this.#row.history?.keeps?.includes(name) !== true) edit.remove(name);
     }
+    const custom = customOf(call);
+    if (custom !== undefined && !takesCustomTools(this.#row)) customCallAsFunction(edit, custom);
     for (const kind of ["function", "custom"] as const) {
-      const detail = call[kind];
+      const detail = custom !== undefined && kind === "function" ? custom : call[kind];
       const raw = edit.raw(kind);
       if (this.#names === null || raw === undefined || !isJsonObject(detail)) continue;
       const name = detail["name"];

@@ -1,9 +1,11 @@
 /** Which top-level members of a request one provider and model does not get, and what that means for the request. */
-import type { Loss } from "../../../conversation/loss.ts";
+import { type Loss, unmet } from "../../../conversation/loss.ts";
 import type { Json } from "../../../conversation/part.ts";
 import { isJsonObject } from "../../../lib/json.ts";
 import type { ModelLimits, ProviderRow } from "../../../providers/provider-row.ts";
+import { isFreeText } from "../../custom-tools.ts";
 import { nearestEffort } from "./efforts.ts";
+import { customOf, takesCustomTools } from "./names.ts";
 
 /** Members that every provider has, and that are not left out for any. */
 const ALWAYS: ReadonlySet<string> = new Set([
@@ -121,10 +123,14 @@ export function asksForNothing(name: string, value: unknown): boolean {
 /** Tools of a kind that the provider does not have: without them the request is another one. */
 export function toolsLost(row: ProviderRow, fields: Json): Loss[] {
   const tools = fields["tools"];
-  if (!Array.isArray(tools) || (row.knows === undefined && (row.customTools === true || row.looseTools === true)))
-    return [];
+  if (!Array.isArray(tools) || takesCustomTools(row)) return [];
   return tools.flatMap((tool, at): Loss[] => {
     if (!isJsonObject(tool) || isJsonObject(tool["function"])) return [];
+    const custom = customOf(tool);
+    // It becomes a function with one text, which is not held to a grammar: another target is better, if there is one.
+    if (custom !== undefined) {
+      return [unmet(isFreeText(custom["format"]) ? `tools[${at}].custom` : `tools[${at}].custom.format`, "tool")];
+    }
     // What a provider that is open to anything makes of other types is its own to say.
     if (tool["type"] !== "custom" && row.knows === undefined) return [];
     const why = `Provider ${row.id} knows function tools only.`;

@@ -27,6 +27,30 @@ function namesOf(fields: Json): unknown[] {
   ];
 }
 
+/**
+ * Names, as they are sent, of custom tools that this provider gets as functions. `null`: there are none, or it takes
+ * custom tools.
+ */
+export function textToolsFor(row: ProviderRow, fields: Json, names: ToolNames | null): ReadonlySet<string> | null {
+  if (takesCustomTools(row) || !Array.isArray(fields["tools"])) return null;
+  const sent = fields["tools"].flatMap((tool) => {
+    const custom = customOf(tool);
+    return typeof custom?.["name"] === "string" ? [names?.sent({ name: custom["name"] }) ?? custom["name"]] : [];
+  });
+  return sent.length === 0 ? null : new Set(sent);
+}
+
+export function takesCustomTools({ knows, customTools, looseTools }: ProviderRow): boolean {
+  return knows === undefined && (customTools === true || looseTools === true);
+}
+
+/** The `custom` of a tool, a call or a choice that is one. */
+export function customOf(value: unknown): Json | undefined {
+  return isJsonObject(value) && isJsonObject(value["custom"]) && !isJsonObject(value["function"])
+    ? value["custom"]
+    : undefined;
+}
+
 /** Where a tool, a call or a choice of one has its name. */
 export function detailOf(value: unknown): Json | undefined {
   if (!isJsonObject(value)) return undefined;

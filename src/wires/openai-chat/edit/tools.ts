@@ -3,8 +3,10 @@ import type { Json } from "../../../conversation/part.ts";
 import { isJsonObject, JsonEdit } from "../../../lib/json.ts";
 import { editElements } from "../../../lib/json-spans.ts";
 import type { ProviderRow } from "../../../providers/provider-row.ts";
+import { TEXT_INPUT, textArguments, withGrammar } from "../../custom-tools.ts";
 import { foldedRoot } from "../../root-schema.ts";
 import type { ToolNames } from "../../tool-names.ts";
+import { customOf, takesCustomTools } from "./names.ts";
 
 /** What a tool of a closed schema may have. */
 const TOOL_MEMBERS: ReadonlySet<string> = new Set(["type", "function", "custom"]);
@@ -31,6 +33,7 @@ export function writeTools(body: JsonEdit, fields: Json, rules: ToolRules): read
     if (edited !== raw) body.setRaw(member, edited);
   }
   if (rules.names !== null) writeChoices(body, fields, rules.names);
+  if (!takesCustomTools(rules.row)) writeFunctionChoice(body, fields["tool_choice"], rules.names);
   if (rules.withoutStrict) writeLooseFormat(body, fields);
   return [...dropped];
 }
@@ -54,6 +57,10 @@ function editTool(
       const detail = tool[kind];
       const raw = edit.raw(kind);
       if (!isJsonObject(detail) || raw === undefined) continue;
+      if (kind === "custom" && customOf(tool) !== undefined && !takesCustomTools(rules.row)) {
+        writeAsFunction(edit, detail, rules);
+        continue;
+      }
       const own = new JsonEdit(raw);
       if (kind === "function") editFunction(own, detail, rules, dropped, member);
       else writeName(own, detail, rules);
@@ -62,6 +69,43 @@ function editTool(
   }
   const edited = edit.toString();
   return edited === text ? undefined : edited;
+}
+
+/** A custom tool as a function with one text, for a provider that knows functions only. */
+function writeAsFunction(edit: JsonEdit, { name, description, format }: Json, { names }: ToolRules): void {
+  const text = withGrammar(
+    typeof description === "string" ? description : "",
+    isJsonObject(format) ? format : undefined,
+  );
+  const described = text === "" ? {} : { description: text };
+  const sent = typeof name === "string" ? (names?.sent({ name }) ?? name) : name;
+  edit
+    .remove("custom")
+    .set("type", "function")
+    .set("function", { name: sent, ...described, parameters: TEXT_INPUT });
+}
+
+/** A call of a custom tool as one of the function in its place. */
+export function customCallAsFunction(edit: JsonEdit, { name, input }: Json): void {
+  edit
+    .remove("custom")
+    .set("type", "function")
+    .set("function", { name, arguments: textArguments(input) });
+}
+
+function writeFunctionChoice(body: JsonEdit, choice: unknown, names: ToolNames | null): void {
+  const written = functionChoice(choice);
+  if (written !== choice) body.set("tool_choice", names === null ? written : renamed(written, names));
+}
+
+/** The choice without custom tools, also inside the list of those allowed; the same where it names none. */
+function functionChoice(choice: unknown): unknown {
+  const custom = customOf(choice);
+  if (custom !== undefined) return { type: "function", function: { name: custom["name"] } };
+  if (!isJsonObject(choice) || !isJsonObject(choice["allowed_tools"])) return choice;
+  const { tools } = choice["allowed_tools"];
+  if (!Array.isArray(tools) || !tools.some((tool) => customOf(tool) !== undefined)) return choice;
+  return { ...choice, allowed_tools: { ...choice["allowed_tools"], tools: tools.map(functionChoice) } };
 }
 
 function unknownMembers(object: Json, known: ReadonlySet<string>, { row }: ToolRules): string[] {

@@ -13,6 +13,7 @@ import { isJsonObject, JsonEdit } from "../../../lib/json.ts";
 import type { Cut } from "../../../lib/json-spans.ts";
 import { memberText } from "../../../lib/json-text.ts";
 import { argumentsText, CallArguments } from "../../call-arguments.ts";
+import { customInput } from "../../custom-tools.ts";
 import { JsonProgress } from "./json-progress.ts";
 import type { MendOptions } from "./message.ts";
 
@@ -23,16 +24,23 @@ export class CallLabels {
   #made = 0;
 
   readonly #ownName: ((sent: string) => string) | undefined;
+  readonly #textTools: ReadonlySet<string> | null;
 
   /** `seed`: its last 20 letters and digits are unique per answer. `ownName`: of a name under which a tool was sent. */
-  constructor({ seed, ownName }: Pick<MendOptions, "seed" | "ownName">) {
+  constructor({ seed, ownName, textTools }: Pick<MendOptions, "seed" | "ownName" | "textTools">) {
     this.#ownName = ownName;
+    this.#textTools = textTools ?? null;
     this.#seed = `call_${seed.replace(/[^0-9A-Za-z]/g, "").slice(-20)}`;
   }
 
   /** The client's name for the tool that is called; the same where it was sent under its own. */
   nameOf(sent: unknown): unknown {
     return typeof sent === "string" && this.#ownName !== undefined ? this.#ownName(sent) : sent;
+  }
+
+  /** Is the tool that is called a custom one, which was sent as a function? */
+  isText(sent: unknown): boolean {
+    return typeof sent === "string" && this.#textTools?.has(sent) === true;
   }
 
   /** `wanted` where it is a text that no call has yet, else a new id. */
@@ -63,6 +71,15 @@ export function mendWholeCall(call: Json, cut: Cut, ids: CallLabels): string | u
   const id = ids.take(call["id"]);
   const detail = detailOf(call);
   const name = ids.nameOf(detail.name);
+  if (!detail.isCustom && ids.isText(detail.name)) {
+    const input = customInput(textOf(detail.args, () => argumentsOf(cut())));
+    return withDetail(new JsonEdit(cut()), call)
+      .remove("function")
+      .set("id", id)
+      .set("type", "custom")
+      .set("custom", { name, input })
+      .toString();
+  }
   const isFine =
     id === call["id"] &&
     name === detail.name &&
@@ -127,8 +144,16 @@ interface OpenCall {
   /** Some tell it behind the id. */
   name: string | undefined;
   readonly isCustom: boolean;
+  /** A custom tool that was sent as a function: its arguments so far, which are given at the end. `null`: it is none. */
+  held: string[] | null;
   readonly progress: JsonProgress;
   readonly args: CallArguments;
+}
+
+/** What a call still has to get when its choice ends. */
+export interface OwedText {
+  readonly text: string;
+  readonly isCustom: boolean;
 }
 
 export interface MendedDelta {
@@ -165,6 +190,7 @@ export class CallStream {
     const { index } = open;
     // Some repeat a call that is complete, whole: once more it would spoil the arguments.
     if (known?.progress.isComplete === true && isFilledText(detail.name)) return { index, text: null };
+    if (open.held !== null) return { index, text: this.#hold(open, open.held, call, detail, known === undefined, cut) };
     const args = detail.isCustom ? undefined : this.#pieceOf(open, detail.args, () => argumentsOf(cut()));
     const hasOddArgs = !detail.isCustom && args !== detail.args && !(args === "" && detail.args === undefined);
     const id = known === undefined ? this.#ids.take(call["id"]) : undefined;
@@ -194,14 +220,26 @@ export class CallStream {
   }
 
   /** The choice ends. Calls that never got an argument get `{}`: what is still owed, by index. */
-  close(): ReadonlyMap<number, string> {
-    const owed = new Map<number, string>();
-    for (const { index, isCustom, args } of this.#open) {
-      const due = isCustom ? "" : args.end();
-      if (due !== "") owed.set(index, due);
+  close(): ReadonlyMap<number, OwedText> {
+    const owed = new Map<number, OwedText>();
+    for (const { index, isCustom, held, args } of this.#open) {
+      const due = held !== null ? customInput(held.join("")) : isCustom ? "" : args.end();
+      if (due !== "") owed.set(index, { text: due, isCustom: held !== null });
     }
     this.#open = [];
     return owed;
+  }
+
+  /** Keeps a piece of arguments; the client gets the head of a custom call, and the input when the choice ends. */
+  #hold(open: OpenCall, held: string[], call: Json, detail: Detail, isFirst: boolean, cut: Cut): string | null {
+    const piece = textOf(detail.args, () => argumentsOf(cut()));
+    open.progress.push(piece);
+    held.push(piece);
+    if (!isFirst) return null;
+    const name = this.#ids.nameOf(detail.name);
+    return JSON.stringify({
+      ...{ index: open.index, id: this.#ids.take(call["id"]), type: "custom", custom: { name, input: "" } },
+    });
   }
 
   /** The call that a delta goes on with; `undefined`: it begins one. */
@@ -237,6 +275,7 @@ export class CallStream {
       sourceId: isFilledText(call["id"]) ? call["id"] : undefined,
       name: isFilledText(name) ? name : undefined,
       isCustom,
+      held: !isCustom && this.#ids.isText(name) ? [] : null,
       progress: new JsonProgress(),
       args: new CallArguments(),
     };

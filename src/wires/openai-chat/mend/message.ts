@@ -10,6 +10,8 @@ export interface MendOptions {
   readonly seed: string;
   /** Where tools were sent under aliases: the client's name for one of them. */
   readonly ownName?: ((sent: string) => string) | undefined;
+  /** Names, as they were sent, of custom tools that the provider got as functions with one text. */
+  readonly textTools?: ReadonlySet<string> | null | undefined;
   /** The provider's own finish reasons. */
   readonly finishWords?: Readonly<Record<string, string>> | undefined;
 }

@@ -8,7 +8,7 @@ import type { Json } from "../../../conversation/part.ts";
 import { isJsonObject, JsonEdit, tryParseJson } from "../../../lib/json.ts";
 import { type Cut, editElements, elementCuts, memberCut } from "../../../lib/json-spans.ts";
 import { type ChunkView, carriesAnswer, reportsFailure, viewParsed } from "../chunk.ts";
-import { CallLabels, CallStream } from "./calls.ts";
+import { CallLabels, CallStream, type OwedText } from "./calls.ts";
 import { finishWord, isFinishWord } from "./finish-words.ts";
 import {
   callsOf,
@@ -123,7 +123,7 @@ export class ChunkMender {
     const mended = this.#mendDelta(delta, state, memberCut(cut, isWholeMessage ? "message" : "delta"), hasFinish);
     if (hasFinish) {
       state.isFinished = true;
-      for (const [call, args] of mended.owed) before.push(this.#frame(index, argumentsDelta(call, args), null));
+      for (const [call, text] of mended.owed) before.push(this.#frame(index, owedDelta(call, text), null));
     }
     const word = hasFinish ? finishWord(finish, callsMade(state), this.#options.finishWords) : finish;
     const isFine = choice["index"] === index && isJsonObject(choice["delta"]) && word === finish;
@@ -141,7 +141,7 @@ export class ChunkMender {
     state: OpenChoice,
     cut: Cut,
     isLast: boolean,
-  ): { readonly text: string | undefined; readonly owed: ReadonlyMap<number, string> } {
+  ): { readonly text: string | undefined; readonly owed: ReadonlyMap<number, OwedText> } {
     const calls = callsOf(delta);
     const isList = Array.isArray(delta["tool_calls"]);
     const cuts = elementCuts(memberCut(cut, "tool_calls"));
@@ -150,11 +150,11 @@ export class ChunkMender {
     const texts = mended.map(({ text }) => text);
     const owed = new Map(isLast ? state.calls.close() : []);
     const places = owed.size === 0 ? NO_PLACES : new Map(mended.map((call, at) => [call.index, at]));
-    for (const [index, args] of owed) {
+    for (const [index, due] of owed) {
       // Where the call is in this very chunk its arguments are put there.
       const at = places.get(index);
       if (at === undefined) continue;
-      texts[at] = withArguments(texts[at] ?? cuts(at)(), args);
+      texts[at] = texts[at] === null ? owedCall(index, due) : withOwed(texts[at] ?? cuts(at)(), due);
       owed.delete(index);
     }
     if (hasLegacyCall(delta)) state.hasLegacyCall = true;
@@ -181,8 +181,8 @@ export class ChunkMender {
     for (const [index, state] of this.#choices) {
       if (state.isFinished) continue;
       state.isFinished = true;
-      for (const [call, args] of state.calls.close()) {
-        frames.push(this.#frame(index, argumentsDelta(call, args), null));
+      for (const [call, text] of state.calls.close()) {
+        frames.push(this.#frame(index, owedDelta(call, text), null));
       }
       frames.push(this.#frame(index, {}, finishWord("stop", callsMade(state))));
     }
@@ -220,15 +220,20 @@ function frameOf(data: string): ChunkFrame {
   return { data, view: viewParsed(isJsonObject(chunk) ? chunk : {}), isExact: false };
 }
 
-function argumentsDelta(index: number, args: string): Json {
-  return { tool_calls: [{ index, function: { arguments: args } }] };
+function owedDelta(index: number, owed: OwedText): Json {
+  return { tool_calls: [entryOf(index, owed)] };
 }
 
-function withArguments(call: string, args: string): string {
+const owedCall = (index: number, owed: OwedText): string => JSON.stringify(entryOf(index, owed));
+
+function entryOf(index: number, { text, isCustom }: OwedText): Json {
+  return isCustom ? { index, custom: { input: text } } : { index, function: { arguments: text } };
+}
+
+function withOwed(call: string, { text, isCustom }: OwedText): string {
   const edit = new JsonEdit(call);
-  return edit
-    .setRaw("function", new JsonEdit(edit.raw("function") ?? "{}").set("arguments", args).toString())
-    .toString();
+  const [member, name] = isCustom ? ["custom", "input"] : ["function", "arguments"];
+  return edit.setRaw(member, new JsonEdit(edit.raw(member) ?? "{}").set(name, text).toString()).toString();
 }
 
 function callsMade({ calls, hasLegacyCall }: OpenChoice): "none" | "tools" | "legacy" {

@@ -637,7 +637,7 @@ describe("what no Claude can do", () => {
     [{ modalities: ["text", "audio"] }, "modalities"],
     [{ tools: [{ type: "custom", custom: { name: "x" } }] }, null],
     [{ tools: [{ type: "custom", custom: { name: "x", format: { type: "text" } } }] }, null],
-    [{ tools: [tool("a"), { type: "custom", custom: { name: "x", format: GRAMMAR } }] }, "tools[1]"],
+    [{ tools: [tool("a"), { type: "custom", custom: { name: "x", format: GRAMMAR } }] }, "tools[1].custom.format"],
     [{ tools: [{ type: "computer_use_preview" }] }, "tools[0]"],
     [{ tools: [{ type: "web_search_preview" }] }, "tools[0]"],
     [{ web_search_options: {} }, "web_search_options"],

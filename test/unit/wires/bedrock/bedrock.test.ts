@@ -944,7 +944,7 @@ describe("other members", () => {
     { fields: { tools: [{ type: "custom", custom: { name: "x" } }] }, missing: null },
     {
       fields: { tools: [{ type: "custom", custom: { name: "x", format: { type: "grammar", grammar: {} } } }] },
-      missing: "tools[0]",
+      missing: "tools[0].custom.format",
     },
     { fields: { tools: [{ type: "bash_20250124", name: "bash" }] }, missing: "tools[0]" },
     { fields: { tools: [{ type: "web_search" }] }, missing: "tools[0]" },

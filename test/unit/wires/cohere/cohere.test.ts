@@ -386,7 +386,7 @@ describe("requests", () => {
     [{ modalities: ["text", "audio"] }, "modalities"],
     [{ stop: ["1", "2", "3", "4", "5", "6"] }, "stop"],
     [{ tools: [{ type: "custom", custom: { name: "c", format: { type: "text" } } }] }, null],
-    [{ tools: [{ type: "custom", custom: { name: "c", format: { type: "grammar" } } }] }, "tools[0]"],
+    [{ tools: [{ type: "custom", custom: { name: "c", format: { type: "grammar" } } }] }, "tools[0].custom.format"],
     [{ tools: [{ type: "bash_20250124", name: "bash" }] }, "tools[0]"],
     [{ tools: [{ type: "web_search" }] }, "tools[0]"],
     [{ tools: [{ type: "web_search" }], tool_choice: { type: "web_search" } }, "tool_choice"],

@@ -228,7 +228,8 @@ describe("custom tools", () => {
     { type: "custom", custom: { name: "say" } },
     tool("f"),
   ];
-  const input = { type: "object", properties: { input: { type: "string" } }, required: ["input"] };
+  const text = { type: "string", description: "The whole input of the tool, as plain text." };
+  const input = { type: "object", properties: { input: text }, required: ["input"] };
 
   test("each is offered as a function with one text, its grammar told in words", async () => {
     const { body, droppedParams } = await send({

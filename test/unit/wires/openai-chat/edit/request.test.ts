@@ -80,8 +80,6 @@ describe("closed schemas", () => {
     ["groq", { n: 2 }, "n"],
     ["mistral", { modalities: ["text", "audio"] }, "modalities"],
     ["mistral", { functions: [{ name: "f" }] }, "functions"],
-    ["mistral", { tools: [{ type: "custom", custom: { name: "f" } }] }, "tools[0]"],
-    ["deepseek", { tools: [tool(), { type: "custom", custom: { name: "f" } }] }, "tools[1]"],
     ["groq", { tools: [{ type: "web_search" }] }, "tools[0]"],
     ["perplexity", { tools: [tool()] }, "tools"],
   ])("%s: %j would be another request without %s, and is not sent", async (id, sent, path) => {
