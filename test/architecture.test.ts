@@ -27,7 +27,16 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   doors: [
     ...["relay/authenticate", "approvals", "control/client", "keys", "policy", "ledger/client", "traces", "catalog"],
     "prices",
-    ...["config", "http/body", "http/errors", "http/json-body", "http/pagination", "http/query", "lib"],
+    ...[
+      "config",
+      "http/body",
+      "http/errors",
+      "http/json-body",
+      "http/pagination",
+      "http/query",
+      "http/trace-filters",
+      "lib",
+    ],
   ],
   // A door: how its key, request, errors and answers look. The relay does the rest.
   "doors/chat": ["config", "http/errors", "relay", "wires/bridge", "wires/openai-chat", "lib"],
@@ -128,7 +137,17 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
       "health",
       "providers",
     ],
-    ...["catalog", "config", "http/body", "http/errors", "http/json-body", "http/pagination", "http/query", "lib"],
+    ...[
+      "catalog",
+      "config",
+      "http/body",
+      "http/errors",
+      "http/json-body",
+      "http/pagination",
+      "http/query",
+      "http/trace-filters",
+      "lib",
+    ],
   ],
   openapi: [
     ...["doors/messages/request", "doors/responses/request"],

@@ -5,19 +5,26 @@
  * its id names.
  */
 import { type Context, Hono } from "hono";
+import { showApprovals } from "../approvals/client.ts";
 import { withControl } from "../control/client.ts";
 import { RouterError } from "../http/errors.ts";
-import { badCursor, readLimit, readTime, toList } from "../http/pagination.ts";
+import { badCursor, cursorHeader, readLimit, readTime, toList } from "../http/pagination.ts";
 import { badParameter, listParameters, matching, matchingKey, oneOf, readQuery, refuseQuery } from "../http/query.ts";
+import { readFormat, readTraceFilters, TRACE_FILTERS, wantsFacets } from "../http/trace-filters.ts";
 import { findTrace, rebuildIndex } from "../ledger/client/client.ts";
+import { csvResponse } from "../lib/csv.ts";
 import { parseJson } from "../lib/json.ts";
 import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
-import { type Position, queryTraces } from "../trace-index/client.ts";
+import { countFacets, type Position, queryTraces } from "../trace-index/client.ts";
 import { decodeCursor, encodeCursor } from "../trace-index/cursor.ts";
-import { keyIdOfTrace, TRACE_STATUSES } from "../traces/schema.ts";
+import { tracesCsv } from "../traces/csv.ts";
+import { keyIdOfTrace, TRACE_STATUSES, type Trace, traceIdIn } from "../traces/schema.ts";
 import type { AdminEnv } from "./authorize.ts";
 
-const FILTERS = ["env", "app", "route", "provider", "status", "key", "since", "until", "limit", "cursor"] as const;
+const FILTERS = [
+  ...(["env", "app", "route", "provider", "status", "key", "since", "until", "limit", "cursor"] as const),
+  ...TRACE_FILTERS,
+] as const;
 const PROVIDER_ID = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 /** A raw model: the provider, and a name of the provider's making. */
 const RAW_MODEL = /^[a-z0-9][a-z0-9._-]{0,62}\/[\x21-\x7e]{1,200}$/;
@@ -31,7 +38,8 @@ export const tracesApp = new Hono<AdminEnv>();
 tracesApp.get("/", async (c) => {
   const query = readQuery(c, FILTERS);
   const env = matching("env", query.env, ENV_NAME, "must be the name of an environment");
-  const page = await queryTraces(c.env.TRAIL_INDEX, {
+  const filter = {
+    ...readTraceFilters(query),
     app: matching("app", query.app, RESOURCE_NAME, "must be the name of an app"),
     route: readRoute(query.route),
     provider: matching("provider", query.provider, PROVIDER_ID, "must be the id of a provider"),
@@ -39,13 +47,19 @@ tracesApp.get("/", async (c) => {
     key: matchingKey(query.key),
     since: readTime("since", query.since),
     until: readTime("until", query.until),
-    limit: readLimit(query.limit),
-    after: readCursor(query.cursor),
     envs: env === undefined ? await environments(c) : [env],
     now: Date.now(),
-  });
-  const list = toList(page.traces.map(parseJson), page.next === null ? null : encodeCursor(page.next));
-  return c.json({ ...list, as_of: page.asOf });
+  };
+  const [format, limit, after] = [readFormat(query), readLimit(query.limit), readCursor(query.cursor)];
+  const [page, facets] = await Promise.all([
+    queryTraces(c.env.TRAIL_INDEX, { ...filter, limit, after }),
+    wantsFacets(query) ? countFacets(c.env.TRAIL_INDEX, filter) : null,
+  ]);
+  const next = page.next === null ? null : encodeCursor(page.next);
+  const traces = page.traces.map(parseJson);
+  // Each was written by a ledger from a `Trace`.
+  if (format === "csv") return csvResponse(tracesCsv(traces as Trace[]), "traces.csv", cursorHeader(next));
+  return c.json({ ...toList(traces, next), ...(facets === null ? {} : { facets }), as_of: page.asOf });
 });
 
 /**
@@ -80,15 +94,41 @@ tracesApp.post("/rebuild", async (c) => {
 
 tracesApp.get("/:id", async (c) => {
   refuseQuery(c);
-  const id = c.req.param("id");
-  const keyId = keyIdOfTrace(id);
-  const trace = keyId === null ? null : await findTrace(c.env.KEY_LEDGER, keyId, id);
+  const trace = await traceOf(c, c.req.param("id"));
   if (trace === null) {
     const message = "There is no settled trace with this id. A stream's trace appears about 2 seconds after it ends.";
     throw new RouterError("unknown_trace", message);
   }
   return c.json(trace);
 });
+
+/**
+ * The trace that an id belongs to: its own id, one that was made from it (a response, an item, a tool call), a recorded
+ * tool call, or the id that a provider gave its answer.
+ */
+async function traceOf(c: Context<AdminEnv>, id: string): Promise<unknown> {
+  const traceId = traceIdIn(id);
+  const keyId = traceId === null ? null : keyIdOfTrace(traceId);
+  if (traceId !== null && keyId !== null) {
+    const trace = await findTrace(c.env.KEY_LEDGER, keyId, traceId);
+    if (trace !== null || traceId === id) return trace;
+  }
+  return (await traceOfCall(c, id)) ?? (await traceOfResponse(c, id));
+}
+
+async function traceOfCall(c: Context<AdminEnv>, toolCallId: string): Promise<unknown> {
+  const page = await withControl(c.env.CONTROL_PLANE, (control) =>
+    control.listApprovals({ toolCallId, limit: 1, before: null }),
+  );
+  const [call] = (await showApprovals(c.env.TOOL_APPROVALS, page.data)).data;
+  return call === undefined ? null : findTrace(c.env.KEY_LEDGER, call.key_id, call.trace_id);
+}
+
+async function traceOfResponse(c: Context<AdminEnv>, responseId: string): Promise<unknown> {
+  const asked = { envs: await environments(c), now: Date.now() };
+  const [trace] = (await queryTraces(c.env.TRAIL_INDEX, { ...asked, responseId, limit: 1 })).traces;
+  return trace === undefined ? null : parseJson(trace);
+}
 
 /** Environments a trace can be of. */
 export function environments(c: Context<AdminEnv>): Promise<string[]> {

@@ -52,6 +52,11 @@ export function listBody<T, Out>(
   return toList(page.data.map(show), page.nextCursor === null ? null : String(page.nextCursor));
 }
 
+/** Where a table in CSV goes on, which has no place for it. */
+export function cursorHeader(next: string | null): Record<string, string> {
+  return next === null ? {} : { "x-flowlayer-next-cursor": next };
+}
+
 export function toList<T>(data: readonly T[], nextCursor: string | null): ListShape<T> {
   return { object: "list", data, has_more: nextCursor !== null, next_cursor: nextCursor };
 }

@@ -6,8 +6,10 @@
  * index: ten a second and a thousand a day are kept, the rest is counted.
  */
 import { parseJson } from "../lib/json.ts";
+import { bodyConditions, type FacetRow } from "../traces/filter.ts";
 import { keyIdOfTrace, type Trace, traceIdFloor } from "../traces/schema.ts";
 import type { Account } from "./account.ts";
+import { facetRows } from "./trace-facets.ts";
 import type { RefusedRow, TracePage, TraceQuery } from "./types.ts";
 
 export const MAX_PER_SECOND = 10;
@@ -24,6 +26,9 @@ const INSERT = `
 const DELETE = `
   DELETE FROM refusal WHERE noted_at < ? OR id IN (SELECT id FROM refusal ORDER BY id DESC LIMIT -1 OFFSET ?)
   RETURNING id`;
+
+const listStatement = (more: string): string => `
+  SELECT id, body FROM refusal WHERE id >= ? AND id < ? AND route = coalesce(?, route)${more} ORDER BY id DESC LIMIT ?`;
 
 export class Refusals {
   readonly #sql: SqlStorage;
@@ -82,18 +87,18 @@ export class Refusals {
   }
 
   /** As `Traces.list`. */
-  list({ limit, cursor, status, route, since, until }: TraceQuery): TracePage {
+  list(query: TraceQuery): TracePage {
+    const { limit, cursor, status, route, since, until } = query;
     const keyId = this.#keyId();
     if (keyId === null || (status !== undefined && status !== "refused")) return { data: [], next_cursor: null };
     const untilId = until === undefined ? ABOVE_ALL_IDS : traceIdFloor(keyId, until);
     const below = cursor !== undefined && cursor < untilId ? cursor : untilId;
+    const more = bodyConditions(query, "body");
     const rows = this.#sql
       .exec<{ id: string; body: string }>(
-        "SELECT id, body FROM refusal WHERE id >= ? AND id < ? AND route = coalesce(?, route) ORDER BY id DESC LIMIT ?",
+        listStatement(more.sql),
         since === undefined ? "" : traceIdFloor(keyId, since),
-        below,
-        route ?? null,
-        limit + 1,
+        ...[below, route ?? null, ...more.bindings, limit + 1],
       )
       .toArray();
     const page = rows.slice(0, limit);
@@ -101,6 +106,21 @@ export class Refusals {
       data: page.map(({ body }) => parseJson(body) as Trace),
       next_cursor: rows.length > limit ? (page.at(-1)?.id ?? null) : null,
     };
+  }
+
+  /** As `Traces.facets`. */
+  facets(query: TraceQuery): FacetRow[] {
+    const keyId = this.#keyId();
+    if (keyId === null) return [];
+    const { since, until } = query;
+    const from = since === undefined ? "" : traceIdFloor(keyId, since);
+    return facetRows(
+      this.#sql,
+      "refusal",
+      query,
+      from,
+      until === undefined ? ABOVE_ALL_IDS : traceIdFloor(keyId, until),
+    );
   }
 
   /** The key whose ledger this is: every id names it. `null` while there is none. */

@@ -1,4 +1,5 @@
 /** One list of a key's traces, the refused ones among the settled ones. */
+import { toFacets } from "../traces/filter.ts";
 import type { Refusals } from "./refusals.ts";
 import type { Traces } from "./traces.ts";
 import type { TracePage, TraceQuery } from "./types.ts";
@@ -16,5 +17,7 @@ export function listTraces(traces: Traces, refusals: Refusals, query: TraceQuery
     .sort((a, b) => (a.id < b.id ? 1 : -1));
   const data = found.slice(0, limit);
   const hasMore = found.length > limit || pages.some(({ next_cursor }) => next_cursor !== null);
-  return { data, next_cursor: hasMore ? (data.at(-1)?.id ?? null) : null };
+  const facets =
+    query.facets === true ? { facets: toFacets([...traces.facets(query), ...refusals.facets(query)]) } : {};
+  return { data, next_cursor: hasMore ? (data.at(-1)?.id ?? null) : null, ...facets };
 }

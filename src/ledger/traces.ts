@@ -1,6 +1,8 @@
 /** A key's own traces: stored once, listed newest first, and kept for 30 days or until 10,000 newer ones came. */
 import { parseJson } from "../lib/json.ts";
+import { bodyConditions, type FacetRow } from "../traces/filter.ts";
 import { keyIdOfTrace, type Trace, traceIdFloor } from "../traces/schema.ts";
+import { facetRows } from "./trace-facets.ts";
 import type { SettleRow, TracePage, TraceQuery } from "./types.ts";
 
 export const MAX_TRACES = 10_000;
@@ -25,6 +27,11 @@ const INSERT = `
 const REPLACE = `
   UPDATE request SET settled_at = ?2, status = ?3, route = ?4, body = ?5, unsettled_attempts = ?6
   WHERE id = ?1 AND unsettled_attempts > 0 AND (?6 = 0 OR ?6 > unsettled_attempts) RETURNING 1`;
+
+const listStatement = (more: string): string => `
+  SELECT id, body FROM request
+  WHERE id >= ? AND id < ? AND status = coalesce(?, status) AND route = coalesce(?, route)${more}
+  ORDER BY id DESC LIMIT ?`;
 
 type StoredTrace = Pick<SettleRow, "id" | "status" | "route" | "trace">;
 
@@ -90,14 +97,11 @@ export class Traces {
     const limit = Math.min(MAX_PAGE, Math.max(1, Math.trunc(query.limit)));
     const untilId = this.#idFloor(query.until);
     const below = [query.cursor, untilId].filter((id) => id !== undefined).sort()[0] ?? ABOVE_ALL_IDS;
+    const more = bodyConditions(query, "body");
     const rows = this.#sql.exec<{ id: string; body: string }>(
-      `SELECT id, body FROM request WHERE id >= ? AND id < ?
-       AND status = coalesce(?, status) AND route = coalesce(?, route) ORDER BY id DESC LIMIT ?`,
-      this.#idFloor(query.since) ?? "",
-      below,
-      query.status ?? null,
-      query.route ?? null,
-      limit + 1,
+      listStatement(more.sql),
+      ...[this.#idFloor(query.since) ?? "", below, query.status ?? null, query.route ?? null],
+      ...[...more.bindings, limit + 1],
     );
     const page: string[] = [];
     let lastId = "";
@@ -110,6 +114,12 @@ export class Traces {
       lastId = id;
     }
     return { data: page.map(readTrace), next_cursor: null };
+  }
+
+  /** How many of all that the query finds have which values. */
+  facets(query: TraceQuery): FacetRow[] {
+    const from = this.#idFloor(query.since) ?? "";
+    return facetRows(this.#sql, "request", query, from, this.#idFloor(query.until) ?? ABOVE_ALL_IDS);
   }
 
   /** Deletes up to `limit` of what is too old or too much, oldest first, and answers the ids. */

@@ -1,6 +1,7 @@
 /** What passes between a key's ledger and its callers. Plain data only: all of it crosses to a Durable Object. */
 import type { BudgetShortage, BudgetTerms } from "../budgets/types.ts";
 import type { Period } from "../lib/calendar.ts";
+import type { BodyFilter, FacetCounts } from "../traces/filter.ts";
 import type { Trace, UsageSource } from "../traces/schema.ts";
 
 /** What a key may spend: the `budget` of a key record. */
@@ -236,7 +237,9 @@ export interface LedgerAudit {
   readonly isConsistent: boolean;
 }
 
-export interface TraceQuery {
+export interface TraceQuery extends BodyFilter {
+  /** Count values of all that is found as well. */
+  readonly facets?: boolean | undefined;
   /** Clamped to 1 to 1000. */
   readonly limit: number;
   /** `next_cursor` of the page before. */
@@ -252,6 +255,8 @@ export interface TraceQuery {
 
 /** Newest first. */
 export interface TracePage {
+  /** Present where they were asked for. */
+  readonly facets?: FacetCounts;
   readonly data: readonly Trace[];
   /** `null` on the last page. */
   readonly next_cursor: string | null;

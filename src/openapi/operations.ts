@@ -46,6 +46,11 @@ const CHAT: readonly ErrorCode[] = [
 
 const PAGE = { limit: "integer", cursor: "string" };
 const SPAN = { since: "date-time", until: "date-time" };
+const TRACE_FILTERS = {
+  ...{ api: "chat|responses|messages|embeddings", model: "string", error_code: "string", fallback: "true|false" },
+  ...{ tag: "string", session: "string", client_request_id: "string", min_cost_usd: "number", min_total_ms: "number" },
+  ...{ facets: "true|false", format: "json|csv" },
+};
 const TRACE_STATUS = TRACE_STATUSES.join("|");
 const APPROVAL_STATUS = APPROVAL_STATUSES.join("|");
 const REASONS = { force: "string", reason: "string" };
@@ -125,7 +130,7 @@ export const OPERATIONS: readonly Operation[] = [
   key("get /v1/models/{id}", "Get a route or an alias", [200, "ModelOrAlias"], ["not_found"]),
   key("get /v1/key", "The calling key: its spend, and what is left of its limits", [200, "OwnKey"]),
   key("get /v1/traces", "This key's requests, newest first", [200, "TraceList"], BAD, {
-    query: { ...PAGE, ...SPAN, status: TRACE_STATUS, route: "string" },
+    query: { ...PAGE, ...SPAN, ...TRACE_FILTERS, status: TRACE_STATUS, route: "string" },
   }),
   key("get /v1/traces/{id}", "Get a trace", [200, "Trace"], ["unknown_trace"]),
   key("get /v1/approvals", "Tool calls of the environment, within the key's apps", [200, "ApprovalList"], BAD, {
@@ -241,7 +246,7 @@ export const OPERATIONS: readonly Operation[] = [
 
   operator("get /admin/traces", "Requests of all keys, newest first", [200, "TraceList"], BAD, {
     query: {
-      ...{ ...PAGE, ...SPAN, status: TRACE_STATUS, env: "string", app: "string" },
+      ...{ ...PAGE, ...SPAN, ...TRACE_FILTERS, status: TRACE_STATUS, env: "string", app: "string" },
       ...{ route: "string", provider: "string", key: "string" },
     },
   }),

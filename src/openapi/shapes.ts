@@ -71,6 +71,7 @@ const TRACE: Spelling = {
     "output_cap?": "integer",
     cost_usd: "number?",
     tool_calls: ["string"],
+    "response_id?": "string",
     tags: "object",
     client_request_id: "string?",
   },
@@ -202,6 +203,7 @@ const LISTED = ["PriceOrWatch", "Trace", "Approval", "Key", "Route", "Provider",
 export function components(): Readonly<Record<string, JsonSchema>> {
   const list = (name: string): Spelling => ({
     ...{ object: "string", data: [name], has_more: "boolean", next_cursor: "string?", "as_of?": "time" },
+    "facets?": "object",
   });
   return {
     ...Object.fromEntries(Object.entries(REQUESTS).map(([name, schema]) => [name, requestSchema(schema)])),

@@ -10,6 +10,8 @@ export interface OutputPiece {
   readonly text: string;
 }
 
+const ANSWER_ID = /^[\w.:-]{4,128}$/;
+
 export class Received {
   /** Something of the answer itself came, not only its head. */
   hasContent = false;
@@ -19,10 +21,20 @@ export class Received {
   showsReasoning = false;
   /** Thoughts came as a summary, or so that only their provider can read them. */
   hidesReasoning = false;
+  #answerId: string | undefined;
   #rawUsage: unknown;
   #tokensAtUsage = 0;
   #countWhole: (() => readonly OutputPiece[]) | null = null;
   readonly #tokens: Record<OutputKind, number> = { text: 0, reasoning: 0, call: 0 };
+
+  /** The id that the provider gave its answer, where it looks like one. */
+  get answerId(): string | undefined {
+    return this.#answerId;
+  }
+
+  noteAnswerId(id: unknown): void {
+    if (typeof id === "string" && ANSWER_ID.test(id)) this.#answerId ??= id;
+  }
 
   /** The provider's last usage object, in chat's shape; partial while the answer is not whole. */
   get rawUsage(): unknown {

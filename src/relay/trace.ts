@@ -382,6 +382,7 @@ export class Exchange {
       ...(winner?.setOutputCap == null ? {} : { output_cap: winner.setOutputCap }),
       cost_usd: costNanoUsd === null ? null : toUsd(costNanoUsd),
       tool_calls: ending.toolCalls.slice(0, MAX_TOOL_NAMES).map((name) => name.slice(0, MAX_TOOL_NAME_LENGTH)),
+      ...(winner?.received.answerId === undefined ? {} : { response_id: winner.received.answerId }),
       tags: this.tags,
       client_request_id: this.clientRequestId,
     };

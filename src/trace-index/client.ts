@@ -8,9 +8,11 @@
 import { callWithRetry } from "../durable/call.ts";
 import { RouterError } from "../http/errors.ts";
 import { toUsd } from "../lib/money.ts";
+import { type FacetCounts, toFacets } from "../traces/filter.ts";
 import { clampSpan, daysOf, SLOT_MS, trailName } from "./calendar.ts";
 import { comparePositions } from "./cursor.ts";
 import { type Evidence, mergeEvidence, toEvidence } from "./evidence.ts";
+import { MAX_FACET_ROWS } from "./store-list.ts";
 import type { TrailIndex } from "./trail-index.ts";
 import type { DayList, DaySpend, ListedTrace, Position, SpendGroup, TraceFilter } from "./types.ts";
 
@@ -29,7 +31,7 @@ type Trails = DurableObjectNamespace<TrailIndex>;
 
 /** The object's questions as their callers see them. */
 type Trail = {
-  readonly [Name in "list" | "spend" | "evidence"]: (
+  readonly [Name in "list" | "facets" | "spend" | "evidence"]: (
     ...parameters: Parameters<TrailIndex[Name]>
   ) => ReturnType<TrailIndex[Name]>;
 };
@@ -79,6 +81,23 @@ export async function queryTraces(namespace: Trails, query: TraceListQuery): Pro
     next: hasMore && last !== undefined ? { createdAt: last.createdAt, id: last.id } : null,
     asOf: asOf(now),
   };
+}
+
+/** How often each value occurs among all traces that the query finds. Throws 400 where there are too many to count. */
+export async function countFacets(
+  namespace: Trails,
+  query: Omit<TraceListQuery, "limit" | "after">,
+): Promise<FacetCounts> {
+  const { envs, now, since, until, ...filter } = query;
+  const span = clampSpan(since, until, now);
+  const days = await inTurn(objectNames(envs, daysOf(span)), (name) =>
+    ask(namespace, name, (trail) => trail.facets({ ...filter, ...span })),
+  );
+  if (days.some((rows) => rows.length > MAX_FACET_ROWS)) {
+    const message = `A day has more than ${MAX_FACET_ROWS} combinations of values. Narrow the list with \`since\`, \`until\` or a filter.`;
+    throw new RouterError("invalid_request", message, { param: "facets" });
+  }
+  return toFacets(days.flat());
 }
 
 /** Behind the last row of a list that was cut others may be missing: what would stand there is left to the next page. */

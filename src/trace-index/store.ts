@@ -7,16 +7,18 @@
  * counted twice and a part of a day still adds up to the nano-dollar.
  */
 import { tryParseJson } from "../lib/json.ts";
+import type { FacetRow } from "../traces/filter.ts";
 import { dayStart, type TrailDay } from "./calendar.ts";
 import { factsOf, type TraceFacts } from "./counted-trace.ts";
 import { GroupNames } from "./group-names.ts";
 import { evidenceIn, NO_EVIDENCE } from "./store-evidence.ts";
-import { listIn } from "./store-list.ts";
+import { facetsIn, listIn } from "./store-list.ts";
 import { NO_SPEND, readAttempts, spendIn } from "./store-spend.ts";
 import { Tally } from "./tally.ts";
 import { addTally, hasTables, migrate } from "./trace-index-schema.sql.ts";
 import type {
   DayEvidenceQuery,
+  DayFacetsQuery,
   DayList,
   DayListQuery,
   DaySpend,
@@ -128,6 +130,10 @@ export class TrailStore {
 
   list(query: DayListQuery): DayList {
     return this.#hasTables ? listIn(this.#sql, query, this.#limits.answerLength) : { rows: [], isCut: false };
+  }
+
+  facets(query: DayFacetsQuery): FacetRow[] {
+    return this.#hasTables ? facetsIn(this.#sql, query) : [];
   }
 
   spend(query: DaySpendQuery, day: TrailDay): DaySpend {

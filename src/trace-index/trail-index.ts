@@ -9,10 +9,12 @@
 import { DurableObject } from "cloudflare:workers";
 import { AlarmSchedule } from "../durable/alarm-schedule.ts";
 import { log } from "../lib/log.ts";
+import type { FacetRow } from "../traces/filter.ts";
 import { expiresAt, parseTrailName, type TrailDay } from "./calendar.ts";
 import { TrailStore } from "./store.ts";
 import type {
   DayEvidenceQuery,
+  DayFacetsQuery,
   DayList,
   DayListQuery,
   DaySpend,
@@ -53,6 +55,10 @@ export class TrailIndex extends DurableObject {
 
   async list(query: DayListQuery): Promise<DayList> {
     return this.#store.list(query);
+  }
+
+  async facets(query: DayFacetsQuery): Promise<FacetRow[]> {
+    return this.#store.facets(query);
   }
 
   async spend(query: DaySpendQuery): Promise<DaySpend> {

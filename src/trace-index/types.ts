@@ -1,4 +1,5 @@
 /** What passes between the trail's objects and their callers. Plain data only: all of it crosses to a Durable Object. */
+import type { BodyFilter } from "../traces/filter.ts";
 import type { BucketCount } from "./histogram.ts";
 
 /** What one ledger sends, at least once and in any order. */
@@ -34,7 +35,7 @@ export interface Position {
 }
 
 /** Absent members do not filter. All compare with values of the trace. */
-export interface TraceFilter {
+export interface TraceFilter extends BodyFilter {
   readonly app?: string | undefined;
   /** `flow/<name>`, or `<provider>/<model>` of a raw model. */
   readonly route?: string | undefined;
@@ -60,6 +61,9 @@ export interface ListedTrace extends Position {
   /** JSON of a `Trace`. */
   readonly trace: string;
 }
+
+/** A question for counts instead of rows. */
+export type DayFacetsQuery = Omit<DayListQuery, "after" | "limit">;
 
 export interface DayList {
   /** Newest first. */

@@ -113,6 +113,8 @@ export interface Trace {
   readonly cost_usd: number | null;
   /** Names of the tools the model called, the first 128 of them. Never arguments, never message content. */
   readonly tool_calls: readonly string[];
+  /** The id that the provider gave its answer, where the client got it. */
+  readonly response_id?: string;
   readonly tags: Readonly<Record<string, string>>;
   readonly client_request_id: string | null;
 }
@@ -147,6 +149,15 @@ export function newTraceId(keyId: string | null, now: number): string {
 /** The key a trace id belongs to, or `null` for text that is no trace id. */
 export function keyIdOfTrace(traceId: string): string | null {
   return TRACE_ID.exec(traceId)?.[1] ?? null;
+}
+
+/** As responses, items and calls carry it: whole, or its characters behind a prefix and before an index. */
+const DERIVED_ID = /(?:tr_|^[a-z]{2,8}_)([0-9A-Za-z]{32})(?:[0-9a-f]{4})?(?:_\d{1,4})?$/;
+
+/** The trace id that another id of ours was made from; `null` for text that is none. */
+export function traceIdIn(id: string): string | null {
+  const tail = DERIVED_ID.exec(id)?.[1];
+  return tail === undefined ? null : `tr_${tail}`;
 }
 
 /** The smallest id a trace of `keyId` begun at `now` can have: turns a time range into an id range. */

@@ -6,7 +6,7 @@ type Json = Readonly<Record<string, unknown>>;
 const CALL = ["answer", "approvals", "disk ToolApprovals"];
 const TRACE = ["disk KeyLedger", "disk TrailIndex", "own traces", "traces"];
 /** What an operator learns of a provider's failure, and the holder of a key does not. */
-const DIAGNOSIS = ["disk KeyLedger", "disk TrailIndex", "log", "traces"];
+const DIAGNOSIS = ["admin", "disk KeyLedger", "disk ProviderHealth", "disk TrailIndex", "log", "traces"];
 
 /**
  * Where each kind of canary may be found, and is found. Found where its row does not say so, it has leaked; not found

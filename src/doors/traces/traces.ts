@@ -2,9 +2,12 @@
 import type { Context } from "hono";
 import type { AppEnv } from "../../config.ts";
 import { RouterError } from "../../http/errors.ts";
-import { badCursor, readLimit, readTime, toList } from "../../http/pagination.ts";
+import { badCursor, cursorHeader, readLimit, readTime, toList } from "../../http/pagination.ts";
 import { oneOf, readQuery, refuseQuery } from "../../http/query.ts";
+import { readFormat, readTraceFilters, TRACE_FILTERS, wantsFacets } from "../../http/trace-filters.ts";
 import { findTrace, listTraces } from "../../ledger/client/client.ts";
+import { csvResponse } from "../../lib/csv.ts";
+import { tracesCsv } from "../../traces/csv.ts";
 import { keyIdOfTrace, TRACE_STATUSES, withoutDiagnosis } from "../../traces/schema.ts";
 import { authenticate } from "../authenticate.ts";
 
@@ -23,7 +26,10 @@ export async function getTrace(context: Context<AppEnv>): Promise<Response> {
 
 export async function getTraces(context: Context<AppEnv>): Promise<Response> {
   const key = await authenticate(context, "traces:read");
-  const query = readQuery(context, ["limit", "cursor", "status", "route", "since", "until"]);
+  const query = readQuery(context, [
+    ...(["limit", "cursor", "status", "route", "since", "until"] as const),
+    ...TRACE_FILTERS,
+  ]);
   const { limit, cursor, route, since, until } = query;
   if (cursor !== undefined && keyIdOfTrace(cursor) !== key.id) throw badCursor();
   const page = await listTraces(context.env.KEY_LEDGER, key.id, {
@@ -33,6 +39,11 @@ export async function getTraces(context: Context<AppEnv>): Promise<Response> {
     route,
     since: readTime("since", since),
     until: readTime("until", until),
+    ...readTraceFilters(query),
+    facets: wantsFacets(query),
   });
-  return context.json(toList(page.data.map(withoutDiagnosis), page.next_cursor));
+  const traces = page.data.map(withoutDiagnosis);
+  if (readFormat(query) === "csv") return csvResponse(tracesCsv(traces), "traces.csv", cursorHeader(page.next_cursor));
+  const facets = page.facets === undefined ? {} : { facets: page.facets };
+  return context.json({ ...toList(traces, page.next_cursor), ...facets });
 }

@@ -43,6 +43,7 @@ export async function openWhole(
   const isAnswer = Array.isArray(choices) && choices.length > 0 && choices.every(hasMessage);
   if (!isAnswer) return { ok: false, failure: NOT_AN_ANSWER };
   received.isWhole = true;
+  received.noteAnswerId(answer["id"]);
   received.noteUsage(usageOf(answer));
   received.countWhole(() => outputOf(answer));
   // An adapter that had nothing to put right gives the body itself back: then the provider's own text is kept.

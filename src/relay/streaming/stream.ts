@@ -93,6 +93,7 @@ async function peek(
       // An answer that ends before it said anything is no answer.
       if (item.ends) return { ok: false, failure: NOT_AN_ANSWER };
       items.push(item);
+      for (const event of item.events) if (event.kind === "start") received.noteAnswerId(event.id);
       if (item.events.some(hasContent)) return { ok: true, value: [...items, ...fresh.slice(at + 1)] };
       // Should it end before anything else comes, this is what is known of its cost.
       for (const event of item.events) if (event.kind === "usage") received.noteUsage(event.raw);
