@@ -41,12 +41,14 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   // A door: how its key, request, errors and answers look. The relay does the rest.
   "doors/chat": ["config", "http/errors", "relay", "wires/bridge", "wires/openai-chat", "lib"],
   "doors/messages": [
-    ...["config", "http", "relay", "pricing/count", "wires/anthropic-messages/door", "wires/bridge"],
-    ...["wires/openai-chat", "conversation", "lib"],
+    ...["config", "http", "relay", "pricing/count", "wires/anthropic-messages/door"],
+    ...["wires/anthropic-messages/same-wire", "wires/bridge", "wires/openai-chat", "conversation", "lib"],
   ],
   // What doors that are not chat have in common.
-  "doors/gate-view": ["conversation", "relay/door", "wires/bridge", "wires/openai-chat/request-fields"],
-  "doors/to-request": ["conversation", "wires/bridge", "wires/openai-chat", "lib"],
+  "doors/gate-view": [
+    ...["conversation", "relay/door", "wires/bridge", "wires/known-members", "wires/openai-chat/request-fields"],
+  ],
+  "doors/to-request": ["conversation", "wires/bridge", "wires/known-members", "wires/openai-chat", "lib"],
   "doors/responses": [
     ...["config", "conversation", "conversation-store/client", "http", "relay", "pricing/count", "policy/schema"],
     ...["wires/openai-responses", "wires/bridge", "wires/openai-chat", "lib"],
@@ -90,8 +92,12 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   providers: ["wires/openai-chat", "conversation/part", "traces/schema", "lib"],
   "providers/model-limits": ["catalog"],
   "providers/anthropic": ["wires/anthropic-messages/wire", "wires/bridge", "wires/wire"],
+  // APIs of a provider that clients speak as well: the face of each is the wire's, the row says where.
+  "providers/native/same-wire": ["conversation", "wires/openai-chat", "wires/wire", "lib"],
+  "providers/native/messages": ["wires/anthropic-messages", "lib"],
+  "providers/native/responses": ["wires/openai-responses", "lib"],
   // OpenAI's other API, for requests that chat completions refuse.
-  "providers/responses-for-tools": [
+  "providers/native/responses-for-tools": [
     ...["conversation", "wires/bridge", "wires/openai-chat", "wires/openai-responses", "wires/wire", "lib"],
   ],
   "providers/index": ["wires"],
@@ -220,7 +226,14 @@ const ADAPTERS_SHARE = [
     "providers/chat-translation.ts",
     "providers/refusals.ts",
   ],
-  "providers/responses-for-tools.ts",
+  ...[
+    "providers/native/same-wire.ts",
+    "providers/native/messages.ts",
+    "providers/native/responses.ts",
+    "providers/native/row-wires.ts",
+  ],
+  ...["providers/row-members.ts", "providers/native/messages-errors.ts", "providers/native/missing-paths.ts"],
+  "providers/native/responses-for-tools.ts",
   "providers/diagnosis.ts",
 ];
 /** What every wire may take of OpenAI's, besides the files directly under `wires`. */

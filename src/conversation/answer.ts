@@ -151,3 +151,23 @@ export interface Answer {
   /** Further top-level members in OpenAI's shape (`service_tier`, `citations`). */
   readonly extra?: Json | undefined;
 }
+
+/** A piece of the visible output, for counting. */
+export interface OutputPiece {
+  readonly kind: "text" | "reasoning" | "call";
+  readonly text: string;
+}
+
+export function outputPieces({ choices }: Answer): readonly OutputPiece[] {
+  return choices.flatMap(({ parts }) =>
+    parts.flatMap((part): OutputPiece[] => {
+      if (part.kind === "text" || part.kind === "refusal") return [{ kind: "text", text: part.text }];
+      if (part.kind === "reasoning") return [{ kind: "reasoning", text: part.text }];
+      if (part.kind !== "call") return [];
+      return [
+        { kind: "call", text: part.name },
+        { kind: "call", text: part.args },
+      ];
+    }),
+  );
+}

@@ -1,23 +1,29 @@
-/** A request of a door other than chat as the approval gate looks at it: what is sent on is always written from what was read. */
+/** A request of a door other than chat as the approval gate looks at it. */
 import type { Part } from "../conversation/part.ts";
 import { toolTurnsOf } from "../conversation/tool-turns.ts";
 import type { GateView, Unread } from "../relay/door.ts";
-import { clientFieldsOf, conversationOf } from "../wires/bridge.ts";
+import { conversationOf } from "../wires/bridge.ts";
+import { type Known, unreadMembers, withoutUnread } from "../wires/known-members.ts";
 import type { ChatRequest } from "../wires/openai-chat/request-fields.ts";
-import { toRequest } from "./to-request.ts";
 
-export function conversationGateView(request: ChatRequest): GateView {
+/** `known`: the members of the body that are read. `reread`: the request of a body in the door's wire. */
+export function conversationGateView(
+  request: ChatRequest,
+  known: Known,
+  reread: (text: string) => ChatRequest,
+): GateView {
+  const { own } = request;
   const conversation = conversationOf(request.fields);
-  const { turns, others } = conversation;
+  const { turns } = conversation;
   return {
     hasResults: turns.some(({ parts }) => parts.some(({ kind }) => kind === "result")),
     toolTurns: () => toolTurnsOf(turns),
     conversation: () => conversation,
     unread: (): Unread => ({
       fault: faultOf(turns.flatMap(({ parts }) => parts)),
-      members: others.map(({ path }) => path),
+      members: own === undefined ? [] : unreadMembers(own.fields, known),
     }),
-    withoutUnread: () => toRequest({ ...conversation, others: [] }, request, clientFieldsOf(request.fields)),
+    withoutUnread: () => (own === undefined ? request : reread(withoutUnread(own.text, own.fields, known))),
   };
 }
 

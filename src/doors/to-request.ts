@@ -1,25 +1,52 @@
 /** A conversation as the relay reads requests: for bounds and for targets that speak chat it is said in chat as well. */
 import type { Conversation } from "../conversation/conversation.ts";
 import type { Json } from "../conversation/part.ts";
-import { scanJson } from "../lib/json.ts";
+import { isJsonObject, type JsonMember, parseJson, scanJson } from "../lib/json.ts";
 import { noteConversation } from "../wires/bridge.ts";
-import type { ChatRequest } from "../wires/openai-chat/request-fields.ts";
+import { type Known, unreadMembers } from "../wires/known-members.ts";
+import type { ChatRequest, OwnBody } from "../wires/openai-chat/request-fields.ts";
 import { writeRequest } from "../wires/openai-chat/write-request.ts";
 
-/** `clientFields`: what the client itself sent. */
+/** `clientFields`: what the client itself sent. `own`: the same in its own words, for targets that speak its wire. */
 export function toRequest(
   conversation: Conversation,
   { model, stream, includeUsage, controls }: Pick<ChatRequest, "model" | "stream" | "includeUsage" | "controls">,
   clientFields: Json,
+  own: OwnBody,
 ): ChatRequest {
   const written = writeRequest(conversation, model);
-  const chat = JSON.stringify(written.fields);
   noteConversation(written.fields, conversation, clientFields);
+  let chat: { readonly text: string; readonly members: readonly JsonMember[] } | undefined;
+  // A target that speaks the client's wire never asks for it.
+  const toChat = (): NonNullable<typeof chat> => {
+    const text = chat?.text ?? JSON.stringify(written.fields);
+    chat ??= { text, members: scanJson(text).members };
+    return chat;
+  };
   return {
-    ...{ model, stream, includeUsage, controls },
-    text: chat,
-    members: scanJson(chat).members,
+    ...{ model, stream, includeUsage, controls, own },
+    get text() {
+      return toChat().text;
+    },
+    get members() {
+      return toChat().members;
+    },
     fields: written.fields,
     chatLosses: written.losses,
   };
 }
+
+/** `text` as a body of its door, of whose members `known` are read. `parsed`: the same, where it was parsed before. */
+export function ownBody(text: string, known: Known, parsed?: Json): OwnBody {
+  const value = parsed ?? parseJson(text);
+  const fields = isJsonObject(value) ? value : {};
+  return {
+    text,
+    fields,
+    members: scanJson(text).members,
+    unreadInContent: () => unreadMembers(fields, known).find((path) => CONTENT.test(path)) ?? null,
+  };
+}
+
+/** Members of messages, items and system prompts. Other members are checked one by one. */
+const CONTENT = /^(?:messages|input|system|instructions)[.[]/;

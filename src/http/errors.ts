@@ -87,6 +87,8 @@ export interface ErrorOptions {
   readonly shouldRetry?: boolean;
   /** In place of the code's own, where one code stands for two situations. */
   readonly status?: number;
+  /** The provider's own type for it, for a client that speaks the provider's wire. */
+  readonly nativeType?: string;
 }
 
 /** A refusal or failure that the client receives. The message names the thing and the remedy, and holds no secret. */
@@ -99,6 +101,7 @@ export class RouterError extends Error {
   /** Sent as `x-should-retry`. */
   readonly shouldRetry: boolean;
   readonly status: number;
+  readonly nativeType: string | null;
 
   constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
     super(message);
@@ -108,6 +111,7 @@ export class RouterError extends Error {
     this.headers = options.headers ?? {};
     this.shouldRetry = options.shouldRetry ?? ERRORS[code].retry;
     this.status = options.status ?? ERRORS[code].status;
+    this.nativeType = options.nativeType ?? null;
   }
 }
 

@@ -4,6 +4,7 @@
  * A provider turns one call into one HTTP request and says what a failure means. Providers whose wire is OpenAI's
  * leave the answer alone: their bytes may pass straight to the client.
  */
+import type { WireId } from "../conversation/part.ts";
 import type { JsonEdit } from "../lib/json.ts";
 import type { FailureClass } from "../traces/schema.ts";
 import type { ChunkView } from "../wires/openai-chat/chunk.ts";
@@ -40,6 +41,10 @@ export interface AdapterCall {
    */
   readonly openHeaders?: Readonly<Record<string, string>> | undefined;
   readonly config: ProviderConfig;
+  /** By the catalogue, the model thinks before it answers; `undefined`: not known. */
+  readonly reasons?: boolean | undefined;
+  /** What is asked of the API besides an answer: `count_tokens`, `compact`, `input_tokens`. */
+  readonly action?: string | undefined;
   /**
    * Members that this target refused in an attempt before (`retryWithout`): they are left out and named. A top-level
    * name, `messages.<member>`, or `strict` for the strictness of schemas.
@@ -72,6 +77,10 @@ export interface UpstreamFailure {
   /** The provider's own message on a refused client request: scrubbed, at most 500 characters. Never logged. */
   readonly message?: string;
   readonly param?: string;
+  /** How the provider said it, for a client of the same wire that goes by status and type. */
+  readonly native?: { readonly status: number; readonly type: string };
+  /** The API that speaks the client's wire is not there: the same target may do better by its own. */
+  readonly retryTranslated?: true;
   /** For operators: on the trace and in the log, never in an answer. */
   readonly diagnosis?: Diagnosis;
 }
@@ -165,6 +174,15 @@ export interface Translation {
 }
 
 export interface ProviderAdapter {
+  /**
+   * The wire in which the provider is asked where the client speaks it as well: its body is edited and passed on, and the
+   * answer comes in it. Absent: every request is written from its conversation.
+   */
+  readonly sameWire?: WireId;
+  /** Its streams in that wire need no mending. */
+  readonly isClean?: boolean;
+  /** Its streams say when the model thinks, even where they do not show what. */
+  readonly announcesThinking?: boolean;
   readonly translation?: Translation;
   /** The one HTTP request for this attempt. May sign; must not fetch. */
   toUpstream(call: AdapterCall): UpstreamRequest | Promise<UpstreamRequest>;
@@ -211,6 +229,8 @@ export interface Provider {
    * `null` when all of it can. Narrower than `lacks`: a target that is the only one is refused for nothing else.
    */
   readonly refuses?: (fields: Readonly<Record<string, unknown>>, model: string) => Refusal | null;
+  /** The same provider by its API that speaks `wire`, where it has one; `config` is its own. */
+  readonly inWire?: (wire: WireId, config: ProviderConfig) => Provider | undefined;
   /** The same provider by another of its APIs, for requests that this one does not serve. */
   readonly forRequest?: (request: TargetRequest) => Provider;
   /** Names of client headers, in lower case, that go with a body to this provider (`AdapterCall.openHeaders`). */

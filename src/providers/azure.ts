@@ -40,6 +40,13 @@ export const AZURE_ROW: ProviderRow = {
   limit: ["max_completion_tokens"],
   developerRole: true,
   clean: "https://learn.microsoft.com/azure/ai-foundry/openai/latest, and recordings of text and tool streams",
+  wires: {
+    responses: {
+      source: "https://learn.microsoft.com/azure/ai-foundry/openai/how-to/responses, and recordings",
+      clean: true,
+      thoughts: "gAAAA",
+    },
+  },
   customTools: true,
   efforts: "known",
   fixedSampling: true,

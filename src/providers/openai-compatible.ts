@@ -3,12 +3,15 @@ import { contentRefusal, missingCapability, toOpenAiRequest } from "../wires/ope
 import type { Provider, ProviderConfig, Secrets } from "./adapter.ts";
 import { chatTranslation, classifyRow } from "./chat-translation.ts";
 import { limitsAt } from "./model-limits.ts";
+import { withResponsesForTools } from "./native/responses-for-tools.ts";
+import { rowInWire } from "./native/row-wires.ts";
 import { baseUrlName, baseUrlOf, secretText } from "./provider-settings.ts";
-import { withResponsesForTools } from "./responses-for-tools.ts";
 import type { ProviderRow } from "./rows.ts";
 
 export function openAiProvider(row: ProviderRow): Provider {
-  const chat = chatProvider(row);
+  const provider = chatProvider(row);
+  const inWire = rowInWire(row, provider);
+  const chat = inWire === undefined ? provider : { ...provider, inWire };
   const { responsesPath, quirks: { responsesUrl } = {} } = row;
   if (responsesUrl !== undefined) return withResponsesForTools(chat, responsesUrl);
   return responsesPath === undefined ? chat : withResponsesForTools(chat, ({ baseUrl }) => baseUrl + responsesPath);
@@ -20,6 +23,8 @@ function chatProvider(row: ProviderRow): Provider {
   return {
     id: row.id,
     adapter: {
+      sameWire: "openai-chat",
+      isClean: row.clean !== undefined,
       translation: chatTranslation(row),
       toUpstream: (call) =>
         toOpenAiRequest(quirks.rowFor?.(call.config) ?? row, call, { url: quirks.chatUrl?.(call), limitsOf }),

@@ -24,6 +24,30 @@ export interface HistoryRules {
   readonly ending?: "prefix" | "turn";
 }
 
+/** A wire that clients speak and the provider documents besides chat completions. */
+export interface SpokenWire {
+  /** The page, or the recordings, that say so. */
+  readonly source: string;
+  /** Its streams need no mending, by that page. */
+  readonly clean?: true;
+}
+
+export interface SpokenResponses extends SpokenWire {
+  /** Behind the base URL. Default `/responses`. */
+  readonly path?: string;
+  /** What its encrypted thoughts begin with, where that identifies them. */
+  readonly thoughts?: string;
+}
+
+export interface SpokenMessages extends SpokenWire {
+  /** In place of the base URL's own path, version included, without `/messages`. */
+  readonly path: string;
+  /** The secret goes by `x-api-key`. Default: as a bearer token. */
+  readonly byApiKey?: true;
+  /** Its thinking blocks are signed as Anthropic's are: it passes on those of Anthropic's models. */
+  readonly signsAsAnthropic?: true;
+}
+
 export interface ProviderRow {
   readonly id: string;
   /** The provider's page on its API. */
@@ -34,6 +58,7 @@ export interface ProviderRow {
   readonly chatPath?: string;
   /** Behind the base URL, where the provider documents OpenAI's Responses API. */
   readonly responsesPath?: string;
+  readonly wires?: { readonly responses?: SpokenResponses; readonly messages?: SpokenMessages };
   /** Names of the secret. The first one that is set is used. */
   readonly secrets: readonly string[];
   /** The provider may be called without a secret. */

@@ -24,17 +24,21 @@ export function upstreamHeaders(
   };
 }
 
-/** Headers of the client that belong to its body, by the names that the provider takes. */
+/** Headers of the client that belong to its body, by the names that the provider takes; `*` stands for any ending. */
 export function openHeadersOf(
   names: readonly string[] = [],
   headers: Headers | null,
 ): Readonly<Record<string, string>> {
-  return Object.fromEntries(
-    names.flatMap((name) => {
-      const value = headers?.get(name) ?? null;
-      return value === null ? [] : [[name, value]];
-    }),
-  );
+  const found: Record<string, string> = {};
+  for (const name of headers === null ? [] : names) {
+    const value = headers?.get(name.replace("*", "")) ?? null;
+    if (!name.endsWith("*")) {
+      if (value !== null) found[name] = value;
+      continue;
+    }
+    for (const [each, text] of headers ?? []) if (each.startsWith(name.slice(0, -1))) found[each] = text;
+  }
+  return found;
 }
 
 /** Header text: a secret with a line break or a space in it is a copying mistake, and would make `fetch` throw. */

@@ -5,60 +5,20 @@
  * the better judge of its own fields. A row was not tried live: it is taken from the provider's page in `source`.
  */
 import type { ProviderRow } from "./provider-row.ts";
+import {
+  CEREBRAS_KNOWS,
+  CEREBRAS_MESSAGES,
+  FOREIGN,
+  GROQ_KNOWS,
+  GROQ_MESSAGES,
+  MISTRAL_KNOWS,
+  MISTRAL_MESSAGES,
+} from "./row-members.ts";
 
 export type { LimitField, ModelLimits, ProviderRow } from "./provider-row.ts";
 
 /** https://docs.z.ai/api-reference/llm/chat-completion: the answer was refused, and inference failed. */
 const ZHIPU_ENDS = { sensitive: "content_filter", network_error: "error" } as const;
-
-/** https://docs.mistral.ai/api/endpoint/chat. Any other member is refused with 422, `extra_forbidden`. */
-const MISTRAL_KNOWS = [
-  ...["model", "messages", "stream", "temperature", "top_p", "max_tokens", "stop", "random_seed", "response_format"],
-  ...["tools", "tool_choice", "parallel_tool_calls", "presence_penalty", "frequency_penalty", "n", "prediction"],
-  ...["prompt_mode", "safe_prompt", "reasoning_effort", "guardrails"],
-] as const;
-const MISTRAL_MESSAGES = {
-  system: ["role", "content"],
-  user: ["role", "content"],
-  assistant: ["role", "content", "tool_calls", "prefix"],
-  tool: ["role", "content", "tool_call_id", "name"],
-} as const;
-
-/** https://console.groq.com/docs/api-reference#chat-create. Any other member is refused with 400. */
-const GROQ_KNOWS = [
-  ...["model", "messages", "stream", "stream_options", "temperature", "top_p", "max_tokens", "max_completion_tokens"],
-  ...["stop", "seed", "response_format", "tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"],
-  ...["presence_penalty", "frequency_penalty", "n", "user", "service_tier", "reasoning_effort", "reasoning_format"],
-  ...["include_reasoning", "citation_options", "compound_custom", "documents", "search_settings", "include_domains"],
-  ...["exclude_domains", "disable_tool_validation"],
-] as const;
-const GROQ_MESSAGES = {
-  system: ["role", "content", "name"],
-  user: ["role", "content", "name"],
-  assistant: ["role", "content", "name", "tool_calls", "function_call", "reasoning"],
-  tool: ["role", "content", "tool_call_id", "name"],
-  function: ["role", "content", "name"],
-} as const;
-
-/** https://inference-docs.cerebras.ai/api-reference/chat-completions. Any other is refused with `wrong_api_format`. */
-const CEREBRAS_KNOWS = [
-  ...["model", "messages", "stream", "stream_options", "temperature", "top_p", "max_tokens", "max_completion_tokens"],
-  ...["stop", "seed", "response_format", "tools", "tool_choice", "parallel_tool_calls", "logprobs", "top_logprobs"],
-  ...["user", "service_tier", "prediction", "reasoning_effort", "reasoning_format", "disable_reasoning"],
-  ...["clear_thinking", "n", "min_tokens", "queue_threshold"],
-] as const;
-const CEREBRAS_MESSAGES = {
-  system: ["role", "content", "name"],
-  user: ["role", "content", "name"],
-  assistant: ["role", "content", "name", "tool_calls", "reasoning"],
-  tool: ["role", "content", "tool_call_id", "name"],
-} as const;
-
-/** Members of other providers' protocols, which OpenAI refuses by name. */
-const FOREIGN = [
-  ...["top_k", "min_p", "repetition_penalty", "cache_control", "thinking", "enable_thinking", "thinking_budget"],
-  ...["chat_template_kwargs", "safe_prompt", "random_seed", "include_reasoning", "reasoning_format", "reasoning_split"],
-] as const;
 
 const PENALTIES = ["presence_penalty", "frequency_penalty"] as const;
 const LOGPROBS = ["logprobs", "top_logprobs"] as const;
@@ -85,6 +45,13 @@ export const ROWS: readonly ProviderRow[] = [
     source: "https://developers.openai.com/api/reference/resources/chat",
     baseUrl: "https://api.openai.com/v1",
     responsesPath: "/responses",
+    wires: {
+      responses: {
+        source: "https://platform.openai.com/docs/api-reference/responses-streaming",
+        clean: true,
+        thoughts: "gAAAA",
+      },
+    },
     secrets: ["OPENAI_API_KEY"],
     clean: "https://platform.openai.com/docs/api-reference/chat-streaming",
     // Reasoning models refuse `max_tokens`, and every chat model reads the newer name: one spelling serves all.
@@ -132,6 +99,10 @@ export const ROWS: readonly ProviderRow[] = [
     id: "deepseek",
     source: "https://api-docs.deepseek.com/api/create-chat-completion",
     baseUrl: "https://api.deepseek.com",
+    wires: {
+      responses: { source: "recordings of https://api.deepseek.com/responses", clean: true },
+      messages: { source: "https://api-docs.deepseek.com/guides/anthropic_api", path: "/anthropic/v1", byApiKey: true },
+    },
     secrets: ["DEEPSEEK_API_KEY"],
     drop: ["store"],
     cannot: ["json_schema"],
@@ -144,6 +115,9 @@ export const ROWS: readonly ProviderRow[] = [
     id: "xai",
     source: "https://docs.x.ai/developers/rest-api-reference/inference/chat",
     baseUrl: "https://api.x.ai/v1",
+    wires: {
+      responses: { source: "https://docs.x.ai/docs/api-reference#create-new-response, and recordings", clean: true },
+    },
     secrets: ["XAI_API_KEY"],
     limit: ["max_completion_tokens", "max_tokens"],
     drop: ["store"],
@@ -171,6 +145,14 @@ export const ROWS: readonly ProviderRow[] = [
     id: "openrouter",
     source: "https://openrouter.ai/docs/api-reference/chat-completion",
     baseUrl: "https://openrouter.ai/api/v1",
+    wires: {
+      responses: { source: "https://openrouter.ai/docs/api/reference/responses/overview" },
+      messages: {
+        source: "https://openrouter.ai/docs/api/api-reference/anthropic-messages/create-messages",
+        path: "/api/v1",
+        signsAsAnthropic: true,
+      },
+    },
     secrets: ["OPENROUTER_API_KEY"],
     limit: ["max_tokens", "max_completion_tokens"],
     developerRole: true,
@@ -217,6 +199,9 @@ export const ROWS: readonly ProviderRow[] = [
     id: "moonshot",
     source: "https://platform.kimi.ai/docs/api/chat",
     baseUrl: "https://api.moonshot.ai/v1",
+    wires: {
+      messages: { source: "https://platform.kimi.ai/docs/guide/agent-support", path: "/anthropic/v1" },
+    },
     secrets: ["MOONSHOT_API_KEY"],
     drop: ["store"],
     efforts: "known",
@@ -228,6 +213,9 @@ export const ROWS: readonly ProviderRow[] = [
     id: "zai",
     source: "https://docs.z.ai/api-reference/llm/chat-completion",
     baseUrl: "https://api.z.ai/api/paas/v4",
+    wires: {
+      messages: { source: "https://docs.z.ai/devpack/tool/claude", path: "/api/anthropic/v1" },
+    },
     secrets: ["ZAI_API_KEY", "ZHIPU_API_KEY"],
     drop: ["store"],
     efforts: "known",
@@ -239,6 +227,9 @@ export const ROWS: readonly ProviderRow[] = [
     id: "zhipu",
     source: "https://docs.bigmodel.cn/api-reference",
     baseUrl: "https://open.bigmodel.cn/api/paas/v4",
+    wires: {
+      messages: { source: "https://docs.bigmodel.cn/cn/guide/develop/claude", path: "/api/anthropic/v1" },
+    },
     secrets: ["ZHIPU_API_KEY"],
     drop: ["store"],
     cannot: ["json_schema"],
@@ -249,6 +240,12 @@ export const ROWS: readonly ProviderRow[] = [
     id: "minimax",
     source: "https://platform.minimax.io/docs/api-reference/text-openai-api",
     baseUrl: "https://api.minimax.io/v1",
+    wires: {
+      messages: {
+        source: "https://platform.minimax.io/docs/api-reference/text-anthropic-api",
+        path: "/anthropic/v1",
+      },
+    },
     secrets: ["MINIMAX_API_KEY"],
     drop: ["store"],
     codes: MINIMAX_CODES,
@@ -258,6 +255,13 @@ export const ROWS: readonly ProviderRow[] = [
     id: "alibaba",
     source: "https://www.alibabacloud.com/help/en/model-studio/use-qwen-by-calling-api",
     baseUrl: "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+    wires: {
+      messages: {
+        source: "https://www.alibabacloud.com/help/en/model-studio/anthropic-api-messages",
+        path: "/apps/anthropic/v1",
+        byApiKey: true,
+      },
+    },
     secrets: ["DASHSCOPE_API_KEY"],
     drop: ["store"],
     // https://www.alibabacloud.com/help/en/model-studio/context-cache

@@ -6,7 +6,7 @@
  */
 import type { AdapterCall, ProviderConfig, Secrets } from "./adapter.ts";
 import type { ProviderRow } from "./rows.ts";
-import { completionOf, eventsOf, writeAnswer } from "./sandbox-answer.ts";
+import { completionOf, eventsOf, writeAnswer } from "./sandbox/answer.ts";
 
 /** Never fetched: `send` answers. */
 const NOWHERE = { baseUrl: "https://sandbox.invalid/v1", headers: {} };

@@ -10,7 +10,7 @@ import { utf8Length } from "../lib/utf8-length.ts";
 import { unknownMember, unknownOther } from "../pricing/free-members.ts";
 import { notedConversation } from "../wires/bridge.ts";
 import { readToolDemand } from "../wires/openai-chat/read-demand.ts";
-import type { ChatRequest } from "../wires/openai-chat/request-fields.ts";
+import type { ChatRequest, OwnBody } from "../wires/openai-chat/request-fields.ts";
 import type { Candidate } from "./types.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -26,6 +26,7 @@ export class PromptReader {
   readonly #request: ChatRequest;
   readonly #content: ContentDemand;
   #textBytes: number | undefined;
+  #ownBytes: number | undefined;
   #own: OwnDemand | null | undefined;
 
   constructor(request: ChatRequest, content: ContentDemand) {
@@ -40,6 +41,8 @@ export class PromptReader {
     const { params, provider } = target;
     const isSame = isSameWire(candidate);
     const own = isSame ? null : this.#ownDemand();
+    // The client's own body reaches the provider, with every member of it.
+    const sent = candidate.lane === "translated" ? undefined : this.#request.own;
     const asked = { ...params, ...fields, ...own?.members };
     const demand = own ?? this.#chatDemand(asked);
     const { content, tools } = demand;
@@ -48,9 +51,16 @@ export class PromptReader {
     const ofMember = isPolicys ? `params.${member}` : member;
     // Unread members of messages reach providers of this wire only.
     const ofMessage = isSame ? content.unknownMember : null;
-    const unknown = content.unknownPart ?? ofMessage ?? tools.unknown ?? own?.unknownMember ?? ofMember;
-    const textBytes = demand.textBytes + utf8Length(JSON.stringify(params));
+    const known = content.unknownPart ?? ofMessage ?? tools.unknown ?? own?.unknownMember;
+    const unknown = known ?? sent?.unreadInContent() ?? ofMember;
+    const bytes = sent === undefined ? demand.textBytes : this.#sentBytes(sent, demand);
+    const textBytes = bytes + utf8Length(JSON.stringify(params));
     return { content, tools, asked, unknown, textBytes };
+  }
+
+  #sentBytes({ text }: OwnBody, { content }: ConversationDemand): number {
+    this.#ownBytes ??= utf8Length(text);
+    return this.#ownBytes - content.base64Length;
   }
 
   /** `null` for a request that came in chat. */
@@ -87,5 +97,5 @@ function ownDemand(fields: Json): OwnDemand | null {
 
 /** The body reaches the provider as it came. A provider whose streams are translated speaks another wire. */
 function isSameWire({ provider }: Candidate): boolean {
-  return provider.adapter.translation?.openStream === undefined;
+  return provider.adapter.sameWire === "openai-chat";
 }

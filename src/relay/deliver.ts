@@ -42,7 +42,7 @@ export async function toWholeResponse(
     edit.set("usage", wireUsage(counts, toChatUsage(usage), wire, whole.context));
   }
   if (typeof whole.body["model"] !== "string") edit.set("model", candidate.target.model);
-  const kept = await keepText(edit, keep);
+  const kept = await keepText(edit, keep, { wire, context: whole.context });
   const now = Date.now();
   const flow = { ...exchange.toFlow(now, exchange.costNanoUsd), ...kept.flow };
   const release = released?.release ?? null;

@@ -5,6 +5,7 @@
  * never the last candidate.
  */
 import type { Capability } from "../catalog/model-facts.ts";
+import type { WireId } from "../conversation/part.ts";
 import type { Forecast, TargetState } from "../health/client.ts";
 import { RouterError } from "../http/errors.ts";
 import { isJsonObject } from "../lib/json.ts";
@@ -16,6 +17,8 @@ import type { Candidate, Plan, ResolvedRoute } from "./types.ts";
 
 export interface PlanInput {
   readonly route: ResolvedRoute;
+  /** The wire that the client speaks. */
+  readonly wire: WireId;
   /** The request body, parsed. */
   readonly fields: Readonly<Record<string, unknown>>;
   /** Length of the body without base64, which is no text: the only measure of a prompt that needs no tokenizer. */
@@ -92,7 +95,8 @@ function whyPassedOver(first: Candidate, capable: readonly Candidate[], { stateO
   return stateOf(first) === "cooling" ? "rate_limited" : "breaker_open";
 }
 
-function configuredCandidates({ route, fields, secrets, findProvider, isDisabled, onSkipped }: PlanInput): Candidate[] {
+function configuredCandidates(input: PlanInput): Candidate[] {
+  const { route, wire, fields, secrets, findProvider, isDisabled, onSkipped } = input;
   const candidates: Candidate[] = [];
   route.policy.targets.forEach((target, index) => {
     if (isDisabled(target)) {
@@ -110,10 +114,22 @@ function configuredCandidates({ route, fields, secrets, findProvider, isDisabled
     const name = `${target.provider}/${target.model}`;
     const facts = route.record.facts[index] ?? {};
     const { model, params } = target;
-    const provider = found.forRequest?.({ fields, model, params, facts, config }) ?? found;
-    candidates.push({ name, target, facts, provider, config });
+    const toCandidate = (provider: Provider): Candidate => {
+      return { name, target, facts, provider, config, lane: laneOf(provider, wire) };
+    };
+    const written = (): Candidate => {
+      return toCandidate(found.forRequest?.({ fields, model, params, facts, config }) ?? found);
+    };
+    const native = found.inWire?.(wire, config);
+    candidates.push(native === undefined ? written() : { ...toCandidate(native), translated: written });
   });
   return candidates;
+}
+
+/** How a request that came in `wire` goes over `provider`. */
+function laneOf({ adapter }: Provider, wire: WireId): Candidate["lane"] {
+  if (adapter.sameWire !== wire) return "translated";
+  return adapter.isClean === true ? "native" : "same_wire";
 }
 
 function inStrategyOrder(candidates: readonly Candidate[], input: PlanInput): readonly Candidate[] {

@@ -107,9 +107,10 @@ function planFor(
 ): Plan {
   const now = Date.now();
   const { conversation } = run.exchange;
-  const textLength = request.text.length - base64Length;
+  const textLength = (request.own ?? request).text.length - base64Length;
   const chosen = plan({
     route,
+    wire: run.door.wire.id,
     fields: request.fields,
     textLength,
     secrets: secretsOf(run.env),

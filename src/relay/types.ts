@@ -21,7 +21,7 @@ import type {
 } from "../providers/adapter.ts";
 import type { FailureClass } from "../traces/schema.ts";
 import type { RouteControls } from "../wires/openai-chat/request-fields.ts";
-import type { DoorWire, ItemReader, StreamItem, AnswerContext as WireContext } from "../wires/wire.ts";
+import type { DoorWire, ItemReader, SameWire, StreamItem, AnswerContext as WireContext } from "../wires/wire.ts";
 import type { Received } from "./received.ts";
 import type { Attempt } from "./trace.ts";
 
@@ -69,6 +69,13 @@ export interface Candidate {
   readonly facts: ModelFacts;
   readonly provider: Provider;
   readonly config: ProviderConfig;
+  /**
+   * `native`: the client's wire, whose bytes may pass as they come; `same_wire`: its streams are read event by event;
+   * `translated`: another wire.
+   */
+  readonly lane: "native" | "same_wire" | "translated";
+  /** The same target by another of its wires, where its API for the client's turns out to be missing. */
+  readonly translated?: () => Candidate;
   /** Members that it refused in an attempt of this request: it is called once more without them. */
   readonly without?: readonly string[];
 }
@@ -273,6 +280,8 @@ export interface Reading {
   readonly wire: DoorWire;
   /** `withExtras`: members that the core has no place for are reported too, for a stream that is translated. */
   readonly openItems: (withExtras: boolean) => ItemReader;
+  /** The provider was asked in the door's own wire, and answers in it: present where that is not chat. */
+  readonly sameWire: SameWire | undefined;
   /** The stream is in the door's wire, and known to need no mending: its bytes may pass untouched. */
   readonly isClean: boolean;
 }

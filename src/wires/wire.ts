@@ -100,6 +100,8 @@ export interface StreamItem {
   readonly events: readonly AnswerEvent[];
   /** The protocol's own end of a complete answer: nothing behind it counts. */
   readonly ends: boolean;
+  /** It says how the answer ended, and waits for what the router adds to it: the writer tells it (`hold`). */
+  readonly closes?: boolean | undefined;
 }
 
 /** As `AnswerReader`, with the text in addition to the events. */
@@ -117,6 +119,13 @@ export interface AnswerWriter {
   write(events: readonly AnswerEvent[]): string;
   /** The client has these events already, as `raw`: what is written later goes on from there. */
   skip(events: readonly AnswerEvent[], raw: string): void;
+  /**
+   * The text that goes out for an item that is forwarded. Present where items are forwarded as they come, and the
+   * writer only ends the stream.
+   */
+  forward?(raw: string, events: readonly AnswerEvent[]): string;
+  /** The item that closes the answer: `end` tells it, with what is added. */
+  hold?(raw: string): void;
   /** The router's member `flow`, for the event that ends the answer, where that is written before `end`. */
   attach(flow: Json): void;
   /** An event that says what the answer has used and cost. Absent: the protocol has no place for one. */
@@ -161,6 +170,8 @@ export interface TailWatcher {
   /** The size of the visible output, about. */
   output(): { readonly units: number; readonly bytes: number };
   readonly showsReasoning: boolean;
+  /** Thoughts came so that only their provider can read them. */
+  readonly hidesReasoning?: boolean | undefined;
   readonly toolNames: readonly string[];
 }
 
@@ -171,6 +182,24 @@ export interface TailOptions {
   /** What was read before, and the items it was. */
   readonly text: string;
   readonly preamble: readonly StreamItem[];
+}
+
+export type ReadWhole =
+  /** `text`: the provider's own, but for the members that the door decides. */
+  | { readonly ok: true; readonly text: string; readonly body: Json; readonly answer: Answer }
+  | Extract<ReadAnswer, { ok: false }>;
+
+/**
+ * How answers of a provider that speaks the door's own wire reach the client: as they came, but for what the router adds.
+ */
+export interface SameWire {
+  /** A stream event by event: its text, and what it says. */
+  openItems(context: AnswerContext): ItemReader;
+  /** Ends a stream of which the items were forwarded. */
+  openForwarder(context: AnswerContext): AnswerWriter;
+  readWhole(text: string, body: Json, context: AnswerContext): ReadWhole;
+  /** Every event of a stream is to be seen, because the door decides members of some. Absent: no. */
+  readonly readsEvents?: (() => boolean) | undefined;
 }
 
 /** The client's side of a wire. */
@@ -189,6 +218,12 @@ export interface DoorWire {
   openWriter(context: AnswerContext): AnswerWriter;
   /** Absent: no bytes move natively in this wire. */
   openTail?(options: TailOptions): TailWatcher;
+  /** What names of headers begin with that belong to a client's body; a provider of another wire is not sent them. */
+  readonly openHeaders?: string;
+  /** Absent for chat, whose providers are mended by their rows. */
+  readonly sameWire?: SameWire | undefined;
+  /** An answer as it is kept: what only its provider can read says whose it is. */
+  kept?(answer: Json, context: AnswerContext): Json;
   /**
    * How the body ends behind `fail`: `abnormal` where clients take a bare end for success, `normal` where the protocol
    * has a last event of its own for it.

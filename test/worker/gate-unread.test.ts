@@ -347,7 +347,18 @@ describe("by the door of Responses", () => {
   });
 
   test.each(BEHIND)("a member that nobody knows is left out and named (%s)", async (kind) => {
-    rig.upstream.script({ json: completion({ text: "Fine." }) });
+    const message = {
+      type: "message",
+      id: "msg_1",
+      role: "assistant",
+      content: [{ type: "output_text", text: "Fine." }],
+    };
+    rig.upstream.script({
+      json: {
+        ...{ id: "resp_1", object: "response", status: "completed", model: "m", output: [message] },
+        usage: { input_tokens: 3, output_tokens: 1, total_tokens: 4 },
+      },
+    });
     const response = await ask(routes[kind], { x_outputs: ["deleted"], temperature: 0.5 });
     expect(response.status, await response.clone().text()).toBe(200);
     expect(response.headers.get("x-flowlayer-dropped-params")).toBe("x_outputs");

@@ -146,9 +146,17 @@ describe("whole answers", () => {
       tools: [{ type: "function", function: tool }],
     });
     const first = rig.upstream.calls.at(-1)?.body;
-    const byMessages = await ask(claude, {
-      system: "Be brief.",
-      tools: [{ name: "w", description: "Weather", input_schema: tool.parameters }],
+    // In the provider's own spelling, which is what the router writes for other doors.
+    const byMessages = await rig.worker.fetch("/v1/messages", {
+      method: "POST",
+      headers: { "x-api-key": claude.key, "content-type": "application/json" },
+      body: JSON.stringify({
+        model: claude.model,
+        max_tokens: 100,
+        system: [{ type: "text", text: "Be brief." }],
+        messages: [{ role: "user", content: [{ type: "text", text: "Hello." }] }],
+        tools: [{ name: "w", description: "Weather", input_schema: tool.parameters }],
+      }),
     });
     expect([byChat.status, byMessages.status]).toEqual([200, 200]);
     expect(rig.upstream.calls.at(-1)?.body).toBe(first);

@@ -9,7 +9,7 @@ let rig: ChatRig;
 let chat: TestRoute;
 beforeAll(async () => {
   rig = await startChatRig();
-  chat = await rig.route({ providers: ["openai"] });
+  chat = await rig.route({ providers: ["groq"] });
 });
 afterAll(() => rig.stop());
 beforeEach(() => rig.upstream.reset());
@@ -80,7 +80,7 @@ describe("whole answers", () => {
       store: true,
       output: [{ type: "message", role: "assistant", content: [{ type: "output_text", text: "It is sunny." }] }],
       usage: { input_tokens: 10, output_tokens: 5, total_tokens: 15 },
-      flow: { route: chat.model, provider: "openai" },
+      flow: { route: chat.model, provider: "groq" },
     });
     expect(sentBody()["messages"]).toEqual([
       { role: "system", content: "Be brief." },
@@ -128,7 +128,7 @@ describe("streams", () => {
     expect(read.response).toMatchObject({
       status: "completed",
       usage: { output_tokens: 5 },
-      flow: { route: chat.model, provider: "openai", attempts: 1, trace_id: expect.stringMatching(/^tr_/) },
+      flow: { route: chat.model, provider: "groq", attempts: 1, trace_id: expect.stringMatching(/^tr_/) },
     });
     expect(text.endsWith("data: [DONE]\n\n")).toBe(true);
   });
@@ -164,7 +164,7 @@ describe("streams", () => {
 
 describe("conversations", () => {
   test("go on by previous_response_id, and over a change of provider", async () => {
-    const pair = await rig.route({ policy: { retry: { same_target: 0 } } });
+    const pair = await rig.route({ providers: ["together", "groq"], policy: { retry: { same_target: 0 } } });
     const [first = "", second = ""] = pair.models;
     rig.upstream.scriptFor(first, { json: completion({ text: "One." }) });
     const one = await askFor(pair, { input: "Count.", instructions: "Only for this turn." });
@@ -216,7 +216,7 @@ describe("conversations", () => {
       data: [{ type: "message", role: "user", content: [{ type: "input_text", text: "Keep it." }] }],
       has_more: false,
     });
-    const other = await rig.route({ providers: ["openai"] });
+    const other = await rig.route({ providers: ["groq"] });
     for (const [method, below] of [
       ["GET", ""],
       ["DELETE", ""],
@@ -241,7 +241,7 @@ describe("conversations", () => {
     expect(forbidden).toMatchObject({ store: false });
     expect(forbidden["flow"]).not.toHaveProperty("stored");
     expect((await call(chat, `/${String(forbidden["id"])}`)).status).toBe(404);
-    const spec: RouteSpec = { providers: ["openai"], policy: { responses: { store: false } } };
+    const spec: RouteSpec = { providers: ["groq"], policy: { responses: { store: false } } };
     const closed = await rig.route(spec);
     const answer = await askFor(closed);
     expect(answer).toMatchObject({ store: false, flow: { stored: false } });
@@ -261,7 +261,7 @@ describe("conversations", () => {
 test("with FLOW_RESPONSES_STORE=0 nothing is kept, and references are refused with the client's switch", async () => {
   const off = await startChatRig({ FLOW_RESPONSES_STORE: "0" });
   try {
-    const route = await off.route({ providers: ["openai"] });
+    const route = await off.route({ providers: ["groq"] });
     off.upstream.script({ json: completion() });
     const post = (body: object) =>
       off.worker.fetch("/v1/responses", {
@@ -328,7 +328,7 @@ describe("errors", () => {
 
 describe("approval", () => {
   const gate = (tools: object = {}): Promise<TestRoute> =>
-    rig.route({ providers: ["openai"], policy: { tools: { require_approval: true, wait_ms: 0, ...tools } } });
+    rig.route({ providers: ["groq"], policy: { tools: { require_approval: true, wait_ms: 0, ...tools } } });
 
   test("a result of a call nobody approved is refused before any provider is asked", async () => {
     const response = await ask(await gate(), {

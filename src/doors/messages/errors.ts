@@ -23,10 +23,10 @@ export function errorResponse(
 ): Response {
   const plain = chatErrorResponse(error, flow, headers);
   const requestId = String(flow["trace_id"] ?? "");
-  const { message, code, param, details, status } = error;
+  const { message, code, param, details, status, nativeType } = error;
   const body = {
     type: "error",
-    error: { type: TYPES[status] ?? "api_error", message, code, param, ...details },
+    error: { type: nativeType ?? TYPES[status] ?? "api_error", message, code, param, ...details },
     request_id: requestId,
     flow,
   };

@@ -9,12 +9,13 @@ import { promptTokens } from "../../pricing/count.ts";
 import type { Door } from "../../relay/door.ts";
 import { relay } from "../../relay/relay.ts";
 import { messagesDoor } from "../../wires/anthropic-messages/door/door.ts";
+import { KNOWN } from "../../wires/anthropic-messages/same-wire/known.ts";
 import { readContentDemand } from "../../wires/openai-chat/read-demand.ts";
 import { authenticateToken } from "../authenticate.ts";
 import { conversationGateView } from "../gate-view.ts";
 import { apiKey } from "./credential.ts";
 import { errorResponse } from "./errors.ts";
-import { parseMessagesRequest } from "./request.ts";
+import { parseMessagesRequest, readOwn } from "./request.ts";
 
 const messages: Door = {
   api: "messages",
@@ -22,7 +23,7 @@ const messages: Door = {
   token: apiKey,
   parse: parseMessagesRequest,
   endsWithFlow: true,
-  gateView: conversationGateView,
+  gateView: (request) => conversationGateView(request, KNOWN, (text) => readOwn(text, request)),
   errorResponse,
   keepAlive: 'event: ping\ndata: {"type":"ping"}\n\n',
 };

@@ -5,13 +5,15 @@
  * that speak chat, and for bounds and the approval gate, it is said in chat as well.
  */
 import * as z from "zod/mini";
+import type { Json } from "../../conversation/part.ts";
 import { RouterError } from "../../http/errors.ts";
 import { EXPLAINED, invalidField } from "../../http/validation-errors.ts";
-import { isJsonObject } from "../../lib/json.ts";
+import { isJsonObject, JsonEdit, parseJson } from "../../lib/json.ts";
 import { keyLevel } from "../../lib/json-keys.ts";
 import { messagesDoor } from "../../wires/anthropic-messages/door/door.ts";
+import { KNOWN } from "../../wires/anthropic-messages/same-wire/known.ts";
 import { type ChatRequest, controlsOf, RouteControls, readDocument } from "../../wires/openai-chat/request-fields.ts";
-import { toRequest } from "../to-request.ts";
+import { ownBody, toRequest } from "../to-request.ts";
 
 const positiveInteger = z.int("must be a positive integer").check(z.minimum(1, "must be a positive integer"));
 const Message = z.looseObject(
@@ -53,18 +55,39 @@ const KEYS = keyLevel(Object.keys(MessagesFields.shape), {
 /** Throws `invalid_json` or `invalid_request` that names the field and the remedy. */
 export function parseMessagesRequest(body: string): ChatRequest {
   const { text, fields } = readDocument(body, KEYS);
-  const present = Object.fromEntries(
-    Object.entries(fields).filter(([name, value]) => value !== null || !Object.hasOwn(MessagesFields.shape, name)),
-  );
+  const own = withoutAbsent(text, fields);
+  const present = own === text ? fields : objectOf(parseJson(own));
   const route = isJsonObject(present["route"]) ? { route: controlsOf(present["route"]) } : {};
   const parsed = MessagesFields.safeParse({ ...present, ...route }, EXPLAINED);
   if (!parsed.success) throw invalidField(parsed.error.issues[0]);
   const { model, stream, route: controls } = parsed.data;
-  const conversation = messagesDoor.readRequest(present, text);
+  // Usage is part of every stream of this wire.
+  return readOwn(own, { model, stream: stream ?? false, includeUsage: true, controls: controls ?? {} }, present);
+}
+
+type Asked = Pick<ChatRequest, "model" | "stream" | "includeUsage" | "controls">;
+
+/** The request of a body that was checked. */
+export function readOwn(text: string, asked: Asked, parsed?: Json): ChatRequest {
+  const own = ownBody(text, KNOWN, parsed);
+  const conversation = messagesDoor.readRequest(own.fields, text);
   if (conversation.turns.length === 0) {
     throw new RouterError("invalid_request", "`messages`: must have content.", { param: "messages" });
   }
-  // Usage is part of every stream of this wire.
-  const asked = { model, stream: stream ?? false, includeUsage: true, controls: controls ?? {} };
-  return toRequest(conversation, asked, present);
+  return toRequest(conversation, asked, own.fields, own);
+}
+
+/** The text without what asks for nothing: a `null` of a member that is read, and an empty list of tools. */
+function withoutAbsent(text: string, fields: Json): string {
+  const names = Object.keys(MessagesFields.shape).filter((name) => fields[name] === null);
+  const { tools } = fields;
+  if (Array.isArray(tools) && tools.length === 0) names.push("tools", "tool_choice");
+  if (names.length === 0) return text;
+  const edit = new JsonEdit(text);
+  for (const name of names) edit.remove(name);
+  return edit.toString();
+}
+
+function objectOf(value: unknown): Json {
+  return isJsonObject(value) ? value : {};
 }

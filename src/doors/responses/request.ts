@@ -8,12 +8,14 @@ import * as z from "zod/mini";
 import type { Json } from "../../conversation/part.ts";
 import { RouterError } from "../../http/errors.ts";
 import { EXPLAINED, invalidField } from "../../http/validation-errors.ts";
-import { isJsonObject } from "../../lib/json.ts";
+import { isJsonObject, JsonEdit } from "../../lib/json.ts";
 import { keyLevel } from "../../lib/json-keys.ts";
 import { type ChatRequest, controlsOf, RouteControls, readDocument } from "../../wires/openai-chat/request-fields.ts";
 import { readRequest } from "../../wires/openai-responses/read-request.ts";
+import { withResolvedText } from "../../wires/openai-responses/references.ts";
 import { checkFields, ResponsesFields } from "../../wires/openai-responses/request-fields.ts";
-import { toRequest } from "../to-request.ts";
+import { KNOWN } from "../../wires/openai-responses/same-wire/known.ts";
+import { ownBody, toRequest } from "../to-request.ts";
 import type { ResolvedFields } from "./store.ts";
 
 const Controls = z.looseObject({ route: z.optional(RouteControls) });
@@ -53,7 +55,7 @@ export async function parseResponsesRequest(
   resolve: (fields: Json) => Promise<ResolvedFields>,
   defaults: Json = {},
 ): Promise<ReadResponses> {
-  const { fields } = readDocument(body, KEYS);
+  const { text, fields } = readDocument(body, KEYS);
   const present: Json = { ...defaults, ...withoutNulls(fields) };
   const controls = controlsFrom(present);
   // A conversation may go on with nothing new to say.
@@ -61,13 +63,36 @@ export async function parseResponsesRequest(
   const asked = goesOn ? { ...present, input: [] } : present;
   const { model, stream, store } = checkFields(asked);
   const resolved = await resolve(asked);
-  const conversation = readRequest(resolved.fields);
+  const sent = withResolvedText(withoutAbsent(text, fields), withoutNulls(fields), resolved.earlier, resolved.items);
+  // Usage is part of every stream of this wire.
+  const wanted = { model, stream: stream ?? false, includeUsage: true, controls };
+  const request = readOwn(sent, wanted, present, resolved.fields);
+  return { request, resolved, mayStore: store !== false };
+}
+
+/** The request of a body that was checked. `resolved`: its members, what they refer to included. */
+export function readOwn(
+  text: string,
+  asked: Pick<ChatRequest, "model" | "stream" | "includeUsage" | "controls">,
+  clientFields: Json,
+  resolved?: Json,
+): ChatRequest {
+  const own = ownBody(text, KNOWN);
+  const conversation = readRequest(resolved ?? withoutNulls(own.fields));
   if (!conversation.turns.some(({ path, parts }) => path !== "instructions" && parts.length > 0)) {
     throw new RouterError("invalid_request", "`input`: must have content.", { param: "input" });
   }
-  // Usage is part of every stream of this wire.
-  const request = toRequest(conversation, { model, stream: stream ?? false, includeUsage: true, controls }, present);
-  return { request, resolved, mayStore: store !== false };
+  return toRequest(conversation, asked, clientFields, own);
+}
+
+/** Members that are read: `null` means absent, and an empty list of tools asks for none. */
+function withoutAbsent(text: string, fields: Json): string {
+  const names = Object.keys(KNOWN).filter((name) => fields[name] === null);
+  const { tools } = fields;
+  if (Array.isArray(tools) && tools.length === 0) names.push("tools", "tool_choice", "parallel_tool_calls");
+  const edit = new JsonEdit(text);
+  for (const name of names) edit.remove(name);
+  return edit.toString();
 }
 
 /** SDKs send `null` for what they leave out. */

@@ -10,12 +10,14 @@ import { promptTokens } from "../../pricing/count.ts";
 import { bearerToken } from "../../relay/authenticate.ts";
 import type { Door } from "../../relay/door.ts";
 import { relay } from "../../relay/relay.ts";
+import { clientFieldsOf } from "../../wires/bridge.ts";
 import { readContentDemand } from "../../wires/openai-chat/read-demand.ts";
+import { KNOWN } from "../../wires/openai-responses/same-wire/known.ts";
 import { responsesDoor } from "../../wires/openai-responses/wire.ts";
 import { authenticateOwner } from "../authenticate.ts";
 import { conversationGateView } from "../gate-view.ts";
 import { inputItems } from "./input-items.ts";
-import { parseResponsesRequest, type ReadResponses } from "./request.ts";
+import { parseResponsesRequest, type ReadResponses, readOwn } from "./request.ts";
 import { keeper, mayKeep, resolveReferences } from "./store.ts";
 
 export function postResponse(context: Context<AppEnv>): Promise<Response> {
@@ -33,10 +35,11 @@ function doorOf({ env }: Context<AppEnv>): Door {
     async parse(body, owner) {
       const parsed = await parseResponsesRequest(body, (fields) => resolveReferences(fields, env, owner));
       read = { ...parsed, owner };
-      members = { previous_response_id: parsed.resolved.previousId };
+      members = { previous_response_id: parsed.resolved.previousId, store: parsed.mayStore };
       return parsed.request;
     },
-    gateView: conversationGateView,
+    gateView: (request) =>
+      conversationGateView(request, KNOWN, (text) => readOwn(text, request, clientFieldsOf(request.fields))),
     keeperOf(policy) {
       if (read === null || !read.mayStore) return null;
       if (!mayKeep(env, policy.responses)) members = { ...members, store: false };

@@ -18,6 +18,9 @@ export interface ResolvedFields {
   /** The items that this request brought itself, references resolved: what is kept of it. */
   readonly own: readonly Json[];
   readonly previousId: string | null;
+  /** The items of the conversation before, and those that are referred to, by id. */
+  readonly earlier: readonly Json[];
+  readonly items: ReadonlyMap<string, Json>;
 }
 
 /**
@@ -27,7 +30,7 @@ export interface ResolvedFields {
 export async function resolveReferences(fields: Json, env: Env, owner: Reader): Promise<ResolvedFields> {
   const { previousResponseId: previousId, itemIds } = referencesOf(fields);
   if ((previousId === undefined && itemIds.length === 0) || !settingsOf(env).storesResponses) {
-    return { fields, own: itemsOf(fields), previousId: null };
+    return { fields, own: itemsOf(fields), previousId: null, earlier: [], items: new Map() };
   }
   const before = previousId === undefined ? null : await readConversation(env.CONVERSATION_STORE, owner, previousId);
   if (before?.ok === false) throw notThere(before.reason, "previous_response_id");
@@ -39,7 +42,8 @@ export async function resolveReferences(fields: Json, env: Env, owner: Reader): 
   if (!found.ok) throw notThere(found.reason, "input");
   const items = new Map([...known, ...found.items]);
   const resolved = withResolved(fields, earlier, items);
-  return { fields: resolved, own: itemsOf(resolved).slice(earlier.length), previousId: previousId ?? null };
+  const own = itemsOf(resolved).slice(earlier.length);
+  return { fields: resolved, own, previousId: previousId ?? null, earlier, items };
 }
 
 function itemsOf({ input }: Json): readonly Json[] {

@@ -45,7 +45,7 @@ export async function releasedBody(
   // The record is what may be released: as it is where all of it is released.
   const text = released === answer ? step.body : stringifyRaw(wire.writeAnswer(released, context));
   const edit = new JsonEdit(text).set("usage", wireUsage(NO_COUNTS, NO_USAGE, wire, context));
-  const kept = await keepText(edit, keep);
+  const kept = await keepText(edit, keep, { wire, context });
   return edit.set("flow", { ...flow?.(), tool_approval: toolApproval(release), ...kept.flow }).toString();
 }
 
@@ -88,7 +88,9 @@ export function releasedStream(
     const rest = answer.write(gate.finish(release));
     const usage = includeUsage ? answer.write([{ kind: "usage", counts: NO_COUNTS, raw: NO_USAGE }]) : "";
     const told = report == null ? "" : (answer.report?.(NO_USAGE, report().flow) ?? "");
-    return (await say(rest + usage + told + (await lastEvents(answer, lastWords, flow)))) ? "complete" : "cancelled";
+    return (await say(rest + usage + told + (await lastEvents(answer, lastWords, flow, { wire, context }))))
+      ? "complete"
+      : "cancelled";
   };
   const failed = async (): Promise<"cancelled" | "interrupted"> => {
     const message = "The tool calls of this answer could not be read from the record.";

@@ -311,8 +311,9 @@ export class RunningAttempt implements StreamedAttempt {
   }
 
   #send({ signal }: UpstreamCall): Promise<Response> {
-    const { request, exchange } = this.#input;
-    return send(request, this.#claim.maxOutputTokens, this.candidate, this.record, exchange.clientHeaders, signal);
+    const { request, exchange, streaming } = this.#input;
+    const cap = this.#claim.maxOutputTokens;
+    return send(request, cap, this.candidate, this.record, streaming.wire, exchange.clientHeaders, signal);
   }
 
   /** The stream broke after its first token. */

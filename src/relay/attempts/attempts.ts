@@ -310,7 +310,8 @@ export class Attempts implements Resumption {
   }
 
   /** The same candidate without the member that it refused, once and only where nothing asked for would be missing. */
-  #lessDemanding({ running: { candidate }, failure: { retryWithout } }: Failed): Candidate | null {
+  #lessDemanding({ running: { candidate }, failure: { retryWithout, retryTranslated } }: Failed): Candidate | null {
+    if (retryTranslated === true && candidate.translated !== undefined) return candidate.translated();
     if (retryWithout === undefined || candidate.without !== undefined) return null;
     const fields = { ...candidate.target.params, ...this.#input.request.fields };
     return hasMember(fields, retryWithout) ? { ...candidate, without: [retryWithout] } : null;

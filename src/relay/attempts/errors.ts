@@ -71,6 +71,7 @@ export function refusedByProvider(failure: UpstreamFailure, exchange: Exchange):
   };
   return new RouterError(code, failure.message ?? windowMessage(code, exchange) ?? message, {
     ...(failure.param === undefined ? {} : { param: failure.param }),
+    ...(failure.native === undefined ? {} : { status: failure.native.status, nativeType: failure.native.type }),
     details: attemptDetails(exchange),
   });
 }

@@ -1,5 +1,5 @@
 /** Stage 5, a whole answer: the upstream's text, read within bounds and checked to be an answer. */
-import type { Answer } from "../../conversation/answer.ts";
+import { type Answer, outputPieces } from "../../conversation/answer.ts";
 import { isJsonObject, isTooDeep, tryParseJson } from "../../lib/json.ts";
 import { stringifyRaw } from "../../lib/raw-json.ts";
 import { readText } from "../../lib/read-text.ts";
@@ -29,8 +29,26 @@ export async function openWhole(
   const isWrapped = Array.isArray(parsed) && parsed.length === 1 && isJsonObject(parsed[0]) && hasError(parsed[0]);
   const body: unknown = isWrapped ? parsed[0] : parsed;
   if (text === null || !isJsonObject(body)) return { ok: false, failure: NOT_AN_ANSWER };
+  const { sameWire } = reading;
+  if (sameWire !== undefined && !hasError(body) && body["type"] !== "error") {
+    const read = sameWire.readWhole(text, body, { ...reading.context, conversation: null });
+    if (!read.ok) {
+      if (read.rawUsage !== undefined) received.noteFailed(read.rawUsage);
+      return read;
+    }
+    const { answer } = read;
+    received.isWhole = true;
+    received.noteUsage(answer.rawUsage);
+    received.countWhole(() => outputPieces(answer));
+    const { context } = reading;
+    const whole = { text: read.text, body: read.body, toAnswer: () => answer, isPlain: () => false, context };
+    return { ok: true, value: whole };
+  }
   // What another wire's answer is made of may look like a failure in OpenAI's.
-  if (reading.translation?.openStream === undefined ? reportsFailure(body) : hasError(body)) {
+  if (
+    sameWire !== undefined ||
+    (reading.translation?.openStream === undefined ? reportsFailure(body) : hasError(body))
+  ) {
     return { ok: false, failure: reading.classify({ status: response.status, headers: response.headers, body }) };
   }
   const translated = reading.translation?.toCompletion(body, reading.answerContext, text);

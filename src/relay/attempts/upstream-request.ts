@@ -22,20 +22,21 @@ export function tariffOf(
   now: number,
 ): Tariff {
   const effort = fields["reasoning_effort"] ?? target.params["reasoning_effort"];
-  const { translation } = provider.adapter;
+  const { translation, announcesThinking } = provider.adapter;
   const known = prices.find(target.provider, target.model, now);
   return {
     price: known?.price,
     priceRow: known?.row ?? null,
     baseUrl: config.baseUrl,
     thinks: effort === "none" ? false : facts.reasoning,
-    announcesThinking: stream && translation?.openStream !== undefined && translation.hidesThinking !== true,
+    announcesThinking:
+      stream && (announcesThinking ?? (translation?.openStream !== undefined && translation.hidesThinking !== true)),
   };
 }
 
 export function readingOf(
   { fields }: ChatRequest,
-  { name, provider, target, config }: Candidate,
+  { name, provider, target, config, lane }: Candidate,
   record: Attempt,
   wire: DoorWire,
   traceId: string,
@@ -48,21 +49,27 @@ export function readingOf(
     createdAt: Math.floor(record.startedAt / 1000),
   };
   const answerContext = { ...common, fields };
+  const context = { ...common, provider: provider.id, conversation: notedConversation(fields) };
+  const sameWire = lane === "translated" ? undefined : wire.sameWire;
+  const isClean = sameWire === undefined ? translation?.passesNatively?.(answerContext) === true : lane === "native";
   return {
     classify: (error) => diagnosed(adapter.classify(error), error, config),
     describe: (body) => describeError(body, config),
     translation,
     answerContext,
-    context: { ...common, provider: provider.id, conversation: notedConversation(fields) },
+    context,
     wire,
-    openItems: (withExtras) =>
-      wire.id === "openai-chat"
-        ? openItems(translation, answerContext, withExtras)
-        : new RewrittenItems(openItems(translation, answerContext, true)),
-    isClean:
-      translation?.openStream === undefined &&
-      translation?.passesNatively?.(answerContext) === true &&
-      !isUnclean(name, record.startedAt),
+    sameWire,
+    openItems(withExtras) {
+      if (sameWire !== undefined) {
+        // Names and forms in the answer are the client's own: the request was not translated.
+        const items = sameWire.openItems({ ...context, conversation: null });
+        return withExtras ? new RewrittenItems(items) : items;
+      }
+      const items = openItems(translation, answerContext, wire.id !== "openai-chat" || withExtras);
+      return wire.id === "openai-chat" ? items : new RewrittenItems(items);
+    },
+    isClean: isClean && lane !== "translated" && !isUnclean(name, record.startedAt),
   };
 }
 
@@ -70,14 +77,17 @@ export function readingOf(
 export async function send(
   request: ChatRequest,
   maxOutputTokens: number | undefined,
-  { provider, target, config, without }: Candidate,
+  candidate: Candidate,
   record: Attempt,
+  wire: DoorWire,
   clientHeaders: Exchange["clientHeaders"],
   signal: AbortSignal,
 ): Promise<Response> {
+  const { provider, target, config, without, lane, facts } = candidate;
+  const sent = lane === "translated" ? request : (request.own ?? request);
   const adapterCall: AdapterCall = {
-    body: new JsonEdit(request.text, request.members).remove("route"),
-    fields: request.fields,
+    body: new JsonEdit(sent.text, sent.members).remove("route"),
+    fields: sent.fields,
     stream: request.stream,
     model: target.model,
     params: target.params,
@@ -85,12 +95,15 @@ export async function send(
     openHeaders: openHeadersOf(provider.openHeaders, clientHeaders),
     config,
     without,
+    reasons: facts.reasoning,
+    action: request.action,
   };
   const { leftOut = [] } = request;
   record.droppedParams = leftOut;
   if (provider.send !== undefined) return provider.send(adapterCall, signal);
   const upstream = await written(provider.adapter, adapterCall);
-  record.droppedParams = [...leftOut, ...upstream.droppedParams, ...untold(request, provider)];
+  const unsent = lane === "translated" ? unsentHeaders(wire, provider, clientHeaders) : [];
+  record.droppedParams = [...leftOut, ...upstream.droppedParams, ...untold(request, candidate), ...unsent];
   return fetch(upstream.url, {
     method: "POST",
     headers: upstream.headers,
@@ -101,9 +114,24 @@ export async function send(
   });
 }
 
+/** Headers that say which version of the wire is meant, and nothing of the answer. */
+const OF_THE_WIRE = /-version$/;
+
+/** Headers that belong to the client's body, and that a provider of another wire was not sent. */
+function unsentHeaders(
+  { openHeaders: prefix }: DoorWire,
+  { openHeaders: taken = [] }: Candidate["provider"],
+  clientHeaders: Exchange["clientHeaders"],
+): readonly string[] {
+  if (prefix === undefined) return [];
+  const names = [...(clientHeaders?.keys() ?? [])].filter((name) => name.startsWith(prefix));
+  return names.filter((name) => !OF_THE_WIRE.test(name) && !taken.includes(name));
+}
+
 /** Members of another wire's request that a target that speaks chat did not receive. */
-function untold({ chatLosses = [], fields }: ChatRequest, { adapter }: Candidate["provider"]): readonly string[] {
-  return adapter.translation?.openStream === undefined ? droppedParams(chatLosses, fields) : [];
+function untold({ chatLosses = [], fields }: ChatRequest, { lane, provider }: Candidate): readonly string[] {
+  const isChat = lane === "translated" && provider.adapter.translation?.openStream === undefined;
+  return isChat ? droppedParams(chatLosses, fields) : [];
 }
 
 /** Items of a stream whose text is not in the door's wire: everything is written from its events. */
@@ -123,16 +151,22 @@ class RewrittenItems implements ItemReader {
   }
 
   push(bytes: Uint8Array): readonly StreamItem[] {
-    return this.#items.push(bytes).map(withoutText);
+    return this.#items.push(bytes).flatMap(withoutText);
   }
 
   end(): readonly StreamItem[] {
-    return this.#items.end().map(withoutText);
+    return this.#items.end().flatMap(withoutText);
   }
 }
 
-function withoutText(item: StreamItem): StreamItem {
-  return { ...item, raw: null, isPlain: false };
+/** What closes an answer says how it ended: that is read before the end itself. */
+function withoutText(item: StreamItem): StreamItem[] {
+  const own: StreamItem = { ...item, raw: null, isPlain: false, closes: false };
+  if (item.closes !== true || !item.ends) return [own];
+  return [
+    { ...own, ends: false },
+    { ...own, events: [] },
+  ];
 }
 
 /** The adapter could not express the request; no upstream call was made. */

@@ -66,7 +66,27 @@ export class EventFilter {
     return text;
   }
 
+  /** An item in the door's own wire: it goes out as it came, or waits for the end. */
+  #forward({ raw, events, ends, closes }: StreamItem): string {
+    if (ends && closes !== true) {
+      this.isOver = true;
+      return "";
+    }
+    this.#read(events);
+    if (this.error !== null) {
+      this.isOver = true;
+      return "";
+    }
+    this.#noteChoices(events);
+    if (raw === null) return "";
+    if (closes !== true) return this.#writer.forward?.(raw, events) ?? raw;
+    this.#writer.hold?.(raw);
+    if (ends) this.isOver = true;
+    return "";
+  }
+
   #passItem(item: StreamItem): string {
+    if (this.#writer.forward !== undefined) return this.#forward(item);
     const { raw, isPlain, events, ends } = item;
     if (ends) {
       this.isOver = true;

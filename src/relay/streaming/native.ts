@@ -134,6 +134,7 @@ async function finish(
   const { received } = control;
   const { units, bytes } = watch.output();
   received.showsReasoning = watch.showsReasoning;
+  received.hidesReasoning = watch.hidesReasoning === true;
   received.addSize("text", units, bytes);
   received.noteUsage(watch.usage());
   if (watch.isUnclean) control.noteUnclean();

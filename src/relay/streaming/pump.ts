@@ -179,7 +179,8 @@ async function ending(
   { end, source, filter, options, answer }: Closing,
   say: (text: string) => Promise<boolean>,
 ): Promise<{ outcome: AnswerEnd["outcome"]; text: string }> {
-  const { lastWords } = options;
+  const { lastWords, wire } = options;
+  const spoken = { wire, context: source.context };
   const broken = (message: string): string => {
     if (lastWords.flow !== null) answer.attach({ trace_id: options.traceId });
     return answer.fail(message);
@@ -187,7 +188,7 @@ async function ending(
   if (end.outcome !== "complete") return { outcome: end.outcome, text: broken(interruption(filter, source)) };
   if (options.gate === null || filter.gate?.isHolding !== true) {
     const usage = filter.usageText() + reportText(options, answer);
-    return { outcome: "complete", text: usage + (await lastEvents(answer, lastWords, null)) };
+    return { outcome: "complete", text: usage + (await lastEvents(answer, lastWords, null, spoken)) };
   }
   const gated = await options.gate.settle(filter.gate, source.context, say);
   if (gated.kind === "client_gone") return { outcome: "cancelled", text: "" };
@@ -195,7 +196,7 @@ async function ending(
   if (gated.flow !== null) answer.attach(gated.flow);
   const calls = gated.raw ?? answer.write(gated.events);
   const text = calls + filter.usageText(gated.flow !== null) + reportText(options, answer);
-  return { outcome: "complete", text: text + (await lastEvents(answer, lastWords, gated.flow)) };
+  return { outcome: "complete", text: text + (await lastEvents(answer, lastWords, gated.flow, spoken)) };
 }
 
 /** The attempt is over by now, so its bill is final. */

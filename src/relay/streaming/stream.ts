@@ -50,17 +50,20 @@ export async function openStream(
     return { ok: true, value: nativeStream(tapped, openTail, options, attempt) };
   }
   const reader = response.body.getReader();
-  const items = reading.openItems(options.gate !== null || options.resumption !== null);
+  const isRead = options.gate !== null || options.resumption !== null;
+  const items = reading.openItems(isRead);
   const peeked = await peek(async () => (await reader.read()).value, items, response, reading, attempt);
   if (!peeked.ok) return peeked;
   const { describe, context } = reading;
   const source = { reader, items, preamble: peeked.value, attempt, describe, context };
-  return { ok: true, value: pumpStream(source, options, options.wire.openWriter(context)) };
+  const forwarder = isRead ? undefined : reading.sameWire?.openForwarder(context);
+  return { ok: true, value: pumpStream(source, options, forwarder ?? options.wire.openWriter(context)) };
 }
 
-function isNative(response: Response, options: StreamOptions, { isClean }: Reading): boolean {
+function isNative(response: Response, options: StreamOptions, { isClean, sameWire }: Reading): boolean {
   if (!isClean || !options.includeUsage || options.gate !== null || options.choices !== 1) return false;
   if (options.resumption !== null || options.report !== null) return false;
+  if (options.lastWords.keep !== null || sameWire?.readsEvents?.() === true) return false;
   // A provider that ignores `stream` answers with a document, which is translated to a stream.
   return response.headers.get("content-type")?.includes("event-stream") === true;
 }

@@ -18,13 +18,14 @@ import { rawUsageOf, readCounts, tierOf } from "./usage.ts";
 
 const NO_ANSWER: UpstreamFailure = { class: "invalid_response", tryNext: true, trySame: false };
 
-export function readAnswer(text: string, body: unknown, context: AnswerContext): ReadAnswer {
+/** `mayPause`: the client speaks this wire, and can send a turn back that the provider has paused. */
+export function readAnswer(text: string, body: unknown, context: AnswerContext, mayPause = false): ReadAnswer {
   if (!isJsonObject(body) || !Array.isArray(body["content"])) return { ok: false, failure: NO_ANSWER };
   const reason = body["stop_reason"];
   const usage = isJsonObject(body["usage"]) ? body["usage"] : {};
   const counts = readCounts(usage);
   const rawUsage = counts === null ? undefined : rawUsageOf(counts, usage);
-  if (typeof reason !== "string" || reason === "" || isUnfinished(reason)) {
+  if (typeof reason !== "string" || reason === "" || (isUnfinished(reason) && !mayPause)) {
     return { ok: false, failure: NO_ANSWER, rawUsage };
   }
   const content = new WholeContent(text, context);

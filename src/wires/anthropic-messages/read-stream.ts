@@ -13,12 +13,13 @@ import { isJsonObject, tryParseJson } from "../../lib/json.ts";
 import { textAt } from "../../lib/json-text.ts";
 import { SseSplitter } from "../../lib/sse.ts";
 import { customInput } from "../custom-tools.ts";
+import type { EventReader, ReadEvent } from "../sse-items.ts";
 import type { AnswerContext, AnswerReader } from "../wire.ts";
 import { AnsweredTools, inputText } from "./calls.ts";
 import { ANSWER_TOOL } from "./format.ts";
 import { containerOf } from "./read-answer.ts";
 import { isUnfinished, PAUSED, readFinish, refusalOf } from "./stop-reasons.ts";
-import { rawUsageOf, readCounts, tierOf } from "./usage.ts";
+import { rawUsageOf, readCounts, tierOf, withLater } from "./usage.ts";
 
 /** A content block that has begun and not ended. */
 interface OpenBlock {
@@ -45,7 +46,7 @@ const MAX_EVENT_LENGTH = 8 * 1_048_576;
 const MAX_PREAMBLE_LENGTH = 1_048_576;
 const CHOICE = 0;
 
-export class MessagesReader implements AnswerReader {
+export class MessagesReader implements AnswerReader, EventReader {
   readonly #decoder = new TextDecoder();
   readonly #splitter = new SseSplitter(MAX_EVENT_LENGTH);
   readonly #context: AnswerContext;
@@ -54,14 +55,17 @@ export class MessagesReader implements AnswerReader {
   #events: AnswerEvent[] = [];
   /** What was read before the first event: an error may come as a plain body. `null` once there was one. */
   #preamble: string | null = "";
-  #usage: Record<string, unknown> = {};
+  #usage: Json = NOTHING;
   #calls = 0;
   #hasAnswerTool = false;
   #isFinished = false;
   #isOver = false;
+  /** The client speaks this wire, and can send a turn back that the provider has paused. */
+  readonly #mayPause: boolean;
 
-  constructor(context: AnswerContext) {
+  constructor(context: AnswerContext, { mayPause = false }: { readonly mayPause?: boolean } = {}) {
     this.#context = context;
+    this.#mayPause = mayPause;
     this.#tools = new AnsweredTools(context.conversation);
   }
 
@@ -83,6 +87,23 @@ export class MessagesReader implements AnswerReader {
     return [...events, ...this.#take()];
   }
 
+  /** The events of one event of the stream, for a reader that keeps its text. Not to be mixed with `push`. */
+  event(data: string): ReadEvent | null {
+    const value = tryParseJson(data);
+    if (!isJsonObject(value)) return null;
+    const hadFinish = this.#isFinished;
+    this.#onEvent(value, data);
+    const closes = this.#isFinished && !hadFinish;
+    // Usage belongs to the event that ends the answer: it is read there, not at `message_stop`.
+    if (closes) this.#tellUsage();
+    return { events: this.#take(), closes, ends: value["type"] === "message_stop" };
+  }
+
+  finish(): readonly AnswerEvent[] {
+    this.#close();
+    return this.#take();
+  }
+
   #read(text: string): readonly AnswerEvent[] {
     if (this.#preamble !== null && this.#preamble.length <= MAX_PREAMBLE_LENGTH) this.#preamble += text;
     for (const { data } of this.#splitter.push(text)) if (data !== null) this.#event(data);
@@ -98,7 +119,11 @@ export class MessagesReader implements AnswerReader {
   #event(data: string): void {
     this.#preamble = null;
     const event = tryParseJson(data);
-    if (this.#isOver || !isJsonObject(event)) return;
+    if (isJsonObject(event)) this.#onEvent(event, data);
+  }
+
+  #onEvent(event: Json, data: string): void {
+    if (this.#isOver) return;
     const { type, index } = event;
     if (type === "error" || isJsonObject(event["error"])) this.#fail(event);
     else if (type === "message_start") this.#onMessageStart(objectOf(event["message"]));
@@ -133,11 +158,7 @@ export class MessagesReader implements AnswerReader {
   }
 
   #noteUsage(usage: unknown): void {
-    for (const [name, value] of Object.entries(objectOf(usage))) {
-      // No prompt is empty: some gateways write a 0 where the provider leaves the figure out of the last event.
-      const isFiller = name === "input_tokens" && value === 0 && this.#usage[name] !== undefined;
-      if (value !== null && value !== undefined && !isFiller) this.#usage[name] = value;
-    }
+    this.#usage = withLater(this.#usage, usage);
   }
 
   #onMessageStart(message: Json): void {
@@ -278,7 +299,7 @@ export class MessagesReader implements AnswerReader {
     const reason = delta["stop_reason"];
     if (typeof reason !== "string" || reason === "" || this.#isFinished) return;
     for (const index of [...this.#blocks.keys()]) this.#onBlockStop(index);
-    if (isUnfinished(reason)) {
+    if (isUnfinished(reason) && !this.#mayPause) {
       this.#fail(PAUSED);
       return;
     }

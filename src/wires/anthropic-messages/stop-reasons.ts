@@ -63,6 +63,7 @@ export function stopReasonOf({ reason, native, stopSequence }: Finish, hasCalls:
   if (hasCalls && reason !== "length" && reason !== "content_filter") return "tool_use";
   switch (reason) {
     case "stop":
+      if (isUnfinished(native)) return String(native);
       return stopSequence === undefined ? "end_turn" : "stop_sequence";
     case "length":
       return native === "model_context_window_exceeded" ? native : "max_tokens";

@@ -71,6 +71,17 @@ function tallyOf(usage: Json): Tally | null {
 /** What usage says beyond token counts, under the provider's names: a price may need it. */
 const EXTRAS = ["cache_creation", "server_tool_use", "inference_geo", "iterations", "speed"] as const;
 
+/** What a stream has told of its usage by now: the newest of each figure. */
+export function withLater(usage: Json, later: unknown): Json {
+  const merged: Record<string, unknown> = { ...usage };
+  for (const [name, value] of Object.entries(isJsonObject(later) ? later : {})) {
+    // No prompt is empty: some gateways write a 0 where the provider leaves the figure out of the last event.
+    const isFiller = name === "input_tokens" && value === 0 && merged[name] !== undefined;
+    if (value !== null && value !== undefined && !isFiller) merged[name] = value;
+  }
+  return merged;
+}
+
 /** The usage that the bill is made from, in chat's shape. */
 export function rawUsageOf(counts: TokenCounts, usage: Json): Json {
   const extras = EXTRAS.filter((name) => usage[name] !== undefined && usage[name] !== null);

@@ -109,10 +109,20 @@ export interface ChatRequest {
   readonly members: readonly JsonMember[];
   /** The same, parsed. Numbers may have lost precision here: never the source of what is forwarded. */
   readonly fields: Readonly<Record<string, unknown>>;
+  /** The body in the wire in which it came, where that is not chat: what a provider of that wire gets. */
+  readonly own?: OwnBody;
+  /** What is asked of that wire's API besides an answer, by the last part of its path. */
+  readonly action?: string;
   /** Members of another wire's request that cannot be expressed to a target that speaks chat. */
   readonly chatLosses?: readonly Loss[];
   /** Paths of members that were left out because they are not read here. */
   readonly leftOut?: readonly string[];
+}
+
+/** A body in the wire of its door. */
+export interface OwnBody extends Document {
+  /** The first member of its content, by its path, that is not read here; `null`: all of it is. */
+  readonly unreadInContent: () => string | null;
 }
 
 /** Checks a request body. Throws `invalid_json` or `invalid_request` that names the field and the remedy. */

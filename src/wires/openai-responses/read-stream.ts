@@ -10,6 +10,7 @@ import type { AnswerEvent } from "../../conversation/answer.ts";
 import type { Json } from "../../conversation/part.ts";
 import { isJsonObject, isTooDeep, tryParseJson } from "../../lib/json.ts";
 import { SseSplitter } from "../../lib/sse.ts";
+import type { EventReader, ReadEvent } from "../sse-items.ts";
 import type { AnswerContext, AnswerReader } from "../wire.ts";
 import { objectsOf, textOf } from "./items.ts";
 import { answeredNames, errorOf, finishOf } from "./read-answer.ts";
@@ -19,7 +20,7 @@ import { readUsage } from "./usage.ts";
 /** The last event repeats the request's tools and the whole answer, pictures and encrypted reasoning included. */
 const MAX_EVENT_LENGTH = 8_388_608;
 
-export class ResponsesReader implements AnswerReader {
+export class ResponsesReader implements AnswerReader, EventReader {
   readonly #state: ResponseState;
   readonly #decoder = new TextDecoder();
   readonly #splitter = new SseSplitter(MAX_EVENT_LENGTH);
@@ -50,6 +51,19 @@ export class ResponsesReader implements AnswerReader {
     return events;
   }
 
+  /** The events of one event of the stream, for a reader that keeps its text. Not to be mixed with `push`. */
+  event(data: string): ReadEvent | null {
+    const value = tryParseJson(data);
+    if (!isJsonObject(value)) return data.trim() === "[DONE]" ? { events: [], ends: true } : null;
+    const isEnd = value["type"] === "response.completed" || value["type"] === "response.incomplete";
+    return { events: this.#data(data), closes: isEnd, ends: isEnd };
+  }
+
+  finish(): readonly AnswerEvent[] {
+    this.#isOver = true;
+    return [];
+  }
+
   #take(text: string): AnswerEvent[] {
     return this.#splitter.push(text).flatMap(({ data }) => this.#data(data));
   }
@@ -70,7 +84,7 @@ export class ResponsesReader implements AnswerReader {
         return this.#begin(event["response"]);
       case "response.completed":
       case "response.incomplete":
-        return this.#finish(isJsonObject(event["response"]) ? event["response"] : {}, event["type"]);
+        return this.#complete(isJsonObject(event["response"]) ? event["response"] : {}, event["type"]);
       case "response.failed":
       case "response.cancelled": {
         const response = isJsonObject(event["response"]) ? event["response"] : {};
@@ -123,7 +137,7 @@ export class ResponsesReader implements AnswerReader {
     return index === undefined ? undefined : this.#items.get(index);
   }
 
-  #finish(response: Json, type: string): AnswerEvent[] {
+  #complete(response: Json, type: string): AnswerEvent[] {
     const events = this.#begin(response);
     const output = objectsOf(response["output"]);
     // The snapshot completes items that were not closed, and brings those of which no event spoke.

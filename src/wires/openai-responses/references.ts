@@ -5,9 +5,9 @@
  * request that holds everything itself.
  */
 import type { Json } from "../../conversation/part.ts";
-import { isJsonObject } from "../../lib/json.ts";
-import { disclose, isEnclosed } from "./envelope.ts";
-import { isFor, textOf } from "./items.ts";
+import { isJsonObject, JsonEdit } from "../../lib/json.ts";
+import { editElements } from "../../lib/json-spans.ts";
+import { textOf } from "./items.ts";
 
 export interface References {
   readonly previousResponseId: string | undefined;
@@ -40,27 +40,27 @@ export function withResolved(fields: Json, before: readonly Json[], items: Reado
   return { ...rest, input: before.length === 0 && typeof input === "string" ? input : [...before, ...resolved] };
 }
 
-/**
- * The items as `provider` takes them on its own wire: what this router enclosed for it is taken out of its envelope, and
- * what it enclosed for another stays out. `null` where nothing has to change, so that the client's bytes may pass.
- */
-export function itemsFor(provider: string, items: readonly unknown[]): readonly unknown[] | null {
-  const enclosed = items.filter(isEnvelope);
-  if (enclosed.length === 0) return null;
-  return items.flatMap((item) => (isEnvelope(item) ? (disclosedFor(provider, item) ?? []) : [item]));
+/** The same as text: items that are the client's own keep every byte. `text`: of which `fields` were parsed. */
+export function withResolvedText(
+  text: string,
+  fields: Json,
+  before: readonly Json[],
+  items: ReadonlyMap<string, Json>,
+): string {
+  const { input } = fields;
+  const edit = new JsonEdit(text).remove("previous_response_id");
+  const raw = edit.raw("input") ?? "[]";
+  const own = Array.isArray(input) && items.size > 0 ? withItems(raw, input, items) : raw;
+  const list = own.startsWith("[") ? own : `[{"role":"user","content":${own}}]`;
+  const earlier = before.map((item) => JSON.stringify(item)).join(",");
+  if (earlier !== "") edit.setRaw("input", `[${earlier}${/^\[\s*\]$/.test(list) ? "]" : `,${list.slice(1)}`}`);
+  else if (own !== raw || input === undefined) edit.setRaw("input", own);
+  return edit.toString();
 }
 
-function isEnvelope(item: unknown): item is Json {
-  const content = isJsonObject(item) && item["type"] === "reasoning" ? item["encrypted_content"] : undefined;
-  return typeof content === "string" && isEnclosed(content);
-}
-
-function disclosedFor(provider: string, item: Json): Json | null {
-  const enclosed = disclose(String(item["encrypted_content"]));
-  if (enclosed?.of !== "reasoning" || !isFor(enclosed.bound, provider)) return null;
-  const { encrypted, id } = enclosed.bound;
-  if (encrypted === undefined) return null;
-  const { id: _, ...rest } = item;
-  // The two belong together: under another id the provider refuses what it encrypted.
-  return { ...rest, ...(id === undefined ? {} : { id }), encrypted_content: encrypted };
+function withItems(raw: string, input: readonly unknown[], items: ReadonlyMap<string, Json>): string {
+  return editElements(raw, (_, at) => {
+    const item = items.get(referenceOf(input[at]) ?? "");
+    return item === undefined ? undefined : JSON.stringify(item);
+  });
 }

@@ -8,6 +8,8 @@ import { WIRE } from "./items.ts";
 import { readAnswer } from "./read-answer.ts";
 import { readRequest } from "./read-request.ts";
 import { ResponsesReader } from "./read-stream.ts";
+import { kept, sameWire } from "./same-wire/same-wire.ts";
+import { ResponseTailWatch } from "./same-wire/tail-watch.ts";
 import { writeRequest } from "./write-request.ts";
 import { ResponseStream } from "./write-stream.ts";
 
@@ -28,6 +30,9 @@ export function responsesDoor(members: () => Json): DoorWire {
     // What leaves a gate is written from what was read.
     isPlain: () => false,
     openWriter: (context) => new ResponseStream(context, { members: members() }),
+    openTail: (options) => new ResponseTailWatch(options),
+    sameWire: sameWire(members),
+    kept,
     failureEnd: "normal",
   };
 }

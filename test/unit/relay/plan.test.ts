@@ -94,6 +94,7 @@ function planFor(route: ResolvedRoute, setting: Setting, chance: PlanInput["draw
   const { states = {}, pace = {}, explorable = [] } = setting;
   return plan({
     route,
+    wire: "openai-chat",
     fields: setting.fields ?? {},
     textLength: setting.textLength ?? 100,
     secrets: { KEY: "secret" },

@@ -3,12 +3,10 @@
  *
  * A conversation may be answered by any provider behind this door. Its signatures and encrypted thoughts travel as the
  * `signature` of a thinking block or the `data` of a redacted one, marked, and are taken out again when they come back.
- * To Anthropic itself a marked block means nothing: `withoutCarried` takes it out of what is passed on as it came.
+ * To a provider of this wire a marked block means nothing: it is taken out of what is passed on as it came.
  */
 import type { Bound, ReasoningPart, WireId } from "../../../conversation/part.ts";
-import { isJsonObject, JsonEdit, tryParseJson } from "../../../lib/json.ts";
-import { editElements } from "../../../lib/json-spans.ts";
-import { elementTexts, memberText } from "../../../lib/json-text.ts";
+import { isJsonObject, tryParseJson } from "../../../lib/json.ts";
 
 const MARK = "flow1.";
 /** The signature of a thinking block of which only the text is known: a mark that carries nothing. */
@@ -50,24 +48,6 @@ export function uncarried(text: unknown): Carried | null {
       ...(isJsonObject(data) ? { data } : {}),
     },
   };
-}
-
-/** The text of `messages` without marked blocks; every other byte stays. `null` where there are none. */
-export function withoutCarried(messages: string): string | null {
-  if (!messages.includes(`"${MARK}`)) return null;
-  return editElements(messages, (message) => {
-    const content = message.startsWith("{") ? memberText(message, "content") : undefined;
-    if (content?.startsWith("[") !== true || !content.includes(`"${MARK}`)) return undefined;
-    const kept = editElements(content, (block) => (isCarriedBlock(tryParseJson(block)) ? null : undefined));
-    // A message of nothing else would be empty, which is refused.
-    return elementTexts(kept).length === 0 ? null : new JsonEdit(message).setRaw("content", kept).toString();
-  });
-}
-
-function isCarriedBlock(block: unknown): boolean {
-  if (!isJsonObject(block)) return false;
-  const { type, signature, data } = block;
-  return (type === "thinking" && isCarried(signature)) || (type === "redacted_thinking" && isCarried(data));
 }
 
 const OWNERS: ReadonlySet<unknown> = new Set(["reasoning", "text", "call", "block", "own"]);

@@ -2,6 +2,8 @@
 import type { Answer } from "../../../conversation/answer.ts";
 import type { AnswerContext, DoorWire } from "../../wire.ts";
 import { readAnswer } from "../read-answer.ts";
+import { sameWire } from "../same-wire/same-wire.ts";
+import { MessageTailWatch } from "../same-wire/tail-watch.ts";
 import { readRequest } from "./read-request.ts";
 import { writeAnswer } from "./write-answer.ts";
 import { MessageStream } from "./write-stream.ts";
@@ -13,11 +15,14 @@ export const messagesDoor: DoorWire = {
   // Usage is part of every stream of this wire.
   openWriter: (context) => new MessageStream(context),
   readBack(text, body) {
-    const read = readAnswer(text, body, NO_CONTEXT);
+    const read = readAnswer(text, body, NO_CONTEXT, true);
     return read.ok ? read.answer : NO_ANSWER;
   },
   // What leaves a gate is written from what was read.
   isPlain: () => false,
+  openTail: (options) => new MessageTailWatch(options),
+  openHeaders: "anthropic-",
+  sameWire,
   failureEnd: "abnormal",
 };
 

@@ -10,6 +10,7 @@ import type { TokenCounts } from "../../../conversation/usage.ts";
 import { isJsonObject } from "../../../lib/json.ts";
 import { inlineOf } from "../../openai-chat/chat-wire.ts";
 import type { AnswerContext, AnswerWriter } from "../../wire.ts";
+import { errorEvent } from "../same-wire/forward.ts";
 import { stopReasonOf } from "../stop-reasons.ts";
 import { writeUsage } from "../usage.ts";
 import {
@@ -93,9 +94,7 @@ export class MessageStream implements AnswerWriter {
   }
 
   fail(message: string): string {
-    const error = { type: "api_error", message, code: "stream_interrupted" };
-    this.#send({ type: "error", error, request_id: this.#context.traceId });
-    return this.#taken();
+    return this.#taken() + errorEvent(message, this.#context.traceId);
   }
 
   #taken(): string {

@@ -6,7 +6,8 @@ import type { Bound, Json, Part } from "../../../../src/conversation/part.ts";
 import { RouterError } from "../../../../src/http/errors.ts";
 import { readRequest as readChat } from "../../../../src/wires/openai-chat/read-request.ts";
 import { enclose } from "../../../../src/wires/openai-responses/envelope.ts";
-import { itemsFor, referencesOf, withResolved } from "../../../../src/wires/openai-responses/references.ts";
+import { referencesOf, withResolved } from "../../../../src/wires/openai-responses/references.ts";
+import { type EditOptions, itemsFor } from "../../../../src/wires/openai-responses/same-wire/edit-request.ts";
 import { responsesWire } from "../../../../src/wires/openai-responses/wire.ts";
 import type { RequestTarget } from "../../../../src/wires/wire.ts";
 import { foreignKeys, hostileChat } from "../../../support/hostile-chat.ts";
@@ -807,6 +808,15 @@ describe("items for a provider's own wire", () => {
   const claude: Bound = { wire: "anthropic-messages", provider: "anthropic", signature: "s" };
   const user = { role: "user", content: "Hi" };
 
+  const options = (provider: string): EditOptions => ({
+    provider,
+    params: {},
+    ownsThoughts: (text) => text.startsWith("gAAAA") === (provider === "openai"),
+    looksUpThoughts: provider === "openai",
+  });
+  const sent = (provider: string, items: readonly unknown[]): unknown =>
+    JSON.parse(itemsFor(JSON.stringify(items), options(provider)));
+
   test("have its own thoughts under their own id, and no other provider's", () => {
     const items = [
       user,
@@ -815,15 +825,23 @@ describe("items for a provider's own wire", () => {
       thought(enclose({ of: "block", bound: claude })),
       thought("flow1.damaged"),
     ];
-    expect(itemsFor("openai", items)).toEqual([
+    expect(sent("openai", items)).toEqual([
       user,
       { type: "reasoning", id: "rs_theirs", summary: [], encrypted_content: "gAAAA" },
     ]);
-    expect(itemsFor("xai", items)).toEqual([user]);
+    expect(sent("xai", items)).toEqual([user]);
   });
 
   test("stay as they are where there is no envelope", () => {
-    expect(itemsFor("openai", [user, thought("gAAAA"), "odd", null])).toBeNull();
+    const text = '[{"role" : "user","content":"Hi"}, {"type":"reasoning","encrypted_content":"gAAAA", "n":1.0},null]';
+    expect(itemsFor(text, options("openai"))).toBe(text);
+  });
+
+  test("are not sent where another provider encrypted them, and calls then do not name themselves", () => {
+    const call = { type: "function_call", id: "fc_1", call_id: "c", name: "f", arguments: "{}" };
+    const { id: _, ...unnamed } = call;
+    expect(sent("openai", [thought("other"), { ...thought("x"), encrypted_content: null }, call])).toEqual([unnamed]);
+    expect(sent("xai", [thought("gAAAA"), call])).toEqual([call]);
   });
 });
 

@@ -3,8 +3,9 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Conversation } from "../../../../../src/conversation/conversation.ts";
 import { stringifyRaw } from "../../../../../src/lib/raw-json.ts";
-import { carry, withoutCarried } from "../../../../../src/wires/anthropic-messages/door/carried.ts";
+import { carry } from "../../../../../src/wires/anthropic-messages/door/carried.ts";
 import { readRequest } from "../../../../../src/wires/anthropic-messages/door/read-request.ts";
+import { withoutForeign } from "../../../../../src/wires/anthropic-messages/same-wire/edit-request.ts";
 import { writeRequest } from "../../../../../src/wires/anthropic-messages/write-request.ts";
 import { readRequest as readChat } from "../../../../../src/wires/openai-chat/read-request.ts";
 import type { WrittenRequest } from "../../../../../src/wires/wire.ts";
@@ -468,9 +469,10 @@ describe("what other providers bound", () => {
       '{"role":"assistant","content":[{"type":"thinking","thinking":"own","signature":"c2ln"}, {"type":"text","text":"flow1."}]}';
     const mixed = `{"role":"assistant" ,"content":[${JSON.stringify({ type: "thinking", thinking: "x", signature })},{"type":"text","text":"a" , "n":1.0}]}`;
     const alone = stringifyRaw({ role: "assistant", content: [{ type: "redacted_thinking", data: signature }] });
-    expect(withoutCarried(`[${kept}]`)).toBe(`[${kept}]`);
-    expect(withoutCarried('[{"role":"user","content":"q"}]')).toBeNull();
-    expect(withoutCarried(`[${kept}, ${mixed},${alone}]`)).toBe(
+    const own = (): boolean => true;
+    expect(withoutForeign(`[${kept}]`, own)).toBeNull();
+    expect(withoutForeign('[{"role":"user","content":"q"}]', own)).toBeNull();
+    expect(withoutForeign(`[${kept}, ${mixed},${alone}]`, own)).toBe(
       `[${kept}, {"role":"assistant" ,"content":[{"type":"text","text":"a" , "n":1.0}]}]`,
     );
   });

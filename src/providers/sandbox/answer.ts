@@ -4,10 +4,10 @@
  * Deterministic but for `created`. Token counts are a quarter of the characters, rounded up: near enough to real ones
  * for budgets to mean something.
  */
-import { digestBase62 } from "../lib/base62.ts";
-import { isJsonObject } from "../lib/json.ts";
-import { exampleOf } from "../lib/json-example.ts";
-import type { AdapterCall } from "./adapter.ts";
+import { digestBase62 } from "../../lib/base62.ts";
+import { isJsonObject } from "../../lib/json.ts";
+import { exampleOf } from "../../lib/json-example.ts";
+import type { AdapterCall } from "../adapter.ts";
 
 const CHARACTERS_PER_TOKEN = 4;
 const MAX_QUOTE_CHARACTERS = 120;

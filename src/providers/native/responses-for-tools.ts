@@ -5,16 +5,17 @@
  * `/responses` and its answer read back; everything else of the provider stays as it is. An endpoint that does not know
  * the path is remembered for an hour: its target then lacks `tools`.
  */
-import { changesMeaning } from "../conversation/loss.ts";
-import { isJsonObject } from "../lib/json.ts";
-import { type Bridge, bridged, droppedParams, UntranslatableRequest } from "../wires/bridge.ts";
-import { effectiveFields } from "../wires/openai-chat/chat-wire.ts";
-import { readControls } from "../wires/openai-chat/read-request.ts";
-import { responsesWire } from "../wires/openai-responses/wire.ts";
-import { isThinkingOff } from "../wires/openai-responses/write-controls.ts";
-import type { UpstreamWire } from "../wires/wire.ts";
-import type { Provider, ProviderConfig, TargetRequest, UpstreamError, UpstreamFailure } from "./adapter.ts";
-import { upstreamHeaders } from "./provider-settings.ts";
+import { changesMeaning } from "../../conversation/loss.ts";
+import { isJsonObject } from "../../lib/json.ts";
+import { type Bridge, bridged, droppedParams, UntranslatableRequest } from "../../wires/bridge.ts";
+import { effectiveFields } from "../../wires/openai-chat/chat-wire.ts";
+import { readControls } from "../../wires/openai-chat/read-request.ts";
+import { responsesWire } from "../../wires/openai-responses/wire.ts";
+import { isThinkingOff } from "../../wires/openai-responses/write-controls.ts";
+import type { UpstreamWire } from "../../wires/wire.ts";
+import type { Provider, ProviderConfig, TargetRequest, UpstreamError, UpstreamFailure } from "../adapter.ts";
+import { upstreamHeaders } from "../provider-settings.ts";
+import { isMissing, isPathUnknown, noteMissing } from "./missing-paths.ts";
 
 /** Where the Responses API of a configured provider is, its version included. */
 export type ResponsesAddress = (config: ProviderConfig) => string;
@@ -77,16 +78,6 @@ function bridgeTo(id: string, addressOf: ResponsesAddress, efforts: readonly str
   }));
 }
 
-/** Codes of a 404 that is about the model and not about the path. */
-const MODEL_CODES: ReadonlySet<string> = new Set(["model_not_found", "deploymentnotfound", "unknown_model"]);
-
-function isPathUnknown({ status, body }: UpstreamError): boolean {
-  if (status !== 404 && status !== 405) return false;
-  const error = isJsonObject(body) ? body["error"] : undefined;
-  const code = isJsonObject(error) ? error["code"] : undefined;
-  return !(typeof code === "string" && MODEL_CODES.has(code.toLowerCase()));
-}
-
 /** Another target may have tools, or read what this one no longer can: thoughts it did not encrypt itself. */
 const CAPABILITY: UpstreamFailure = { class: "capability", tryNext: true, trySame: false };
 const UNREADABLE_THOUGHTS = "invalid_encrypted_content";
@@ -106,21 +97,7 @@ function classify({ adapter }: Provider, error: UpstreamError): UpstreamFailure 
   };
 }
 
-const REMEMBERED_MS = 3_600_000;
-const MAX_PLACES = 256;
-/** Address and model → until when (epoch ms) the path counts as missing. One isolate's own experience. */
-const missing = new Map<string, number>();
-
 function missingFrom(place: string): UpstreamFailure {
-  if (missing.size >= MAX_PLACES) missing.clear();
-  missing.set(place, Date.now() + REMEMBERED_MS);
+  noteMissing(place);
   return CAPABILITY;
-}
-
-function isMissing(place: string, now: number): boolean {
-  const until = missing.get(place);
-  if (until === undefined) return false;
-  if (now < until) return true;
-  missing.delete(place);
-  return false;
 }

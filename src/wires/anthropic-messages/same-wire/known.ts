@@ -1,0 +1,45 @@
+/**
+ * The members of a Messages body that are read here. Blocks of unknown types are not looked into: such a part is judged
+ * as a whole.
+ * https://platform.claude.com/docs/en/api/messages
+ */
+import type { Json } from "../../../conversation/part.ts";
+import { type KnownMembers, members } from "../../known-members.ts";
+
+const ANY = ["type", "cache_control"];
+const SOURCE = members(["type", "media_type", "data", "url", "file_id"]);
+/** By type. Of a provider's own blocks its own tools are made: they are the provider's to read. */
+const BLOCKS: ReadonlyMap<unknown, KnownMembers> = new Map<unknown, KnownMembers>([
+  ["text", members([...ANY, "text", "citations"])],
+  ["image", members(ANY, { source: SOURCE })],
+  ["document", members([...ANY, "title", "context", "citations"], { source: SOURCE })],
+  ["thinking", members(["type", "thinking", "signature"])],
+  ["redacted_thinking", members(["type", "data"])],
+  ["tool_use", members([...ANY, "id", "name", "input", "caller", "toolset_name"])],
+  [
+    "tool_result",
+    members([...ANY, "tool_use_id", "is_error", "toolset_name"], { content: (block: Json) => blockOf(block) }),
+  ],
+]);
+
+function blockOf(block: Json): KnownMembers | null {
+  return BLOCKS.get(block["type"]) ?? null;
+}
+
+const CUSTOM_TOOL = members([...ANY, "name", "description", "input_schema", "strict"]);
+
+export const KNOWN: KnownMembers = members(
+  [
+    ...["model", "stream", "max_tokens", "thinking", "temperature", "top_p", "top_k", "stop_sequences"],
+    ...["service_tier", "route"],
+  ],
+  {
+    messages: members(["role"], { content: blockOf }),
+    system: blockOf,
+    // A tool of the provider's own is a matter of its type.
+    tools: ({ type }) => (type === undefined || type === null || type === "custom" ? CUSTOM_TOOL : null),
+    tool_choice: members(["type", "name", "disable_parallel_tool_use"]),
+    metadata: members(["user_id"]),
+    output_config: members(["effort", "format"]),
+  },
+);

@@ -1,0 +1,60 @@
+/**
+ * The members of a Responses body that are read here. Items and parts of unknown types are not looked into: such a part
+ * is judged as a whole.
+ * https://platform.openai.com/docs/api-reference/responses/create
+ */
+import type { Json } from "../../../conversation/part.ts";
+import { type KnownMembers, members } from "../../known-members.ts";
+
+const PART = ["type", "prompt_cache_breakpoint"];
+const PARTS: ReadonlyMap<unknown, KnownMembers> = new Map<unknown, KnownMembers>([
+  ...(["input_text", "output_text", "text"] as const).map((type): [string, KnownMembers] => [
+    type,
+    members([...PART, "text", "annotations", "logprobs"]),
+  ]),
+  ["refusal", members([...PART, "refusal"])],
+  ["input_image", members([...PART, "image_url", "file_id", "detail"])],
+  ["input_file", members([...PART, "file_data", "file_url", "file_id", "filename", "detail"])],
+  ["input_audio", members([...PART, "input_audio"])],
+  ["summary_text", members(["type", "text"])],
+  ["reasoning_text", members(["type", "text"])],
+]);
+
+const partOf = (part: Json): KnownMembers | null => PARTS.get(part["type"]) ?? null;
+
+const ITEM = ["type", "id", "status", "created_by", "agent"];
+const CALL = [...ITEM, "call_id", "name", "namespace"];
+const MESSAGE = members([...ITEM, "role", "phase"], { content: partOf });
+/** By type. An item without one is a message. */
+const ITEMS: ReadonlyMap<unknown, KnownMembers> = new Map<unknown, KnownMembers>([
+  [undefined, MESSAGE],
+  [null, MESSAGE],
+  ["message", MESSAGE],
+  ["function_call", members([...CALL, "arguments"])],
+  ["custom_tool_call", members([...CALL, "input"])],
+  ["function_call_output", members(CALL, { output: partOf })],
+  ["custom_tool_call_output", members(CALL, { output: partOf })],
+  ["reasoning", members([...ITEM, "encrypted_content"], { summary: partOf, content: partOf })],
+]);
+
+const TOOL = members(["type", "name", "description", "parameters", "strict", "format"]);
+
+function toolOf({ type }: Json): KnownMembers | null {
+  if (type === "namespace") return members(["type", "name", "description"], { tools: TOOL });
+  return type === "function" || type === "custom" ? TOOL : null;
+}
+
+export const KNOWN: KnownMembers = members(
+  [
+    ...["model", "instructions", "stream", "stream_options", "store", "previous_response_id", "route", "background"],
+    ...["conversation", "tool_choice", "parallel_tool_calls", "include", "max_output_tokens", "temperature", "top_p"],
+    ...["top_logprobs", "service_tier", "metadata", "truncation", "user", "prompt_cache_key", "safety_identifier"],
+    "prompt_cache_retention",
+  ],
+  {
+    input: (item) => ITEMS.get(item["type"]) ?? null,
+    tools: toolOf,
+    text: members(["format", "verbosity"]),
+    reasoning: members(["effort", "summary", "generate_summary"]),
+  },
+);
