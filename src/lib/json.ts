@@ -21,10 +21,38 @@ export function tryParseJson(text: string): unknown {
   }
 }
 
+/** Digits or an exponent that a double may not hold. */
+const INEXACT = /\d[\d.]{15}|[eE][+-]?\d{3}/;
+
+/** May `parseJson` round a number of `text`? Strings of digits count as well. */
+export const mayRound = (text: string): boolean => INEXACT.test(text);
+
+/** As `JSON.rawJSON`, which TypeScript's library does not have yet. */
+interface ExactJson {
+  parse(
+    text: string,
+    reviver: (key: string, value: unknown, context: { readonly source?: string }) => unknown,
+  ): unknown;
+  rawJSON(text: string): unknown;
+}
+const exactJson = JSON as unknown as ExactJson;
+
+/**
+ * As `parseJson`, for what is written again by `JSON.stringify` and by nothing else: a number that would be rounded is an
+ * object that is written as it was spelled. https://tc39.es/proposal-json-parse-with-source/
+ */
+export function parseExactJson(text: string): unknown {
+  if (isTooMuch(text)) throw new SyntaxError("The JSON text has too many objects and arrays.");
+  return exactJson.parse(text, (_key, value, { source }) => {
+    if (typeof value !== "number" || source === undefined || Number.isSafeInteger(value)) return value;
+    return String(value) === source || !mayRound(source) ? value : exactJson.rawJSON(source);
+  });
+}
+
 /** What a shorter text can hold has room in memory. */
-const SHORT_LENGTH = 65_536;
+const SHORT_LENGTH = 16_384;
 /** Parsing keeps some 80 bytes for each open level, and as much for each empty object: 9 MB of `[` took 650 MB. */
-const MAX_OPEN = 200_000;
+const MAX_OPEN = 30_000;
 const MAX_CONTAINERS = 500_000;
 
 /** Would parsing `text`, which need not be JSON, take memory out of all proportion to its length? */

@@ -37,6 +37,8 @@ const VALUE_CODES: ReadonlySet<string> = new Set([
     "image_too_large",
     "too_many_images",
   ],
+  // A picture that one provider cannot read or fetch.
+  ...["invalid_image_format", "invalid_image_url", "image_too_small", "failed_to_download_image"],
   ...["unsupported_content_type", "unsupported_message_role", "unsupported_tool", "unsupported_modality"],
   // Types of faults that pydantic names (https://docs.pydantic.dev/latest/errors/validation_errors/).
   ...["literal_error", "enum", "string_pattern_mismatch", "union_tag_invalid", "too_long", "string_too_long"],
@@ -58,16 +60,24 @@ const VALUE_WORDS: readonly RegExp[] = [
   /\b(?:does|do) not support\b|\bdoesn't support\b|\bnot supported (?:for|by|with|on|in|when)\b/i,
   /^invalid \w{1,40}: only\b|\bonly the default\b|\bonly \S{1,40} (?:is|are) (?:allowed|supported)\b/i,
   /\bcannot be (?:used|combined|set|specified) (?:with|together|when|for)\b/i,
+  /\b(?:for|with|by|on|in) (?:this|the (?:requested|selected|specified)) model\b/i,
+  /\b(?:cannot|can not|may not) both be \w|\bmay not be (?:used|set|enabled|specified)\b/i,
+  /\bmust be (?:set to )?['"`]?(?:true|false|enabled|disabled)\b/i,
   // Schemas and tools.
+  /\binput_schema\b|\bnesting depth\b|\b(?:json )?schema\b[^.]{0,60}\b(?:nest|depth|deep)/i,
   /^Invalid schema for\b|\bschema is too (?:large|complex)\b|\bgrammar is too large\b|\binvalid (?:json )?schema\b/i,
   /^Invalid '(?:tools|functions|tool_choice|response_format)\b/i,
   /\btool choice requires\b|\btoo many tools\b|\bmaximum of \d{1,6} tools\b/i,
   // Kinds of content, as serde, vLLM and others say it.
+  /\bvalue must be one of \["|\bone of the following must be satisfied\b/i,
   /\bunknown variant `|\bis not a multimodal model\b|\bAt most \d{1,4} (?:image|audio|video)/i,
   /\b(?:image|audio|video|file)s? (?:input )?(?:is|are) not (?:supported|allowed)\b/i,
   // Roles and their order, where they are one provider's own rule.
   /^(?:Last message must have role|Expected last role|Unexpected role)\b|\bshould alternate with\b/i,
+  /\b(?:invalid|unsupported|unknown) role\b|\bfunction call turn comes immediately after\b/i,
+  /^Tool call id was\b|\btool_call_id\b.{0,40}\b(?:length|at most|characters|pattern)\b/i,
   // Thoughts that have to come back.
+  /\bExpected `thinking` or `redacted_thinking`|\bmust start with a thinking block\b/i,
   /\breasoning_content\b.{0,60}\b(?:missing|must be passed back|required|must be provided)\b/i,
   /\bmissing (?:field )?`?reasoning_content\b/i,
   // Limits of one model.

@@ -870,7 +870,7 @@ const SCHEMA: readonly Row[] = [
   absent("B86", '"tools":[]', ""),
   absent("B86", '"tools":[],"tool_choice":"auto","user":"u"', ',"user":"u"'),
   absent("B86", '"tool_choice":null,"tools":[ ]', ""),
-  absent("B91", '"stream_options":{"include_usage":null}', ',"stream_options":{}'),
+  absent("B91", '"stream_options":{"include_usage":null}', ""),
   absent(
     "B86",
     '"tools":[{"type":"function","function":{"name":"a"}}, {"type":"custom","function":null,"custom":{"name":null,"x":1e2}}]',

@@ -25,6 +25,72 @@ function received(route: TestRoute): string {
   return rig.upstream.calls[0]!.body.replace(`"${route.models[0]}"`, `"${route.model}"`);
 }
 
+describe("numbers of schemas", () => {
+  const BIG = "9007199254740993";
+  const SCHEMA = `{"type":"object","properties":{"id":{"type":"integer","enum":[${BIG},-2512292042121000001]}},"required":["id"],"additionalProperties":false}`;
+  const ROOT = `{"anyOf":[{"type":"object","properties":{"id":{"const":${BIG}}}},{"type":"object","properties":{"id":{"const":-2512292042121000001}}}]}`;
+  const chat = '"messages":[{"role":"user","content":"hi"}]';
+  const DOORS: readonly { readonly door: string; readonly path: string; readonly body: string }[] = [
+    {
+      door: "chat, a tool",
+      path: "/v1/chat/completions",
+      body: `${chat},"tools":[{"type":"function","function":{"name":"f","parameters":${SCHEMA}}}]`,
+    },
+    {
+      door: "chat, a strict tool",
+      path: "/v1/chat/completions",
+      body: `${chat},"tools":[{"type":"function","function":{"name":"f","strict":true,"parameters":${SCHEMA}}}]`,
+    },
+    {
+      door: "chat, choices at the root",
+      path: "/v1/chat/completions",
+      body: `${chat},"tools":[{"type":"function","function":{"name":"f","parameters":${ROOT}}}]`,
+    },
+    {
+      door: "chat, an older function",
+      path: "/v1/chat/completions",
+      body: `${chat},"functions":[{"name":"f","parameters":${SCHEMA}}]`,
+    },
+    {
+      door: "chat, a format",
+      path: "/v1/chat/completions",
+      body: `${chat},"response_format":{"type":"json_schema","json_schema":{"name":"a","strict":true,"schema":${SCHEMA}}}`,
+    },
+    {
+      door: "messages, a tool",
+      path: "/v1/messages",
+      body: `"max_tokens":9,${chat},"tools":[{"name":"f","input_schema":${SCHEMA}}]`,
+    },
+    {
+      door: "responses, a tool",
+      path: "/v1/responses",
+      body: `"store":false,"input":"hi","tools":[{"type":"function","name":"f","parameters":${SCHEMA}}]`,
+    },
+    {
+      door: "responses, a format",
+      path: "/v1/responses",
+      body: `"store":false,"input":"hi","text":{"format":{"type":"json_schema","name":"a","schema":${SCHEMA}}}`,
+    },
+  ];
+
+  test.each(["openai", "mistral", "anthropic", "google", "bedrock", "cohere"])(
+    "reach %s with every digit, by each door",
+    async (provider) => {
+      const route = await rig.route({ providers: [provider] });
+      for (const { door, path, body } of DOORS) {
+        rig.upstream.reset();
+        const text = `{"model":"${route.model}",${body}}`;
+        const init = { method: "POST", headers: rig.headers(route), body: text };
+        // A provider that has no older functions is not sent any.
+        if ((await (await rig.worker.fetch(path, init)).text()).includes('"no_capable_target"')) continue;
+        const sent = rig.upstream.calls[0]?.body ?? "";
+        expect(sent, door).toContain(BIG);
+        expect(sent, door).toContain("-2512292042121000001");
+      }
+    },
+  );
+});
+
 describe("the body", () => {
   const MESSAGES = '"messages":[{"role":"user","content":"hi"}]';
   test.each([

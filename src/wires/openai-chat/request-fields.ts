@@ -9,7 +9,16 @@ import type { Loss } from "../../conversation/loss.ts";
 import { MAX_DEPTH } from "../../http/body.ts";
 import { RouterError } from "../../http/errors.ts";
 import { EXPLAINED, invalidField, notJson } from "../../http/validation-errors.ts";
-import { hasMoreValues, isJsonObject, JsonEdit, type JsonMember, parseJson, scanJson } from "../../lib/json.ts";
+import {
+  hasMoreValues,
+  isJsonObject,
+  JsonEdit,
+  type JsonMember,
+  mayRound,
+  parseExactJson,
+  parseJson,
+  scanJson,
+} from "../../lib/json.ts";
 import { confusedKey, type KeyLevel, keyLevel } from "../../lib/json-keys.ts";
 import { editElements } from "../../lib/json-spans.ts";
 
@@ -165,7 +174,22 @@ export function readDocument(text: string, keys: KeyLevel = REQUEST_KEYS): Docum
   refuseShape(shape);
   const confused = confusedKey(text, fields, shape, keys);
   if (confused !== null) throw confusingKey(confused.path, confused.kind);
-  return { text, fields, members: shape.members };
+  return { text, fields: withExactSchemas(fields, text, shape.members), members: shape.members };
+}
+
+/** Members of any door's request that hold schemas, whose numbers go on as they were spelled. */
+const WITH_SCHEMAS: ReadonlySet<string> = new Set(["tools", "functions", "response_format", "output_config", "text"]);
+
+function withExactSchemas(
+  fields: Readonly<Record<string, unknown>>,
+  text: string,
+  members: Document["members"],
+): Document["fields"] {
+  const exact = members.flatMap(({ key, valueStart, valueEnd }) => {
+    const raw = WITH_SCHEMAS.has(key) ? text.slice(valueStart, valueEnd) : "";
+    return mayRound(raw) ? [[key, parseExactJson(raw)] as const] : [];
+  });
+  return exact.length === 0 ? fields : { ...fields, ...Object.fromEntries(exact) };
 }
 
 function confusingKey(path: string, kind: "duplicate" | "case"): RouterError {
@@ -192,8 +216,13 @@ function withoutAbsent(document: Document): Document {
   for (const name of Object.keys(ChatFields.shape)) if (fields[name] === null) remove(name);
   const { stream_options: options, tools } = fields;
   if (isJsonObject(options) && options["include_usage"] === null) {
-    edit.setRaw("stream_options", new JsonEdit(edit.raw("stream_options") ?? "{}").remove("include_usage").toString());
-    isEdited = true;
+    // Providers refuse the member, an empty one too, on requests that do not stream.
+    if (Object.keys(options).length === 1) remove("stream_options");
+    else {
+      const own = new JsonEdit(edit.raw("stream_options") ?? "{}").remove("include_usage");
+      edit.setRaw("stream_options", own.toString());
+      isEdited = true;
+    }
   }
   if (Array.isArray(tools)) {
     const raw = edit.raw("tools") ?? "[]";
@@ -210,7 +239,12 @@ function withoutAbsent(document: Document): Document {
   if (!isEdited) return document;
   const edited = edit.toString();
   const value = parseJson(edited);
-  return { text: edited, fields: isJsonObject(value) ? value : {}, members: scanJson(edited).members };
+  const scanned = scanJson(edited).members;
+  return {
+    text: edited,
+    fields: isJsonObject(value) ? withExactSchemas(value, edited, scanned) : {},
+    members: scanned,
+  };
 }
 
 const TOOL_KINDS = ["function", "custom"] as const;

@@ -14,7 +14,7 @@ import { UntranslatableRequest } from "../untranslatable.ts";
 import { effectiveFields, isPolicyParam, LIMIT_FIELDS } from "./chat-wire.ts";
 import { nearestEffort } from "./edit/efforts.ts";
 import { writeHistory } from "./edit/history.ts";
-import { asksForNothing, membersLost, toolsLost } from "./edit/members.ts";
+import { asksForNothing, membersLost, soundsLost, toolsLost } from "./edit/members.ts";
 import { aliasesFor } from "./edit/names.ts";
 import { writeTools } from "./edit/tools.ts";
 
@@ -59,7 +59,7 @@ function limitsFor(row: ProviderRow, fields: Json, model: string, limitsOf: Limi
 }
 
 function lossesOf(row: ProviderRow, fields: Json, limits: ModelLimits | undefined, without: readonly string[]): Loss[] {
-  return [...membersLost(row, fields, limits, without), ...toolsLost(row, fields)];
+  return [...membersLost(row, fields, limits, without), ...toolsLost(row, fields), ...soundsLost(row, fields)];
 }
 
 /**

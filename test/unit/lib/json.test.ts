@@ -4,6 +4,7 @@ import {
   hasMoreValues,
   isJsonObject,
   JsonEdit,
+  parseExactJson,
   parseJson,
   repeatedKey,
   scanArray,
@@ -423,6 +424,28 @@ describe("JsonEdit, for any object, any changes and any white space", () => {
         const text = textOf(made);
         const result = new JsonEdit(text).set("never there", 1).remove("never there").toString();
         expect(result).toBe(text);
+      }),
+    );
+  });
+});
+
+describe("parseExactJson", () => {
+  test.each([
+    '{"a":9007199254740993,"b":[-2512292042121000001]}',
+    '{"a":0.12345678901234567890123,"b":1e400,"c":-1e400}',
+    '{"a":"9007199254740993","b":1.50,"c":1e2}',
+    "[1234567890123456789012345678901234567890]",
+  ])("keeps every digit that matters of %s", (text) => {
+    const again = JSON.stringify(parseExactJson(text));
+    const inexact = [...text.matchAll(/(?<!["\d.])-?\d[\d.]{15,}|-?1e400/g)].map(([number]) => number);
+    for (const number of inexact) expect(again).toContain(number);
+    expect(JSON.parse(again)).toEqual(JSON.parse(text));
+  });
+
+  test("leaves every other value as it is", () => {
+    fc.assert(
+      fc.property(fc.json({ maxDepth: 4 }), (text) => {
+        expect(JSON.stringify(parseExactJson(text))).toBe(JSON.stringify(JSON.parse(text)));
       }),
     );
   });

@@ -13,6 +13,34 @@ const error = (message: string, more: object = {}): object => ({
 });
 const fault = (type: string, loc: unknown[], msg = "m"): object => ({ detail: [{ type, loc, msg, input: "x" }] });
 
+describe("what one provider or one model does not take moves on", () => {
+  test.each<[string, number, object]>([
+    ["a wish that the model has not", 400, error("presence_penalty cannot be had with this model")],
+    ["members that exclude each other", 400, error("temperature and top_p cannot both be specified here")],
+    ["thinking and a forced tool", 400, error("thinking may not be enabled when tool_choice forces tool use")],
+    ["a switch of its own", 400, error("enable_thinking must be set to false for whole answers")],
+    ["a schema by its path", 400, error("tools.0.custom.input_schema.type: Field required")],
+    ["the depth of a schema", 400, error("A schema exceeds the maximum allowed nesting depth.")],
+    ["text in place of parts", 400, error("'messages.0.content.1.type' : value must be one of [\"text\"]")],
+    ["a role", 400, error("invalid params, invalid role: developer")],
+    ["the order of turns", 400, error("A function call turn comes immediately after a user turn.")],
+    ["the form of ids", 400, error("Tool call id was call_1 but must be of nine letters.")],
+    ["thoughts that are missing", 400, error("Expected `thinking` or `redacted_thinking`, but found `text`.")],
+    ["a picture", 400, error("Invalid image.", { code: "invalid_image_format" })],
+    ["a picture that it cannot fetch", 400, error("m", { code: "failed_to_download_image" })],
+  ])("%s", (_, status, body) => {
+    expect(classify(status, body)).toMatchObject({ class: "capability", tryNext: true });
+  });
+
+  test.each<[string, object]>([
+    ["no messages", error("Invalid value for 'messages': expected an array.", { code: "invalid_type" })],
+    ["an empty text", error("messages: text content blocks must be non-empty")],
+    ["a request without a model", error("you must provide a model parameter")],
+  ])("%s ends the request", (_, body) => {
+    expect(classify(400, body)).toMatchObject({ class: "invalid_request", tryNext: false });
+  });
+});
+
 describe("a member, a value, a tool or a schema is named", () => {
   test.each<[string, number, object, string | undefined]>([
     [

@@ -137,3 +137,16 @@ export function toolsLost(row: ProviderRow, fields: Json): Loss[] {
     return [{ path: `tools[${at}]`, code: "tool", weight: "changes_meaning", why }];
   });
 }
+
+/** Answers in sound that came without their text: a provider whose messages have no place for one would get nothing. */
+export function soundsLost({ id, knowsOfMessages }: ProviderRow, { messages }: Json): Loss[] {
+  const known = knowsOfMessages?.["assistant"];
+  if (known === undefined || known.includes("audio") || !Array.isArray(messages)) return [];
+  return messages.flatMap((message, at): Loss[] => {
+    if (!isJsonObject(message) || message["role"] !== "assistant" || !isJsonObject(message["audio"])) return [];
+    const { content } = message;
+    if (content !== undefined && content !== null && content !== "") return [];
+    const why = `Provider ${id} cannot be sent an answer that is sound only.`;
+    return [{ path: `messages[${at}].audio`, code: "part", weight: "changes_meaning", why }];
+  });
+}
