@@ -25,6 +25,24 @@ const COMMON: BuildOptions = {
   logLevel: "warning",
 };
 
+const EXAMPLES = join(ROOT, "test/clients/examples");
+const LANGUAGES: Readonly<Record<string, string>> = { sh: "bash", mjs: "js", py: "python", toml: "toml" };
+/** What the examples name in place of the host, and what pages name. */
+const EXAMPLE_HOST = "http://localhost:8787";
+const PAGE_HOST = "https://YOUR-HOST";
+
+/** Puts the tested files of `test/clients/examples` where the text names them. Throws for one that is not there. */
+async function withExamples(markdown: string): Promise<string> {
+  let text = markdown;
+  for (const [comment, name = "", tab = ""] of markdown.matchAll(/<!-- example: ([\w.-]+)((?: tab="[^"]*")?) -->/g)) {
+    const code = await readFile(join(EXAMPLES, name), "utf8");
+    const language = LANGUAGES[name.split(".").at(-1) ?? ""] ?? "";
+    const shown = code.trimEnd().replaceAll(EXAMPLE_HOST, PAGE_HOST);
+    text = text.replace(comment, () => `\`\`\`${language}${tab}\n${shown}\n\`\`\``);
+  }
+  return text;
+}
+
 /** Where the site lies below `.site`: files under `/assets/` may be kept for ever, as their names hold their hash. */
 async function assetsOf(files: Map<string, string>) {
   const add = (name: string, extension: string, text: string): string => {
@@ -116,8 +134,8 @@ async function inputsDigest(): Promise<string> {
     "keys",
     "wires/openai-chat",
   ];
-  for (const folder of folders) {
-    const names = await readdir(join(ROOT, "src", folder), { recursive: true, withFileTypes: true });
+  for (const folder of [...folders.map((each) => join("src", each)), "test/clients/examples"]) {
+    const names = await readdir(join(ROOT, folder), { recursive: true, withFileTypes: true });
     for (const entry of names.toSorted((a, b) => (join(a.parentPath, a.name) < join(b.parentPath, b.name) ? -1 : 1))) {
       if (entry.isFile()) hash.update(entry.name).update(await readFile(join(entry.parentPath, entry.name)));
     }
@@ -141,7 +159,8 @@ async function main(): Promise<void> {
     const document = openapi.openApiDocument();
     const content: Record<string, string> = {};
     for (const file of await readdir(join(HERE, "content"))) {
-      if (file.endsWith(".md")) content[file.slice(0, -3)] = await readFile(join(HERE, "content", file), "utf8");
+      if (!file.endsWith(".md")) continue;
+      content[file.slice(0, -3)] = await withExamples(await readFile(join(HERE, "content", file), "utf8"));
     }
     const flowTypes = await readFile(join(HERE, "content", "flow.d.ts.txt"), "utf8");
     const schemas = (document["components"] as { schemas?: Record<string, unknown> } | undefined)?.schemas ?? {};

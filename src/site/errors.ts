@@ -2,7 +2,7 @@
 import { ERRORS, type ErrorCode } from "../http/errors.ts";
 
 /** What a reader should do, per code. A code without a text does not compile. */
-const REMEDIES: Readonly<Partial<Record<ErrorCode, string>>> = {
+const REMEDIES: Readonly<Record<ErrorCode, string>> = {
   invalid_json: "The body is no JSON document. Send one JSON object, encoded as UTF-8.",
   invalid_request:
     "A member that the router reads is missing, of the wrong type or out of range. `error.param` names it.",
@@ -55,11 +55,26 @@ const REMEDIES: Readonly<Partial<Record<ErrorCode, string>>> = {
   admin_disabled: "Set the Worker secret `FLOW_ADMIN_TOKEN` to at least 32 characters.",
   upstream_timeout: "No target answered in time. See `timeouts` in the policy.",
   latency_budget_exceeded: "The latency budget ended and the policy is `hard`. Raise the budget, or use `soft`.",
+  wrong_route_kind:
+    "The route serves another kind of request: a chat route no embeddings, an embedding route no conversation. Name another route.",
+  tool_not_gateable:
+    "A tool that the provider runs by itself was offered behind the approval gate. Name it in the policy's `tools.auto_approve`, or leave it out.",
+  range_not_kept: "Figures of a part of the range are not kept any more. `error.first_day` is the first day that is.",
+  unknown_environment: "This environment has no keys or routes yet. Check its name, or add `?new_env=true`.",
+  role_required: "The operator's token has another role. `error.role` is the one that is needed.",
+  response_not_found:
+    "The response is unknown, has expired, was not stored or belongs to another secret. Send the whole input.",
+  alias_taken: "The alias belongs to another route (`error.route`) or is its name. Choose another one.",
+  provider_in_use: "`error.routes` use the provider. Change them, or delete it with `?force=<reason>`.",
+  not_empty: "An import needs an empty deployment, and this one has keys, routes or budgets.",
+  internal_error: "A fault of the router itself. Quote the trace id when you report it.",
+  overloaded: "This instance holds as many request bodies as it may. Wait for `Retry-After`.",
+  policy_unavailable: "A stored policy or key cannot be read at the moment. Try again.",
 };
 
 export function errorsMarkdown(): string {
   const sections = Object.entries(ERRORS).map(([code, row]) => {
-    const remedy = REMEDIES[code as ErrorCode] ?? "See the message of the error.";
+    const remedy = REMEDIES[code as ErrorCode];
     const retry = row.retry ? "The same request may be sent again." : "Sending the same request again does not help.";
     return `## ${code}\n\nStatus ${row.status}, type \`${row.type}\`. ${remedy} ${retry}\n`;
   });

@@ -88,7 +88,9 @@ export async function wranglerFacts(): Promise<WranglerFacts> {
   if (compatibilityDate === undefined || flags === undefined) {
     throw new Error("wrangler.toml has no compatibility_date or compatibility_flags in the expected spelling.");
   }
-  const classes = [...text.matchAll(/\{ name = "([^"]+)", class_name = "([^"]+)" \}/g)];
+  // The environment behind the top level has the same bindings once more.
+  const [topLevel = ""] = text.split("\n[env.");
+  const classes = [...topLevel.matchAll(/\{ name = "([^"]+)", class_name = "([^"]+)" \}/g)];
   const limiters = text.matchAll(
     /^\[\[ratelimits\]\]\nname = "(\w+)"\nnamespace_id = "(\d+)"\nsimple = \{ limit = (\d+), period = 60 \}/gm,
   );

@@ -1,6 +1,6 @@
-/** README.md against the code: what a user looks up there must be what the Worker does. */
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+/** The reference page, README.md and src/README.md against the code: what is looked up there must be what the Worker does. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { BUDGETS_KEY } from "../../src/budgets/record.ts";
 import { VARIABLES } from "../../src/config.ts";
@@ -14,14 +14,17 @@ import { MONEY_KEY } from "../../src/prices/book.ts";
 import { findProvider, providerIds } from "../../src/providers/index.ts";
 import { baseUrlName } from "../../src/providers/provider-settings.ts";
 import { ROWS } from "../../src/providers/rows.ts";
+import { errorsMarkdown } from "../../src/site/errors.ts";
+import { anchorOf } from "../../src/site/markdown.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 const readme = readFileSync(join(ROOT, "README.md"), "utf8");
+const reference = readFileSync(join(ROOT, "src/site/content/reference.md"), "utf8");
 
 /** The lines of the section under a heading, up to the next heading of any level. */
 function section(heading: string): string {
-  const [, after] = readme.split(`\n${heading}\n`);
-  if (after === undefined) throw new Error(`README.md has no heading "${heading}".`);
+  const [, after] = reference.split(`\n${heading}\n`);
+  if (after === undefined) throw new Error(`The reference has no heading "${heading}".`);
   return after.split(/\n#+ /)[0] ?? "";
 }
 
@@ -56,11 +59,11 @@ function sources(): string[] {
 }
 
 test("the table of providers lists every provider, in the order of the registry and no other", () => {
-  expect(tableRows(section("### Providers")).map(([id = ""]) => quoted(id)[0])).toEqual(providerIds());
+  expect(tableRows(section("## Providers")).map(([id = ""]) => quoted(id)[0])).toEqual(providerIds());
 });
 
 test.each(ROWS)("$id stands with its secrets and its base URL", (row) => {
-  const cells = tableRows(section("### Providers")).find(([id]) => id === `\`${row.id}\``) ?? [];
+  const cells = tableRows(section("## Providers")).find(([id]) => id === `\`${row.id}\``) ?? [];
   const inUrl = [...(row.baseUrl ?? "").matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => name);
   expect(quoted(cells[1] ?? "")).toEqual([...row.secrets, ...inUrl]);
   expect(quoted(cells[2] ?? "")).toEqual([row.baseUrl ?? baseUrlName(row.id)]);
@@ -83,7 +86,7 @@ test.each([
 ])(
   "$id, with a protocol of its own, stands with the secrets and the base URL that it is called with",
   ({ id, sets }) => {
-    const cells = tableRows(section("### Providers")).find(([cell]) => cell === `\`${id}\``) ?? [];
+    const cells = tableRows(section("## Providers")).find(([cell]) => cell === `\`${id}\``) ?? [];
     expect(new Set(quoted(cells[1] ?? ""))).toEqual(new Set(sets.flat()));
     const url = (quoted(cells[2] ?? "")[0] ?? "").replace(/\{\w+\}/g, "value");
     for (const names of sets) {
@@ -91,37 +94,53 @@ test.each([
       expect(findProvider(id)?.configure(secrets)?.baseUrl).toBe(url);
     }
     expect(findProvider(id)?.configure({})).toBeNull();
-    expect(quoted(section("#### Providers with their own protocol"))).toContain(id);
+    expect(quoted(section("### Providers with their own protocol"))).toContain(id);
   },
 );
 
-test("the table of errors lists exactly the codes that the Worker sends", () => {
+test("the page of errors has a section with a remedy for every code that the Worker sends", () => {
   const text = sources().join("\n");
   const sent = Object.keys(ERRORS).filter((code) => text.includes(`"${code}"`));
-  const rows = tableRows(section("### Errors"));
-  expect(rows.flatMap(([, codes = ""]) => quoted(codes)).toSorted()).toEqual(sent.toSorted());
+  const page = errorsMarkdown();
+  const sections = [...page.matchAll(/^## (\w+)\n\nStatus (\d+)/gm)].map(([, code, status]) => [code, Number(status)]);
+  const wanted = sent.map((code) => [code, ERRORS[code as keyof typeof ERRORS].status]);
+  expect(sections).toEqual(expect.arrayContaining(wanted));
 });
 
-test("each error stands with its status", () => {
-  const faults: string[] = [];
-  for (const [statuses = "", codes = ""] of tableRows(section("### Errors"))) {
-    for (const code of quoted(codes)) {
-      const status = ERRORS[code as keyof typeof ERRORS]?.status;
-      if (!statuses.split(", ").includes(String(status))) faults.push(`${code} is ${status}, not ${statuses}`);
-    }
-  }
-  expect(faults).toEqual([]);
+test("README.md is short, and what it shows is the tested file", () => {
+  expect(Buffer.byteLength(readme)).toBeLessThan(12_500);
+  const examples = join(ROOT, "test/clients/examples");
+  const shown = [...readme.matchAll(/```(?:js|python)\n([\s\S]*?)```/g)].map(([, code = ""]) => code);
+  const tested = readdirSync(examples).map((name) => readFileSync(join(examples, name), "utf8"));
+  expect(shown.length).toBeGreaterThan(4);
+  expect(shown.filter((code) => !tested.includes(code))).toEqual([]);
+  expect(readme).toContain(readFileSync(join(examples, "curl.sh"), "utf8"));
 });
+
+test.each(["README.md", ".github/CONTRIBUTING.md", "src/README.md", "src/providers/README.md"])(
+  "the links of %s lead to files that are there",
+  (name) => {
+    const text = readFileSync(join(ROOT, name), "utf8");
+    const links = [...text.matchAll(/\]\((?!https?:|\/|#)([^)#]+)(?:#([^)]*))?\)/g)];
+    for (const [, path = "", anchor] of links) {
+      const file = join(ROOT, dirname(name), path);
+      expect(existsSync(file), `${name}: ${path}`).toBe(true);
+      if (anchor === undefined) continue;
+      const titles = [...readFileSync(file, "utf8").matchAll(/^#+ (.*)$/gm)].map(([, title = ""]) => anchorOf(title));
+      expect(titles, `${name}: ${path}#${anchor}`).toContain(anchor);
+    }
+  },
+);
 
 test("the variables are those of the environment", () => {
   const declared = Object.keys(VARIABLES).filter((name) => name.startsWith("FLOW_"));
-  const rows = tableRows(section("### Variables and secrets"));
+  const rows = tableRows(section("## Variables and secrets"));
   const listed = rows.flatMap(([name = ""]) => quoted(name)).filter((name) => name.startsWith("FLOW_"));
   expect(listed.toSorted()).toEqual(declared.toSorted());
 });
 
 test("the example policy is valid, and whatever it does not call an example is the default", () => {
-  const jsonc = /```jsonc\n([\s\S]*?)```/.exec(section("### Policies"))?.[1] ?? "";
+  const jsonc = /```jsonc\n([\s\S]*?)```/.exec(section("## Policy"))?.[1] ?? "";
   const example = RoutePolicy.parse(JSON.parse(jsonc.replace(/\/\/.*$/gm, "")));
   const { targets } = example;
   const defaults = RoutePolicy.parse({ targets: targets.map(({ provider, model }) => ({ provider, model })) });
@@ -139,18 +158,11 @@ test("the example policy is valid, and whatever it does not call an example is t
 test("every variable of .dev.vars.example is one that the Worker reads", () => {
   const names = readFileSync(join(ROOT, ".dev.vars.example"), "utf8").matchAll(/^(?:# )?([A-Z][A-Z0-9_]+)=/gm);
   const known = new Set([
-    ...quoted(section("### Variables and secrets")),
-    ...quoted(section("### Providers")),
+    ...quoted(section("## Variables and secrets")),
+    ...quoted(section("## Providers")),
     ...ROWS.flatMap((row) => [...row.secrets, baseUrlName(row.id)]),
   ]);
   expect([...names].map(([, name = ""]) => name).filter((name) => !known.has(name))).toEqual([]);
-});
-
-test("the folders named in the layout are those of src", () => {
-  const layout = /```\nsrc\/\n([\s\S]*?)\ntest\//.exec(readme)?.[1] ?? "";
-  const named = [...layout.matchAll(/(?<=^ {2}|, )([\w-]+)\//gm)].map(([, name = ""]) => name);
-  const folders = readdirSync(join(ROOT, "src"), { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  expect(named.toSorted()).toEqual(folders.map(({ name }) => name).toSorted());
 });
 
 test("src/README.md maps every folder, and names every object and every KV key", () => {

@@ -4,7 +4,11 @@ import { ChatOpenAI } from "@langchain/openai";
 import * as z from "zod";
 
 const schema = z.object({ path: z.string() });
-const deleteFile = tool(({ path }) => `deleted ${path}`, { name: "delete_file", description: "Deletes a file", schema });
+const deleteFile = tool(({ path }) => `deleted ${path}`, {
+  name: "delete_file",
+  description: "Deletes a file",
+  schema,
+});
 const model = new ChatOpenAI({
   model: "flow/agent-reasoning",
   apiKey: process.env.FLOW_LAYER_API_KEY,
