@@ -77,6 +77,8 @@ export interface Settings {
   readonly logsEveryRequest: boolean;
   /** Responses may be kept for `previous_response_id`. */
   readonly storesResponses: boolean;
+  /** The built-in provider answers, so this is local work or a trial. */
+  readonly hasSandbox: boolean;
   readonly allowsPrivateUpstreams: boolean;
   /** Where spans go, under the names that OpenTelemetry gives its variables. */
   readonly exporter: {
@@ -122,6 +124,7 @@ function readSettings(read: Read): Settings {
     adminHost: (read("FLOW_ADMIN_HOST") ?? "").trim().toLowerCase(),
     logsEveryRequest: read("FLOW_LOG_REQUESTS") === "1",
     storesResponses: read("FLOW_RESPONSES_STORE") !== "0",
+    hasSandbox: read("FLOW_SANDBOX") === "1",
     allowsPrivateUpstreams: read("FLOW_ALLOW_PRIVATE_UPSTREAMS") === "1",
     exporter: given(read, EXPORTER_VARIABLES),
   };

@@ -10,6 +10,7 @@ import { approvalsApp } from "./approvals.ts";
 import { auditApp } from "./audit.ts";
 import { type AdminEnv, authorize } from "./authorize.ts";
 import { budgetsApp } from "./budgets.ts";
+import { demoApp } from "./demo.ts";
 import { keysApp } from "./keys.ts";
 import { pricesApp } from "./prices.ts";
 import { promotionsApp } from "./promotions.ts";
@@ -74,6 +75,7 @@ adminApp.route("/spend", spendApp);
 adminApp.route("/budgets", budgetsApp);
 adminApp.route("/approvals", approvalsApp);
 adminApp.route("/audit", auditApp);
+adminApp.route("/demo", demoApp);
 adminApp.route("/status", statusApp);
 
 for (const [path, methods] of Object.entries(METHODS)) {

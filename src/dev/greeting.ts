@@ -55,6 +55,7 @@ curl ${base_url}/v1/chat/completions \\
 ${routesText(seeding)}
 Base URL for an OpenAI client   ${base_url}/v1
 Pages and documentation         ${base_url}
+Console                         ${base_url}/console
 Keys and admin token            ${devFile}
 More commands                   npx flow-layer --help
 `;

@@ -58,6 +58,44 @@ export class Instance {
     return keys;
   }
 
+  /**
+   * Requests to look at: made-up ones of the last hour, by keys of their own, and one tool call that waits for a person.
+   * Keys that have requests already get none, so that a second start adds nothing.
+   */
+  async demo(secret: string): Promise<void> {
+    const known = await this.#list<{ id: string; name: string; status: string }>("/admin/keys", "Reading the keys");
+    for (const env of SEED_ENVIRONMENTS) {
+      const name = `demo ${env}`;
+      const old = known.find((key) => key.name === name && key.status === "active");
+      const id = old?.id ?? (await this.#created(name, env));
+      const response = await this.#call("POST", "/admin/demo", { key: id });
+      if (!response.ok) throw await refused("Filling the trail", response);
+      const { added } = (await response.json()) as { added: number };
+      if (added > 0 && env === "production") this.#holdCall(secret);
+    }
+  }
+
+  async #created(name: string, env: string): Promise<string> {
+    const response = await this.#call("POST", "/admin/keys", { name, env });
+    if (!response.ok) throw await refused(`Creating the key ${name}`, response);
+    return ((await response.json()) as { id: string }).id;
+  }
+
+  /** The answer is held until somebody decides, so it is not waited for. */
+  #holdCall(secret: string): void {
+    const parameters = { type: "object", properties: { customer_id: { type: "string" } } };
+    const request = {
+      model: "flow/agent-reasoning",
+      messages: [{ role: "user", content: "Customer 4711 asks to be forgotten." }],
+      tools: [{ type: "function", function: { name: "delete_customer", parameters } }],
+      route: { require_tool_approval: true },
+    };
+    this.#send("POST", "/v1/chat/completions", secret, request).then(
+      (response) => response.body?.cancel(),
+      () => {},
+    );
+  }
+
   async #accepts(key: string): Promise<boolean> {
     const response = await this.#send("GET", "/v1/models", key);
     await response.body?.cancel();

@@ -8,6 +8,8 @@ export interface StartOptions {
   readonly json: boolean;
   /** Puts the example routes back to what a first start would make. */
   readonly reseed: boolean;
+  /** Fills the trail with made-up requests of the last hour, once. */
+  readonly demo: boolean;
   /** What wrangler gets. */
   readonly wrangler: readonly string[];
   /** The port that was asked for; `undefined`: that of wrangler.toml. */
@@ -17,10 +19,11 @@ export interface StartOptions {
 /** Throws `StartError` for a port that is none. */
 export function readOptions(argv: readonly string[]): StartOptions {
   const given = argv[0] === "--" ? argv.slice(1) : argv;
-  const own = ["--json", "--reseed"];
+  const own = ["--json", "--reseed", "--demo"];
   return {
     json: given.includes("--json"),
     reseed: given.includes("--reseed"),
+    demo: given.includes("--demo"),
     wrangler: given.filter((argument) => !own.includes(argument)),
     port: portOf(given),
   };

@@ -65,6 +65,7 @@ async function prepare(
   const instance = new Instance(baseUrl, adminToken);
   const seeding = await seedInstance(instance, user.all, secrets.seeded, options.reseed);
   const keys = await instance.ensureKeys(secrets.keys);
+  if (options.demo) await instance.demo(keys["production"] ?? "");
   state.keep({ ...secrets, keys: { ...secrets.keys, ...keys }, seeded: seeding.versions });
   const announcement = { base_url: baseUrl, admin_token: adminToken, keys };
   state.announce(announcement);
