@@ -155,6 +155,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
       "lib",
     ],
   ],
+  "admin/demo-rows": ["catalog", "ledger/client", "pricing", "traces/schema", "lib"],
   openapi: [
     ...["doors/messages/request", "doors/responses/request"],
     ...[
