@@ -79,6 +79,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ],
     ...["wires/openai-chat/request-fields", "wires/openai-chat/read-demand"],
   ],
+  "relay/request/explained": ["ledger/client", "relay", "http/errors"],
   "relay/settle": ["pricing", "ledger/client", "keys", "traces", "config", "lib", "lib/log"],
   policy: ["catalog", "lib"],
   keys: ["lib"],
@@ -156,10 +157,26 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ],
   ],
   "admin/demo-rows": ["catalog", "ledger/client", "pricing", "traces/schema", "lib"],
+  // A request is read and planned as its door does it.
+  "admin/explain": [
+    ...["config", "control", "doors/messages/request", "doors/responses/request", "http/body", "http/errors"],
+    ...[
+      "http/json-body",
+      "http/query",
+      "keys/record",
+      "policy/schema",
+      "relay/explain",
+      "relay/resolve",
+      "relay/trace",
+    ],
+    ...["wires/anthropic-messages/door", "wires/openai-chat/door-wire", "wires/openai-chat/request-fields"],
+    ...["wires/openai-responses/wire", "lib"],
+  ],
   openapi: [
     ...["doors/messages/request", "doors/responses/request"],
     ...[
       "admin/promotions",
+      "admin/explain",
       "admin/provider-switch",
       "admin/routes",
       "admin/settings",
@@ -203,7 +220,9 @@ const DURABLE_OBJECTS = [
   ],
 ];
 /** Put the parts of a request's way together; the others share types and the record. */
-const RELAY_COMPOSERS = ["relay/relay.ts", "relay/request/run.ts"];
+const RELAY_COMPOSERS = [
+  ...["relay/relay.ts", "relay/explain.ts", "relay/request/run.ts", "relay/request/explained.ts"],
+];
 const RELAY_SHARED = [
   ...["relay/types.ts", "relay/trace.ts", "relay/billing.ts", "relay/received.ts", "relay/affinity.ts"],
   ...["relay/last-words.ts", "relay/door.ts", "relay/trace-members.ts"],

@@ -32,6 +32,7 @@ const METHODS = {
   "/routes/:env/promote": "GET, HEAD, PUT, DELETE, POST",
   "/routes/:env/:name": "GET, HEAD, PUT, DELETE",
   "/routes/:env/:name/rollback": "POST",
+  "/routes/:env/:name/explain": "POST",
   "/routes/:env/:name/evidence": "GET, HEAD",
   "/routes/:env/:name/versions": "GET, HEAD",
   "/routes/:env/:name/versions/:version": "GET, HEAD",

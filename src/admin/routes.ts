@@ -20,6 +20,7 @@ import { forgetRoute } from "../policy/store.ts";
 import { findProvider, isKnownProvider, missingNames, operatorProvider } from "../providers/index.ts";
 import { evidenceOf } from "../trace-index/client.ts";
 import type { AdminEnv } from "./authorize.ts";
+import { postExplain } from "./explain.ts";
 import { MAX_REASON_LENGTH, readFlag, readReason } from "./options.ts";
 import { warningsOf } from "./policy-warnings.ts";
 import { answer, factsInForce, factsOf, noSuchRoute, refusal, toRoute } from "./route-answers.ts";
@@ -103,6 +104,8 @@ routesApp.post("/:env/:name/rollback", async (c) => {
   forgetRoute(env, name);
   return answer(c, result.route);
 });
+
+routesApp.post("/:env/:name/explain", postExplain);
 
 routesApp.get("/:env/:name/versions", async (c) => {
   const { env, name } = c.req.param();

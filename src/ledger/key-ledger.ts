@@ -36,6 +36,11 @@ function isShortOfLease(answer: ReserveAnswer | Unavailable): boolean {
   return !answer.ok && answer.reason === "shared_budget" && answer.shortage?.isFitting === true;
 }
 
+/** Ends a transaction whose result is wanted and whose changes are not. */
+class Rollback extends Error {
+  override readonly name = "Rollback";
+}
+
 export class KeyLedger extends DurableObject {
   readonly #ledger: Ledger;
   readonly #upkeep: Upkeep;
@@ -58,6 +63,27 @@ export class KeyLedger extends DurableObject {
   async reserve(reservation: Reservation): Promise<ReserveAnswer | Unavailable> {
     const [answer] = await this.reserveAll([reservation]);
     return answer ?? { ok: false, reason: "unavailable" };
+  }
+
+  /** What `reserve` would answer. Nothing is kept. */
+  async preview(reservation: Reservation): Promise<ReserveAnswer | Unavailable> {
+    let answer: ReserveAnswer | Unavailable = { ok: false, reason: "unavailable" };
+    try {
+      this.ctx.storage.transactionSync(() => {
+        answer = this.#ledger.reserve(reservation, Date.now());
+        throw new Rollback();
+      });
+    } catch (error) {
+      if (!(error instanceof Rollback)) throw error;
+    } finally {
+      this.#ledger.load();
+    }
+    return answer;
+  }
+
+  /** Counts one request against the key's limit of them, in memory alone. `false`: it is reached. */
+  async countRequest(keyId: string, terms: KeyTerms): Promise<boolean> {
+    return this.#transact(() => this.#ledger.countRequest(keyId, terms, Date.now()));
   }
 
   /** The same for several attempts, whose calls are under way. Answers in their order. */

@@ -119,6 +119,17 @@ export class Ledger {
     return refusal === null ? { ok: true, ...facts } : { ok: false, ...refusal, ...facts };
   }
 
+  /** Counts a request that reserves nothing. `keyId`: the key's own. `false`: its limit of requests is reached. */
+  countRequest(keyId: string, terms: KeyTerms, now: number): boolean {
+    this.account.learn(terms);
+    const limits = this.account.terms?.limits ?? null;
+    if (limits === null) return true;
+    const window = this.attempts.window(`tr_${keyId}`, now);
+    if (window.wait(limits, 1, 0, now) !== null) return false;
+    window.add(now, 1, 0);
+    return true;
+  }
+
   /** A request counts with the whole limit of tokens per minute at most, so that it is admitted when it is alone. */
   #withinLimit(reservation: Reservation): Reservation {
     const limit = this.account.terms?.limits?.tokens_per_minute ?? Number.POSITIVE_INFINITY;

@@ -192,6 +192,13 @@ export const OPERATIONS: readonly Operation[] = [
       takesIfMatch: true,
     },
   ),
+  operator(
+    "post /admin/routes/{env}/{name}/explain",
+    "What would become of a request, without asking a provider",
+    [200, "Explanation"],
+    ["policy_unavailable"],
+    { body: "ExplainRequest" },
+  ),
   operator("get /admin/routes/{env}/{name}/versions", "All versions", [200, "RouteList"], BAD, { query: PAGE }),
   operator("get /admin/routes/{env}/{name}/versions/{version}", "One version", [200, "Route"]),
   operator("get /admin/routes/{env}/{name}/evidence", "How a version fared", [200, "Evidence"], BAD, {

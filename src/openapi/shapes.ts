@@ -1,4 +1,6 @@
 /** The components of the document: what requests are checked with, and the shapes of answers. */
+
+import { ExplainRequest } from "../admin/explain.ts";
 import { PromotionRequest } from "../admin/promotions.ts";
 import { SwitchRequest } from "../admin/provider-switch.ts";
 import { RollbackRequest } from "../admin/routes.ts";
@@ -31,6 +33,7 @@ const REQUESTS = {
   PromotionRequest,
   ProviderRequest,
   SwitchRequest,
+  ExplainRequest,
   PriceRequest,
   SettingsRequest,
 };
@@ -156,6 +159,10 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
   },
   Provider: {
     ...{ id: "string", configured: "boolean", missing: ["string"], "disabled?": "any", "targets?": ["object"] },
+  },
+  Explanation: {
+    ...{ route_version: "integer", targets: ["object"], admission: "object", output_cap: "integer?" },
+    bound_usd: "number?",
   },
   Switch: { id: "string", "model?": "string", disabled: "any" },
   Status: {

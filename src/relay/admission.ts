@@ -19,11 +19,11 @@ import {
   noteSettled,
 } from "../ledger/client/budget-cache.ts";
 import {
-  type EndedAttempt,
   isolateName,
   type KeyTerms,
   noteSignOfLife,
   periodEnd,
+  preview,
   type Reservation,
   type ReserveAnswer,
   releaseSoon,
@@ -38,6 +38,7 @@ import { askedOf, boundNanoUsd, isFree, START_MARGIN_MS } from "../pricing/bound
 import { choicesOf, outputCap, ownCap, type PromptBound, promptBound } from "../pricing/estimate.ts";
 import { regionOf } from "../pricing/surcharge-rules.ts";
 import type { ChatRequest } from "../wires/openai-chat/request-fields.ts";
+import { type Bound, type Costs, endedAttempts, largestFitting } from "./admission-costs.ts";
 import { type PromptDemand, PromptReader } from "./admission-demand.ts";
 import {
   type BoundedBy,
@@ -67,22 +68,8 @@ export interface AdmissionInput {
   readonly content: ContentDemand;
   readonly exchange: Exchange;
   readonly waitUntil: (work: Promise<unknown>) => void;
-}
-
-/** What an attempt may cost at most, by the length of its answer. */
-interface Costs {
-  /** Nano-USD of an answer of so many tokens; `null`: more than can be counted. */
-  readonly of: (outputTokens: number) => number | null;
-  /** The cap that holds where money does not lower it. */
-  readonly cap: number;
-  /** The router may not set a lower one than this. */
-  readonly leastCap: number;
-}
-
-interface Bound {
-  /** Cap on the output that is to be written upstream. */
-  readonly outputTokens: number;
-  readonly nanoUsd: number;
+  /** Nothing will be sent: the time whose prices hold, epoch ms. */
+  readonly trialAt?: number;
 }
 
 export class Admission {
@@ -109,7 +96,43 @@ export class Admission {
     this.#limitNanoUsd = route.spendBudgetUsd === null ? null : fromUsd(route.spendBudgetUsd);
     this.#ownCap = ownCap(request.fields);
     this.#prompt = new PromptReader(request, content);
-    this.#watch();
+    if (input.trialAt === undefined) this.#watch();
+  }
+
+  /**
+   * What an attempt at `candidate` would be bounded by, also where the key asks for no bound. Throws 402 as `claim` does;
+   * `null`: its price is not known, and need not be.
+   */
+  boundOf(candidate: Candidate): { readonly outputTokens: number; readonly nanoUsd: number } | null {
+    try {
+      return this.#boundWithin(this.#costsOf(candidate), Number.POSITIVE_INFINITY, true);
+    } catch (error) {
+      if (!this.#isBounded && error instanceof RouterError && error.code === "model_unpriced") return null;
+      throw error;
+    }
+  }
+
+  /** What the ledger would say of an attempt at `candidate`, and the cap that would go upstream. Reserves nothing. */
+  async trial(
+    candidate: Candidate,
+  ): Promise<{ readonly refusal: RouterError | null; readonly outputCap: number | null }> {
+    const costs = this.#isBounded ? this.#costsOf(candidate) : null;
+    const bound = costs === null ? null : this.#boundWithin(costs, Number.POSITIVE_INFINITY, true);
+    const claim = this.#newClaim(candidate, bound);
+    const outputCap = claim.maxOutputTokens ?? this.#ownCap ?? ownCap(candidate.target.params) ?? null;
+    if (this.#terms.budget === null && this.#terms.limits === null) return { refusal: null, outputCap };
+    // Budgets above the key are asked by the caller: a lease would be a change.
+    const { budgets: _, ...reservation } = this.#reservation(candidate, claim);
+    const answer = await preview(this.#input.ledgers, this.#input.key.id, reservation);
+    if (answer.ok) return { refusal: null, outputCap };
+    if (answer.reason === "unavailable") {
+      return { refusal: new RouterError("ledger_unavailable", "The spend ledger is not responding."), outputCap };
+    }
+    return { refusal: this.#refusal(answer, reservation, costs), outputCap };
+  }
+
+  get #isBounded(): boolean {
+    return this.#terms.budget !== null || this.#limitNanoUsd !== null || this.#sharedBudget !== undefined;
   }
 
   #watch(): void {
@@ -129,8 +152,7 @@ export class Admission {
 
   /** What an attempt at `candidate` needs. Throws 402 when it may cost too much or its cost is unknown. */
   claim(candidate: Candidate, isHedge: boolean): Claim {
-    const isBounded = this.#terms.budget !== null || this.#limitNanoUsd !== null || this.#sharedBudget !== undefined;
-    const costs = isBounded ? this.#costsOf(candidate) : null;
+    const costs = this.#isBounded ? this.#costsOf(candidate) : null;
     const bound = costs === null ? null : this.#boundWithin(costs, Number.POSITIVE_INFINITY, !isHedge);
     const claim = this.#newClaim(candidate, bound);
     if (!this.#hasTerms) return claim;
@@ -273,7 +295,7 @@ export class Admission {
     const { route } = this.#input;
     const { provider, model, params } = candidate.target;
     const { max_output_tokens: modelCap } = candidate.facts;
-    const now = Date.now();
+    const now = this.#input.trialAt ?? Date.now();
     // Another price may begin between the reservation and its attempt: the most expensive of them is reserved.
     const prices = route.prices.within(provider, model, now, now + START_MARGIN_MS);
     if (prices === null) throw unpriced(candidate.name, this.#boundedBy);
@@ -343,24 +365,3 @@ export class Admission {
 }
 
 type Refused = Exclude<ReserveAnswer, { readonly ok: true }>;
-
-/** The largest cap up to that of `costs` whose cost is at most `leftNanoUsd`; 0 when none is. More never costs less. */
-function largestFitting({ of, cap }: Costs, leftNanoUsd: number): number {
-  let low = 0;
-  let high = cap;
-  while (low < high) {
-    const middle = Math.ceil((low + high) / 2);
-    if ((of(middle) ?? Number.POSITIVE_INFINITY) <= leftNanoUsd) low = middle;
-    else high = middle - 1;
-  }
-  return low;
-}
-
-/** A failed attempt's fallback must not be refused for what it held beyond its cost. */
-function endedAttempts(exchange: Exchange): EndedAttempt[] {
-  return exchange.attempts.flatMap((attempt) => {
-    if (attempt.isRunning) return [];
-    const { costNanoUsd } = exchange.bill(attempt);
-    return costNanoUsd === null ? [] : [{ attempt: attempt.number, costNanoUsd }];
-  });
-}

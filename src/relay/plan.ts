@@ -36,8 +36,10 @@ export interface PlanInput {
   readonly preferred: readonly string[];
   /** An operator has taken it out. */
   readonly isDisabled: (target: Target) => boolean;
+  /** Hears of each target that could be called. */
+  readonly onConfigured?: (candidate: Candidate) => void;
   /** Hears of each target that is passed over. */
-  readonly onSkipped: (target: Target, reason: FailureClass, detail?: string) => void;
+  readonly onSkipped: (target: Target, reason: FailureClass, detail?: string, member?: string) => void;
   /** A number in [0, 1): random, or stable for a session that sticks. */
   readonly draw: (candidate: Candidate) => number;
 }
@@ -50,7 +52,9 @@ export function plan(input: PlanInput): Plan {
     throw nothingConfigured(input);
   }
   const allowed = configured.filter(({ target }) => {
-    return (route.only?.includes(target.provider) ?? true) && !(route.avoid?.includes(target.provider) ?? false);
+    const member = narrowedBy(route, target);
+    if (member !== null) input.onSkipped(target, "capability", `\`${member}\` leaves it out.`, member);
+    return member === null;
   });
   if (allowed.length === 0) {
     throw new RouterError("no_capable_target", "`route.only` and `route.avoid` leave no target of this route.", {
@@ -80,6 +84,12 @@ export function plan(input: PlanInput): Plan {
   };
 }
 
+/** The control by which the client leaves the target out; `null`: it does not. */
+function narrowedBy({ only, avoid }: ResolvedRoute, { provider }: Target): "route.only" | "route.avoid" | null {
+  if (only !== undefined && !only.includes(provider)) return "route.only";
+  return avoid?.includes(provider) === true ? "route.avoid" : null;
+}
+
 function nothingConfigured({ route, isDisabled }: PlanInput): RouterError {
   const names = route.policy.targets.filter(isDisabled).map(({ provider, model }) => `\`${provider}/${model}\``);
   const isAll = names.length === route.policy.targets.length;
@@ -96,7 +106,7 @@ function whyPassedOver(first: Candidate, capable: readonly Candidate[], { stateO
 }
 
 function configuredCandidates(input: PlanInput): Candidate[] {
-  const { route, wire, fields, secrets, findProvider, isDisabled, onSkipped } = input;
+  const { route, wire, fields, secrets, findProvider, isDisabled, onConfigured, onSkipped } = input;
   const candidates: Candidate[] = [];
   route.policy.targets.forEach((target, index) => {
     if (isDisabled(target)) {
@@ -121,7 +131,9 @@ function configuredCandidates(input: PlanInput): Candidate[] {
       return toCandidate(found.forRequest?.({ fields, model, params, facts, config }) ?? found);
     };
     const native = found.inWire?.(wire, config);
-    candidates.push(native === undefined ? written() : { ...toCandidate(native), translated: written });
+    const candidate = native === undefined ? written() : { ...toCandidate(native), translated: written };
+    onConfigured?.(candidate);
+    candidates.push(candidate);
   });
   return candidates;
 }
@@ -202,7 +214,7 @@ function capableCandidates(candidates: readonly Candidate[], input: PlanInput): 
     const left = candidates.filter((_, index) => isLeft(lacks[index] ?? null));
     candidates.forEach(({ target }, index) => {
       const lack = lacks[index] ?? null;
-      if (left.length > 0 && !isLeft(lack)) input.onSkipped(target, "capability", reasonOf(lack));
+      if (left.length > 0 && !isLeft(lack)) input.onSkipped(target, "capability", reasonOf(lack), memberOf(lack));
     });
     return left;
   };
@@ -236,6 +248,10 @@ function refusalOf({ provider, target }: Candidate, fields: PlanInput["fields"])
   } catch {
     return null;
   }
+}
+
+function memberOf(lack: Lack | null): string {
+  return lack === null || lack.kind === "length" ? "messages" : lack.name;
 }
 
 function reasonOf(lack: Lack | null): string {

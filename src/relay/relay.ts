@@ -4,7 +4,6 @@
  */
 import type { Context } from "hono";
 import { type AppEnv, secretsOf } from "../config.ts";
-import { firstSerious } from "../conversation/loss.ts";
 import type { Json } from "../conversation/part.ts";
 import { latencyForecast, mayExplore, targetState } from "../health/client.ts";
 import { isDisabled } from "../policy/disabled.ts";
@@ -30,7 +29,9 @@ import {
 import type { Door } from "./door.ts";
 import { providersOf } from "./operator-providers.ts";
 import { plan, stableDraw } from "./plan.ts";
+import { explainStep, wantsExplanation } from "./request/explained.ts";
 import { type AnyRun, begin, handle, lazy } from "./request/run.ts";
+import { toldOf } from "./request/told.ts";
 import type { Answer, AnswerEnd, LastWords, Plan, ResolvedRoute, StreamOptions } from "./types.ts";
 
 /** A request of a conversation. */
@@ -45,6 +46,7 @@ async function complete(run: Run): Promise<Response> {
   const { door, http, env, waitUntil, exchange } = run;
   const { receivedAt } = exchange;
   const { asked, caller, route, readAt, body } = await begin(run);
+  if (wantsExplanation(http.headers)) return explainStep(run, { request: asked, caller, route, wire: door.wire });
   const content = readContentDemand(asked.fields["messages"]);
   exchange.promptTokens = lazy(() => promptTokens(asked.text, content.base64Length));
   exchange.conversation = conversationOf(exchange, route, asked, caller);
@@ -126,18 +128,6 @@ function planFor(
   });
   conversation?.noteDrawn(chosen.drawn.name);
   return chosen;
-}
-
-/** A provider that speaks chat lacks what the chat form of a request that came by another wire had to leave out. */
-function toldOf(provider: Provider | undefined, { chatLosses = [] }: ChatRequest): Provider | undefined {
-  const loss = firstSerious(chatLosses);
-  if (loss === undefined || provider === undefined) return provider;
-  const message = loss.why ?? `\`${loss.path}\` cannot be sent to this target.`;
-  const told = (chosen: Provider): Provider =>
-    chosen.adapter.translation?.openStream === undefined
-      ? { ...chosen, lacks: () => loss.path, refuses: () => ({ param: loss.path, message }) }
-      : chosen;
-  return { ...told(provider), forRequest: (request) => told(provider.forRequest?.(request) ?? provider) };
 }
 
 function lastWordsOf({ door, exchange }: Run, { policy }: ResolvedRoute): LastWords {

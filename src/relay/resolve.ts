@@ -30,9 +30,19 @@ const RAW_MODEL = /^([a-z0-9][a-z0-9-]{0,62})\/([!-~]{1,256})$/;
 const PRODUCTION = "production";
 
 /** Throws 400 `unknown_route`, 403 `route_not_allowed`, or 503 `policy_unavailable` when what the model names was never read and cannot be. */
-export async function resolve(request: ChatRequest, caller: Caller, context: ReadContext): Promise<ResolvedRoute> {
+export function resolve(request: ChatRequest, caller: Caller, context: ReadContext): Promise<ResolvedRoute> {
+  return resolveAs(findRoute(request.model, caller.key, context), request, caller, context);
+}
+
+/** The same for a record that is found otherwise. `context.now` is the time whose prices hold. */
+export async function resolveAs(
+  version: Promise<RouteRecord> | RouteRecord,
+  request: ChatRequest,
+  caller: Caller,
+  context: ReadContext,
+): Promise<ResolvedRoute> {
   const [found, prices, disabled, allBudgets] = await Promise.all([
-    findRoute(request.model, caller.key, context),
+    version,
     getPrices(context).catch(pricesUnreadable),
     getDisabled(context).catch(unreadable),
     readBudgets(context).catch(budgetsUnreadable),

@@ -153,6 +153,7 @@ const MADE: Readonly<Record<string, Make>> = {
     await world.worker.putRoute("production", name, POLICY);
     return { path: `/admin/routes/production/${name}/rollback`, body: { version: 1 } };
   },
+  "post /admin/routes/{env}/{name}/explain": ofRoute("/explain", { request: { messages: MESSAGES } }),
   "get /admin/routes/{env}/{name}/versions": ofRoute("/versions"),
   "get /admin/routes/{env}/{name}/versions/{version}": ofRoute("/versions/1"),
   "get /admin/routes/{env}/{name}/evidence": ofRoute("/evidence"),

@@ -91,6 +91,7 @@ const CHANGED_BY: Readonly<Record<string, readonly Caller[]>> = {
   "put /admin/routes/{env}/{name}": ["operator", "releaser"],
   "delete /admin/routes/{env}/{name}": ["operator", "releaser"],
   "post /admin/routes/{env}/{name}/rollback": ["operator", "releaser"],
+  "post /admin/routes/{env}/{name}/explain": ["operator", "releaser"],
   "post /admin/routes/{name}/promote": ["operator", "releaser"],
   "put /admin/prices/{provider}/{model}": ["operator", "releaser"],
   "delete /admin/prices/{provider}/{model}": ["operator", "releaser"],

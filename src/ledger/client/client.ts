@@ -84,6 +84,21 @@ export function reserve(
   return reserveWithin(namespace, keyId, reservation, RESERVE_LIMIT_MS);
 }
 
+/** What `reserve` would answer at this moment. Holds nothing, and never rejects. */
+export async function preview(
+  namespace: Ledgers,
+  keyId: string,
+  reservation: Reservation,
+): Promise<ReserveAnswer | Unavailable> {
+  const call = async (ledger: LedgerStub): Promise<ReserveAnswer | Unavailable> => await ledger.preview(reservation);
+  return ask(namespace, keyId, RESERVE_LIMIT_MS, call).catch(() => ({ ok: false, reason: "unavailable" }));
+}
+
+/** Counts a request that asks no provider. `false`: the key's limit of requests is reached. Rejects with `ledger_unavailable`. */
+export function countRequest(namespace: Ledgers, keyId: string, terms: KeyTerms): Promise<boolean> {
+  return ask(namespace, keyId, CALL_LIMIT_MS, (ledger) => ledger.countRequest(keyId, terms));
+}
+
 /** The same for an attempt that is under way: slower by some milliseconds, and far cheaper where there are many. */
 export async function reserveBeside(
   namespace: Ledgers,

@@ -73,19 +73,40 @@ export function readingOf(
   };
 }
 
-/** Makes the call. `maxOutputTokens`: the cap that was admitted. */
-export async function send(
+/** Members of the client's that `candidate` would not get. Calls no provider; rejects for what cannot be written. */
+export async function droppedFor(
   request: ChatRequest,
-  maxOutputTokens: number | undefined,
   candidate: Candidate,
-  record: Attempt,
   wire: DoorWire,
   clientHeaders: Exchange["clientHeaders"],
-  signal: AbortSignal,
-): Promise<Response> {
-  const { provider, target, config, without, lane, facts } = candidate;
+): Promise<readonly string[]> {
+  const { leftOut = [] } = request;
+  const { provider } = candidate;
+  if (provider.send !== undefined) return leftOut;
+  const upstream = await written(provider.adapter, callOf(request, undefined, candidate, clientHeaders));
+  return droppedOf(upstream, request, candidate, wire, clientHeaders);
+}
+
+function droppedOf(
+  { droppedParams: dropped }: UpstreamRequest,
+  request: ChatRequest,
+  candidate: Candidate,
+  wire: DoorWire,
+  clientHeaders: Exchange["clientHeaders"],
+): readonly string[] {
+  const { leftOut = [] } = request;
+  const unsent = candidate.lane === "translated" ? unsentHeaders(wire, candidate.provider, clientHeaders) : [];
+  return [...leftOut, ...dropped, ...untold(request, candidate), ...unsent];
+}
+
+function callOf(
+  request: ChatRequest,
+  maxOutputTokens: number | undefined,
+  { provider, target, config, without, lane, facts }: Candidate,
+  clientHeaders: Exchange["clientHeaders"],
+): AdapterCall {
   const sent = lane === "translated" ? request : (request.own ?? request);
-  const adapterCall: AdapterCall = {
+  return {
     body: new JsonEdit(sent.text, sent.members).remove("route"),
     fields: sent.fields,
     stream: request.stream,
@@ -98,12 +119,25 @@ export async function send(
     reasons: facts.reasoning,
     action: request.action,
   };
+}
+
+/** Makes the call. `maxOutputTokens`: the cap that was admitted. */
+export async function send(
+  request: ChatRequest,
+  maxOutputTokens: number | undefined,
+  candidate: Candidate,
+  record: Attempt,
+  wire: DoorWire,
+  clientHeaders: Exchange["clientHeaders"],
+  signal: AbortSignal,
+): Promise<Response> {
+  const { provider } = candidate;
+  const adapterCall = callOf(request, maxOutputTokens, candidate, clientHeaders);
   const { leftOut = [] } = request;
   record.droppedParams = leftOut;
   if (provider.send !== undefined) return provider.send(adapterCall, signal);
   const upstream = await written(provider.adapter, adapterCall);
-  const unsent = lane === "translated" ? unsentHeaders(wire, provider, clientHeaders) : [];
-  record.droppedParams = [...leftOut, ...upstream.droppedParams, ...untold(request, candidate), ...unsent];
+  record.droppedParams = droppedOf(upstream, request, candidate, wire, clientHeaders);
   return fetch(upstream.url, {
     method: "POST",
     headers: upstream.headers,
