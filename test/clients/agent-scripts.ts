@@ -7,6 +7,7 @@
 import { type Call, chunks, completion, type Script } from "../support/upstream.ts";
 
 export interface StepCall {
+  /** `*`: the first tool that is offered. */
   readonly name: string;
   /** Arguments of a function; a text for a custom tool. */
   readonly input: Readonly<Record<string, unknown>> | string;
@@ -47,7 +48,7 @@ function stepFor(body: Json, steps: readonly Step[], aside: Step): readonly [Ste
   const made = callsIn(body);
   let before = 0;
   for (const step of steps) {
-    if (before === made) return [step, before];
+    if (before === made) return [withNames(step, body), before];
     before += step.calls?.length ?? 0;
   }
   return [steps.at(-1) ?? aside, made];
@@ -57,6 +58,15 @@ function stepFor(body: Json, steps: readonly Step[], aside: Step): readonly [Ste
 function customTools(body: Json): ReadonlySet<string> {
   const custom = list(body["tools"]).filter(({ type }) => type === "custom");
   return new Set(custom.map((tool) => String(((tool["custom"] as Json | undefined) ?? tool)["name"])));
+}
+
+/** `step`, whose calls name a tool that is offered. */
+function withNames(step: Step, body: Json): Step {
+  const [first] = list(body["tools"]);
+  const detail = (first?.["function"] ?? first?.["custom"] ?? first) as Json | undefined;
+  const name = String(detail?.["name"] ?? "");
+  const calls = step.calls?.map((call) => (call.name === "*" ? { ...call, name } : call));
+  return calls === undefined ? step : { ...step, calls };
 }
 
 function chatScript(body: Json, { text = "", calls = [] }: Step, before: number): Script {

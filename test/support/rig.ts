@@ -42,7 +42,11 @@ export interface Rig {
 
 export async function startRig(): Promise<Rig> {
   const upstream = await startUpstream();
-  const vars = { OPENAI_BASE_URL: `${upstream.url}/v1`, OPENAI_API_KEY: "vendor-secret" };
+  const url = `${upstream.url}/v1`;
+  const vars = {
+    ...{ OPENAI_BASE_URL: url, OPENAI_API_KEY: "provider-secret", GROQ_BASE_URL: url, GROQ_API_KEY: "provider-secret" },
+    ...{ ANTHROPIC_BASE_URL: url, ANTHROPIC_API_KEY: "provider-secret" },
+  };
   const worker = await startWorker({ vars });
   let count = 0;
 
