@@ -132,6 +132,14 @@ function messagesScript(body: Json, { text, thinking, calls = [] }: Step, before
   };
 }
 
+/** Members of an item that grow after it was added. */
+const EMPTY: Readonly<Record<string, Json>> = {
+  message: { content: [] },
+  reasoning: { summary: [] },
+  function_call: { arguments: "" },
+  custom_tool_call: { input: "" },
+};
+
 function responsesScript(body: Json, { text, thinking, calls = [] }: Step, before: number): Script {
   const custom = customTools(body);
   const output: Json[] = [
@@ -163,23 +171,38 @@ function responsesScript(body: Json, { text, thinking, calls = [] }: Step, befor
     ...{ input_tokens: 20, input_tokens_details: { cached_tokens: 0 }, output_tokens: 8, total_tokens: 28 },
     output_tokens_details: { reasoning_tokens: 0 },
   };
-  const base = { id: "resp_script", object: "response", created_at: 1_795_000_000, model: body["model"], tools: [] };
-  const whole = { ...base, status: "completed", error: null, output, usage };
+  const base = { id: "resp_script", object: "response", created_at: 1_795_000_000, model: body["model"] };
+  const nothing = { tools: [], error: null, incomplete_details: null };
+  const whole = { ...base, ...nothing, status: "completed", output, usage };
   if (body["stream"] !== true) return { json: whole };
   let sequence = 0;
   const numbered = (name: string, data: object): string => event(name, { sequence_number: sequence++, ...data });
   return {
     events: [
-      numbered("response.created", { response: { ...base, status: "in_progress", output: [] } }),
+      numbered("response.created", { response: { ...base, ...nothing, status: "in_progress", output: [] } }),
       ...output.flatMap((item, index) => {
         const at = { item_id: item["id"], output_index: index };
-        const empty = item["type"] === "message" ? { content: [] } : {};
+        const summary = { ...at, summary_index: 0 };
+        const empty = EMPTY[String(item["type"])] ?? {};
         const isCall = item["type"] === "function_call";
         return [
           numbered("response.output_item.added", {
             output_index: index,
-            item: { ...item, ...empty, ...(isCall ? { arguments: "" } : {}), status: "in_progress" },
+            item: { ...item, ...empty, status: "in_progress" },
           }),
+          ...(item["type"] === "reasoning"
+            ? [
+                numbered("response.reasoning_summary_part.added", {
+                  ...summary,
+                  part: { type: "summary_text", text: "" },
+                }),
+                numbered("response.reasoning_summary_text.delta", { ...summary, delta: thinking }),
+                numbered("response.reasoning_summary_text.done", { ...summary, text: thinking }),
+                numbered("response.reasoning_summary_part.done", {
+                  ...{ ...summary, part: { type: "summary_text", text: thinking } },
+                }),
+              ]
+            : []),
           ...(item["type"] === "message"
             ? [
                 numbered("response.content_part.added", {
