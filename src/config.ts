@@ -15,6 +15,9 @@ export type Env = Omit<Cloudflare.Env, MaybeBound> & Partial<Pick<Cloudflare.Env
 export const VARIABLES = {
   FLOW_KEY_PEPPER:
     "Secret under every key's tail and hash, at least 16 characters. Absent or shorter: no key is valid.",
+  FLOW_KEY_PEPPER_PREVIOUS:
+    "The pepper before, while keys move to a new one: keys made under it stay valid. At least 16 characters.",
+  FLOW_TRACE_DAYS: "Days for which traces are kept, a whole number from 1 to 30. Default 30.",
   FLOW_ADMIN_TOKEN: "Secret of the control plane, at least 32 characters. Absent or shorter: `/admin` is off.",
   FLOW_ADMIN_TOKENS:
     "Further operators, `name:token[:role]` separated by commas or white space. Roles: `read`, `approve`, `release`, `admin`.",
@@ -64,10 +67,15 @@ const MIN_PEPPER_LENGTH = 16;
 const MIB = 1024 * 1024;
 const DEFAULT_BODY_MIB = 10;
 const MAX_BODY_MIB = 16;
+const MAX_TRACE_DAYS = 30;
 
 export interface Settings {
   /** Empty: no key is valid and none can be made. */
   readonly pepper: string;
+  /** Keys made under it stay valid. Empty: there is none, or no pepper at all. */
+  readonly previousPepper: string;
+  /** Days for which traces are kept. */
+  readonly traceDays: number;
   /** Bytes that the body of a model request may have. */
   readonly maxBodyBytes: number;
   /** Who may use the control plane. Empty: the control plane is off. */
@@ -117,9 +125,12 @@ const EXPORTER_VARIABLES = [
 type Read = (name: Variable) => string | undefined;
 
 function readSettings(read: Read): Settings {
+  const pepper = pepperOf(read("FLOW_KEY_PEPPER"));
   return {
-    pepper: pepperOf(read("FLOW_KEY_PEPPER")),
-    maxBodyBytes: maxBodyBytesOf(read("FLOW_MAX_BODY_MIB")),
+    pepper,
+    previousPepper: pepper === "" ? "" : previousPepperOf(read("FLOW_KEY_PEPPER_PREVIOUS")),
+    maxBodyBytes: wholeNumberOf("FLOW_MAX_BODY_MIB", read, MAX_BODY_MIB, DEFAULT_BODY_MIB) * MIB,
+    traceDays: wholeNumberOf("FLOW_TRACE_DAYS", read, MAX_TRACE_DAYS, MAX_TRACE_DAYS),
     operators: usableOperators(read),
     adminHost: (read("FLOW_ADMIN_HOST") ?? "").trim().toLowerCase(),
     logsEveryRequest: read("FLOW_LOG_REQUESTS") === "1",
@@ -150,12 +161,19 @@ function pepperOf(pepper = ""): string {
   return "";
 }
 
-function maxBodyBytesOf(text = ""): number {
-  const mib = /^[1-9][0-9]?$/.test(text) ? Number(text) : 0;
-  if (mib >= 1 && mib <= MAX_BODY_MIB) return mib * MIB;
-  if (text !== "") {
-    const reason = `not a whole number from 1 to ${MAX_BODY_MIB}`;
-    log({ event: "variable_ignored", name: "FLOW_MAX_BODY_MIB", reason, effect: `${DEFAULT_BODY_MIB} MiB` });
-  }
-  return DEFAULT_BODY_MIB * MIB;
+function previousPepperOf(pepper = ""): string {
+  if (pepper === "" || pepper.length >= MIN_PEPPER_LENGTH) return pepper;
+  const reason = `shorter than ${MIN_PEPPER_LENGTH} characters`;
+  log({ event: "variable_ignored", name: "FLOW_KEY_PEPPER_PREVIOUS", reason, effect: "no key made under it is valid" });
+  return "";
+}
+
+/** A variable that is a number from 1 to `most`. */
+function wholeNumberOf(name: Variable, read: Read, most: number, normal: number): number {
+  const text = read(name) ?? "";
+  const number = /^[1-9][0-9]?$/.test(text) ? Number(text) : 0;
+  if (number >= 1 && number <= most) return number;
+  const reason = `not a whole number from 1 to ${most}`;
+  if (text !== "") log({ event: "variable_ignored", name, reason, effect: `it is ${normal}` });
+  return normal;
 }

@@ -89,6 +89,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "trace-index": ["traces", "durable", "http/errors", "lib", "lib/log"],
   pricing: ["conversation", "catalog", "lib"],
   ledger: ["budgets/types", "traces", "durable", "lib", "lib/log"],
+  "ledger/key-ledger": ["budgets/types", "config", "ledger", "traces", "lib"],
   "ledger/client": ["traces", "durable", "http/errors", "lib", "lib/log"],
   providers: ["wires/openai-chat", "conversation/part", "traces/schema", "lib"],
   "providers/model-limits": ["catalog"],
@@ -132,6 +133,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   admin: [
     ...[
       "budgets",
+      "conversation-store/client",
       "durable/call",
       "prices",
       "approvals",

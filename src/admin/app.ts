@@ -26,6 +26,7 @@ const METHODS = {
   "/keys": "GET, HEAD, POST",
   "/keys/:id": "GET, HEAD, PATCH, DELETE",
   "/keys/:id/rotate": "POST",
+  "/keys/:id/data": "DELETE",
   "/keys/:id/ledger": "GET, HEAD",
   "/routes": "GET, HEAD",
   // Behind one name or two: an environment may have a route called `promote`.

@@ -6,20 +6,34 @@
  * terms goes the other way: the ledger only hears of it early, and learns of it from the next reservation otherwise.
  */
 import { type Context, Hono } from "hono";
+import { eraseCalls } from "../approvals/client.ts";
+import { settingsOf } from "../config.ts";
 import { controlPlane, withControl } from "../control/client.ts";
+import { eraseResponses } from "../conversation-store/client.ts";
 import { BODY_LIMITS } from "../http/body.ts";
 import { RouterError } from "../http/errors.ts";
 import { readJson, readOptionalJson } from "../http/json-body.ts";
 import { listBody } from "../http/pagination.ts";
-import { listParameters, readQuery, refuseQuery } from "../http/query.ts";
-import { KeyChange, KeyRequest, KeyRotation, type PublicKey } from "../keys/record.ts";
+import { listParameters, oneOf, readQuery, refuseQuery } from "../http/query.ts";
+import { pepperId } from "../keys/hash.ts";
+import { KeyChange, KeyRequest, KeyRotation, type OperatorKey, type PublicKey } from "../keys/record.ts";
 import { forgetKey } from "../keys/store.ts";
-import { applyTerms, keySpend, type LedgerAudit, ledgerAudit, revokeLedger } from "../ledger/client/client.ts";
+import {
+  applyTerms,
+  eraseTraces,
+  type KeySpend,
+  keySpend,
+  type LedgerAudit,
+  ledgerAudit,
+  revokeLedger,
+} from "../ledger/client/client.ts";
 import { toUsd } from "../lib/money.ts";
+import { eraseKey } from "../trace-index/client.ts";
 import type { AdminEnv } from "./authorize.ts";
 import { readFlag } from "./options.ts";
 import { unknownEnvironment } from "./route-answers.ts";
 
+const LEDGERS_AT_A_TIME = 20;
 const FIRST_TIME = Date.parse("0000-01-01T00:00:00Z");
 const LAST_TIME = Date.parse("9999-12-31T23:59:59.999Z");
 
@@ -31,20 +45,48 @@ keysApp.post("/", async (c) => {
   const mayBeNewEnvironment = readFlag(query, "new_env");
   const created = await controlPlane(c.env.CONTROL_PLANE).createKey(request, c.get("actor"), mayBeNewEnvironment);
   if (!created.ok) throw refusal(created.reason);
-  return c.json({ ...created.key, spend: unspent(created.key.budget), key: created.token }, 201);
+  const key = await shown(c, created.key);
+  return c.json({ ...key, spend: unspent(created.key.budget), key: created.token }, 201);
 });
 
 keysApp.get("/", async (c) => {
-  const { limit, before } = listParameters(c);
+  const { limit, before } = listParameters(c, ["with"]);
+  const withSpend = oneOf("with", readQuery(c, ["limit", "cursor", "with"]).with, ["spend"]) === "spend";
   const page = await withControl(c.env.CONTROL_PLANE, (control) => control.listKeys(limit, before));
-  return c.json(listBody(page, (key) => key));
+  const spends = withSpend ? await spendsOf(c, page.data) : [];
+  const data = await Promise.all(page.data.map((key) => shown(c, key)));
+  const bodies = data.map((key, at) => (withSpend ? { ...key, spend: spends[at] ?? null } : key));
+  return c.json(listBody({ ...page, data: bodies }, (key) => key));
 });
+
+/** In their order; `null` where a ledger does not answer. */
+async function spendsOf(c: Context<AdminEnv>, keys: readonly OperatorKey[]): Promise<readonly (KeySpend | null)[]> {
+  const found = keys.map((): KeySpend | null => null);
+  const waiting = keys.entries();
+  const askInTurn = async (): Promise<void> => {
+    // All of them take from the same iterator.
+    for (const [at, { id, budget }] of waiting) {
+      found[at] = await keySpend(c.env.KEY_LEDGER, id, budget).catch(() => null);
+    }
+  };
+  await Promise.all(Array.from({ length: LEDGERS_AT_A_TIME }, askInTurn));
+  return found;
+}
+
+/** A key as operators see it: also under which pepper its newest secret is hashed. */
+async function shown(c: Context<AdminEnv>, key: OperatorKey) {
+  const { pepper, previousPepper } = settingsOf(c.env);
+  const { pepper_id: id } = key;
+  const isOf = async (one: string): Promise<boolean> => one !== "" && (await pepperId(one)) === id;
+  if (id === null) return { ...key, pepper: "unknown" };
+  return { ...key, pepper: (await isOf(pepper)) ? "current" : (await isOf(previousPepper)) ? "previous" : "gone" };
+}
 
 keysApp.get("/:id", async (c) => {
   refuseQuery(c);
   const key = await findKey(c, c.req.param("id"));
   const spend = await keySpend(c.env.KEY_LEDGER, key.id, key.budget);
-  return c.json({ ...key, spend });
+  return c.json({ ...(await shown(c, key)), spend });
 });
 
 keysApp.patch("/:id", async (c) => {
@@ -59,7 +101,7 @@ keysApp.patch("/:id", async (c) => {
   const spend = await applyTerms(c.env.KEY_LEDGER, id, terms)
     .then(() => keySpend(c.env.KEY_LEDGER, id, key.budget))
     .catch(() => null);
-  return c.json({ ...key, spend });
+  return c.json({ ...(await shown(c, key)), spend });
 });
 
 keysApp.post("/:id/rotate", async (c) => {
@@ -89,7 +131,22 @@ keysApp.delete("/:id", async (c) => {
   return c.body(null, 204);
 });
 
-async function findKey(c: Context<AdminEnv>, id: string): Promise<PublicKey> {
+/** Each part can be done again, so an operator sees a failure and sends the same call. */
+keysApp.delete("/:id/data", async (c) => {
+  refuseQuery(c);
+  const { id, env } = await findKey(c, c.req.param("id"));
+  // The ledger first: what it has not sent to the index by then never goes.
+  await eraseTraces(c.env.KEY_LEDGER, id);
+  await Promise.all([
+    eraseKey(c.env.TRAIL_INDEX, env, id, Date.now()),
+    eraseCalls(c.env.TOOL_APPROVALS, id),
+    eraseResponses(c.env.CONVERSATION_STORE, id),
+  ]);
+  await withControl(c.env.CONTROL_PLANE, (control) => control.noteErased(id, c.get("actor")));
+  return c.body(null, 204);
+});
+
+async function findKey(c: Context<AdminEnv>, id: string): Promise<OperatorKey> {
   const key = await withControl(c.env.CONTROL_PLANE, (control) => control.getKey(id));
   if (key === null) throw refusal("not_found");
   return key;

@@ -6,6 +6,7 @@
  */
 import { type Context, Hono } from "hono";
 import { showApprovals } from "../approvals/client.ts";
+import { settingsOf } from "../config.ts";
 import { withControl } from "../control/client.ts";
 import { RouterError } from "../http/errors.ts";
 import { badCursor, cursorHeader, readLimit, readTime, toList } from "../http/pagination.ts";
@@ -21,6 +22,8 @@ import { tracesCsv } from "../traces/csv.ts";
 import { keyIdOfTrace, TRACE_STATUSES, type Trace, traceIdIn } from "../traces/schema.ts";
 import type { AdminEnv } from "./authorize.ts";
 
+const DAY_MS = 86_400_000;
+const MAX_TRACE_DAYS = 30;
 const FILTERS = [
   ...(["env", "app", "route", "provider", "status", "key", "since", "until", "limit", "cursor"] as const),
   ...TRACE_FILTERS,
@@ -45,7 +48,7 @@ tracesApp.get("/", async (c) => {
     provider: matching("provider", query.provider, PROVIDER_ID, "must be the id of a provider"),
     status: oneOf("status", query.status, TRACE_STATUSES),
     key: matchingKey(query.key),
-    since: readTime("since", query.since),
+    since: Math.max(readTime("since", query.since) ?? 0, keptSince(settingsOf(c.env).traceDays, Date.now())),
     until: readTime("until", query.until),
     envs: env === undefined ? await environments(c) : [env],
     now: Date.now(),
@@ -129,6 +132,8 @@ async function traceOfResponse(c: Context<AdminEnv>, responseId: string): Promis
   const [trace] = (await queryTraces(c.env.TRAIL_INDEX, { ...asked, responseId, limit: 1 })).traces;
   return trace === undefined ? null : parseJson(trace);
 }
+/** The index lists a day more than ledgers keep, unless less was asked for. Epoch ms. */
+const keptSince = (days: number, now: number): number => (days < MAX_TRACE_DAYS ? now - days * DAY_MS : 0);
 
 /** Environments a trace can be of. */
 export function environments(c: Context<AdminEnv>): Promise<string[]> {

@@ -258,3 +258,10 @@ async function ask<T>(namespace: Namespace, keyId: string, call: (record: Stub) 
 export async function pause(ms: number, signal: AbortSignal): Promise<void> {
   if (ms > 0 && !signal.aborted) await scheduler.wait(ms, { signal }).catch(() => {});
 }
+
+/** Erases the key's recorded calls. Rejects with `ledger_unavailable`. */
+export async function eraseCalls(namespace: Namespace, keyId: string): Promise<void> {
+  await callWithRetry(CALL_LIMIT_MS, async () => namespace.getByName(keyId).erase()).catch(() => {
+    throw new RouterError("ledger_unavailable", "The record of tool calls did not answer. Try again in a moment.");
+  });
+}

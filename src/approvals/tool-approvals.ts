@@ -9,6 +9,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { AlarmSchedule } from "../durable/alarm-schedule.ts";
 import { Outbox } from "../durable/outbox.ts";
+import { eraseRecord } from "./erase.ts";
 import { CallRecord } from "./record.ts";
 import type {
   AnswerToRecord,
@@ -106,6 +107,11 @@ export class ToolApprovals extends DurableObject {
 
   async argumentsOf(ids: readonly string[]): Promise<string[]> {
     return this.#record.argumentsOf(ids);
+  }
+
+  /** Erases what the calls said; those that were never approved stay refused. */
+  async erase(): Promise<void> {
+    this.ctx.storage.transactionSync(() => eraseRecord(this.ctx.storage.sql));
   }
 
   /** Announces what could not be announced, and forgets what is too old. Running it twice changes nothing more. */

@@ -14,6 +14,8 @@ type Call =
   | "createKey"
   | "listKeys"
   | "getKey"
+  | "readKey"
+  | "noteErased"
   | "listEnvironments"
   | "revokeKey"
   | "updateKey"

@@ -14,7 +14,7 @@ import { DurableObject } from "cloudflare:workers";
 import type { ApprovalNote } from "../approvals/types.ts";
 import type { BudgetRecord, BudgetRequest } from "../budgets/record.ts";
 import { type Env, settingsOf } from "../config.ts";
-import type { KeyChange, KeyRequest, PublicKey } from "../keys/record.ts";
+import type { KeyChange, KeyRecord, KeyRequest, OperatorKey } from "../keys/record.ts";
 import type { ProviderRecord } from "../policy/provider-record.ts";
 import { type ApprovalPlace, type ApprovalQuery, findApprovals, noteApprovals } from "./approvals.ts";
 import { BudgetTable } from "./budget-table.ts";
@@ -93,12 +93,17 @@ export class ControlPlane extends DurableObject<Env> {
   }
 
   /** Newest first. `before` is the `nextCursor` of the page before this one. */
-  listKeys(limit: number, before: number | null): Page<PublicKey> {
+  listKeys(limit: number, before: number | null): Page<OperatorKey> {
     return this.#keys.list(limit, before);
   }
 
-  getKey(id: string): PublicKey | null {
+  getKey(id: string): OperatorKey | null {
     return this.#keys.get(id);
+  }
+
+  /** A key's record as it is now, with the hashes of its secrets: where a copy may be too old. */
+  readKey(id: string): KeyRecord | null {
+    return this.#keys.read(id);
   }
 
   /** Environments that ever had a key, by name: nothing else makes a trace. */
@@ -109,6 +114,11 @@ export class ControlPlane extends DurableObject<Env> {
   /** The key stays, here and in KV, as `revoked`. The second call changes nothing. */
   revokeKey(id: string, actor: string): Promise<RevokeKeyResult> {
     return this.#keys.revoke(id, actor);
+  }
+
+  /** What a key's requests said was erased everywhere else: here it is the list of its tool calls, and a line says who. */
+  async noteErased(id: string, actor: string): Promise<void> {
+    this.#keys.noteErased(id, actor);
   }
 
   /** Absent members stay as they are. The second call changes nothing. */

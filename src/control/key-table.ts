@@ -10,7 +10,8 @@ import {
   type KeyRecord,
   type KeyRequest,
   keyRecordKey,
-  type PublicKey,
+  type OperatorKey,
+  toOperatorKey,
   toPublicKey,
 } from "../keys/record.ts";
 import { isKnownEnvironment } from "./environments.ts";
@@ -47,9 +48,9 @@ export class KeyTable {
     if (pepper === "") return { ok: false, reason: "pepper_missing" };
     if (!mayBeNew && !isKnownEnvironment(this.#sql, request.env)) return { ok: false, reason: "unknown_environment" };
     const id = newKeyId();
-    const { token, hash } = await newSecret(pepper, request.env, id);
+    const { token, ...secret } = await newSecret(pepper, request.env, id);
     const createdAt = Date.now();
-    const record = newRecord(id, request, hash, createdAt);
+    const record = newRecord(id, request, secret, createdAt);
     const text = JSON.stringify(record);
     const digest = await digestOf(text);
     const documents = [null, toPublicKey(record, createdAt)] as const;
@@ -68,22 +69,33 @@ export class KeyTable {
       this.#publication.add(keyRecordKey(id), text, seq);
     });
     await this.#journal.publish();
-    return { ok: true, key: toPublicKey(record, createdAt), token };
+    return { ok: true, key: toOperatorKey(record, createdAt), token };
   }
 
-  list(limit: number, before: number | null): Page<PublicKey> {
+  list(limit: number, before: number | null): Page<OperatorKey> {
     const rows = this.#sql.exec<{ seq: number; record: string }>(
       "SELECT seq, record FROM key_record WHERE seq < ? ORDER BY seq DESC LIMIT ?",
       before ?? Number.MAX_SAFE_INTEGER,
       limit + 1,
     );
     const now = Date.now();
-    return toPage(rows, limit, ({ record }) => toPublicKey(toKeyRecord(record), now));
+    return toPage(rows, limit, ({ record }) => toOperatorKey(toKeyRecord(record), now));
   }
 
-  get(id: string): PublicKey | null {
+  noteErased(id: string, actor: string): void {
+    const change = { actor, action: "key.erase", object: `key ${id}`, before: null, after: null };
+    this.#journal.commit(change, () => this.#sql.exec("DELETE FROM approval WHERE key_id = ?", id));
+  }
+
+  /** The record with its hashes, for who checks a token. */
+  read(id: string): KeyRecord | null {
     const row = this.#find(id);
-    return row === null ? null : toPublicKey(toKeyRecord(row.record), Date.now());
+    return row === null ? null : toKeyRecord(row.record);
+  }
+
+  get(id: string): OperatorKey | null {
+    const row = this.#find(id);
+    return row === null ? null : toOperatorKey(toKeyRecord(row.record), Date.now());
   }
 
   environments(): string[] {
@@ -98,7 +110,7 @@ export class KeyTable {
       record.status === "revoked" ? record : { ...record, status: "revoked", version: record.version + 1 },
     );
     if (!changed.ok) return { ok: false, reason: "not_found" };
-    return { ok: true, key: toPublicKey(changed.record, Date.now()) };
+    return { ok: true, key: toOperatorKey(changed.record, Date.now()) };
   }
 
   async update(id: string, change: KeyChange, actor: string): Promise<UpdateKeyResult> {
@@ -111,14 +123,14 @@ export class KeyTable {
     if (!changed.ok) return changed;
     const { version, budget, limits, status } = changed.record;
     const terms = { version, budget, limits, paused: status === "paused" };
-    return { ok: true, key: toPublicKey(changed.record, Date.now()), terms };
+    return { ok: true, key: toOperatorKey(changed.record, Date.now()), terms };
   }
 
   async rotate(id: string, overlapSeconds: number, actor: string, pepper: string): Promise<RotateKeyResult> {
     if (pepper === "") return { ok: false, reason: "pepper_missing" };
     const key = this.get(id);
     if (key === null) return { ok: false, reason: "not_found" };
-    const { token, hash } = await newSecret(pepper, key.env, id);
+    const { token, hash, pepperId } = await newSecret(pepper, key.env, id);
     const now = Date.now();
     const previousExpiresAt = new Date(now + overlapSeconds * 1_000).toISOString();
     const changed = await this.#change(id, "key.rotate", actor, (record): KeyRecord | "revoked" | "expired" => {
@@ -127,7 +139,11 @@ export class KeyTable {
       // The newest is the first. What was there besides it is of an earlier rotation, and ends now.
       const previous = overlapSeconds === 0 ? [] : record.secrets.slice(0, 1);
       const ending = previous.map((secret) => ({ ...secret, expires_at: previousExpiresAt }));
-      return { ...record, secrets: [{ hash, expires_at: null }, ...ending], version: record.version + 1 };
+      return {
+        ...record,
+        secrets: [{ hash, expires_at: null, pepper_id: pepperId }, ...ending],
+        version: record.version + 1,
+      };
     });
     return changed.ok ? { ok: true, token, previousExpiresAt } : changed;
   }

@@ -5,6 +5,7 @@
  * checked at the admin door, by this release or another one: reading them back is no second check, and policies get the
  * defaults of what their release did not know.
  */
+import type { NewSecret } from "../keys/format.ts";
 import { sha256, toHex } from "../keys/hash.ts";
 import { DEFAULT_SCOPES, type KeyRecord, type KeyRequest } from "../keys/record.ts";
 import { isJsonObject, parseJson } from "../lib/json.ts";
@@ -73,7 +74,12 @@ export function toPage<Row extends PagedRow, T>(rows: Iterable<Row>, limit: numb
 }
 
 /** The record of a key that was never changed, with the defaults of what was not asked for. */
-export function newRecord(id: string, request: KeyRequest, hash: string, createdAt: number): KeyRecord {
+export function newRecord(
+  id: string,
+  request: KeyRequest,
+  { hash, pepperId }: Pick<NewSecret, "hash" | "pepperId">,
+  createdAt: number,
+): KeyRecord {
   return {
     id,
     name: request.name,
@@ -87,7 +93,7 @@ export function newRecord(id: string, request: KeyRequest, hash: string, created
     created_at: new Date(createdAt).toISOString(),
     expires_at: request.expires_at ?? null,
     version: 1,
-    secrets: [{ hash, expires_at: null }],
+    secrets: [{ hash, expires_at: null, pepper_id: pepperId }],
   };
 }
 

@@ -1,7 +1,7 @@
 /** What crosses the RPC boundary of the control plane. Plain data; refusals are members of a union, never errors. */
 import type { BudgetRecord } from "../budgets/record.ts";
 import type { ModelFacts } from "../catalog/model-facts.ts";
-import type { KeyRecord, PublicKey } from "../keys/record.ts";
+import type { KeyRecord, OperatorKey } from "../keys/record.ts";
 import type { RoutePolicy, RouteRecord } from "../policy/schema.ts";
 import type { BookRow } from "../prices/book.ts";
 import type { PriceRequest } from "../prices/request.ts";
@@ -14,11 +14,11 @@ export interface Page<T> {
 
 /** `token` is the secret: shown to the operator once, kept nowhere. */
 export type CreateKeyResult =
-  | { readonly ok: true; readonly key: PublicKey; readonly token: string }
+  | { readonly ok: true; readonly key: OperatorKey; readonly token: string }
   | { readonly ok: false; readonly reason: "pepper_missing" | "unknown_environment" };
 
 export type RevokeKeyResult =
-  | { readonly ok: true; readonly key: PublicKey }
+  | { readonly ok: true; readonly key: OperatorKey }
   | { readonly ok: false; readonly reason: "not_found" };
 
 /** What the key's ledger needs to know of its record. */
@@ -26,7 +26,7 @@ export type Terms = Pick<KeyRecord, "version" | "budget" | "limits"> & { readonl
 
 export type UpdateKeyResult =
   /** `terms` are for the key's ledger. */
-  | { readonly ok: true; readonly key: PublicKey; readonly terms: Terms }
+  | { readonly ok: true; readonly key: OperatorKey; readonly terms: Terms }
   | { readonly ok: false; readonly reason: "not_found" | "revoked" };
 
 /** `token` as in `CreateKeyResult`. */

@@ -30,7 +30,7 @@ export async function authenticateOwner(
   scope: Scope,
 ): Promise<{ readonly keyId: string; readonly secret: string }> {
   const { id } = await authenticate(context, scope);
-  const token = await verifyToken(credential(context.req.raw.headers), settingsOf(context.env).pepper);
+  const token = await verifyToken(credential(context.req.raw.headers), settingsOf(context.env));
   if (token === null) throw invalidKey();
   return { keyId: id, secret: token.key.secret };
 }
@@ -44,21 +44,21 @@ function credential(headers: Headers): string {
 /** Any live key, whatever the other headers say: all that a path under `/v1` asks for before it says what it is. */
 export async function authenticateKey(context: Context<AppEnv>, check?: CheckHead): Promise<KeyRecord> {
   const { headers } = context.req.raw;
-  const token = await verifyToken(credential(headers), settingsOf(context.env).pepper);
+  const token = await verifyToken(credential(headers), settingsOf(context.env));
   if (token === null) throw invalidKey();
   check?.();
   const now = context.get("receivedAt");
-  const key = await recogniseKey(token, context.env.CONFIG, now, (work) => context.executionCtx.waitUntil(work));
+  const key = await recogniseKey(token, context.env, now, (work) => context.executionCtx.waitUntil(work));
   context.set("recognised", { keyId: key.id, env: key.env, app: null, clientRequestId: null });
   return key;
 }
 
 /** The same for a key that came in another header than `Authorization`. */
 export async function authenticateToken(context: Context<AppEnv>, bearer: string, scope: Scope): Promise<KeyRecord> {
-  const token = await verifyToken(bearer, settingsOf(context.env).pepper);
+  const token = await verifyToken(bearer, settingsOf(context.env));
   if (token === null) throw invalidKey();
   const now = context.get("receivedAt");
-  const key = await recogniseKey(token, context.env.CONFIG, now, (work) => context.executionCtx.waitUntil(work));
+  const key = await recogniseKey(token, context.env, now, (work) => context.executionCtx.waitUntil(work));
   context.set("recognised", { keyId: key.id, env: key.env, app: null, clientRequestId: null });
   requireScope(key, scope);
   return key;

@@ -5,7 +5,7 @@
  * deployment's pepper: a mistyped or invented key is refused without any I/O.
  */
 import { digestBase62, randomBase62 } from "../lib/base62.ts";
-import { equalSecrets, hmac, toHex } from "./hash.ts";
+import { equalSecrets, hmac, pepperId, toHex } from "./hash.ts";
 
 const ID_LENGTH = 12;
 /** 32 base-62 characters are 190 bits. */
@@ -46,9 +46,21 @@ export function newKeyId(): string {
   return randomBase62(ID_LENGTH);
 }
 
-/** A fresh secret for key `id`: the token to show once, and the hash to keep. */
-export async function newSecret(pepper: string, env: string, id: string): Promise<{ token: string; hash: string }> {
+export interface NewSecret {
+  /** To show once. */
+  readonly token: string;
+  /** To keep, with the name of the pepper it is made under. */
+  readonly hash: string;
+  readonly pepperId: string;
+}
+
+/** A fresh secret for key `id`. */
+export async function newSecret(pepper: string, env: string, id: string): Promise<NewSecret> {
   const secret = randomBase62(SECRET_LENGTH);
   const tail = await tailOf(pepper, env, id, secret);
-  return { token: `fl_${env}_${id}_${secret}${tail}`, hash: await hashSecret(pepper, secret) };
+  return {
+    token: `fl_${env}_${id}_${secret}${tail}`,
+    hash: await hashSecret(pepper, secret),
+    pepperId: await pepperId(pepper),
+  };
 }

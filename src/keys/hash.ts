@@ -2,16 +2,25 @@
 
 const encoder = new TextEncoder();
 
-let importedPepper: { readonly pepper: string; readonly key: CryptoKey } | undefined;
+/** The pepper in force, and the one before while keys move. */
+const MAX_IMPORTED = 2;
+const imported = new Map<string, CryptoKey>();
 
 /** HMAC-SHA-256 of `text` under `pepper`. Rejects on an empty pepper. */
 export async function hmac(pepper: string, text: string): Promise<Uint8Array> {
-  if (importedPepper?.pepper !== pepper) {
-    const raw = encoder.encode(pepper);
-    const key = await crypto.subtle.importKey("raw", raw, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
-    importedPepper = { pepper, key };
+  const known = imported.get(pepper);
+  const raw = encoder.encode(pepper);
+  const key = known ?? (await crypto.subtle.importKey("raw", raw, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]));
+  if (known === undefined) {
+    if (imported.size >= MAX_IMPORTED) imported.clear();
+    imported.set(pepper, key);
   }
-  return new Uint8Array(await crypto.subtle.sign("HMAC", importedPepper.key, encoder.encode(text)));
+  return new Uint8Array(await crypto.subtle.sign("HMAC", key, encoder.encode(text)));
+}
+
+/** Names a pepper without showing anything of it: 8 hex digits. */
+export async function pepperId(pepper: string): Promise<string> {
+  return toHex(await hmac(pepper, "pepper id")).slice(0, 8);
 }
 
 export async function sha256(text: string): Promise<Uint8Array> {

@@ -86,12 +86,26 @@ export const KeyRecord = z.strictObject({
   /** Grows with every change, so that an isolate can tell an old copy. */
   version: z.int(),
   /** Live secrets: one, or two while a rotation overlaps. */
-  secrets: z.array(z.strictObject({ hash: z.string(), expires_at: z.nullable(z.string()) })),
+  secrets: z.array(
+    z.strictObject({
+      hash: z.string(),
+      expires_at: z.nullable(z.string()),
+      /** Which pepper the hash is made under. Absent in records of before. */
+      pepper_id: z.optional(z.string()),
+    }),
+  ),
 });
 export type KeyRecord = z.infer<typeof KeyRecord>;
 
 /** The key object of the contract: the record without its hashes and its version. `status` may also be `expired`. */
 export type PublicKey = Omit<KeyRecord, "secrets" | "version">;
+
+/** The same for operators. `pepper_id` is that of its newest secret, `null` where it was not kept. */
+export type OperatorKey = PublicKey & { readonly pepper_id: string | null };
+
+export function toOperatorKey(record: KeyRecord, now: number): OperatorKey {
+  return { ...toPublicKey(record, now), pepper_id: record.secrets[0]?.pepper_id ?? null };
+}
 
 /** `now`: epoch ms. Whether a key has expired is nowhere stored. */
 export function toPublicKey(record: KeyRecord, now: number): PublicKey {

@@ -79,7 +79,7 @@ export class Charges {
   sumOfScope({ app, tag }: Pick<BudgetTerms, "app" | "tag">, start: number, end: number): number {
     const query = `SELECT coalesce(sum(charge.nano_usd), 0) AS nano_usd
       FROM charge LEFT JOIN request ON request.id = charge.trace_id
-      WHERE charge.reserved_at >= ?1 AND charge.reserved_at < ?2 AND (request.id IS NULL OR (
+      WHERE charge.reserved_at >= ?1 AND charge.reserved_at < ?2 AND (request.id IS NULL OR request.body = '' OR (
         (?3 IS NULL OR json_extract(request.body, '$.app') = ?3) AND (?4 IS NULL OR EXISTS (
           SELECT 1 FROM json_each(request.body, '$.tags') AS tag WHERE tag.key = ?4 AND tag.value = ?5
         ))
@@ -145,6 +145,11 @@ export class Charges {
     const query = `SELECT 1 FROM request WHERE unsettled_attempts <>
       (SELECT count(*) FROM charge WHERE trace_id = id AND state = 'X' AND basis <> '') LIMIT 1`;
     return this.#sql.exec(query).toArray().length === 0;
+  }
+
+  /** What the unsettled ones say of their requests besides where they went. */
+  eraseTags(): void {
+    this.#sql.exec("UPDATE charge SET basis = json_remove(basis, '$.tags') WHERE state = 'X' AND basis <> ''");
   }
 
   /** Sum of the rows themselves, for the audit. */

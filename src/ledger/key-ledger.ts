@@ -7,6 +7,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { BudgetTerms, Part } from "../budgets/types.ts";
+import { settingsOf } from "../config.ts";
 import { keyIdOfTrace, type Trace } from "../traces/schema.ts";
 import { Ledger } from "./ledger.ts";
 import type { TraceIndexes } from "./outbox.ts";
@@ -48,7 +49,8 @@ export class KeyLedger extends DurableObject {
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
-    this.#ledger = ctx.storage.transactionSync(() => new Ledger(ctx.storage.sql));
+    const { traceDays } = settingsOf(env);
+    this.#ledger = ctx.storage.transactionSync(() => new Ledger(ctx.storage.sql, traceDays));
     // A deployment without the index keeps its traces waiting.
     const indexes: TraceIndexes | undefined = env.TRAIL_INDEX;
     const transact: Transact = (work) => this.#transact(work);
@@ -197,6 +199,11 @@ export class KeyLedger extends DurableObject {
     if (waiting > 0) this.#upkeep.noteTraces(now);
     await this.#upkeep.arm(now);
     return waiting;
+  }
+
+  /** Everything that its requests said of themselves, but not what they cost. */
+  async erase(): Promise<void> {
+    this.#transact(() => this.#ledger.erase());
   }
 
   async trace(id: string): Promise<Trace | null> {

@@ -159,7 +159,8 @@ export function prepareTables(sql: SqlStorage): void {
 export function enqueueAllTraces(sql: SqlStorage): void {
   sql.exec(
     `INSERT OR IGNORE INTO outbox (trace_id, seq)
-     SELECT id, row_number() OVER (ORDER BY id) + (SELECT trimmed_traces FROM ledger) FROM request`,
+     SELECT id, row_number() OVER (ORDER BY id) + (SELECT trimmed_traces FROM ledger) FROM request
+     WHERE body <> ''`,
   );
   sql.exec("INSERT OR IGNORE INTO outbox (trace_id, seq) SELECT id, 0 FROM refusal");
 }

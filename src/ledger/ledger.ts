@@ -18,7 +18,7 @@ import { assertNanoUsd, PeriodSums, SpendChanges, UTC } from "./periods.ts";
 import { Refusals } from "./refusals.ts";
 import { Shares } from "./shares/shares.ts";
 import { listTraces } from "./trace-list.ts";
-import { type AddedTrace, MIN_TRACE_AGE_MS, Traces } from "./traces.ts";
+import { type AddedTrace, MAX_TRACE_DAYS, MIN_TRACE_AGE_MS, Traces } from "./traces.ts";
 import type {
   Budget,
   BudgetSpend,
@@ -63,15 +63,16 @@ export class Ledger {
   readonly #sums: PeriodSums;
   readonly #window: BudgetWindow;
 
-  constructor(sql: SqlStorage) {
+  /** `traceDays`: how long traces are kept. */
+  constructor(sql: SqlStorage, traceDays = MAX_TRACE_DAYS) {
     prepareTables(sql);
     this.#sql = sql;
     this.#sums = new PeriodSums(sql);
     this.account = new Account(sql);
     this.attempts = new Attempts(sql, this.account);
-    this.traces = new Traces(sql);
+    this.traces = new Traces(sql, traceDays);
     this.outbox = new Outbox(sql);
-    this.refusals = new Refusals(sql, this.account);
+    this.refusals = new Refusals(sql, this.account, traceDays);
     const booked = { sums: this.#sums, charges: this.attempts.charges, traces: this.traces };
     this.#window = new BudgetWindow(sql, booked);
     this.shares = new Shares(sql, booked, this.attempts.holds);
@@ -308,6 +309,14 @@ export class Ledger {
     this.#sql.exec("DELETE FROM unadmitted WHERE trace_id < ?", floor);
     const attempts = this.attempts.charges.trim(floor, MIN_TRACE_AGE_MS, now, TRIM_BATCH);
     return deleted.length === TRIM_BATCH || attempts === TRIM_BATCH;
+  }
+
+  /** Traces and tags are gone; charges and sums stay. */
+  erase(): void {
+    this.outbox.erase();
+    this.traces.erase();
+    this.refusals.erase();
+    this.attempts.charges.eraseTags();
   }
 
   /** Takes out of the outbox what says neither environment nor day: no index can have it. */

@@ -124,6 +124,11 @@ export class Outbox {
       .map(({ trace_id }) => trace_id);
   }
 
+  /** Nothing is sent any more of what waits. */
+  erase(): void {
+    this.#sql.exec("DELETE FROM outbox");
+  }
+
   /** Sends every stored trace again. Answers how many wait now. */
   refill(): number {
     enqueueAllTraces(this.#sql);

@@ -16,7 +16,6 @@ export const MAX_PER_SECOND = 10;
 export const MAX_PER_DAY = 1_000;
 /** Newest that are kept, whatever their age. */
 const MAX_KEPT = 2_000;
-const MAX_AGE_MS = 30 * 86_400_000;
 const SECOND_MS = 1_000;
 const DAY_MS = 86_400_000;
 const ABOVE_ALL_IDS = "~";
@@ -33,11 +32,14 @@ const listStatement = (more: string): string => `
 export class Refusals {
   readonly #sql: SqlStorage;
   readonly #account: Account;
+  readonly #days: number;
   /** How many were kept in the running second and day, by their numbers since 1970. */
   #second = { number: 0, kept: 0 };
   #day = { number: 0, kept: 0 };
 
-  constructor(sql: SqlStorage, account: Account) {
+  /** `days`: how long they are kept. */
+  constructor(sql: SqlStorage, account: Account, days: number) {
+    this.#days = days;
     this.#sql = sql;
     this.#account = account;
   }
@@ -129,9 +131,13 @@ export class Refusals {
     return row === undefined ? null : keyIdOfTrace(row.id);
   }
 
+  erase(): void {
+    this.#sql.exec("DELETE FROM refusal");
+  }
+
   /** Deletes what is too old or too much, and answers the ids. */
   trim(now: number): string[] {
-    const deleted = this.#sql.exec<{ id: string }>(DELETE, now - MAX_AGE_MS, MAX_KEPT).toArray();
+    const deleted = this.#sql.exec<{ id: string }>(DELETE, now - this.#days * DAY_MS, MAX_KEPT).toArray();
     return deleted.map(({ id }) => id);
   }
 }

@@ -6,7 +6,8 @@ import { facetRows } from "./trace-facets.ts";
 import type { SettleRow, TracePage, TraceQuery } from "./types.ts";
 
 export const MAX_TRACES = 10_000;
-const MAX_TRACE_AGE_MS = 30 * 86_400_000;
+const DAY_MS = 86_400_000;
+export const MAX_TRACE_DAYS = 30;
 /**
  * Twice the 30 s that `waitUntil` allows a caller for its retries: the stored trace is what makes settling repeatable,
  * so retention leaves it alone for that long, whatever its age.
@@ -30,7 +31,7 @@ const REPLACE = `
 
 const listStatement = (more: string): string => `
   SELECT id, body FROM request
-  WHERE id >= ? AND id < ? AND status = coalesce(?, status) AND route = coalesce(?, route)${more}
+  WHERE id >= ? AND id < ? AND body <> '' AND status = coalesce(?, status) AND route = coalesce(?, route)${more}
   ORDER BY id DESC LIMIT ?`;
 
 type StoredTrace = Pick<SettleRow, "id" | "status" | "route" | "trace">;
@@ -44,12 +45,15 @@ export interface AddedTrace {
 
 export class Traces {
   readonly #sql: SqlStorage;
+  readonly #days: number;
   /** Kept in step with the table, because counting it reads every row. */
   #count = 0;
   #trimmed = 0;
 
-  constructor(sql: SqlStorage) {
+  /** `days`: how long they are kept. */
+  constructor(sql: SqlStorage, days = MAX_TRACE_DAYS) {
     this.#sql = sql;
+    this.#days = days;
   }
 
   /** `everStored`: traces this ledger has had, those included that are deleted. */
@@ -89,7 +93,9 @@ export class Traces {
   }
 
   find(id: string): Trace | null {
-    const [row] = this.#sql.exec<{ body: string }>("SELECT body FROM request WHERE id = ?", id).toArray();
+    const [row] = this.#sql
+      .exec<{ body: string }>("SELECT body FROM request WHERE id = ? AND body <> ''", id)
+      .toArray();
     return row === undefined ? null : readTrace(row.body);
   }
 
@@ -128,7 +134,7 @@ export class Traces {
     // Nothing is below a floor where there is no trace. What was settled by then had begun before, so no other rows
     // need to be looked at.
     const begunBy = this.#idFloor(settledBy) ?? "";
-    const tooOld = this.#idFloor(now - MAX_TRACE_AGE_MS) ?? "";
+    const tooOld = this.#idFloor(now - this.#days * DAY_MS) ?? "";
     const excess = Math.max(0, this.#count - MAX_TRACES);
     const deleted = this.#sql
       .exec<{ id: string }>(
@@ -145,6 +151,11 @@ export class Traces {
       this.#count -= deleted.length;
     }
     return deleted.map(({ id }) => id);
+  }
+
+  /** Nothing of them is shown any more. Their rows stay as long as any: by them, a request is settled once. */
+  erase(): void {
+    this.#sql.exec("UPDATE request SET status = '', route = '', body = '' WHERE body <> ''");
   }
 
   /** Below it, nothing is stored and nothing is new: what else belongs to such an id may go. */

@@ -59,6 +59,12 @@ export class IsolateCache<T> {
     return Promise.race([load, scheduler.wait(SLOW_READ_MS).then(() => entry.value)]);
   }
 
+  /** What was read elsewhere, and is newer than any copy here. */
+  put(key: string, value: T): void {
+    this.#entries.delete(key);
+    this.#entries.set(key, { value, at: Date.now(), busyAt: 0 });
+  }
+
   delete(key: string): void {
     this.#entries.delete(key);
   }

@@ -148,7 +148,7 @@ export const OPERATIONS: readonly Operation[] = [
     body: "KeyRequest",
     query: NEW_ENV,
   }),
-  operator("get /admin/keys", "All keys", [200, "KeyList"], BAD, { query: PAGE }),
+  operator("get /admin/keys", "All keys", [200, "KeyList"], BAD, { query: { ...PAGE, with: "spend" } }),
   operator("get /admin/keys/{id}", "A key and its spend", [200, "KeyWithSpend"]),
   operator("patch /admin/keys/{id}", "Change a key", [200, "KeyWithSpend"], [], { body: "KeyChange" }),
   operator("delete /admin/keys/{id}", "Revoke a key permanently", [204, null]),
@@ -162,6 +162,7 @@ export const OPERATIONS: readonly Operation[] = [
       isBodyOptional: true,
     },
   ),
+  operator("delete /admin/keys/{id}/data", "Erase what the requests of a key said; sums stay", [204, null]),
   operator("get /admin/keys/{id}/ledger", "The books of a key", [200, "Ledger"]),
 
   operator("get /admin/routes", "The active policies", [200, "RouteList"], BAD, { query: PAGE }),

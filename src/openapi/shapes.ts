@@ -41,6 +41,8 @@ const REQUESTS = {
 const KEY: { readonly [member: string]: Spelling } = {
   ...{ id: "string", name: "string", env: "string", scopes: ["string"], status: "string" },
   ...{ apps: "any", routes: "any", budget: "any", limits: "any", created_at: "time", expires_at: "time?" },
+  // To operators: under which pepper its newest secret is hashed, and what `with=spend` adds.
+  ...{ "pepper?": "current|previous|gone|unknown", "pepper_id?": "string?", "spend?": "any" },
 };
 const SPEND = {
   ...{ period: "day|week|month|total", limit_usd: "number?", spent_usd: "number", reserved_usd: "number" },

@@ -6,7 +6,7 @@
  */
 import { invalidKey, RouterError } from "../http/errors.ts";
 import type { KeyRecord, Scope } from "../keys/record.ts";
-import { findKey, type verifyToken } from "../keys/store.ts";
+import { findKey, type KeySources, type verifyToken } from "../keys/store.ts";
 import { RESOURCE_NAME } from "../lib/name-patterns.ts";
 import { type Known, readControlHeaders } from "./authenticate-controls.ts";
 import type { Caller } from "./types.ts";
@@ -38,11 +38,11 @@ export function bearerToken(headers: Headers): string {
  */
 export async function recogniseKey(
   token: VerifiedToken,
-  kv: KVNamespace,
+  sources: KeySources,
   now: number,
   waitUntil: (work: Promise<unknown>) => void,
 ): Promise<KeyRecord> {
-  const key = await findKey(kv, token, now, waitUntil).catch(() => {
+  const key = await findKey(sources, token, now, waitUntil).catch(() => {
     throw new RouterError("policy_unavailable", "API keys cannot be checked at the moment. Try again shortly.");
   });
   if (key === null) throw invalidKey();

@@ -31,7 +31,7 @@ type Trails = DurableObjectNamespace<TrailIndex>;
 
 /** The object's questions as their callers see them. */
 type Trail = {
-  readonly [Name in "list" | "facets" | "spend" | "evidence"]: (
+  readonly [Name in "list" | "facets" | "spend" | "evidence" | "erase"]: (
     ...parameters: Parameters<TrailIndex[Name]>
   ) => ReturnType<TrailIndex[Name]>;
 };
@@ -56,6 +56,12 @@ export interface TraceListPage {
   readonly next: Position | null;
   /** ISO 8601 UTC: what was settled before it is shown. */
   readonly asOf: string;
+}
+
+/** Erases the traces of a key in its environment. */
+export async function eraseKey(namespace: Trails, env: string, keyId: string, now: number): Promise<void> {
+  const names = objectNames([env], daysOf(clampSpan(undefined, undefined, now)));
+  await inTurn(names, (name) => ask(namespace, name, (trail) => trail.erase(keyId)));
 }
 
 /** Traces of all keys, newest first, of the last 31 days. A page of very large traces may hold fewer than `limit`. */

@@ -11,6 +11,7 @@ import type { FacetRow } from "../traces/filter.ts";
 import { dayStart, type TrailDay } from "./calendar.ts";
 import { factsOf, type TraceFacts } from "./counted-trace.ts";
 import { GroupNames } from "./group-names.ts";
+import { eraseIn } from "./store-erase.ts";
 import { evidenceIn, NO_EVIDENCE } from "./store-evidence.ts";
 import { facetsIn, listIn } from "./store-list.ts";
 import { NO_SPEND, readAttempts, spendIn } from "./store-spend.ts";
@@ -138,6 +139,11 @@ export class TrailStore {
 
   spend(query: DaySpendQuery, day: TrailDay): DaySpend {
     return this.#hasTables ? spendIn(this.#sql, this.#names, query, day) : NO_SPEND;
+  }
+
+  /** The traces of one key, or of all: see `eraseIn`. */
+  erase(keyId: string | null): void {
+    if (this.#hasTables) eraseIn(this.#sql, keyId);
   }
 
   evidence(query: DayEvidenceQuery, day: TrailDay): EvidenceCounts {

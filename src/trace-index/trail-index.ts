@@ -69,6 +69,11 @@ export class TrailIndex extends DurableObject {
     return this.#store.evidence(query, this.#day());
   }
 
+  /** Erases what the requests of a key said of themselves; sums stay. */
+  async erase(keyId: string): Promise<void> {
+    this.ctx.storage.transactionSync(() => this.#store.erase(keyId));
+  }
+
   /** Retention. Running it twice deletes nothing more. Never throws. */
   override async alarm(): Promise<void> {
     this.#alarms.rang();

@@ -130,6 +130,7 @@ const MADE: Readonly<Record<string, Make>> = {
   "patch /admin/keys/{id}": ofKey("", { name: "other" }),
   "delete /admin/keys/{id}": ofKey(""),
   "post /admin/keys/{id}/rotate": ofKey("/rotate"),
+  "delete /admin/keys/{id}/data": ofKey("/data"),
   "get /admin/keys/{id}/ledger": ofKey("/ledger"),
   "get /admin/prices/{provider}/{model}": () => ({ path: "/admin/prices/openai/gpt-4.1" }),
   "put /admin/prices/{provider}/{model}": () => ({

@@ -37,6 +37,14 @@ test.each([
   expect(lines).toHaveLength(logged);
 });
 
+test.each([
+  ...[1, 30].map((days) => ({ text: String(days), days, logged: 0 })),
+  ...["0", "31", "-1", "x"].map((text) => ({ text, days: 30, logged: 1 })),
+])("FLOW_TRACE_DAYS=$text means $days days", ({ text, days, logged }) => {
+  expect(settingsOf({ FLOW_KEY_PEPPER: "p".repeat(16), FLOW_TRACE_DAYS: text }).traceDays).toBe(days);
+  expect(lines).toHaveLength(logged);
+});
+
 test("an empty value sets nothing, a host is compared in lower case, only 1 switches on", () => {
   const env = {
     ...{ FLOW_ADMIN_TOKEN: "", FLOW_ADMIN_TOKENS: "ann:x", FLOW_ADMIN_HOST: " Admin.Example.com " },

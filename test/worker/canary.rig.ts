@@ -99,6 +99,7 @@ function variables(
     FLOW_ADMIN_TOKEN: `${plant("FLOW_ADMIN_TOKEN")}-of-the-main-operator`,
     FLOW_ADMIN_TOKENS: `ops:${plant("FLOW_ADMIN_TOKENS")}-of-one-more-operator`,
     FLOW_KEY_PEPPER: `${plant("FLOW_KEY_PEPPER")}-under-every-key`,
+    FLOW_KEY_PEPPER_PREVIOUS: `${plant("FLOW_KEY_PEPPER_PREVIOUS")}-before-that`,
     FLOW_LOG_REQUESTS: "1",
     OPENAI_API_KEY: secret("openai", "OPENAI_API_KEY", "sk-proj-"),
     ANTHROPIC_API_KEY: secret("anthropic", "ANTHROPIC_API_KEY", "sk-ant-"),

@@ -17,6 +17,7 @@ export const BELONGS: Readonly<Record<string, readonly string[]>> = {
   FLOW_ADMIN_TOKEN: [],
   FLOW_ADMIN_TOKENS: [],
   FLOW_KEY_PEPPER: [],
+  FLOW_KEY_PEPPER_PREVIOUS: [],
   OPENAI_API_KEY: ["openai head"],
   ANTHROPIC_API_KEY: ["anthropic head"],
   GEMINI_API_KEY: ["google head"],

@@ -228,6 +228,11 @@ export function ledgerStanding(
   return ask(namespace, keyId, CALL_LIMIT_MS, (ledger) => ledger.outboxStanding());
 }
 
+/** Erases the key's traces and their tags; what they cost stays. Rejects with `ledger_unavailable`. */
+export async function eraseTraces(namespace: Ledgers, keyId: string): Promise<void> {
+  await ask(namespace, keyId, CALL_LIMIT_MS, (ledger) => ledger.erase());
+}
+
 /** One trace of the key, `null` until it is settled. Rejects with `ledger_unavailable`. */
 export function findTrace(namespace: Ledgers, keyId: string, traceId: string): Promise<Trace | null> {
   return ask(namespace, keyId, CALL_LIMIT_MS, (ledger) => ledger.trace(traceId));

@@ -124,12 +124,12 @@ export interface Begun {
 export async function begin(run: AnyRun): Promise<Begun> {
   const { door, http, env, waitUntil, exchange } = run;
   const { receivedAt } = exchange;
-  const token = await verifyToken(door.token(http.headers), settingsOf(env).pepper);
+  const token = await verifyToken(door.token(http.headers), settingsOf(env));
   if (token === null) throw invalidKey();
   const body = new OpenBody(http, receivedAt, settingsOf(env).maxBodyBytes);
   run.body = body;
   warmUp(run.health, receivedAt);
-  const key = await recogniseKey(token, env.CONFIG, receivedAt, waitUntil);
+  const key = await recogniseKey(token, env, receivedAt, waitUntil);
   exchange.keyId = key.id;
   exchange.env = key.env;
   const caller = identify(key, http);

@@ -34,7 +34,7 @@ test.each([
 });
 
 test("a key record with nothing but a name has the defaults and passes its own schema", () => {
-  const record = newRecord("0123456789AB", { name: "web", env: "production" }, "ff", 0);
+  const record = newRecord("0123456789AB", { name: "web", env: "production" }, { hash: "ff", pepperId: "0" }, 0);
   expect(KeyRecord.parse(record)).toEqual(record);
   expect(record).toMatchObject({ apps: null, scopes: ["chat", "models", "traces:read"], status: "active", version: 1 });
 });

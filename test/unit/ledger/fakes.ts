@@ -55,15 +55,15 @@ export interface Books {
   call<T>(work: (ledger: Ledger) => T): T;
 }
 
-export function openBooks(store: Store = startStore()): Books {
-  let ledger = store.transact(() => new Ledger(store.sql));
+export function openBooks(store: Store = startStore(), traceDays = 30): Books {
+  let ledger = store.transact(() => new Ledger(store.sql, traceDays));
   return {
     store,
     get ledger() {
       return ledger;
     },
     evict() {
-      ledger = store.transact(() => new Ledger(store.sql));
+      ledger = store.transact(() => new Ledger(store.sql, traceDays));
     },
     call(work) {
       try {

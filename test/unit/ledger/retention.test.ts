@@ -57,6 +57,17 @@ describe("retention", () => {
     expect(sizes(books)).toEqual({ traces: 10_000, attempts: 20_000, outbox: 10_000 });
   });
 
+  test("keeps traces for as many days as the deployment says, and what they cost for ever", () => {
+    const store = startStore();
+    const books = openBooks(store, 2);
+    fill(books, 10, T0 - 3 * DAY_MS, T0 - 3 * DAY_MS);
+    fill(books, 10, T0, T0);
+    const before = sums(books, T0 + 2 * MINUTE_MS);
+    trimAll(books, T0 + 2 * MINUTE_MS);
+    expect(sizes(books).traces).toBe(10);
+    expect(sums(books, T0 + 2 * MINUTE_MS)).toEqual(before);
+  });
+
   test("a budget of another zone begins with the charges of its day, or where some are deleted with whole days in UTC", () => {
     const books = openBooks();
     const zoned = { period: "day", time_zone: "Asia/Tokyo" } as const;
