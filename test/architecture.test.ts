@@ -21,7 +21,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   index: [
     ...["app", "approvals/tool-approvals", "control/control-plane", "health/provider-health", "budgets/budget-pool"],
     "conversation-store/conversation-store",
-    ...["ledger/key-ledger", "trace-index/trail-index"],
+    ...["ledger/key-ledger", "trace-index/trail-index", "spend-archive/spend-archive"],
   ],
   app: ["relay/refusal", "doors", "admin/app", "admin/session", "openapi/served", "traces", "config", "http"],
   doors: [
@@ -63,6 +63,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   // Limits above keys: what isolates, ledgers and the pools of budgets say to each other.
   budgets: ["durable", "lib"],
   "budgets/budget-pool": ["budgets", "control/client", "config", "durable", "lib"],
+  "spend-archive": ["trace-index", "durable", "http/errors", "lib"],
   // What a model costs now: operators' prices over the catalogue's.
   prices: ["catalog", "lib"],
   "relay/refusal": ["config", "http/errors", "http/refusal-log", "ledger/client", "traces"],
@@ -86,7 +87,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   traces: ["lib", "lib/log"],
   catalog: ["lib"],
   health: ["control/types", "durable", "lib"],
-  "trace-index": ["traces", "durable", "http/errors", "lib", "lib/log"],
+  "trace-index": ["prices/book", "traces", "durable", "http/errors", "lib", "lib/log"],
   pricing: ["conversation", "catalog", "lib"],
   ledger: ["budgets/types", "traces", "durable", "lib", "lib/log"],
   "ledger/key-ledger": ["budgets/types", "config", "ledger", "traces", "lib"],
@@ -135,6 +136,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
       "budgets",
       "conversation-store/client",
       "durable/call",
+      "spend-archive",
       "prices",
       "approvals",
       "control",
@@ -218,6 +220,7 @@ const DURABLE_OBJECTS = [
     "ledger/key-ledger.ts",
     "budgets/budget-pool.ts",
     "trace-index/trail-index.ts",
+    "spend-archive/spend-archive.ts",
     "conversation-store/conversation-store.ts",
   ],
 ];

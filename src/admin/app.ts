@@ -18,6 +18,7 @@ import { providersApp } from "./providers.ts";
 import { routesApp } from "./routes.ts";
 import { settingsApp } from "./settings.ts";
 import { spendApp } from "./spend.ts";
+import { statsApp } from "./stats.ts";
 import { statusApp } from "./status.ts";
 import { tracesApp } from "./traces.ts";
 
@@ -49,6 +50,7 @@ const METHODS = {
   "/spend": "GET, HEAD",
   "/budgets": "GET, HEAD",
   "/budgets/:id": "GET, HEAD, PUT, DELETE",
+  "/stats": "GET, HEAD",
   "/approvals": "GET, HEAD",
   "/approvals/:id": "POST",
   "/audit": "GET, HEAD",
@@ -75,6 +77,7 @@ adminApp.route("/settings", settingsApp);
 adminApp.route("/traces", tracesApp);
 adminApp.route("/spend", spendApp);
 adminApp.route("/budgets", budgetsApp);
+adminApp.route("/stats", statsApp);
 adminApp.route("/approvals", approvalsApp);
 adminApp.route("/audit", auditApp);
 adminApp.route("/demo", demoApp);

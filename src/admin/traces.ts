@@ -28,7 +28,7 @@ const FILTERS = [
   ...(["env", "app", "route", "provider", "status", "key", "since", "until", "limit", "cursor"] as const),
   ...TRACE_FILTERS,
 ] as const;
-const PROVIDER_ID = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+export const PROVIDER_ID = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 /** A raw model: the provider, and a name of the provider's making. */
 const RAW_MODEL = /^[a-z0-9][a-z0-9._-]{0,62}\/[\x21-\x7e]{1,200}$/;
 const ROUTE_PREFIX = "flow/";
@@ -141,7 +141,7 @@ export function environments(c: Context<AdminEnv>): Promise<string[]> {
 }
 
 /** With or without `flow/`; a raw model as on its traces. */
-function readRoute(text: string | undefined): string | undefined {
+export function readRoute(text: string | undefined): string | undefined {
   if (text === undefined) return undefined;
   const name = text.startsWith(ROUTE_PREFIX) ? text.slice(ROUTE_PREFIX.length) : text;
   if (RESOURCE_NAME.test(name)) return ROUTE_PREFIX + name;

@@ -48,6 +48,8 @@ type Call =
   | "deletePrice"
   | "listPrices"
   | "settings"
+  | "keyNames"
+  | "usageKeptSince"
   | "putSettings";
 
 /** The methods of the object as its callers see them: every answer is a promise of plain data. */

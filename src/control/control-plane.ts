@@ -111,6 +111,16 @@ export class ControlPlane extends DurableObject<Env> {
     return this.#keys.environments();
   }
 
+  /** Names of these keys, by id, revoked ones included. */
+  keyNames(ids: readonly string[]): [id: string, name: string][] {
+    return this.#keys.names(ids);
+  }
+
+  /** The first day of which usage can be kept by the day, first ms; 0: since the deployment's beginning. */
+  usageKeptSince(): number {
+    return this.#prices.usageKeptSince();
+  }
+
   /** The key stays, here and in KV, as `revoked`. The second call changes nothing. */
   revokeKey(id: string, actor: string): Promise<RevokeKeyResult> {
     return this.#keys.revoke(id, actor);

@@ -152,6 +152,12 @@ const STEPS: readonly string[] = [
     digest TEXT NOT NULL
   ) STRICT;
   `,
+  `
+  -- Releases before kept usage for 31 days. Their state begins there; a new deployment has everything from its beginning.
+  INSERT INTO setting (name, record, updated_by, updated_at_ms)
+  SELECT 'usage_kept_since', CAST((unixepoch('now') / 86400 - 30) * 86400000 AS TEXT), '', 0
+  WHERE EXISTS (SELECT 1 FROM key_record);
+  `,
 ];
 
 /** Brings the tables up to date. Run inside a transaction; safe at every start. */

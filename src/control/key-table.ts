@@ -98,6 +98,15 @@ export class KeyTable {
     return row === null ? null : toOperatorKey(toKeyRecord(row.record), Date.now());
   }
 
+  /** Names of these keys, by id, whatever has become of them. */
+  names(ids: readonly string[]): [id: string, name: string][] {
+    const query = "SELECT id, name FROM key_record WHERE id IN (SELECT value FROM json_each(?))";
+    return this.#sql
+      .exec<{ id: string; name: string }>(query, JSON.stringify(ids))
+      .toArray()
+      .map(({ id, name }) => [id, name]);
+  }
+
   environments(): string[] {
     return this.#sql
       .exec<{ env: string }>(SELECT_ENVIRONMENTS)

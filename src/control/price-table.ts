@@ -125,6 +125,12 @@ export class PriceTable {
     return { spend_tags: row === undefined ? [] : (parseJson(row.record) as string[]) };
   }
 
+  usageKeptSince(): number {
+    const query = "SELECT record FROM setting WHERE name = 'usage_kept_since'";
+    const [row] = this.#sql.exec<{ record: string }>(query).toArray();
+    return row === undefined ? 0 : Number(row.record);
+  }
+
   async putSettings({ spend_tags: tags }: Settings, actor: string): Promise<PutSettingsResult> {
     const before = this.settings();
     const after = { spend_tags: tags };

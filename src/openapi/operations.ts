@@ -1,7 +1,6 @@
 /** Every operation of the service: who may call it, what it takes, and all that it may answer. */
 import { APPROVAL_STATUSES } from "../approvals/types.ts";
 import type { ErrorCode } from "../http/errors.ts";
-import { SPEND_GROUPS } from "../trace-index/types.ts";
 import { TRACE_STATUSES } from "../traces/schema.ts";
 
 export interface Operation {
@@ -260,8 +259,15 @@ export const OPERATIONS: readonly Operation[] = [
   }),
   operator("post /admin/traces/rebuild", "Rebuild the trace index", [200, "Rebuild"], BAD, { query: PAGE }),
   operator("get /admin/traces/{id}", "One request", [200, "Trace"], ["unknown_trace"]),
-  operator("get /admin/spend", "What was spent, in groups", [200, "Spend"], BAD, {
-    query: { group_by: SPEND_GROUPS.join("|"), ...SPAN },
+  operator("get /admin/stats", "How requests fared", [200, "Stats"], [...BAD, "range_not_kept"], {
+    query: {
+      ...{ ...SPAN, bucket: "minute|hour|day", group_by: "string", env: "string", app: "string", route: "string" },
+      ...{ provider: "string", model: "string", api: "chat|responses|messages|embeddings", status: TRACE_STATUS },
+      key: "string",
+    },
+  }),
+  operator("get /admin/spend", "What was spent, in groups", [200, "Spend"], [...BAD, "range_not_kept"], {
+    query: { group_by: "string", ...SPAN, bucket: "day|month", format: "json|csv" },
   }),
   operator("get /admin/approvals", "Tool calls of all keys", [200, "ApprovalList"], BAD, {
     query: { ...PAGE, status: APPROVAL_STATUS, key: "string" },

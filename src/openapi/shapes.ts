@@ -197,8 +197,30 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
     next_cursor: "string?",
   },
   Spend: {
-    ...{ object: "string", group_by: "string", data: ["object"], total_usd: "number", unadmitted_usd: "number" },
+    ...{
+      object: "string",
+      group_by: ["string"],
+      data: ["SpendRow"],
+      total_usd: "number",
+      unpriced_requests: "integer",
+    },
+    ...{ unadmitted_usd: "number", since: "time", as_of: "time" },
+  },
+  Stats: {
+    ...{ object: "string", bucket: "string", group_by: ["string"], data: ["Figures"], has_more: "boolean" },
     as_of: "time",
+  },
+  Figures: {
+    ...{ start: "time", group: "object", names: "object", requests: "integer", errors: "integer", refused: "integer" },
+    ...{ fallbacks: "integer", hedges: "integer", prompt_tokens: "integer", cached_tokens: "integer" },
+    ...{ completion_tokens: "integer", output_tokens_per_second: "number?", cost_usd: "number?" },
+    ...{ first_token_ms: "FigureQuantiles?", total_ms: "FigureQuantiles?" },
+  },
+  FigureQuantiles: { p50: "number", p95: "number" },
+  SpendRow: {
+    ...{ "start?": "time", group: "object", names: "object", requests: "integer", unpriced_requests: "integer" },
+    ...{ prompt_tokens: "integer", cached_tokens: "integer", completion_tokens: "integer", cost_usd: "number?" },
+    adjustment_usd: "number",
   },
   AuditEntry: {
     ...{ seq: "integer", at: "time", actor: "string", action: "string", object: "string", before: "any" },

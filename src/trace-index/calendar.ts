@@ -9,8 +9,6 @@ import { ENV_NAME } from "../lib/name-patterns.ts";
 export const DAY_MS = 86_400_000;
 /** Counters are kept per slot: a window that begins inside a day adds up slots. */
 export const SLOT_MS = 600_000;
-/** Stands for the whole day among its slots. */
-export const WHOLE_DAY = -1;
 /** The longest window that is answered, today included: every day of a month is in it on the month's last day. */
 export const MAX_WINDOW_DAYS = 31;
 /** A day more than is asked for, so that no query meets an object that is being deleted. */
@@ -79,4 +77,22 @@ export function daysOf({ since, until }: Span): number[] {
 export function monthStart(now: number): number {
   const date = new Date(now);
   return Date.UTC(date.getUTCFullYear(), date.getUTCMonth(), 1);
+}
+
+/** First ms of the month after the one of `at`. */
+export function nextMonth(at: number): number {
+  const date = new Date(at);
+  return Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 1);
+}
+
+/** The archive that a day belongs to: `<env>:<YYYY-MM>`. */
+export function archiveName(env: string, at: number): string {
+  return `${env}:${new Date(at).toISOString().slice(0, 7)}`;
+}
+
+/** First ms of the month that an archive's name stands for; `null` for a name that is none of ours. */
+export function archiveMonth(name: string): number | null {
+  const month = /^[a-z][a-z0-9-]{0,30}:(\d{4}-\d{2})$/.exec(name)?.[1];
+  const startAt = month === undefined ? Number.NaN : Date.parse(`${month}-01T00:00:00Z`);
+  return Number.isFinite(startAt) ? startAt : null;
 }

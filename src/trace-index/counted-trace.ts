@@ -8,41 +8,47 @@ import type { ErrorCode } from "../http/errors.ts";
 import { isJsonObject } from "../lib/json.ts";
 import { fromUsd } from "../lib/money.ts";
 import { UNSETTLED } from "../traces/schema.ts";
-import type { ErrorCount, SpendGroup } from "./types.ts";
+import type { ErrorCount } from "./types.ts";
 
-/** What decides in which sums an attempt's cost goes. */
-export interface AttemptCost {
+export interface AttemptFacts {
   readonly provider: string;
   readonly model: string;
   /** `null`: the price is unknown. */
   readonly nanoUsd: number | null;
-}
-
-export interface AttemptFacts extends AttemptCost {
   readonly outcome: string;
   readonly hedged: boolean;
 }
 
-/** What decides in which sums a request goes. */
-export interface SpendFacts {
+export interface UsageFacts {
+  readonly prompt: number;
+  readonly cached: number;
+  readonly cacheWrite: number;
+  readonly completion: number;
+  readonly reasoning: number;
+}
+
+export const NO_TOKENS: UsageFacts = { prompt: 0, cached: 0, cacheWrite: 0, completion: 0, reasoning: 0 };
+
+export interface TraceFacts {
+  readonly id: string;
+  /** Epoch ms. */
+  readonly createdAt: number;
   readonly env: string;
   readonly keyId: string;
   readonly app: string;
   readonly route: string;
-  readonly attempts: readonly AttemptCost[];
-}
-
-export interface TraceFacts extends SpendFacts {
-  readonly id: string;
-  /** Epoch ms. */
-  readonly createdAt: number;
   readonly routeVersion: number;
+  /** `chat` on traces of releases that had no other. */
+  readonly api: string;
   readonly status: string;
   readonly errorCode: string | null;
-  /** The provider that answered; empty where none did. */
+  /** The provider and model that answered; empty where none did. */
   readonly provider: string;
+  readonly model: string;
   readonly fallback: boolean;
   readonly attempts: readonly AttemptFacts[];
+  readonly usage: UsageFacts;
+  readonly tags: Readonly<Record<string, string>>;
   /** Since the request arrived. */
   readonly firstTokenMs: number | null;
   readonly totalMs: number | null;
@@ -63,6 +69,7 @@ export function factsOf(value: unknown, keyId: string): TraceFacts | null {
   if (id === "" || !Number.isFinite(createdAt)) return null;
   const latency = isJsonObject(value["latency"]) ? value["latency"] : {};
   const attempts = Array.isArray(value["attempts"]) ? value["attempts"] : [];
+  const tags = isJsonObject(value["tags"]) ? Object.entries(value["tags"]) : [];
   return {
     id,
     createdAt,
@@ -71,11 +78,15 @@ export function factsOf(value: unknown, keyId: string): TraceFacts | null {
     app: text(value["app"]),
     route: text(value["route"]),
     routeVersion: whole(value["route_version"]) ?? 0,
+    api: text(value["api"]) || "chat",
     status: text(value["status"]),
     errorCode: text(value["error_code"]) || null,
     provider: text(value["provider"]),
+    model: text(value["model"]),
     fallback: value["fallback"] === true,
     attempts: attempts.filter(isJsonObject).map(attemptOf),
+    usage: tokensOf(value["usage"]),
+    tags: Object.fromEntries(tags.filter((tag): tag is [string, string] => typeof tag[1] === "string")),
     firstTokenMs: number(latency["first_token_ms"]),
     totalMs: number(latency["total_ms"]),
   };
@@ -92,56 +103,23 @@ function attemptOf(value: Record<string, unknown>): AttemptFacts {
   };
 }
 
+function tokensOf(value: unknown): UsageFacts {
+  if (!isJsonObject(value)) return NO_TOKENS;
+  const count = (name: string): number => whole(value[name]) ?? 0;
+  return {
+    prompt: count("prompt_tokens"),
+    cached: count("cached_tokens"),
+    cacheWrite: count("cache_write_tokens"),
+    completion: count("completion_tokens"),
+    reasoning: count("reasoning_tokens"),
+  };
+}
+
 const text = (value: unknown): string => (typeof value === "string" ? value : "");
 const number = (value: unknown): number | null => (typeof value === "number" && Number.isFinite(value) ? value : null);
 /** Anything else than a whole number from 0 cannot be stored with the others, and counts as unknown. */
 const whole = (value: unknown): number | null =>
   typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : null;
-
-/** What one request adds to one group. */
-export interface SpendShare {
-  readonly name: string;
-  readonly nanoUsd: number;
-  readonly isUnpriced: boolean;
-}
-
-/**
- * One share per group the request belongs to. The shares of a request always add up to its cost: each attempt's goes
- * to its own provider and model.
- */
-export function sharesOf(facts: SpendFacts, groupBy: SpendGroup): SpendShare[] {
-  const { attempts } = facts;
-  switch (groupBy) {
-    case "key":
-      return [shareOf(facts.keyId, attempts)];
-    case "app":
-      return [shareOf(facts.app, attempts)];
-    case "env":
-      return [shareOf(facts.env, attempts)];
-    case "route":
-      return [shareOf(facts.route, attempts)];
-    case "provider":
-      return splitBy(attempts, ({ provider }) => provider);
-    case "model":
-      return splitBy(attempts, ({ model }) => model);
-  }
-}
-
-function splitBy(attempts: readonly AttemptCost[], nameOf: (attempt: AttemptCost) => string): SpendShare[] {
-  const names = new Set(attempts.map(nameOf));
-  return [...names].map((name) =>
-    shareOf(
-      name,
-      attempts.filter((attempt) => nameOf(attempt) === name),
-    ),
-  );
-}
-
-function shareOf(name: string, attempts: readonly AttemptCost[]): SpendShare {
-  let nanoUsd = 0;
-  for (const attempt of attempts) nanoUsd += attempt.nanoUsd ?? 0;
-  return { name, nanoUsd, isUnpriced: attempts.some((attempt) => attempt.nanoUsd === null) };
-}
 
 /**
  * Does the request tell how good a version of its route is? A client that left tells nothing, nor does a request that

@@ -8,13 +8,13 @@
  */
 import { tryParseJson } from "../lib/json.ts";
 import type { FacetRow } from "../traces/filter.ts";
+import { UNSETTLED } from "../traces/schema.ts";
 import { dayStart, type TrailDay } from "./calendar.ts";
 import { factsOf, type TraceFacts } from "./counted-trace.ts";
-import { GroupNames } from "./group-names.ts";
 import { eraseIn } from "./store-erase.ts";
 import { evidenceIn, NO_EVIDENCE } from "./store-evidence.ts";
 import { facetsIn, listIn } from "./store-list.ts";
-import { NO_SPEND, readAttempts, spendIn } from "./store-spend.ts";
+import { type DayUsageQuery, factsOfRow, readAttempts, UsageBatch, UsageStore } from "./store-usage.ts";
 import { Tally } from "./tally.ts";
 import { addTally, hasTables, migrate } from "./trace-index-schema.sql.ts";
 import type {
@@ -22,12 +22,13 @@ import type {
   DayFacetsQuery,
   DayList,
   DayListQuery,
-  DaySpend,
-  DaySpendQuery,
   EvidenceCounts,
   TrailBatch,
   TrailRow,
 } from "./types.ts";
+import type { UsageRow } from "./usage.ts";
+import type { UsageSum } from "./usage-query.ts";
+import { HOUR, readUsage } from "./usage-schema.sql.ts";
 
 export interface StoreLimits {
   /** Traces of a day that can be listed. */
@@ -38,9 +39,11 @@ export interface StoreLimits {
   readonly answerLength: number;
   /** Apps, routes or models of a day that have sums of their own. */
   readonly names: number;
+  /** Rows of usage of a day; beyond them apps are counted together. */
+  readonly rows: number;
 }
 
-const LIMITS: StoreLimits = { bodies: 200_000, slack: 2_000, answerLength: 4_000_000, names: 2_000 };
+const LIMITS: StoreLimits = { bodies: 200_000, slack: 2_000, answerLength: 4_000_000, names: 2_000, rows: 50_000 };
 
 const INSERT_TRACE = `
   INSERT INTO trace
@@ -48,7 +51,7 @@ const INSERT_TRACE = `
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING seq`;
 const DELETE_UNSETTLED = `
   DELETE FROM trace WHERE id = ?1 AND unsettled_attempts > 0 AND (?2 = 0 OR ?2 > unsettled_attempts)
-  RETURNING seq, created_at, key_id, app, route, attempts, unadmitted_nano_usd`;
+  RETURNING seq, created_at, key_id, app, route, status, provider, attempts, unadmitted_nano_usd`;
 
 interface AddedRow {
   readonly seq: number;
@@ -62,6 +65,8 @@ interface UnsettledRow extends Record<string, SqlStorageValue> {
   key_id: string;
   app: string;
   route: string;
+  status: string;
+  provider: string;
   attempts: string;
   unadmitted_nano_usd: number;
 }
@@ -74,14 +79,14 @@ interface BodyState extends Record<string, SqlStorageValue> {
 export class TrailStore {
   readonly #sql: SqlStorage;
   readonly #limits: StoreLimits;
-  readonly #names: GroupNames;
+  readonly #usage: UsageStore;
   #hasTables = false;
 
   /** Brings tables that are there up to date: run it inside a transaction. */
   constructor(sql: SqlStorage, limits: StoreLimits = LIMITS) {
     this.#sql = sql;
     this.#limits = limits;
-    this.#names = new GroupNames(sql, limits.names);
+    this.#usage = new UsageStore(sql, limits);
     this.lookAgain();
     if (this.#hasTables) migrate(sql);
   }
@@ -89,16 +94,19 @@ export class TrailStore {
   /** After everything was deleted, or a transaction undone. */
   lookAgain(): void {
     this.#hasTables = hasTables(this.#sql);
-    this.#names.forget();
+    this.#usage.forget();
   }
 
   /**
    * Writes what is new of a batch and returns the numbers of the rows that are no trace of this day. To be run inside
-   * a transaction.
+   * a transaction. `tagNames`: tags whose spend is summed.
    */
-  ingest(batch: TrailBatch, day: TrailDay): number[] {
+  ingest(batch: TrailBatch, day: TrailDay, tagNames: readonly string[] = []): number[] {
     this.#makeTables(day);
-    const tally = new Tally(day.startAt, this.#names);
+    const tally = new Tally(day.startAt);
+    let counted = this.#usage.catchUp(day, tagNames);
+    const usage = new UsageBatch(tagNames);
+    let isChanged = false;
     const refused: number[] = [];
     const { bodies_since, bodies } = this.#sql.exec<BodyState>("SELECT bodies_since, bodies FROM trail").one();
     let addedBodies = 0;
@@ -109,16 +117,21 @@ export class TrailStore {
         refused.push(seq);
         continue;
       }
-      const added = this.#insert(facts, row) ?? this.#replace(facts, row, tally);
+      const added = this.#insert(facts, row) ?? this.#replace(facts, row, usage);
       if (added === null) continue;
       addedBodies -= added.droppedBodies;
-      tally.add(facts, unadmittedNanoUsd);
+      counted = Math.max(counted, added.seq);
+      isChanged = true;
+      tally.add(facts);
+      usage.add(facts, unadmittedNanoUsd);
       if (facts.createdAt < bodies_since) continue;
       this.#sql.exec("INSERT INTO body (seq, trace) VALUES (?, ?)", added.seq, trace);
       addedBodies++;
     }
+    if (!isChanged) return refused;
     addTally(this.#sql, tally);
-    if (addedBodies !== 0) this.#keepNewest({ bodies_since, bodies: bodies + addedBodies });
+    this.#usage.add(usage, counted);
+    this.#keepNewest({ bodies_since, bodies: bodies + addedBodies }, counted);
     return refused;
   }
 
@@ -129,6 +142,27 @@ export class TrailStore {
     return row?.day_start_at ?? null;
   }
 
+  /** Counts whose changes have to reach the archive, and those that have; `null` while nothing was ever written. */
+  archiving(): { readonly changes: number; readonly archived: number } | null {
+    if (!this.#hasTables) return null;
+    const query = "SELECT changes, archived FROM trail";
+    return this.#sql.exec<{ changes: number; archived: number }>(query).toArray()[0] ?? null;
+  }
+
+  /** The rows of the day as the archive keeps them. To be run inside a transaction. */
+  archiveRows(day: TrailDay, tagNames: readonly string[]): UsageRow[] {
+    this.#usage.catchUp(day, tagNames);
+    return [...readUsage(this.#sql, HOUR, day.startAt)];
+  }
+
+  noteArchived(changes: number): void {
+    this.#sql.exec("UPDATE trail SET archived = max(archived, ?)", changes);
+  }
+
+  dropMinutes(): void {
+    this.#usage.dropMinutes();
+  }
+
   list(query: DayListQuery): DayList {
     return this.#hasTables ? listIn(this.#sql, query, this.#limits.answerLength) : { rows: [], isCut: false };
   }
@@ -137,8 +171,11 @@ export class TrailStore {
     return this.#hasTables ? facetsIn(this.#sql, query) : [];
   }
 
-  spend(query: DaySpendQuery, day: TrailDay): DaySpend {
-    return this.#hasTables ? spendIn(this.#sql, this.#names, query, day) : NO_SPEND;
+  /** To be run inside a transaction: usage of a release without its table is counted first. */
+  usage(query: DayUsageQuery, day: TrailDay, tagNames: readonly string[] = []): UsageSum[] {
+    if (!this.#hasTables) return [];
+    this.#usage.catchUp(day, tagNames);
+    return this.#usage.answer(query, day, tagNames);
   }
 
   /** The traces of one key, or of all: see `eraseIn`. */
@@ -182,21 +219,23 @@ export class TrailStore {
   }
 
   /** In place of a row that says less; `null` where the one that is known stays. */
-  #replace(facts: TraceFacts, row: TrailRow, tally: Tally): AddedRow | null {
+  #replace(facts: TraceFacts, row: TrailRow, usage: UsageBatch): AddedRow | null {
     const [known] = this.#sql.exec<UnsettledRow>(DELETE_UNSETTLED, facts.id, row.unsettledAttempts ?? 0).toArray();
     if (known === undefined) return null;
-    const { created_at: createdAt, key_id: keyId, app, route } = known;
-    const attempts = readAttempts(known.attempts);
-    tally.takeBack({ createdAt, env: facts.env, keyId, app, route, attempts }, known.unadmitted_nano_usd);
+    const attempts = readAttempts(known.attempts).map((attempt) => ({ ...attempt, outcome: UNSETTLED }));
+    usage.add(factsOfRow({ ...known, env: facts.env }, attempts), known.unadmitted_nano_usd, -1);
     const bodies = this.#sql.exec("DELETE FROM body WHERE seq = ? RETURNING seq", known.seq).toArray();
     const added = this.#insert(facts, row);
     return added === null ? null : { ...added, droppedBodies: bodies.length };
   }
 
-  /** Notes how many bodies there are now. Above the limit, drops all but the newest. */
-  #keepNewest(state: BodyState): void {
+  /** Notes how many bodies there are now, and the last trace. Above the limit, drops all bodies but the newest. */
+  #keepNewest(state: BodyState, counted: number): void {
     const after = state.bodies > this.#limits.bodies + this.#limits.slack ? this.#trim(state) : state;
-    this.#sql.exec("UPDATE trail SET bodies_since = ?, bodies = ?", after.bodies_since, after.bodies);
+    this.#sql.exec(
+      "UPDATE trail SET bodies_since = ?, bodies = ?, usage_seq = ?, changes = changes + 1",
+      ...[after.bodies_since, after.bodies, counted],
+    );
   }
 
   #trim({ bodies_since, bodies }: BodyState): BodyState {

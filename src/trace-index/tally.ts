@@ -1,27 +1,11 @@
 /**
- * What a batch of traces adds to the stored sums, gathered before it is written: a batch of one key touches few rows.
+ * What a batch of traces adds to the evidence for versions of routes, gathered before it is written: a batch of one key touches few rows.
  *
  * Used for one batch only.
  */
-import { slotOf, WHOLE_DAY } from "./calendar.ts";
-import { errorsOf, isEvidence, type SpendFacts, type SpendShare, sharesOf, type TraceFacts } from "./counted-trace.ts";
-import type { GroupNames } from "./group-names.ts";
+import { slotOf } from "./calendar.ts";
+import { errorsOf, isEvidence, type TraceFacts } from "./counted-trace.ts";
 import { bucketOf } from "./histogram.ts";
-import { SPEND_GROUPS, type SpendGroup } from "./types.ts";
-
-export interface SpendRow {
-  readonly groupBy: SpendGroup;
-  readonly slot: number;
-  readonly name: string;
-  requests: number;
-  nanoUsd: number;
-  unpricedRequests: number;
-  /** In the rows of `env` only: it belongs to the deployment. */
-  unadmittedNanoUsd: number;
-}
-
-/** What decides in which sums of its day a request goes. */
-export type PlacedSpend = SpendFacts & Pick<TraceFacts, "createdAt">;
 
 interface VersionSlot {
   readonly route: string;
@@ -55,43 +39,17 @@ export interface ErrorRow extends VersionSlot {
 
 export class Tally {
   readonly #dayStartAt: number;
-  readonly #names: GroupNames;
-  readonly #spend = new Map<string, SpendRow>();
   readonly #counts = new Map<string, CountRow>();
   readonly #latencies = new Map<string, LatencyRow>();
   readonly #errors = new Map<string, ErrorRow>();
 
-  constructor(dayStartAt: number, names: GroupNames) {
+  constructor(dayStartAt: number) {
     this.#dayStartAt = dayStartAt;
-    this.#names = names;
   }
 
-  add(facts: TraceFacts, unadmittedNanoUsd: number): void {
-    // It reached no route and cost nothing: no sum counts it.
-    if (facts.status === "refused") return;
-    this.#addShares(facts, unadmittedNanoUsd, 1);
+  add(facts: TraceFacts): void {
     const slot = slotOf(facts.createdAt, this.#dayStartAt);
     if (isEvidence(facts)) this.#addEvidence(facts, { route: facts.route, version: facts.routeVersion, slot });
-  }
-
-  /** Takes back what a trace has added that was no evidence. */
-  takeBack(facts: PlacedSpend, unadmittedNanoUsd: number): void {
-    this.#addShares(facts, unadmittedNanoUsd, -1);
-  }
-
-  #addShares(facts: PlacedSpend, unadmittedNanoUsd: number, sign: 1 | -1): void {
-    const slot = slotOf(facts.createdAt, this.#dayStartAt);
-    for (const groupBy of SPEND_GROUPS) {
-      for (const share of sharesOf(facts, groupBy)) {
-        const unadmitted = groupBy === "env" ? unadmittedNanoUsd : 0;
-        this.#addSpend(groupBy, slot, share, unadmitted, sign);
-        this.#addSpend(groupBy, WHOLE_DAY, share, unadmitted, sign);
-      }
-    }
-  }
-
-  spend(): Iterable<SpendRow> {
-    return this.#spend.values();
   }
 
   counts(): Iterable<CountRow> {
@@ -104,17 +62,6 @@ export class Tally {
 
   errors(): Iterable<ErrorRow> {
     return this.#errors.values();
-  }
-
-  #addSpend(groupBy: SpendGroup, slot: number, share: SpendShare, unadmittedNanoUsd: number, sign: 1 | -1): void {
-    const name = this.#names.add(groupBy, share.name);
-    const row = rowOf(this.#spend, [groupBy, slot, name], () => {
-      return { groupBy, slot, name, requests: 0, nanoUsd: 0, unpricedRequests: 0, unadmittedNanoUsd: 0 };
-    });
-    row.requests += sign;
-    row.nanoUsd += sign * share.nanoUsd;
-    row.unpricedRequests += share.isUnpriced ? sign : 0;
-    row.unadmittedNanoUsd += sign * unadmittedNanoUsd;
   }
 
   #addEvidence(facts: TraceFacts, at: VersionSlot): void {

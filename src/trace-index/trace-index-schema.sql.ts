@@ -5,7 +5,8 @@
  * tables: a question about an empty day costs no storage.
  */
 import { migrateTables } from "../durable/call.ts";
-import type { CountRow, ErrorRow, LatencyRow, SpendRow, Tally } from "./tally.ts";
+import type { CountRow, ErrorRow, LatencyRow, Tally } from "./tally.ts";
+import { USAGE_TABLE } from "./usage-schema.sql.ts";
 
 const STEPS: readonly string[] = [
   `
@@ -41,6 +42,7 @@ const STEPS: readonly string[] = [
     trace TEXT NOT NULL
   ) STRICT;
 
+  -- Sums of the release before: usage is counted in a table of its own since.
   CREATE TABLE spend (
     group_by TEXT NOT NULL,
     slot INTEGER NOT NULL,
@@ -88,15 +90,22 @@ const STEPS: readonly string[] = [
   `,
   // See `TrailRow`. Rows of the version before are of settled requests.
   "ALTER TABLE trace ADD COLUMN unsettled_attempts INTEGER NOT NULL DEFAULT 0",
+  `
+  ${USAGE_TABLE}
+  -- The last trace whose usage is counted: those of a release without that table are counted when they are needed.
+  ALTER TABLE trail ADD COLUMN usage_seq INTEGER NOT NULL DEFAULT 0;
+  -- How often something was counted, and how often as of the copy in the archive of the month.
+  ALTER TABLE trail ADD COLUMN changes INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE trail ADD COLUMN archived INTEGER NOT NULL DEFAULT 0;
+  -- Corrections of booked costs that were applied, by the sender's key and number.
+  CREATE TABLE adjusted (
+    key_id TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (key_id, seq)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
-const ADD_SPEND = `
-  INSERT INTO spend (group_by, slot, name, requests, nano_usd, unpriced_requests, unadmitted_nano_usd)
-  VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
-    requests = requests + excluded.requests,
-    nano_usd = nano_usd + excluded.nano_usd,
-    unpriced_requests = unpriced_requests + excluded.unpriced_requests,
-    unadmitted_nano_usd = unadmitted_nano_usd + excluded.unadmitted_nano_usd`;
 const ADD_COUNT = `
   INSERT INTO version_count (route, version, slot, requests, succeeded, fallbacks, hedged, priced, nano_usd)
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
@@ -122,17 +131,11 @@ export function migrate(sql: SqlStorage): void {
   migrateTables(sql, STEPS);
 }
 
-/** Adds a batch to the stored sums. */
+/** Adds a batch to the evidence. */
 export function addTally(sql: SqlStorage, tally: Tally): void {
-  for (const row of tally.spend()) addSpend(sql, row);
   for (const row of tally.counts()) addCount(sql, row);
   for (const row of tally.latencies()) addLatency(sql, row);
   for (const row of tally.errors()) addError(sql, row);
-}
-
-function addSpend(sql: SqlStorage, row: SpendRow): void {
-  const { groupBy, slot, name, requests, nanoUsd, unpricedRequests, unadmittedNanoUsd } = row;
-  sql.exec(ADD_SPEND, groupBy, slot, name, requests, nanoUsd, unpricedRequests, unadmittedNanoUsd);
 }
 
 function addCount(sql: SqlStorage, row: CountRow): void {

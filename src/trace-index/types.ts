@@ -72,38 +72,8 @@ export interface DayList {
   readonly isCut: boolean;
 }
 
-export const SPEND_GROUPS = ["key", "app", "env", "route", "provider", "model"] as const;
-export type SpendGroup = (typeof SPEND_GROUPS)[number];
-
-export interface DaySpendQuery {
-  readonly groupBy: SpendGroup;
-  /** Epoch ms, inclusive. */
-  readonly since: number;
-  /** Epoch ms, exclusive. */
-  readonly until: number;
-}
-
-export interface SpendSum {
-  /** For `provider` and `model`: requests with an attempt there. One request may count in several. */
-  readonly requests: number;
-  /** Without what has no known price. */
-  readonly nanoUsd: number;
-  /** Requests whose cost is unknown in whole or in part. */
-  readonly unpricedRequests: number;
-}
-
-export interface NamedSpend extends SpendSum {
-  readonly name: string;
-}
-
-export interface TotalSpend extends SpendSum {
-  readonly unadmittedNanoUsd: number;
-}
-
-export interface DaySpend {
-  readonly groups: readonly NamedSpend[];
-  readonly total: TotalSpend;
-}
+/** What usage is grouped by, in addition to `tag.<name>`. */
+export const DIMENSIONS = ["key", "app", "env", "route", "provider", "model", "api"] as const;
 
 export interface DayEvidenceQuery {
   /** As on the trace: `flow/<name>`. */

@@ -28,6 +28,9 @@ export const UNSETTLED = "unsettled";
 /** How an attempt ended. `invalid_request`: the provider blames the client's request; `cancelled`: the client left. */
 export type AttemptOutcome = "ok" | "cancelled" | "invalid_request" | typeof UNSETTLED | FailureClass;
 
+/** The public APIs that traces name. */
+export const APIS = ["chat", "responses", "messages", "embeddings"] as const;
+
 export const TRACE_STATUSES = ["ok", "error", "cancelled", "denied", "refused"] as const;
 export type TraceStatus = (typeof TRACE_STATUSES)[number];
 
@@ -83,7 +86,7 @@ export interface Trace {
   readonly route: string;
   readonly route_version: number;
   /** The door that it came by; absent on traces of releases that had only chat. */
-  readonly api?: "chat" | "responses" | "messages" | "embeddings";
+  readonly api?: (typeof APIS)[number];
   readonly stream: boolean;
   readonly status: TraceStatus;
   /** 0: what the client got is unknown. */

@@ -116,12 +116,16 @@ export interface Trail {
 
 export async function trailOf({ read }: Office): Promise<Trail> {
   const spend = (await read("/admin/spend?group_by=key")) as {
-    readonly data: readonly { readonly group: string; readonly requests: number; readonly cost_usd: number }[];
+    readonly data: readonly {
+      readonly group: { readonly key: string };
+      readonly requests: number;
+      readonly cost_usd: number | null;
+    }[];
     readonly total_usd: number;
     readonly unadmitted_usd: number;
   };
   const rows = spend.data.map(
-    ({ group, requests, cost_usd }) => [group, { nanoUsd: fromUsd(cost_usd), requests }] as const,
+    ({ group, requests, cost_usd }) => [group.key, { nanoUsd: fromUsd(cost_usd ?? 0), requests }] as const,
   );
   return { byKey: new Map(rows), total: fromUsd(spend.total_usd), unadmitted: fromUsd(spend.unadmitted_usd) };
 }

@@ -193,6 +193,7 @@ const MADE: Readonly<Record<string, Make>> = {
   },
   "get /admin/traces/{id}": ({ traceId }) => ({ path: `/admin/traces/${traceId}` }),
   "get /admin/spend": () => ({ path: "/admin/spend?group_by=key" }),
+  "get /admin/stats": () => ({ path: "/admin/stats?bucket=hour&group_by=route" }),
   "post /admin/approvals/{id}": decide("/admin/approvals"),
 };
 

@@ -145,7 +145,11 @@ export default app;
 `;
 
 interface Spend {
-  readonly data: readonly { readonly group: string; readonly requests: number; readonly cost_usd: number }[];
+  readonly data: readonly {
+    readonly group: { readonly key: string };
+    readonly requests: number;
+    readonly cost_usd: number;
+  }[];
   readonly total_usd: number;
 }
 
@@ -179,7 +183,7 @@ test("what a killed Worker had held is in traces and /admin/spend to the nano-do
   const spendOf = async (group: string): Promise<Spend> =>
     (await (await worker.admin(`/admin/spend?group_by=${group}`)).json()) as Spend;
   const ofKey = async (): Promise<unknown> => {
-    const row = (await spendOf("key")).data.find((each) => each.group === key.id);
+    const row = (await spendOf("key")).data.find((each) => each.group.key === key.id);
     return { requests: row?.requests, nanoUsd: Math.round((row?.cost_usd ?? 0) * 1e9) };
   };
   const tracesOf = async (): Promise<readonly Trace[]> => {

@@ -7,9 +7,8 @@ import { describe, expect, test } from "vitest";
 import type { Parcel } from "../../../src/ledger/outbox.ts";
 import type { RequestOrigin, SettleRow } from "../../../src/ledger/types.ts";
 import { TrailStore } from "../../../src/trace-index/store.ts";
-import type { TotalSpend } from "../../../src/trace-index/types.ts";
 import type { Trace } from "../../../src/traces/schema.ts";
-import { DAY, startSql, TODAY } from "../trace-index/fakes.ts";
+import { DAY, type SpendTotal, spendOf, startSql, TODAY } from "../trace-index/fakes.ts";
 import {
   type Books,
   DAY_MS,
@@ -44,7 +43,13 @@ function settlement(id: string, costs: readonly (number | null)[], receivedAt: n
 /** A ledger, the index it ships to, and what is on its way between them. */
 class Chain {
   readonly books: Books = openBooks();
-  readonly index = new TrailStore(startSql(), { bodies: 1_000, slack: 10, answerLength: 1_000_000, names: 2_000 });
+  readonly index = new TrailStore(startSql(), {
+    bodies: 1_000,
+    slack: 10,
+    answerLength: 1_000_000,
+    names: 2_000,
+    rows: 50_000,
+  });
   now = T0;
   #onTheWay: Parcel[] = [];
 
@@ -84,8 +89,8 @@ class Chain {
     }
   }
 
-  get total(): TotalSpend {
-    return this.index.spend({ groupBy: "key", since: TODAY, until: TODAY + DAY_MS }, DAY).total;
+  get total(): SpendTotal {
+    return spendOf(this.index, { groupBy: "key", since: TODAY, until: TODAY + DAY_MS }, DAY).total;
   }
 
   traces(): Trace[] {
@@ -98,7 +103,7 @@ class Chain {
     const { spentNanoUsd, requests, unpricedRequests } = total;
     expect(isConsistent).toBe(true);
     for (const groupBy of ["key", "provider", "route"] as const) {
-      const { groups } = this.index.spend({ groupBy, since: TODAY, until: TODAY + DAY_MS }, DAY);
+      const { groups } = spendOf(this.index, { groupBy, since: TODAY, until: TODAY + DAY_MS }, DAY);
       expect(groups.reduce((sum, { nanoUsd }) => sum + nanoUsd, 0)).toBe(spentNanoUsd);
       expect(groups.filter((group) => group.requests < 1)).toEqual([]);
     }

@@ -16,7 +16,7 @@ import { stubScheduler } from "../../support/scheduler.ts";
 import { provideWorkerdCrypto } from "../../support/workerd-crypto.ts";
 import { startSql as startControlSql, startTables } from "../control/fakes.ts";
 import { KEY_ID, openBooks, reservation, settleRow, startStore, T0 } from "../ledger/fakes.ts";
-import { DAY, startSql as startTrailSql, TODAY } from "../trace-index/fakes.ts";
+import { DAY, spendOf, startSql as startTrailSql, TODAY } from "../trace-index/fakes.ts";
 import { APPROVALS, CONTROL, HEALTH, LEDGER, TRAIL } from "./state-d40b6d5.ts";
 
 provideWorkerdCrypto();
@@ -221,7 +221,7 @@ test("the trail keeps its days", () => {
   const rows = [again, more].map((text, seq) => ({ seq, trace: text, unadmittedNanoUsd: 0 }));
   store.ingest({ keyId: KEY_ID, rows }, DAY);
   const day = { since: TODAY, until: TODAY + 86_400_000 };
-  expect(store.spend({ groupBy: "key", ...day }, DAY)).toMatchObject({
+  expect(spendOf(store, { groupBy: "key", ...day }, DAY)).toMatchObject({
     groups: [{ name: KEY_ID, requests: 2, nanoUsd: 140 }],
     total: { requests: 2, nanoUsd: 140 },
   });

@@ -1,19 +1,17 @@
 import * as fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { fromUsd, toUsd } from "../../../src/lib/money.ts";
 import { DAY_MS } from "../../../src/trace-index/calendar.ts";
-import { evidenceOf, findSpend, queryTraces, type TraceListQuery } from "../../../src/trace-index/client.ts";
+import { evidenceOf, queryTraces, type TraceListQuery } from "../../../src/trace-index/client.ts";
 import { comparePositions } from "../../../src/trace-index/cursor.ts";
-import { SPEND_GROUPS } from "../../../src/trace-index/types.ts";
 import type { Trace } from "../../../src/traces/schema.ts";
 import { stubScheduler } from "../../support/scheduler.ts";
 import { tries } from "../../support/tries.ts";
-import { attempt, type FakeTrails, fakeTrails, KEY_IDS, makeTrace, TODAY, traceOf } from "./fakes.ts";
+import { type FakeTrails, fakeTrails, makeTrace, TODAY, traceOf } from "./fakes.ts";
 
 const ENVS = ["production", "staging"];
 /** In the afternoon, so that the newest day is not a whole one. */
 const NOW = TODAY + 50_000_000;
-const ROOMY = { bodies: 10_000, slack: 100, answerLength: 1_000_000, names: 2_000 };
+const ROOMY = { bodies: 10_000, slack: 100, answerLength: 1_000_000, names: 2_000, rows: 50_000 };
 
 beforeEach(() => stubScheduler());
 afterEach(() => {
@@ -107,62 +105,6 @@ describe("the list", () => {
   });
 });
 
-describe("spend", () => {
-  test("is the sum of the ledgers in every grouping, to the nano-dollar", async () => {
-    await fc.assert(
-      fc.asyncProperty(anyTraces, fc.constantFrom(...SPEND_GROUPS), async (traces, groupBy) => {
-        const trails = fakeTrails(ROOMY);
-        trails.ingest(traces);
-        const cost = traces
-          .flatMap(({ attempts }) => attempts)
-          .reduce((sum, { cost_usd }) => sum + fromUsd(cost_usd ?? 0), 0);
-        const spend = await findSpend(trails.namespace, { envs: ENVS, now: NOW, groupBy, since: 0 });
-        expect(fromUsd(spend.total_usd)).toBe(cost);
-        expect(spend.data.reduce((sum, { cost_usd }) => sum + fromUsd(cost_usd), 0)).toBe(cost);
-      }),
-      { numRuns: tries(60) },
-    );
-  });
-
-  test("of a window counts what began in it, and says where it begins", async () => {
-    const trails = fakeTrails(ROOMY);
-    trails.ingest([TODAY - 1, TODAY, TODAY + 1, TODAY + 2].map((at) => makeTrace({ at })));
-    const query = { envs: ["production"], now: NOW, groupBy: "env" } as const;
-    const spend = await findSpend(trails.namespace, { ...query, since: TODAY, until: TODAY + 2 });
-    expect(spend.data).toEqual([{ group: "production", requests: 2, cost_usd: toUsd(2_000) }]);
-    expect(spend.since).toBe("2026-11-22T00:00:00.000Z");
-    // Before what is kept.
-    expect((await findSpend(trails.namespace, { ...query, since: 0 })).since).toBe("2026-10-23T00:00:00.000Z");
-  });
-
-  test("lists the most expensive first, and counts requests without a price apart", async () => {
-    const trails = fakeTrails(ROOMY);
-    trails.ingest([
-      makeTrace({ key_id: KEY_IDS[0] }),
-      makeTrace({ key_id: KEY_IDS[1], attempts: [attempt({ cost_usd: 2 })] }),
-      makeTrace({ key_id: KEY_IDS[2], attempts: [attempt({ cost_usd: null })] }),
-    ]);
-    const spend = await findSpend(trails.namespace, { envs: ENVS, now: NOW, groupBy: "key", since: TODAY });
-    expect(spend).toMatchObject({
-      data: [
-        { group: KEY_IDS[1], requests: 1, cost_usd: 2 },
-        { group: KEY_IDS[0], requests: 1, cost_usd: 0.000_001 },
-        { group: KEY_IDS[2], requests: 1, cost_usd: 0 },
-      ],
-      total_usd: 2.000_001,
-      unadmitted_usd: 0,
-      unpriced_requests: 1,
-    });
-  });
-
-  test("asks as many objects with 300 keys as with one", async () => {
-    const trails = fakeTrails(ROOMY);
-    trails.ingest(Array.from({ length: 300 }, (_, at) => makeTrace({ key_id: `many${String(at).padStart(8, "0")}` })));
-    await findSpend(trails.namespace, { envs: ["production"], now: NOW, groupBy: "route", since: TODAY - DAY_MS });
-    expect(trails.asked).toEqual(["production:2026-11-22", "production:2026-11-21"]);
-  });
-});
-
 describe("evidence", () => {
   test("is of exactly one version and environment, over the hours of its window", async () => {
     const trails = fakeTrails(ROOMY);
@@ -194,7 +136,8 @@ describe("evidence", () => {
 });
 
 describe("an object that does not answer", () => {
-  const query = { envs: ["production"], now: NOW, groupBy: "env", since: TODAY } as const;
+  const query = (trails: FakeTrails, hours = 1) =>
+    evidenceOf(trails.namespace, "production", "best-reasoning", 1, hours, NOW);
 
   test("is asked once more", async () => {
     const trails = fakeTrails(ROOMY);
@@ -203,7 +146,7 @@ describe("an object that does not answer", () => {
     trails.onCall = async () => {
       if (failures++ === 0) throw new Error("The object was reset.");
     };
-    expect((await findSpend(trails.namespace, query)).total_usd).toBe(0.000_001);
+    expect((await query(trails, 24)).requests).toBe(1);
   });
 
   test("fails the question: an answer with a hole would look complete", async () => {
@@ -211,7 +154,7 @@ describe("an object that does not answer", () => {
     trails.onCall = async (name) => {
       if (name.endsWith("-20")) throw new Error("secret of the object");
     };
-    const asked = findSpend(trails.namespace, { ...query, since: TODAY - 9 * DAY_MS });
+    const asked = query(trails, 9 * 24);
     await expect(asked).rejects.toMatchObject({ code: "ledger_unavailable" });
     await expect(asked).rejects.not.toThrow(/secret/);
   });
@@ -221,7 +164,7 @@ describe("an object that does not answer", () => {
     trails.onCall = async () => {
       throw Object.assign(new Error("overloaded"), { overloaded: true });
     };
-    await expect(findSpend(trails.namespace, query)).rejects.toMatchObject({ code: "ledger_unavailable" });
+    await expect(query(trails)).rejects.toMatchObject({ code: "ledger_unavailable" });
     expect(trails.asked).toHaveLength(1);
   });
 
@@ -229,7 +172,7 @@ describe("an object that does not answer", () => {
     vi.useFakeTimers();
     const trails = fakeTrails(ROOMY);
     trails.onCall = () => new Promise(() => {});
-    const refused = expect(findSpend(trails.namespace, query)).rejects.toMatchObject({ code: "ledger_unavailable" });
+    const refused = expect(query(trails)).rejects.toMatchObject({ code: "ledger_unavailable" });
     await vi.advanceTimersByTimeAsync(5_000);
     await refused;
   });

@@ -3,8 +3,9 @@ import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import * as fc from "fast-check";
 import { parseTrailName, type TrailDay, trailName } from "../../../src/trace-index/calendar.ts";
 import { type StoreLimits, TrailStore } from "../../../src/trace-index/store.ts";
+import type { DayUsageQuery } from "../../../src/trace-index/store-usage.ts";
 import type { TrailIndex } from "../../../src/trace-index/trail-index.ts";
-import type { DayEvidenceQuery, DayListQuery, DaySpendQuery, TrailRow } from "../../../src/trace-index/types.ts";
+import type { DayEvidenceQuery, DayListQuery, DIMENSIONS, TrailRow } from "../../../src/trace-index/types.ts";
 import type { Trace, TraceAttempt, TraceStatus } from "../../../src/traces/schema.ts";
 import { newTraceId, TRACE_STATUSES } from "../../../src/traces/schema.ts";
 
@@ -138,6 +139,47 @@ export const traceOf = (startAt: number, env = "production"): fc.Arbitrary<Trace
     })
     .map(makeTrace);
 
+export type SpendGroup = (typeof DIMENSIONS)[number];
+export const SPEND_GROUPS = ["key", "app", "env", "route", "provider", "model"] as const;
+
+export interface SpendTotal {
+  readonly requests: number;
+  readonly nanoUsd: number;
+  readonly unpricedRequests: number;
+  readonly unadmittedNanoUsd: number;
+}
+
+export interface DaySpend {
+  /** By name. */
+  readonly groups: readonly (Omit<SpendTotal, "unadmittedNanoUsd"> & { readonly name: string })[];
+  readonly total: SpendTotal;
+}
+
+/** What a part of a day has spent, in groups and in all. */
+export function spendOf(
+  store: TrailStore,
+  { groupBy, since, until }: { readonly groupBy: SpendGroup; readonly since: number; readonly until: number },
+  day: TrailDay,
+): DaySpend {
+  const plain = { bucketMs: null, withRefused: false, withLatency: false, since, until };
+  const groups = store.usage({ ...plain, groupBy: [groupBy] }, day).map(({ group, counts }) => ({
+    name: group[0] ?? day.env,
+    requests: counts.requests,
+    nanoUsd: counts.nano_usd,
+    unpricedRequests: counts.unpriced,
+  }));
+  const [total] = store.usage({ ...plain, groupBy: [] }, day);
+  return {
+    groups: groups.filter(({ requests }) => requests > 0).toSorted((a, b) => (a.name < b.name ? -1 : 1)),
+    total: {
+      requests: total?.counts.requests ?? 0,
+      nanoUsd: total?.counts.nano_usd ?? 0,
+      unpricedRequests: total?.counts.unpriced ?? 0,
+      unadmittedNanoUsd: total?.counts.unadmitted_nano_usd ?? 0,
+    },
+  };
+}
+
 export interface FakeTrails {
   readonly namespace: DurableObjectNamespace<TrailIndex>;
   /** Names of the objects that were asked, in order. */
@@ -173,7 +215,7 @@ export function fakeTrails(limits?: StoreLimits): FakeTrails {
   };
   const getByName = (name: string) => ({
     list: (query: DayListQuery) => call(name, (store) => store.list(query)),
-    spend: (query: DaySpendQuery) => call(name, (store, day) => store.spend(query, day)),
+    usage: (query: DayUsageQuery) => call(name, (store, day) => store.usage(query, day)),
     evidence: (query: DayEvidenceQuery) => call(name, (store, day) => store.evidence(query, day)),
   });
   const fake: FakeTrails = {

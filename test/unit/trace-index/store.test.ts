@@ -2,22 +2,29 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { DAY_MS, SLOT_MS } from "../../../src/trace-index/calendar.ts";
-import { errorsOf, factsOf, isEvidence, sharesOf, type TraceFacts } from "../../../src/trace-index/counted-trace.ts";
+import { errorsOf, factsOf, isEvidence, type TraceFacts } from "../../../src/trace-index/counted-trace.ts";
 import { comparePositions } from "../../../src/trace-index/cursor.ts";
 import { bucketOf, mergeHistograms } from "../../../src/trace-index/histogram.ts";
 import { TrailStore } from "../../../src/trace-index/store.ts";
-import {
-  type DaySpend,
-  SPEND_GROUPS,
-  type SpendGroup,
-  type TraceFilter,
-  type TrailRow,
-} from "../../../src/trace-index/types.ts";
+import type { TraceFilter, TrailRow } from "../../../src/trace-index/types.ts";
 import type { Trace } from "../../../src/traces/schema.ts";
 import { tries } from "../../support/tries.ts";
-import { attempt, DAY, KEY_IDS, makeTrace, startSql, TODAY, toRow, traceOf } from "./fakes.ts";
+import {
+  attempt,
+  DAY,
+  type DaySpend,
+  KEY_IDS,
+  makeTrace,
+  SPEND_GROUPS,
+  type SpendGroup,
+  spendOf,
+  startSql,
+  TODAY,
+  toRow,
+  traceOf,
+} from "./fakes.ts";
 
-const ROOMY = { bodies: 10_000, slack: 100, answerLength: 1_000_000, names: 2_000 };
+const ROOMY = { bodies: 10_000, slack: 100, answerLength: 1_000_000, names: 2_000, rows: 50_000 };
 
 const newStore = (limits = ROOMY): TrailStore => new TrailStore(startSql(), limits);
 
@@ -33,7 +40,21 @@ const factsIn = (traces: readonly Trace[]): TraceFacts[] =>
 
 const unadmittedOf = (trace: Trace): number => trace.attempts.length * 11;
 
-/** What `spend` must answer. */
+/** What a request adds to the groups of a dimension: each attempt's cost is its own provider's and model's. */
+function sharesOf({ keyId, app, env, route, attempts }: TraceFacts, groupBy: SpendGroup) {
+  const whole = { key: keyId, app, env, route, api: "chat", provider: "", model: "" }[groupBy];
+  const nameOf = (each: TraceFacts["attempts"][number]): string =>
+    groupBy === "provider" || groupBy === "model" ? each[groupBy] : whole;
+  const byTarget = groupBy === "provider" || groupBy === "model";
+  const names = byTarget ? new Set(attempts.map(nameOf)) : [whole];
+  return [...names].map((name) => {
+    const own = attempts.filter((each) => nameOf(each) === name);
+    const nanoUsd = own.reduce((sum, each) => sum + (each.nanoUsd ?? 0), 0);
+    return { name, nanoUsd, isUnpriced: own.some((each) => each.nanoUsd === null) };
+  });
+}
+
+/** What `spendOf` must answer. */
 function spendModel(traces: readonly Trace[], groupBy: SpendGroup, since: number, until: number): DaySpend {
   const inside = traces.filter(({ created_at }) => Date.parse(created_at) >= since && Date.parse(created_at) < until);
   const groups = new Map<string, { name: string; requests: number; nanoUsd: number; unpricedRequests: number }>();
@@ -105,7 +126,7 @@ describe("whatever is sent, how often, and in which order", () => {
           const rows = batch.flatMap(({ at }) => all[at] ?? []);
           feed(store, rows, (trace) => toRow(trace, unadmittedOf(trace)));
         }
-        const { groups, total } = store.spend({ groupBy, since, until }, DAY);
+        const { groups, total } = spendOf(store, { groupBy, since, until }, DAY);
         expect({ groups: groups.toSorted(byName), total }).toEqual(spendModel(all, groupBy, since, until));
       }),
       { numRuns: tries(150) },
@@ -122,16 +143,18 @@ describe("whatever is sent, how often, and in which order", () => {
     );
     const spends = { since: TODAY, until: TODAY + 86_400_000 };
     const groupsOf = (from: TrailStore, span: { since: number; until: number }) =>
-      from
-        .spend({ groupBy: "app", ...span }, DAY)
-        .groups.map(({ name, requests, nanoUsd }) => [name, requests, nanoUsd]);
+      spendOf(from, { groupBy: "app", ...span }, DAY).groups.map(({ name, requests, nanoUsd }) => [
+        name,
+        requests,
+        nanoUsd,
+      ]);
     const whole = [
       ["(other)", 2, 2_000],
       ["a", 2, 2_000],
       ["b", 1, 1_000],
     ];
     expect(groupsOf(store, spends).toSorted()).toEqual(whole);
-    // Less than a slot is added up trace by trace.
+    // Less than an hour is added up trace by trace.
     expect(groupsOf(store, { since: TODAY, until: TODAY + 120_001 }).toSorted()).toEqual([
       ["(other)", 1, 1_000],
       ["a", 1, 1_000],
@@ -266,11 +289,11 @@ describe("a day with more traces than are kept", () => {
     // Sent again: the trimmed ones neither count again nor come back.
     feed(store, all);
     expect(store.list({ limit: 100 }).rows.map(({ id }) => id)).toEqual(listed);
-    expect(store.spend({ groupBy: "key", since: TODAY, until: TODAY + DAY_MS }, DAY).total).toMatchObject({
+    expect(spendOf(store, { groupBy: "key", since: TODAY, until: TODAY + DAY_MS }, DAY).total).toMatchObject({
       requests: 60,
       nanoUsd: 60_000,
     });
-    const middle = store.spend({ groupBy: "app", since: TODAY + 90_000, until: TODAY + 30 * 60_000 }, DAY);
+    const middle = spendOf(store, { groupBy: "app", since: TODAY + 90_000, until: TODAY + 30 * 60_000 }, DAY);
     expect(middle.total).toMatchObject({ requests: 28, nanoUsd: 28_000 });
   });
 
@@ -282,7 +305,7 @@ describe("a day with more traces than are kept", () => {
     feed(store, [makeTrace({ at: TODAY + 30_000 })]);
     expect(store.list({ limit: 100 }).rows).toEqual(before);
     expect(sql.exec("SELECT count(*) AS count FROM body").one()).toEqual({ count: before.length });
-    expect(store.spend({ groupBy: "env", since: TODAY, until: TODAY + DAY_MS }, DAY).total.requests).toBe(61);
+    expect(spendOf(store, { groupBy: "env", since: TODAY, until: TODAY + DAY_MS }, DAY).total.requests).toBe(61);
   });
 });
 
@@ -300,7 +323,7 @@ describe("what does not belong", () => {
     ];
     expect(store.ingest({ keyId: good.key_id, rows }, DAY)).toEqual([1, 2, 3, 4, 5]);
     expect(store.list({ limit: 10 }).rows.map(({ id }) => id)).toEqual([good.id]);
-    expect(store.spend({ groupBy: "env", since: TODAY, until: TODAY + DAY_MS }, DAY).total.requests).toBe(1);
+    expect(spendOf(store, { groupBy: "env", since: TODAY, until: TODAY + DAY_MS }, DAY).total.requests).toBe(1);
   });
 });
 
@@ -309,7 +332,7 @@ describe("an object that was only asked", () => {
     const sql = startSql();
     const store = new TrailStore(sql, ROOMY);
     expect(store.list({ limit: 5 })).toEqual({ rows: [], isCut: false });
-    expect(store.spend({ groupBy: "key", since: 0, until: TODAY * 2 }, DAY).total.requests).toBe(0);
+    expect(spendOf(store, { groupBy: "key", since: 0, until: TODAY * 2 }, DAY).total.requests).toBe(0);
     expect(store.evidence({ route: "flow/x", version: 1, since: 0 }, DAY).requests).toBe(0);
     expect(store.dayStartAt()).toBeNull();
     expect(sql.exec("SELECT name FROM sqlite_master").toArray()).toEqual([]);
@@ -324,7 +347,7 @@ test("what was written is there for the next instance on the same tables", () =>
   feed(next, [trace, makeTrace()]);
   expect(next.dayStartAt()).toBe(TODAY);
   expect(next.list({ limit: 5 }).rows).toHaveLength(2);
-  expect(next.spend({ groupBy: "key", since: TODAY, until: TODAY + DAY_MS }, DAY).total.nanoUsd).toBe(500_001_000);
+  expect(spendOf(next, { groupBy: "key", since: TODAY, until: TODAY + DAY_MS }, DAY).total.nanoUsd).toBe(500_001_000);
 });
 
 test("no question walks through all traces of a day to find a few", () => {
@@ -348,12 +371,12 @@ test("no question walks through all traces of a day to find a few", () => {
   explaining.list({ limit: 5 });
   explaining.list({ limit: 5, status: "error" });
   explaining.list({ limit: 5, key: KEY_IDS[0] });
-  explaining.spend({ groupBy: "key", since: TODAY + 1, until: TODAY + DAY_MS }, DAY);
+  spendOf(explaining, { groupBy: "key", since: TODAY + 1, until: TODAY + DAY_MS }, DAY);
   explaining.evidence({ route: "flow/x", version: 1, since: TODAY }, DAY);
   const scans = plans
     .join("; ")
     .split("; ")
-    .filter((step) => /SCAN (trace|body|spend|version)/.test(step));
+    .filter((step) => /SCAN (trace|body|usage|version)/.test(step));
   expect(scans).toEqual([]);
   const text = plans.join("\n");
   expect(text).toContain("SEARCH trace USING INDEX trace_by_time");
@@ -390,7 +413,7 @@ describe("a request that nobody had settled", () => {
               { since, until },
               { since: TODAY, until: TODAY + DAY_MS },
             ]) {
-              expect(store.spend({ groupBy, ...span }, DAY)).toEqual(plain.spend({ groupBy, ...span }, DAY));
+              expect(spendOf(store, { groupBy, ...span }, DAY)).toEqual(spendOf(plain, { groupBy, ...span }, DAY));
             }
           }
           expect(store.list({ limit: 9 }).rows.map(({ trace }) => trace)).toEqual([JSON.stringify(best)]);
@@ -416,10 +439,12 @@ describe("a request that nobody had settled", () => {
     const sql = startSql();
     feed(new TrailStore(sql, ROOMY), [settled]);
     sql.exec("ALTER TABLE trace DROP COLUMN unsettled_attempts");
-    sql.exec("DELETE FROM migration WHERE step = 1");
+    for (const table of ["usage", "adjusted"]) sql.exec(`DROP TABLE ${table}`);
+    for (const column of ["usage_seq", "changes", "archived"]) sql.exec(`ALTER TABLE trail DROP COLUMN ${column}`);
+    sql.exec("DELETE FROM migration WHERE step >= 1");
     const store = new TrailStore(sql, ROOMY);
     feed(store, [swept(2), settled], rowOf);
-    expect(store.spend({ groupBy: "key", since: TODAY, until: TODAY + DAY_MS }, DAY).total).toMatchObject({
+    expect(spendOf(store, { groupBy: "key", since: TODAY, until: TODAY + DAY_MS }, DAY).total).toMatchObject({
       ...{ requests: 1, nanoUsd: 1_000 },
     });
   });

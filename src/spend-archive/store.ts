@@ -1,0 +1,108 @@
+/**
+ * One month of one environment in SQL: usage by the day, and per key for the whole month.
+ *
+ * A day comes from its object of the trail, whole, and again after every change. The sums per key are made from the days
+ * and stay when the days are deleted.
+ */
+import { migrateTables } from "../durable/call.ts";
+import { tryParseJson } from "../lib/json.ts";
+import { type ArchivedDay, COUNT_COLUMNS, type UsageRow } from "../trace-index/usage.ts";
+import { sumUsage, type UsageQuestion, type UsageSum } from "../trace-index/usage-query.ts";
+import { addUsage, DAY, USAGE_TABLE } from "../trace-index/usage-schema.sql.ts";
+
+/** How many days usage by the day is kept. */
+export const KEPT_DAYS = 400;
+
+/** The width under which the sums per key and month are kept. */
+const MONTH = 0;
+
+const STEPS: readonly string[] = [
+  `
+  ${USAGE_TABLE}
+  -- Days that are here whole, by their first ms, and the newest version of each.
+  CREATE TABLE kept_day (
+    day INTEGER PRIMARY KEY,
+    version INTEGER NOT NULL
+  ) STRICT;
+  -- Parts of days that have not come whole. \`rows\` is JSON.
+  CREATE TABLE staged (
+    day INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    rows TEXT NOT NULL,
+    PRIMARY KEY (day, version, part)
+  ) STRICT;
+  `,
+];
+
+const MONTH_SUMS = `
+  INSERT INTO usage (grain, at, key_id, app, route, api, provider, model, status, tags, ${COUNT_COLUMNS.join(", ")})
+  SELECT ${MONTH}, ?, key_id, '', '', '', '', '', '', '{}', ${COUNT_COLUMNS.map((name) => `sum(${name})`).join(", ")}
+  FROM usage WHERE grain = ${DAY} AND status <> 'refused' GROUP BY key_id`;
+
+export interface ArchiveAnswer {
+  /** Days in the span that the archive has, by their first ms. */
+  readonly days: readonly number[];
+  readonly sums: readonly UsageSum[];
+}
+
+export class ArchiveStore {
+  readonly #sql: SqlStorage;
+  #hasTables: boolean;
+
+  /** Brings tables that are there up to date: run it inside a transaction. An archive that was only asked has none. */
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+    const query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'migration'";
+    this.#hasTables = sql.exec(query).toArray().length > 0;
+    if (this.#hasTables) migrateTables(sql, STEPS);
+  }
+
+  /** A part of a day; with its last part the day takes the place of an older copy. To be run inside a transaction. */
+  putDay({ day, version, part, parts, rows }: ArchivedDay, monthStart: number): void {
+    if (!this.#hasTables) migrateTables(this.#sql, STEPS);
+    this.#hasTables = true;
+    const known = this.#sql.exec<{ version: number }>("SELECT version FROM kept_day WHERE day = ?", day).toArray()[0];
+    if (known !== undefined && known.version >= version) return;
+    this.#sql.exec(
+      "INSERT OR REPLACE INTO staged (day, version, part, rows) VALUES (?, ?, ?, ?)",
+      ...[day, version, part, JSON.stringify(rows)],
+    );
+    const staged = this.#sql
+      .exec<{ rows: string }>("SELECT rows FROM staged WHERE day = ? AND version = ? ORDER BY part", day, version)
+      .toArray();
+    if (staged.length < parts) return;
+    this.#sql.exec("DELETE FROM usage WHERE grain = ? AND at = ?", DAY, day);
+    for (const { rows: text } of staged) {
+      // Written above from `UsageRow`s.
+      for (const row of (tryParseJson(text) ?? []) as UsageRow[]) addUsage(this.#sql, DAY, { ...row, at: day });
+    }
+    this.#sql.exec("DELETE FROM staged WHERE day = ? AND version <= ?", day, version);
+    this.#sql.exec("INSERT OR REPLACE INTO kept_day (day, version) VALUES (?, ?)", day, version);
+    this.#sql.exec("DELETE FROM usage WHERE grain = ?", MONTH);
+    this.#sql.exec(MONTH_SUMS, monthStart);
+  }
+
+  /** Days from `since` to `until`, first ms of days. */
+  answer(question: UsageQuestion, since: number, until: number): ArchiveAnswer {
+    if (!this.#hasTables) return { days: [], sums: [] };
+    const days = this.#sql
+      .exec<{ day: number }>("SELECT day FROM kept_day WHERE day >= ? AND day < ? ORDER BY day", since, until)
+      .toArray()
+      .map(({ day }) => day);
+    return { days, sums: days.length === 0 ? [] : sumUsage(this.#sql, question, { grain: DAY, since, until }) };
+  }
+
+  /** The whole month, per key or in all. */
+  monthly(question: UsageQuestion, monthStart: number): UsageSum[] {
+    if (!this.#hasTables) return [];
+    return sumUsage(this.#sql, question, { grain: MONTH, since: monthStart, until: monthStart + 1 });
+  }
+
+  dropDays(): void {
+    if (!this.#hasTables) return;
+    this.#sql.exec("DELETE FROM usage WHERE grain = ?", DAY);
+    this.#sql.exec("DELETE FROM kept_day");
+    this.#sql.exec("DELETE FROM staged");
+  }
+}
