@@ -19,7 +19,7 @@ import { forgetRoute } from "../policy/store.ts";
 import { evidenceOf } from "../trace-index/client.ts";
 import type { AdminEnv } from "./authorize.ts";
 import { readFlag } from "./options.ts";
-import { factsOf, refusal, unknownEnvironment } from "./route-answers.ts";
+import { factsOf, refusal, refuseKind, unknownEnvironment } from "./route-answers.ts";
 
 const environment = z.string().check(z.regex(ENV_NAME, "must match ^[a-z][a-z0-9-]{0,30}$"));
 
@@ -45,13 +45,15 @@ promotionsApp.post("/:name/promote", async (c) => {
   const mayBeNew = readFlag(query, "new_env");
   const view = await withControl(c.env.CONTROL_PLANE, (control) => control.promotionView(name, from, to));
   const candidate = candidateOf(view, name, request, mayBeNew);
+  const facts = factsOf(candidate.record.policy);
+  refuseKind(candidate.record.policy, facts);
   const record = await decide(c, candidate, view.target, force);
   const promoted = await controlPlane(c.env.CONTROL_PLANE).promoteRoute(
     {
       name,
       from: { env: from, version: candidate.record.version },
       to: { env: to, version: view.target?.record.version ?? 0, active: view.target?.active ?? false },
-      facts: factsOf(candidate.record.policy),
+      facts,
       ...(reason === "" ? {} : { reason }),
       record,
     },

@@ -12,8 +12,10 @@ import type {
   RouteVersion,
 } from "../control/types.ts";
 import { RouterError } from "../http/errors.ts";
+import { kindFault } from "../policy/embedding.ts";
 import type { RoutePolicy } from "../policy/schema.ts";
 import { PriceBook } from "../prices/book.ts";
+import { isKnownProvider } from "../providers/index.ts";
 import type { AdminEnv } from "./authorize.ts";
 
 /** The route object of the contract. Of a version that was promoted or rolled back to: where it comes from, too. */
@@ -42,6 +44,12 @@ export async function factsInForce(c: Context<AdminEnv>, policy: RoutePolicy): P
     const target = policy.targets[at];
     return target === undefined ? facts : book.priced(facts, target, Date.now());
   });
+}
+
+/** Throws 400 for a policy whose targets cannot stand in one route. A catalogue that has changed since counts as it is. */
+export function refuseKind(policy: RoutePolicy, facts: readonly ModelFacts[]): void {
+  const fault = kindFault(policy, facts, (provider) => !isKnownProvider(provider));
+  if (fault !== null) throw new RouterError(fault.code, fault.message, { param: fault.param });
 }
 
 /** A slip of the hand makes an environment as easily as an operator does. */

@@ -23,7 +23,7 @@ import type { AdminEnv } from "./authorize.ts";
 import { postExplain } from "./explain.ts";
 import { MAX_REASON_LENGTH, readFlag, readReason } from "./options.ts";
 import { warningsOf } from "./policy-warnings.ts";
-import { answer, factsInForce, factsOf, noSuchRoute, refusal, toRoute } from "./route-answers.ts";
+import { answer, factsInForce, factsOf, noSuchRoute, refusal, refuseKind, toRoute } from "./route-answers.ts";
 
 const VERSION = /^[1-9][0-9]{0,14}$/;
 /** What a policy may set as its own window. */
@@ -57,6 +57,7 @@ routesApp.put("/:env/:name", async (c) => {
   const policy = await readJson(c, RoutePolicy, BODY_LIMITS.admin);
   const own = await ownProviders(c, policy);
   const facts = factsOf(policy);
+  refuseKind(policy, facts);
   const reasons = { ...readReason(query, "force", "forceReason"), ...readReason(query, "reason", "reason") };
   const change = {
     env,
@@ -94,8 +95,10 @@ routesApp.post("/:env/:name/rollback", async (c) => {
   const view = await withControl(c.env.CONTROL_PLANE, (control) => control.rollbackView(env, name, version));
   if (!view.ok) throw refusal(view);
   const { old, activeVersion } = view;
+  const facts = factsOf(old.record.policy);
+  refuseKind(old.record.policy, facts);
   const rollback = {
-    ...{ env, name, version: old.record.version, activeVersion, facts: factsOf(old.record.policy) },
+    ...{ env, name, version: old.record.version, activeVersion, facts },
     ...(reason === "" ? {} : { reason }),
     ...ifMatch(c),
   };

@@ -89,6 +89,7 @@ function factsOf(entry: CatalogEntry): ModelFacts {
     ...(entry.can === undefined ? {} : { reasoning: entry.can.includes("r") }),
     ...(entry.responses_for_tools === undefined ? {} : toolFacts(entry)),
     price: priceOf(entry),
+    ...(entry.embedding === undefined ? {} : { embedding: entry.embedding }),
   };
   factsByEntry.set(entry, facts);
   return facts;

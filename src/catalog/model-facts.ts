@@ -73,6 +73,19 @@ export type Price = z.infer<typeof Price>;
 export const CAPABILITIES = ["tools", "json_schema", "vision"] as const;
 export type Capability = (typeof CAPABILITIES)[number];
 
+/** Present for models that embed, whose `context_window` is the most tokens of one input. */
+export const EmbeddingFacts = z.object({
+  /** The name of its vector space: that of the model, the same at every provider. */
+  space: z.string(),
+  /** Length of a vector where nothing else is asked for. */
+  dimensions: z.int(),
+  /** Any length up to this may be asked for. */
+  most: z.optional(z.int()),
+  /** One of these lengths may be asked for. Without either the length is fixed. */
+  sizes: z.optional(z.readonly(z.array(z.int()))),
+});
+export type EmbeddingFacts = z.infer<typeof EmbeddingFacts>;
+
 export const ModelFacts = z.object({
   context_window: z.optional(z.int()),
   max_output_tokens: z.optional(z.int()),
@@ -84,5 +97,7 @@ export const ModelFacts = z.object({
   /** Values of `reasoning_effort` that such a model takes. */
   efforts: z.optional(z.array(z.string())),
   price: z.optional(Price),
+  /** Present for a model that embeds, which is no chat model. */
+  embedding: z.optional(EmbeddingFacts),
 });
 export type ModelFacts = z.infer<typeof ModelFacts>;

@@ -12,17 +12,20 @@
  * another model's with a date behind it. The tests check every line.
  */
 import { isJsonObject, parseJson } from "../lib/json.ts";
-import type { Price, Rates } from "./model-facts.ts";
+import type { EmbeddingFacts, Price, Rates } from "./model-facts.ts";
 import models from "./models.json";
 
 /** Members of a line that go into the model's price unchanged. Announced rises get cancelled: confirm each `from`. */
 type PriceMembers = Pick<Price, "tiers" | "service" | "regional" | "until" | "from" | "fees" | "request">;
 
 export interface CatalogEntry extends Readonly<PriceMembers> {
+  /** For a model that embeds: the most tokens of one input. */
   readonly context?: number;
   /** Where it is lower than `context`. */
   readonly max_input?: number;
   readonly max_output?: number;
+  /** Present where the model embeds and does not chat. `meta.notes` says where its lengths are from. */
+  readonly embedding?: EmbeddingFacts;
   /** Price of the provider's default service tier. */
   readonly price: Rates;
   /** As in the model's price. `except`: days without such hours, in words; no calendar of them is kept. */

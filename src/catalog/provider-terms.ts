@@ -7,7 +7,7 @@ import type { FeeName, Ratio } from "./model-facts.ts";
 /**
  * Version and day of the table of models, as stored with charges. Kept here so that reading it does not load the table.
  */
-export const CATALOG_VERSION = "2@2026-11-22";
+export const CATALOG_VERSION = "2@2026-11-30";
 
 export interface ProviderTerms {
   /** Ratio of every rate by the tier that served. */

@@ -101,12 +101,13 @@ export function newRecord(
 export function indexEntry(record: RouteRecord): RouteIndex[number] {
   const { name, version, created_at, policy, facts } = record;
   const targets = policy.targets.map(({ provider, model }, at) => ({ provider, model, facts: facts[at] ?? {} }));
-  const { description, aliases } = policy;
+  const { description, aliases, embedding } = policy;
   return {
     ...{ name, version, created_at },
     ...(description === undefined ? {} : { description }),
     // A version that was stored by an earlier release has none.
     ...((aliases ?? []).length === 0 ? {} : { aliases }),
+    ...(embedding === undefined ? {} : { embedding }),
     targets,
   };
 }

@@ -27,6 +27,8 @@ const Target = z.strictObject({
   ),
   weight: z._default(z.number().check(z.minimum(0), z.maximum(1_000_000)), 1),
   params: z._default(z.record(z.string(), z.json()), {}),
+  /** In an embedding route: the operator declares that its vectors may be compared with those of the route's space. */
+  same_space: z.optional(z.boolean()),
 });
 export type Target = z.infer<typeof Target>;
 
@@ -96,6 +98,13 @@ const Responses = z.strictObject({
   ttl_seconds: z._default(integer(60, 30 * 86_400), 86_400),
 });
 
+/** A route that embeds: vectors may only be compared inside their space, so the policy names it. */
+const Embedding = z.strictObject({
+  space: z.string().check(z.minLength(1), z.maxLength(256)),
+  /** Length of every vector of the route; absent: that of its model. */
+  dimensions: z.optional(integer(1, 65_536)),
+});
+
 const Promotion = z.strictObject({
   /** `true`: changes come by promotion where this policy is active. A list: in these environments, wherever it is. */
   required: z._default(
@@ -130,6 +139,7 @@ export const RoutePolicy = z.strictObject({
   limits: z.prefault(Limits, {}),
   tools: z.prefault(Tools, {}),
   responses: z.prefault(Responses, {}),
+  embedding: z.optional(Embedding),
   promotion: z.prefault(Promotion, {}),
   aliases: z._default(
     z.array(Alias).check(z.maxLength(MAX_ALIASES), z.refine(hasNoDuplicate, "must not repeat one")),
@@ -159,6 +169,8 @@ export const RouteIndex = z.array(
     description: z.optional(z.string()),
     /** Absent in entries that were published before there were aliases. */
     aliases: z.optional(z.array(z.string())),
+    /** Present for a route that embeds. */
+    embedding: z.optional(Embedding),
     targets: z.array(z.object({ provider: z.string(), model: z.string(), facts: ModelFacts })),
   }),
 );

@@ -38,10 +38,15 @@ export interface GateView {
   readonly withoutUnread: () => ChatRequest;
 }
 
+/** A route chats, or it embeds: no request of the one kind can be answered by the other. */
+export type RouteKind = "chat" | "embedding";
+
 /** What every public API says of itself, whatever is asked for by it. */
 export interface AnyDoor {
   /** On traces, in filters and figures. */
   readonly api: NonNullable<Trace["api"]>;
+  /** Which routes it is for. */
+  readonly kind: RouteKind;
   /** The caller's key, out of the headers in which this API carries it. Throws 401. */
   token(headers: Headers): string;
   /** The request as the relay reads it. Throws 400 for what the contract refuses, 404 for what it refers to in vain. */

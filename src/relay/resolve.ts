@@ -6,6 +6,8 @@
 
 import { budgetsOf, readBudgets } from "../budgets/store.ts";
 import { findModel } from "../catalog/index.ts";
+import type { ModelFacts } from "../catalog/model-facts.ts";
+import { chatsOnly } from "../catalog/spaces.ts";
 import { RouterError } from "../http/errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
 import { isDotSegment, RESOURCE_NAME } from "../lib/name-patterns.ts";
@@ -17,6 +19,7 @@ import { getAliases, getDisabled, getProvider, getRoute, getRouteIndex, type Rea
 import { getPrices } from "../prices/store.ts";
 import { findProvider } from "../providers/index.ts";
 import type { ChatRequest, RouteControls } from "../wires/openai-chat/request-fields.ts";
+import type { RouteKind } from "./door.ts";
 import type { Caller, ResolvedRoute } from "./types.ts";
 
 /** With a version only in the first spelling. */
@@ -29,9 +32,14 @@ const RAW_MODEL = /^([a-z0-9][a-z0-9-]{0,62})\/([!-~]{1,256})$/;
 /** Pins are for trying versions out; production traffic follows what was released. */
 const PRODUCTION = "production";
 
-/** Throws 400 `unknown_route`, 403 `route_not_allowed`, or 503 `policy_unavailable` when what the model names was never read and cannot be. */
-export function resolve(request: ChatRequest, caller: Caller, context: ReadContext): Promise<ResolvedRoute> {
-  return resolveAs(findRoute(request.model, caller.key, context), request, caller, context);
+/** Throws 400 `unknown_route` or `wrong_route_kind`, 403 `route_not_allowed`, or 503 `policy_unavailable` when what the model names was never read and cannot be. */
+export function resolve(
+  request: ChatRequest,
+  caller: Caller,
+  kind: RouteKind,
+  context: ReadContext,
+): Promise<ResolvedRoute> {
+  return resolveAs(findRoute(request.model, caller.key, context), request, caller, kind, context);
 }
 
 /** The same for a record that is found otherwise. `context.now` is the time whose prices hold. */
@@ -39,6 +47,7 @@ export async function resolveAs(
   version: Promise<RouteRecord> | RouteRecord,
   request: ChatRequest,
   caller: Caller,
+  kind: RouteKind,
   context: ReadContext,
 ): Promise<ResolvedRoute> {
   const [found, prices, disabled, allBudgets] = await Promise.all([
@@ -47,6 +56,7 @@ export async function resolveAs(
     getDisabled(context).catch(unreadable),
     readBudgets(context).catch(budgetsUnreadable),
   ]);
+  refuseKind(found, kind);
   const { policy } = found;
   // A price is never a part of a version.
   const facts = policy.targets.map((target, at) => prices.priced(found.facts[at] ?? {}, target, context.now));
@@ -72,6 +82,21 @@ export async function resolveAs(
     only: controls.only,
     avoid: controls.avoid,
   };
+}
+
+function refuseKind({ name, version, policy, facts }: RouteRecord, wanted: RouteKind): void {
+  const [target] = policy.targets;
+  const isOpen = version === 0 && target !== undefined && !chatsOnly(target.provider, facts[0] ?? {});
+  const kind: RouteKind = policy.embedding === undefined ? "chat" : "embedding";
+  // What the catalogue does not know of a raw model, its provider knows.
+  if (kind === wanted || (isOpen && kind === "chat")) return;
+  const shown = version === 0 ? showModel(name) : `flow/${name}`;
+  const subject = shown === null ? "This model" : `\`${shown}\``;
+  const message =
+    wanted === "chat"
+      ? `${subject} embeds and does not chat. Send it to POST /v1/embeddings.`
+      : `${subject} chats and does not embed. Use a route whose policy has \`embedding\`; GET /v1/models shows the \`kind\` of each.`;
+  throw new RouterError("wrong_route_kind", message, { param: "model" });
 }
 
 function smallest(...limits: readonly (number | undefined)[]): number | null {
@@ -144,15 +169,20 @@ async function rawRoute(model: string, key: KeyRecord, context: ReadContext): Pr
   const [, provider = "", upstreamModel = ""] = RAW_MODEL.exec(model) ?? [];
   const mayCall = key.scopes.includes("raw_models") && provider !== "" && !isDotSegment(upstreamModel);
   if (!mayCall || !(await isProvider(provider, context))) return null;
+  const facts = findModel(provider, upstreamModel) ?? {};
   return {
     env: key.env,
     name: model,
     version: 0,
     created_at: key.created_at,
     actor: "",
-    policy: RoutePolicy.parse({ targets: [{ provider, model: upstreamModel }] }),
-    facts: [findModel(provider, upstreamModel) ?? {}],
+    policy: RoutePolicy.parse({ targets: [{ provider, model: upstreamModel }], ...embeds(facts) }),
+    facts: [facts],
   };
+}
+
+function embeds({ embedding }: ModelFacts): Pick<RoutePolicy, "embedding"> {
+  return embedding === undefined ? {} : { embedding: { space: embedding.space } };
 }
 
 /** One that is built in, or an operator's own. */

@@ -66,7 +66,10 @@ export function modelRows(): readonly ModelRow[] {
         cached: usd(price.cache_read),
         window: entry.context ?? null,
         maxOutput: entry.max_output ?? null,
-        abilities: [...(entry.can ?? "")].flatMap((letter) => ABILITIES[letter] ?? []),
+        abilities: [
+          ...(entry.embedding === undefined ? [] : ["embeddings"]),
+          ...[...(entry.can ?? "")].flatMap((letter) => ABILITIES[letter] ?? []),
+        ],
         status: entry.status ?? "offered",
         released: entry.released ?? "",
         knowledge: entry.knowledge ?? "",

@@ -11,6 +11,7 @@ import { chatGateView } from "./gate-view.ts";
 
 const chat: Door = {
   api: "chat",
+  kind: "chat",
   wire: chatDoorWire,
   token: bearerToken,
   parse: parseChatRequest,

@@ -19,6 +19,7 @@ import { parseMessagesRequest, readOwn } from "./request.ts";
 
 const messages: Door = {
   api: "messages",
+  kind: "chat",
   wire: messagesDoor,
   token: apiKey,
   parse: parseMessagesRequest,

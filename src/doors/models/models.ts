@@ -70,6 +70,8 @@ function toModel(entry: IndexEntry): Record<string, unknown> {
     object: "model",
     created: Math.floor(Date.parse(entry.created_at) / 1000),
     owned_by: "flowlayer",
+    kind: entry.embedding === undefined ? "chat" : "embedding",
+    ...(entry.embedding === undefined ? {} : { embedding: toEmbedding(entry) }),
     route_version: entry.version,
     description: entry.description ?? null,
     targets,
@@ -77,6 +79,12 @@ function toModel(entry: IndexEntry): Record<string, unknown> {
     // What every target can take: a request within it never loses an alternate to its length.
     context_window: windows.length === 0 ? null : Math.min(...windows),
   };
+}
+
+/** Which vectors come from a route that embeds; `dimensions` `null`: unknown. */
+function toEmbedding({ embedding, targets }: IndexEntry): Record<string, unknown> {
+  const own = targets.map(({ facts }) => facts.embedding?.dimensions).find((length) => length !== undefined);
+  return { space: embedding?.space ?? null, dimensions: embedding?.dimensions ?? own ?? null };
 }
 
 /**

@@ -30,6 +30,7 @@ function doorOf({ env }: Context<AppEnv>): Door {
   let members: Json = {};
   return {
     api: "responses",
+    kind: "chat",
     wire: responsesDoor(() => members),
     token: bearerToken,
     async parse(body, owner) {

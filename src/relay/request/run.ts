@@ -139,7 +139,7 @@ export async function begin(run: AnyRun): Promise<Begun> {
   run.asked = { route: showModel(asked.model), stream: asked.stream };
   const readAt = Date.now();
   requireScope(key, "chat");
-  const route = await resolve(asked, caller, { kv: env.CONFIG, now: readAt, waitUntil });
+  const route = await resolve(asked, caller, door.kind, { kv: env.CONFIG, now: readAt, waitUntil });
   noteRoute(exchange, route, asked);
   // Should this handler be ended from outside, what it holds lapses when its last attempt must be over.
   body.keepUntil(receivedAt + route.policy.timeouts.total_ms + MAX_OVERTIME_MS);

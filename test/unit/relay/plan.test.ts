@@ -610,7 +610,7 @@ async function planOfRequest(setting: Setting, request: ChatRequest, headerContr
     agentId: null,
   };
   const named = { ...request, model: `flow/${name}` };
-  const route = await resolve(named, caller, { kv, now: 0, waitUntil: () => {} });
+  const route = await resolve(named, caller, "chat", { kv, now: 0, waitUntil: () => {} });
   const withFields = { ...setting, fields: request.fields };
   return planFor(route, withFields).candidates.map((candidate) => candidate.name);
 }
