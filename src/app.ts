@@ -11,6 +11,7 @@ import type { AppEnv } from "./config.ts";
 import { getApprovals, postApproval } from "./doors/approvals/approvals.ts";
 import { authenticateKey } from "./doors/authenticate.ts";
 import { postChatCompletion } from "./doors/chat/chat.ts";
+import { postEmbeddings } from "./doors/embeddings/embeddings.ts";
 import { getKey } from "./doors/key/key.ts";
 import { postCountTokens, postMessage } from "./doors/messages/messages.ts";
 import { getModel, listModels } from "./doors/models/models.ts";
@@ -67,6 +68,7 @@ app.post("/console/session", postSession);
 app.delete("/console/session", deleteSession);
 
 app.post("/v1/chat/completions", postChatCompletion);
+app.post("/v1/embeddings", postEmbeddings);
 app.post("/v1/messages", postMessage);
 app.post("/v1/messages/count_tokens", postCountTokens);
 app.post("/v1/responses", postResponse);
@@ -93,6 +95,7 @@ for (const [path, allow] of [
   ["/console/session", "POST, DELETE"],
   ["/console", "GET, HEAD"],
   ["/v1/chat/completions", "POST"],
+  ["/v1/embeddings", "POST"],
   ["/v1/messages", "POST"],
   ["/v1/messages/count_tokens", "POST"],
   ["/v1/responses", "POST"],

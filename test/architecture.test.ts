@@ -44,6 +44,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...["config", "http", "relay", "pricing/count", "wires/anthropic-messages/door"],
     ...["wires/anthropic-messages/same-wire", "wires/bridge", "wires/openai-chat", "conversation", "lib"],
   ],
+  "doors/embeddings": ["config", "http/errors", "relay", "wires/openai-embeddings", "lib"],
   // What doors that are not chat have in common.
   "doors/gate-view": [
     ...["conversation", "relay/door", "wires/bridge", "wires/known-members", "wires/openai-chat/request-fields"],
@@ -57,7 +58,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...["budgets", "prices", "policy", "pricing", "ledger/types", "health", "keys", "approvals", "traces", "providers"],
     ...["catalog", "wires/openai-chat/chunk", "wires/openai-chat/request-fields", "wires/openai-chat/read-demand"],
     ...["wires/wire", "wires/bridge", "wires/openai-chat/door-wire", "wires/openai-chat/stream/items"],
-    ...["conversation", "config"],
+    ...["conversation", "config", "embedding"],
     ...["http/body", "http/errors", "http/headers", "http/internal-error", "lib"],
   ],
   // Limits above keys: what isolates, ledgers and the pools of budgets say to each other.
@@ -66,6 +67,12 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "spend-archive": ["trace-index", "durable", "http/errors", "lib"],
   // What a model costs now: operators' prices over the catalogue's.
   prices: ["catalog", "lib"],
+  "relay/embedding": [
+    ...["embedding", "catalog/spaces", "pricing", "providers", "http/errors", "lib"],
+    ...["wires/openai-chat/chunk", "wires/openai-chat/request-fields", "wires/openai-embeddings"],
+  ],
+  // Vectors, and how a batch is divided: no wire, no provider.
+  embedding: ["lib"],
   "relay/refusal": ["config", "http/errors", "http/refusal-log", "ledger/client", "traces"],
   "relay/admission": [
     ...[
@@ -93,6 +100,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "ledger/key-ledger": ["budgets/types", "config", "ledger", "traces", "lib"],
   "ledger/client": ["traces", "durable", "http/errors", "lib", "lib/log"],
   providers: ["wires/openai-chat", "conversation/part", "traces/schema", "lib"],
+  "providers/adapter": ["catalog/model-facts", "conversation/part", "wires/openai-chat", "traces/schema", "lib"],
+  // How a provider embeds, beside its chat.
+  "providers/embeddings": ["embedding", "wires/openai-embeddings", "pricing/count", "lib"],
   "providers/model-limits": ["catalog"],
   "providers/anthropic": ["wires/anthropic-messages/wire", "wires/bridge", "wires/wire"],
   // APIs of a provider that clients speak as well: the face of each is the wire's, the row says where.
@@ -105,9 +115,16 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ],
   "providers/index": ["wires"],
   // A provider of another wire: the bridge, its own wire, and nothing of the others.
-  "providers/bedrock": ["wires/bridge", "wires/bedrock", "wires/wire", "traces/schema", "lib"],
-  "providers/cohere": ["wires/bridge", "wires/cohere", "traces/schema", "lib"],
-  "providers/google": ["wires/bridge", "wires/gemini", "traces/schema", "lib"],
+  "providers/bedrock": ["embedding", "wires/bridge", "wires/bedrock", "wires/wire", "traces/schema", "lib"],
+  "providers/cohere": ["embedding", "wires/bridge", "wires/cohere", "traces/schema", "lib"],
+  "providers/google": ["embedding", "wires/bridge", "wires/gemini", "traces/schema", "lib"],
+  "wires/bedrock/embeddings": ["embedding", "providers/embeddings/adapter", "lib"],
+  "wires/cohere/embeddings": ["embedding", "providers/embeddings/adapter", "lib"],
+  "wires/gemini/embeddings": ["embedding", "providers/embeddings/adapter", "lib"],
+  "wires/openai-embeddings": [
+    ...["embedding", "providers/embeddings/adapter", "wires/openai-chat/request-fields"],
+    ...["http/errors", "http/validation-errors", "lib"],
+  ],
   wires: [...["conversation", "providers/adapter", "providers/classify", "providers/provider-settings", "lib"]],
   "wires/openai-responses": [
     ...["conversation", "providers/adapter", "providers/classify", "http/errors", "http/validation-errors", "lib"],
@@ -191,7 +208,13 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
       "keys/record",
       "policy",
     ],
-    ...["traces/schema", "trace-index/types", "wires/openai-chat/request-fields", "http/errors"],
+    ...[
+      "traces/schema",
+      "trace-index/types",
+      "wires/openai-embeddings/request-fields",
+      "wires/openai-chat/request-fields",
+      "http/errors",
+    ],
   ],
   // What the build has written.
   "openapi/served": ["../.wrangler/openapi"],
@@ -227,6 +250,7 @@ const DURABLE_OBJECTS = [
 /** Put the parts of a request's way together; the others share types and the record. */
 const RELAY_COMPOSERS = [
   ...["relay/relay.ts", "relay/explain.ts", "relay/request/run.ts", "relay/request/explained.ts"],
+  "relay/request/embeddings.ts",
 ];
 const RELAY_SHARED = [
   ...["relay/types.ts", "relay/trace.ts", "relay/billing.ts", "relay/received.ts", "relay/affinity.ts"],
@@ -250,6 +274,10 @@ const ADAPTERS_SHARE = [
     "providers/model-limits.ts",
     "providers/chat-translation.ts",
     "providers/refusals.ts",
+    "providers/embeddings/adapter.ts",
+    "providers/embeddings/rows.ts",
+    "providers/embeddings/openai.ts",
+    "providers/embeddings/sandbox.ts",
   ],
   ...[
     "providers/native/same-wire.ts",
@@ -262,7 +290,14 @@ const ADAPTERS_SHARE = [
   "providers/diagnosis.ts",
 ];
 /** What every wire may take of OpenAI's, besides the files directly under `wires`. */
-const WIRES_SHARE = [...["wires/openai-chat/chat-wire.ts", "wires/openai-chat/chunk.ts", "wires/openai-chat/usage.ts"]];
+const WIRES_SHARE = [
+  ...[
+    "wires/openai-chat/request-fields.ts",
+    "wires/openai-chat/chat-wire.ts",
+    "wires/openai-chat/chunk.ts",
+    "wires/openai-chat/usage.ts",
+  ],
+];
 /** The one file that joins wires: it speaks chat on one side and any wire on the other. */
 const WIRE_BRIDGE = "wires/bridge.ts";
 

@@ -68,7 +68,7 @@ export async function postExplain(c: Context<AdminEnv>): Promise<Response> {
   };
   const waitUntil = (work: Promise<unknown>): void => c.executionCtx.waitUntil(work);
   const at = asked.at === undefined ? Date.now() : Date.parse(asked.at);
-  const route = await resolveAs(record, request, caller, { kv: c.env.CONFIG, now: at, waitUntil });
+  const route = await resolveAs(record, request, caller, "chat", { kv: c.env.CONFIG, now: at, waitUntil });
   const exchange = new Exchange(c.get("traceId"), c.get("receivedAt"), asked.api);
   exchange.keyId = key.id;
   exchange.env = env;

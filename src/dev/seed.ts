@@ -1,5 +1,5 @@
 /**
- * What a fresh local instance starts with: the policies of the three example routes.
+ * What a fresh local instance starts with: the policies of the three example routes, and one that embeds.
  *
  * Providers that are configured come first, in the order of the table. The sandbox always comes last, twice, so that
  * every route answers and falls back on a machine without a single account.
@@ -19,13 +19,19 @@ interface SeedTarget {
   readonly provider: string;
   readonly model: string;
   readonly params?: Readonly<Record<string, unknown>>;
+  readonly same_space?: true;
 }
 
 export interface SeedPolicy {
   readonly description: string;
   readonly targets: readonly SeedTarget[];
   readonly tools?: { readonly auto_approve: readonly string[] };
+  readonly embedding?: { readonly space: string };
 }
+
+/** Providers that serve the model of the embedding route. Another model's vectors could not be compared with its own. */
+const EMBEDDING_MODEL = "text-embedding-3-small";
+const EMBEDDING_PROVIDERS = ["openai", "azure"];
 
 const sandbox = (...models: string[]): SeedTarget[] =>
   models.map((model) => ({ provider: "sandbox", model, params: SANDBOX_PACE }));
@@ -50,6 +56,7 @@ export function seedRoutes(
       .map((row) => ({ provider: row.provider, model: served.get(row.provider) ?? row[kind] }));
   const bySpeed = providers.toSorted((left, right) => rankForSpeed(left) - rankForSpeed(right));
   const withTools = providers.filter(({ tools }) => tools !== false);
+  const embedding = EMBEDDING_PROVIDERS.filter(isConfigured).map((provider) => ({ provider, model: EMBEDDING_MODEL }));
   return {
     "best-reasoning": {
       description: "Deep reasoning: the strongest approved model first.",
@@ -63,6 +70,12 @@ export function seedRoutes(
       description: "Model steps of tool-using agents.",
       targets: [...targetsOf(withTools, "deep"), ...sandbox("agent-1", "agent-2")],
       tools: { auto_approve: ["search_*"] },
+    },
+    embeddings: {
+      description: "Vectors of one model, for retrieval.",
+      // The sandbox's vectors are none of that model's, so it answers only where there is no other.
+      targets: embedding.length > 0 ? embedding : [{ provider: "sandbox", model: EMBEDDING_MODEL, same_space: true }],
+      embedding: { space: EMBEDDING_MODEL },
     },
   };
 }

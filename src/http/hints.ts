@@ -10,7 +10,7 @@ const INSTEAD: Readonly<Record<string, string>> = {
   complete: "Legacy completions are not served. Use POST /v1/messages.",
   completions: `Legacy completions are not served. Use ${CHAT}. LangChain: \`ChatOpenAI\`; LlamaIndex: \`OpenAILike\` with \`is_chat_model=True\`.`,
   engines: `Legacy engines are not served. Use ${CHAT}.`,
-  embeddings: "Embeddings are not routed. Call the embedding provider directly.",
+  embeddings: "Embeddings are served at POST /v1/embeddings, for routes whose policy has `embedding`.",
   images: "Images are not routed. Call the provider of the image model directly.",
   videos: "Videos are not routed. Call the provider of the video model directly.",
   audio: `Speech and transcription are not routed. Call their provider directly, or send audio as an \`input_audio\` part to ${CHAT}.`,

@@ -37,7 +37,14 @@ const TOOLS: readonly ErrorCode[] = [
   ...(["tool_approval_required", "tool_call_denied", "tool_call_altered", "tool_approval_expired"] as const),
 ];
 const CHAT: readonly ErrorCode[] = [
-  ...(["unknown_route", "unknown_trace", "no_capable_target", "context_length_exceeded", "content_filter"] as const),
+  ...([
+    "unknown_route",
+    "wrong_route_kind",
+    "unknown_trace",
+    "no_capable_target",
+    "context_length_exceeded",
+    "content_filter",
+  ] as const),
   ...(["upstream_invalid_request", "budget_exceeded", "request_budget_exceeded", "model_unpriced"] as const),
   ...(["route_not_allowed", "rate_limit_exceeded", "upstream_rate_limited", "no_target_configured"] as const),
   ...(["all_targets_down", "upstream_failed", "upstream_timeout", "latency_budget_exceeded"] as const),
@@ -90,6 +97,13 @@ export const OPERATIONS: readonly Operation[] = [
       body: "ChatRequest",
       isStream: true,
     },
+  ),
+  key(
+    "post /v1/embeddings",
+    "Vectors of texts, by the targets of an embedding route",
+    [200, "Embeddings"],
+    CHAT.filter((code) => code !== "unknown_trace"),
+    { body: "EmbeddingsRequest" },
   ),
   key(
     "post /v1/messages",
@@ -170,7 +184,7 @@ export const OPERATIONS: readonly Operation[] = [
     "put /admin/routes/{env}/{name}",
     "Publish a policy",
     [200, "PublishedRoute"],
-    ["unknown_environment", "version_mismatch", "promotion_required", "alias_taken"],
+    ["unknown_environment", "version_mismatch", "promotion_required", "alias_taken", "wrong_route_kind"],
     {
       body: "Policy",
       query: { ...REASONS, ...NEW_ENV },
@@ -185,7 +199,7 @@ export const OPERATIONS: readonly Operation[] = [
     "post /admin/routes/{env}/{name}/rollback",
     "An old version becomes the newest",
     [200, "Route"],
-    ["version_mismatch", "alias_taken"],
+    ["version_mismatch", "alias_taken", "wrong_route_kind"],
     {
       body: "Rollback",
       isBodyOptional: true,
@@ -208,7 +222,7 @@ export const OPERATIONS: readonly Operation[] = [
     "post /admin/routes/{name}/promote",
     "The active version of one environment becomes that of another",
     [200, "Promotion"],
-    ["unknown_environment", "promotion_blocked", "version_mismatch", "alias_taken"],
+    ["unknown_environment", "promotion_blocked", "version_mismatch", "alias_taken", "wrong_route_kind"],
     { body: "PromotionRequest", query: NEW_ENV },
   ),
 

@@ -16,6 +16,7 @@ import { RoutePolicy } from "../policy/schema.ts";
 import { PriceRequest } from "../prices/request.ts";
 import { TRACE_STATUSES } from "../traces/schema.ts";
 import { ChatFields } from "../wires/openai-chat/request-fields.ts";
+import { EmbeddingsFields } from "../wires/openai-embeddings/request-fields.ts";
 import { answerSchema, type JsonSchema, requestSchema, type Spelling } from "./schema.ts";
 
 /** Bodies, each the schema that checks it. */
@@ -23,6 +24,7 @@ const REQUESTS = {
   ChatRequest: ChatFields,
   MessagesRequest: MessagesFields,
   ResponsesRequest,
+  EmbeddingsRequest: EmbeddingsFields,
   Decision: DecisionRequest,
   KeyRequest,
   KeyChange,
@@ -104,6 +106,10 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
       ...{ "budget_remaining_usd?": "number", "tool_approval?": "object" },
     },
   },
+  Embeddings: {
+    ...{ object: "string", data: [{ object: "string", index: "integer", embedding: "any" }], model: "string" },
+    ...{ usage: { prompt_tokens: "integer", total_tokens: "integer" }, flow: "object" },
+  },
   Message: {
     ...{ id: "string", type: "string", role: "string", model: "string", content: ["object"], stop_reason: "string?" },
     ...{ stop_sequence: "string?", usage: "object", flow: "object" },
@@ -119,7 +125,8 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
   Model: {
     ...{ id: "string", object: "string", created: "integer", owned_by: "string", route_version: "integer" },
     ...{ description: "string?", targets: ["object"], context_window: "integer?", max_output_tokens: "integer?" },
-    ...{ capabilities: "object", prices: "any" },
+    ...{ capabilities: "object", prices: "any", kind: "chat|embedding" },
+    "embedding?": { space: "string?", dimensions: "integer?" },
   },
   Alias: {
     ...{ id: "string", object: "string", created: "integer", owned_by: "string", flow: { route: "string" } },

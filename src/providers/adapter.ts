@@ -4,10 +4,12 @@
  * A provider turns one call into one HTTP request and says what a failure means. Providers whose wire is OpenAI's
  * leave the answer alone: their bytes may pass straight to the client.
  */
+import type { EmbeddingFacts } from "../catalog/model-facts.ts";
 import type { WireId } from "../conversation/part.ts";
 import type { JsonEdit } from "../lib/json.ts";
 import type { FailureClass } from "../traces/schema.ts";
 import type { ChunkView } from "../wires/openai-chat/chunk.ts";
+import type { EmbeddingAdapter } from "./embeddings/adapter.ts";
 
 /** Worker variables and secrets, read by name. Only the provider table chooses names, never a request. */
 export type Secrets = Readonly<Record<string, unknown>>;
@@ -206,6 +208,7 @@ export interface TargetRequest {
   readonly facts: {
     readonly efforts?: readonly string[] | undefined;
     readonly responses_for_tools?: boolean | undefined;
+    readonly embedding?: EmbeddingFacts | undefined;
   };
   /** The target's `params`: fill fields the client left out. */
   readonly params: Readonly<Record<string, unknown>>;
@@ -235,6 +238,8 @@ export interface Provider {
   readonly forRequest?: (request: TargetRequest) => Provider;
   /** Names of client headers, in lower case, that go with a body to this provider (`AdapterCall.openHeaders`). */
   readonly openHeaders?: readonly string[];
+  /** How it embeds. Absent: it does not. */
+  readonly embedding?: EmbeddingAdapter;
   /** Answers in place of the network. Only the sandbox has it. */
   readonly send?: (call: AdapterCall, signal: AbortSignal) => Promise<Response>;
 }

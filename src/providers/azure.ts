@@ -86,7 +86,7 @@ function responsesUrl({ baseUrl, settings }: ProviderConfig): string {
   return `${base}/responses?api-version=${version}`;
 }
 
-function chatUrl({ config, model }: AdapterCall): string {
+function chatUrl({ config, model }: Pick<AdapterCall, "config" | "model">): string {
   const version = config.settings?.["apiVersion"];
   if (version === undefined) return `${config.baseUrl}/chat/completions`;
   const query = `?api-version=${version}`;

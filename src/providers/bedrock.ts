@@ -6,11 +6,14 @@
  * way out, and a signature over a rewritten header is worthless.
  */
 import { AwsV4Signer } from "aws4fetch";
+import { COHERE_WORDS, lacksWord } from "../embedding/input-type.ts";
+import { droppedMembers, invokePath, isCohereModel, readInvoke, writeInvoke } from "../wires/bedrock/embeddings.ts";
 import { classifyConverse } from "../wires/bedrock/errors.ts";
 import { bedrockWire } from "../wires/bedrock/wire.ts";
 import { bridged, droppedParams } from "../wires/bridge.ts";
 import type { WrittenRequest } from "../wires/wire.ts";
 import type { AdapterCall, Provider, ProviderConfig, Secrets, UpstreamRequest } from "./adapter.ts";
+import { COHERE_LIMITS } from "./embeddings/rows.ts";
 import { baseUrlOf, secretText, upstreamHeaders } from "./provider-settings.ts";
 
 const { translation, toUpstream, lacks, refuses } = bridged(bedrockWire, "bedrock", send);
@@ -26,6 +29,16 @@ export const bedrock: Provider = {
   configure,
   lacks,
   refuses,
+  embedding: {
+    limits: (model) => (isCohereModel(model) ? COHERE_LIMITS : { inputs: 1 }),
+    base64: "none",
+    takesTokens: false,
+    takesDimensions: true,
+    isNative: false,
+    lacksInputType: (word, model) => isCohereModel(model) && lacksWord(word, COHERE_WORDS),
+    toUpstream: (call) => signed(invokePath(call.model), writeInvoke(call), call.config, droppedMembers(call)),
+    read: readInvoke,
+  },
 };
 
 function configure(secrets: Secrets): ProviderConfig | null {
@@ -49,6 +62,17 @@ function configure(secrets: Secrets): ProviderConfig | null {
 }
 
 const isSet = (value: unknown): boolean => value !== undefined && value !== "";
+
+async function signed(
+  path: string,
+  body: string,
+  config: ProviderConfig,
+  droppedParams: readonly string[],
+): Promise<UpstreamRequest> {
+  const url = config.baseUrl + path;
+  const headers = { ...upstreamHeaders(config, false), ...(await signature(url, body, config.settings)) };
+  return { url, headers, body, droppedParams };
+}
 
 /** The bytes that are signed are the bytes that are sent. */
 async function send({ path, body, losses }: WrittenRequest, call: AdapterCall): Promise<UpstreamRequest> {

@@ -4,10 +4,13 @@
  * Its errors are a status and a sentence, nothing else: two statuses that only Cohere uses so, and one sentence that its
  * error page prints (https://docs.cohere.com/reference/errors), are read here.
  */
+import { COHERE_WORDS, lacksWord } from "../embedding/input-type.ts";
 import { bridged, droppedParams } from "../wires/bridge.ts";
+import { droppedMembers, readEmbed, writeEmbed } from "../wires/cohere/embeddings.ts";
 import { cohereWire } from "../wires/cohere/wire.ts";
 import type { Provider, ProviderConfig, Secrets, UpstreamError, UpstreamFailure } from "./adapter.ts";
 import { classifyError } from "./classify.ts";
+import { COHERE_LIMITS } from "./embeddings/rows.ts";
 import { baseUrlOf, secretText, upstreamHeaders } from "./provider-settings.ts";
 
 const BASE_URL = "https://api.cohere.com/v2";
@@ -45,6 +48,21 @@ export const cohere: Provider = {
   configure,
   lacks,
   refuses,
+  embedding: {
+    limits: () => COHERE_LIMITS,
+    base64: "has",
+    takesTokens: false,
+    takesDimensions: true,
+    isNative: false,
+    lacksInputType: (word) => lacksWord(word, COHERE_WORDS),
+    toUpstream: (call) => ({
+      url: `${call.config.baseUrl}/embed`,
+      headers: upstreamHeaders(call.config, false),
+      body: writeEmbed(call),
+      droppedParams: droppedMembers(call),
+    }),
+    read: readEmbed,
+  },
 };
 
 function configure(secrets: Secrets): ProviderConfig | null {

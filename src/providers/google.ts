@@ -4,8 +4,10 @@
  * It was not tried live: the wire is Google's reference and recorded traffic. The key goes into a header, never
  * into the address, which proxies write down. https://ai.google.dev/api
  */
+import { GOOGLE_WORDS, lacksWord } from "../embedding/input-type.ts";
 import { isJsonObject } from "../lib/json.ts";
 import { bridged, droppedParams } from "../wires/bridge.ts";
+import { droppedMembers, embedPath, readEmbed, writeEmbed } from "../wires/gemini/embeddings.ts";
 import { geminiWire } from "../wires/gemini/wire.ts";
 import type { Provider, ProviderConfig, Secrets, UpstreamError, UpstreamFailure } from "./adapter.ts";
 import { classifyError } from "./classify.ts";
@@ -34,6 +36,24 @@ export const google: Provider = {
   configure,
   lacks: bridge.lacks,
   refuses: bridge.refuses,
+  embedding: {
+    // "at most 100 requests can be in one batch", as its error says.
+    limits: () => ({ inputs: 100 }),
+    base64: "none",
+    takesTokens: false,
+    takesDimensions: true,
+    // Its answers are indented.
+    floatBytes: 22,
+    isNative: false,
+    lacksInputType: (word) => lacksWord(word, GOOGLE_WORDS),
+    toUpstream: (call) => ({
+      url: call.config.baseUrl + embedPath(call.model),
+      headers: upstreamHeaders(call.config, false),
+      body: writeEmbed(call),
+      droppedParams: droppedMembers(call),
+    }),
+    read: readEmbed,
+  },
 };
 
 function configure(secrets: Secrets): ProviderConfig | null {

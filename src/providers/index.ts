@@ -9,7 +9,7 @@ import { openAiProvider } from "./openai-compatible.ts";
 import { operatorProvider } from "./openai-operator.ts";
 import type { RowQuirks } from "./provider-row.ts";
 import { ROWS } from "./rows.ts";
-import { answerFromSandbox, configureSandbox, SANDBOX_ROW } from "./sandbox.ts";
+import { answerFromSandbox, configureSandbox, SANDBOX_EMBEDDING, SANDBOX_ROW } from "./sandbox.ts";
 import { WORKERS_AI_QUIRKS } from "./workers-ai.ts";
 
 export { operatorProvider };
@@ -19,6 +19,7 @@ const sandbox: Provider = {
   requires: [["FLOW_SANDBOX"]],
   configure: configureSandbox,
   send: answerFromSandbox,
+  embedding: SANDBOX_EMBEDDING,
 };
 
 /** What of a provider no row can say. */

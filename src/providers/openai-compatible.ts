@@ -1,7 +1,9 @@
 /** The adapter for providers that speak OpenAI's protocol, driven by the rows of `rows.ts`. */
 import { contentRefusal, missingCapability, toOpenAiRequest } from "../wires/openai-chat/request.ts";
-import type { Provider, ProviderConfig, Secrets } from "./adapter.ts";
+import type { Provider, ProviderConfig, Refusal, Secrets } from "./adapter.ts";
 import { chatTranslation, classifyRow } from "./chat-translation.ts";
+import { openAiEmbeddings } from "./embeddings/openai.ts";
+import { EMBEDDING_ROWS } from "./embeddings/rows.ts";
 import { limitsAt } from "./model-limits.ts";
 import { withResponsesForTools } from "./native/responses-for-tools.ts";
 import { rowInWire } from "./native/row-wires.ts";
@@ -19,7 +21,8 @@ export function openAiProvider(row: ProviderRow): Provider {
 
 function chatProvider(row: ProviderRow): Provider {
   const limitsOf = limitsAt(row.id);
-  const { quirks = {} } = row;
+  const { quirks = {}, embedsOnly: isNoChat = false } = row;
+  const embedding = Object.hasOwn(EMBEDDING_ROWS, row.id) ? EMBEDDING_ROWS[row.id] : undefined;
   return {
     id: row.id,
     adapter: {
@@ -32,9 +35,14 @@ function chatProvider(row: ProviderRow): Provider {
     },
     requires: requiredSets(row),
     configure: quirks.configure ?? ((secrets) => configure(row, secrets)),
-    lacks: (fields, model) => missingCapability(row, fields, model, limitsOf),
-    refuses: (fields) => contentRefusal(row, fields),
+    lacks: (fields, model) => (isNoChat ? "messages" : missingCapability(row, fields, model, limitsOf)),
+    refuses: (fields) => (isNoChat ? noChat(row.id) : contentRefusal(row, fields)),
+    ...(embedding === undefined ? {} : { embedding: openAiEmbeddings(embedding, row) }),
   };
+}
+
+function noChat(id: string): Refusal {
+  return { param: "model", message: `\`${id}\` has no models that chat: it embeds.` };
 }
 
 /** One of its secrets, and what its address is made of or the address itself. */

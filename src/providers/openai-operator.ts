@@ -6,6 +6,8 @@
  */
 import { upstreamUrl } from "../lib/upstream-url.ts";
 import type { Provider, ProviderConfig, Secrets } from "./adapter.ts";
+import { openAiEmbeddings } from "./embeddings/openai.ts";
+import { PLAIN_ROW } from "./embeddings/rows.ts";
 import { openAiProvider } from "./openai-compatible.ts";
 import type { ProviderRow } from "./provider-row.ts";
 import { secretText } from "./provider-settings.ts";
@@ -23,6 +25,7 @@ export function operatorProvider(endpoint: OperatorEndpoint): Provider {
   const { secret } = endpoint;
   return {
     ...openAiProvider(rowOf(endpoint)),
+    embedding: openAiEmbeddings(PLAIN_ROW, {}),
     requires: [secret === null ? [] : [secret]],
     configure: (secrets) => configure(endpoint, secrets),
   };

@@ -56,6 +56,8 @@ export interface ProviderRow {
   readonly baseUrl?: string;
   /** Behind the base URL. Default `/chat/completions`. */
   readonly chatPath?: string;
+  /** It has no models that chat. */
+  readonly embedsOnly?: true;
   /** Behind the base URL, where the provider documents OpenAI's Responses API. */
   readonly responsesPath?: string;
   readonly wires?: { readonly responses?: SpokenResponses; readonly messages?: SpokenMessages };
@@ -121,7 +123,7 @@ export interface RowQuirks {
   /** In place of the base URL with a bearer token. */
   readonly configure?: (secrets: Secrets) => ProviderConfig | null;
   /** In place of the base URL and `chatPath`. */
-  readonly chatUrl?: (call: AdapterCall) => string;
+  readonly chatUrl?: (call: Pick<AdapterCall, "config" | "model">) => string;
   /** In place of the base URL and `responsesPath`. */
   readonly responsesUrl?: (config: ProviderConfig) => string;
   /** The row for one configuration: an older version of the API knows other members. */

@@ -350,6 +350,20 @@ export const ROWS: readonly ProviderRow[] = [
     },
   },
   {
+    id: "voyage",
+    source: "https://docs.voyageai.com/reference/embeddings-api",
+    baseUrl: "https://api.voyageai.com/v1",
+    secrets: ["VOYAGE_API_KEY"],
+    embedsOnly: true,
+  },
+  {
+    id: "jina",
+    source: "https://api.jina.ai/redoc",
+    baseUrl: "https://api.jina.ai/v1",
+    secrets: ["JINA_API_KEY"],
+    embedsOnly: true,
+  },
+  {
     id: "ollama",
     source: "https://docs.ollama.com/api/openai-compatibility",
     secrets: ["OLLAMA_API_KEY"],

@@ -5,6 +5,10 @@
  * load runs. What can be scripted comes from the policy's `params` alone: a client cannot make it fail or wait.
  */
 import type { AdapterCall, ProviderConfig, Secrets } from "./adapter.ts";
+import type { EmbeddingAdapter, EmbeddingCall } from "./embeddings/adapter.ts";
+import { openAiEmbeddings } from "./embeddings/openai.ts";
+import { PLAIN_ROW } from "./embeddings/rows.ts";
+import { embeddingsOf } from "./embeddings/sandbox.ts";
 import type { ProviderRow } from "./rows.ts";
 import { completionOf, eventsOf, writeAnswer } from "./sandbox/answer.ts";
 
@@ -27,14 +31,38 @@ export const SANDBOX_ROW: ProviderRow = {
   developerRole: true,
 };
 
+/** Its vectors are the same in every space, and as long as they are asked for. */
+export const SANDBOX_EMBEDDING: EmbeddingAdapter = {
+  ...openAiEmbeddings(PLAIN_ROW, {}),
+  base64: "has",
+  send: embedInSandbox,
+};
+
 export function configureSandbox(secrets: Secrets): ProviderConfig | null {
   return secrets["FLOW_SANDBOX"] === "1" ? NOWHERE : null;
 }
 
 /** Rejects with the signal's reason when aborted, and with a `TypeError` for `fail: "reset"`, both as `fetch` would. */
 export async function answerFromSandbox(call: AdapterCall, signal: AbortSignal): Promise<Response> {
-  const failure = scriptedFailure(call.params);
-  await wait(failure === "hang" ? FOREVER_MS : milliseconds(call.params["latency_ms"]), signal);
+  return scripted(call.params, signal, (breaks) => answer(call, breaks, signal));
+}
+
+/** The same for vectors: one that breaks ends in the middle of its JSON. */
+export async function embedInSandbox(call: EmbeddingCall, signal: AbortSignal): Promise<Response> {
+  return scripted(call.params, signal, async (breaks) => {
+    const text = JSON.stringify(embeddingsOf(call));
+    const body = breaks ? bodyOf([text.slice(0, text.length / 2)], 0, signal, true) : text;
+    return new Response(body, { headers: { "content-type": "application/json" } });
+  });
+}
+
+async function scripted(
+  params: AdapterCall["params"],
+  signal: AbortSignal,
+  answers: (breaks: boolean) => Promise<Response>,
+): Promise<Response> {
+  const failure = scriptedFailure(params);
+  await wait(failure === "hang" ? FOREVER_MS : milliseconds(params["latency_ms"]), signal);
   switch (failure) {
     case "429":
       return refusal(429, "rate_limit_exceeded", "The sandbox is configured to be busy.", { "retry-after": "1" });
@@ -43,7 +71,7 @@ export async function answerFromSandbox(call: AdapterCall, signal: AbortSignal):
     case "reset":
       throw new TypeError(CONNECTION_LOST);
     default:
-      return answer(call, failure === "midstream", signal);
+      return answers(failure === "midstream");
   }
 }
 

@@ -50,7 +50,7 @@ import {
   unpriced,
 } from "./admission-refusals.ts";
 import type { Exchange } from "./trace.ts";
-import type { Candidate, Claim, ResolvedRoute } from "./types.ts";
+import type { Candidate, Claim, Estimate, ResolvedRoute } from "./types.ts";
 
 /** How long after the last clock of an attempt its settlement may still come. */
 const SETTLE_WITHIN_MS = 60_000;
@@ -70,6 +70,8 @@ export interface AdmissionInput {
   readonly waitUntil: (work: Promise<unknown>) => void;
   /** Nothing will be sent: the time whose prices hold, epoch ms. */
   readonly trialAt?: number;
+  /** For a request that is no conversation, in place of what its messages hold. */
+  readonly estimate?: Estimate;
 }
 
 export class Admission {
@@ -94,7 +96,7 @@ export class Admission {
     this.#sharedBudget = route.budgets.find(({ on_exceeded }) => on_exceeded === "deny");
     this.#hasTerms = key.budget !== null || key.limits !== null || this.#sharedBudget !== undefined;
     this.#limitNanoUsd = route.spendBudgetUsd === null ? null : fromUsd(route.spendBudgetUsd);
-    this.#ownCap = ownCap(request.fields);
+    this.#ownCap = input.estimate === undefined ? ownCap(request.fields) : undefined;
     this.#prompt = new PromptReader(request, content);
     if (input.trialAt === undefined) this.#watch();
   }
@@ -166,7 +168,9 @@ export class Admission {
   }
 
   #newClaim(candidate: Candidate, bound: Bound | null): Claim {
-    const maxOutputTokens = bound?.outputTokens ?? this.#input.route.policy.limits.max_output_tokens;
+    const { route, estimate } = this.#input;
+    const maxOutputTokens =
+      estimate === undefined ? (bound?.outputTokens ?? route.policy.limits.max_output_tokens) : undefined;
     const named = this.#ownCap ?? ownCap(candidate.target.params);
     const isSet = maxOutputTokens !== undefined && (named === undefined || maxOutputTokens < named);
     return {
@@ -190,9 +194,10 @@ export class Admission {
   }
 
   #reservation(candidate: Candidate, { number, boundNanoUsd: bound }: Claim): Reservation {
-    const { request, content } = this.#input;
-    const prompt = Math.ceil((request.text.length - content.base64Length) / BYTES_PER_TOKEN);
-    const boundTokens = Math.min(MAX_BOUND_TOKENS, prompt + this.#expectedTokens(candidate));
+    const { request, content, estimate } = this.#input;
+    const prompt = estimate?.tokens ?? Math.ceil((request.text.length - content.base64Length) / BYTES_PER_TOKEN);
+    const output = estimate === undefined ? this.#expectedTokens(candidate) : 0;
+    const boundTokens = Math.min(MAX_BOUND_TOKENS, prompt + output);
     return this.#reservationOf(candidate.target, { attempt: number, boundNanoUsd: bound, boundTokens });
   }
 
@@ -292,7 +297,7 @@ export class Admission {
 
   /** What an attempt at `candidate` can cost at most. Throws 402 where nothing bounds it. */
   #costsOf(candidate: Candidate): Costs {
-    const { route } = this.#input;
+    const { route, estimate } = this.#input;
     const { provider, model, params } = candidate.target;
     const { max_output_tokens: modelCap } = candidate.facts;
     const now = this.#input.trialAt ?? Date.now();
@@ -301,15 +306,15 @@ export class Admission {
     if (prices === null) throw unpriced(candidate.name, this.#boundedBy);
     const { limits } = route.policy;
     const named = [this.#ownCap, ownCap(params), limits.max_output_tokens];
-    const cap = outputCap(named, modelCap);
+    const cap = estimate === undefined ? outputCap(named, modelCap) : 0;
     const leastCap = this.#ownCap === undefined ? Math.min(cap, limits.min_output_tokens) : 1;
     if (prices.every((price) => isFree(price, provider))) return { of: () => 0, cap, leastCap };
-    const demand = this.#prompt.demandOf(candidate);
-    const prompt = this.#promptBound(candidate, demand);
+    const demand = estimate === undefined ? this.#prompt.demandOf(candidate) : null;
+    const prompt = demand === null ? estimate!.promptBound(candidate) : this.#promptBound(candidate, demand);
     if (!prompt.ok) throw unbounded(prompt, candidate.name, this.#boundedBy);
     const region = regionOf(provider, candidate.config.baseUrl) ?? null;
-    const conditions = { provider, startedAt: now, region, calls: prompt.calls, ...askedOf(demand.asked) };
-    const choices = choicesOf(demand.asked);
+    const conditions = { provider, startedAt: now, region, calls: prompt.calls, ...askedOf(demand?.asked ?? {}) };
+    const choices = choicesOf(demand?.asked ?? {});
     const of = (outputTokens: number): number | null => {
       const bounds = prices.map((price) => boundNanoUsd(prompt.tokens, outputTokens * choices, price, conditions));
       return bounds.reduce<number | null>(

@@ -88,13 +88,14 @@ export function unadmittedNanoUsd(attempt: BillableAttempt, promptTokens: () => 
 }
 
 /** The provider has not refused the call, which would cost nothing. */
-function isServed({ status }: BillableAttempt): boolean {
-  return status === null || status < 300;
+function isServed({ status, received }: BillableAttempt): boolean {
+  return status === null || status < 300 || received.hasAnsweredCall;
 }
 
 function isBilled(attempt: BillableAttempt): boolean {
   const { received, endedBy, hasFault } = attempt;
-  return isServed(attempt) && (received.isWhole || received.hasContent || hasFault || MAY_BE_BILLED.has(endedBy));
+  const hasAnswer = received.isWhole || received.hasContent || received.hasAnsweredCall;
+  return isServed(attempt) && (hasAnswer || hasFault || MAY_BE_BILLED.has(endedBy));
 }
 
 function fullBill(attempt: BillableAttempt, promptTokens: () => number): Bill {
@@ -115,7 +116,8 @@ function fullBill(attempt: BillableAttempt, promptTokens: () => number): Bill {
 
 /** The provider's partial figures and what came behind them. Without figures, our count of both sides. */
 function atLeast(reported: Usage | null, received: Received, promptTokens: () => number): Usage {
-  if (reported === null) return countedUsage(promptTokens(), received.tokens);
+  if (reported === null) return countedUsage(received.callTokens ?? promptTokens(), received.tokens);
+  if (received.runningTokens > 0) return { ...reported, promptTokens: reported.promptTokens + received.runningTokens };
   const further = Math.ceil(received.tokensBeyondUsage);
   return further <= 0 ? reported : { ...reported, completionTokens: reported.completionTokens + further };
 }

@@ -52,11 +52,15 @@ export async function toWholeResponse(
 
 /** A whole answer that is ready to go at `now`, epoch ms. */
 export function toJsonResponse(exchange: Exchange, text: string, now: number): Response {
+  return new Response(text, { headers: jsonHeaders(exchange, now) });
+}
+
+export function jsonHeaders(exchange: Exchange, now: number): Record<string, string> {
   const headers = exchange.toHeaders(now, exchange.costNanoUsd);
   headers["content-type"] = "application/json";
   headers["cache-control"] = "no-store";
   headers["x-content-type-options"] = "nosniff";
-  return new Response(text, { headers });
+  return headers;
 }
 
 export function toStreamResponse(exchange: Exchange, readable: ReadableStream<Uint8Array>): Response {

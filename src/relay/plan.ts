@@ -21,6 +21,8 @@ export interface PlanInput {
   readonly wire: WireId;
   /** The request body, parsed. */
   readonly fields: Readonly<Record<string, unknown>>;
+  /** What a text that is too long is to the client. Default: the conversation. */
+  readonly subject?: { readonly noun: string; readonly param: string };
   /** Length of the body without base64, which is no text: the only measure of a prompt that needs no tokenizer. */
   readonly textLength: number;
   readonly secrets: Secrets;
@@ -224,7 +226,7 @@ function capableCandidates(candidates: readonly Candidate[], input: PlanInput): 
   const willing = only((lack) => lack?.kind === "wish");
   if (willing.length > 0) return willing;
   const windows = lacks.flatMap((lack) => (lack?.kind === "length" ? [lack.window] : []));
-  if (windows.length === candidates.length) throw tooLong(Math.max(...windows), input.textLength);
+  if (windows.length === candidates.length) throw tooLong(Math.max(...windows), input);
   const reasons = candidates.map(({ name }, index) => `${name} ${reasonOf(lacks[index] ?? null)}`).join("; ");
   throw new RouterError("no_capable_target", `No target of this route can serve this request: ${reasons}.`);
 }
@@ -259,11 +261,13 @@ function reasonOf(lack: Lack | null): string {
   return `cannot serve ${lack?.name ?? "it"}`;
 }
 
+const CONVERSATION = { noun: "conversation", param: "messages" };
+
 /** In the words that agents look for before they shorten a conversation by themselves. */
-function tooLong(window: number, textLength: number): RouterError {
+function tooLong(window: number, { textLength, subject = CONVERSATION }: PlanInput): RouterError {
   const about = Math.ceil(textLength / USUAL_BYTES_PER_TOKEN);
-  const message = `This route's maximum context length is ${window} tokens, and the conversation has about ${about}. Shorten it.`;
-  return new RouterError("context_length_exceeded", message, { param: "messages" });
+  const message = `This route's maximum context length is ${window} tokens, and the ${subject.noun} has about ${about}. Shorten it.`;
+  return new RouterError("context_length_exceeded", message, { param: subject.param });
 }
 
 /** What of the request the provider has no room for. A body so odd that the question itself fails has none anywhere. */

@@ -12,6 +12,16 @@ export interface OutputPiece {
 
 const ANSWER_ID = /^[\w.:-]{4,128}$/;
 
+/** What the calls of one attempt have used, where it is made of several. */
+interface Calls {
+  answered: number;
+  /** Prompt tokens by our own count: of calls that were answered, and of those that run. */
+  countedTokens: number;
+  runningTokens: number;
+  /** Numbers of the answers' usage added up; `null`: an answer had none. */
+  usage: Record<string, number> | null;
+}
+
 export class Received {
   /** Something of the answer itself came, not only its head. */
   hasContent = false;
@@ -23,6 +33,7 @@ export class Received {
   hidesReasoning = false;
   #answerId: string | undefined;
   #rawUsage: unknown;
+  #calls: Calls | null = null;
   #tokensAtUsage = 0;
   #countWhole: (() => readonly OutputPiece[]) | null = null;
   readonly #tokens: Record<OutputKind, number> = { text: 0, reasoning: 0, call: 0 };
@@ -38,7 +49,51 @@ export class Received {
 
   /** The provider's last usage object, in chat's shape; partial while the answer is not whole. */
   get rawUsage(): unknown {
+    const calls = this.#calls;
+    if (this.#rawUsage === undefined && calls !== null)
+      return calls.answered > 0 ? (calls.usage ?? undefined) : undefined;
     return this.#rawUsage;
+  }
+
+  /** One call of several begins. */
+  beginCall(tokens: number): void {
+    this.#calls ??= { answered: 0, countedTokens: 0, runningTokens: 0, usage: {} };
+    this.#calls.runningTokens += tokens;
+  }
+
+  /** The provider refused it, or it broke: only calls that are answered are paid. One that was ended by us stays begun. */
+  failCall(tokens: number): void {
+    if (this.#calls !== null) this.#calls.runningTokens -= tokens;
+  }
+
+  /** `usage`: the provider's figures for it, in chat's words. */
+  answerCall(tokens: number, usage: Readonly<Record<string, unknown>> | undefined): void {
+    const calls = this.#calls;
+    if (calls === null) return;
+    calls.runningTokens -= tokens;
+    calls.countedTokens += tokens;
+    calls.answered++;
+    if (usage === undefined) calls.usage = null;
+    const sums = calls.usage;
+    if (sums === null || usage === undefined) return;
+    for (const [name, value] of Object.entries(usage)) {
+      if (typeof value === "number") sums[name] = (sums[name] ?? 0) + value;
+    }
+  }
+
+  /** At least one of several calls was answered in full: it is billed, whatever became of the others. */
+  get hasAnsweredCall(): boolean {
+    return (this.#calls?.answered ?? 0) > 0;
+  }
+
+  /** Prompt tokens of calls that the provider may bill, by our own count; `null`: the whole request is one call. */
+  get callTokens(): number | null {
+    return this.#calls === null ? null : this.#calls.countedTokens + this.#calls.runningTokens;
+  }
+
+  /** The same for calls that run still, or were ended by us: they are in no usage. */
+  get runningTokens(): number {
+    return this.#calls?.runningTokens ?? 0;
   }
 
   /** Cumulative: it stands for all that was added before, and replaces an earlier one. */

@@ -15,7 +15,7 @@ import type { ChatRequest } from "../wires/openai-chat/request-fields.ts";
 import { Admission } from "./admission.ts";
 import { ToolApproval } from "./approval/approval.ts";
 import { releasedBody, releasedStream, toolsOf } from "./approval/resume.ts";
-import type { AttemptInput } from "./attempts/attempt.ts";
+import type { ConversationInput } from "./attempts/attempt.ts";
 import { Attempts, ClientGone } from "./attempts/attempts.ts";
 import { conversationOf, costForecast } from "./conversation.ts";
 import {
@@ -94,6 +94,7 @@ async function complete(run: Run): Promise<Response> {
   const answer = await attempts.answer();
   exchange.conversation?.noteAnswered(answer.candidate.name, Date.now());
   exchange.timings.upstream = Date.now() - plannedAt;
+  if (answer.kind === "operation") throw new TypeError("A conversation was answered as an operation.");
   if (answer.kind === "stream") return deliverStream(run, answer, streaming.mayResume);
   // An approval may take its time, and needs the answer only.
   body.release();
@@ -141,7 +142,7 @@ function streamingOf(
   request: ChatRequest,
   approval: ToolApproval,
   lastWords: LastWords,
-): Pick<AttemptInput, "streaming" | "mayResume"> {
+): ConversationInput {
   const { tools, functions, n } = request.fields;
   // Where the client leaves it open, a target's own parameters may ask for several.
   const asked = n === undefined ? route.policy.targets.map(({ params }) => params["n"]) : [n];

@@ -11,6 +11,7 @@ import type { Deadlines } from "../lib/deadline.ts";
 import type { DisabledIndex } from "../policy/disabled.ts";
 import type { RoutePolicy, RouteRecord, Target } from "../policy/schema.ts";
 import type { PriceBook } from "../prices/book.ts";
+import type { PromptBound } from "../pricing/estimate.ts";
 import type {
   AnswerContext,
   Provider,
@@ -151,6 +152,36 @@ export interface WholeAnswer {
   readonly context: WireContext;
 }
 
+/** A request that is no conversation: it says how to estimate it, and how an attempt calls and reads. */
+export interface Operation {
+  readonly estimate: Estimate;
+  /** All calls of one attempt. Rejects when one is aborted by us; every other bad answer is a returned failure. */
+  open(attempt: OpenAttempt): Promise<Opened<OperationAnswer>>;
+}
+
+/** What it takes of a key's limits. It has no output that a cap could bound. */
+export interface Estimate {
+  /** Prompt tokens, about: for rates. */
+  readonly tokens: number;
+  /** The most prompt tokens at `candidate`. */
+  promptBound(candidate: Candidate): PromptBound;
+}
+
+export interface OpenAttempt {
+  readonly candidate: Candidate;
+  readonly record: Attempt;
+  readonly signal: AbortSignal;
+  /** Why we ended it, if we did. */
+  readonly abortedBy: () => AbortReason | undefined;
+  readonly classify: Reading["classify"];
+}
+
+/** What came of all calls, ready to be written. */
+export interface OperationAnswer {
+  /** The response, with the router's member `flow`. */
+  respond(flow: Json, headers: Record<string, string>): Response;
+}
+
 /** What a successful attempt hands to the client. */
 export type Answer =
   | {
@@ -161,7 +192,13 @@ export type Answer =
       /** The same as `stream` has, for one that is never connected. */
       readonly end: StreamedAttempt["end"];
     }
-  | { readonly kind: "whole"; readonly candidate: Candidate; readonly attempt: Attempt; readonly whole: WholeAnswer };
+  | { readonly kind: "whole"; readonly candidate: Candidate; readonly attempt: Attempt; readonly whole: WholeAnswer }
+  | {
+      readonly kind: "operation";
+      readonly candidate: Candidate;
+      readonly attempt: Attempt;
+      readonly answer: OperationAnswer;
+    };
 
 /** Result of looking into an upstream response until it is an answer or a failure. */
 export type Opened<T> =

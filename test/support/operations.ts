@@ -31,6 +31,8 @@ export const chat = (worker: TestWorker, key: string, body: object = {}): Promis
 
 export async function prepare(worker: TestWorker): Promise<World> {
   await worker.putRoute("production", "deep", POLICY);
+  const targets = [{ provider: "sandbox", model: "vectors" }];
+  await worker.putRoute("production", "vectors", { targets, embedding: { space: "vectors" } });
   const owner = await worker.createKey();
   const answer = await chat(worker, owner.key);
   await answer.text();
@@ -109,6 +111,7 @@ const MADE: Readonly<Record<string, Make>> = {
     path: "/v1/chat/completions",
     body: { model: "flow/deep", messages: MESSAGES },
   }),
+  "post /v1/embeddings": () => ({ path: "/v1/embeddings", body: { model: "flow/vectors", input: "Hello." } }),
   "post /v1/messages": () => ({
     path: "/v1/messages",
     body: { model: "flow/deep", max_tokens: 100, messages: MESSAGES },

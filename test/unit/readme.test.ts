@@ -150,6 +150,7 @@ test("the example policy is valid, and whatever it does not call an example is t
     latency: { ...rest.latency, budget_ms: undefined },
     spend: { ...rest.spend, max_request_usd: undefined },
     limits: { ...rest.limits, max_output_tokens: undefined },
+    embedding: undefined,
   }).toEqual(defaults);
   // A new member of the schema has to appear here.
   expect(Object.keys(example).toSorted()).toEqual(Object.keys(RoutePolicy.shape).toSorted());

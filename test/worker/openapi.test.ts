@@ -16,7 +16,7 @@ import { tries } from "../support/tries.ts";
 import { startWorker, type TestWorker } from "../support/worker.ts";
 
 const RUNS = tries(30);
-const ASKS_MODELS = ["/v1/chat/completions", "/v1/messages", "/v1/responses"];
+const ASKS_MODELS = ["/v1/chat/completions", "/v1/messages", "/v1/responses", "/v1/embeddings"];
 
 interface Response200 {
   readonly content?: Readonly<Record<string, { readonly schema: Schema }>>;
@@ -92,7 +92,7 @@ describe("GET /openapi.json", () => {
   });
 
   // Clients page and pin versions at these in ways of their own.
-  const CLIENTS_ADD_THEIRS = /^\/v1\/(?:chat|messages|responses|models)(?:\/|$)/;
+  const CLIENTS_ADD_THEIRS = /^\/v1\/(?:embeddings|chat|messages|responses|models)(?:\/|$)/;
   const strict = NAMED_OPERATIONS.filter(
     ([, { path }]) => /^\/(?:v1|admin)\//.test(path) && !CLIENTS_ADD_THEIRS.test(path),
   );

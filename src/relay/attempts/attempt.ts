@@ -12,11 +12,12 @@ import { RouterError } from "../../http/errors.ts";
 import type { Deadlines } from "../../lib/deadline.ts";
 import { tryParseJson } from "../../lib/json.ts";
 import { readTextWithin } from "../../lib/read-text.ts";
-import type { UpstreamFailure } from "../../providers/adapter.ts";
+import type { UpstreamError, UpstreamFailure } from "../../providers/adapter.ts";
 import { withoutCredentials } from "../../providers/classify.ts";
-import { requestIdOf } from "../../providers/diagnosis.ts";
+import { diagnosed, requestIdOf } from "../../providers/diagnosis.ts";
 import type { AttemptOutcome, FailureClass } from "../../traces/schema.ts";
 import type { ChatRequest } from "../../wires/openai-chat/request-fields.ts";
+import type { DoorWire } from "../../wires/wire.ts";
 import type { Received } from "../received.ts";
 import { openStream } from "../streaming/stream.ts";
 import type { Attempt, Exchange } from "../trace.ts";
@@ -27,6 +28,7 @@ import type {
   Candidate,
   Claim,
   Opened,
+  Operation,
   Plan,
   ResolvedRoute,
   Resumption,
@@ -48,7 +50,7 @@ export interface Admissions {
   release(claim: Claim): void;
 }
 
-export interface AttemptInput {
+interface AnyInput {
   readonly plan: Plan;
   readonly route: ResolvedRoute;
   readonly request: ChatRequest;
@@ -58,10 +60,21 @@ export interface AttemptInput {
   readonly deadlines: Deadlines;
   readonly health: HealthContext;
   readonly admission: Admissions;
+}
+
+export interface ConversationInput {
   readonly streaming: Omit<StreamOptions, "resumption">;
   /** The policy wants a broken stream to be gone on with. */
   readonly mayResume: boolean;
 }
+
+interface OperationInput {
+  readonly operation: Operation;
+  readonly streaming?: undefined;
+  readonly mayResume?: undefined;
+}
+
+export type AttemptInput = AnyInput & (ConversationInput | OperationInput);
 
 /** How an attempt ended. */
 export type Ended = { readonly running: RunningAttempt } & (
@@ -86,6 +99,9 @@ const NOT_THE_TARGETS: ReadonlySet<AbortReason | undefined> = new Set([
   "hedge_lost",
   "refused",
 ]);
+/** Models that do not converse do not think. */
+const NO_THOUGHTS = { thinks: false, announcesThinking: false } as const;
+
 export class RunningAttempt implements StreamedAttempt {
   readonly candidate: Candidate;
   readonly record: Attempt;
@@ -122,7 +138,7 @@ export class RunningAttempt implements StreamedAttempt {
       boundNanoUsd,
       setOutputCap,
       hedged: how.isHedge,
-      tariff: tariffOf(candidate, request, route.prices, now),
+      tariff: { ...tariffOf(candidate, request, route.prices, now), ...(input.streaming === undefined && NO_THOUGHTS) },
     };
     this.record = exchange.startAttempt(start, now);
     this.#latencyKind = request.stream ? "firstToken" : "total";
@@ -222,11 +238,12 @@ export class RunningAttempt implements StreamedAttempt {
     if (opened.ok && refusal === null && !this.#isClosed) {
       this.#isClosed = true;
       this.record.winner = true;
-      if (opened.value.kind === "whole") this.#over(undefined);
+      const isOver = opened.value.kind !== "stream";
+      if (isOver) this.#over(undefined);
       else this.record.endedAt = Date.now();
       call.stop("first_token");
       call.stop("latency_budget");
-      if (opened.value.kind === "whole") call.release();
+      if (isOver) call.release();
       this.#report("success", true);
       return { running: this, ok: true, answer: opened.value };
     }
@@ -279,12 +296,13 @@ export class RunningAttempt implements StreamedAttempt {
   }
 
   async #open(): Promise<Opened<Answer>> {
-    const { request, streaming, mayResume } = this.#input;
+    const input = this.#input;
     const { record, candidate } = this;
     const call = this.#call;
-    const { exchange } = this.#input;
+    if (input.streaming === undefined) return this.#openOperation(input.operation);
+    const { request, exchange, streaming, mayResume } = input;
     const reading = readingOf(request, candidate, record, streaming.wire, exchange.traceId);
-    const response = await this.#send(call);
+    const response = await this.#send(call, streaming.wire);
     record.status = response.status;
     record.providerRequestId = requestIdOf(response.headers);
     if (!response.ok) {
@@ -310,10 +328,22 @@ export class RunningAttempt implements StreamedAttempt {
     return { ok: true, value: { kind: "stream", candidate, attempt: record, stream: opened.value, end } };
   }
 
-  #send({ signal }: UpstreamCall): Promise<Response> {
-    const { request, exchange, streaming } = this.#input;
+  async #openOperation(operation: Operation): Promise<Opened<Answer>> {
+    const { record, candidate } = this;
+    const { provider, config } = candidate;
+    const { signal, abortedBy } = this.#call;
+    const classify = (error: UpstreamError): UpstreamFailure =>
+      diagnosed(provider.adapter.classify(error), error, config);
+    const opened = await operation.open({ candidate, record, signal, abortedBy, classify });
+    if (!opened.ok) return opened;
+    record.received.isWhole = true;
+    return { ok: true, value: { kind: "operation", candidate, attempt: record, answer: opened.value } };
+  }
+
+  #send({ signal }: UpstreamCall, wire: DoorWire): Promise<Response> {
+    const { request, exchange } = this.#input;
     const cap = this.#claim.maxOutputTokens;
-    return send(request, cap, this.candidate, this.record, streaming.wire, exchange.clientHeaders, signal);
+    return send(request, cap, this.candidate, this.record, wire, exchange.clientHeaders, signal);
   }
 
   /** The stream broke after its first token. */

@@ -156,8 +156,15 @@ export function parseChatRequest(body: string): ChatRequest {
 
 export type Document = Pick<ChatRequest, "text" | "fields" | "members">;
 
-/** The body as JSON within its limits. No key that is read may be understood in two ways. */
-export function readDocument(text: string, keys: KeyLevel = REQUEST_KEYS): Document {
+/**
+ * The body as JSON within its limits. No key that is read may be understood in two ways. `members`: what it must have, in
+ * words.
+ */
+export function readDocument(
+  text: string,
+  keys: KeyLevel = REQUEST_KEYS,
+  members = "`model` and `messages`",
+): Document {
   if (text.length > LONG_BODY_LENGTH && hasMoreValues(text, MAX_VALUES)) {
     throw new RouterError("invalid_request", `The request body has more than ${MAX_VALUES} values.`);
   }
@@ -168,7 +175,7 @@ export function readDocument(text: string, keys: KeyLevel = REQUEST_KEYS): Docum
     throw notJson();
   }
   if (!isJsonObject(fields)) {
-    throw new RouterError("invalid_request", "The request body must be a JSON object with `model` and `messages`.");
+    throw new RouterError("invalid_request", `The request body must be a JSON object with ${members}.`);
   }
   const shape = scanJson(text);
   refuseShape(shape);
