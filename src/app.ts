@@ -142,5 +142,5 @@ function answerError(error: unknown, c: Context<AppEnv>): Response {
     const request = { traceId, receivedAt: c.get("receivedAt"), keyId: recognised?.keyId ?? null, ...recognised };
     reportRefusal(c.env, request, known, (work) => c.executionCtx.waitUntil(work));
   }
-  return errorResponse(known, { trace_id: traceId }, headers);
+  return errorResponse(known, { trace_id: traceId }, headers, c.req.url);
 }

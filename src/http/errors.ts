@@ -128,20 +128,24 @@ export function retryAfter(milliseconds: number): string {
   return String(Math.min(MAX_RETRY_AFTER_SECONDS, Math.max(1, Math.ceil(milliseconds / 1000))));
 }
 
+/** Where the page about a code is. */
+export function helpOf(code: ErrorCode, address: string | undefined): { readonly help?: string } {
+  return address === undefined ? {} : { help: `${new URL(address).origin}/docs/errors#${code}` };
+}
+
 /**
  * The JSON answer for `error`. `flow` is what is known of the request (at least its trace id); `headers` are the
- * trace headers known so far and lose against those of the error.
+ * trace headers known so far and lose against those of the error. `address`: the URL that was asked, on whose host the
+ * page about the code is; absent: no page is named.
  */
 export function errorResponse(
   error: RouterError,
   flow: Readonly<Record<string, unknown>>,
   headers: Readonly<Record<string, string>> = {},
+  address?: string,
 ): Response {
-  const row = ERRORS[error.code];
-  const body = {
-    error: { message: error.message, type: row.type, code: error.code, param: error.param, ...error.details },
-    flow,
-  };
+  const { message, code, param, details } = error;
+  const body = { error: { message, type: ERRORS[code].type, code, param, ...details, ...helpOf(code, address) }, flow };
   const all = new Headers(headers);
   all.set("cache-control", "no-store");
   all.set("x-content-type-options", "nosniff");

@@ -4,8 +4,10 @@
  * zod/mini brings no texts of its own, so they stand here, once.
  */
 import type * as z from "zod/mini";
-import { parseJson, repeatedKey } from "../lib/json.ts";
+import { parseJson, repeatedKey, TooMuchJsonError } from "../lib/json.ts";
 import { RouterError } from "./errors.ts";
+
+const TOO_MUCH = "The request body has too many objects and arrays, or is nested too deep. Send it in several requests.";
 
 export function notJson(): RouterError {
   const message = "The request body is not valid JSON. Send one JSON object, encoded as UTF-8.";
@@ -17,7 +19,8 @@ export function parseBody(text: string): unknown {
   let value: unknown;
   try {
     value = parseJson(text);
-  } catch {
+  } catch (error) {
+    if (error instanceof TooMuchJsonError) throw new RouterError("invalid_request", TOO_MUCH);
     throw notJson();
   }
   // One of two equal keys would silently lose: in a policy a typo would go live, in a decision the opposite could be decided.

@@ -6,9 +6,16 @@
  * the only caller of `JSON.parse`.
  */
 
+/** A text that was not parsed, because of the memory that its objects and arrays would take. */
+export class TooMuchJsonError extends SyntaxError {
+  constructor() {
+    super("The JSON text has too many objects and arrays.");
+  }
+}
+
 /** Parses `text`. Throws `SyntaxError` on anything that is not exactly one JSON document (a BOM included), or is too much. */
 export function parseJson(text: string): unknown {
-  if (isTooMuch(text)) throw new SyntaxError("The JSON text has too many objects and arrays.");
+  if (isTooMuch(text)) throw new TooMuchJsonError();
   return JSON.parse(text);
 }
 
@@ -42,7 +49,7 @@ const exactJson = JSON as unknown as ExactJson;
  * object that is written as it was spelled. https://tc39.es/proposal-json-parse-with-source/
  */
 export function parseExactJson(text: string): unknown {
-  if (isTooMuch(text)) throw new SyntaxError("The JSON text has too many objects and arrays.");
+  if (isTooMuch(text)) throw new TooMuchJsonError();
   return exactJson.parse(text, (_key, value, { source }) => {
     if (typeof value !== "number" || source === undefined || Number.isSafeInteger(value)) return value;
     return String(value) === source || !mayRound(source) ? value : exactJson.rawJSON(source);

@@ -92,7 +92,7 @@ const APPROVAL: Spelling = {
 
 const ANSWERS: Readonly<Record<string, Spelling>> = {
   Error: {
-    error: { message: "string", type: "string", code: "string", param: "string?" },
+    error: { message: "string", type: "string", code: "string", param: "string?", "help?": "string" },
     flow: { trace_id: "string" },
   },
   Root: { name: "string", version: "string", docs: "string", openapi: "string", endpoints: ["string"] },

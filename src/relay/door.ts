@@ -51,11 +51,12 @@ export interface AnyDoor {
   token(headers: Headers): string;
   /** The request as the relay reads it. Throws 400 for what the contract refuses, 404 for what it refers to in vain. */
   parse(body: string, caller: DoorCaller): ChatRequest | Promise<ChatRequest>;
-  /** The same error in this API's shape. */
+  /** The same error in this API's shape. `address`: the URL that was asked. */
   errorResponse(
     error: RouterError,
     flow: Readonly<Record<string, unknown>>,
     headers: Readonly<Record<string, string>>,
+    address: string,
   ): Response;
 }
 

@@ -235,6 +235,7 @@ function expectRefused(answer: Answer, wanted: Refused, isHead: boolean): void {
     });
     expect(error.message).toEqual(expect.stringMatching(/^\S.{10,500}$/));
     expect(Object.hasOwn(error, "param")).toBe(true);
+    expect((error as { readonly help?: string }).help).toMatch(new RegExp(`^http://[^/]+/docs/errors#${wanted.code}$`));
     if (wanted.param !== undefined) expect(error.param).toBe(wanted.param);
     expect(flow.trace_id).toBe(answer.headers.get("x-request-id"));
   }

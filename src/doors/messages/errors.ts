@@ -1,5 +1,5 @@
 /** Errors in the shape that Anthropic's clients read. https://platform.claude.com/docs/en/api/errors */
-import { errorResponse as chatErrorResponse, type RouterError } from "../../http/errors.ts";
+import { errorResponse as chatErrorResponse, helpOf, type RouterError } from "../../http/errors.ts";
 
 const TYPES: Readonly<Record<number, string>> = {
   400: "invalid_request_error",
@@ -20,13 +20,21 @@ export function errorResponse(
   error: RouterError,
   flow: Readonly<Record<string, unknown>>,
   headers: Readonly<Record<string, string>> = {},
+  address?: string,
 ): Response {
   const plain = chatErrorResponse(error, flow, headers);
   const requestId = String(flow["trace_id"] ?? "");
   const { message, code, param, details, status, nativeType } = error;
   const body = {
     type: "error",
-    error: { type: nativeType ?? TYPES[status] ?? "api_error", message, code, param, ...details },
+    error: {
+      type: nativeType ?? TYPES[status] ?? "api_error",
+      message,
+      code,
+      param,
+      ...details,
+      ...helpOf(code, address),
+    },
     request_id: requestId,
     flow,
   };

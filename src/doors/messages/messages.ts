@@ -50,7 +50,7 @@ export async function postCountTokens(context: Context<AppEnv>): Promise<Respons
     return Response.json({ input_tokens: promptTokens(request.text, base64Length) }, { headers });
   } catch (error) {
     const known = error instanceof RouterError ? error : unexpectedFault(error, traceId);
-    return errorResponse(known, { trace_id: traceId }, { "x-request-id": traceId });
+    return errorResponse(known, { trace_id: traceId }, { "x-request-id": traceId }, context.req.url);
   } finally {
     deadlines.stop();
     body.release();

@@ -106,7 +106,7 @@ async function answerOrError<D extends AnyDoor>(
       errorCode: known.code,
       endedAt: now,
     });
-    return run.door.errorResponse(known, exchange.toErrorFlow(), exchange.toHeaders(now));
+    return run.door.errorResponse(known, exchange.toErrorFlow(), exchange.toHeaders(now), run.http.url);
   }
 }
 
