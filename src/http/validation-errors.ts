@@ -7,11 +7,17 @@ import type * as z from "zod/mini";
 import { parseJson, repeatedKey, TooMuchJsonError } from "../lib/json.ts";
 import { RouterError } from "./errors.ts";
 
-const TOO_MUCH = "The request body has too many objects and arrays, or is nested too deep. Send it in several requests.";
+const TOO_MUCH =
+  "The request body has too many objects and arrays, or is nested too deep. Send it in several requests.";
 
 export function notJson(): RouterError {
   const message = "The request body is not valid JSON. Send one JSON object, encoded as UTF-8.";
   return new RouterError("invalid_json", message);
+}
+
+/** The refusal of a body that `parseJson` threw `error` for. */
+export function notParsed(error: unknown): RouterError {
+  return error instanceof TooMuchJsonError ? new RouterError("invalid_request", TOO_MUCH) : notJson();
 }
 
 /** The value of a body of which every member counts. Throws 400 for what is no JSON or gives a key twice. */
@@ -20,8 +26,7 @@ export function parseBody(text: string): unknown {
   try {
     value = parseJson(text);
   } catch (error) {
-    if (error instanceof TooMuchJsonError) throw new RouterError("invalid_request", TOO_MUCH);
-    throw notJson();
+    throw notParsed(error);
   }
   // One of two equal keys would silently lose: in a policy a typo would go live, in a decision the opposite could be decided.
   const param = repeatedKey(text)?.slice(0, 200);

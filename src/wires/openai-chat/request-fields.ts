@@ -8,7 +8,7 @@ import * as z from "zod/mini";
 import type { Loss } from "../../conversation/loss.ts";
 import { MAX_DEPTH } from "../../http/body.ts";
 import { RouterError } from "../../http/errors.ts";
-import { EXPLAINED, invalidField, notJson } from "../../http/validation-errors.ts";
+import { EXPLAINED, invalidField, notParsed } from "../../http/validation-errors.ts";
 import {
   hasMoreValues,
   isJsonObject,
@@ -171,8 +171,8 @@ export function readDocument(
   let fields: unknown;
   try {
     fields = parseJson(text);
-  } catch {
-    throw notJson();
+  } catch (error) {
+    throw notParsed(error);
   }
   if (!isJsonObject(fields)) {
     throw new RouterError("invalid_request", `The request body must be a JSON object with ${members}.`);
