@@ -99,7 +99,8 @@ export async function findKey(
   };
   const copy = await records.get(id, now, read, waitUntil);
   if (copy !== null && secretOf(copy, token) !== undefined) return isOpen(copy, token, now) ? copy : null;
-  if (!mayLookAtTruth(token, now)) return null;
+  // An id without a record never reaches the control plane: there is no end of ids.
+  if (copy === null || !mayLookAtTruth(token, now)) return null;
   // The platform's own stub type makes more of the record than it is.
   const planes = CONTROL_PLANE as ControlPlanes;
   const record = await withTimeout(TRUTH_LIMIT_MS, async () => planes.getByName(CONTROL_NAME).readKey(id));
