@@ -10,6 +10,7 @@ import { deleteSession, postSession } from "./admin/session.ts";
 import type { AppEnv } from "./config.ts";
 import { getApprovals, postApproval } from "./doors/approvals/approvals.ts";
 import { authenticateKey } from "./doors/authenticate.ts";
+import { deploymentCallOf, postDeployment } from "./doors/azure/azure.ts";
 import { postChatCompletion } from "./doors/chat/chat.ts";
 import { postEmbeddings } from "./doors/embeddings/embeddings.ts";
 import { getKey } from "./doors/key/key.ts";
@@ -20,6 +21,7 @@ import {
   deleteResponse,
   getInputItems,
   getResponse,
+  postCompact,
   postInputTokens,
   postResponse,
 } from "./doors/responses/responses.ts";
@@ -67,26 +69,36 @@ app.get("/console", getConsole);
 app.post("/console/session", postSession);
 app.delete("/console/session", deleteSession);
 
-app.post("/v1/chat/completions", postChatCompletion);
-app.post("/v1/embeddings", postEmbeddings);
-app.post("/v1/messages", postMessage);
-app.post("/v1/messages/count_tokens", postCountTokens);
-app.post("/v1/responses", postResponse);
-app.post("/v1/responses/input_tokens", postInputTokens);
-// No target is asked to compact: the hint says what to do instead.
-app.all("/v1/responses/compact", (c) => c.notFound());
-app.get("/v1/responses/:id", getResponse);
-app.delete("/v1/responses/:id", deleteResponse);
-app.get("/v1/responses/:id/input_items", getInputItems);
-app.get("/v1/models", listModels);
-app.get("/v1/models/*", getModel);
-app.get("/v1/key", getKey);
-app.get("/v1/traces", getTraces);
-app.get("/v1/traces/:id", getTrace);
-app.get("/v1/approvals", getApprovals);
-app.post("/v1/approvals/:id", postApproval);
+for (const base of ["/v1", "/openai/v1"]) {
+  app.post(`${base}/chat/completions`, postChatCompletion);
+  app.post(`${base}/embeddings`, postEmbeddings);
+  app.post(`${base}/messages`, postMessage);
+  app.post(`${base}/messages/count_tokens`, postCountTokens);
+  app.post(`${base}/responses`, postResponse);
+  app.post(`${base}/responses/input_tokens`, postInputTokens);
+  app.post(`${base}/responses/compact`, postCompact);
+  app.get(`${base}/responses/:id`, getResponse);
+  app.delete(`${base}/responses/:id`, deleteResponse);
+  app.get(`${base}/responses/:id/input_items`, getInputItems);
+  app.get(`${base}/models`, listModels);
+  app.get(`${base}/models/*`, getModel);
+  app.get(`${base}/key`, getKey);
+  app.get(`${base}/traces`, getTraces);
+  app.get(`${base}/traces/:id`, getTrace);
+  app.get(`${base}/approvals`, getApprovals);
+  app.post(`${base}/approvals/:id`, postApproval);
+}
+app.post("/openai/responses", postResponse);
+app.all("/openai/deployments/*", deploymentCall);
 
 app.route("/admin", adminApp);
+
+/** The deployment may have slashes in its name, so no pattern of the router's fits. */
+function deploymentCall(c: Context<AppEnv>): Promise<Response> | Response {
+  const call = deploymentCallOf(new URL(c.req.url).pathname);
+  if (call === null) return c.notFound() as Response;
+  return c.req.method === "POST" ? postDeployment(c) : notAllowed(`/openai/deployments/{model}/${call}`, "POST")(c);
+}
 
 for (const [path, allow] of [
   ["/", "GET, HEAD"],
@@ -99,9 +111,11 @@ for (const [path, allow] of [
   ["/v1/messages", "POST"],
   ["/v1/messages/count_tokens", "POST"],
   ["/v1/responses", "POST"],
+  ["/v1/responses/compact", "POST"],
   ["/v1/responses/input_tokens", "POST"],
   ["/v1/responses/:id", "GET, HEAD, DELETE"],
   ["/v1/responses/:id/input_items", "GET, HEAD"],
+  ["/openai/responses", "POST"],
   ["/v1/models", "GET, HEAD"],
   ["/v1/models/*", "GET, HEAD"],
   ["/v1/key", "GET, HEAD"],
@@ -110,10 +124,16 @@ for (const [path, allow] of [
   ["/v1/approvals", "GET, HEAD"],
   ["/v1/approvals/:id", "POST"],
 ] as const) {
-  app.all(path, (c) => {
+  // Azure's clients find all of `/v1` below `/openai/v1`, too.
+  for (const each of path.startsWith("/v1/") ? [path, `/openai${path}`] : [path])
+    app.all(each, notAllowed(path, allow));
+}
+
+function notAllowed(path: string, allow: string) {
+  return (c: Context<AppEnv>): never => {
     const message = `Method ${c.req.method} is not allowed on ${path}. Use ${allow.split(",")[0]}.`;
     throw new RouterError("method_not_allowed", message, { headers: { allow } });
-  });
+  };
 }
 
 // Behind the table: what is below it and has a method of its own is no page.
@@ -122,7 +142,7 @@ app.get("/console/*", getConsole);
 app.notFound(async (c) => {
   const { pathname } = new URL(c.req.url);
   try {
-    if (pathname === "/v1" || pathname.startsWith("/v1/")) await authenticateKey(c);
+    if (/^\/(?:v1|openai)(?:\/|$)/.test(pathname)) await authenticateKey(c);
   } catch (error) {
     return answerError(error, c);
   }

@@ -40,6 +40,10 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ],
   // A door: how its key, request, errors and answers look. The relay does the rest.
   "doors/chat": ["config", "http/errors", "relay", "wires/bridge", "wires/openai-chat", "lib"],
+  "doors/azure": [
+    ...["config", "http/errors", "relay", "doors/chat", "doors/embeddings", "wires/openai-chat"],
+    ...["wires/openai-embeddings", "lib"],
+  ],
   "doors/messages": [
     ...["config", "http", "relay", "pricing/count", "wires/anthropic-messages/door"],
     ...["wires/anthropic-messages/same-wire", "wires/bridge", "wires/openai-chat", "conversation", "lib"],
@@ -73,6 +77,17 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ],
   // Vectors, and how a batch is divided: no wire, no provider.
   embedding: ["lib"],
+  "relay/plan": [
+    "http/hints",
+    "policy",
+    "health",
+    "providers",
+    "catalog",
+    "traces",
+    "conversation",
+    "http/errors",
+    "lib",
+  ],
   "relay/refusal": ["config", "http/errors", "http/refusal-log", "ledger/client", "traces"],
   "relay/admission": [
     ...[
@@ -251,6 +266,7 @@ const DURABLE_OBJECTS = [
 const RELAY_COMPOSERS = [
   ...["relay/relay.ts", "relay/explain.ts", "relay/request/run.ts", "relay/request/explained.ts"],
   "relay/request/embeddings.ts",
+  "relay/request/count.ts",
 ];
 const RELAY_SHARED = [
   ...["relay/types.ts", "relay/trace.ts", "relay/billing.ts", "relay/received.ts", "relay/affinity.ts"],

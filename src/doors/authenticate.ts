@@ -28,11 +28,11 @@ export async function authenticate(
 export async function authenticateOwner(
   context: Context<AppEnv>,
   scope: Scope,
-): Promise<{ readonly keyId: string; readonly secret: string }> {
-  const { id } = await authenticate(context, scope);
+): Promise<{ readonly keyId: string; readonly secret: string; readonly key: KeyRecord }> {
+  const key = await authenticate(context, scope);
   const token = await verifyToken(credential(context.req.raw.headers), settingsOf(context.env));
   if (token === null) throw invalidKey();
-  return { keyId: id, secret: token.key.secret };
+  return { keyId: key.id, secret: token.key.secret, key };
 }
 
 /** Reading clients of every door send their key as they do there: an `x-api-key` of ours counts without a bearer token. */

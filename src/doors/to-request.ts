@@ -7,10 +7,13 @@ import { type Known, unreadMembers } from "../wires/known-members.ts";
 import type { ChatRequest, OwnBody } from "../wires/openai-chat/request-fields.ts";
 import { writeRequest } from "../wires/openai-chat/write-request.ts";
 
+/** What of a request is the same in every wire. */
+export type AskedRequest = Pick<ChatRequest, "model" | "stream" | "includeUsage" | "controls" | "action">;
+
 /** `clientFields`: what the client itself sent. `own`: the same in its own words, for targets that speak its wire. */
 export function toRequest(
   conversation: Conversation,
-  { model, stream, includeUsage, controls }: Pick<ChatRequest, "model" | "stream" | "includeUsage" | "controls">,
+  { model, stream, includeUsage, controls, action }: AskedRequest,
   clientFields: Json,
   own: OwnBody,
 ): ChatRequest {
@@ -24,7 +27,7 @@ export function toRequest(
     return chat;
   };
   return {
-    ...{ model, stream, includeUsage, controls, own },
+    ...{ model, stream, includeUsage, controls, own, ...(action === undefined ? {} : { action }) },
     get text() {
       return toChat().text;
     },

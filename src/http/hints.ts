@@ -5,7 +5,7 @@ const CHAT = "POST /v1/chat/completions";
 /** Paths below `/v1` that clients of OpenAI's API try, and what to do instead. The longest name that fits counts. */
 const INSTEAD: Readonly<Record<string, string>> = {
   responses:
-    "The Responses API is served at POST /v1/responses, /v1/responses/input_tokens and what is stored under /v1/responses/{id}. A response is made while its request waits.",
+    "The Responses API is served at POST /v1/responses, /v1/responses/compact, /v1/responses/input_tokens and what is stored under /v1/responses/{id}. A response is made while its request waits.",
   messages: "The Messages API is served at POST /v1/messages and POST /v1/messages/count_tokens.",
   complete: "Legacy completions are not served. Use POST /v1/messages.",
   completions: `Legacy completions are not served. Use ${CHAT}. LangChain: \`ChatOpenAI\`; LlamaIndex: \`OpenAILike\` with \`is_chat_model=True\`.`,
@@ -28,8 +28,11 @@ const INSTEAD: Readonly<Record<string, string>> = {
   rerank: "Reranking is not routed. Call its provider directly.",
 };
 
-const COMPACT =
-  'Conversations are not compacted here. Let the client do it: in Codex give the provider a name other than "OpenAI"; with the Agents SDK use a session without compaction.';
+export const COMPACT =
+  'Only a provider that has it can compact a conversation. Otherwise let the client do it: in Codex give the provider a name other than "OpenAI"; with the Agents SDK use a session without compaction.';
+
+const AZURE =
+  "Azure's clients are served at POST /openai/deployments/{model}/chat/completions, …/embeddings, POST /openai/responses and everything below /openai/v1.";
 
 /** The first segments of what is served below `/v1`: somebody who asks for one at the top has left `/v1` out. */
 const BELOW_V1: readonly string[] = ["chat", "models", "traces", "approvals", "key", ...Object.keys(INSTEAD)];
@@ -55,13 +58,10 @@ export function hintFor(pathname: string): string {
   const [first = "", second = ""] = segments;
   if (first === "v1" && second === "v1") return "The path has `/v1` twice. Take one off the base URL.";
   if (first !== "v1" && first.toLowerCase() === "v1") return "Paths are case-sensitive. Use lower case.";
-  if (first === "openai" && second === "v1")
-    return "The base URL must end in `/v1` alone, without `/openai` before it.";
-  if (first === "openai")
-    return `Azure's paths are not served. Use OpenAI's client with a base URL that ends in \`/v1\`.`;
+  if (first === "openai" && second === "v1") return hintFor(pathname.slice("/openai".length));
+  if (first === "openai") return AZURE;
   if (BELOW_V1.includes(first)) return "The base URL must end in `/v1`.";
   if (first !== "v1") return `The chat endpoint is ${CHAT}.`;
   if (segments.at(-1) === "" && segments.length > 2) return "Take the slash off the end of the path.";
-  if (second === "responses" && segments[2] === "compact") return COMPACT;
   return Object.hasOwn(INSTEAD, second) ? (INSTEAD[second] ?? "") : `The chat endpoint is ${CHAT}.`;
 }

@@ -33,6 +33,10 @@ const BODY: readonly ErrorCode[] = [
   ...(["invalid_json", "invalid_request", "request_too_large", "unsupported_media_type", "overloaded"] as const),
 ];
 const BAD: readonly ErrorCode[] = ["invalid_request"];
+/** A count is asked of a provider, which may refuse the request. */
+const COUNT: readonly ErrorCode[] = [
+  ...(["invalid_request", "route_not_allowed", "upstream_invalid_request", "wrong_route_kind"] as const),
+];
 const TOOLS: readonly ErrorCode[] = [
   ...(["tool_approval_required", "tool_call_denied", "tool_call_altered", "tool_approval_expired"] as const),
 ];
@@ -112,7 +116,7 @@ export const OPERATIONS: readonly Operation[] = [
     [...CHAT, ...TOOLS],
     { body: "MessagesRequest", isStream: true, query: { beta: "true|false" } },
   ),
-  key("post /v1/messages/count_tokens", "Estimate the tokens of a message", [200, "TokenCount"], BAD, {
+  key("post /v1/messages/count_tokens", "Count the tokens of a message", [200, "TokenCount"], COUNT, {
     body: "MessagesRequest",
     query: { beta: "true|false" },
   }),
@@ -124,11 +128,39 @@ export const OPERATIONS: readonly Operation[] = [
     { body: "ResponsesRequest", isStream: true },
   ),
   key(
-    "post /v1/responses/input_tokens",
-    "Estimate the tokens of a response's input",
-    [200, "InputTokens"],
-    ["response_not_found"],
+    "post /v1/responses/compact",
+    "Compact a conversation, by a target that has it",
+    [200, "Compaction"],
+    [...CHAT, ...TOOLS, "response_not_found", "not_found"],
     { body: "ResponsesRequest" },
+  ),
+  key(
+    "post /v1/responses/input_tokens",
+    "Count the tokens of a response's input",
+    [200, "InputTokens"],
+    [...COUNT, "response_not_found"],
+    { body: "ResponsesRequest" },
+  ),
+  key(
+    "post /openai/deployments/{model}/chat/completions",
+    "A chat completion for clients of Azure OpenAI; everything of /v1 is below /openai/v1, too",
+    [200, "ChatCompletion"],
+    [...CHAT, ...TOOLS],
+    { body: "ChatRequest", isStream: true, query: { "api-version": "string" } },
+  ),
+  key(
+    "post /openai/deployments/{model}/embeddings",
+    "Vectors of texts for clients of Azure OpenAI",
+    [200, "Embeddings"],
+    CHAT.filter((code) => code !== "unknown_trace"),
+    { body: "EmbeddingsRequest", query: { "api-version": "string" } },
+  ),
+  key(
+    "post /openai/responses",
+    "A response for clients of Azure OpenAI",
+    [200, "Response"],
+    [...CHAT, ...TOOLS, "response_not_found"],
+    { body: "ResponsesRequest", isStream: true, query: { "api-version": "string" } },
   ),
   key("get /v1/responses/{id}", "Get a stored response", [200, "Response"], [...BAD, "response_not_found"]),
   key("delete /v1/responses/{id}", "Delete a stored response", [200, "DeletedResponse"], ["response_not_found"]),

@@ -119,6 +119,7 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
     ...{ id: "string", object: "string", created_at: "integer", status: "string", model: "string", output: ["object"] },
     ...{ previous_response_id: "string?", store: "boolean", error: "any", usage: "any", "flow?": "object" },
   },
+  Compaction: { object: "string", output: "any[]", usage: "any" },
   InputTokens: { object: "string", input_tokens: "integer" },
   DeletedResponse: { id: "string", object: "string", deleted: "boolean" },
   ItemList: { object: "string", data: ["object"], first_id: "string?", last_id: "string?", has_more: "boolean" },

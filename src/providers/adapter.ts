@@ -181,6 +181,8 @@ export interface ProviderAdapter {
    * answer comes in it. Absent: every request is written from its conversation.
    */
   readonly sameWire?: WireId;
+  /** What that API does besides answering, by the last part of its path: `count_tokens`, `compact`. */
+  readonly actions?: readonly string[];
   /** Its streams in that wire need no mending. */
   readonly isClean?: boolean;
   /** Its streams say when the model thinks, even where they do not show what. */

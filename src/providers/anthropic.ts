@@ -17,6 +17,8 @@ const face = messagesFace({
   classify: (error) => classifyMessages(error),
   // https://platform.claude.com/docs/en/build-with-claude/streaming
   isClean: true,
+  // https://platform.claude.com/docs/en/build-with-claude/token-counting
+  actions: ["count_tokens"],
   isOwn: true,
 });
 

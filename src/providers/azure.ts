@@ -45,6 +45,7 @@ export const AZURE_ROW: ProviderRow = {
       source: "https://learn.microsoft.com/azure/ai-foundry/openai/how-to/responses, and recordings",
       clean: true,
       thoughts: "gAAAA",
+      actions: ["compact"],
     },
   },
   customTools: true,

@@ -30,6 +30,8 @@ export interface SpokenWire {
   readonly source: string;
   /** Its streams need no mending, by that page. */
   readonly clean?: true;
+  /** What the API does besides answering, by the last part of its path. */
+  readonly actions?: readonly string[];
 }
 
 export interface SpokenResponses extends SpokenWire {

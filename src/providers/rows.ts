@@ -50,6 +50,8 @@ export const ROWS: readonly ProviderRow[] = [
         source: "https://platform.openai.com/docs/api-reference/responses-streaming",
         clean: true,
         thoughts: "gAAAA",
+        // https://platform.openai.com/docs/api-reference/responses/compact, …/responses/input-tokens
+        actions: ["compact", "input_tokens"],
       },
     },
     secrets: ["OPENAI_API_KEY"],

@@ -18,10 +18,16 @@ const BEARER = /^bearer +([!-~]{1,512})$/i;
 
 /** A key of ours without a scheme in front of it: the commonest way to send one wrongly. */
 const BARE_KEY = /^fl_[!-~]{1,512}$/;
+const OWN_BEARER = /^bearer +fl_/i;
 
-/** The token of the `Authorization` header. Throws 401 when there is none, or none of a form we could have issued. */
+/**
+ * The token of the `Authorization` header, or of `api-key`, by which Azure's clients send it. Throws 401 when there is
+ * none, or none of a form we could have issued.
+ */
 export function bearerToken(headers: Headers): string {
   const header = headers.get("authorization");
+  const named = headers.get("api-key")?.trim() ?? "";
+  if (named !== "" && (header === null || (BARE_KEY.test(named) && !OWN_BEARER.test(header)))) return named;
   if (header === null || header.trim() === "" || /^bearer\s*$/i.test(header)) {
     throw new RouterError("missing_api_key", "No API key was sent. Send the header `Authorization: Bearer <key>`.");
   }

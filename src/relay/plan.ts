@@ -8,6 +8,7 @@ import type { Capability } from "../catalog/model-facts.ts";
 import type { WireId } from "../conversation/part.ts";
 import type { Forecast, TargetState } from "../health/client.ts";
 import { RouterError } from "../http/errors.ts";
+import { COMPACT } from "../http/hints.ts";
 import { isJsonObject } from "../lib/json.ts";
 import type { Target } from "../policy/schema.ts";
 import type { Provider, Refusal, Secrets } from "../providers/adapter.ts";
@@ -19,6 +20,8 @@ export interface PlanInput {
   readonly route: ResolvedRoute;
   /** The wire that the client speaks. */
   readonly wire: WireId;
+  /** What is asked of that wire's API besides an answer: only targets that have it can serve the request. */
+  readonly action?: string | undefined;
   /** The request body, parsed. */
   readonly fields: Readonly<Record<string, unknown>>;
   /** What a text that is too long is to the client. Default: the conversation. */
@@ -50,6 +53,9 @@ export interface PlanInput {
 export function plan(input: PlanInput): Plan {
   const { route } = input;
   const configured = configuredCandidates(input);
+  if (configured.length === 0 && input.action !== undefined) {
+    throw new RouterError("not_found", `No target of this route has \`${input.action}\`. ${COMPACT}`);
+  }
   if (configured.length === 0) {
     throw nothingConfigured(input);
   }
@@ -108,7 +114,7 @@ function whyPassedOver(first: Candidate, capable: readonly Candidate[], { stateO
 }
 
 function configuredCandidates(input: PlanInput): Candidate[] {
-  const { route, wire, fields, secrets, findProvider, isDisabled, onConfigured, onSkipped } = input;
+  const { route, wire, action, fields, secrets, findProvider, isDisabled, onConfigured, onSkipped } = input;
   const candidates: Candidate[] = [];
   route.policy.targets.forEach((target, index) => {
     if (isDisabled(target)) {
@@ -133,6 +139,10 @@ function configuredCandidates(input: PlanInput): Candidate[] {
       return toCandidate(found.forRequest?.({ fields, model, params, facts, config }) ?? found);
     };
     const native = found.inWire?.(wire, config);
+    if (action !== undefined && native?.adapter.actions?.includes(action) !== true) {
+      onSkipped(target, "capability", `It has no \`${action}\`.`);
+      return;
+    }
     const candidate = native === undefined ? written() : { ...toCandidate(native), translated: written };
     onConfigured?.(candidate);
     candidates.push(candidate);

@@ -114,6 +114,7 @@ function planFor(
   const chosen = plan({
     route,
     wire: run.door.wire.id,
+    action: request.action,
     fields: request.fields,
     textLength,
     secrets: secretsOf(run.env),

@@ -186,7 +186,14 @@ export interface TailOptions {
 
 export type ReadWhole =
   /** `text`: the provider's own, but for the members that the door decides. */
-  | { readonly ok: true; readonly text: string; readonly body: Json; readonly answer: Answer }
+  | {
+      readonly ok: true;
+      readonly text: string;
+      readonly body: Json;
+      readonly answer: Answer;
+      /** The text says nothing but what was read, however others read it. */
+      readonly isPlain?: boolean;
+    }
   | Extract<ReadAnswer, { ok: false }>;
 
 /**

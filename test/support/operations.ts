@@ -122,6 +122,19 @@ const MADE: Readonly<Record<string, Make>> = {
   }),
   "post /v1/responses": () => ({ path: "/v1/responses", body: { model: "flow/deep", input: "Hello." } }),
   "post /v1/responses/input_tokens": () => ({ path: "/v1/responses/input_tokens", body: { input: "Hello." } }),
+  "post /v1/responses/compact": () => ({
+    path: "/v1/responses/compact",
+    body: { model: "flow/deep", input: "Hello." },
+  }),
+  "post /openai/responses": () => ({ path: "/openai/responses", body: { model: "flow/deep", input: "Hello." } }),
+  "post /openai/deployments/{model}/embeddings": () => ({
+    path: "/openai/deployments/flow%2Fvectors/embeddings",
+    body: { model: "", input: "Hello." },
+  }),
+  "post /openai/deployments/{model}/chat/completions": () => ({
+    path: "/openai/deployments/flow%2Fdeep/chat/completions",
+    body: { model: "", messages: MESSAGES },
+  }),
   "get /v1/responses/{id}": storedAt(""),
   "delete /v1/responses/{id}": storedAt(""),
   "get /v1/responses/{id}/input_items": storedAt("/input_items"),

@@ -455,3 +455,50 @@ describe("bounds", () => {
     expect(rig.upstream.calls).toHaveLength(0);
   });
 });
+
+describe("count_tokens", () => {
+  const count = (route: TestRoute, body: object = {}): Promise<Response> =>
+    post(
+      route,
+      JSON.stringify({ model: route.model, messages: [{ role: "user", content: "Hello." }], ...body }),
+      {},
+      "/count_tokens",
+    );
+
+  test("is asked of the first native target, with nothing that is the answer's", async () => {
+    const route = await rig.route({ providers: ["groq", "anthropic"] });
+    rig.upstream.script({ json: { input_tokens: 17 } });
+    const tools = [{ name: "w", input_schema: { type: "object" } }];
+    const response = await count(route, { system: "s", tools, stream: true, max_tokens: 9, route: {} });
+    expect(await response.json()).toEqual({ input_tokens: 17 });
+    expect(response.headers.get("x-flowlayer-token-count")).toBeNull();
+    expect(sent().path).toBe("/v1/messages/count_tokens");
+    expect(sent().body).toEqual({
+      ...{ model: route.models[1], messages: [{ role: "user", content: "Hello." }], system: "s", tools },
+    });
+    expect(rig.upstream.calls).toHaveLength(1);
+  });
+
+  test.each([
+    ["no target counts", ["groq"], {}],
+    [
+      "the target is down",
+      ["anthropic"],
+      { status: 529, json: { type: "error", error: { type: "overloaded_error" } } },
+    ],
+    ["its answer is none", ["anthropic"], { body: "<html>" }],
+  ])("is estimated where %s", async (_, providers, script) => {
+    rig.upstream.script(script);
+    const response = await count(await rig.route({ providers }));
+    expect(response.headers.get("x-flowlayer-token-count")).toBe("estimated");
+    expect(((await response.json()) as Json)["input_tokens"]).toBeGreaterThan(0);
+  });
+
+  test("a refusal keeps its words", async () => {
+    const error = { type: "invalid_request_error", message: "messages.0.content: Field required" };
+    rig.upstream.script({ status: 400, json: { type: "error", error } });
+    const response = await count(claude);
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ type: "error", error });
+  });
+});

@@ -301,3 +301,49 @@ test("a conversation of ten turns, with two changes of provider, keeps what each
     previous = String(((await answer.json()) as Json)["id"]);
   }
 });
+
+describe("what is asked besides an answer", () => {
+  const call = (route: TestRoute, path: string, body: object): Promise<Response> =>
+    rig.worker.fetch(`/v1/responses/${path}`, {
+      method: "POST",
+      headers: rig.headers(route),
+      body: JSON.stringify({ model: route.model, input: "Hello.", ...body }),
+    });
+
+  test("tokens are counted by the first native target, else estimated", async () => {
+    const route = await rig.route({ providers: ["groq", "openai"] });
+    rig.upstream.script({ json: { object: "response.input_tokens", input_tokens: 11 } });
+    const response = await call(route, "input_tokens", { instructions: "i", stream: true, max_output_tokens: 5 });
+    expect(await response.json()).toEqual({ object: "response.input_tokens", input_tokens: 11 });
+    expect(sent()).toMatchObject({ path: "/v1/responses/input_tokens" });
+    expect(sent().body).toEqual({ model: route.models[1], input: "Hello.", instructions: "i" });
+    rig.upstream.script({ status: 404, json: { error: { message: "Unknown request URL" } } });
+    const estimated = await call(route, "input_tokens", {});
+    expect(estimated.headers.get("x-flowlayer-token-count")).toBe("estimated");
+  });
+
+  test("a conversation is compacted by a native target, and booked like any answer", async () => {
+    const route = await rig.route({ providers: ["groq", "openai"] });
+    const compaction = {
+      ...{ id: "resp_c", object: "response.compaction", created_at: 1, usage: USAGE },
+      output: [
+        { type: "message", role: "user", content: [] },
+        { type: "compaction", id: "cmp_1", encrypted_content: "x" },
+      ],
+    };
+    rig.upstream.script({ json: compaction });
+    const response = await call(route, "compact", { instructions: "i" });
+    expect(response.status, await response.clone().text()).toBe(200);
+    const { flow, ...rest } = (await response.json()) as Json;
+    expect(rest).toEqual(compaction);
+    expect(flow).toMatchObject({ provider: "openai" });
+    expect(sent()).toMatchObject({ path: "/v1/responses/compact" });
+    expect(sent().body).toEqual({ model: route.models[1], input: "Hello.", instructions: "i" });
+    expect(await rig.trace(route, response)).toMatchObject({ status: "ok", usage: { completion_tokens: 9 } });
+    const none = await call(await rig.route({ providers: ["groq"] }), "compact", {});
+    expect(none.status).toBe(404);
+    expect(await none.json()).toMatchObject({
+      error: { code: "not_found", message: expect.stringContaining("Codex") },
+    });
+  });
+});

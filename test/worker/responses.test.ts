@@ -42,13 +42,13 @@ describe("tools inside the input", () => {
   const hello = { type: "message", role: "user", content: [{ type: "input_text", text: "Go." }] };
 
   test("at its start they are the request's tools, namespaces included, and calls come back in theirs", async () => {
-    const toolCalls = [{ id: "call_1", name: "functions__exec", arguments: "1 + 1", isCustom: true }];
+    const toolCalls = [{ id: "call_1", name: "functions__exec", arguments: '{"input":"1 + 1"}' }];
     rig.upstream.script({ json: completion({ toolCalls }) });
     const input = [offer({ type: "namespace", name: "functions", description: "", tools: [exec] }, LOOKUP), hello];
     const answer = await askFor(chat, { input });
     const { tools, messages } = sentBody();
     expect(tools).toMatchObject([
-      { type: "custom", custom: { name: "functions__exec" } },
+      { type: "function", function: { name: "functions__exec" } },
       { type: "function", function: { name: "lookup" } },
     ]);
     expect(messages).toEqual([{ role: "user", content: "Go." }]);
@@ -316,7 +316,7 @@ describe("errors", () => {
   });
 
   test("compaction is refused with the client's switch, and tokens are estimated", async () => {
-    const compact = await call(chat, "/compact", "POST", {});
+    const compact = await call(chat, "/compact", "POST", { model: chat.model, input: "Hello." });
     expect(compact.status).toBe(404);
     expect(await compact.json()).toMatchObject({ error: { message: expect.stringContaining("Codex") } });
     const counted = await call(chat, "/input_tokens", "POST", { input: "Hello, you.", instructions: null });

@@ -67,10 +67,16 @@ const BY_KEY: Readonly<
   Record<string, readonly [owner: Outcome, elsewhere: Outcome, approver: Outcome, foreign: Outcome]>
 > = {
   "post /v1/chat/completions": ["ok", "400 unknown_route", NO_SCOPE, "ok"],
+  "post /v1/embeddings": ["ok", "400 unknown_route", NO_SCOPE, "ok"],
+  "post /openai/deployments/{model}/embeddings": ["ok", "400 unknown_route", NO_SCOPE, "ok"],
   "post /v1/messages": ["ok", "400 unknown_route", NO_SCOPE, "ok"],
   "post /v1/messages/count_tokens": ["ok", "ok", NO_SCOPE, "ok"],
   "post /v1/responses": ["ok", "400 unknown_route", NO_SCOPE, "ok"],
   "post /v1/responses/input_tokens": ["ok", "ok", NO_SCOPE, "ok"],
+  // The sandbox has no API of its own for it.
+  "post /v1/responses/compact": ["404 not_found", "400 unknown_route", NO_SCOPE, "404 not_found"],
+  "post /openai/responses": ["ok", "400 unknown_route", NO_SCOPE, "ok"],
+  "post /openai/deployments/{model}/chat/completions": ["ok", "400 unknown_route", NO_SCOPE, "ok"],
   "get /v1/responses/{id}": ["ok", "404 response_not_found", NO_SCOPE, "404 response_not_found"],
   "delete /v1/responses/{id}": ["ok", "404 response_not_found", NO_SCOPE, "404 response_not_found"],
   "get /v1/responses/{id}/input_items": ["ok", "404 response_not_found", NO_SCOPE, "404 response_not_found"],
@@ -124,9 +130,12 @@ async function outcomeOf(response: Response, success: number): Promise<Outcome> 
 test("the matrix covers every route that is registered", () => {
   // What only our own pages and `npm start` call is no part of the API, and has its own tests.
   const isOurs = (path: string): boolean => path.startsWith("/console") || path === "/admin/demo";
-  const registered = app.routes.filter(({ method, path }) => method !== "ALL" && !isOurs(path));
+  const isTwice = (path: string): boolean => path.startsWith("/openai/v1/");
+  const registered = app.routes.filter(({ method, path }) => method !== "ALL" && !isOurs(path) && !isTwice(path));
+  // A deployment's name may have slashes, so its path is matched by hand.
+  const byHand = OPERATIONS.filter(({ path }) => path.startsWith("/openai/deployments/")).length;
   expect(new Set(registered.map(({ method, path }) => `${method} ${path.replace(/(?<=.)\/$/, "")}`)).size).toBe(
-    OPERATIONS.length,
+    OPERATIONS.length - byHand,
   );
 });
 

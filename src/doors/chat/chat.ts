@@ -9,7 +9,7 @@ import { chatDoorWire } from "../../wires/openai-chat/door-wire.ts";
 import { parseChatRequest } from "../../wires/openai-chat/request-fields.ts";
 import { chatGateView } from "./gate-view.ts";
 
-const chat: Door = {
+export const chatDoor: Door = {
   api: "chat",
   kind: "chat",
   wire: chatDoorWire,
@@ -21,5 +21,5 @@ const chat: Door = {
 };
 
 export function postChatCompletion(context: Context<AppEnv>): Promise<Response> {
-  return relay(context, chat);
+  return relay(context, chatDoor);
 }

@@ -7,7 +7,7 @@ import type { AnyDoor } from "../../relay/door.ts";
 import { relayEmbeddings } from "../../relay/request/embeddings.ts";
 import { parseEmbeddingsRequest } from "../../wires/openai-embeddings/request-fields.ts";
 
-const embeddings: AnyDoor = {
+export const embeddingsDoor: AnyDoor = {
   api: "embeddings",
   kind: "embedding",
   token: bearerToken,
@@ -16,5 +16,5 @@ const embeddings: AnyDoor = {
 };
 
 export function postEmbeddings(context: Context<AppEnv>): Promise<Response> {
-  return relayEmbeddings(context, embeddings);
+  return relayEmbeddings(context, embeddingsDoor);
 }

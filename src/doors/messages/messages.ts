@@ -8,6 +8,7 @@ import { Deadlines } from "../../lib/deadline.ts";
 import { promptTokens } from "../../pricing/count.ts";
 import type { Door } from "../../relay/door.ts";
 import { relay } from "../../relay/relay.ts";
+import { nativeCount } from "../../relay/request/count.ts";
 import { messagesDoor } from "../../wires/anthropic-messages/door/door.ts";
 import { KNOWN } from "../../wires/anthropic-messages/same-wire/known.ts";
 import { readContentDemand } from "../../wires/openai-chat/read-demand.ts";
@@ -22,7 +23,7 @@ const messages: Door = {
   kind: "chat",
   wire: messagesDoor,
   token: apiKey,
-  parse: parseMessagesRequest,
+  parse: (body) => parseMessagesRequest(body),
   endsWithFlow: true,
   gateView: (request) => conversationGateView(request, KNOWN, (text) => readOwn(text, request)),
   errorResponse,
@@ -36,17 +37,27 @@ export function postMessage(context: Context<AppEnv>): Promise<Response> {
 /** A body that only counts need not say how much may be written. */
 const COUNTED_MAX_TOKENS = 1;
 
-/** An estimate by characters, never charged and never gated. Errors are this door's. */
+/**
+ * By the first target that counts itself, else an estimate by characters. Never charged and never gated. Errors are this
+ * door's.
+ */
 export async function postCountTokens(context: Context<AppEnv>): Promise<Response> {
   const traceId = context.get("traceId");
   const deadlines = new Deadlines();
   const body = new OpenBody(context.req.raw, context.get("receivedAt"), settingsOf(context.env).maxBodyBytes);
   try {
-    await authenticateToken(context, apiKey(context.req.raw.headers), "chat");
+    const key = await authenticateToken(context, apiKey(context.req.raw.headers), "chat");
     const text = await body.read(deadlines);
-    const request = parseMessagesRequest(withCap(text));
+    const request = parseMessagesRequest(withCap(text), "count_tokens");
+    const ids = { "request-id": traceId, "x-request-id": traceId };
+    const { env, req, executionCtx } = context;
+    const counted = await nativeCount({
+      ...{ env, http: req.raw, key, request, wire: messagesDoor, now: context.get("receivedAt") },
+      waitUntil: (work) => executionCtx.waitUntil(work),
+    });
+    if (counted !== null) return new Response(counted, { headers: { ...ids, "content-type": "application/json" } });
     const { base64Length } = readContentDemand(request.fields["messages"]);
-    const headers = { "request-id": traceId, "x-request-id": traceId, "x-flowlayer-token-count": "estimated" };
+    const headers = { ...ids, "x-flowlayer-token-count": "estimated" };
     return Response.json({ input_tokens: promptTokens(request.text, base64Length) }, { headers });
   } catch (error) {
     const known = error instanceof RouterError ? error : unexpectedFault(error, traceId);

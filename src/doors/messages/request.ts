@@ -13,7 +13,7 @@ import { keyLevel } from "../../lib/json-keys.ts";
 import { messagesDoor } from "../../wires/anthropic-messages/door/door.ts";
 import { KNOWN } from "../../wires/anthropic-messages/same-wire/known.ts";
 import { type ChatRequest, controlsOf, RouteControls, readDocument } from "../../wires/openai-chat/request-fields.ts";
-import { ownBody, toRequest } from "../to-request.ts";
+import { type AskedRequest, ownBody, toRequest } from "../to-request.ts";
 
 const positiveInteger = z.int("must be a positive integer").check(z.minimum(1, "must be a positive integer"));
 const Message = z.looseObject(
@@ -53,7 +53,7 @@ const KEYS = keyLevel(Object.keys(MessagesFields.shape), {
 });
 
 /** Throws `invalid_json` or `invalid_request` that names the field and the remedy. */
-export function parseMessagesRequest(body: string): ChatRequest {
+export function parseMessagesRequest(body: string, action?: string): ChatRequest {
   const { text, fields } = readDocument(body, KEYS);
   const own = withoutAbsent(text, fields);
   const present = own === text ? fields : objectOf(parseJson(own));
@@ -62,13 +62,12 @@ export function parseMessagesRequest(body: string): ChatRequest {
   if (!parsed.success) throw invalidField(parsed.error.issues[0]);
   const { model, stream, route: controls } = parsed.data;
   // Usage is part of every stream of this wire.
-  return readOwn(own, { model, stream: stream ?? false, includeUsage: true, controls: controls ?? {} }, present);
+  const asked = { model, stream: stream ?? false, includeUsage: true, controls: controls ?? {} };
+  return readOwn(own, action === undefined ? asked : { ...asked, action }, present);
 }
 
-type Asked = Pick<ChatRequest, "model" | "stream" | "includeUsage" | "controls">;
-
 /** The request of a body that was checked. */
-export function readOwn(text: string, asked: Asked, parsed?: Json): ChatRequest {
+export function readOwn(text: string, asked: AskedRequest, parsed?: Json): ChatRequest {
   const own = ownBody(text, KNOWN, parsed);
   const conversation = messagesDoor.readRequest(own.fields, text);
   if (conversation.turns.length === 0) {

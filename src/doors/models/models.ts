@@ -23,10 +23,13 @@ export async function listModels(context: Context<AppEnv>): Promise<Response> {
   return context.json({ object: "list", data });
 }
 
+const BEFORE_ID = "/v1/models/";
+
 /** The id arrives with its slash as it is or as `%2F`. Throws 404 for a route the key may not call, as for none. */
 export async function getModel(context: Context<AppEnv>): Promise<Response> {
   const key = await authenticate(context, "models");
-  const path = new URL(context.req.url).pathname.slice("/v1/models/".length);
+  const { pathname } = new URL(context.req.url);
+  const path = pathname.slice(pathname.indexOf(BEFORE_ID) + BEFORE_ID.length);
   const id = decodePath(path);
   const routes = await routesOf(context, key);
   const entry = routes.find(({ name }) => `flow/${name}` === id);

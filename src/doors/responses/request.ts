@@ -15,7 +15,7 @@ import { readRequest } from "../../wires/openai-responses/read-request.ts";
 import { withResolvedText } from "../../wires/openai-responses/references.ts";
 import { checkFields, ResponsesFields } from "../../wires/openai-responses/request-fields.ts";
 import { KNOWN } from "../../wires/openai-responses/same-wire/known.ts";
-import { ownBody, toRequest } from "../to-request.ts";
+import { type AskedRequest, ownBody, toRequest } from "../to-request.ts";
 import type { ResolvedFields } from "./store.ts";
 
 const Controls = z.looseObject({ route: z.optional(RouteControls) });
@@ -54,6 +54,7 @@ export async function parseResponsesRequest(
   body: string,
   resolve: (fields: Json) => Promise<ResolvedFields>,
   defaults: Json = {},
+  action?: string,
 ): Promise<ReadResponses> {
   const { text, fields } = readDocument(body, KEYS);
   const present: Json = { ...defaults, ...withoutNulls(fields) };
@@ -65,18 +66,14 @@ export async function parseResponsesRequest(
   const resolved = await resolve(asked);
   const sent = withResolvedText(withoutAbsent(text, fields), withoutNulls(fields), resolved.earlier, resolved.items);
   // Usage is part of every stream of this wire.
-  const wanted = { model, stream: stream ?? false, includeUsage: true, controls };
+  const whole = action === undefined ? {} : { action, stream: false };
+  const wanted = { model, stream: stream ?? false, includeUsage: true, controls, ...whole };
   const request = readOwn(sent, wanted, present, resolved.fields);
   return { request, resolved, mayStore: store !== false };
 }
 
 /** The request of a body that was checked. `resolved`: its members, what they refer to included. */
-export function readOwn(
-  text: string,
-  asked: Pick<ChatRequest, "model" | "stream" | "includeUsage" | "controls">,
-  clientFields: Json,
-  resolved?: Json,
-): ChatRequest {
+export function readOwn(text: string, asked: AskedRequest, clientFields: Json, resolved?: Json): ChatRequest {
   const own = ownBody(text, KNOWN);
   const conversation = readRequest(resolved ?? withoutNulls(own.fields));
   if (!conversation.turns.some(({ path, parts }) => path !== "instructions" && parts.length > 0)) {

@@ -10,6 +10,7 @@ import { promptTokens } from "../../pricing/count.ts";
 import { bearerToken } from "../../relay/authenticate.ts";
 import type { Door } from "../../relay/door.ts";
 import { relay } from "../../relay/relay.ts";
+import { nativeCount } from "../../relay/request/count.ts";
 import { clientFieldsOf } from "../../wires/bridge.ts";
 import { readContentDemand } from "../../wires/openai-chat/read-demand.ts";
 import { KNOWN } from "../../wires/openai-responses/same-wire/known.ts";
@@ -25,7 +26,7 @@ export function postResponse(context: Context<AppEnv>): Promise<Response> {
 }
 
 /** A door of this request's own: what its answers say of it and where they are kept depends on what it said. */
-function doorOf({ env }: Context<AppEnv>): Door {
+function doorOf({ env }: Context<AppEnv>, action?: string): Door {
   let read: (ReadResponses & { readonly owner: Owner }) | null = null;
   let members: Json = {};
   return {
@@ -34,7 +35,7 @@ function doorOf({ env }: Context<AppEnv>): Door {
     wire: responsesDoor(() => members),
     token: bearerToken,
     async parse(body, owner) {
-      const parsed = await parseResponsesRequest(body, (fields) => resolveReferences(fields, env, owner));
+      const parsed = await parseResponsesRequest(body, (fields) => resolveReferences(fields, env, owner), {}, action);
       read = { ...parsed, owner };
       members = { previous_response_id: parsed.resolved.previousId, store: parsed.mayStore };
       return parsed.request;
@@ -52,17 +53,28 @@ function doorOf({ env }: Context<AppEnv>): Door {
   };
 }
 
-/** An estimate by characters, never charged and never gated. */
+/** A conversation made shorter, by a target that has it natively. */
+export function postCompact(context: Context<AppEnv>): Promise<Response> {
+  return relay(context, { ...doorOf(context, "compact"), keeperOf: () => null });
+}
+
+/** By the first target that counts itself, else an estimate by characters. Never charged and never gated. */
 export async function postInputTokens(context: Context<AppEnv>): Promise<Response> {
   const { env } = context;
   const deadlines = new Deadlines();
   const body = new OpenBody(context.req.raw, context.get("receivedAt"), settingsOf(env).maxBodyBytes);
   try {
-    const owner = await authenticateOwner(context, "chat");
+    const { key, ...owner } = await authenticateOwner(context, "chat");
     const text = await body.read(deadlines);
     const reader = { ...owner, hold: (bytes: number) => body.hold(bytes) };
     const resolve = (fields: Json) => resolveReferences(fields, env, reader);
-    const { request } = await parseResponsesRequest(text, resolve, { model: "any" });
+    const { request } = await parseResponsesRequest(text, resolve, { model: "any" }, "input_tokens");
+    const { req, executionCtx } = context;
+    const counted = await nativeCount({
+      ...{ env, http: req.raw, key, request, wire: responsesDoor(() => ({})), now: context.get("receivedAt") },
+      waitUntil: (work) => executionCtx.waitUntil(work),
+    });
+    if (counted !== null) return new Response(counted, { headers: { "content-type": "application/json" } });
     const { base64Length } = readContentDemand(request.fields["messages"]);
     const answer = { object: "response.input_tokens", input_tokens: promptTokens(request.text, base64Length) };
     return Response.json(answer, { headers: { "x-flowlayer-token-count": "estimated" } });

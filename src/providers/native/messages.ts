@@ -15,13 +15,14 @@ export interface MessagesSettings {
   /** Its thinking blocks are signed with an id or a digest, which Anthropic's never are. */
   readonly hasPlainSignatures?: boolean | undefined;
   readonly isClean: boolean;
+  readonly actions?: readonly string[] | undefined;
   readonly isOwn?: boolean;
   /** The secret goes by `x-api-key`, and not as a bearer token. */
   readonly byApiKey?: boolean | undefined;
 }
 
 export function messagesFace(settings: MessagesSettings): SameWireFace {
-  const { url, classify, hasPlainSignatures = false, isClean, isOwn = false, byApiKey = false } = settings;
+  const { url, classify, hasPlainSignatures = false, isClean, actions, isOwn = false, byApiKey = false } = settings;
   const ownsSignature = (signature: string): boolean => isPlain(signature) === hasPlainSignatures;
   return {
     wire: anthropicMessages,
@@ -30,6 +31,7 @@ export function messagesFace(settings: MessagesSettings): SameWireFace {
     edit: (call, params) => editRequest(call, { params, ownsSignature }),
     classify: (error) => withNative(classify(error), error),
     isClean,
+    actions,
     announcesThinking: true,
     // Members of the body and their headers go in pairs: one without the other is refused.
     openHeaders: ["anthropic-*"],

@@ -13,12 +13,20 @@ export interface ResponsesSettings {
   /** What its encrypted thoughts begin with, where that identifies them. */
   readonly thoughts?: string | undefined;
   readonly isClean: boolean;
+  readonly actions?: readonly string[] | undefined;
 }
 
 /** OpenAI's own, and Azure's: a Fernet token. */
 const OPENAI_THOUGHTS = "gAAAA";
 
-export function responsesFace({ provider, url, classify, thoughts, isClean }: ResponsesSettings): SameWireFace {
+export function responsesFace({
+  provider,
+  url,
+  classify,
+  thoughts,
+  isClean,
+  actions,
+}: ResponsesSettings): SameWireFace {
   const ownsThoughts = (encrypted: string): boolean =>
     thoughts === undefined ? !encrypted.startsWith(OPENAI_THOUGHTS) : encrypted.startsWith(thoughts);
   return {
@@ -28,6 +36,7 @@ export function responsesFace({ provider, url, classify, thoughts, isClean }: Re
       editRequest(call, { provider, params, ownsThoughts, looksUpThoughts: thoughts === OPENAI_THOUGHTS }),
     classify: (error) => withThoughts(classify(error), error),
     isClean,
+    actions,
     announcesThinking: false,
   };
 }

@@ -22,7 +22,7 @@ function facesOf(row: ProviderRow): SameWireFace[] {
   const { messages, responses } = row.wires ?? {};
   const faces: SameWireFace[] = [];
   if (responses !== undefined) {
-    const { path = "/responses", thoughts, clean } = responses;
+    const { path = "/responses", thoughts, clean, actions } = responses;
     faces.push(
       responsesFace({
         provider: row.id,
@@ -30,6 +30,7 @@ function facesOf(row: ProviderRow): SameWireFace[] {
         classify: (error) => classifyRow(row, error),
         thoughts,
         isClean: clean === true,
+        actions,
       }),
     );
   }
@@ -40,6 +41,7 @@ function facesOf(row: ProviderRow): SameWireFace[] {
         classify: (error) => classifyMessages(error, row.codes),
         hasPlainSignatures: messages.signsAsAnthropic !== true,
         isClean: messages.clean === true,
+        actions: messages.actions,
         byApiKey: messages.byApiKey,
       }),
     );

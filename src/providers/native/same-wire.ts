@@ -28,6 +28,7 @@ export interface SameWireFace {
   readonly edit: (call: AdapterCall, params: Json) => { readonly body: string; readonly dropped: readonly string[] };
   readonly classify: (error: UpstreamError) => UpstreamFailure;
   readonly isClean: boolean;
+  readonly actions?: readonly string[] | undefined;
   readonly announcesThinking: boolean;
   readonly openHeaders?: readonly string[];
   /** The API is the provider's main one: an unknown path is no sign that it lacks it. */
@@ -36,20 +37,30 @@ export interface SameWireFace {
 
 /** `undefined` while the endpoint is known not to have the API. */
 export function inSameWire(base: Provider, face: SameWireFace, config: ProviderConfig): Provider | undefined {
-  const place = `${base.id} ${face.url(config)}`;
-  if (face.isOwn !== true && isMissing(place, Date.now())) return undefined;
+  const address = `${base.id} ${face.url(config)}`;
+  const now = Date.now();
+  if (face.isOwn !== true && isMissing(address, now)) return undefined;
   const { lacks: _lacks, refuses: _refuses, forRequest: _forRequest, inWire: _inWire, ...rest } = base;
+  const placeOf = (action: string | undefined): string => (action === undefined ? address : `${address}/${action}`);
+  // One request is served by what this returns: what it asks for is what its errors are about.
+  let asked: string | undefined;
   return {
     ...rest,
     adapter: {
       sameWire: face.wire.id,
       isClean: face.isClean,
+      actions: (face.actions ?? []).filter((action) => !isMissing(placeOf(action), now)),
       announcesThinking: face.announcesThinking,
-      toUpstream: (call) => toUpstream(face, call),
+      toUpstream(call) {
+        asked = call.action;
+        return toUpstream(face, call);
+      },
       classify(error) {
-        if (face.isOwn === true || !isPathUnknown(error)) return face.classify(error);
-        noteMissing(place);
-        return { class: "capability", tryNext: true, trySame: false, retryTranslated: true };
+        const isOwn = face.isOwn === true && asked === undefined;
+        if (isOwn || !isPathUnknown(error)) return face.classify(error);
+        noteMissing(placeOf(asked));
+        const failure: UpstreamFailure = { class: "capability", tryNext: true, trySame: false };
+        return asked === undefined ? { ...failure, retryTranslated: true } : failure;
       },
     },
     openHeaders: face.openHeaders ?? [],

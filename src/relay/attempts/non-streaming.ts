@@ -36,12 +36,12 @@ export async function openWhole(
       if (read.rawUsage !== undefined) received.noteFailed(read.rawUsage);
       return read;
     }
-    const { answer } = read;
+    const { answer, isPlain = false } = read;
     received.isWhole = true;
     received.noteUsage(answer.rawUsage);
     received.countWhole(() => outputPieces(answer));
     const { context } = reading;
-    const whole = { text: read.text, body: read.body, toAnswer: () => answer, isPlain: () => false, context };
+    const whole = { text: read.text, body: read.body, toAnswer: () => answer, isPlain: () => isPlain, context };
     return { ok: true, value: whole };
   }
   // What another wire's answer is made of may look like a failure in OpenAI's.

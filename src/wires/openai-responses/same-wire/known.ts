@@ -22,6 +22,13 @@ const PARTS: ReadonlyMap<unknown, KnownMembers> = new Map<unknown, KnownMembers>
 
 const partOf = (part: Json): KnownMembers | null => PARTS.get(part["type"]) ?? null;
 
+const TOOL = members(["type", "name", "description", "parameters", "strict", "format"]);
+
+function toolOf({ type }: Json): KnownMembers | null {
+  if (type === "namespace") return members(["type", "name", "description"], { tools: TOOL });
+  return type === "function" || type === "custom" ? TOOL : null;
+}
+
 const ITEM = ["type", "id", "status", "created_by", "agent"];
 const CALL = [...ITEM, "call_id", "name", "namespace"];
 const MESSAGE = members([...ITEM, "role", "phase"], { content: partOf });
@@ -34,15 +41,9 @@ const ITEMS: ReadonlyMap<unknown, KnownMembers> = new Map<unknown, KnownMembers>
   ["custom_tool_call", members([...CALL, "input"])],
   ["function_call_output", members(CALL, { output: partOf })],
   ["custom_tool_call_output", members(CALL, { output: partOf })],
+  ["additional_tools", members([...ITEM, "role"], { tools: toolOf })],
   ["reasoning", members([...ITEM, "encrypted_content"], { summary: partOf, content: partOf })],
 ]);
-
-const TOOL = members(["type", "name", "description", "parameters", "strict", "format"]);
-
-function toolOf({ type }: Json): KnownMembers | null {
-  if (type === "namespace") return members(["type", "name", "description"], { tools: TOOL });
-  return type === "function" || type === "custom" ? TOOL : null;
-}
 
 export const KNOWN: KnownMembers = members(
   [

@@ -9,6 +9,8 @@ import { readAnswer } from "../read-answer.ts";
 import { ResponsesReader } from "../read-stream.ts";
 import { ResponseForwarder, setMembers } from "./forward.ts";
 
+const COMPACTION = "response.compaction";
+
 /** `members`: of the response, what the request decides; asked when an answer begins. */
 export function sameWire(members: () => Json): SameWire {
   return {
@@ -17,9 +19,14 @@ export function sameWire(members: () => Json): SameWire {
     readWhole(text, body, context) {
       const read = readAnswer(text, body, context);
       if (!read.ok) return read;
-      // What compacts a conversation is no response.
-      const own = body["object"] === "response.compaction" ? {} : members();
-      return { ok: true, text: setMembers(text, own), body: { ...body, ...own }, answer: read.answer };
+      const { answer } = read;
+      if (body["object"] !== COMPACTION) {
+        const own = members();
+        return { ok: true, text: setMembers(text, own), body: { ...body, ...own }, answer };
+      }
+      // A compacted conversation is no response, and its client goes on with it as it is.
+      const calls = answer.choices.some(({ parts }) => parts.some(({ kind }) => kind === "call"));
+      return { ok: true, text, body: { model: "", ...body }, answer, isPlain: !calls };
     },
     // Nothing is stored upstream: a response that is stored here, or goes on from one, has to say so itself.
     readsEvents: () => Object.values(members()).some((value) => value !== null && value !== false),
