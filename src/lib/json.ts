@@ -59,7 +59,7 @@ export function parseExactJson(text: string): unknown {
 /** What a shorter text can hold has room in memory. */
 const SHORT_LENGTH = 16_384;
 /** Parsing keeps some 80 bytes for each open level, and as much for each empty object: 9 MB of `[` took 650 MB. */
-const MAX_OPEN = 30_000;
+const MAX_OPEN = 100_000;
 const MAX_CONTAINERS = 500_000;
 
 /** Would parsing `text`, which need not be JSON, take memory out of all proportion to its length? */

@@ -9,7 +9,9 @@ import type { Json } from "../conversation/part.ts";
 import { isJsonObject } from "../lib/json.ts";
 
 /** Constraints between members that no provider takes at the root. */
-const TOLD: ReadonlySet<string> = new Set(["not", "if", "then", "else", "dependentSchemas", "dependentRequired"]);
+const TOLD: ReadonlySet<string> = new Set([
+  ...["not", "if", "then", "else", "dependentSchemas", "dependentRequired", "enum"],
+]);
 const CHOICES = ["anyOf", "oneOf"] as const;
 const MAX_REFERENCES = 8;
 const MAX_DESCRIPTION_LENGTH = 2_000;

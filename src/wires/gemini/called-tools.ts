@@ -15,8 +15,8 @@ export type ClientTool = FunctionTool | CustomTool;
 export const INPUT = "input";
 
 const MAX_NAME_LENGTH = 64;
-/** Letters, digits, underscores, colons, dots and dashes are allowed. */
-const REFUSED_IN_NAMES = /[^\w.:-]/g;
+/** Letters, digits, underscores, colons, dots and dashes are allowed; first stands a letter or an underscore. */
+const REFUSED_IN_NAMES = /^[^A-Za-z_]|[^\w.:-]/g;
 
 export function clientTools({ tools }: Pick<Conversation, "tools">): ClientTool[] {
   return tools.filter((tool) => tool.kind !== "provider");

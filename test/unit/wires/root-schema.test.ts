@@ -18,6 +18,15 @@ test.each<{ name: string; schema: Json; folded: Json }>([
     schema: { properties: {} },
     folded: { properties: {}, type: "object" },
   },
+  {
+    name: "a list of values",
+    schema: { type: "object", properties: { a: TEXT }, enum: [{ a: "x" }] },
+    folded: {
+      type: "object",
+      description: 'Of the arguments: enum: [{"a":"x"}]',
+      properties: { a: TEXT },
+    },
+  },
   { name: "a type that allows null", schema: { type: ["object", "null"] }, folded: { type: "object" } },
   {
     name: "required members by choice",

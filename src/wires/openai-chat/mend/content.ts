@@ -26,6 +26,7 @@ export interface FlatContent {
 
 /** `raw` is the exact text of `content`, which is a list or an object. */
 export function flattenContent(content: unknown, raw: string): FlatContent {
+  if (isLoneText(content)) return { text: content.text, reasoning: "", refusal: "", images: [], others: [] };
   // Workers AI parses what the model wrote as JSON: the text of the object is the answer.
   if (!Array.isArray(content)) return { text: compactJson(raw), reasoning: "", refusal: "", images: [], others: [] };
   const found = { text: "", reasoning: "", refusal: "", images: [] as string[], others: [] as string[] };
@@ -45,6 +46,12 @@ export function flattenContent(content: unknown, raw: string): FlatContent {
     }
   }
   return found;
+}
+
+/** One part of text without the list that it belongs into. */
+function isLoneText(content: unknown): content is { readonly text: string } {
+  if (!isJsonObject(content) || content["type"] !== "text" || typeof content["text"] !== "string") return false;
+  return Object.keys(content).every((name) => name === "type" || name === "text" || name === "annotations");
 }
 
 function isTextType(type: unknown): boolean {

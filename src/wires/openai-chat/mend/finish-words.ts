@@ -25,7 +25,7 @@ const SYNONYMS: ReadonlyMap<string, string> = new Map([
 
 /**
  * `word` in OpenAI's spelling; `own`: the provider's further words. An unknown word stays, except where calls
- * were made: then the client has to run them, whatever the provider calls it.
+ * were made: then the client has to run them, whatever the provider calls it. An answer that calls nothing just stops.
  */
 export function finishWord(
   word: string,
@@ -33,7 +33,8 @@ export function finishWord(
   own: Readonly<Record<string, string>> = {},
 ): string {
   const known = Object.hasOwn(own, word) ? own[word] : SYNONYMS.get(word.toLowerCase());
-  if (calls === "none") return known ?? word;
+  // A client that waits for calls would have nothing to run.
+  if (calls === "none") return known === "tool_calls" || known === "function_call" ? "stop" : (known ?? word);
   const ends = calls === "tools" ? "tool_calls" : "function_call";
   const means = known ?? "stop";
   return means === "stop" || means === "function_call" || means === "tool_calls" ? ends : means;

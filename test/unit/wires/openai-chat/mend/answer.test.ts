@@ -142,6 +142,16 @@ describe("what is not is mended, and every other byte stays", () => {
       got: answer(called(CALL), '"tool_calls"'),
     },
     {
+      name: "an end for calls that are none",
+      sent: answer(said('"content":"a","tool_calls":[]'), '"tool_calls"'),
+      got: answer(said('"content":"a","tool_calls":[]'), '"stop"'),
+    },
+    {
+      name: "one part of text without its list",
+      sent: answer(said('"content":{"type":"text","text":"a"}')),
+      got: answer(said('"content":"a"')),
+    },
+    {
       name: "an entry that is no call",
       sent: answer(called(`null,${CALL}`), '"tool_calls"'),
       got: answer(called(CALL), '"tool_calls"'),
