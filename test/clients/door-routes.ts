@@ -26,8 +26,8 @@ function strictThinking(call: Call): Script {
 /** Says which media the request had. */
 function media(call: Call): Script {
   const count = (pattern: RegExp): number => call.body.match(pattern)?.length ?? 0;
-  const images = count(/"type":"(image|image_url|input_image)"/g);
-  const files = count(/"type":"(document|file|input_file)"/g);
+  const images = count(/"type":\s*"(image|image_url|input_image)"/g);
+  const files = count(/"type":\s*"(document|file|input_file)"/g);
   return agentScript([], { text: `images ${images}, documents ${files}` })(call);
 }
 
@@ -50,6 +50,9 @@ const SCRIPTS: Readonly<Record<string, ScriptSource>> = {
   ...{ down: DOWN, short: TOO_LONG },
 };
 
+/** For clients that send names of models which they know. */
+const ALIASES: Readonly<Record<string, readonly string[]>> = { "structured-chat": ["gpt-4o"] };
+
 const TARGETS = { chat: "groq", claude: "anthropic", openai: "openai" } as const;
 
 /** A rig with the routes `<script>-<target>`, and a key for all of them. */
@@ -61,6 +64,7 @@ export async function startDoors(): Promise<{ readonly rig: Rig; readonly key: s
       await rig.worker.putRoute("production", name, {
         targets: [{ provider, model: `model-${name}` }],
         retry: { same_target: 0 },
+        aliases: ALIASES[name] ?? [],
       });
       rig.upstream.scriptFor(`model-${name}`, source);
     }

@@ -10,11 +10,22 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Rig } from "../support/rig.ts";
 import { checksOf, type Line, linesOf, startClients } from "./answers.ts";
+import { startDoors } from "./door-routes.ts";
 import { pythonOf } from "./venv.ts";
 
-const SCRIPTS = [
-  ...["openai_sdk", "langchain_openai_sdk", "pydantic_ai_sdk", "instructor_sdk", "litellm_sdk", "openai_agents_sdk"],
-] as const;
+const SCRIPTS: readonly (readonly [start: typeof startClients, scripts: readonly string[]])[] = [
+  [
+    startClients,
+    ["openai_sdk", "langchain_openai_sdk", "pydantic_ai_sdk", "instructor_sdk", "litellm_sdk", "openai_agents_sdk"],
+  ],
+  [
+    startDoors,
+    [
+      ...["anthropic_sdk", "langchain_anthropic_sdk", "litellm_anthropic_sdk", "openai_responses_sdk"],
+      ...["openai_agents_default_sdk", "pydantic_ai_default_sdk", "llama_index_sdk"],
+    ],
+  ],
+];
 
 const FOLDER = new URL("./python/", import.meta.url).pathname;
 const { python, reason } = pythonOf();
@@ -26,15 +37,15 @@ async function run(script: string, rig: Rig, key: string): Promise<readonly Line
   return linesOf(stdout);
 }
 
-describe.skipIf(python === null)("Python clients", () => {
+describe.skipIf(python === null).each(SCRIPTS)("Python clients", (start, scripts) => {
   let rig: Rig;
   let key: string;
   beforeAll(async () => {
-    ({ rig, key } = await startClients());
+    ({ rig, key } = await start());
   }, 60_000);
   afterAll(() => rig.stop());
 
-  describe.each(SCRIPTS)("%s", (script) => {
+  describe.each(scripts)("%s", (script) => {
     let lines: readonly Line[] = [];
     beforeAll(async () => {
       lines = await run(script, rig, key);

@@ -1,6 +1,7 @@
 """What every client's script shares: where the router is, and one JSON line per check on the standard output."""
 
 import asyncio
+import base64
 import json
 import os
 import sys
@@ -10,6 +11,14 @@ import traceback
 LOOP = asyncio.new_event_loop()
 BASE_URL = os.environ["FLOW_TEST_BASE_URL"]
 KEY = os.environ["FLOW_TEST_KEY"]
+# Anthropic's clients add the version to the path themselves.
+ROOT_URL = BASE_URL.removesuffix("/v1")
+
+# A picture of one pixel, and the smallest document that passes for a PDF.
+PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+PDF = base64.b64encode(b"%PDF-1.4\n1 0 obj<</Type/Pages/Count 1>>endobj\ntrailer<<>>\n%%EOF\n").decode()
 
 
 def check(name):
