@@ -229,6 +229,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
       "wires/openai-embeddings/request-fields",
       "wires/openai-chat/request-fields",
       "http/errors",
+      "lib/name-patterns",
     ],
   ],
   // What the build has written.
@@ -244,7 +245,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   site: ["catalog", "http/errors"],
   // Islands that parse what the API answers.
   "site/console": ["lib/json"],
-  "site/build": ["openapi/document"],
+  "site/build": ["openapi/document", "providers/index"],
   dev: [],
   cli: ["policy", "http/validation-errors", "lib"],
 };

@@ -12,7 +12,7 @@ import { MessagesFields } from "../doors/messages/request.ts";
 import { ResponsesRequest } from "../doors/responses/request.ts";
 import { KeyChange, KeyRequest, KeyRotation } from "../keys/record.ts";
 import { ProviderRequest } from "../policy/provider-record.ts";
-import { RoutePolicy } from "../policy/schema.ts";
+import { PolicyDocument } from "../policy/schema.ts";
 import { PriceRequest } from "../prices/request.ts";
 import { TRACE_STATUSES } from "../traces/schema.ts";
 import { ChatFields } from "../wires/openai-chat/request-fields.ts";
@@ -30,7 +30,7 @@ const REQUESTS = {
   KeyChange,
   KeyRotation,
   BudgetRequest,
-  Policy: RoutePolicy,
+  Policy: PolicyDocument,
   Rollback: RollbackRequest,
   PromotionRequest,
   ProviderRequest,
@@ -99,7 +99,8 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
   Health: { status: "string" },
   Document: "object",
   ChatCompletion: {
-    ...{ id: "string", object: "string", created: "integer", model: "string", choices: ["object"], usage: "object" },
+    ...{ id: "string", object: "string", created: "integer", model: "string", usage: "object" },
+    choices: [{ index: "integer", message: "object", finish_reason: "string?" }],
     flow: {
       ...{ trace_id: "string", route: "string", route_version: "integer", provider: "string", model: "string" },
       ...{ attempts: "integer", fallback: "boolean", latency_ms: "number", cost_usd: "number?" },
@@ -109,6 +110,11 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
   Embeddings: {
     ...{ object: "string", data: [{ object: "string", index: "integer", embedding: "any" }], model: "string" },
     ...{ usage: { prompt_tokens: "integer", total_tokens: "integer" }, flow: "object" },
+  },
+  ChatCompletionChunk: {
+    ...{ id: "string", object: "string", created: "integer", model: "string", "usage?": "any", "flow?": "object" },
+    choices: [{ index: "integer", delta: "object", finish_reason: "string?" }],
+    "error?": { message: "string", type: "string", code: "string", param: "string?" },
   },
   Message: {
     ...{ id: "string", type: "string", role: "string", model: "string", content: ["object"], stop_reason: "string?" },
