@@ -287,6 +287,7 @@ const ADAPTERS_SHARE = [
     "providers/classify.ts",
     "providers/rows.ts",
     "providers/provider-settings.ts",
+    "providers/credential-pool.ts",
     "providers/provider-row.ts",
     "providers/model-limits.ts",
     "providers/chat-translation.ts",

@@ -17,6 +17,7 @@ import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
 import type { ProviderRecord } from "../policy/provider-record.ts";
 import { PolicyDocument, type RoutePolicy } from "../policy/schema.ts";
 import { forgetRoute } from "../policy/store.ts";
+import { credentialsOf } from "../providers/credential-pool.ts";
 import { findProvider, isKnownProvider, missingNames, operatorProvider } from "../providers/index.ts";
 import { evidenceOf } from "../trace-index/client.ts";
 import type { AdminEnv } from "./authorize.ts";
@@ -178,5 +179,5 @@ function missingNamesOf(
   const provider = record === undefined ? findProvider(id) : operatorProvider(record);
   const secrets = secretsOf(c.env);
   if (provider === undefined) return [];
-  return provider.configure(secrets) === null ? missingNames(provider, secrets) : null;
+  return credentialsOf(provider, secrets).length === 0 ? missingNames(provider, secrets) : null;
 }

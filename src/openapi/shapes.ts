@@ -60,7 +60,12 @@ const ATTEMPT: Spelling = {
   ...{ provider: "string", model: "string", outcome: "string", status: "integer?", started_ms: "number" },
   ...{ first_token_ms: "number?", duration_ms: "number", hedged: "boolean", winner: "boolean", cost_usd: "number?" },
   "price_row?": "string",
-  ...{ "provider_code?": "string", "provider_message?": "string", "provider_request_id?": "string" },
+  ...{
+    "credential?": "integer",
+    "provider_code?": "string",
+    "provider_message?": "string",
+    "provider_request_id?": "string",
+  },
 };
 const TRACE: Spelling = {
   ...{ id: "string", created_at: "time", key_id: "string", env: "string", app: "string", route: "string" },
@@ -175,6 +180,7 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
   },
   Provider: {
     ...{ id: "string", configured: "boolean", missing: ["string"], "disabled?": "any", "targets?": ["object"] },
+    ...{ "credentials?": [{ number: "integer", rests_until: "time?" }] },
   },
   Explanation: {
     ...{ route_version: "integer", targets: ["object"], admission: "object", output_cap: "integer?" },
