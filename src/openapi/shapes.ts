@@ -3,6 +3,7 @@
 import { ExplainRequest } from "../admin/explain.ts";
 import { PromotionRequest } from "../admin/promotions.ts";
 import { SwitchRequest } from "../admin/provider-switch.ts";
+import { RepriceRequest } from "../admin/reprice.ts";
 import { RollbackRequest } from "../admin/routes.ts";
 import { SettingsRequest } from "../admin/settings.ts";
 import { DecisionRequest } from "../approvals/decision.ts";
@@ -38,6 +39,7 @@ const REQUESTS = {
   ExplainRequest,
   PriceRequest,
   SettingsRequest,
+  RepriceRequest,
 };
 
 const KEY: { readonly [member: string]: Spelling } = {
@@ -225,6 +227,19 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
       unpriced_requests: "integer",
     },
     ...{ unadmitted_usd: "number", since: "time", as_of: "time" },
+  },
+  RepriceStarted: { id: "string", status: "running|done|failed", dry_run: "boolean" },
+  Reprice: {
+    ...{
+      id: "string",
+      status: "running|done|failed",
+      provider: "string",
+      model: "string",
+      since: "time",
+      until: "time",
+    },
+    ...{ dry_run: "boolean", charges: "integer", keys: "integer", before_usd: "number", after_usd: "number" },
+    ...{ difference_usd: "number", exact: "boolean", as_of: "time", "error?": "string" },
   },
   Stats: {
     ...{ object: "string", bucket: "string", group_by: ["string"], data: ["Figures"], has_more: "boolean" },
