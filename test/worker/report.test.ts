@@ -17,6 +17,8 @@ const STREAM: Script = { events: chunks("Hello.", { usage: usage(1_000, 100) }) 
 /** 1,000 tokens at 0.15 and 100 at 0.6 USD per million. */
 const COST_USD = 0.00021;
 
+const MESSAGE_USAGE = { input_tokens: 1_000, output_tokens: 1 };
+
 interface Chunk {
   readonly id: string;
   readonly choices: readonly unknown[];
@@ -90,6 +92,45 @@ describe("a stream that was asked for its report", () => {
       cost = (chunk as { flow?: Record<string, unknown> }).flow?.["cost_usd"];
     }
     expect({ text, cost }).toEqual({ text: "Hello.", cost: COST_USD });
+  });
+});
+
+describe("behind the other doors", () => {
+  const MESSAGE = [
+    {
+      type: "message_start",
+      message: { id: "m", type: "message", role: "assistant", content: [], usage: MESSAGE_USAGE },
+    },
+    { type: "content_block_start", index: 0, content_block: { type: "text", text: "" } },
+    { type: "content_block_delta", index: 0, delta: { type: "text_delta", text: "Hello." } },
+    { type: "content_block_stop", index: 0 },
+    { type: "message_delta", delta: { stop_reason: "end_turn" }, usage: { output_tokens: 100 } },
+    { type: "message_stop" },
+  ].map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
+
+  test.each([
+    { path: "messages", provider: "openai", model: "gpt-4o-mini", script: STREAM, cost: COST_USD },
+    { path: "messages", provider: "anthropic", model: "claude-haiku-4-5", script: { events: MESSAGE }, cost: 0.0015 },
+    { path: "responses", provider: "groq", model: "openai/gpt-oss-20b", script: STREAM, cost: expect.any(Number) },
+  ])("the last event of $path has its cost, from $provider", async ({ path, provider, model, script, cost }) => {
+    const own = await rig.route({ providers: [provider], targets: [{ model }] });
+    rig.upstream.scriptFor(model, script);
+    const asked = { model: own.model, stream: true, route: { report: true } };
+    const body =
+      path === "messages" ? { max_tokens: 500, messages: [{ role: "user", content: "hi" }] } : { input: "hi" };
+    const headers = { ...rig.headers(own), "anthropic-version": "2023-06-01" };
+    const init = { method: "POST", headers, body: JSON.stringify({ ...asked, ...body }) };
+    const response = await rig.worker.fetch(`/v1/${path}`, init);
+    expect(response.status).toBe(200);
+    const events = (await response.text()).split("\n").flatMap((line) => (line.startsWith("data: {") ? [line] : []));
+    const flows = events.flatMap((line) => {
+      const event = JSON.parse(line.slice(6)) as { flow?: object; response?: { flow?: object } };
+      return event.flow ?? event.response?.flow ?? [];
+    });
+    expect(flows.at(-1)).toMatchObject({ route: own.model, provider, cost_usd: cost });
+    const ends = events.filter((line) => /"type":"(message_delta|response\.completed)"/.test(line));
+    expect(ends).toHaveLength(1);
+    expect(ends[0]).toContain('"cost_usd":');
   });
 });
 

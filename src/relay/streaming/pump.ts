@@ -6,6 +6,8 @@
  * never reaches the client inside an event, and one read becomes one write, so JavaScript wakes as seldom as the
  * upstream sends.
  */
+
+import type { Json } from "../../conversation/part.ts";
 import { cutWrites } from "../../lib/deadline.ts";
 import type { AnswerWriter } from "../../wires/wire.ts";
 import { lastEvents } from "../last-words.ts";
@@ -188,7 +190,10 @@ async function ending(
   if (end.outcome !== "complete") return { outcome: end.outcome, text: broken(interruption(filter, source)) };
   if (options.gate === null || filter.gate?.isHolding !== true) {
     const usage = filter.usageText() + reportText(options, answer);
-    return { outcome: "complete", text: usage + (await lastEvents(answer, lastWords, null, spoken)) };
+    return {
+      outcome: "complete",
+      text: usage + (await lastEvents(answer, lastWords, reportFlow(options, answer), spoken)),
+    };
   }
   const gated = await options.gate.settle(filter.gate, source.context, say);
   if (gated.kind === "client_gone") return { outcome: "cancelled", text: "" };
@@ -196,7 +201,8 @@ async function ending(
   if (gated.flow !== null) answer.attach(gated.flow);
   const calls = gated.raw ?? answer.write(gated.events);
   const text = calls + filter.usageText(gated.flow !== null) + reportText(options, answer);
-  return { outcome: "complete", text: text + (await lastEvents(answer, lastWords, gated.flow, spoken)) };
+  const own = { ...reportFlow(options, answer), ...gated.flow };
+  return { outcome: "complete", text: text + (await lastEvents(answer, lastWords, own, spoken)) };
 }
 
 /** The attempt is over by now, so its bill is final. */
@@ -204,6 +210,11 @@ function reportText(options: StreamOptions, answer: AnswerWriter): string {
   if (options.report === null || answer.report === undefined) return "";
   const { usage, flow } = options.report();
   return answer.report(usage, flow);
+}
+
+/** Where the last event of the wire has `flow` anyway, the report is what it says of cost. */
+function reportFlow(options: StreamOptions, answer: AnswerWriter): Json | null {
+  return options.report === null || answer.report !== undefined ? null : options.report().flow;
 }
 
 const UNRECORDED = "The tool calls of this answer could not be recorded for approval.";
