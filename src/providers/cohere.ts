@@ -45,7 +45,6 @@ export const cohere: Provider = {
   id: "cohere",
   adapter: { translation, toUpstream, classify },
   requires: [["COHERE_API_KEY"]],
-  pool: ["COHERE_API_KEY"],
   configure,
   lacks,
   refuses,

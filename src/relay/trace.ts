@@ -25,8 +25,6 @@ const MAX_DROPPED_LENGTH = 2_048;
 export interface Attempt {
   readonly provider: string;
   readonly model: string;
-  /** Number of the provider's credential. */
-  readonly credential: number;
   readonly startedAt: number;
   /** Not over yet: what it costs may still grow. */
   isRunning: boolean;
@@ -62,7 +60,7 @@ export interface Attempt {
 /** As much as has to be known before an attempt starts. */
 export type AttemptStart = Pick<
   Attempt,
-  "provider" | "model" | "credential" | "number" | "boundNanoUsd" | "setOutputCap" | "tariff" | "hedged"
+  "provider" | "model" | "number" | "boundNanoUsd" | "setOutputCap" | "tariff" | "hedged"
 >;
 
 /** Durations of the phases a request waits in, milliseconds. Clocks on Workers advance across I/O only. */
@@ -171,9 +169,10 @@ export class Exchange {
   }
 
   startAttempt(start: AttemptStart, now: number): Attempt {
-    const { provider, model, credential, number, boundNanoUsd, setOutputCap, tariff, hedged } = start;
+    const { provider, model, number, boundNanoUsd, setOutputCap, tariff, hedged } = start;
     const attempt: Attempt = {
-      ...{ provider, model, credential },
+      provider,
+      model,
       startedAt: now,
       isRunning: true,
       outcome: "ok",

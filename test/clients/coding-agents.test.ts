@@ -219,6 +219,8 @@ describe("Codex's protocol", () => {
       ["exec_command", '{"cmd":"wc -l notes.txt"}'],
     ]);
     expect(JSON.stringify(last["output"])).toContain(DONE);
+    // What Anthropic signed goes back to it, also out of a translated stream.
+    if (providers[0] === "anthropic" && !dies) expect(rig.upstream.calls.at(-1)?.body).toContain(SIGNATURE);
     await tracesAre(route, "responses");
   });
 });

@@ -42,7 +42,7 @@ function contextOf(fixture: Fixture): AnswerContext {
 }
 
 function readerOf(fixture: Fixture): Reader {
-  const items = openItems(findProvider(fixture.provider)?.adapter.translation, contextOf(fixture), true);
+  const items = openItems(findProvider(fixture.provider)?.adapter.translation, contextOf(fixture), "extras");
   // What events say counts: the LF of a CRLF that was cut may stand before the next event.
   const events = (read: readonly StreamItem[]) => read.flatMap((item) => item.events);
   return { push: (bytes) => events(items.push(bytes)), end: () => events(items.end()) };

@@ -66,8 +66,8 @@ export function readingOf(
         const items = sameWire.openItems({ ...context, conversation: null });
         return withExtras ? new RewrittenItems(items) : items;
       }
-      const items = openItems(translation, answerContext, wire.id !== "openai-chat" || withExtras);
-      return wire.id === "openai-chat" ? items : new RewrittenItems(items);
+      if (wire.id === "openai-chat") return openItems(translation, answerContext, withExtras ? "extras" : "plain");
+      return new RewrittenItems(openItems(translation, answerContext, "parts"));
     },
     isClean: isClean && lane !== "translated" && !isUnclean(name, record.startedAt),
   };

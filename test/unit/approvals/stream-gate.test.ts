@@ -38,7 +38,7 @@ interface Played {
 
 /** Plays a stream through a gate as the pump does. */
 function play(chunks: readonly Chunk[]): Played {
-  const reader = new FrameItems(new FrameReader({ seed: "seed" }), true);
+  const reader = new FrameItems(new FrameReader({ seed: "seed" }), "extras");
   const writer = new ChatStreamWriter(CONTEXT);
   const options = { includeUsage: true, gate: {} } as unknown as StreamOptions;
   const filter = new EventFilter(options, new Received(), writer, null, false);
@@ -269,7 +269,7 @@ describe("streams", () => {
       '{"id":"c","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"evil","name":"f","arguments":"{}"}}]}}]}',
     ];
     for (const data of twins) {
-      const reader = new FrameItems(new FrameReader({ seed: "seed" }), true);
+      const reader = new FrameItems(new FrameReader({ seed: "seed" }), "extras");
       const options = { includeUsage: true, gate: {} } as unknown as StreamOptions;
       const filter = new EventFilter(options, new Received(), new ChatStreamWriter(CONTEXT), null, false);
       expect(filter.pass(reader.push(encoder.encode(`data: ${data}\n\n`)))).not.toContain("evil");

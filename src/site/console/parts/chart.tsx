@@ -54,18 +54,13 @@ export function Chart(props: {
       </figcaption>
       <div ref={place} class="plot" role="img" aria-label={`${title}. The figures are in the table below.`} />
       {marks.length === 0 ? null : (
-        <details>
-          <summary>
-            {marks.length} {marks.length === 1 ? "change" : "changes"} of policy
-          </summary>
-          <ul class="marks">
-            {marks.map(({ at, text }) => (
-              <li>
-                {new Date(at).toISOString().slice(5, 16).replace("T", " ")} {text}
-              </li>
-            ))}
-          </ul>
-        </details>
+        <ul class="marks">
+          {marks.map(({ at, text }) => (
+            <li>
+              {new Date(at).toISOString().slice(5, 16).replace("T", " ")} {text}
+            </li>
+          ))}
+        </ul>
       )}
       <details>
         <summary>Figures</summary>

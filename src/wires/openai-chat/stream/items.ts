@@ -13,22 +13,18 @@ import type { ItemReader, StreamItem } from "../../wire.ts";
 import { viewParsed } from "../chunk.ts";
 import { isPlainBody } from "../plain.ts";
 import { FrameReader } from "../read-frames.ts";
-import { ChunkReader } from "./read-chunks.ts";
+import { ChunkReader, type Detail } from "./read-chunks.ts";
 
 const NOTHING: readonly AnswerEvent[] = [];
 /** Length of `data:`, with which every frame of data begins. */
 const DATA_LENGTH = 5;
 
 /** The stream of a provider as items of this wire, whatever it speaks itself. */
-export function openItems(
-  translation: Translation | undefined,
-  context: AnswerContext,
-  withExtras: boolean,
-): ItemReader {
+export function openItems(translation: Translation | undefined, context: AnswerContext, detail: Detail): ItemReader {
   const translator = translation?.openStream?.(context);
-  if (translator !== undefined) return new ChunkItems(translator, withExtras);
+  if (translator !== undefined) return new ChunkItems(translator, detail);
   const frames = translation?.openFrames?.(context) ?? new FrameReader({ seed: context.traceId });
-  return new FrameItems(frames, withExtras);
+  return new FrameItems(frames, detail);
 }
 
 export class FrameItems implements ItemReader {
@@ -36,10 +32,10 @@ export class FrameItems implements ItemReader {
   readonly #reader: ChunkReader;
   readonly #withExtras: boolean;
 
-  constructor(frames: ChatFrames, withExtras: boolean) {
+  constructor(frames: ChatFrames, detail: Detail) {
     this.#frames = frames;
-    this.#withExtras = withExtras;
-    this.#reader = new ChunkReader(withExtras);
+    this.#withExtras = detail !== "plain";
+    this.#reader = new ChunkReader(detail);
   }
 
   get isOverlong(): boolean {
@@ -75,9 +71,9 @@ export class ChunkItems implements ItemReader {
   readonly #translator: StreamTranslator;
   readonly #reader: ChunkReader;
 
-  constructor(translator: StreamTranslator, withExtras: boolean) {
+  constructor(translator: StreamTranslator, detail: Detail) {
     this.#translator = translator;
-    this.#reader = new ChunkReader(withExtras);
+    this.#reader = new ChunkReader(detail);
   }
 
   get isOverlong(): boolean {

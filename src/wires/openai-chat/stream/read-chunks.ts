@@ -3,10 +3,10 @@
  * and arguments as text.
  */
 import type { AnswerEvent } from "../../../conversation/answer.ts";
-import type { Json } from "../../../conversation/part.ts";
+import type { Bound, Json } from "../../../conversation/part.ts";
 import { isJsonObject } from "../../../lib/json.ts";
 import { type ChunkView, isFilled, isFinishReason, usageOf } from "../chunk.ts";
-import { BLOCK_MEMBERS } from "../details.ts";
+import { BLOCK_MEMBERS, readCallExtra, readDetail } from "../details.ts";
 import { reasonOf } from "../read-answer.ts";
 import { readChatUsage } from "../usage.ts";
 
@@ -22,6 +22,15 @@ const DELTA_MEMBERS: ReadonlySet<string> = new Set([
   ...BLOCK_MEMBERS.map(([name]) => name),
 ]);
 
+/** The same where what was signed is read as parts. */
+const PART_MEMBERS: ReadonlySet<string> = new Set([...DELTA_MEMBERS, "reasoning_details"]);
+
+/**
+ * How much is read. `extras`: also members that the core has no place for, for a chat stream that is written again.
+ * `parts`: what providers signed and encrypted is read as parts, for a stream in another wire.
+ */
+export type Detail = "plain" | "extras" | "parts";
+
 /** A call that grows. */
 interface OpenCall {
   readonly index: number;
@@ -36,6 +45,9 @@ type ChoiceCalls = Map<unknown, OpenCall>;
 
 export class ChunkReader {
   readonly #withExtras: boolean;
+  readonly #asParts: boolean;
+  /** By choice: what its last content was, which signed data belongs to. */
+  readonly #last = new Map<number, "reasoning" | "text" | "other">();
   readonly #choices = new Map<number, ChoiceCalls>();
   readonly #begun = new Set<number>();
   readonly #repeated = new Map<number, readonly unknown[]>();
@@ -46,9 +58,9 @@ export class ChunkReader {
     return this.#repeated.size > 0;
   }
 
-  /** `withExtras`: members that the core has no place for are reported too, for a stream that is translated. */
-  constructor(withExtras: boolean) {
-    this.#withExtras = withExtras;
+  constructor(detail: Detail) {
+    this.#withExtras = detail !== "plain";
+    this.#asParts = detail === "parts";
   }
 
   /** What a chunk says. Nothing for one that was malformed, or that ends the protocol. */
@@ -100,15 +112,18 @@ export class ChunkReader {
     const thought = delta["reasoning_content"] ?? delta["reasoning"];
     if (typeof thought === "string" && thought !== "") {
       events.push({ kind: "reasoning", choice, text: thought, form: "full" });
+      this.#last.set(choice, "reasoning");
     }
     // Details of thoughts among them: what is said comes behind.
     if (this.#withExtras) {
-      addExtra(events, choice, delta, DELTA_MEMBERS);
-      addBlocks(events, choice, delta);
+      if (this.#asParts) this.#addBound(events, choice, delta["reasoning_details"]);
+      addExtra(events, choice, delta, this.#asParts ? PART_MEMBERS : DELTA_MEMBERS);
+      if (addBlocks(events, choice, delta)) this.#last.set(choice, "other");
     }
     const likely = isJsonObject(logprobs) ? { logprobs } : undefined;
     if (typeof content === "string" && (content !== "" || likely !== undefined)) {
       events.push({ kind: "text", choice, text: content, ...likely });
+      if (content !== "") this.#last.set(choice, "text");
     }
     if (typeof refusal === "string" && refusal !== "") events.push({ kind: "refusal", choice, text: refusal });
     if (Array.isArray(calls)) {
@@ -145,17 +160,45 @@ export class ChunkReader {
     const args = isCustom ? detail["input"] : detail["arguments"];
     const hasArgs = typeof args === "string" && args !== "";
     const name = typeof detail["name"] === "string" ? detail["name"] : "";
-    if (!open.hasBegun && (name !== "" || hasArgs)) this.#begin(choice, open, name, isLegacy, events);
+    if (!open.hasBegun && (name !== "" || hasArgs)) {
+      const bound = this.#asParts ? readCallExtra(call) : undefined;
+      this.#begin(choice, open, name, isLegacy, events, bound);
+    }
     // An empty piece is nothing to a client, but it belongs to the call all the same.
     if (hasArgs || (this.#withExtras && name === "")) {
       events.push({ kind: "call_args", choice, index: open.index, text: hasArgs ? args : "" });
     }
   }
 
-  #begin(choice: number, open: OpenCall, name: string, isLegacy: boolean, events: AnswerEvent[]): void {
+  #begin(
+    choice: number,
+    open: OpenCall,
+    name: string,
+    isLegacy: boolean,
+    events: AnswerEvent[],
+    bound?: Bound | undefined,
+  ): void {
     open.hasBegun = true;
+    this.#last.set(choice, "other");
     const { index, id, form } = open;
-    events.push({ kind: "call_start", choice, index, id, name, form, ...(isLegacy ? { isLegacy } : {}) });
+    const more = { ...(isLegacy ? { isLegacy } : {}), ...(bound === undefined ? {} : { bound }) };
+    events.push({ kind: "call_start", choice, index, id, name, form, ...more });
+  }
+
+  /** Entries without anything signed or encrypted repeat thoughts that are read already. */
+  #addBound(events: AnswerEvent[], choice: number, entries: unknown): void {
+    for (const entry of Array.isArray(entries) ? entries : []) {
+      const part = readDetail(entry, "");
+      const bound = part?.bound;
+      if (part === null || bound === undefined) continue;
+      const isPhase = bound.data?.["phase"] !== undefined;
+      if (bound.signature === undefined && bound.encrypted === undefined && !isPhase) continue;
+      const last = this.#last.get(choice);
+      const isThought = !isPhase && (part.text !== "" || last === "reasoning");
+      events.push({ kind: "bound", choice, of: isThought ? "reasoning" : last === "text" ? "text" : "own", bound });
+      // The next signed thing is not of the same thought.
+      this.#last.set(choice, "other");
+    }
   }
 
   /** What was called without a name and without arguments is emitted at the end: it cannot be approved. */
@@ -179,13 +222,15 @@ function addMedia(events: AnswerEvent[], choice: number, { images, audio, annota
 }
 
 /** Blocks of tools that a provider ran. */
-function addBlocks(events: AnswerEvent[], choice: number, delta: Json): void {
+function addBlocks(events: AnswerEvent[], choice: number, delta: Json): boolean {
+  const before = events.length;
   for (const [name, wire] of BLOCK_MEMBERS) {
     const blocks = delta[name];
     for (const data of Array.isArray(blocks) ? blocks : []) {
       if (isJsonObject(data)) events.push({ kind: "block", choice, bound: { wire, provider: null, data } });
     }
   }
+  return events.length > before;
 }
 
 function addExtra(events: AnswerEvent[], choice: number | null, source: Json, known: ReadonlySet<string>): void {

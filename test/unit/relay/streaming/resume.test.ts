@@ -29,7 +29,7 @@ const event = (each: Chunk): string => `data: ${JSON.stringify(each)}\n\n`;
 
 /** What each chunk says, as the pump reads it. */
 function eventsOf(chunks: readonly Chunk[]): AnswerEvent[][] {
-  const reader = new FrameItems(new FrameReader({ seed: "seed" }), true);
+  const reader = new FrameItems(new FrameReader({ seed: "seed" }), "extras");
   return chunks.map((each) => reader.push(encoder.encode(event(each))).flatMap(({ events }) => [...events]));
 }
 

@@ -272,7 +272,7 @@ describe("a stream", () => {
         const watch = new CleanWatch();
         watch.add(written);
         expect(watch.isUnclean).toBe(false);
-        const items = new FrameItems(new FrameReader({ seed: "s" }), true);
+        const items = new FrameItems(new FrameReader({ seed: "s" }), "extras");
         const read = [];
         for (let at = 0; at < bytes.length; at += size) read.push(...items.push(bytes.subarray(at, at + size)));
         read.push(...items.end());
@@ -282,4 +282,26 @@ describe("a stream", () => {
       { numRuns: 300 },
     );
   });
+
+  const signed = fc
+    .record({ parts: assistantParts(nextSerial), reason: finish })
+    .map(({ parts, reason }) => eventsOf(parts, 0, finishOf(parts, reason)));
+  const boundIn = (events: readonly AnswerEvent[]): unknown[] =>
+    events.flatMap((event) => (event.kind === "bound" ? [{ ...event.bound, data: 0 }] : []));
+
+  test("is read for another wire with everything that was signed, in its order", () => {
+    fc.assert(
+      fc.property(signed, (events) => {
+        const writer = new ChatStreamWriter(CONTEXT);
+        const written = writer.write([{ kind: "start", id: "i", model: "m" }, ...events]) + writer.end();
+        const items = new FrameItems(new FrameReader({ seed: "s" }), "parts");
+        const read = [...items.push(Buffer.from(written)), ...items.end()].flatMap((item) => item.events);
+        const wanted = boundIn(events).filter((bound) => carriesData(bound as Bound));
+        expect(boundIn(read)).toEqual(wanted);
+      }),
+      { numRuns: 300 },
+    );
+  });
 });
+
+const carriesData = ({ signature, encrypted }: Bound): boolean => signature !== undefined || encrypted !== undefined;
