@@ -7,6 +7,7 @@ export { ControlPlane } from "./control/control-plane.ts";
 export { ConversationStore } from "./conversation-store/conversation-store.ts";
 export { ProviderHealth } from "./health/provider-health.ts";
 export { KeyLedger } from "./ledger/key-ledger.ts";
+export { RepricingJob } from "./repricing/repricing-job.ts";
 export { SpendArchive } from "./spend-archive/spend-archive.ts";
 export { TrailIndex } from "./trace-index/trail-index.ts";
 export default app;

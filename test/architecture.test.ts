@@ -21,7 +21,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   index: [
     ...["app", "approvals/tool-approvals", "control/control-plane", "health/provider-health", "budgets/budget-pool"],
     "conversation-store/conversation-store",
-    ...["ledger/key-ledger", "trace-index/trail-index", "spend-archive/spend-archive"],
+    ...["ledger/key-ledger", "trace-index/trail-index", "spend-archive/spend-archive", "repricing/repricing-job"],
   ],
   app: ["relay/refusal", "doors", "admin/app", "admin/session", "openapi/served", "traces", "config", "http"],
   doors: [
@@ -68,6 +68,17 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   // Limits above keys: what isolates, ledgers and the pools of budgets say to each other.
   budgets: ["durable", "lib"],
   "budgets/budget-pool": ["budgets", "control/client", "config", "durable", "lib"],
+  repricing: [
+    "ledger/repricing",
+    "control/client",
+    "control/types",
+    "keys/record",
+    "prices/book",
+    "trace-index",
+    "durable",
+    "lib",
+    "lib/log",
+  ],
   "spend-archive": ["trace-index", "durable", "http/errors", "lib"],
   // What a model costs now: operators' prices over the catalogue's.
   prices: ["catalog", "lib"],
@@ -111,7 +122,17 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   health: ["control/types", "durable", "lib"],
   "trace-index": ["prices/book", "traces", "durable", "http/errors", "lib", "lib/log"],
   pricing: ["conversation", "catalog", "lib"],
-  ledger: ["budgets/types", "traces", "durable", "lib", "lib/log"],
+  ledger: [
+    "budgets/types",
+    "traces",
+    "durable",
+    "lib",
+    "lib/log",
+    "conversation/usage",
+    "catalog/model-facts",
+    "prices/book",
+    "pricing/fold",
+  ],
   "ledger/key-ledger": ["budgets/types", "config", "ledger", "traces", "lib"],
   "ledger/client": ["traces", "durable", "http/errors", "lib", "lib/log"],
   providers: ["wires/openai-chat", "conversation/part", "traces/schema", "lib"],
@@ -168,6 +189,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
       "budgets",
       "conversation-store/client",
       "durable/call",
+      "repricing/types",
       "spend-archive",
       "prices",
       "approvals",
@@ -216,6 +238,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
       "admin/provider-switch",
       "admin/routes",
       "admin/settings",
+      "admin/reprice",
       "prices/request",
       "budgets/record",
       "approvals/decision",
@@ -229,6 +252,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
       "wires/openai-embeddings/request-fields",
       "wires/openai-chat/request-fields",
       "http/errors",
+      "lib/name-patterns",
     ],
   ],
   // What the build has written.
@@ -244,7 +268,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   site: ["catalog", "http/errors"],
   // Islands that parse what the API answers.
   "site/console": ["lib/json"],
-  "site/build": ["openapi/document"],
+  "site/build": ["openapi/document", "providers/index"],
   dev: [],
   cli: ["policy", "http/validation-errors", "lib"],
 };
@@ -259,6 +283,7 @@ const DURABLE_OBJECTS = [
     "budgets/budget-pool.ts",
     "trace-index/trail-index.ts",
     "spend-archive/spend-archive.ts",
+    "repricing/repricing-job.ts",
     "conversation-store/conversation-store.ts",
   ],
 ];
@@ -286,6 +311,7 @@ const ADAPTERS_SHARE = [
     "providers/classify.ts",
     "providers/rows.ts",
     "providers/provider-settings.ts",
+    "providers/credential-pool.ts",
     "providers/provider-row.ts",
     "providers/model-limits.ts",
     "providers/chat-translation.ts",

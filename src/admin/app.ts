@@ -15,6 +15,7 @@ import { keysApp } from "./keys.ts";
 import { pricesApp } from "./prices.ts";
 import { promotionsApp } from "./promotions.ts";
 import { providersApp } from "./providers.ts";
+import { repriceApp } from "./reprice.ts";
 import { routesApp } from "./routes.ts";
 import { settingsApp } from "./settings.ts";
 import { spendApp } from "./spend.ts";
@@ -51,6 +52,8 @@ const METHODS = {
   "/budgets": "GET, HEAD",
   "/budgets/:id": "GET, HEAD, PUT, DELETE",
   "/stats": "GET, HEAD",
+  "/spend/reprice": "POST",
+  "/spend/reprice/:id": "GET, HEAD",
   "/approvals": "GET, HEAD",
   "/approvals/:id": "POST",
   "/audit": "GET, HEAD",
@@ -75,6 +78,7 @@ adminApp.route("/providers", providersApp);
 adminApp.route("/prices", pricesApp);
 adminApp.route("/settings", settingsApp);
 adminApp.route("/traces", tracesApp);
+adminApp.route("/spend/reprice", repriceApp);
 adminApp.route("/spend", spendApp);
 adminApp.route("/budgets", budgetsApp);
 adminApp.route("/stats", statsApp);

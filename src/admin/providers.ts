@@ -10,6 +10,7 @@ import { secretsOf, settingsOf } from "../config.ts";
 import { withControl } from "../control/client.ts";
 import type { TargetUse } from "../control/types.ts";
 import { targetSnapshot } from "../health/client.ts";
+import { restsUntil } from "../health/credentials.ts";
 import type { LastFailure, LatencySummary, TargetDetails } from "../health/types.ts";
 import { BODY_LIMITS } from "../http/body.ts";
 import { RouterError } from "../http/errors.ts";
@@ -20,6 +21,7 @@ import { type Reach, upstreamUrl } from "../lib/upstream-url.ts";
 import { PROVIDER_ID, type ProviderRecord, ProviderRequest } from "../policy/provider-record.ts";
 import { forgetProvider } from "../policy/store.ts";
 import type { Provider, Secrets } from "../providers/adapter.ts";
+import { credentialsOf } from "../providers/credential-pool.ts";
 import { findProvider, isKnownProvider, missingNames, operatorProvider, providerIds } from "../providers/index.ts";
 import type { AdminEnv } from "./authorize.ts";
 import { readFlag, readReason } from "./options.ts";
@@ -40,7 +42,10 @@ providersApp.get("/", async (c) => {
   const limit = readLimit(query.limit);
   const isWanted = query.configured === undefined ? null : readFlag(query, "configured");
   const own = await ownProviders(c);
-  const isConfigured = (id: string): boolean => providerOf(id, own)?.configure(secretsOf(c.env)) != null;
+  const isConfigured = (id: string): boolean => {
+    const provider = providerOf(id, own);
+    return provider !== undefined && credentialsOf(provider, secretsOf(c.env)).length > 0;
+  };
   const known = [...providerIds(), ...own.keys()];
   const ids = isWanted === null ? known : known.filter((id) => isConfigured(id) === isWanted);
   const start = startOf(ids, query.cursor);
@@ -59,6 +64,7 @@ providersApp.put("/:id", async (c) => {
     protocol,
     base_url: text,
     secret = null,
+    secrets,
     clean = false,
   } = await readJson(c, ProviderRequest, BODY_LIMITS.admin);
   const reach: Reach = settingsOf(c.env).allowsPrivateUpstreams ? "any" : "public";
@@ -67,11 +73,17 @@ providersApp.put("/:id", async (c) => {
     throw badParameter("base_url", "must be an https address of a public host, without user, query and fragment");
   }
   if (reach === "public" && new URL(baseUrl).port !== "") throw badParameter("base_url", "must be on port 443");
-  const record: ProviderRecord = { id, protocol, base_url: baseUrl, secret, clean };
+  if (secrets !== undefined && secret !== null)
+    throw badParameter("secrets", "is in place of `secret`: send one of them");
+  const pool = secrets === undefined ? {} : { secrets };
+  // A release that knows one secret only goes on with the first.
+  const first = secrets?.[0] ?? secret;
+  const record: ProviderRecord = { id, protocol, base_url: baseUrl, secret: first, ...pool, clean };
   const result = await withControl(c.env.CONTROL_PLANE, (control) => control.putProvider(record, c.get("actor")));
   if (!result.ok) throw new RouterError("invalid_request", "Provider limit (200) reached. Delete one first.");
   forgetProvider(id);
-  return c.json(toOwn(record, secretsOf(c.env)));
+  const { credentials, ...made } = toOwn(record, secretsOf(c.env));
+  return c.json(secrets === undefined ? made : { ...made, credentials });
 });
 
 providersApp.patch("/:id", patchProvider);
@@ -107,8 +119,18 @@ async function ownProviders(c: Context<AdminEnv>): Promise<ReadonlyMap<string, P
 
 function toOwn(record: ProviderRecord, secrets: Secrets) {
   const provider = operatorProvider(record);
-  const configured = provider.configure(secrets) !== null;
-  return { ...record, configured, missing: configured ? [] : missingNames(provider, secrets) };
+  return { ...record, ...toConfigured(provider, secrets) };
+}
+
+/** Credentials by number. `rests_until` is what this isolate knows: of the others each learns by itself. */
+function toConfigured(provider: Provider, secrets: Secrets) {
+  const now = Date.now();
+  const credentials = credentialsOf(provider, secrets).map(({ number }) => {
+    const until = restsUntil(provider.id, number, now);
+    return { number, rests_until: until === 0 ? null : isoTime(until) };
+  });
+  const configured = credentials.length > 0;
+  return { configured, missing: configured ? [] : missingNames(provider, secrets), credentials };
 }
 
 /** The cursor is the last id shown. */
@@ -143,8 +165,7 @@ async function describe(
     });
     const state = { disabled: toDisabled(off.get(id)), targets };
     if (record !== undefined) return [{ ...toOwn(record, secrets), ...state }];
-    const configured = provider.configure(secrets) !== null;
-    return [{ id, configured, missing: configured ? [] : missingNames(provider, secrets), ...state }];
+    return [{ id, ...toConfigured(provider, secrets), ...state }];
   });
 }
 

@@ -15,8 +15,9 @@ import { listBody } from "../http/pagination.ts";
 import { listParameters, matching, readQuery, refuseQuery } from "../http/query.ts";
 import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
 import type { ProviderRecord } from "../policy/provider-record.ts";
-import { RoutePolicy } from "../policy/schema.ts";
+import { PolicyDocument, type RoutePolicy } from "../policy/schema.ts";
 import { forgetRoute } from "../policy/store.ts";
+import { credentialsOf } from "../providers/credential-pool.ts";
 import { findProvider, isKnownProvider, missingNames, operatorProvider } from "../providers/index.ts";
 import { evidenceOf } from "../trace-index/client.ts";
 import type { AdminEnv } from "./authorize.ts";
@@ -54,7 +55,7 @@ routesApp.put("/:env/:name", async (c) => {
   refuseName("env", env, ENV_NAME);
   refuseName("name", name, RESOURCE_NAME);
   const query = readQuery(c, ["force", "reason", "new_env"]);
-  const policy = await readJson(c, RoutePolicy, BODY_LIMITS.admin);
+  const { $schema: _schema, ...policy } = await readJson(c, PolicyDocument, BODY_LIMITS.admin);
   const own = await ownProviders(c, policy);
   const facts = factsOf(policy);
   refuseKind(policy, facts);
@@ -178,5 +179,5 @@ function missingNamesOf(
   const provider = record === undefined ? findProvider(id) : operatorProvider(record);
   const secrets = secretsOf(c.env);
   if (provider === undefined) return [];
-  return provider.configure(secrets) === null ? missingNames(provider, secrets) : null;
+  return credentialsOf(provider, secrets).length === 0 ? missingNames(provider, secrets) : null;
 }

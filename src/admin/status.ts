@@ -13,6 +13,7 @@ import { ledgerStanding } from "../ledger/client/client.ts";
 import { VERSION } from "../lib/version.ts";
 import { withTimeout } from "../lib/with-timeout.ts";
 import { CATALOGUE_ROW } from "../prices/book.ts";
+import { credentialsOf } from "../providers/credential-pool.ts";
 import { findProvider, missingNames, operatorProvider } from "../providers/index.ts";
 import { queryTraces } from "../trace-index/client.ts";
 import type { AdminEnv } from "./authorize.ts";
@@ -108,7 +109,7 @@ async function secretChecks(c: Context<AdminEnv>): Promise<readonly Check[]> {
     const secrets = secretsOf(c.env);
     return [...named].sort().map((id): Check => {
       const provider = findProvider(id) ?? own.get(id);
-      const ok = provider?.configure(secrets) != null;
+      const ok = provider !== undefined && credentialsOf(provider, secrets).length > 0;
       const missing =
         provider === undefined ? "There is no such provider." : `Set ${missingNames(provider, secrets).join(", ")}.`;
       return { name: `secrets:${id}`, ok, ms: 0, detail: ok ? null : missing };

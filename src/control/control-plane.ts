@@ -270,7 +270,7 @@ export class ControlPlane extends DurableObject<Env> {
     return this.#journal.list(query);
   }
 
-  /** A line about what was shown to an operator. Repeating it adds a second line. */
+  /** A line about what was shown to an operator, or done elsewhere. Repeating it adds a second line. */
   async noteShown(actor: string, action: string, object: string, detail?: object): Promise<void> {
     this.#journal.note({ actor, action, object, detail });
   }

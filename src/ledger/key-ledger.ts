@@ -11,6 +11,8 @@ import { settingsOf } from "../config.ts";
 import { keyIdOfTrace, type Trace } from "../traces/schema.ts";
 import { Ledger } from "./ledger.ts";
 import type { TraceIndexes } from "./outbox.ts";
+import { SpendChanges } from "./periods.ts";
+import type { RepriceCheck, RepriceOrder, RepriceProgress } from "./repricing.ts";
 import { Escrow, type Pools } from "./shares/escrow.ts";
 import type {
   Budget,
@@ -204,6 +206,21 @@ export class KeyLedger extends DurableObject {
   /** Everything that its requests said of themselves, but not what they cost. */
   async erase(): Promise<void> {
     this.#transact(() => this.#ledger.erase());
+  }
+
+  /** What a repricing of a target would miss: nothing is changed. */
+  async repriceCheck(order: RepriceOrder): Promise<RepriceCheck> {
+    return this.#ledger.repricing.check(order);
+  }
+
+  /** One step of a repricing, repeatable. `deliveredSeq`: adjustments up to it have reached the trail. */
+  async reprice(order: RepriceOrder, deliveredSeq: number): Promise<RepriceProgress> {
+    return this.#transact(() => {
+      const changes = new SpendChanges();
+      const progress = this.#ledger.repricing.step(order, deliveredSeq, Date.now(), changes);
+      this.#ledger.bookChanges(changes);
+      return progress;
+    });
   }
 
   async trace(id: string): Promise<Trace | null> {

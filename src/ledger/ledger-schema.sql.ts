@@ -134,6 +134,43 @@ const STEPS: readonly string[] = [
     until INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- What deleted charges used, by the hour of their reservation (epoch ms). \`place\`, \`shape\` and \`usage\` are JSON.
+  CREATE TABLE IF NOT EXISTS folded (
+    hour INTEGER NOT NULL,
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    place TEXT NOT NULL,
+    shape TEXT NOT NULL,
+    charges INTEGER NOT NULL,
+    nano_usd INTEGER NOT NULL,
+    unpriced_requests INTEGER NOT NULL,
+    usage TEXT NOT NULL,
+    PRIMARY KEY (hour, provider, model, place, shape)
+  ) STRICT, WITHOUT ROWID;
+  -- How far each repricing has come, and what it has summed.
+  CREATE TABLE IF NOT EXISTS repricing (
+    job TEXT PRIMARY KEY,
+    started_at INTEGER NOT NULL,
+    cursor TEXT NOT NULL,
+    is_done INTEGER NOT NULL,
+    charges INTEGER NOT NULL,
+    before_nano_usd INTEGER NOT NULL,
+    after_nano_usd INTEGER NOT NULL,
+    is_exact INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  -- Corrections that the trail has not taken.
+  CREATE TABLE IF NOT EXISTS adjustment (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    job TEXT NOT NULL,
+    body TEXT NOT NULL
+  ) STRICT;
+  -- The first hour of which all charges are kept or folded; 0: all are. A release before has deleted older ones.
+  ALTER TABLE account ADD COLUMN folded_since INTEGER NOT NULL DEFAULT 0;
+  UPDATE account SET folded_since = coalesce(
+    (SELECT (min(reserved_at) / 3600000 + 1) * 3600000 FROM charge), unixepoch('now') / 3600 * 3600000 + 3600000
+  ) WHERE (SELECT trimmed_traces FROM ledger) > 0;
+  `,
 ];
 
 /** Makes the tables, and takes a ledger of the first version over: its sums stand, its traces go to the index. */

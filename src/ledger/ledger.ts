@@ -12,10 +12,12 @@ import { type Trace, traceIdFloor } from "../traces/schema.ts";
 import { Account } from "./account.ts";
 import { Attempts } from "./attempts.ts";
 import { BudgetWindow } from "./budget-window.ts";
+import { Folded } from "./folded.ts";
 import { prepareTables } from "./ledger-schema.sql.ts";
 import { Outbox } from "./outbox.ts";
 import { assertNanoUsd, PeriodSums, SpendChanges, UTC } from "./periods.ts";
 import { Refusals } from "./refusals.ts";
+import { Repricing } from "./repricing.ts";
 import { Shares } from "./shares/shares.ts";
 import { listTraces } from "./trace-list.ts";
 import { type AddedTrace, MAX_TRACE_DAYS, MIN_TRACE_AGE_MS, Traces } from "./traces.ts";
@@ -58,6 +60,8 @@ export class Ledger {
   readonly traces: Traces;
   readonly outbox: Outbox;
   readonly refusals: Refusals;
+  readonly folded: Folded;
+  readonly repricing: Repricing;
   readonly shares: Shares;
   readonly #sql: SqlStorage;
   readonly #sums: PeriodSums;
@@ -71,6 +75,8 @@ export class Ledger {
     this.account = new Account(sql);
     this.attempts = new Attempts(sql, this.account);
     this.traces = new Traces(sql, traceDays);
+    this.folded = new Folded(sql);
+    this.repricing = new Repricing(sql, this.account, this.folded);
     this.outbox = new Outbox(sql);
     this.refusals = new Refusals(sql, this.account, traceDays);
     const booked = { sums: this.#sums, charges: this.attempts.charges, traces: this.traces };
@@ -186,11 +192,12 @@ export class Ledger {
     this.attempts.holds.leases.renew(isolate, now);
     const changes = new SpendChanges();
     for (const row of rows) this.#book(readRow(row, now), now, changes);
-    this.#bookChanges(changes);
+    this.bookChanges(changes);
     return this.#standing(now);
   }
 
-  #bookChanges(changes: SpendChanges): void {
+  /** Adds what a transaction has gathered to all sums. */
+  bookChanges(changes: SpendChanges): void {
     this.#sums.add(changes);
     this.#window.add(changes);
     this.shares.add(changes);
@@ -259,7 +266,7 @@ export class Ledger {
       const added = this.traces.add(unsettledTrace(traceId, after), after.length, now);
       if (added !== null) this.#noteTrace(traceId, added, { before: countedAs(before), after: counted }, changes);
     }
-    this.#bookChanges(changes);
+    this.bookChanges(changes);
   }
 
   applyTerms(terms: KeyTerms): void {
@@ -301,9 +308,11 @@ export class Ledger {
   trim(now: number): boolean {
     this.outbox.remove(this.refusals.trim(now));
     const deleted = this.traces.trim(now, TRIM_BATCH);
-    const lost = deleted.length === 0 ? [] : this.outbox.remove(deleted);
+    const lost = deleted.length === 0 ? [] : this.outbox.remove(deleted.map(({ id }) => id));
     if (lost.length > 0)
       this.account.count({ lostTraces: lost.length, lostNanoUsd: this.attempts.charges.costOf(lost) });
+    if (deleted.length > 0) this.account.count({ deletedNanoUsd: this.folded.fold(deleted) });
+    this.folded.trim(now);
     this.attempts.holds.forgetWithdrawn(now);
     const floor = this.traces.oldest();
     this.#sql.exec("DELETE FROM unadmitted WHERE trace_id < ?", floor);
@@ -317,6 +326,7 @@ export class Ledger {
     this.traces.erase();
     this.refusals.erase();
     this.attempts.charges.eraseTags();
+    this.folded.erase();
   }
 
   /** Takes out of the outbox what says neither environment nor day: no index can have it. */

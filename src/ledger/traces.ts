@@ -128,8 +128,8 @@ export class Traces {
     return facetRows(this.#sql, "request", query, from, this.#idFloor(query.until) ?? ABOVE_ALL_IDS);
   }
 
-  /** Deletes up to `limit` of what is too old or too much, oldest first, and answers the ids. */
-  trim(now: number, limit: number): string[] {
+  /** Deletes up to `limit` of what is too old or too much, oldest first, and answers it. */
+  trim(now: number, limit: number): { readonly id: string; readonly body: string }[] {
     const settledBy = now - MIN_TRACE_AGE_MS;
     // Nothing is below a floor where there is no trace. What was settled by then had begun before, so no other rows
     // need to be looked at.
@@ -137,11 +137,11 @@ export class Traces {
     const tooOld = this.#idFloor(now - this.#days * DAY_MS) ?? "";
     const excess = Math.max(0, this.#count - MAX_TRACES);
     const deleted = this.#sql
-      .exec<{ id: string }>(
+      .exec<{ id: string; body: string }>(
         `DELETE FROM request WHERE id IN (
            SELECT id FROM (SELECT id FROM request WHERE id < ? AND settled_at < ? ORDER BY id LIMIT ?)
            UNION SELECT id FROM (SELECT id FROM request WHERE id < ? AND settled_at < ? ORDER BY id LIMIT ?)
-         ) RETURNING id`,
+         ) RETURNING id, body`,
         ...[begunBy, settledBy, Math.min(excess, limit), tooOld, settledBy, limit],
       )
       .toArray();
@@ -150,7 +150,7 @@ export class Traces {
       this.#trimmed += deleted.length;
       this.#count -= deleted.length;
     }
-    return deleted.map(({ id }) => id);
+    return deleted;
   }
 
   /** Nothing of them is shown any more. Their rows stay as long as any: by them, a request is settled once. */

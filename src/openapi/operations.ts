@@ -305,6 +305,14 @@ export const OPERATIONS: readonly Operation[] = [
   }),
   operator("post /admin/traces/rebuild", "Rebuild the trace index", [200, "Rebuild"], BAD, { query: PAGE }),
   operator("get /admin/traces/{id}", "One request", [200, "Trace"], ["unknown_trace"]),
+  operator(
+    "post /admin/spend/reprice",
+    "Put right what past requests of a model cost; with `dry_run` the role `release` may",
+    [202, "RepriceStarted"],
+    ["range_not_kept"],
+    { body: "RepriceRequest" },
+  ),
+  operator("get /admin/spend/reprice/{id}", "How far a repricing has come", [200, "Reprice"]),
   operator("get /admin/stats", "How requests fared", [200, "Stats"], [...BAD, "range_not_kept"], {
     query: {
       ...{ ...SPAN, bucket: "minute|hour|day", group_by: "string", env: "string", app: "string", route: "string" },

@@ -3,6 +3,7 @@
 import { ExplainRequest } from "../admin/explain.ts";
 import { PromotionRequest } from "../admin/promotions.ts";
 import { SwitchRequest } from "../admin/provider-switch.ts";
+import { RepriceRequest } from "../admin/reprice.ts";
 import { RollbackRequest } from "../admin/routes.ts";
 import { SettingsRequest } from "../admin/settings.ts";
 import { DecisionRequest } from "../approvals/decision.ts";
@@ -12,7 +13,7 @@ import { MessagesFields } from "../doors/messages/request.ts";
 import { ResponsesRequest } from "../doors/responses/request.ts";
 import { KeyChange, KeyRequest, KeyRotation } from "../keys/record.ts";
 import { ProviderRequest } from "../policy/provider-record.ts";
-import { RoutePolicy } from "../policy/schema.ts";
+import { PolicyDocument } from "../policy/schema.ts";
 import { PriceRequest } from "../prices/request.ts";
 import { TRACE_STATUSES } from "../traces/schema.ts";
 import { ChatFields } from "../wires/openai-chat/request-fields.ts";
@@ -30,7 +31,7 @@ const REQUESTS = {
   KeyChange,
   KeyRotation,
   BudgetRequest,
-  Policy: RoutePolicy,
+  Policy: PolicyDocument,
   Rollback: RollbackRequest,
   PromotionRequest,
   ProviderRequest,
@@ -38,6 +39,7 @@ const REQUESTS = {
   ExplainRequest,
   PriceRequest,
   SettingsRequest,
+  RepriceRequest,
 };
 
 const KEY: { readonly [member: string]: Spelling } = {
@@ -60,7 +62,12 @@ const ATTEMPT: Spelling = {
   ...{ provider: "string", model: "string", outcome: "string", status: "integer?", started_ms: "number" },
   ...{ first_token_ms: "number?", duration_ms: "number", hedged: "boolean", winner: "boolean", cost_usd: "number?" },
   "price_row?": "string",
-  ...{ "provider_code?": "string", "provider_message?": "string", "provider_request_id?": "string" },
+  ...{
+    "credential?": "integer",
+    "provider_code?": "string",
+    "provider_message?": "string",
+    "provider_request_id?": "string",
+  },
 };
 const TRACE: Spelling = {
   ...{ id: "string", created_at: "time", key_id: "string", env: "string", app: "string", route: "string" },
@@ -99,7 +106,8 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
   Health: { status: "string" },
   Document: "object",
   ChatCompletion: {
-    ...{ id: "string", object: "string", created: "integer", model: "string", choices: ["object"], usage: "object" },
+    ...{ id: "string", object: "string", created: "integer", model: "string", usage: "object" },
+    choices: [{ index: "integer", message: "object", finish_reason: "string?" }],
     flow: {
       ...{ trace_id: "string", route: "string", route_version: "integer", provider: "string", model: "string" },
       ...{ attempts: "integer", fallback: "boolean", latency_ms: "number", cost_usd: "number?" },
@@ -109,6 +117,11 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
   Embeddings: {
     ...{ object: "string", data: [{ object: "string", index: "integer", embedding: "any" }], model: "string" },
     ...{ usage: { prompt_tokens: "integer", total_tokens: "integer" }, flow: "object" },
+  },
+  ChatCompletionChunk: {
+    ...{ id: "string", object: "string", created: "integer", model: "string", "usage?": "any", "flow?": "object" },
+    choices: [{ index: "integer", delta: "object", finish_reason: "string?" }],
+    "error?": { message: "string", type: "string", code: "string", param: "string?" },
   },
   Message: {
     ...{ id: "string", type: "string", role: "string", model: "string", content: ["object"], stop_reason: "string?" },
@@ -169,6 +182,7 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
   },
   Provider: {
     ...{ id: "string", configured: "boolean", missing: ["string"], "disabled?": "any", "targets?": ["object"] },
+    ...{ "credentials?": [{ number: "integer", rests_until: "time?" }] },
   },
   Explanation: {
     ...{ route_version: "integer", targets: ["object"], admission: "object", output_cap: "integer?" },
@@ -213,6 +227,19 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
       unpriced_requests: "integer",
     },
     ...{ unadmitted_usd: "number", since: "time", as_of: "time" },
+  },
+  RepriceStarted: { id: "string", status: "running|done|failed", dry_run: "boolean" },
+  Reprice: {
+    ...{
+      id: "string",
+      status: "running|done|failed",
+      provider: "string",
+      model: "string",
+      since: "time",
+      until: "time",
+    },
+    ...{ dry_run: "boolean", charges: "integer", keys: "integer", before_usd: "number", after_usd: "number" },
+    ...{ difference_usd: "number", exact: "boolean", as_of: "time", "error?": "string" },
   },
   Stats: {
     ...{ object: "string", bucket: "string", group_by: ["string"], data: ["Figures"], has_more: "boolean" },

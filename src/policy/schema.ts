@@ -148,6 +148,9 @@ export const RoutePolicy = z.strictObject({
 });
 export type RoutePolicy = z.infer<typeof RoutePolicy>;
 
+/** A policy as it is sent: an editor's `$schema` may be in it, and is left out of what is published. */
+export const PolicyDocument = z.extend(RoutePolicy, { $schema: z.optional(z.string().check(z.maxLength(2_000))) });
+
 /** One published version of a route, with the facts of each target (same order) resolved at publication. */
 export const RouteRecord = z.strictObject({
   env: z.string(),

@@ -227,6 +227,10 @@ export interface Provider {
   readonly requires: readonly (readonly string[])[];
   /** The provider's configuration, or `null` when a secret or an address is missing or not allowed. */
   configure(secrets: Secrets): ProviderConfig | null;
+  /** Names of its secret, of which there may be several: see `credential-pool.ts`. */
+  readonly pool?: readonly string[];
+  /** In place of a pool of numbered names. */
+  readonly credentials?: (secrets: Secrets) => readonly { readonly number: number; readonly config: ProviderConfig }[];
   /** The first thing the request asks for that this provider cannot do, whatever the model; `null` when it can do all. */
   readonly lacks?: (fields: Readonly<Record<string, unknown>>, model?: string) => string | null;
   /**

@@ -27,6 +27,7 @@ export const anthropic: Provider = {
   adapter: { translation, toUpstream, classify: (error) => classifyMessages(error) },
   inWire: (wire, config) => (wire === face.wire.id ? inSameWire(anthropic, face, config) : undefined),
   requires: [["ANTHROPIC_API_KEY"]],
+  pool: ["ANTHROPIC_API_KEY"],
   configure,
   lacks,
   refuses,

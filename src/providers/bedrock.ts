@@ -26,6 +26,7 @@ export const bedrock: Provider = {
     ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"],
     ["AWS_BEARER_TOKEN_BEDROCK", "BEDROCK_BASE_URL"],
   ],
+  pool: ["AWS_BEARER_TOKEN_BEDROCK"],
   configure,
   lacks,
   refuses,

@@ -45,6 +45,7 @@ export const cohere: Provider = {
   id: "cohere",
   adapter: { translation, toUpstream, classify },
   requires: [["COHERE_API_KEY"]],
+  pool: ["COHERE_API_KEY"],
   configure,
   lacks,
   refuses,

@@ -33,6 +33,7 @@ export const google: Provider = {
     classify: (error) => classifyGoogle(error, Date.now()),
   },
   requires: SECRETS.map((name) => [name]),
+  pool: SECRETS,
   configure,
   lacks: bridge.lacks,
   refuses: bridge.refuses,

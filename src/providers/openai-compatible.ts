@@ -34,6 +34,7 @@ function chatProvider(row: ProviderRow): Provider {
       classify: (error) => classifyRow(row, error),
     },
     requires: requiredSets(row),
+    pool: row.secrets,
     configure: quirks.configure ?? ((secrets) => configure(row, secrets)),
     lacks: (fields, model) => (isNoChat ? "messages" : missingCapability(row, fields, model, limitsOf)),
     refuses: (fields) => (isNoChat ? noChat(row.id) : contentRefusal(row, fields)),

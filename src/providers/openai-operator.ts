@@ -6,6 +6,7 @@
  */
 import { upstreamUrl } from "../lib/upstream-url.ts";
 import type { Provider, ProviderConfig, Secrets } from "./adapter.ts";
+import type { Credential } from "./credential-pool.ts";
 import { openAiEmbeddings } from "./embeddings/openai.ts";
 import { PLAIN_ROW } from "./embeddings/rows.ts";
 import { openAiProvider } from "./openai-compatible.ts";
@@ -17,17 +18,27 @@ export interface OperatorEndpoint {
   readonly base_url: string;
   /** Name of a Worker secret; `null`: none is sent. */
   readonly secret: string | null;
+  /** Names of several, in place of `secret`. */
+  readonly secrets?: readonly string[] | undefined;
   /** The operator says that its streams need no mending. */
   readonly clean?: boolean | undefined;
 }
 
 export function operatorProvider(endpoint: OperatorEndpoint): Provider {
-  const { secret } = endpoint;
+  const names = endpoint.secrets ?? [endpoint.secret];
+  const configureAll = (secrets: Secrets): readonly Credential[] =>
+    names.flatMap((secret, at) => {
+      const config = configure({ ...endpoint, secret }, secrets);
+      return config === null ? [] : [{ number: at + 1, config }];
+    });
+  const { pool: _none, ...provider } = openAiProvider(rowOf(endpoint));
   return {
-    ...openAiProvider(rowOf(endpoint)),
+    ...provider,
     embedding: openAiEmbeddings(PLAIN_ROW, {}),
-    requires: [secret === null ? [] : [secret]],
-    configure: (secrets) => configure(endpoint, secrets),
+    // Any of them is enough.
+    requires: names.map((name) => (name === null ? [] : [name])),
+    configure: (secrets) => configureAll(secrets)[0]?.config ?? null,
+    credentials: configureAll,
   };
 }
 

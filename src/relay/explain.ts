@@ -15,6 +15,7 @@ import {
 } from "../health/client.ts";
 import { RouterError } from "../http/errors.ts";
 import { fromUsd, toUsd } from "../lib/money.ts";
+import { stableDraw } from "../lib/stable-draw.ts";
 import { isDisabled } from "../policy/disabled.ts";
 import type { FailureClass } from "../traces/schema.ts";
 import { readContentDemand } from "../wires/openai-chat/read-demand.ts";
@@ -25,7 +26,7 @@ import { fits } from "./attempts/hedge.ts";
 import { droppedFor } from "./attempts/upstream-request.ts";
 import { conversationOf, costForecast } from "./conversation.ts";
 import { providersOf } from "./operator-providers.ts";
-import { plan, stableDraw } from "./plan.ts";
+import { plan } from "./plan.ts";
 import { toldOf } from "./request/told.ts";
 import type { Exchange } from "./trace.ts";
 import type { Caller, Candidate, ResolvedRoute } from "./types.ts";

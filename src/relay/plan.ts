@@ -12,6 +12,7 @@ import { COMPACT } from "../http/hints.ts";
 import { isJsonObject } from "../lib/json.ts";
 import type { Target } from "../policy/schema.ts";
 import type { Provider, Refusal, Secrets } from "../providers/adapter.ts";
+import { credentialsOf } from "../providers/credential-pool.ts";
 import { missingNames } from "../providers/index.ts";
 import type { FailureClass } from "../traces/schema.ts";
 import type { Candidate, Plan, ResolvedRoute } from "./types.ts";
@@ -122,8 +123,9 @@ function configuredCandidates(input: PlanInput): Candidate[] {
       return;
     }
     const found = findProvider(target.provider);
-    const config = found?.configure(secrets) ?? null;
-    if (found === undefined || config === null) {
+    const credentials = found === undefined ? [] : credentialsOf(found, secrets);
+    const config = credentials[0]?.config;
+    if (found === undefined || config === undefined) {
       const detail =
         found === undefined ? "There is no such provider." : `Set ${missingNames(found, secrets).join(", ")}.`;
       onSkipped(target, "not_configured", detail);
@@ -133,7 +135,7 @@ function configuredCandidates(input: PlanInput): Candidate[] {
     const facts = route.record.facts[index] ?? {};
     const { model, params } = target;
     const toCandidate = (provider: Provider): Candidate => {
-      return { name, target, facts, provider, config, lane: laneOf(provider, wire) };
+      return { name, target, facts, provider, config, credentials, lane: laneOf(provider, wire) };
     };
     const written = (): Candidate => {
       return toCandidate(found.forRequest?.({ fields, model, params, facts, config }) ?? found);
@@ -189,19 +191,6 @@ function fastestFirst(candidates: readonly Candidate[], { forecastOf, mayExplore
   return sortedBy(candidates, (candidate) =>
     candidate === explored ? -1 : (forecasts.get(candidate)?.p50Ms ?? Number.POSITIVE_INFINITY),
   );
-}
-
-/**
- * The draw of `session` for the target `name`, in [0, 1): always the same, so that a session keeps its order. FNV-1a, and
- * Murmur's last steps: without them names that differ in their last character draw nearly the same number.
- */
-export function stableDraw(session: string, name: string): number {
-  const text = `${session}\n${name}`;
-  let hash = 0x811c9dc5;
-  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return ((hash ^ (hash >>> 16)) >>> 0) / 0x1_0000_0000;
 }
 
 /** Stable: equals keep the policy's order. */

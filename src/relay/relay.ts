@@ -6,6 +6,7 @@ import type { Context } from "hono";
 import { type AppEnv, secretsOf } from "../config.ts";
 import type { Json } from "../conversation/part.ts";
 import { latencyForecast, mayExplore, targetState } from "../health/client.ts";
+import { stableDraw } from "../lib/stable-draw.ts";
 import { isDisabled } from "../policy/disabled.ts";
 import { promptTokens } from "../pricing/count.ts";
 import type { Provider } from "../providers/adapter.ts";
@@ -28,7 +29,7 @@ import {
 } from "./deliver.ts";
 import type { Door } from "./door.ts";
 import { providersOf } from "./operator-providers.ts";
-import { plan, stableDraw } from "./plan.ts";
+import { plan } from "./plan.ts";
 import { explainStep, wantsExplanation } from "./request/explained.ts";
 import { type AnyRun, begin, handle, lazy } from "./request/run.ts";
 import { toldOf } from "./request/told.ts";

@@ -18,8 +18,9 @@ export function neverAsked(
   );
 }
 
-export function diagnosisMembers({ diagnosis, providerRequestId }: Attempt): Partial<TraceAttempt> {
+export function diagnosisMembers({ diagnosis, providerRequestId, credential }: Attempt): Partial<TraceAttempt> {
   return {
+    credential,
     ...(diagnosis?.code === undefined ? {} : { provider_code: diagnosis.code }),
     ...(diagnosis?.message === undefined ? {} : { provider_message: diagnosis.message }),
     ...(providerRequestId === undefined ? {} : { provider_request_id: providerRequestId }),

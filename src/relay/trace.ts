@@ -25,6 +25,8 @@ const MAX_DROPPED_LENGTH = 2_048;
 export interface Attempt {
   readonly provider: string;
   readonly model: string;
+  /** Number of the provider's credential. */
+  readonly credential: number;
   readonly startedAt: number;
   /** Not over yet: what it costs may still grow. */
   isRunning: boolean;
@@ -60,7 +62,7 @@ export interface Attempt {
 /** As much as has to be known before an attempt starts. */
 export type AttemptStart = Pick<
   Attempt,
-  "provider" | "model" | "number" | "boundNanoUsd" | "setOutputCap" | "tariff" | "hedged"
+  "provider" | "model" | "credential" | "number" | "boundNanoUsd" | "setOutputCap" | "tariff" | "hedged"
 >;
 
 /** Durations of the phases a request waits in, milliseconds. Clocks on Workers advance across I/O only. */
@@ -169,10 +171,9 @@ export class Exchange {
   }
 
   startAttempt(start: AttemptStart, now: number): Attempt {
-    const { provider, model, number, boundNanoUsd, setOutputCap, tariff, hedged } = start;
+    const { provider, model, credential, number, boundNanoUsd, setOutputCap, tariff, hedged } = start;
     const attempt: Attempt = {
-      provider,
-      model,
+      ...{ provider, model, credential },
       startedAt: now,
       isRunning: true,
       outcome: "ok",

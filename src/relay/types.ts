@@ -20,6 +20,7 @@ import type {
   UpstreamError,
   UpstreamFailure,
 } from "../providers/adapter.ts";
+import type { Credential } from "../providers/credential-pool.ts";
 import type { FailureClass } from "../traces/schema.ts";
 import type { RouteControls } from "../wires/openai-chat/request-fields.ts";
 import type { DoorWire, ItemReader, SameWire, StreamItem, AnswerContext as WireContext } from "../wires/wire.ts";
@@ -70,6 +71,10 @@ export interface Candidate {
   readonly facts: ModelFacts;
   readonly provider: Provider;
   readonly config: ProviderConfig;
+  /** What it can be called with. `config` is that of the first, or of the one that an attempt is made with. */
+  readonly credentials: readonly Credential[];
+  /** The one that the next attempt has to use. */
+  readonly credential?: Credential;
   /**
    * `native`: the client's wire, whose bytes may pass as they come; `same_wire`: its streams are read event by event;
    * `translated`: another wire.

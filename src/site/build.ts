@@ -100,7 +100,8 @@ async function loadSite(directory: string) {
     entryPoints: {
       site: join(HERE, "site.ts"),
       openapi: join(HERE, "../openapi/document.ts"),
-      policy: join(HERE, "../policy/schema.ts"),
+      policy: join(HERE, "policy-schema.ts"),
+      providers: join(HERE, "../providers/index.ts"),
     },
     outdir: directory,
     platform: "node",
@@ -114,6 +115,8 @@ async function loadSite(directory: string) {
   return {
     site: (await load("site")) as typeof import("./site.ts"),
     openapi: (await load("openapi")) as typeof import("../openapi/document.ts"),
+    policy: (await load("policy")) as typeof import("./policy-schema.ts"),
+    providers: (await load("providers")) as typeof import("../providers/index.ts"),
   };
 }
 
@@ -125,6 +128,7 @@ async function inputsDigest(): Promise<string> {
     "catalog",
     "openapi",
     "policy",
+    "providers",
     "http",
     "doors",
     "admin",
@@ -155,7 +159,7 @@ async function main(): Promise<void> {
   try {
     const files = new Map<string, string>();
     const assets = await assetsOf(files);
-    const { site, openapi } = await loadSite(work);
+    const { site, openapi, policy, providers } = await loadSite(work);
     const document = openapi.openApiDocument();
     const content: Record<string, string> = {};
     for (const file of await readdir(join(HERE, "content"))) {
@@ -164,10 +168,11 @@ async function main(): Promise<void> {
     }
     const flowTypes = await readFile(join(HERE, "content", "flow.d.ts.txt"), "utf8");
     const schemas = (document["components"] as { schemas?: Record<string, unknown> } | undefined)?.schemas ?? {};
-    const policySchema = JSON.stringify({
-      $schema: "https://json-schema.org/draft/2020-12/schema",
-      ...(schemas["Policy"] as object),
-    });
+    const policySchema = JSON.stringify(
+      policy.policySchema(schemas["Policy"] as Readonly<Record<string, unknown>>, providers.providerIds()),
+      null,
+      2,
+    );
     const openapiText = JSON.stringify(document);
     // The Worker serves it as it is, from a module of text: it is no asset, so that its answer is like all others.
     await writeFile(OPENAPI, openapiText);

@@ -7,6 +7,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { AlarmSchedule } from "../durable/alarm-schedule.ts";
 import { archiveMonth, DAY_MS, nextMonth } from "../trace-index/calendar.ts";
+import type { AdjustmentBatch } from "../trace-index/store-adjust.ts";
 import type { ArchivedDay } from "../trace-index/usage.ts";
 import type { UsageQuestion, UsageSum } from "../trace-index/usage-query.ts";
 import { type ArchiveAnswer, ArchiveStore, KEPT_DAYS } from "./store.ts";
@@ -39,6 +40,14 @@ export class SpendArchive extends DurableObject<Cloudflare.Env> {
   /** What was used in the whole month, per key or in all. */
   async monthly(question: UsageQuestion): Promise<UsageSum[]> {
     return this.#store.monthly(question, this.#month());
+  }
+
+  /** Takes corrections of days whose object of the trail is gone. `tagNames`: tags that are summed. */
+  async adjust(batch: AdjustmentBatch, tagNames: readonly string[]): Promise<void> {
+    const month = this.#month();
+    if (Date.now() >= this.#daysEnd(month)) return;
+    this.ctx.storage.transactionSync(() => this.#store.adjust(batch, tagNames, month));
+    await this.#alarms.ringBy(this.#daysEnd(month));
   }
 
   override async alarm(): Promise<void> {

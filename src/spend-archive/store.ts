@@ -6,6 +6,8 @@
  */
 import { migrateTables } from "../durable/call.ts";
 import { tryParseJson } from "../lib/json.ts";
+import { dayStart } from "../trace-index/calendar.ts";
+import { type AdjustmentBatch, adjustedRow } from "../trace-index/store-adjust.ts";
 import { type ArchivedDay, COUNT_COLUMNS, type UsageRow } from "../trace-index/usage.ts";
 import { sumUsage, type UsageQuestion, type UsageSum } from "../trace-index/usage-query.ts";
 import { addUsage, DAY, USAGE_TABLE } from "../trace-index/usage-schema.sql.ts";
@@ -32,6 +34,14 @@ const STEPS: readonly string[] = [
     rows TEXT NOT NULL,
     PRIMARY KEY (day, version, part)
   ) STRICT;
+  `,
+  `
+  -- Corrections that were applied here, by the sender's key and number.
+  CREATE TABLE adjusted (
+    key_id TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (key_id, seq)
+  ) STRICT, WITHOUT ROWID;
   `,
 ];
 
@@ -79,6 +89,26 @@ export class ArchiveStore {
     }
     this.#sql.exec("DELETE FROM staged WHERE day = ? AND version <= ?", day, version);
     this.#sql.exec("INSERT OR REPLACE INTO kept_day (day, version) VALUES (?, ?)", day, version);
+    this.#sumMonth(monthStart);
+  }
+
+  /** Corrections of days whose object of the trail is gone, each once. To be run inside a transaction. */
+  adjust({ keyId, adjustments }: AdjustmentBatch, tagNames: readonly string[], monthStart: number): void {
+    if (!this.#hasTables) migrateTables(this.#sql, STEPS);
+    this.#hasTables = true;
+    for (const adjustment of adjustments) {
+      const known = this.#sql.exec(
+        "INSERT OR IGNORE INTO adjusted (key_id, seq) VALUES (?, ?) RETURNING seq",
+        ...[keyId, adjustment.seq],
+      );
+      if (known.toArray().length === 0) continue;
+      const row = adjustedRow(adjustment, keyId, tagNames);
+      addUsage(this.#sql, DAY, { ...row, at: dayStart(row.at) });
+    }
+    this.#sumMonth(monthStart);
+  }
+
+  #sumMonth(monthStart: number): void {
     this.#sql.exec("DELETE FROM usage WHERE grain = ?", MONTH);
     this.#sql.exec(MONTH_SUMS, monthStart);
   }

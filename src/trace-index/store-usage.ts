@@ -8,7 +8,7 @@ import { tryParseJson } from "../lib/json.ts";
 import { DAY_MS, type TrailDay } from "./calendar.ts";
 import { type AttemptFacts, factsOf, NO_TOKENS } from "./counted-trace.ts";
 import { GroupNames, type NameLimits, OTHER_NAMES } from "./group-names.ts";
-import { type CountedFacts, summedTags, UsageTally, usageOf } from "./usage.ts";
+import { type CountedFacts, summedTags, type UsageRow, UsageTally, usageOf } from "./usage.ts";
 import { mergeSums, sumRows, sumUsage, type UsageQuestion, type UsageSum } from "./usage-query.ts";
 import { addUsage, HOUR, hasUsage, MINUTE } from "./usage-schema.sql.ts";
 
@@ -121,6 +121,13 @@ export class UsageStore {
       hours.add({ ...row, at: row.at - (row.at % HOUR_MS), place: this.#names.limited(row.place) });
     }
     return sumRows(hours.rows(), query);
+  }
+
+  /** Adds to the row of its hour, and to that of its minute where those are kept. */
+  adjust(row: UsageRow, withMinutes: boolean): void {
+    const limited = { ...row, place: this.#names.limited(row.place) };
+    addUsage(this.#sql, HOUR, limited);
+    if (withMinutes) addUsage(this.#sql, MINUTE, limited);
   }
 
   dropMinutes(): void {

@@ -11,6 +11,7 @@ import type { FacetRow } from "../traces/filter.ts";
 import { UNSETTLED } from "../traces/schema.ts";
 import { dayStart, type TrailDay } from "./calendar.ts";
 import { factsOf, type TraceFacts } from "./counted-trace.ts";
+import { type AdjustmentBatch, adjustedRow, noteRepriced } from "./store-adjust.ts";
 import { eraseIn } from "./store-erase.ts";
 import { evidenceIn, NO_EVIDENCE } from "./store-evidence.ts";
 import { facetsIn, listIn } from "./store-list.ts";
@@ -161,6 +162,29 @@ export class TrailStore {
 
   dropMinutes(): void {
     this.#usage.dropMinutes();
+  }
+
+  /** Adds corrections of booked costs, each once by the number that its ledger gave it. Run inside a transaction. */
+  adjust(
+    { keyId, adjustments }: AdjustmentBatch,
+    day: TrailDay,
+    tagNames: readonly string[],
+    withMinutes: boolean,
+  ): void {
+    this.#makeTables(day);
+    this.#usage.catchUp(day, tagNames);
+    for (const adjustment of adjustments) {
+      const known = this.#sql.exec(
+        "INSERT OR IGNORE INTO adjusted (key_id, seq) VALUES (?, ?) RETURNING seq",
+        ...[keyId, adjustment.seq],
+      );
+      if (known.toArray().length === 0) continue;
+      this.#usage.adjust(adjustedRow(adjustment, keyId, tagNames), withMinutes);
+      for (const { id, repricedUsd } of adjustment.traces) {
+        if (repricedUsd !== null) noteRepriced(this.#sql, id, repricedUsd, adjustment);
+      }
+      this.#sql.exec("UPDATE trail SET changes = changes + 1");
+    }
   }
 
   list(query: DayListQuery): DayList {

@@ -16,6 +16,7 @@ import { MONEY_KEY, MoneyRecord } from "../prices/book.ts";
 import type { FacetRow } from "../traces/filter.ts";
 import { archiveName, DAY_MS, expiresAt, parseTrailName, type TrailDay } from "./calendar.ts";
 import { TrailStore } from "./store.ts";
+import type { AdjustmentBatch } from "./store-adjust.ts";
 import type { DayUsageQuery } from "./store-usage.ts";
 import type {
   DayEvidenceQuery,
@@ -97,6 +98,18 @@ export class TrailIndex extends DurableObject<Cloudflare.Env> {
   /** Erases what the requests of a key said of themselves; sums stay. */
   async erase(keyId: string): Promise<void> {
     this.ctx.storage.transactionSync(() => this.#store.erase(keyId));
+  }
+
+  /** Takes corrections of booked costs, each once however often it is sent. */
+  async adjust(batch: AdjustmentBatch): Promise<void> {
+    const day = this.#day();
+    const now = Date.now();
+    const tagNames = await this.#tagNames();
+    const withMinutes = now < day.startAt + DAY_MS + MINUTES_KEPT_MS;
+    this.#transact(() => this.#store.adjust(batch, day, tagNames, withMinutes));
+    // What an archive has already is put right before the caller goes on.
+    if (now >= day.startAt + DAY_MS + CLOSE_DELAY_MS) await this.#archive(day).catch(() => {});
+    await this.#alarms.ringBy(this.#dueAt(day, now));
   }
 
   /** Archive and retention. Running it twice changes nothing more. Never throws. */

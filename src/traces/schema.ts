@@ -51,6 +51,8 @@ export interface TraceAttempt {
   /** The row of prices that was in force when it started: `pr_…` of an operator, `catalogue:<version>`; absent: none. */
   readonly price_row?: string;
   /** What the provider said of its failure, scrubbed, and its own id of the request. Operators alone see them. */
+  /** Number of the provider's credential. */
+  readonly credential?: number;
   readonly provider_code?: string;
   readonly provider_message?: string;
   readonly provider_request_id?: string;
@@ -128,7 +130,7 @@ export function withoutDiagnosis(trace: Trace): Trace {
   return {
     ...trace,
     attempts: trace.attempts.map((attempt) => {
-      const { provider_code, provider_message, provider_request_id, ...shown } = attempt;
+      const { credential, provider_code, provider_message, provider_request_id, ...shown } = attempt;
       return shown;
     }),
     ...(skipped === undefined ? {} : { skipped: skipped.map(({ detail, ...shown }) => shown) }),

@@ -22,6 +22,7 @@ const EXPECTED: Readonly<Record<string, string>> = {
   "ai-sdk.mjs": "answering as deep-1",
   "langchain.mjs": "answering as deep-1",
   "agent-loop.mjs": "search_docs",
+  "embeddings.mjs": "2 vectors of",
 };
 /** Each has a test of its own. */
 const SEPARATE = ["approval-ai-sdk.mjs", "approval-langchain.mjs", "claude-code.sh", "codex.toml"];

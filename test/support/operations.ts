@@ -209,6 +209,20 @@ const MADE: Readonly<Record<string, Make>> = {
   },
   "get /admin/traces/{id}": ({ traceId }) => ({ path: `/admin/traces/${traceId}` }),
   "get /admin/spend": () => ({ path: "/admin/spend?group_by=key" }),
+  "post /admin/spend/reprice": () => ({
+    path: "/admin/spend/reprice",
+    body: { provider: "openai", model: "gpt-4.1", since: new Date(Date.now() - 60_000).toISOString() },
+  }),
+  "get /admin/spend/reprice/{id}": async ({ worker }) => {
+    const body = {
+      provider: "openai",
+      model: "none",
+      since: new Date(Date.now() - 60_000).toISOString(),
+      dry_run: true,
+    };
+    const { id } = (await (await worker.admin("/admin/spend/reprice", { body })).json()) as { id: string };
+    return { path: `/admin/spend/reprice/${id}` };
+  },
   "get /admin/stats": () => ({ path: "/admin/stats?bucket=hour&group_by=route" }),
   "post /admin/approvals/{id}": decide("/admin/approvals"),
 };

@@ -66,7 +66,8 @@ describe("PUT /admin/providers/{id}", () => {
     const list = await worker.admin("/admin/providers?limit=1000");
     const text = await list.text();
     expect(text).not.toContain(SECRET);
-    expect((await listed()).find((entry) => entry["id"] === id)).toEqual({ ...answer, targets: [] });
+    const state = { disabled: null, credentials: [{ number: 1, rests_until: null }], targets: [] };
+    expect((await listed()).find((entry) => entry["id"] === id)).toEqual({ ...answer, ...state });
     expect((await auditOf(worker, `provider ${id}`)).map((line) => [line["action"], line["before"]])).toEqual([
       ["provider.put", null],
     ]);

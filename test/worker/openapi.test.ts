@@ -37,6 +37,7 @@ let key: string;
 /** Values for what stands in a path, by what stands before it or by its name. None of them is what the tests need. */
 const known: Record<string, readonly string[]> = {
   provider: ["openai", "nowhere"],
+  reprice: ["rp_00000000000000000000", "x"],
   model: ["gpt-4.1", "maker/model", "none"],
   env: ["production", "staging", "nowhere"],
   name: ["other", "promote"],

@@ -8,6 +8,14 @@ import {
   reportOutcome,
   reportUnclean,
 } from "../../health/client.ts";
+import {
+  chooseCredential,
+  isOfCredential,
+  noteAnswer,
+  noteEnd,
+  noteStart,
+  otherCredential,
+} from "../../health/credentials.ts";
 import { RouterError } from "../../http/errors.ts";
 import type { Deadlines } from "../../lib/deadline.ts";
 import { tryParseJson } from "../../lib/json.ts";
@@ -126,14 +134,17 @@ export class RunningAttempt implements StreamedAttempt {
     const { route, request, exchange } = input;
     const now = Date.now();
     this.#input = input;
-    this.candidate = candidate;
+    const { target, credentials } = candidate;
+    const session = exchange.conversation?.sessionId ?? null;
+    const used = candidate.credential ?? chooseCredential(target.provider, credentials, session, now);
+    this.candidate = { ...candidate, config: used.config };
     this.#claim = claim;
     this.#resumption = resumption;
-    const { provider, model } = candidate.target;
+    const { provider, model } = target;
+    noteStart(provider, used.number);
     const { number, boundNanoUsd, setOutputCap } = claim;
     const start = {
-      provider,
-      model,
+      ...{ provider, model, credential: used.number },
       number,
       boundNanoUsd,
       setOutputCap,
@@ -195,6 +206,7 @@ export class RunningAttempt implements StreamedAttempt {
   /** The upstream is done: the record says what it cost from now on. */
   #over(endedBy: AbortReason | undefined): void {
     const { record } = this;
+    if (record.isRunning) noteEnd(record.provider, record.credential);
     record.isRunning = false;
     record.endedAt = Date.now();
     record.endedBy = endedBy ?? null;
@@ -275,8 +287,16 @@ export class RunningAttempt implements StreamedAttempt {
     }
     // Whose patience ended says nothing about the target, and a client may ask for as little as a millisecond.
     if (isUnadmitted || NOT_THE_TARGETS.has(abortedBy) || failure === null) this.#report("ignored", true);
+    else if (this.#isOfCredential) this.#report("ignored", false);
     else if (failure.class === "rate_limited") this.#report("rate_limited", false, failure.retryAfterMs);
     else this.#report(CLIENT_FAULTS.has(failure.class) ? "ignored" : "failure", abortedBy !== undefined);
+  }
+
+  /** It was the credential that was refused, and the target has another one: nothing is held against the target. */
+  get #isOfCredential(): boolean {
+    const { provider, status, credential } = this.record;
+    if (!isOfCredential(status)) return false;
+    return otherCredential(provider, this.candidate.credentials, [credential], Date.now()) !== null;
   }
 
   #outcome(abortedBy: AbortReason | undefined, failure: UpstreamFailure | null): AttemptOutcome {
@@ -305,10 +325,15 @@ export class RunningAttempt implements StreamedAttempt {
     const response = await this.#send(call, streaming.wire);
     record.status = response.status;
     record.providerRequestId = requestIdOf(response.headers);
+    const { status, headers } = response;
+    const noted = (waitMs?: number): void =>
+      noteAnswer(record.provider, record.credential, { status, headers, waitMs, now: Date.now() });
+    if (response.ok) noted();
     if (!response.ok) {
       const { text, isLate } = await readTextWithin(response, MAX_ERROR_BODY_BYTES, MAX_ERROR_BODY_MS);
       const body = text === null ? undefined : tryParseJson(text);
-      const failure = reading.classify({ status: response.status, headers: response.headers, body });
+      const failure = reading.classify({ status, headers, body });
+      noted(failure.retryAfterMs);
       // After silence the same target is not asked again, whatever its status said before.
       const isSilent = isLate || call.abortedBy() !== undefined;
       return { ok: false, failure: isSilent ? { ...failure, trySame: false } : failure };

@@ -7,6 +7,7 @@
  * budget can bear.
  */
 import { endRetry, latencyForecast, type RetryPermit, takeRetry, targetState } from "../../health/client.ts";
+import { isOfCredential, otherCredential } from "../../health/credentials.ts";
 import { type ErrorCode, RouterError } from "../../http/errors.ts";
 import { unexpectedFault } from "../../http/internal-error.ts";
 import type { UpstreamFailure } from "../../providers/adapter.ts";
@@ -16,6 +17,15 @@ import type { Answer, Candidate, Claim, EventSource, Resumption } from "../types
 import { type AttemptInput, type Ended, RunningAttempt } from "./attempt.ts";
 import { budgetExceeded, exhausted, refusedByProvider } from "./errors.ts";
 import { earnHedge, fits, hedgeDelayMs, takeHedge } from "./hedge.ts";
+
+/** For another attempt, which chooses its credential again. */
+function unbound({ credential: _used, ...candidate }: Candidate): Candidate {
+  return candidate;
+}
+
+/** Attempts with different credentials are still the same call. */
+const isSameCall = (left: Candidate, right: Candidate): boolean =>
+  left.target === right.target && left.without === right.without && left.lane === right.lane;
 
 /** Thrown when the client left before there was an answer. No one reads what follows. */
 export class ClientGone extends Error {
@@ -79,9 +89,9 @@ export class Attempts implements Resumption {
       if (refusal !== undefined) throw refusedByProvider(refusal, exchange);
       if (exchange.attempts.length >= route.policy.fallback.max_attempts) break;
       if (ended.failure.class === "context_length") this.#dropSmaller(ended.running.candidate);
-      const again = this.#lessDemanding(ended);
+      const again = this.#lessDemanding(ended) ?? this.#withOtherCredential(ended);
       if (again === null) permit = await this.#retryPermit(ended);
-      candidate = again ?? (permit === null ? this.#take() : ended.running.candidate);
+      candidate = again ?? (permit === null ? this.#take() : unbound(ended.running.candidate));
     }
     throw this.#failures.length === 0 && this.#refusal !== null ? this.#refusal : exhausted(this.#failures, exchange);
   }
@@ -317,11 +327,21 @@ export class Attempts implements Resumption {
     return hasMember(fields, retryWithout) ? { ...candidate, without: [retryWithout] } : null;
   }
 
+  /** The same candidate with a credential that was not refused: before the target is left. */
+  #withOtherCredential({ running: { candidate, record } }: Failed): Candidate | null {
+    if (candidate.credentials.length < 2 || !isOfCredential(record.status)) return null;
+    const { provider, model } = candidate.target;
+    const own = this.#input.exchange.attempts.filter((each) => each.provider === provider && each.model === model);
+    const tried = own.map(({ credential }) => credential);
+    const credential = otherCredential(provider, candidate.credentials, tried, Date.now());
+    return credential === null ? null : { ...candidate, credential };
+  }
+
   /** Leave to try the same candidate once more, given when the pause before that is over; `null`: it is not tried. */
   async #retryPermit({ running, failure }: Failed): Promise<RetryPermit | null> {
     const { route, health, clientSignal } = this.#input;
     const { candidate } = running;
-    const tries = this.#asked.filter((each) => each === candidate).length;
+    const tries = this.#asked.filter((each) => isSameCall(each, candidate)).length;
     if (!failure.trySame || tries > route.policy.retry.same_target) return null;
     const pauseMs = this.#pauseMs(failure, candidate);
     const permit = pauseMs === null ? null : takeRetry(candidate.name, Date.now());

@@ -41,6 +41,8 @@ export interface CallAnswer {
   /** Length of each of them. */
   readonly length: number;
   readonly model: string | undefined;
+  /** The provider's figure, else our own count. */
+  readonly promptTokens: number;
 }
 
 /** Makes the call for `part`, and notes on the attempt what it used. Rejects when it breaks or is aborted. */
@@ -95,7 +97,9 @@ async function call(
   const length = read === null ? null : commonLength(read.vectors, plan.length);
   if (read === null || length === null) return { ok: false, failure: NOT_AN_ANSWER };
   record.received.answerCall(tokens, read.usage);
-  return { ok: true, value: { text, body, vectors: read.vectors, length, model: read.model } };
+  const { vectors, model, usage } = read;
+  const promptTokens = typeof usage?.["prompt_tokens"] === "number" ? usage["prompt_tokens"] : tokens;
+  return { ok: true, value: { text, body, vectors, length, model, promptTokens } };
 }
 
 /** `null`: one is no vector, or of another length. */

@@ -60,6 +60,11 @@ const NOT_AN_ANSWER: UpstreamFailure = { class: "invalid_response", tryNext: tru
 /** The client asked for more than an answer may hold: no other target would change that. */
 const OUR_REFUSAL: UpstreamFailure = { class: "invalid_request", tryNext: false, trySame: false };
 
+interface AnsweredPart {
+  readonly items: readonly Uint8Array[];
+  readonly promptTokens: number;
+}
+
 /** How far the calls of an attempt have come. */
 interface PartsState {
   /** Every vector has it; `undefined` until the first ones came. */
@@ -79,7 +84,7 @@ export class EmbeddingOperation implements Operation {
   /** What turned out only when the first vectors came, for the client. */
   refusal: RouterError | null = null;
   /** What was answered at a target in an attempt that failed all the same: asked for once, and not again. */
-  readonly #answered = new Map<string, Map<number, readonly Uint8Array[]>>();
+  readonly #answered = new Map<string, Map<number, AnsweredPart>>();
 
   /** Throws 400 where the route has vectors of another length than the one that is asked for. */
   constructor(request: ChatRequest, route: ResolvedRoute) {
@@ -246,7 +251,7 @@ export class EmbeddingOperation implements Operation {
       const items = this.#itemsOf(opened.value, 0);
       return items === null ? { ok: false, failure: NOT_AN_ANSWER } : { ok: true, value: joinedAnswer([items], tail) };
     }
-    return this.#openParts(attempt, adapter, plan, usage);
+    return this.#openParts(attempt, adapter, plan);
   }
 
   /** The provider's own text is what the client wants: its vectors are in the right form, and in their places. */
@@ -263,14 +268,9 @@ export class EmbeddingOperation implements Operation {
   }
 
   /** Calls in order, a few at a time. After a failure no further one starts, and those that run may end. */
-  async #openParts(
-    attempt: OpenAttempt,
-    adapter: EmbeddingAdapter,
-    plan: CallPlan,
-    usage: () => Json,
-  ): Promise<Opened<OperationAnswer>> {
+  async #openParts(attempt: OpenAttempt, adapter: EmbeddingAdapter, plan: CallPlan): Promise<Opened<OperationAnswer>> {
     const { candidate } = attempt;
-    const done = this.#answered.get(candidate.name) ?? new Map<number, readonly Uint8Array[]>();
+    const done = this.#answered.get(candidate.name) ?? new Map<number, AnsweredPart>();
     this.#answered.set(candidate.name, done);
     const waiting = plan.parts.filter(({ start }) => !done.has(start));
     const state: PartsState = { length: plan.length, model: undefined, failure: null, broken: null };
@@ -287,7 +287,7 @@ export class EmbeddingOperation implements Operation {
       const isWanted = value.length === state.length && this.refusal === null;
       const items = isWanted ? this.#itemsOf(value, part.start) : null;
       if (items === null) state.failure ??= this.refusal === null ? NOT_AN_ANSWER : OUR_REFUSAL;
-      else done.set(part.start, items);
+      else done.set(part.start, { items, promptTokens: value.promptTokens });
     };
     const work = async (): Promise<void> => {
       while (state.failure === null && state.broken === null) {
@@ -301,8 +301,18 @@ export class EmbeddingOperation implements Operation {
     await Promise.all(Array.from({ length: this.#callsAtOnce(plan) }, work));
     if (state.broken !== null) throw state.broken.error;
     if (state.failure !== null) return { ok: false, failure: state.failure };
-    const parts = plan.parts.map(({ start }) => done.get(start) ?? []);
-    return { ok: true, value: joinedAnswer(parts, { model: state.model ?? candidate.target.model, usage }) };
+    const parts = plan.parts.map(({ start }) => done.get(start)!);
+    // All parts, those of an earlier attempt included: the client's batch is one.
+    const tokens = Math.ceil(parts.reduce((sum, { promptTokens }) => sum + promptTokens, 0));
+    const usage = (): Json => ({ prompt_tokens: tokens, total_tokens: tokens });
+    const tail = { model: state.model ?? candidate.target.model, usage };
+    return {
+      ok: true,
+      value: joinedAnswer(
+        parts.map(({ items }) => items),
+        tail,
+      ),
+    };
   }
 
   #callsAtOnce({ parts, length = USUAL_DIMENSIONS, format }: CallPlan): number {

@@ -6,6 +6,7 @@ import { readTextWithin } from "../../lib/read-text.ts";
 import { isDisabled } from "../../policy/disabled.ts";
 import type { Provider, ProviderConfig } from "../../providers/adapter.ts";
 import { withoutCredentials } from "../../providers/classify.ts";
+import { credentialsOf } from "../../providers/credential-pool.ts";
 import { openHeadersOf } from "../../providers/provider-settings.ts";
 import type { ChatRequest } from "../../wires/openai-chat/request-fields.ts";
 import type { DoorWire } from "../../wires/wire.ts";
@@ -64,7 +65,7 @@ function targetOf(
     const { provider: id, model } = target;
     const isOut = only?.includes(id) === false || avoid?.includes(id) === true || isDisabled(disabled, id, model, now);
     const found = isOut ? undefined : find(id);
-    const config = found?.configure(secretsOf(env)) ?? null;
+    const config = found === undefined ? null : (credentialsOf(found, secretsOf(env))[0]?.config ?? null);
     const provider = config === null ? undefined : found?.inWire?.(wire.id, config);
     if (provider === undefined || config === null) continue;
     if (provider.adapter.actions?.includes(request.action ?? "") === true) return { provider, config, model };

@@ -47,7 +47,7 @@ describe("retention", () => {
     fill(books, 10_700, T0, T0 + 1_000);
     const later = T0 + 2 * MINUTE_MS;
     const before = sums(books, later);
-    expect(trimAll(books, later)).toBeGreaterThan(2);
+    expect(trimAll(books, later)).toBeGreaterThan(1);
     expect(sizes(books)).toEqual({ traces: 10_000, attempts: 20_000, outbox: 10_000 });
     expect(sums(books, later)).toEqual(before);
     expect(books.ledger.audit(later)).toMatchObject({ lostTraces: 700, lostNanoUsd: 2_100, unshippedTraces: 10_000 });

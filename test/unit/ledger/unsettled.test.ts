@@ -330,7 +330,7 @@ test("a ledger of the version before, with reservations open, goes on", () => {
   sql.exec("ALTER TABLE hold DROP COLUMN origin");
   sql.exec("ALTER TABLE hold DROP COLUMN isolate");
   sql.exec("ALTER TABLE request DROP COLUMN unsettled_attempts");
-  sql.exec("ALTER TABLE account DROP COLUMN refused");
+  for (const column of ["refused", "folded_since"]) sql.exec(`ALTER TABLE account DROP COLUMN ${column}`);
   sql.exec("DROP TABLE refusal");
   sql.exec("DROP TABLE migration");
   for (let starts = 0; starts < 2; starts++) books.evict();

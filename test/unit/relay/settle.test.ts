@@ -39,7 +39,8 @@ async function settle(model: string, reportedNanoUsd: number | undefined, now: n
     announcesThinking: false,
     priceRow: null,
   };
-  const start = { provider: "deepinfra", model, number: 0, boundNanoUsd: 0, setOutputCap: null, hedged: false, tariff };
+  const about = { provider: "deepinfra", model, credential: 1, number: 0, boundNanoUsd: 0, setOutputCap: null };
+  const start = { ...about, hedged: false, tariff };
   const attempt = exchange.startAttempt(start, now);
   attempt.isRunning = false;
   attempt.received.isWhole = true;

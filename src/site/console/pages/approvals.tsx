@@ -70,6 +70,21 @@ export function ApprovalsPage({ place, person, env }: PageProps) {
         columns={[
           { name: "Tool", show: ({ name }) => <strong>{name}</strong>, by: ({ name }) => name },
           {
+            name: "Decision",
+            show: (approval) =>
+              approval.status === "pending" && may(person, "decide") ? (
+                <Decision approval={approval} onDone={list.reload} />
+              ) : (
+                <>
+                  <Badge word={approval.status} />
+                  <br />
+                  <small>
+                    {approval.decided_by ?? ""} {approval.reason ?? ""}
+                  </small>
+                </>
+              ),
+          },
+          {
             name: "Asked by",
             show: (approval) => (
               <>
@@ -90,21 +105,6 @@ export function ApprovalsPage({ place, person, env }: PageProps) {
           },
           { name: "Age", show: ({ created_at }) => relative(created_at), by: ({ created_at }) => created_at },
           { name: "Time left", show: ({ expires_at }) => relative(expires_at), by: ({ expires_at }) => expires_at },
-          {
-            name: "Decision",
-            show: (approval) =>
-              approval.status === "pending" && may(person, "decide") ? (
-                <Decision approval={approval} onDone={list.reload} />
-              ) : (
-                <>
-                  <Badge word={approval.status} />
-                  <br />
-                  <small>
-                    {approval.decided_by ?? ""} {approval.reason ?? ""}
-                  </small>
-                </>
-              ),
-          },
         ]}
       />
     </section>

@@ -24,6 +24,25 @@ interface Stats {
   readonly as_of: string;
 }
 
+const WIDTHS = { minute: 60_000, hour: 3_600_000, day: 86_400_000 } as const;
+
+const NOTHING = {
+  ...{ group: {}, requests: 0, errors: 0, refused: 0, fallbacks: 0, hedges: 0, cost_usd: 0 },
+  ...{ prompt_tokens: 0, cached_tokens: 0, completion_tokens: 0, output_tokens_per_second: null },
+  ...{ first_token_ms: { p50: null, p95: null }, total_ms: { p50: null, p95: null } },
+} satisfies Omit<StatsRow, "start">;
+
+/** Every bucket of the period: one without requests is a zero in a chart, not a gap. */
+function filled(rows: readonly StatsRow[], since: number, now: number, width: number): readonly StatsRow[] {
+  if (rows.length === 0) return rows;
+  const known = new Map(rows.map((row) => [Date.parse(row.start), row]));
+  const all: StatsRow[] = [];
+  for (let at = since - (since % width); at <= now; at += width) {
+    all.push(known.get(at) ?? { ...NOTHING, start: new Date(at).toISOString() });
+  }
+  return all;
+}
+
 interface Sums {
   readonly requests: number;
   readonly errors: number;
@@ -79,7 +98,7 @@ export function OverviewPage({ place, env }: PageProps) {
   const audit = useLoad(`marks ${period}`, () =>
     call<List<AuditEntry>>(withQuery("/admin/audit", { since: iso(start), limit: 100 })),
   );
-  const rows = series.data?.data ?? [];
+  const rows = filled(series.data?.data ?? [], start, now, WIDTHS[BUCKETS[period]]);
   const sums = sumOf(rows);
   const past = earlier.data === null ? null : sumOf(earlier.data.data);
   const marks: Mark[] = (audit.data?.data ?? [])

@@ -52,7 +52,7 @@ export const TRACE_COLUMNS: readonly Column<Trace>[] = [
   {
     name: "Time",
     show: ({ id, created_at }) => (
-      <a href={`/console/traces/${id}`} title={created_at}>
+      <a class="nowrap" href={`/console/traces/${id}`} title={created_at}>
         {clock(created_at)} <small>{relative(created_at)}</small>
       </a>
     ),

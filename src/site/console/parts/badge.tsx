@@ -5,6 +5,8 @@ const COLOURS: Readonly<Record<string, string>> = {
   ...{ error: "failed", denied: "failed", revoked: "failed", open: "failed", failed: "failed", expired: "failed" },
   ...{ cancelled: "slow", refused: "slow", half_open: "slow", paused: "slow", disabled: "slow", behind: "slow" },
   ...{ pending: "held", held: "held" },
+  ...{ rate_limited: "failed", server_error: "failed", timeout: "failed", network: "failed", auth: "failed" },
+  ...{ invalid_response: "failed", content_filter: "failed", context_length: "failed", invalid_request: "failed" },
 };
 
 export function Badge({ word }: { word: string }) {

@@ -54,13 +54,18 @@ export function Chart(props: {
       </figcaption>
       <div ref={place} class="plot" role="img" aria-label={`${title}. The figures are in the table below.`} />
       {marks.length === 0 ? null : (
-        <ul class="marks">
-          {marks.map(({ at, text }) => (
-            <li>
-              {new Date(at).toISOString().slice(5, 16).replace("T", " ")} {text}
-            </li>
-          ))}
-        </ul>
+        <details>
+          <summary>
+            {marks.length} {marks.length === 1 ? "change" : "changes"} of policy
+          </summary>
+          <ul class="marks">
+            {marks.map(({ at, text }) => (
+              <li>
+                {new Date(at).toISOString().slice(5, 16).replace("T", " ")} {text}
+              </li>
+            ))}
+          </ul>
+        </details>
       )}
       <details>
         <summary>Figures</summary>

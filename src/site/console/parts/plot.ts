@@ -42,7 +42,11 @@ export function plot(element: HTMLElement, { times, series, format, marks, heigh
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
     legend: { show: false },
     cursor: { drag: { x: false, y: false } },
-    scales: { y: { range: (_chart, _low, high) => [0, high <= 0 ? 1 : high * 1.1] } },
+    // One point alone would be drawn in a range of years.
+    scales: {
+      x: { range: (_chart, low, high) => (low === high ? [low - 43_200, high + 43_200] : [low, high]) },
+      y: { range: (_chart, _low, high) => [0, high <= 0 ? 1 : high * 1.1] },
+    },
     axes: [axis, { ...axis, size: 64, values: (_chart, values) => values.map((value) => format(value)) }],
     series: [
       {},
