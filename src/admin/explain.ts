@@ -14,19 +14,21 @@ import { badParameter, refuseQuery } from "../http/query.ts";
 import { DEFAULT_SCOPES, type KeyRecord } from "../keys/record.ts";
 import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
 import { RoutePolicy, type RouteRecord } from "../policy/schema.ts";
+import { EmbeddingOperation } from "../relay/embedding/operation.ts";
 import { explain } from "../relay/explain.ts";
 import { resolveAs } from "../relay/resolve.ts";
 import { Exchange } from "../relay/trace.ts";
 import { messagesDoor } from "../wires/anthropic-messages/door/door.ts";
 import { chatDoorWire } from "../wires/openai-chat/door-wire.ts";
 import { type ChatRequest, parseChatRequest } from "../wires/openai-chat/request-fields.ts";
+import { parseEmbeddingsRequest } from "../wires/openai-embeddings/request-fields.ts";
 import { responsesWire } from "../wires/openai-responses/wire.ts";
 import type { AdminEnv } from "./authorize.ts";
-import { factsOf, noSuchRoute } from "./route-answers.ts";
+import { factsOf, noSuchRoute, refuseKind } from "./route-answers.ts";
 
 /** Body of the call. */
 export const ExplainRequest = z.strictObject({
-  api: z._default(z.enum(["chat", "messages", "responses"]), "chat"),
+  api: z._default(z.enum(["chat", "messages", "responses", "embeddings"]), "chat"),
   /** The request's body, as that API takes it. */
   request: z.record(z.string(), z.unknown()),
   /** Id of the key whose budget and limits count. Without it nothing but the route limits. */
@@ -44,6 +46,7 @@ const APIS = {
   chat: { parse: parseChatRequest, wire: chatDoorWire },
   messages: { parse: parseMessagesRequest, wire: messagesDoor },
   responses: { parse: parseStandalone, wire: responsesWire },
+  embeddings: { parse: parseEmbeddingsRequest, wire: null },
 } as const;
 
 /** What is stored for a key opens with its secret only, which is not at hand: references stay, and the wire refuses them. */
@@ -68,7 +71,11 @@ export async function postExplain(c: Context<AdminEnv>): Promise<Response> {
   };
   const waitUntil = (work: Promise<unknown>): void => c.executionCtx.waitUntil(work);
   const at = asked.at === undefined ? Date.now() : Date.parse(asked.at);
-  const route = await resolveAs(record, request, caller, "chat", { kv: c.env.CONFIG, now: at, waitUntil });
+  const route = await resolveAs(record, request, caller, wire === null ? "embedding" : "chat", {
+    kv: c.env.CONFIG,
+    now: at,
+    waitUntil,
+  });
   const exchange = new Exchange(c.get("traceId"), c.get("receivedAt"), asked.api);
   exchange.keyId = key.id;
   exchange.env = env;
@@ -79,7 +86,9 @@ export async function postExplain(c: Context<AdminEnv>): Promise<Response> {
     ...{ namespace: c.env.PROVIDER_HEALTH, kv: c.env.CONFIG, waitUntil },
     key: () => (key.id === NO_KEY ? null : key.id),
   };
+  const operation = wire === null ? { operation: new EmbeddingOperation(request, route) } : {};
   const answer = await explain({
+    ...operation,
     ...{ request, caller, route, wire, exchange, env: c.env, health, waitUntil, at, showsDetail: true },
   });
   return c.json(answer);
@@ -109,7 +118,9 @@ async function recordOf(
 ): Promise<RouteRecord> {
   if (policy !== undefined) {
     const draft = { env, name, version: 0, created_at: new Date().toISOString(), actor: c.get("actor") };
-    return { ...draft, policy, facts: factsOf(policy) };
+    const facts = factsOf(policy);
+    refuseKind(policy, facts);
+    return { ...draft, policy, facts };
   }
   const route = await controlPlane(c.env.CONTROL_PLANE).getRoute(env, name);
   if (route === null) throw noSuchRoute();

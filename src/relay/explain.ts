@@ -25,6 +25,7 @@ import { Admission } from "./admission.ts";
 import { fits } from "./attempts/hedge.ts";
 import { droppedFor } from "./attempts/upstream-request.ts";
 import { conversationOf, costForecast } from "./conversation.ts";
+import { type EmbeddingOperation, INPUT, NO_CONTENT } from "./embedding/operation.ts";
 import { providersOf } from "./operator-providers.ts";
 import { plan } from "./plan.ts";
 import { toldOf } from "./request/told.ts";
@@ -63,7 +64,9 @@ export interface Subject {
   readonly request: ChatRequest;
   readonly caller: Caller;
   readonly route: ResolvedRoute;
-  readonly wire: DoorWire;
+  /** `null`: the request is no conversation. */
+  readonly wire: DoorWire | null;
+  readonly operation?: EmbeddingOperation;
   readonly exchange: Exchange;
   readonly env: Env;
   readonly health: HealthContext;
@@ -86,10 +89,11 @@ const nameOf = ({ provider, model }: { readonly provider: string; readonly model
 export async function explain(subject: Subject): Promise<Explanation> {
   const { request, caller, route, exchange, env, health, waitUntil, at } = subject;
   const now = Date.now();
-  const content = readContentDemand(request.fields["messages"]);
-  exchange.conversation = conversationOf(exchange, route, request, caller);
+  const { operation, wire } = subject;
+  const content = operation === undefined ? readContentDemand(request.fields["messages"]) : NO_CONTENT;
+  exchange.conversation = operation === undefined ? conversationOf(exchange, route, request, caller) : null;
   const { conversation } = exchange;
-  const textLength = (request.own ?? request).text.length - content.base64Length;
+  const textLength = operation?.textLength ?? (request.own ?? request).text.length - content.base64Length;
   const reasons = new Map<string, Reason[]>();
   const because = (name: string, reason: Reason): void => {
     reasons.set(name, [...(reasons.get(name) ?? []), reason]);
@@ -103,11 +107,15 @@ export async function explain(subject: Subject): Promise<Explanation> {
   try {
     candidates = plan({
       route,
-      wire: subject.wire.id,
+      wire: wire?.id ?? "openai-chat",
       fields: request.fields,
-      textLength,
+      textLength: operation?.longest ?? textLength,
+      ...(operation === undefined ? {} : { subject: INPUT }),
       secrets: secretsOf(env),
-      findProvider: (id) => toldOf(findProvider(id), request),
+      findProvider(id) {
+        const provider = findProvider(id);
+        return operation === undefined || provider === undefined ? toldOf(provider, request) : operation.view(provider);
+      },
       stateOf: ({ name }) => targetState(health, name, now),
       forecastOf: ({ name }) => forecast(name),
       mayExplore: ({ name }) => mayExplore(name, now, caller.key.id),
@@ -129,6 +137,7 @@ export async function explain(subject: Subject): Promise<Explanation> {
   }
   const admission = new Admission({
     ...{ ledgers: env.KEY_LEDGER, key: caller.key, route, request, content, exchange, waitUntil, trialAt: at },
+    ...(operation === undefined ? {} : { estimate: operation.estimate }),
   });
   const bounds = new Map<string, number | null>();
   for (const [name, candidate] of all) {
@@ -172,8 +181,7 @@ export async function explain(subject: Subject): Promise<Explanation> {
         state: index === -1 ? "out" : index === 0 ? "first" : found.length > 0 ? "behind" : "next",
         reasons: subject.showsDetail ? found : found.map(({ detail, ...reason }) => reason),
         lane: laneOf(subject, candidate),
-        dropped:
-          candidate === undefined ? [] : await droppedFor(request, candidate, subject.wire, null).catch(() => []),
+        dropped: candidate === undefined ? [] : await droppedAt(subject, candidate).catch(() => []),
         bound_usd: bound === null ? null : toUsd(bound),
         expected_usd: expected === null ? null : toUsd(Math.ceil(expected)),
         cached_share: conversation?.isCachedAt(name) === true ? cachedShareOf(name) : 0,
@@ -221,9 +229,15 @@ async function sharedRefusal({ route, env }: Subject, boundNanoUsd: number): Pro
   return null;
 }
 
+async function droppedAt({ request, wire, operation }: Subject, candidate: Candidate): Promise<readonly string[]> {
+  if (operation !== undefined) return operation.droppedAt(candidate);
+  return wire === null ? [] : droppedFor(request, candidate, wire, null);
+}
+
 /** A target that was seen breaking a rule is read event by event for a while. */
-function laneOf({ exchange }: Subject, candidate: Candidate | undefined): ExplainedTarget["lane"] {
+function laneOf({ exchange, operation }: Subject, candidate: Candidate | undefined): ExplainedTarget["lane"] {
   if (candidate === undefined) return "translated";
+  if (operation !== undefined) return operation.laneAt(candidate);
   const isRead = candidate.lane === "native" && isUnclean(candidate.name, exchange.receivedAt);
   return isRead ? "same_wire" : candidate.lane;
 }

@@ -8,7 +8,7 @@ import type { UpstreamFailure } from "../../providers/adapter.ts";
 import type { EmbeddingAdapter, EmbeddingCall } from "../../providers/embeddings/adapter.ts";
 import { hasError, reportsFailure } from "../../wires/openai-chat/chunk.ts";
 import type { ChatRequest } from "../../wires/openai-chat/request-fields.ts";
-import type { OpenAttempt, Opened } from "../types.ts";
+import type { Candidate, OpenAttempt, Opened } from "../types.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -76,7 +76,7 @@ async function call(
   tokens: number,
 ): Promise<Opened<CallAnswer>> {
   const { record, classify, abortedBy } = attempt;
-  const response = await send(attempt, adapter, callOf(attempt, plan, part, request));
+  const response = await send(attempt, adapter, callOf(attempt.candidate, plan, part, request));
   const { status, headers } = response;
   if (!response.ok) {
     record.status = status;
@@ -113,8 +113,7 @@ function commonLength(vectors: readonly unknown[], wanted: number | undefined): 
   return common;
 }
 
-function callOf({ candidate }: OpenAttempt, plan: CallPlan, part: Part, request: ChatRequest): EmbeddingCall {
-  const { target, config } = candidate;
+export function callOf({ target, config }: Candidate, plan: CallPlan, part: Part, request: ChatRequest): EmbeddingCall {
   const isWhole = part.end - part.start === plan.inputs.length;
   return {
     body: new JsonEdit(request.text, request.members).remove("route"),

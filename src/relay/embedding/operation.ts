@@ -24,7 +24,7 @@ import type { ChatRequest } from "../../wires/openai-chat/request-fields.ts";
 import { inputsOf } from "../../wires/openai-embeddings/request-fields.ts";
 import type { Candidate, Estimate, OpenAttempt, Opened, Operation, OperationAnswer, ResolvedRoute } from "../types.ts";
 import { answerTooLarge, joinedAnswer, nativeAnswer, writeItems } from "./answer.ts";
-import { type CallAnswer, type CallPlan, callPart } from "./calls.ts";
+import { type CallAnswer, type CallPlan, callOf, callPart } from "./calls.ts";
 
 /** The length of vectors that are planned for where it is unknown. */
 const USUAL_DIMENSIONS = 1_536;
@@ -54,6 +54,11 @@ const FREE_MEMBERS: ReadonlySet<string> = new Set([
 ]);
 
 type Json = Readonly<Record<string, unknown>>;
+
+/** What is compared with a window. */
+export const INPUT = { noun: "longest input", param: "input" };
+/** It has no messages that could hold anything. */
+export const NO_CONTENT = { messages: 0, media: [], base64Length: 0, unknownPart: null, unknownMember: null } as const;
 
 const NOT_AN_ANSWER: UpstreamFailure = { class: "invalid_response", tryNext: true, trySame: false };
 
@@ -232,6 +237,22 @@ export class EmbeddingOperation implements Operation {
     if (this.#format === "base64") return base64 === "none" ? "float" : "base64";
     const isLarge = this.#inputs.length * length * FLOAT_BYTES > MAX_PART_BYTES;
     return base64 === "has" && isLarge ? "base64" : "float";
+  }
+
+  /** Members that the target would not be told. */
+  async droppedAt(candidate: Candidate): Promise<readonly string[]> {
+    const { target, facts, provider } = candidate;
+    const { embedding: adapter } = provider;
+    if (adapter === undefined || adapter.send !== undefined) return [];
+    const plan = this.#planFor(target.model, adapter, facts, target.params);
+    const { droppedParams } = await adapter.toUpstream(callOf(candidate, plan, plan.parts[0]!, this.#request));
+    return droppedParams;
+  }
+
+  laneAt({ target, facts, provider: { embedding: adapter } }: Candidate): Candidate["lane"] {
+    if (adapter === undefined || !adapter.isNative) return "translated";
+    const { parts, format } = this.#planFor(target.model, adapter, facts, target.params);
+    return parts.length === 1 && format === this.#format ? "native" : "same_wire";
   }
 
   async open(attempt: OpenAttempt): Promise<Opened<OperationAnswer>> {

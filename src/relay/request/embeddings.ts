@@ -12,19 +12,17 @@ import { Attempts, ClientGone } from "../attempts/attempts.ts";
 import { costForecast } from "../conversation.ts";
 import { jsonHeaders } from "../deliver.ts";
 import type { AnyDoor } from "../door.ts";
-import { EmbeddingOperation } from "../embedding/operation.ts";
+import { EmbeddingOperation, INPUT, NO_CONTENT } from "../embedding/operation.ts";
 import { providersOf } from "../operator-providers.ts";
 import { plan } from "../plan.ts";
 import type { Answer, Plan } from "../types.ts";
+import { explainStep, wantsExplanation } from "./explained.ts";
 import { type AnyRun, type Begun, begin, handle } from "./run.ts";
 
 /** Handles one request that came in by `door`. Never rejects. */
 export function relayEmbeddings(context: Context<AppEnv>, door: AnyDoor): Promise<Response> {
   return handle(context, door, complete);
 }
-
-/** Its messages hold nothing: it has none. */
-const NO_CONTENT = { messages: 0, media: [], base64Length: 0, unknownPart: null, unknownMember: null } as const;
 
 async function complete(run: AnyRun): Promise<Response> {
   const { http, env, waitUntil, exchange, deadlines } = run;
@@ -33,6 +31,7 @@ async function complete(run: AnyRun): Promise<Response> {
   // There is no call that it could hold.
   exchange.toolApproval = null;
   const operation = new EmbeddingOperation(request, route);
+  if (wantsExplanation(http.headers)) return explainStep(run, { request, caller, route, wire: null, operation });
   exchange.promptTokens = () => operation.promptTokens();
   const findProvider = await providersOf(route.policy.targets, { kv: env.CONFIG, now: readAt, waitUntil });
   const chosen = planFor(run, begun, operation, findProvider);
@@ -69,7 +68,7 @@ function planFor(
     wire: "openai-chat",
     fields: request.fields,
     textLength: operation.longest,
-    subject: { noun: "longest input", param: "input" },
+    subject: INPUT,
     secrets: secretsOf(run.env),
     findProvider(id) {
       const provider = findProvider(id);

@@ -13,7 +13,7 @@ export function wantsExplanation(headers: Headers): boolean {
 
 export async function explainStep(
   run: AnyRun,
-  asked: Pick<Subject, "request" | "caller" | "route" | "wire">,
+  asked: Pick<Subject, "request" | "caller" | "route" | "wire" | "operation">,
 ): Promise<Response> {
   const { exchange, env, health, waitUntil } = run;
   const { key } = asked.caller;
