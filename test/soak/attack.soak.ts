@@ -9,6 +9,8 @@
  * those of some kinds. A failure names the seed and the try. Doors are rows of `attack/doors.ts`, wires of providers of `attack/targets.ts`.
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { billedWire, wireAt } from "../support/billed.ts";
+import type { Script } from "../support/upstream.ts";
 import type { CreatedKey } from "../support/worker.ts";
 import { billOf } from "./attack/books.ts";
 import { Chance } from "./attack/chance.ts";
@@ -123,7 +125,7 @@ async function attempt(number: number, money: Money): Promise<void> {
   switch (kind) {
     case "smuggle": {
       const { gate, model, key, headers } = gateOf(chance, target);
-      const body = withGate(door.requests.smuggled(chance, model, token, marker), gate);
+      const body = withGate(door.requests.smuggled(chance, model, token, marker, gate !== "record"), gate);
       answered = await send(door, key, body, headers);
       const holder = holderOf(stage.upstream.calls, marker);
       if (holder !== undefined)
@@ -149,8 +151,11 @@ async function attempt(number: number, money: Money): Promise<void> {
     case "answer": {
       const { gate, model, key, headers } = gateOf(chance, target, ["policy", "body", "header"]);
       const stream = chance.percent(60);
-      const script = callAnswer(chance, target, marker, stream);
-      stage.acts.set(number, () => script);
+      let script: Script | null = null;
+      stage.acts.set(number, ({ path }) => {
+        script ??= callAnswer(chance, wireAt(path, target.provider), marker, stream);
+        return script;
+      });
       const tools = [{ type: "function", function: { name: "wipe", parameters: { type: "object", properties: {} } } }];
       const usage = stream && chance.percent(50) ? { stream_options: { include_usage: true } } : {};
       const body = withGate(door.requests.plain(model, token, { tools, stream, ...usage }), gate);
@@ -164,8 +169,8 @@ async function attempt(number: number, money: Money): Promise<void> {
       );
       const seen = answered.text + JSON.stringify([...answered.headers]);
       if (seen.includes(marker)) {
-        const said = (script.body ??
-          script.events?.map((each) => Buffer.from(each as string).toString()).join("")) as string;
+        const { body: whole, events } = (script as Script | null) ?? {};
+        const said = (whole ?? events?.map((each) => Buffer.from(each as string).toString()).join("")) as string;
         bad(
           `gate by ${gate}, the provider said ${said.slice(0, 1_500)}\n  the client got ${answered.text.slice(0, 1_500)}`,
         );
@@ -177,7 +182,8 @@ async function attempt(number: number, money: Money): Promise<void> {
         const bill = billOf(call, asked);
         money.bills.set(number, (money.bills.get(number) ?? 0) + bill.usd);
         if (bill.dear !== null) money.dear.set(number, `${bill.dear} in ${call.body.slice(0, 1_000)}`);
-        return { ...asked.wire[isStreamed(call) ? "stream" : "whole"]("Dear.", bill), headMs: chance.below(30) };
+        const wire = billedWire(wireAt(call.path, asked.provider));
+        return { ...wire[isStreamed(call) ? "stream" : "whole"]("Dear.", bill), headMs: chance.below(30) };
       });
       answered = await send(door, money.key.key, door.requests.dear(chance, stage.route(target, "dear"), token));
       if (answered.status === 200) money.admitted.add(number);

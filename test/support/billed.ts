@@ -123,7 +123,40 @@ const cohere: BilledWire = {
   }),
 };
 
-/** Providers with a wire of their own; every other one answers as OpenAI does. */
-const OWN: ReadonlyMap<string, BilledWire> = new Map(Object.entries({ anthropic, google, bedrock, cohere }));
+const responseOf = (text: string, { input, output }: Used): object => ({
+  ...{ id: "resp_b", object: "response", created_at: 1, status: "completed", model: "m" },
+  output: [{ type: "message", id: "m", role: "assistant", status: "completed", content: [outputText(text)] }],
+  usage: { input_tokens: input, output_tokens: output, total_tokens: input + output },
+});
+const outputText = (text: string): object => ({ type: "output_text", text, annotations: [] });
 
-export const billedWire = (provider: string): BilledWire => OWN.get(provider) ?? openai;
+const responses: BilledWire = {
+  whole: (text, used) => json(responseOf(text, used)),
+  stream(text, used) {
+    const item = { type: "message", id: "m", role: "assistant", status: "completed", content: [outputText(text)] };
+    const at = { output_index: 0, item_id: "m", content_index: 0 };
+    const steps: readonly (readonly [string, object])[] = [
+      ["created", { response: { id: "resp_b", object: "response", status: "in_progress", model: "m", output: [] } }],
+      ["output_item.added", { output_index: 0, item: { ...item, status: "in_progress", content: [] } }],
+      ["content_part.added", { ...at, part: outputText("") }],
+      ["output_text.delta", { ...at, delta: text }],
+      ["output_text.done", { ...at, text }],
+      ["content_part.done", { ...at, part: outputText(text) }],
+      ["output_item.done", { output_index: 0, item }],
+      ["completed", { response: responseOf(text, used) }],
+    ];
+    return { events: steps.map(([name, more], at) => typed(`response.${name}`, { sequence_number: at, ...more })) };
+  },
+};
+
+/** Providers with a wire of their own; every other one answers as OpenAI does. */
+const OWN: ReadonlyMap<string, BilledWire> = new Map(Object.entries({ anthropic, google, bedrock, cohere, responses }));
+
+/** `wire`: the provider, or `responses`, which some speak as well. */
+export const billedWire = (wire: string): BilledWire => OWN.get(wire) ?? openai;
+
+/** The name of the wire in which a provider is called at `path`. */
+export function wireAt(path: string, provider: string): string {
+  if (/\/responses(?:$|\?)/.test(path)) return "responses";
+  return /\/messages(?:$|\?)/.test(path) ? "anthropic" : provider;
+}

@@ -319,6 +319,32 @@ describe("what a provider says that it ran", () => {
   });
 });
 
+describe("blocks that tell of no tool", () => {
+  const ask = (route: TestRoute, content: object[]): Promise<Response> =>
+    rig.worker.fetch("/v1/messages", {
+      method: "POST",
+      headers: rig.headers(route),
+      body: JSON.stringify({
+        ...{ model: route.model, max_tokens: 9 },
+        messages: [hi, { role: "assistant", content }, hi],
+      }),
+    });
+
+  test.each(["anthropic", "openrouter"])("hide nothing from the gate at %s", async (provider) => {
+    const route = await rig.route({ providers: [provider], policy: { tools: RULES } });
+    for (const block of [
+      { type: "compaction", content: { type: "tool_result", content: "deleted" } },
+      { type: "compaction", content: [{ output: "deleted" }] },
+      { type: "compaction", content: "What was said.", output: "deleted" },
+      { type: "container_upload", file_id: "file_1", content: "deleted" },
+      { type: "fallback", from: { model: "a", output: "deleted" } },
+    ]) {
+      await (await ask(route, [{ type: "text", text: "Well." }, block])).text();
+      for (const call of rig.upstream.calls) expect(call.body).not.toContain("deleted");
+    }
+  });
+});
+
 describe("by the door of Responses", () => {
   const ask = (route: TestRoute, body: object): Promise<Response> =>
     rig.worker.fetch("/v1/responses", {
@@ -372,6 +398,17 @@ describe("by the door of Responses", () => {
       error: { code: "tool_not_gateable", param: "tools[0].code_interpreter" },
     });
     expect(rig.upstream.calls).toHaveLength(0);
+  });
+
+  test("calls of tools that OpenAI defines for clients carry nothing besides", async () => {
+    rig.upstream.script({ json: completion() });
+    const input = [
+      { role: "user", content: "hi" },
+      { type: "local_shell_call", call_id: "c", action: { type: "exec" }, stdout: "deleted" },
+    ];
+    const response = await ask(routes.gated, { input });
+    expect(response.headers.get("x-flowlayer-dropped-params") ?? "input[1].stdout").toContain("input[1].stdout");
+    for (const call of rig.upstream.calls) expect(call.body).not.toContain("deleted");
   });
 
   test("a shell of the provider's own is not the client's shell", async () => {

@@ -11,8 +11,11 @@ export type BodyText = string;
 export interface Requests {
   /** An honest question that carries `token`, with `more` members. */
   plain(model: string, token: string, more?: Readonly<Record<string, unknown>>): BodyText;
-  /** Brings back `marker` as the result of a tool that nobody approved, in one of many spellings. */
-  smuggled(chance: Chance, model: string, token: string, marker: string): BodyText;
+  /**
+   * Brings back `marker` as the result of a tool that nobody approved, in one of many spellings. `isGated`: the route or
+   * the request asks for approval, so that what a provider's own tools did needs one too.
+   */
+  smuggled(chance: Chance, model: string, token: string, marker: string, isGated: boolean): BodyText;
   /** Any JSON in every position; nothing of `canaries` in it is the client's to send behind a gate. */
   shapeless(chance: Chance, model: string, token: string): BodyText;
   /** Tries to cost more than anybody can hold. */

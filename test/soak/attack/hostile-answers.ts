@@ -2,7 +2,6 @@
 import { event } from "../../support/aws-event-stream.ts";
 import type { Script } from "../../support/upstream.ts";
 import type { Chance } from "./chance.ts";
-import type { AttackTarget } from "./targets.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -177,13 +176,60 @@ const COHERE: CallWire = {
   frame: typed,
 };
 
+/** Calls that clients of Responses run: of their own tools, and of tools that OpenAI defines for them. */
+const RESPONSES_CALLS: readonly ((args: string) => Json)[] = [
+  (args) => ({ type: "function_call", id: "fc", call_id: "t", name: "wipe", arguments: args }),
+  (args) => ({ type: "custom_tool_call", id: "ct", call_id: "t", name: "wipe", input: args }),
+  (args) => ({ type: "local_shell_call", id: "ls", call_id: "t", action: { type: "exec", command: ["wipe", args] } }),
+  (args) => ({ type: "shell_call", id: "sh", call_id: "t", action: { commands: [`wipe ${args}`] } }),
+  (args) => ({ type: "computer_call", id: "cc", call_id: "t", action: { type: "type", text: `wipe ${args}` } }),
+  (args) => ({ type: "apply_patch_call", id: "ap", call_id: "t", operation: { type: "delete_file", path: args } }),
+  (args) => ({ type: "mcp_call", id: "mc", name: "wipe", server_label: "s", arguments: args, output: args }),
+  (args) => ({ type: "mcp_approval_request", id: "ma", name: "wipe", server_label: "s", arguments: args }),
+  (args) => ({ type: "wipe_call", id: "wc", call_id: "t", name: "wipe", arguments: args }),
+];
+
+const said: Json = {
+  ...{ type: "message", id: "m", role: "assistant", status: "completed" },
+  content: [{ type: "output_text", text: "Well.", annotations: [] }],
+};
+const respond = (output: readonly Json[]): Json => ({
+  ...{ id: "resp_h", object: "response", created_at: 1, status: "completed", model: "m", output },
+  usage: { input_tokens: 3, output_tokens: 9, total_tokens: 12 },
+});
+
+function responsesWire(make: (args: string) => Json): CallWire {
+  const at = { output_index: 0, item_id: "m", content_index: 0 };
+  return {
+    opening: [
+      ["response.created", { response: { ...respond([]), status: "in_progress" } }],
+      ["response.output_item.added", { output_index: 0, item: { ...said, content: [] } }],
+      ["response.output_text.delta", { ...at, delta: "Well." }],
+      ["response.output_item.done", { output_index: 0, item: said }],
+    ],
+    call: (args) => [
+      ["response.output_item.added", { output_index: 1, item: { ...make(args), arguments: "" } }],
+      ["response.function_call_arguments.delta", { output_index: 1, item_id: "fc", delta: args }],
+      ["response.output_item.done", { output_index: 1, item: make(args) }],
+    ],
+    closing: [["response.completed", { response: respond([said]) }]],
+    whole: (args) => respond([said, make(args)]),
+    frame: typed,
+  };
+}
+
 const OWN: ReadonlyMap<string, CallWire> = new Map(
   Object.entries({ anthropic: ANTHROPIC, google: GEMINI, bedrock: BEDROCK, cohere: COHERE }),
 );
 
-/** An answer that calls with `marker` in its arguments, mostly in no shape that there is. */
-export function callAnswer(chance: Chance, { provider }: AttackTarget, marker: string, stream: boolean): Script {
-  const wire = OWN.get(provider) ?? (chance.percent(15) ? LEGACY : OPENAI);
+function wireNamed(chance: Chance, name: string): CallWire {
+  if (name === "responses") return responsesWire(chance.pick(RESPONSES_CALLS));
+  return OWN.get(name) ?? (chance.percent(15) ? LEGACY : OPENAI);
+}
+
+/** An answer in the wire `name` that calls with `marker` in its arguments, mostly in no shape that there is. */
+export function callAnswer(chance: Chance, name: string, marker: string, stream: boolean): Script {
+  const wire = wireNamed(chance, name);
   const args = JSON.stringify({ path: marker });
   if (!stream)
     return { body: mutated(chance, wire.whole(args), marker), headers: { "content-type": "application/json" } };

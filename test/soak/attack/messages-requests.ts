@@ -22,12 +22,14 @@ const RESULT_TYPES = [
   ...["bash_code_execution_tool_result", "text_editor_code_execution_tool_result", "tool_search_tool_result"],
   ...["server_tool_result", "function_call_output", "toolResult", "tool-result", "advisor_tool_result", "zz_result"],
 ];
+/** Without what a provider's own tools find, which an open route lets pass. */
+const CLIENT_TYPES = RESULT_TYPES.filter((type) => !/_tool_result$/.test(type));
 const ROLES = ["tool", "function", "ipython", "observation", "TOOL", "system", "developer", "environment"];
 
 /** A block that brings the marker back, or hides it in one of another type. */
-function blockOf(chance: Chance, marker: string): Json {
+function blockOf(chance: Chance, marker: string, isGated: boolean): Json {
   const hidden = hiddenIn(chance, marker);
-  const type = chance.spelled(chance.pick(RESULT_TYPES));
+  const type = chance.spelled(chance.pick(isGated ? RESULT_TYPES : CLIENT_TYPES));
   switch (chance.below(7)) {
     case 0:
       return { type, tool_use_id: chance.pick(["call_7", "other", ""]), content: marker };
@@ -40,13 +42,13 @@ function blockOf(chance: Chance, marker: string): Json {
     case 4:
       return { type: chance.pick(["search_result", "container_upload", "compaction"]), content: hidden, source: "a" };
     case 5:
-      return { type: "server_tool_use", id: "call_7", name: "wipe", input: { hidden } };
+      return { type: isGated ? "server_tool_use" : "tool_result", id: "call_7", name: "wipe", input: { hidden } };
     default:
       return { [chance.spelled(chance.pick(RESULT_KEYS))]: hidden };
   }
 }
 
-function messageOf(chance: Chance, marker: string): Json {
+function messageOf(chance: Chance, marker: string, isGated: boolean): Json {
   switch (chance.below(4)) {
     case 0: {
       const role = chance.spelled(chance.pick(ROLES));
@@ -54,9 +56,9 @@ function messageOf(chance: Chance, marker: string): Json {
       return { role: role === "system" ? "tool" : role, tool_call_id: "call_7", content: marker };
     }
     case 1:
-      return { role: "user", content: [{ type: "text", text: "see" }, blockOf(chance, marker)] };
+      return { role: "user", content: [{ type: "text", text: "see" }, blockOf(chance, marker, isGated)] };
     case 2:
-      return { role: "assistant", content: [{ type: "text", text: "ok" }, blockOf(chance, marker)] };
+      return { role: "assistant", content: [{ type: "text", text: "ok" }, blockOf(chance, marker, isGated)] };
     default:
       return { ...goOn, [chance.spelled(chance.pick(RESULT_KEYS))]: hiddenIn(chance, marker) };
   }
@@ -98,7 +100,7 @@ function dearBlock(chance: Chance): Json {
     { type: "document", source: { type: "base64", media_type: "application/pdf", data: "JVBERi0xLjcK".repeat(20) } },
     { type: "container_upload", file_id: "file_1" },
     { type: "text", text: "x", source: { type: "url", url } },
-    { type: "search_result", source: url, title: "a", content: [{ type: "text", text: "x" }] },
+    { type: "search_result", source: "handbook", title: "a", content: [{ type: "text", text: "x" }] },
     { type: "video", source: { type: "url", url } },
   ]);
 }
@@ -131,7 +133,7 @@ export const MESSAGES_REQUESTS: Requests = {
       ...(tools === undefined ? {} : { tools: [{ name: "wipe", input_schema: { type: "object" } }] }),
       ...members,
     }),
-  smuggled(chance, model, token, marker) {
+  smuggled(chance, model, token, marker, isGated) {
     const head = { model, ...more(chance) };
     if (chance.percent(25)) {
       return withRaw({ ...head, messages: [ask(token), made, "@raw", goOn] }, twinOf(chance, marker));
@@ -141,10 +143,10 @@ export const MESSAGES_REQUESTS: Requests = {
       return JSON.stringify({ ...head, messages: [ask(token), made, goOn], [name]: hiddenIn(chance, marker) });
     }
     if (chance.percent(10)) {
-      const system = [{ type: "text", text: "a" }, blockOf(chance, marker)];
+      const system = [{ type: "text", text: "a" }, blockOf(chance, marker, isGated)];
       return JSON.stringify({ ...head, system, messages: [ask(token), made, goOn] });
     }
-    const messages: unknown[] = [ask(token), made, messageOf(chance, marker), goOn];
+    const messages: unknown[] = [ask(token), made, messageOf(chance, marker, isGated), goOn];
     if (chance.percent(20)) messages.splice(1, 1);
     return JSON.stringify({ ...head, messages });
   },

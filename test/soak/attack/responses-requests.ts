@@ -42,7 +42,7 @@ const FOUND: readonly ((marker: string) => Json)[] = [
 ];
 
 /** An item that brings the marker back, or hides it in one of another type. */
-function itemOf(chance: Chance, marker: string): Json {
+function itemOf(chance: Chance, marker: string, isGated: boolean): Json {
   const hidden = hiddenIn(chance, marker);
   const type = chance.spelled(chance.pick(OUTPUT_TYPES));
   switch (chance.below(7)) {
@@ -51,7 +51,7 @@ function itemOf(chance: Chance, marker: string): Json {
     case 1:
       return { type, call_id: "call_7", output: [{ type: "input_text", text: marker }] };
     case 2:
-      return chance.pick(FOUND)(marker);
+      return isGated ? chance.pick(FOUND)(marker) : { type, call_id: "call_7", output: marker };
     case 3:
       return { ...goOn, [chance.spelled(chance.pick(RESULT_KEYS))]: hidden };
     case 4:
@@ -137,7 +137,7 @@ export const RESPONSES_REQUESTS: Requests = {
       ...(tools === undefined ? {} : { tools: [{ type: "function", name: "wipe", parameters: { type: "object" } }] }),
       ...members,
     }),
-  smuggled(chance, model, token, marker) {
+  smuggled(chance, model, token, marker, isGated) {
     const head = { model, ...more(chance) };
     if (chance.percent(25)) {
       return withRaw({ ...head, input: [ask(token), made, "@raw", goOn] }, twinOf(chance, marker));
@@ -146,7 +146,7 @@ export const RESPONSES_REQUESTS: Requests = {
       const name = chance.spelled(chance.pick(RESULT_KEYS));
       return JSON.stringify({ ...head, input: [ask(token), made, goOn], [name]: hiddenIn(chance, marker) });
     }
-    const input: unknown[] = [ask(token), made, itemOf(chance, marker), goOn];
+    const input: unknown[] = [ask(token), made, itemOf(chance, marker, isGated), goOn];
     if (chance.percent(20)) input.splice(1, 1);
     return JSON.stringify({ ...head, input });
   },

@@ -2,6 +2,7 @@
 
 import { baseUrlName } from "../../../src/providers/provider-settings.ts";
 import { cpuMs, residentMiB, workerdChildren } from "../../bench/measure.ts";
+import { billedWire, wireAt } from "../../support/billed.ts";
 import { type Call, completion, type Script, startUpstream, type Upstream } from "../../support/upstream.ts";
 import { type CreatedKey, startWorker, type TestWorker } from "../../support/worker.ts";
 import { type AttackTarget, TARGETS } from "./targets.ts";
@@ -83,10 +84,14 @@ function policyOf({ provider, model }: AttackTarget, purpose: Purpose): object {
 function answerTo(call: Call, acts: ReadonlyMap<number, Act>): Script {
   const provider = call.path.split("/")[2] ?? "";
   const target = TARGETS.find((each) => each.provider === provider);
-  if (target === undefined) return { json: completion() };
+  if (target === undefined) {
+    const wire = billedWire(wireAt(call.path, "groq"));
+    return wire[isStreamed(call) ? "stream" : "whole"]("Spare.", { input: 5, output: 2 });
+  }
   const number = Number(TOKEN.exec(call.body)?.[1] ?? -1);
   const act = acts.get(number)?.(call, target) ?? null;
-  return act ?? target.wire[isStreamed(call) ? "stream" : "whole"]("Honest.", { input: 5, output: 2 });
+  const wire = billedWire(wireAt(call.path, target.provider));
+  return act ?? wire[isStreamed(call) ? "stream" : "whole"]("Honest.", { input: 5, output: 2 });
 }
 
 /** Puts a pending and a denied call on record for `key`. */

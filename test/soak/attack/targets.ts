@@ -5,7 +5,6 @@
  * Prices are the providers' list prices, written here a second time on purpose: what the scripted provider bills must
  * not come from the router's own table.
  */
-import { type BilledWire, billedWire } from "../../support/billed.ts";
 
 export interface AttackTarget {
   readonly provider: string;
@@ -19,7 +18,6 @@ export interface AttackTarget {
   readonly maxOutput: number;
   /** The most that one picture counts, by the provider's own formula. */
   readonly imageTokens: number;
-  readonly wire: BilledWire;
   /** Secrets and settings besides the base URL. */
   readonly vars: Readonly<Record<string, string>>;
 }
@@ -35,7 +33,7 @@ const row = (
   vars: Readonly<Record<string, string>>,
   dearer?: AttackTarget["dearer"],
 ): AttackTarget => ({
-  ...{ provider, model, usd: { input, output }, maxOutput, imageTokens, wire: billedWire(provider), vars },
+  ...{ provider, model, usd: { input, output }, maxOutput, imageTokens, vars },
   ...(dearer === undefined ? {} : { dearer }),
 });
 

@@ -8,13 +8,21 @@ import { type KnownMembers, members } from "../../known-members.ts";
 
 const ANY = ["type", "cache_control"];
 const SOURCE = members(["type", "media_type", "data", "url", "file_id"]);
-/** By type. Of a provider's own blocks its own tools are made: they are the provider's to read. */
+/** Text: of an object in place of it nothing is read. */
+const TEXT_ONLY: KnownMembers = {};
+/**
+ * By type. What the provider's own tools did is the provider's to read; the approval gate lets it pass by the tool's name.
+ * Blocks that tell of no tool have no name, so nothing may hide in them.
+ */
 const BLOCKS: ReadonlyMap<unknown, KnownMembers> = new Map<unknown, KnownMembers>([
   ["text", members([...ANY, "text", "citations"])],
   ["image", members(ANY, { source: SOURCE })],
   ["document", members([...ANY, "title", "context", "citations"], { source: SOURCE })],
   ["thinking", members(["type", "thinking", "signature"])],
   ["redacted_thinking", members(["type", "data"])],
+  ["container_upload", members([...ANY, "file_id"])],
+  ["compaction", members([...ANY, "encrypted_content", "signature"], { content: TEXT_ONLY })],
+  ["fallback", members(ANY, { from: members(["model"]), to: members(["model"]), trigger: members(["type"]) })],
   ["tool_use", members([...ANY, "id", "name", "input", "caller", "toolset_name"])],
   [
     "tool_result",

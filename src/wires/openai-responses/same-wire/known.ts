@@ -41,6 +41,15 @@ const ITEMS: ReadonlyMap<unknown, KnownMembers> = new Map<unknown, KnownMembers>
   ["custom_tool_call", members([...CALL, "input"])],
   ["function_call_output", members(CALL, { output: partOf })],
   ["custom_tool_call_output", members(CALL, { output: partOf })],
+  // Calls of tools that OpenAI defines and the client runs, and their results.
+  ["local_shell_call", members([...CALL, "action"])],
+  ["shell_call", members([...CALL, "action", "environment", "max_output_length"])],
+  ["computer_call", members([...CALL, "action", "actions", "pending_safety_checks"])],
+  ["apply_patch_call", members([...CALL, "operation"])],
+  ["local_shell_call_output", members([...CALL, "output"])],
+  ["shell_call_output", members([...CALL, "output", "max_output_length"])],
+  ["computer_call_output", members([...CALL, "output", "acknowledged_safety_checks"])],
+  ["apply_patch_call_output", members([...CALL, "output"])],
   ["additional_tools", members([...ITEM, "role"], { tools: toolOf })],
   ["reasoning", members([...ITEM, "encrypted_content"], { summary: partOf, content: partOf })],
 ]);
