@@ -6,6 +6,7 @@
  */
 import { type Context, Hono } from "hono";
 import { adminApp } from "./admin/app.ts";
+import { authorize } from "./admin/authorize.ts";
 import { deleteSession, postSession } from "./admin/session.ts";
 import type { AppEnv } from "./config.ts";
 import { getApprovals, postApproval } from "./doors/approvals/approvals.ts";
@@ -25,6 +26,7 @@ import {
   postInputTokens,
   postResponse,
 } from "./doors/responses/responses.ts";
+import { postConsoleRun, postDocsRun } from "./doors/run/run.ts";
 import { getTrace, getTraces } from "./doors/traces/traces.ts";
 import { drain } from "./http/body.ts";
 import { errorResponse, RouterError } from "./http/errors.ts";
@@ -68,6 +70,8 @@ app.get("/openapi.json", getOpenApi);
 app.get("/console", getConsole);
 app.post("/console/session", postSession);
 app.delete("/console/session", deleteSession);
+app.post("/console/run", authorize, postConsoleRun);
+app.post("/docs/run", postDocsRun);
 
 for (const base of ["/v1", "/openai/v1"]) {
   app.post(`${base}/chat/completions`, postChatCompletion);
@@ -105,6 +109,8 @@ for (const [path, allow] of [
   ["/health", "GET, HEAD"],
   ["/openapi.json", "GET, HEAD"],
   ["/console/session", "POST, DELETE"],
+  ["/console/run", "POST"],
+  ["/docs/run", "POST"],
   ["/console", "GET, HEAD"],
   ["/v1/chat/completions", "POST"],
   ["/v1/embeddings", "POST"],

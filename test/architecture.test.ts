@@ -23,7 +23,17 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     "conversation-store/conversation-store",
     ...["ledger/key-ledger", "trace-index/trail-index", "spend-archive/spend-archive", "repricing/repricing-job"],
   ],
-  app: ["relay/refusal", "doors", "admin/app", "admin/session", "openapi/served", "traces", "config", "http"],
+  app: [
+    "relay/refusal",
+    "doors",
+    "admin/app",
+    "admin/authorize",
+    "admin/session",
+    "openapi/served",
+    "traces",
+    "config",
+    "http",
+  ],
   doors: [
     ...["relay/authenticate", "approvals", "control/client", "keys", "policy", "ledger/client", "traces", "catalog"],
     "prices",
@@ -49,6 +59,11 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...["wires/anthropic-messages/same-wire", "wires/bridge", "wires/openai-chat", "conversation", "lib"],
   ],
   "doors/embeddings": ["config", "http/errors", "relay", "wires/openai-embeddings", "lib"],
+  // A page's request, in the place of a client's.
+  "doors/run": [
+    ...["config", "control", "doors/chat", "doors/messages", "doors/responses", "http", "keys/record", "relay"],
+    ...["traces/schema", "lib"],
+  ],
   // What doors that are not chat have in common.
   "doors/gate-view": [
     ...["conversation", "relay/door", "wires/bridge", "wires/known-members", "wires/openai-chat/request-fields"],
@@ -211,6 +226,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
       "http/pagination",
       "http/query",
       "http/trace-filters",
+      "http/attempts",
       "lib",
     ],
   ],
@@ -232,7 +248,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...["wires/openai-responses/wire", "wires/openai-embeddings/request-fields", "lib"],
   ],
   openapi: [
-    ...["doors/messages/request", "doors/responses/request"],
+    ...["doors/messages/request", "doors/responses/request", "doors/run/run"],
     ...[
       "admin/promotions",
       "admin/explain",

@@ -152,10 +152,14 @@ async function findKey(c: Context<AdminEnv>, id: string): Promise<OperatorKey> {
   return key;
 }
 
-function refusal(reason: "not_found" | "revoked" | "expired" | "pepper_missing" | "unknown_environment"): RouterError {
+function refusal(
+  reason: "not_found" | "revoked" | "expired" | "pepper_missing" | "unknown_environment" | "built_in",
+): RouterError {
   switch (reason) {
     case "unknown_environment":
       return unknownEnvironment();
+    case "built_in":
+      return new RouterError("invalid_request", "This key is built in and has no secret. Create a key of your own.");
     case "not_found":
       return new RouterError("not_found", "There is no key with this id.");
     case "revoked":

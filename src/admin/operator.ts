@@ -1,10 +1,10 @@
 /** What everything that asks for an operator's token has in common: where it answers, whose a token is, wrong ones. */
 import type { Context } from "hono";
 import { type AppEnv, type Settings, settingsOf } from "../config.ts";
+import { mayTryAgain } from "../http/attempts.ts";
 import { RouterError } from "../http/errors.ts";
 import { equalSecrets } from "../keys/hash.ts";
 import { MIN_TOKEN_LENGTH, type Operator } from "../keys/operators.ts";
-import { mayTryAgain } from "./attempts.ts";
 
 /** The part of Hono's context that is read here: whatever else a caller keeps in it. */
 type Asked = Pick<Context<AppEnv>, "env" | "req">;

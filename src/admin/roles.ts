@@ -17,6 +17,7 @@ const CALLS: readonly (readonly [methods: string, path: RegExp, role: Role])[] =
   ["PUT DELETE", /^\/admin\/prices\/.+$/, "release"],
   // Without `dry_run` it takes `admin`: its handler looks.
   ["POST", /^\/admin\/spend\/reprice$/, "release"],
+  ["POST", /^\/console\/run$/, "release"],
   ["GET HEAD", /^\/admin\/export$/, "admin"],
   ["GET HEAD", /^\/admin(?:\/.*)?$/, "read"],
 ];

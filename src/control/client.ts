@@ -12,6 +12,7 @@ const NAME = "control";
 
 type Call =
   | "createKey"
+  | "builtInKey"
   | "listKeys"
   | "getKey"
   | "readKey"

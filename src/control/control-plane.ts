@@ -30,6 +30,7 @@ import { toPage, toTargetUses } from "./rows.ts";
 import type {
   AuditEntry,
   AuditQuery,
+  BuiltInKind,
   CreateKeyResult,
   DeleteBudgetResult,
   DeleteProviderResult,
@@ -90,6 +91,11 @@ export class ControlPlane extends DurableObject<Env> {
   /** A new key. The answer is the only place its token ever appears in. */
   createKey(request: KeyRequest, actor: string, mayBeNewEnvironment: boolean): Promise<CreateKeyResult> {
     return this.#keys.create(request, actor, settingsOf(this.env).pepper, mayBeNewEnvironment);
+  }
+
+  /** The key that pages of `env` run requests with; `null`: the environment was never used. The second call makes none. */
+  builtInKey(kind: BuiltInKind, env: string): Promise<KeyRecord | null> {
+    return this.#keys.builtIn(kind, env);
   }
 
   /** Newest first. `before` is the `nextCursor` of the page before this one. */

@@ -6,6 +6,7 @@
  */
 import { newKeyId, newSecret } from "../keys/format.ts";
 import {
+  DEFAULT_SCOPES,
   type KeyChange,
   type KeyRecord,
   type KeyRequest,
@@ -17,7 +18,7 @@ import {
 import { isKnownEnvironment } from "./environments.ts";
 import type { Journal, Publication } from "./journal.ts";
 import { digestOf, newRecord, toKeyRecord, toPage } from "./rows.ts";
-import type { CreateKeyResult, Page, RevokeKeyResult, RotateKeyResult, UpdateKeyResult } from "./types.ts";
+import type { BuiltInKind, CreateKeyResult, Page, RevokeKeyResult, RotateKeyResult, UpdateKeyResult } from "./types.ts";
 
 /** One step of the index per environment, not one per key. */
 const SELECT_ENVIRONMENTS = `
@@ -27,6 +28,9 @@ const SELECT_ENVIRONMENTS = `
     SELECT (SELECT min(env) FROM key_record WHERE key_record.env > known.env) FROM known WHERE known.env IS NOT NULL
   )
   SELECT env FROM known WHERE env IS NOT NULL`;
+
+/** For people who try things out. */
+const BUILT_IN_BUDGET = { limit_usd: 10, period: "day" } as const;
 
 type Changed<Reason> =
   | { readonly ok: true; readonly record: KeyRecord }
@@ -70,6 +74,50 @@ export class KeyTable {
     });
     await this.#journal.publish();
     return { ok: true, key: toOperatorKey(record, createdAt), token };
+  }
+
+  /**
+   * The built-in key of a page in `env`, made when it is first asked for: no secret opens it, and its budget and limits are
+   * an operator's to set like any key's. `null`: the environment was never used.
+   */
+  async builtIn(kind: BuiltInKind, env: string): Promise<KeyRecord | null> {
+    const find = (): KeyRecord | undefined => {
+      const query = "SELECT record FROM key_record WHERE env = ? AND record ->> '$.kind' = ? ORDER BY seq LIMIT 1";
+      return this.#sql
+        .exec<{ record: string }>(query, env, kind)
+        .toArray()
+        .map(({ record }) => toKeyRecord(record))[0];
+    };
+    const known = find();
+    if (known !== undefined || !isKnownEnvironment(this.#sql, env)) return known ?? null;
+    const id = newKeyId();
+    const createdAt = Date.now();
+    const scopes = [...DEFAULT_SCOPES, "raw_models"] as const;
+    const request = { name: `${kind}-${env}`, env, apps: [kind], scopes: [...scopes], budget: BUILT_IN_BUDGET };
+    const record: KeyRecord = { ...newRecord(id, request, { hash: "", pepperId: "" }, createdAt), kind, secrets: [] };
+    const text = JSON.stringify(record);
+    const digest = await digestOf(text);
+    // Another call may have made it during the digest.
+    const made = find();
+    if (made !== undefined) return made;
+    const documents = [null, toOperatorKey(record, createdAt)] as const;
+    const change = {
+      actor: "router",
+      action: "key.create",
+      object: `key ${id}`,
+      before: null,
+      after: digest,
+      documents,
+    };
+    this.#journal.commit(change, (seq) => {
+      this.#sql.exec(
+        "INSERT INTO key_record (seq, id, env, name, created_at_ms, record, digest) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        ...[seq, id, env, record.name, createdAt, text, digest],
+      );
+      this.#publication.add(keyRecordKey(id), text, seq);
+    });
+    await this.#journal.publish();
+    return record;
   }
 
   list(limit: number, before: number | null): Page<OperatorKey> {
@@ -142,18 +190,24 @@ export class KeyTable {
     const { token, hash, pepperId } = await newSecret(pepper, key.env, id);
     const now = Date.now();
     const previousExpiresAt = new Date(now + overlapSeconds * 1_000).toISOString();
-    const changed = await this.#change(id, "key.rotate", actor, (record): KeyRecord | "revoked" | "expired" => {
-      if (record.status === "revoked") return "revoked";
-      if (record.expires_at !== null && Date.parse(record.expires_at) <= now) return "expired";
-      // The newest is the first. What was there besides it is of an earlier rotation, and ends now.
-      const previous = overlapSeconds === 0 ? [] : record.secrets.slice(0, 1);
-      const ending = previous.map((secret) => ({ ...secret, expires_at: previousExpiresAt }));
-      return {
-        ...record,
-        secrets: [{ hash, expires_at: null, pepper_id: pepperId }, ...ending],
-        version: record.version + 1,
-      };
-    });
+    const changed = await this.#change(
+      id,
+      "key.rotate",
+      actor,
+      (record): KeyRecord | "revoked" | "expired" | "built_in" => {
+        if (record.kind !== undefined) return "built_in";
+        if (record.status === "revoked") return "revoked";
+        if (record.expires_at !== null && Date.parse(record.expires_at) <= now) return "expired";
+        // The newest is the first. What was there besides it is of an earlier rotation, and ends now.
+        const previous = overlapSeconds === 0 ? [] : record.secrets.slice(0, 1);
+        const ending = previous.map((secret) => ({ ...secret, expires_at: previousExpiresAt }));
+        return {
+          ...record,
+          secrets: [{ hash, expires_at: null, pepper_id: pepperId }, ...ending],
+          version: record.version + 1,
+        };
+      },
+    );
     return changed.ok ? { ok: true, token, previousExpiresAt } : changed;
   }
 

@@ -37,7 +37,10 @@ export type RotateKeyResult =
       /** ISO 8601 UTC. When the secret before it stops working. */
       readonly previousExpiresAt: string;
     }
-  | { readonly ok: false; readonly reason: "not_found" | "revoked" | "expired" | "pepper_missing" };
+  | { readonly ok: false; readonly reason: "not_found" | "revoked" | "expired" | "pepper_missing" | "built_in" };
+
+/** Keys that pages run requests with. */
+export type BuiltInKind = "console" | "docs";
 
 export interface RouteChange {
   readonly env: string;

@@ -83,6 +83,8 @@ export const KeyRecord = z.strictObject({
   status: z.string(),
   created_at: z.string(),
   expires_at: z.nullable(z.string()),
+  /** `console` or `docs`: built in, without a secret, for requests that a page runs. Absent: made by an operator. */
+  kind: z.optional(z.string()),
   /** Grows with every change, so that an isolate can tell an old copy. */
   version: z.int(),
   /** Live secrets: one, or two while a rotation overlaps. */
@@ -112,7 +114,8 @@ export function toPublicKey(record: KeyRecord, now: number): PublicKey {
   const { id, name, env, apps, routes, scopes, budget, limits, created_at, expires_at } = record;
   const hasExpired = expires_at !== null && Date.parse(expires_at) <= now;
   const status = hasExpired && record.status !== "revoked" ? "expired" : record.status;
-  return { id, name, env, apps, routes, scopes, budget, limits, status, created_at, expires_at };
+  const kind = record.kind === undefined ? {} : { kind: record.kind };
+  return { id, name, env, apps, routes, scopes, budget, limits, status, created_at, expires_at, ...kind };
 }
 
 /** KV key of a record. */

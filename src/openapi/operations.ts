@@ -54,6 +54,12 @@ const CHAT: readonly ErrorCode[] = [
   ...(["all_targets_down", "upstream_failed", "upstream_timeout", "latency_budget_exceeded"] as const),
 ];
 
+const RUN: readonly ErrorCode[] = [
+  ...CHAT,
+  ...TOOLS,
+  ...(["invalid_request", "unknown_environment", "not_found", "internal_error", "ledger_unavailable"] as const),
+  ...(["policy_unavailable", "invalid_header", "browser_request"] as const),
+];
 const PAGE = { limit: "integer", cursor: "string" };
 const SPAN = { since: "date-time", until: "date-time" };
 const TRACE_FILTERS = {
@@ -91,6 +97,21 @@ export const OPERATIONS: readonly Operation[] = [
   open("get /", "Where things are; a page for browsers", [200, "Root"]),
   open("get /health", "Whether the service answers", [200, "Health"]),
   open("get /openapi.json", "This document", [200, "Document"]),
+
+  open(
+    "post /docs/run",
+    "A request on the built-in provider, where the deployment has one",
+    [200, "ChatCompletion"],
+    RUN,
+    {
+      body: "RunRequest",
+      isStream: true,
+    },
+  ),
+  operator("post /console/run", "A request as the built-in key of the console", [200, "ChatCompletion"], RUN, {
+    body: "RunRequest",
+    isStream: true,
+  }),
 
   key(
     "post /v1/chat/completions",

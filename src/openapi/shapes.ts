@@ -11,6 +11,7 @@ import { APPROVAL_STATUSES } from "../approvals/types.ts";
 import { BudgetRequest } from "../budgets/record.ts";
 import { MessagesFields } from "../doors/messages/request.ts";
 import { ResponsesRequest } from "../doors/responses/request.ts";
+import { RunRequest } from "../doors/run/run.ts";
 import { KeyChange, KeyRequest, KeyRotation } from "../keys/record.ts";
 import { ProviderRequest } from "../policy/provider-record.ts";
 import { PolicyDocument } from "../policy/schema.ts";
@@ -36,6 +37,7 @@ const REQUESTS = {
   PromotionRequest,
   ProviderRequest,
   SwitchRequest,
+  RunRequest,
   ExplainRequest,
   PriceRequest,
   SettingsRequest,
@@ -47,6 +49,7 @@ const KEY: { readonly [member: string]: Spelling } = {
   ...{ apps: "any", routes: "any", budget: "any", limits: "any", created_at: "time", expires_at: "time?" },
   // To operators: under which pepper its newest secret is hashed, and what `with=spend` adds.
   ...{ "pepper?": "current|previous|gone|unknown", "pepper_id?": "string?", "spend?": "any" },
+  "kind?": "string",
 };
 const SPEND = {
   ...{ period: "day|week|month|total", limit_usd: "number?", spent_usd: "number", reserved_usd: "number" },

@@ -3,6 +3,7 @@
 import type { Conversation } from "../conversation/conversation.ts";
 import type { ToolTurn } from "../conversation/tool-turns.ts";
 import type { RouterError } from "../http/errors.ts";
+import type { KeyRecord } from "../keys/record.ts";
 import type { RoutePolicy } from "../policy/schema.ts";
 import type { Trace } from "../traces/schema.ts";
 import type { ChatRequest } from "../wires/openai-chat/request-fields.ts";
@@ -49,6 +50,8 @@ export interface AnyDoor {
   readonly kind: RouteKind;
   /** The caller's key, out of the headers in which this API carries it. Throws 401. */
   token(headers: Headers): string;
+  /** Whose request it is, where no header says so: a page's, by the built-in key that has no secret. */
+  readonly builtIn?: KeyRecord;
   /** The request as the relay reads it. Throws 400 for what the contract refuses, 404 for what it refers to in vain. */
   parse(body: string, caller: DoorCaller): ChatRequest | Promise<ChatRequest>;
   /** The same error in this API's shape. `address`: the URL that was asked. */

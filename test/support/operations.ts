@@ -107,6 +107,8 @@ const storedAt =
 
 /** What a path alone does not say. All others are asked for as they are. */
 const MADE: Readonly<Record<string, Make>> = {
+  "post /docs/run": () => ({ path: "/docs/run", body: { request: { model: "flow/deep", messages: MESSAGES } } }),
+  "post /console/run": () => ({ path: "/console/run", body: { request: { model: "flow/deep", messages: MESSAGES } } }),
   "post /v1/chat/completions": () => ({
     path: "/v1/chat/completions",
     body: { model: "flow/deep", messages: MESSAGES },

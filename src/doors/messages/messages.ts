@@ -18,7 +18,7 @@ import { apiKey } from "./credential.ts";
 import { errorResponse } from "./errors.ts";
 import { parseMessagesRequest, readOwn } from "./request.ts";
 
-const messages: Door = {
+export const messagesApi: Door = {
   api: "messages",
   kind: "chat",
   wire: messagesDoor,
@@ -31,7 +31,7 @@ const messages: Door = {
 };
 
 export function postMessage(context: Context<AppEnv>): Promise<Response> {
-  return relay(context, messages);
+  return relay(context, messagesApi);
 }
 
 /** A body that only counts need not say how much may be written. */

@@ -28,6 +28,7 @@ export async function getRoot(c: Context<AppEnv>): Promise<Response> {
       docs: new URL("/docs", c.req.url).href,
       openapi: new URL("/openapi.json", c.req.url).href,
       endpoints: ENDPOINTS,
+      ...(settingsOf(c.env).hasSandbox ? { run: "/docs/run" } : {}),
     })
   );
 }

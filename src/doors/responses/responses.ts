@@ -22,11 +22,11 @@ import { parseResponsesRequest, type ReadResponses, readOwn } from "./request.ts
 import { keeper, mayKeep, resolveReferences } from "./store.ts";
 
 export function postResponse(context: Context<AppEnv>): Promise<Response> {
-  return relay(context, doorOf(context));
+  return relay(context, responsesApi(context));
 }
 
 /** A door of this request's own: what its answers say of it and where they are kept depends on what it said. */
-function doorOf({ env }: Context<AppEnv>, action?: string): Door {
+export function responsesApi({ env }: Context<AppEnv>, action?: string): Door {
   let read: (ReadResponses & { readonly owner: Owner }) | null = null;
   let members: Json = {};
   return {
@@ -55,7 +55,7 @@ function doorOf({ env }: Context<AppEnv>, action?: string): Door {
 
 /** A conversation made shorter, by a target that has it natively. */
 export function postCompact(context: Context<AppEnv>): Promise<Response> {
-  return relay(context, { ...doorOf(context, "compact"), keeperOf: () => null });
+  return relay(context, { ...responsesApi(context, "compact"), keeperOf: () => null });
 }
 
 /** By the first target that counts itself, else an estimate by characters. Never charged and never gated. */

@@ -8,6 +8,7 @@ import { type HealthContext, warmUp } from "../../health/client.ts";
 import { OpenBody } from "../../http/body.ts";
 import { invalidKey, RouterError } from "../../http/errors.ts";
 import { unexpectedFault } from "../../http/internal-error.ts";
+import type { KeyRecord } from "../../keys/record.ts";
 import { verifyToken } from "../../keys/store.ts";
 import { Deadlines } from "../../lib/deadline.ts";
 import { isExporting } from "../../traces/exporter.ts";
@@ -124,17 +125,18 @@ export interface Begun {
 export async function begin(run: AnyRun): Promise<Begun> {
   const { door, http, env, waitUntil, exchange } = run;
   const { receivedAt } = exchange;
-  const token = await verifyToken(door.token(http.headers), settingsOf(env));
-  if (token === null) throw invalidKey();
+  const { builtIn } = door;
+  const token = builtIn === undefined ? await verifyToken(door.token(http.headers), settingsOf(env)) : null;
+  if (token === null && builtIn === undefined) throw invalidKey();
   const body = new OpenBody(http, receivedAt, settingsOf(env).maxBodyBytes);
   run.body = body;
   warmUp(run.health, receivedAt);
-  const key = await recogniseKey(token, env, receivedAt, waitUntil);
+  const key = builtIn ?? (await recognised(token, env, receivedAt, waitUntil));
   exchange.keyId = key.id;
   exchange.env = key.env;
   const caller = identify(key, http);
   noteCaller(run, caller);
-  const owner = { keyId: key.id, secret: token.key.secret, hold: (bytes: number) => body.hold(bytes) };
+  const owner = { keyId: key.id, secret: token?.key.secret ?? "", hold: (bytes: number) => body.hold(bytes) };
   const asked = await door.parse(await body.read(run.deadlines), owner);
   run.asked = { route: showModel(asked.model), stream: asked.stream };
   const readAt = Date.now();
@@ -145,6 +147,16 @@ export async function begin(run: AnyRun): Promise<Begun> {
   body.keepUntil(receivedAt + route.policy.timeouts.total_ms + MAX_OVERTIME_MS);
   exchange.timings.policy = Date.now() - readAt;
   return { asked, caller, route, readAt, body };
+}
+
+function recognised(
+  token: Awaited<ReturnType<typeof verifyToken>>,
+  env: Env,
+  now: number,
+  waitUntil: WaitUntil,
+): Promise<KeyRecord> {
+  if (token === null) throw invalidKey();
+  return recogniseKey(token, env, now, waitUntil);
 }
 
 function noteCaller({ exchange, http, env }: AnyRun, caller: Caller): void {

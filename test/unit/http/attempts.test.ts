@@ -1,6 +1,6 @@
 /** Wrong tokens of an address, counted by the platform or, where it does not, by the isolate. */
 import { expect, test } from "vitest";
-import { ATTEMPTS_PER_MINUTE, mayTryAgain } from "../../../src/admin/attempts.ts";
+import { ATTEMPTS_PER_MINUTE, mayTryAgain } from "../../../src/http/attempts.ts";
 
 const T0 = Date.UTC(2026, 10, 22);
 
