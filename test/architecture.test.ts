@@ -81,8 +81,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...["http/body", "http/errors", "http/headers", "http/internal-error", "lib"],
   ],
   // Limits above keys: what isolates, ledgers and the pools of budgets say to each other.
-  budgets: ["durable", "lib"],
-  "budgets/budget-pool": ["budgets", "control/client", "config", "durable", "lib"],
+  budgets: ["durable", "notices/types", "lib"],
+  "budgets/budget-pool": ["budgets", "notices/types", "control/client", "config", "durable", "lib"],
   repricing: [
     "ledger/repricing",
     "control/client",
@@ -138,6 +138,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "trace-index": ["prices/book", "traces", "durable", "http/errors", "lib", "lib/log"],
   pricing: ["conversation", "catalog", "lib"],
   ledger: [
+    "notices/types",
     "budgets/types",
     "traces",
     "durable",
@@ -148,7 +149,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     "prices/book",
     "pricing/fold",
   ],
-  "ledger/key-ledger": ["budgets/types", "config", "ledger", "traces", "lib"],
+  "ledger/key-ledger": ["budgets/types", "notices/types", "config", "ledger", "traces", "lib"],
   "ledger/client": ["traces", "durable", "http/errors", "lib", "lib/log"],
   providers: ["wires/openai-chat", "conversation/part", "traces/schema", "lib"],
   "providers/adapter": ["catalog/model-facts", "conversation/part", "wires/openai-chat", "traces/schema", "lib"],
@@ -188,6 +189,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "conversation-store": ["durable", "http/errors", "lib"],
   approvals: ["conversation", "keys/hash", "durable", "http/errors", "lib"],
   control: [
+    "notices",
     "budgets/record",
     "approvals/types",
     "prices",
@@ -200,6 +202,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     "lib/log",
   ],
   admin: [
+    "notices/types",
     ...[
       "budgets",
       "conversation-store/client",
@@ -253,6 +256,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
       "admin/promotions",
       "admin/explain",
       "admin/provider-switch",
+      "admin/webhooks",
       "admin/routes",
       "admin/settings",
       "admin/reprice",
@@ -278,6 +282,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "http/internal-error": ["lib/log"],
   "http/refusal-log": ["http/errors", "lib", "lib/log"],
   durable: ["lib"],
+  notices: ["lib", "lib/log"],
+  "notices/types": [],
   config: ["keys/operators", "lib/log"],
   lib: [],
   "lib/stored": ["lib/log"],

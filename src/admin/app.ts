@@ -22,6 +22,7 @@ import { spendApp } from "./spend.ts";
 import { statsApp } from "./stats.ts";
 import { statusApp } from "./status.ts";
 import { tracesApp } from "./traces.ts";
+import { webhooksApp } from "./webhooks.ts";
 
 /** Paths and the methods they know, for the answer to a wrong one. */
 const METHODS = {
@@ -58,6 +59,11 @@ const METHODS = {
   "/approvals/:id": "POST",
   "/audit": "GET, HEAD",
   "/status": "GET, HEAD",
+  "/webhooks": "GET, HEAD",
+  "/webhooks/:id": "GET, HEAD, PUT, DELETE",
+  "/webhooks/:id/rotate": "POST",
+  "/webhooks/:id/test": "POST",
+  "/webhooks/:id/deliveries": "GET, HEAD",
 } as const;
 
 export const adminApp = new Hono<AdminEnv>();
@@ -86,6 +92,7 @@ adminApp.route("/approvals", approvalsApp);
 adminApp.route("/audit", auditApp);
 adminApp.route("/demo", demoApp);
 adminApp.route("/status", statusApp);
+adminApp.route("/webhooks", webhooksApp);
 
 for (const [path, methods] of Object.entries(METHODS)) {
   adminApp.all(path, (c) => {

@@ -384,6 +384,7 @@ function toNote(row: Row): ApprovalNote {
     keyId: row.key_id,
     env: row.env,
     app: row.app,
+    ...{ name: row.name, route: row.route, traceId: row.trace_id },
     status: row.status === "pending" || row.status === "approved" ? row.status : "denied",
     sha256: row.sha256,
     createdAt: row.created_at_ms,

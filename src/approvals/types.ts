@@ -150,6 +150,10 @@ export interface ApprovalNote {
   readonly keyId: string;
   readonly env: string;
   readonly app: string;
+  /** Members of the call. Absent from objects of earlier releases. */
+  readonly name?: string;
+  readonly route?: string;
+  readonly traceId?: string;
   readonly status: Verdict;
   readonly sha256: string;
   /** Epoch ms. */

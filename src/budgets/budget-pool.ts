@@ -10,7 +10,9 @@ import type { Env } from "../config.ts";
 import { withControl } from "../control/client.ts";
 import { AlarmSchedule } from "../durable/alarm-schedule.ts";
 import { Backoff } from "../durable/backoff.ts";
+import { fromUsd, toUsd } from "../lib/money.ts";
 import { withTimeout } from "../lib/with-timeout.ts";
+import { reached } from "../notices/types.ts";
 import { IN_FORCE_MS, type Inventory, Pool } from "./pool.ts";
 import { type BudgetRecord, concerns, termsOf } from "./record.ts";
 import type { BudgetStatus, LeaseAnswer, LeaseRequest, Part } from "./types.ts";
@@ -32,6 +34,8 @@ const OVER: Inventory = { cursor: null, isComplete: true, isOver: true };
 export class BudgetPool extends DurableObject<Env> {
   readonly #pool: Pool;
   readonly #alarms: AlarmSchedule;
+  /** In memory: what is announced twice is one event. */
+  readonly #announced = new Set<string>();
   readonly #backoff = new Backoff(RETRY);
   /** The inventory that is being taken; it never rejects. */
   #taking: Promise<void> | null = null;
@@ -58,6 +62,7 @@ export class BudgetPool extends DurableObject<Env> {
   /** Gives a ledger what it needs, as far as there is room. */
   async lease(asked: LeaseRequest): Promise<LeaseAnswer> {
     const answer = this.#transact(() => this.#pool.lease(asked, Date.now()));
+    this.ctx.waitUntil(this.#announce());
     if (asked.era <= this.#pool.top) return answer;
     // A ledger heard of the budget, or of its change, before this object did.
     const budgets = await withControl(this.env.CONTROL_PLANE, (control) => control.listBudgets());
@@ -70,6 +75,23 @@ export class BudgetPool extends DurableObject<Env> {
   /** A ledger says what it has, and asks for nothing. */
   async note(part: Part): Promise<void> {
     this.#transact(() => this.#pool.note(part, Date.now()));
+    this.ctx.waitUntil(this.#announce());
+  }
+
+  /** Which parts of the budget are spent, for webhooks. What was not taken is announced with the next part. Never rejects. */
+  async #announce(): Promise<void> {
+    const { record } = this.#pool;
+    const status = record === null ? null : this.#transact(() => this.#pool.status(Date.now()));
+    if (record === null || status === null) return;
+    const { periodStart, resetsAt, spentNanoUsd } = status;
+    for (const percent of reached(spentNanoUsd, fromUsd(record.limit_usd))) {
+      const name = `${periodStart} ${record.limit_usd} ${percent}`;
+      if (this.#announced.has(name)) continue;
+      const amounts = { spentUsd: toUsd(spentNanoUsd), limitUsd: record.limit_usd };
+      const threshold = { budget: record.id, percent, ...amounts, periodStart, resetsAt };
+      const call = withControl(this.env.CONTROL_PLANE, (control) => control.noteThreshold(threshold));
+      await call.then(() => this.#announced.add(name)).catch(() => {});
+    }
   }
 
   /** How the budget stands, by what its ledgers say now; `null` where there is none. */

@@ -48,11 +48,17 @@ const SELECT = `
   ORDER BY seq DESC LIMIT ?8`;
 
 /** Keeps what the notes say, with an audit line for each decision. Run inside a transaction; repeatable. */
-export function noteApprovals(sql: SqlStorage, notes: readonly ApprovalNote[], now: number): void {
+export function noteApprovals(
+  sql: SqlStorage,
+  notes: readonly ApprovalNote[],
+  now: number,
+  onPending: (note: ApprovalNote) => void = () => {},
+): void {
   for (const note of notes) {
     const { keyId, toolCallId, env, app, status, createdAt, expiresAt } = note;
     const known = statusOf(sql, note);
     sql.exec(UPSERT, keyId, toolCallId, env, app, status, createdAt, expiresAt);
+    if (status === "pending" && known === null) onPending(note);
     if (status === "pending" || (known !== null && known !== "pending")) continue;
     const action = status === "approved" ? "approval.approve" : "approval.deny";
     const object = `tool call ${toolCallId} of key ${keyId}`;

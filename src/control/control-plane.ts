@@ -15,13 +15,16 @@ import type { ApprovalNote } from "../approvals/types.ts";
 import type { BudgetRecord, BudgetRequest } from "../budgets/record.ts";
 import { type Env, settingsOf } from "../config.ts";
 import type { KeyChange, KeyRecord, KeyRequest, OperatorKey } from "../keys/record.ts";
+import type { BudgetThreshold, Delivery, Webhook, WebhookRequest } from "../notices/types.ts";
 import type { ProviderRecord } from "../policy/provider-record.ts";
+import { announceApproval, announceBreaker, announceChange, announceThreshold, endingPrices } from "./announced.ts";
 import { type ApprovalPlace, type ApprovalQuery, findApprovals, noteApprovals } from "./approvals.ts";
 import { BudgetTable } from "./budget-table.ts";
 import { migrate } from "./control-schema.sql.ts";
 import { DisabledTable } from "./disabled-table.ts";
 import { Journal } from "./journal.ts";
 import { KeyTable } from "./key-table.ts";
+import { NoticeDesk } from "./notice-desk.ts";
 import { PriceTable } from "./price-table.ts";
 import { ProviderTable } from "./provider-table.ts";
 import { Publisher } from "./publisher.ts";
@@ -66,6 +69,7 @@ export class ControlPlane extends DurableObject<Env> {
   readonly #sql: SqlStorage;
   readonly #publisher: Publisher;
   readonly #journal: Journal;
+  readonly #desk: NoticeDesk;
   readonly #keys: KeyTable;
   readonly #routes: RouteTable;
   readonly #providers: ProviderTable;
@@ -77,8 +81,15 @@ export class ControlPlane extends DurableObject<Env> {
     super(ctx, env);
     this.#sql = ctx.storage.sql;
     ctx.storage.transactionSync(() => migrate(this.#sql));
-    this.#publisher = new Publisher(this.#sql, env.CONFIG, ctx.storage, Date.now());
-    this.#journal = new Journal(ctx.storage, this.#publisher);
+    this.#desk = new NoticeDesk(ctx.storage, () => this.#journal, {
+      keys: (now) => this.#keys.ending(now),
+      prices: () => endingPrices(this.#prices.list(), this.listTargets()),
+    });
+    this.#publisher = new Publisher(this.#sql, env.CONFIG, ctx.storage, Date.now(), () => this.#desk.dueAt(Date.now()));
+    this.#journal = new Journal(ctx.storage, this.#publisher, (change) => {
+      announceChange(this.#desk.notices, change, Date.now());
+      this.#desk.lookAgain();
+    });
     this.#keys = new KeyTable(this.#sql, this.#journal, this.#publisher);
     this.#routes = new RouteTable(this.#sql, this.#journal, this.#publisher);
     this.#providers = new ProviderTable(this.#sql, this.#journal, this.#publisher);
@@ -287,7 +298,13 @@ export class ControlPlane extends DurableObject<Env> {
    */
   async noteTargetHealth(change: TargetHealthChange): Promise<void> {
     const now = Date.now();
-    this.ctx.storage.transactionSync(() => this.#publisher.noteTargetHealth(change, now));
+    const isOpen = (): boolean => this.#publisher.openTargets().some(({ target }) => target === change.target);
+    this.ctx.storage.transactionSync(() => {
+      const wasOpen = isOpen();
+      this.#publisher.noteTargetHealth(change, now);
+      if (isOpen() !== wasOpen) announceBreaker(this.#desk.notices, change, now);
+    });
+    await this.#publisher.rearm();
     // The caller that announces it does not wait for KV.
     this.ctx.waitUntil(this.#publisher.publishHealth(now).catch(() => {}));
   }
@@ -301,7 +318,10 @@ export class ControlPlane extends DurableObject<Env> {
 
   /** What the record of a key says of calls that somebody has to decide or has decided. Repeatable. */
   async noteApprovals(notes: readonly ApprovalNote[]): Promise<void> {
-    this.ctx.storage.transactionSync(() => noteApprovals(this.#sql, notes, Date.now()));
+    const now = Date.now();
+    const tell = (note: ApprovalNote): void => announceApproval(this.#desk.notices, note, now);
+    this.ctx.storage.transactionSync(() => noteApprovals(this.#sql, notes, now, tell));
+    await this.#publisher.rearm();
   }
 
   /** Where the calls are that `query` asks for, newest first. */
@@ -314,6 +334,47 @@ export class ControlPlane extends DurableObject<Env> {
 
   /** Sends what KV did not take. Comes again until nothing waits, however often KV refuses. */
   override async alarm(): Promise<void> {
-    await this.#publisher.onAlarm(Date.now());
+    const now = Date.now();
+    await Promise.all([this.#publisher.onAlarm(now), this.#desk.run(now)]);
+    await this.#publisher.rearm();
+  }
+
+  /** The ledger of a key, or a budget's pool, says that a part of a limit is spent. Repeatable. */
+  async noteThreshold(threshold: BudgetThreshold): Promise<void> {
+    this.ctx.storage.transactionSync(() => announceThreshold(this.#desk.notices, threshold, Date.now()));
+    await this.#publisher.rearm();
+  }
+
+  async putWebhook(id: string, request: WebhookRequest, actor: string): Promise<ReturnType<NoticeDesk["put"]>> {
+    const result = this.#desk.put(id, request, actor);
+    await this.#publisher.rearm();
+    return result;
+  }
+
+  /** A new secret at every call. */
+  rotateWebhook(id: string, actor: string): ReturnType<NoticeDesk["rotate"]> {
+    return this.#desk.rotate(id, actor);
+  }
+
+  testWebhook(id: string): Promise<Delivery | null> {
+    return this.#desk.notices.test(id, Date.now());
+  }
+
+  /** The second call changes nothing. */
+  deleteWebhook(id: string, actor: string): void {
+    this.#desk.remove(id, actor);
+  }
+
+  listWebhooks(): Webhook[] {
+    return this.#desk.notices.list();
+  }
+
+  getWebhook(id: string): Webhook | null {
+    return this.#desk.notices.get(id);
+  }
+
+  listDeliveries(id: string, limit: number, before: number | null): Page<Delivery> {
+    const rows = this.#desk.notices.deliveries(id, limit + 1, before, Date.now());
+    return toPage(rows, limit, ({ delivery }) => delivery);
   }
 }

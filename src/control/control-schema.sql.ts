@@ -158,6 +158,39 @@ const STEPS: readonly string[] = [
   SELECT 'usage_kept_since', CAST((unixepoch('now') / 86400 - 30) * 86400000 AS TEXT), '', 0
   WHERE EXISTS (SELECT 1 FROM key_record);
   `,
+  `
+  -- Who is told of what, and what is on its way there.
+  CREATE TABLE webhook (
+    id TEXT PRIMARY KEY,
+    url TEXT NOT NULL,
+    events TEXT NOT NULL,
+    secret TEXT NOT NULL,
+    previous_secret TEXT,
+    previous_until_ms INTEGER,
+    created_at_ms INTEGER NOT NULL,
+    disabled_at_ms INTEGER,
+    failing_since_ms INTEGER
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE delivery (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    webhook_id TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    type TEXT NOT NULL,
+    body TEXT NOT NULL,
+    created_at_ms INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    tries INTEGER NOT NULL,
+    next_at_ms INTEGER,
+    last_at_ms INTEGER,
+    last_status INTEGER
+  ) STRICT;
+  CREATE INDEX delivery_waiting ON delivery (next_at_ms) WHERE status = 'waiting';
+  CREATE INDEX delivery_of ON delivery (webhook_id, seq);
+  CREATE TABLE told_once (
+    name TEXT PRIMARY KEY,
+    at_ms INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /** Brings the tables up to date. Run inside a transaction; safe at every start. */

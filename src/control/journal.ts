@@ -42,8 +42,15 @@ export type Publication = Pick<Publisher, "add" | "guard" | "waiting" | "publish
 export class Journal {
   readonly #storage: Pick<DurableObjectStorage, "sql" | "transactionSync">;
   readonly #publication: Publication;
+  /** Belongs to the transaction of the change. */
+  readonly #onCommit: (change: Change) => void;
 
-  constructor(storage: Pick<DurableObjectStorage, "sql" | "transactionSync">, publication: Publication) {
+  constructor(
+    storage: Pick<DurableObjectStorage, "sql" | "transactionSync">,
+    publication: Publication,
+    onCommit: (change: Change) => void = () => {},
+  ) {
+    this.#onCommit = onCommit;
     this.#storage = storage;
     this.#publication = publication;
   }
@@ -52,13 +59,14 @@ export class Journal {
   commit(change: Change, write: (seq: number) => void): void {
     this.#storage.transactionSync(() => {
       write(this.#insert(change));
+      this.#onCommit(change);
     });
     this.#publication.guard(Date.now());
   }
 
   /** A line about what changed nothing here: something was shown that is not for everybody. */
-  note({ actor, action, object, detail }: Pick<Change, "actor" | "action" | "object" | "detail">): void {
-    this.#insert({ actor, action, object, before: null, after: null, detail });
+  note(line: Pick<Change, "actor" | "action" | "object" | "detail" | "documents">): void {
+    this.#insert({ ...line, before: null, after: null });
   }
 
   #insert(change: Change): number {

@@ -15,6 +15,7 @@ import {
   toOperatorKey,
   toPublicKey,
 } from "../keys/record.ts";
+import type { EndingKey } from "../notices/ends.ts";
 import { isKnownEnvironment } from "./environments.ts";
 import type { Journal, Publication } from "./journal.ts";
 import { digestOf, newRecord, toKeyRecord, toPage } from "./rows.ts";
@@ -153,6 +154,18 @@ export class KeyTable {
       .exec<{ id: string; name: string }>(query, JSON.stringify(ids))
       .toArray()
       .map(({ id, name }) => [id, name]);
+  }
+
+  /** Those that expire after `now`, epoch ms, and are in use. */
+  ending(now: number): EndingKey[] {
+    const query = `SELECT record FROM key_record WHERE record ->> '$.expires_at' IS NOT NULL`;
+    return this.#sql
+      .exec<{ record: string }>(query)
+      .toArray()
+      .map(({ record }) => toKeyRecord(record))
+      .filter(({ status }) => status === "active")
+      .map(({ id, name, env, expires_at }) => ({ id, name, env, expiresAt: Date.parse(expires_at ?? "") }))
+      .filter(({ expiresAt }) => expiresAt > now);
   }
 
   environments(): string[] {

@@ -40,8 +40,17 @@ export class Publisher {
   readonly #operatorLane: LaneState;
   readonly #healthLane: LaneState;
   #isHealthOnItsWay = false;
+  /** What else the object has its alarm for, epoch ms. */
+  readonly #otherDueAt: () => number | null;
 
-  constructor(sql: SqlStorage, kv: Pick<KVNamespace, "put" | "delete">, alarms: Alarms, now: number) {
+  constructor(
+    sql: SqlStorage,
+    kv: Pick<KVNamespace, "put" | "delete">,
+    alarms: Alarms,
+    now: number,
+    otherDueAt: () => number | null = () => null,
+  ) {
+    this.#otherDueAt = otherDueAt;
     this.#alarms = new AlarmSchedule(alarms);
     this.#health = new TargetHealthTable(sql);
     this.#outbox = new KvOutbox(sql, kv);
@@ -60,6 +69,11 @@ export class Publisher {
   guard(now: number): void {
     this.#operatorLane.dueAt = Math.min(this.#operatorLane.dueAt ?? Number.POSITIVE_INFINITY, now + GUARD_DELAY_MS);
     this.#armUnawaited();
+  }
+
+  /** What is due may have changed elsewhere. Never rejects. */
+  async rearm(): Promise<void> {
+    await this.#arm().catch(() => {});
   }
 
   /** Number of KV keys of operators' changes that do not hold their newest value yet. */
@@ -158,7 +172,7 @@ export class Publisher {
 
   /** One alarm for both lanes: the earlier of what they wait for. */
   #arm(): Promise<void> {
-    const dueTimes = [this.#operatorLane.dueAt, this.#healthLane.dueAt].filter((at) => at !== null);
+    const dueTimes = [this.#operatorLane.dueAt, this.#healthLane.dueAt, this.#otherDueAt()].filter((at) => at !== null);
     return this.#alarms.setTo(dueTimes.length === 0 ? null : Math.min(...dueTimes));
   }
 }

@@ -8,6 +8,9 @@
 import { DurableObject } from "cloudflare:workers";
 import type { BudgetTerms, Part } from "../budgets/types.ts";
 import { settingsOf } from "../config.ts";
+import { spanOf } from "../lib/calendar.ts";
+import { fromUsd, toUsd } from "../lib/money.ts";
+import { type BudgetThreshold, reached } from "../notices/types.ts";
 import { keyIdOfTrace, type Trace } from "../traces/schema.ts";
 import { Ledger } from "./ledger.ts";
 import type { TraceIndexes } from "./outbox.ts";
@@ -39,15 +42,25 @@ function isShortOfLease(answer: ReserveAnswer | Unavailable): boolean {
   return !answer.ok && answer.reason === "shared_budget" && answer.shortage?.isFitting === true;
 }
 
+/** After the control plane did not take an announcement. */
+const ANNOUNCE_AGAIN_MS = 5_000;
+
+/** The one method of the control plane that is called here. */
+interface Announcer {
+  noteThreshold(threshold: BudgetThreshold): Promise<void>;
+}
+
 /** Ends a transaction whose result is wanted and whose changes are not. */
 class Rollback extends Error {
   override readonly name = "Rollback";
 }
 
-export class KeyLedger extends DurableObject {
+export class KeyLedger extends DurableObject<Cloudflare.Env> {
   readonly #ledger: Ledger;
   readonly #upkeep: Upkeep;
   readonly #escrow: Escrow;
+  /** In memory: what is announced twice is one event. */
+  readonly #announced = new Set<string>();
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
@@ -233,6 +246,31 @@ export class KeyLedger extends DurableObject {
 
   override async alarm(): Promise<void> {
     await this.#upkeep.run();
+    await this.#announce(Date.now());
+  }
+
+  /** Which parts of the budget are spent, for webhooks: behind every settlement's alarm, until it was taken. Never rejects. */
+  async #announce(now: number): Promise<void> {
+    const keyId = this.ctx.id.name ?? "";
+    const { budget = null } = this.#ledger.account.terms ?? {};
+    const control = this.env.CONTROL_PLANE as DurableObjectNamespace | undefined;
+    if (budget === null || keyId === "" || control === undefined) return;
+    try {
+      const { spentNanoUsd } = this.#transact(() => this.#ledger.spend(budget, now));
+      const { start, end } = spanOf(budget.period, budget.time_zone ?? "UTC", now);
+      const periodStart = Number.isFinite(start) ? start : null;
+      const amounts = { spentUsd: toUsd(spentNanoUsd), limitUsd: budget.limit_usd };
+      const resetsAt = Number.isFinite(end) ? end : null;
+      for (const percent of reached(spentNanoUsd, fromUsd(budget.limit_usd))) {
+        const name = `${periodStart} ${budget.limit_usd} ${percent}`;
+        if (this.#announced.has(name)) continue;
+        const plane = control.getByName("control") as unknown as Announcer;
+        await plane.noteThreshold({ keyId, percent, ...amounts, periodStart, resetsAt });
+        this.#announced.add(name);
+      }
+    } catch {
+      await this.#upkeep.wakeBy(now + ANNOUNCE_AGAIN_MS).catch(() => {});
+    }
   }
 
   #transact<T>(work: () => T): T {

@@ -69,6 +69,11 @@ export class Upkeep {
     await this.arm(now);
   }
 
+  /** Something else is to be looked at by `at`, epoch ms. */
+  wakeBy(at: number): Promise<void> {
+    return this.#alarms.ringBy(at);
+  }
+
   /** There are traces to ship. */
   noteTraces(now: number): void {
     this.#shipAt ??= now + SHIP_DELAY_MS;

@@ -354,6 +354,17 @@ export const OPERATIONS: readonly Operation[] = [
     ["approval_decided", "tool_approval_expired"],
     { body: "Decision", query: { key: "string" } },
   ),
+  operator("get /admin/webhooks", "All webhooks", [200, "WebhookList"]),
+  operator("put /admin/webhooks/{id}", "A webhook; its secret is shown this once", [201, "NewWebhook"], [], {
+    body: "WebhookBody",
+  }),
+  operator("get /admin/webhooks/{id}", "A webhook", [200, "Webhook"]),
+  operator("delete /admin/webhooks/{id}", "Delete a webhook", [204, null]),
+  operator("post /admin/webhooks/{id}/rotate", "A new secret; both sign for a day", [200, "RotatedWebhook"]),
+  operator("post /admin/webhooks/{id}/test", "Send a test event now", [200, "Delivery"]),
+  operator("get /admin/webhooks/{id}/deliveries", "What was sent in seven days", [200, "DeliveryList"], BAD, {
+    query: PAGE,
+  }),
   operator("get /admin/status", "Whether everything that the service needs works", [200, "Status"]),
   operator("get /admin/audit", "Who changed what, newest first", [200, "AuditEntryList"], BAD, {
     query: { ...PAGE, ...SPAN, actor: "string", action: "string", object: "string" },

@@ -6,6 +6,7 @@ import { SwitchRequest } from "../admin/provider-switch.ts";
 import { RepriceRequest } from "../admin/reprice.ts";
 import { RollbackRequest } from "../admin/routes.ts";
 import { SettingsRequest } from "../admin/settings.ts";
+import { WebhookBody } from "../admin/webhooks.ts";
 import { DecisionRequest } from "../approvals/decision.ts";
 import { APPROVAL_STATUSES } from "../approvals/types.ts";
 import { BudgetRequest } from "../budgets/record.ts";
@@ -37,6 +38,7 @@ const REQUESTS = {
   PromotionRequest,
   ProviderRequest,
   SwitchRequest,
+  WebhookBody,
   RunRequest,
   ExplainRequest,
   PriceRequest,
@@ -58,6 +60,10 @@ const SPEND = {
 const ROUTE: { readonly [member: string]: Spelling } = {
   ...{ env: "string", name: "string", version: "integer", active: "boolean", policy: "Policy" },
   ...{ created_at: "time", actor: "string", "origin?": "object" },
+};
+const WEBHOOK: { readonly [member: string]: Spelling } = {
+  ...{ id: "string", url: "string", events: ["string"], created_at: "time", disabled_at: "time?" },
+  previous_secret_until: "time?",
 };
 const GATE = { name: "string", wanted: "number", measured: "number?", passed: "boolean" };
 const PERIOD = { spent_usd: "number", reserved_usd: "number", requests: "integer", unpriced_requests: "integer" };
@@ -187,6 +193,13 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
     ...{ id: "string", configured: "boolean", missing: ["string"], "disabled?": "any", "targets?": ["object"] },
     ...{ "credentials?": [{ number: "integer", rests_until: "time?" }] },
   },
+  Webhook: WEBHOOK,
+  NewWebhook: { ...WEBHOOK, secret: "string" },
+  RotatedWebhook: { id: "string", secret: "string", previous_expires_at: "time" },
+  Delivery: {
+    ...{ message_id: "string", type: "string", created_at: "time", status: "waiting|delivered|failed" },
+    ...{ tries: "integer", last_tried_at: "time?", last_status: "integer?", next_try_at: "time?" },
+  },
   Explanation: {
     ...{ route_version: "integer", targets: ["object"], admission: "object", output_cap: "integer?" },
     bound_usd: "number?",
@@ -267,7 +280,18 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
 };
 
 /** Objects that come in the contract's list shape. */
-const LISTED = ["PriceOrWatch", "Trace", "Approval", "Key", "Route", "Provider", "Budget", "AuditEntry"];
+const LISTED = [
+  "PriceOrWatch",
+  "Trace",
+  "Approval",
+  "Key",
+  "Route",
+  "Provider",
+  "Budget",
+  "AuditEntry",
+  "Webhook",
+  "Delivery",
+];
 
 export function components(): Readonly<Record<string, JsonSchema>> {
   const list = (name: string): Spelling => ({

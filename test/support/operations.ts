@@ -105,6 +105,17 @@ const storedAt =
     return { path: `/v1/responses/${id}${below}` };
   };
 
+/** Nothing listens there. */
+const WEBHOOK = { url: "http://127.0.0.1:9/hook", events: ["route.promoted"] };
+
+const webhookAt =
+  (below: string): Make =>
+  async ({ worker }) => {
+    const path = `/admin/webhooks/${unique()}`;
+    await (await worker.admin(path, { method: "PUT", body: WEBHOOK })).text();
+    return { path: path + below };
+  };
+
 /** What a path alone does not say. All others are asked for as they are. */
 const MADE: Readonly<Record<string, Make>> = {
   "post /docs/run": () => ({ path: "/docs/run", body: { request: { model: "flow/deep", messages: MESSAGES } } }),
@@ -184,6 +195,12 @@ const MADE: Readonly<Record<string, Make>> = {
     path: `/admin/providers/${unique()}`,
     body: { protocol: "openai", base_url: "https://vendor.example/v1" },
   }),
+  "put /admin/webhooks/{id}": () => ({ path: `/admin/webhooks/${unique()}`, body: WEBHOOK }),
+  "get /admin/webhooks/{id}": webhookAt(""),
+  "delete /admin/webhooks/{id}": webhookAt(""),
+  "post /admin/webhooks/{id}/rotate": webhookAt("/rotate"),
+  "post /admin/webhooks/{id}/test": webhookAt("/test"),
+  "get /admin/webhooks/{id}/deliveries": webhookAt("/deliveries"),
   "patch /admin/providers/{id}": () => ({
     path: "/admin/providers/cerebras",
     body: { disabled: true, reason: "tried" },
