@@ -11,8 +11,8 @@ import type { Reservation } from "../types.ts";
 import type { Transact } from "../upkeep.ts";
 import { partOf, roomOf, type Share } from "./shares.ts";
 
-/** Below what a group of reservations may take. */
-const CALL_LIMIT_MS = 700;
+/** Below what a request waits for its reservation. */
+const CALL_LIMIT_MS = 900;
 /** A lease is renewed behind an answer when it has less time than this, or room for fewer attempts. */
 const RENEW_WITHIN_MS = 30_000;
 const RENEW_BELOW = 24;
@@ -33,8 +33,8 @@ export class Escrow {
   readonly #ledger: Ledger;
   readonly #transact: Transact;
   readonly #pools: Pools | undefined;
-  /** By budget: the message that is under way, which never rejects, and what waits for the next one. */
-  readonly #asking = new Map<string, Promise<void>>();
+  /** By budget: the message that is under way (did it get an answer? never rejects), and what waits for the next one. */
+  readonly #asking = new Map<string, Promise<boolean>>();
   readonly #waiting = new Map<string, number>();
   #seq = 0;
   #reportAt = Number.POSITIVE_INFINITY;
@@ -74,12 +74,12 @@ export class Escrow {
     };
     add(missing);
     try {
-      for (let under = this.#asking.get(id); under !== undefined; under = this.#asking.get(id)) {
-        await under;
-        // What the others were given may be enough for this one too.
-        if (!this.#ledger.shares.shortOf(reservations, Date.now()).has(id)) return true;
-      }
-      return await this.#ask(id, this.#waiting.get(id) ?? missing);
+      const before = this.#asking.get(id);
+      if (before !== undefined) await before;
+      // What the others were given may be enough for this one too.
+      if (before !== undefined && !this.#ledger.shares.shortOf(reservations, Date.now()).has(id)) return true;
+      // One that began meanwhile asked for this one as well: what it got is all there is.
+      return await (this.#asking.get(id) ?? this.#ask(id, this.#waiting.get(id) ?? missing));
     } finally {
       add(-missing);
     }
@@ -87,12 +87,11 @@ export class Escrow {
 
   /** Asks for `needed` more than the share has, and for what its next attempts need. False without an answer. */
   #ask(id: string, needed: number): Promise<boolean> {
-    const asking = this.#call(id, needed).catch(() => false);
-    const under = asking.then(() => {});
-    this.#asking.set(id, under);
-    return asking.finally(() => {
-      if (this.#asking.get(id) === under) this.#asking.delete(id);
-    });
+    const asking = this.#call(id, needed)
+      .catch(() => false)
+      .finally(() => this.#asking.delete(id));
+    this.#asking.set(id, asking);
+    return asking;
   }
 
   async #call(id: string, needed: number): Promise<boolean> {
@@ -143,7 +142,7 @@ export class Escrow {
       if (share.isNews) this.#reportAt = Math.min(this.#reportAt, now + REPORT_DELAY_MS);
       if (share.terms.on_exceeded !== "deny" || this.#asking.has(share.id) || share.until <= now) continue;
       const isLow = share.until - now < RENEW_WITHIN_MS || roomOf(share, now) < RENEW_BELOW * share.bound;
-      if (share.isTight && roomOf(share, now) > 0) asked.push(this.#giveBack(share));
+      if (share.isTight && share.reserved === 0 && roomOf(share, now) > 0) asked.push(this.#giveBack(share));
       else if (!share.isTight && isLow) asked.push(this.#ask(share.id, 0));
     }
     return asked.length === 0 ? null : Promise.all(asked);
