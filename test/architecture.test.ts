@@ -76,7 +76,13 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   relay: [
     ...["budgets", "prices", "policy", "pricing", "ledger/types", "health", "keys", "approvals", "traces", "providers"],
     ...["catalog", "wires/openai-chat/chunk", "wires/openai-chat/request-fields", "wires/openai-chat/read-demand"],
-    ...["wires/wire", "wires/bridge", "wires/openai-chat/door-wire", "wires/openai-chat/stream/items"],
+    ...[
+      "wires/wire",
+      "wires/bridge",
+      "wires/event-items",
+      "wires/openai-chat/door-wire",
+      "wires/openai-chat/stream/items",
+    ],
     ...["conversation", "config", "embedding"],
     ...["http/body", "http/errors", "http/headers", "http/internal-error", "lib"],
   ],
@@ -152,7 +158,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "ledger/key-ledger": ["budgets/types", "notices/types", "config", "ledger", "traces", "lib"],
   "ledger/client": ["traces", "durable", "http/errors", "lib", "lib/log"],
   providers: ["wires/openai-chat", "conversation/part", "traces/schema", "lib"],
-  "providers/adapter": ["catalog/model-facts", "conversation/part", "wires/openai-chat", "traces/schema", "lib"],
+  "providers/adapter": [
+    ...["catalog/model-facts", "conversation/part", "wires/openai-chat", "wires/wire", "traces/schema", "lib"],
+  ],
   // How a provider embeds, beside its chat.
   "providers/embeddings": ["embedding", "wires/openai-embeddings", "pricing/count", "lib"],
   "providers/model-limits": ["catalog"],

@@ -149,7 +149,7 @@ type CompletionUsage = Pick<Usage, "completionTokens" | "reasoningTokens" | "aud
 function readCompletion(raw: Json, reported: number, provider: string, details: Details): CompletionUsage {
   const parts = objectOf(raw["completion_tokens_details"]);
   const reasoning = details.read(parts["reasoning_tokens"], raw["reasoning_tokens"]);
-  const completionTokens = excludesReasoning(provider, reasoning, reported) ? reported + reasoning : reported;
+  const completionTokens = excludesReasoning(provider, reasoning, reported, raw) ? reported + reasoning : reported;
   const audio = details.within(completionTokens, details.read(parts["audio_tokens"]));
   return {
     completionTokens,
@@ -159,9 +159,10 @@ function readCompletion(raw: Json, reported: number, provider: string, details: 
 }
 
 /** True where `completion_tokens` does not hold the reasoning tokens, which bill as output all the same. */
-function excludesReasoning(provider: string, reasoning: number, completion: number): boolean {
-  // docs.x.ai: on Chat Completions the two are disjoint.
-  if (provider === "xai") return true;
+function excludesReasoning(provider: string, reasoning: number, completion: number, raw: Json): boolean {
+  // docs.x.ai: on Chat Completions the two are disjoint. The Responses API counts one inside the other, and its reader
+  // says so.
+  if (provider === "xai") return raw["reasoning_included"] !== true;
   // DeepInfra's Gemini and Gemma models show it only by the impossible sum.
   return provider === "deepinfra" && reasoning > completion;
 }

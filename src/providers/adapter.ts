@@ -9,6 +9,7 @@ import type { WireId } from "../conversation/part.ts";
 import type { JsonEdit } from "../lib/json.ts";
 import type { FailureClass } from "../traces/schema.ts";
 import type { ChunkView } from "../wires/openai-chat/chunk.ts";
+import type { AnswerReader, ReadAnswer } from "../wires/wire.ts";
 import type { EmbeddingAdapter } from "./embeddings/adapter.ts";
 
 /** Worker variables and secrets, read by name. Only the provider table chooses names, never a request. */
@@ -165,6 +166,9 @@ export interface ChatFrames {
 export interface Translation {
   /** `text`: the exact body, from which arguments are cut. */
   toCompletion(body: unknown, context: AnswerContext, text?: string): TranslatedAnswer;
+  /** The same for a door that does not speak chat: from the provider's wire to the core, with no chat between. */
+  readAnswer?(text: string, body: unknown, context: AnswerContext): ReadAnswer;
+  openReader?(context: AnswerContext): AnswerReader;
   /** For providers of another wire. Absent: the stream is OpenAI's own. */
   openStream?(context: AnswerContext): StreamTranslator;
   /** For providers of OpenAI's wire. */

@@ -59,6 +59,8 @@ export function bridged(
         if (!read.ok) return { ok: false, failure: read.failure, usage: read.rawUsage };
         return { ok: true, completion: writeAnswer(read.answer, own) };
       },
+      readAnswer: (text, body, context) => wire.readAnswer(text, body, toContext(provider, context)),
+      openReader: (context) => wire.openReader(toContext(provider, context)),
       openStream: (context) => new ChunkTranslator(wire.openReader(toContext(provider, context)), provider, context),
     },
     toUpstream(call) {

@@ -171,6 +171,11 @@ export class Tail {
     return this.ending() === "half" ? this.#tail.slice(0, lastBoundary(this.#tail)) : this.#tail;
   }
 
+  /** What follows the last empty line. */
+  rest(): string {
+    return this.#tail.slice(lastBoundary(this.#tail));
+  }
+
   /** `text` behind what came: nothing behind half an event, where even a good end reads as a fault. */
   behind(text: string): string {
     const ending = this.ending();

@@ -218,6 +218,8 @@ export interface DoorWire {
    */
   readRequest(fields: Json, text?: string): Conversation;
   writeAnswer(answer: Answer, context: AnswerContext): Json;
+  /** The answer has no form in this wire: its calls have arguments that no client could read. Absent: never. */
+  isUnwritable?(answer: Answer): boolean;
   /** The other way round: of a text in this wire that is known to be an answer, and the same parsed. */
   readBack(text: string, body: Json): Answer;
   /** `text`, of which `body` was parsed, says nothing but what `readBack` reads, however others read it. */

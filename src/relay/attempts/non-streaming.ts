@@ -1,5 +1,6 @@
 /** Stage 5, a whole answer: the upstream's text, read within bounds and checked to be an answer. */
 import { type Answer, outputPieces } from "../../conversation/answer.ts";
+import type { Json } from "../../conversation/part.ts";
 import { isJsonObject, isTooDeep, tryParseJson } from "../../lib/json.ts";
 import { stringifyRaw } from "../../lib/raw-json.ts";
 import { readText } from "../../lib/read-text.ts";
@@ -29,20 +30,10 @@ export async function openWhole(
   const isWrapped = Array.isArray(parsed) && parsed.length === 1 && isJsonObject(parsed[0]) && hasError(parsed[0]);
   const body: unknown = isWrapped ? parsed[0] : parsed;
   if (text === null || !isJsonObject(body)) return { ok: false, failure: NOT_AN_ANSWER };
-  const { sameWire } = reading;
-  if (sameWire !== undefined && !hasError(body) && body["type"] !== "error") {
-    const read = sameWire.readWhole(text, body, { ...reading.context, conversation: null });
-    if (!read.ok) {
-      if (read.rawUsage !== undefined) received.noteFailed(read.rawUsage);
-      return read;
-    }
-    const { answer, isPlain = false } = read;
-    received.isWhole = true;
-    received.noteUsage(answer.rawUsage);
-    received.countWhole(() => outputPieces(answer));
-    const { context } = reading;
-    const whole = { text: read.text, body: read.body, toAnswer: () => answer, isPlain: () => isPlain, context };
-    return { ok: true, value: whole };
+  const { sameWire, translation, wire } = reading;
+  const isDirect = wire.id !== "openai-chat" && translation?.readAnswer !== undefined;
+  if ((sameWire !== undefined || isDirect) && !hasError(body) && body["type"] !== "error") {
+    return openDirect(text, body, reading, received);
   }
   // What another wire's answer is made of may look like a failure in OpenAI's.
   if (
@@ -68,14 +59,38 @@ export async function openWhole(
   const own = translated?.ok === true ? translated.text : undefined;
   const { context } = reading;
   const whole = own ?? (answer === body ? text : JSON.stringify(answer));
-  if (reading.wire.id !== "openai-chat") return rewritten(chatDoorWire.readBack(whole, answer), reading);
+  if (wire.id !== "openai-chat") return rewritten(chatDoorWire.readBack(whole, answer), reading);
   const toAnswer = (): Answer => reading.wire.readBack(whole, answer);
   const isPlain = (): boolean => reading.wire.isPlain(whole, answer);
   return { ok: true, value: { text: whole, body: answer, toAnswer, isPlain, context } };
 }
 
+/** An answer that goes from the provider's wire to the door's with no chat between: as it came where both are the same. */
+function openDirect(text: string, body: Json, reading: Reading, received: Received): Opened<WholeAnswer> {
+  const { sameWire, translation, context, answerContext } = reading;
+  // Names and forms in an answer of the same wire are the client's own: the request was not translated.
+  const own = sameWire?.readWhole(text, body, { ...context, conversation: null });
+  const read = own ?? translation?.readAnswer?.(text, body, answerContext);
+  if (read?.ok !== true) {
+    if (read?.rawUsage !== undefined) received.noteFailed(read.rawUsage);
+    return read ?? { ok: false, failure: NOT_AN_ANSWER };
+  }
+  const { answer } = read;
+  received.isWhole = true;
+  received.noteAnswerId(answer.id);
+  received.noteUsage(answer.rawUsage);
+  received.countWhole(() => outputPieces(answer));
+  if (own?.ok !== true) return rewritten(answer, reading);
+  const { isPlain = false } = own;
+  return {
+    ok: true,
+    value: { text: own.text, body: own.body, toAnswer: () => answer, isPlain: () => isPlain, context },
+  };
+}
+
 /** The answer in the format of a door that does not speak chat. */
 function rewritten(answer: Answer, { wire, context }: Reading): Opened<WholeAnswer> {
+  if (wire.isUnwritable?.(answer) === true) return { ok: false, failure: NOT_AN_ANSWER };
   const body = wire.writeAnswer(answer, context);
   return { ok: true, value: { text: stringifyRaw(body), body, toAnswer: () => answer, isPlain: () => false, context } };
 }

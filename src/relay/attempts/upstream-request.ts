@@ -7,6 +7,7 @@ import { describeError } from "../../providers/classify.ts";
 import { diagnosed, unanswered } from "../../providers/diagnosis.ts";
 import { openHeadersOf } from "../../providers/provider-settings.ts";
 import { droppedParams, notedConversation } from "../../wires/bridge.ts";
+import { EventItems } from "../../wires/event-items.ts";
 import type { ChatRequest } from "../../wires/openai-chat/request-fields.ts";
 import { openItems } from "../../wires/openai-chat/stream/items.ts";
 import type { DoorWire, ItemReader, StreamItem } from "../../wires/wire.ts";
@@ -67,6 +68,7 @@ export function readingOf(
         return withExtras ? new RewrittenItems(items) : items;
       }
       if (wire.id === "openai-chat") return openItems(translation, answerContext, withExtras ? "extras" : "plain");
+      if (translation?.openReader !== undefined) return new EventItems(translation.openReader(answerContext));
       return new RewrittenItems(openItems(translation, answerContext, "parts"));
     },
     isClean: isClean && lane !== "translated" && !isUnclean(name, record.startedAt),

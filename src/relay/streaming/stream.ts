@@ -94,7 +94,7 @@ async function peek(
         return { ok: false, failure: reading.classify({ status, headers, body: error.body }) };
       }
       // An answer that ends before it said anything is no answer.
-      if (item.ends) return { ok: false, failure: NOT_AN_ANSWER };
+      if (item.ends && item.closes !== true) return { ok: false, failure: NOT_AN_ANSWER };
       items.push(item);
       for (const event of item.events) if (event.kind === "start") received.noteAnswerId(event.id);
       if (item.events.some(hasContent)) return { ok: true, value: [...items, ...fresh.slice(at + 1)] };

@@ -10,6 +10,9 @@ const COUNTED: ReadonlySet<string> = new Set([
   ...["input_tokens", "input_tokens_details", "output_tokens", "output_tokens_details", "total_tokens"],
 ]);
 
+/** For the price: in chat's own answers some count the two apart, xAI does. Both add up to `total_tokens` here. */
+const REASONING_INCLUDED = Object.freeze({ reasoning_included: true });
+
 export interface ReadUsage {
   readonly counts: TokenCounts;
   readonly raw: Json;
@@ -38,7 +41,8 @@ export function readUsage(response: Json): ReadUsage | null {
   };
   const others = Object.fromEntries(Object.entries(usage).filter(([name]) => !COUNTED.has(name)));
   const calls = { ...(searches > 0 ? { web_search_requests: searches } : {}), file_search_requests: files };
-  return { counts, raw: toChatUsage(counts, { ...others, ...(files > 0 ? { server_tool_use: calls } : {}) }) };
+  const extras = { ...(files > 0 ? { server_tool_use: calls } : {}), ...(counts.reasoning ? REASONING_INCLUDED : {}) };
+  return { counts, raw: toChatUsage(counts, { ...others, ...extras }) };
 }
 
 /** Opening a page that was found costs nothing. https://developers.openai.com/api/docs/pricing */

@@ -5,13 +5,14 @@ import { readAnswer } from "../read-answer.ts";
 import { sameWire } from "../same-wire/same-wire.ts";
 import { MessageTailWatch } from "../same-wire/tail-watch.ts";
 import { readRequest } from "./read-request.ts";
-import { writeAnswer } from "./write-answer.ts";
+import { hasUnreadableArguments, writeAnswer } from "./write-answer.ts";
 import { MessageStream } from "./write-stream.ts";
 
 export const messagesDoor: DoorWire = {
   id: "anthropic-messages",
   readRequest,
   writeAnswer,
+  isUnwritable: hasUnreadableArguments,
   // Usage is part of every stream of this wire.
   openWriter: (context) => new MessageStream(context),
   readBack(text, body) {

@@ -26,6 +26,8 @@ const GRAMMAR: TailGrammar = {
   isEvent: (data) => isJsonObject(tryParseJson(data)),
 };
 
+const OPEN_STOP = /^event: message_stop\ndata: \{"type":"message_stop" *$/;
+
 export class MessageTailWatch extends TailWatch {
   readonly #traceId: string;
   /** The first event has figures that the last one need not repeat. */
@@ -46,7 +48,11 @@ export class MessageTailWatch extends TailWatch {
   }
 
   closing(): string {
-    return this.tail.behind(MESSAGE_STOP);
+    if (this.tail.ending() !== "half") return this.tail.behind(MESSAGE_STOP);
+    // Half of the very event that is missing is completed; behind half of another one nothing can be said.
+    const rest = this.tail.rest();
+    if (MESSAGE_STOP.startsWith(rest)) return MESSAGE_STOP.slice(rest.length);
+    return OPEN_STOP.test(rest) ? "}\n\n" : "";
   }
 
   failing(message: string): string {
