@@ -19,6 +19,11 @@ const DONE = "The file has 2 lines.";
 const TASK = "Write notes.txt with two lines and count them.";
 const DOWN = { status: 529, json: { type: "error", error: { type: "overloaded_error", message: "Overloaded" } } };
 
+const TOO_LONG = {
+  status: 400,
+  json: { error: { message: "This model's maximum context length is 4096 tokens.", code: "context_length_exceeded" } },
+};
+
 const { folder, reason } = installed("cli");
 /** The first line of `--version`, or why there is none. */
 function tried(command: string): string | null {
@@ -70,13 +75,14 @@ function run(command: string, args: readonly string[], env: Readonly<Record<stri
 function play(
   route: TestRoute,
   steps: readonly Step[],
-  spoil?: (target: number, call: number) => "down" | "cut" | null,
+  spoil?: (target: number, call: number) => "down" | "cut" | "long" | null,
 ): void {
   const script = agentScript(steps);
   for (const [target, model] of route.models.entries()) {
     const source: ScriptSource = (call) => {
       const fault = spoil?.(target, rig.upstream.callsTo(model).length) ?? null;
       if (fault === "down") return DOWN;
+      if (fault === "long") return TOO_LONG;
       return fault === "cut" ? cutInTheMiddle(script(call)) : script(call);
     };
     rig.upstream.scriptFor(model, source);
@@ -104,7 +110,19 @@ const CASES = [
 const claudeReason = tried("claude");
 if (claudeReason !== null) console.log(`Claude Code is left out: ${claudeReason}`);
 
+const isLong = (_: number, call: number): "long" | null => (call === 2 ? "long" : null);
+
 describe.skipIf(claudeReason !== null)("Claude Code", () => {
+  const claude = async (route: TestRoute): Promise<unknown> => {
+    const model = route.model.replace("flow/", "anthropic/flow-");
+    const args = ["-p", TASK, "--output-format", "json", "--allowedTools", "Write,Read,Bash"];
+    const { stdout } = await run("claude", args, {
+      ...{ ANTHROPIC_BASE_URL: rig.worker.url, ANTHROPIC_AUTH_TOKEN: route.key, ANTHROPIC_MODEL: model },
+      ...{ ANTHROPIC_DEFAULT_HAIKU_MODEL: model, CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1" },
+    });
+    return JSON.parse(stdout.trim().split("\n").at(-1) ?? "{}");
+  };
+
   const steps = (): readonly Step[] => {
     const path = join(work, "notes.txt");
     return [
@@ -118,14 +136,7 @@ describe.skipIf(claudeReason !== null)("Claude Code", () => {
   test.each(CASES)("does its task $name", async ({ providers, spoil }) => {
     const route = await rig.route({ providers });
     play(route, steps(), spoil);
-    const model = route.model.replace("flow/", "anthropic/flow-");
-    const args = ["-p", TASK, "--output-format", "json", "--allowedTools", "Write,Read,Bash"];
-    const ran = await run("claude", args, {
-      ...{ ANTHROPIC_BASE_URL: rig.worker.url, ANTHROPIC_AUTH_TOKEN: route.key, ANTHROPIC_MODEL: model },
-      ...{ ANTHROPIC_DEFAULT_HAIKU_MODEL: model, CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1" },
-    });
-    const last = ran.stdout.trim().split("\n").at(-1) ?? "{}";
-    expect(JSON.parse(last)).toMatchObject({ is_error: false, result: DONE });
+    expect(await claude(route)).toMatchObject({ is_error: false, result: DONE });
     expect(notes()).toBe("one\ntwo\n");
     // The whole task is one conversation to the router, by the header that Claude Code sends.
     const seen = async () => {
@@ -134,6 +145,14 @@ describe.skipIf(claudeReason !== null)("Claude Code", () => {
       return { apis: new Set(traces.map(({ api }) => api)), sessions: sessions.size, areAll: traces.length >= 4 };
     };
     await expect.poll(seen, { timeout: 5_000 }).toEqual({ apis: new Set(["messages"]), sessions: 1, areAll: true });
+  });
+
+  test("shortens a conversation that is too long by itself, and goes on", async () => {
+    const route = await rig.route({ providers: ["groq"] });
+    // Asked for a summary, the model says the second step.
+    play(route, [...steps().slice(0, 1), { text: DONE }], isLong);
+    expect(await claude(route)).toMatchObject({ is_error: false, result: DONE });
+    expect(rig.upstream.calls.length).toBeGreaterThan(3);
   });
 });
 
@@ -177,6 +196,13 @@ describe.skipIf(codexReason !== null)("Codex", () => {
     expect(notes()).toBe("one\ntwo\n");
     const apis = async () => new Set((await rig.traces(route)).map(({ api }) => api));
     await expect.poll(apis, { timeout: 5_000 }).toEqual(new Set(["responses"]));
+  });
+
+  test("knows a conversation that is too long", async () => {
+    const route = await rig.route({ providers: ["groq"] });
+    play(route, stepsWith({ name: "exec_command", input: { cmd: PRINT } }), isLong);
+    const { stdout } = await codex(route.model, route.key);
+    expect(stdout).toContain("ran out of room in the model's context window");
   });
 
   // Codex knows the model by the alias, and offers a custom tool.
