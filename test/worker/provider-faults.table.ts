@@ -1036,7 +1036,7 @@ export const ELSEWHERE: Readonly<Record<string, readonly [file: string, words: s
   P17: ["worker/ledger-crash.test.ts", "a Worker killed under load has held all that it granted"],
   P19: ["unit/health/breaker.test.ts", "ejections are forgotten also where the clock went back by an hour"],
   P20: ["unit/ledger/client/settlement.test.ts", "when nothing helps for 20 s, one line says what was lost"],
-  P25: ["worker/abort.test.ts", "the vendor's call ends as bytes next flow"],
+  P25: ["worker/abort.test.ts", "the provider's call ends as bytes next flow"],
 };
 
 /** Not shown, and why. */

@@ -27,7 +27,7 @@ class FakeObjects {
 
   // Only what is called here, not the whole of a namespace.
   readonly namespace = {
-    getByName: (name: string) => ({ snapshot: () => this.#answer(name) }),
+    getByName: (name: string) => ({ details: () => this.#answer(name) }),
   } as unknown as Namespace;
 
   async #answer(name: string): Promise<unknown> {

@@ -36,11 +36,11 @@ test.each([
 });
 
 test("its own options are taken out, the rest goes to wrangler", () => {
-  expect(readOptions(["--", "--port", "9000", "--json", "--reseed", "--var", "A:1"])).toEqual({
-    ...{ json: true, reseed: true, port: 9000 },
+  expect(readOptions(["--", "--port", "9000", "--json", "--reseed", "--demo", "--var", "A:1"])).toEqual({
+    ...{ json: true, reseed: true, demo: true, port: 9000 },
     wrangler: ["--port", "9000", "--var", "A:1"],
   });
-  expect(readOptions([])).toEqual({ json: false, reseed: false, port: undefined, wrangler: [] });
+  expect(readOptions([])).toEqual({ json: false, reseed: false, demo: false, port: undefined, wrangler: [] });
 });
 
 test.each(["abc", "-1", "65536", "1e3", ""])("port `%s` is refused with the range", (port) => {

@@ -43,6 +43,7 @@ export function fakeHealth(answer: Answer = async () => calm()): FakeHealth {
       return fake.answer(delta);
     },
     snapshot: () => fake.snapshot(),
+    details: () => fake.snapshot(),
   };
   const get = (): Promise<string | null> => {
     fake.kvReads++;
