@@ -239,7 +239,7 @@ describe("what is particular to one provider", () => {
   });
 
   test("createOpenAI() at its default goes by /v1/responses", async () => {
-    const own = await rig.scripted({ json: completion({ text: "By the other door." }) });
+    const own = await rig.scripted({ json: completion({ text: "By the other door." }) }, { provider: "deepinfra" });
     const sent = countingFetch();
     const provider = createOpenAI({ baseURL: rig.baseURL, apiKey: own.key, fetch: sent.fetch });
     expect((await generateText({ model: provider(own.model), prompt })).text).toBe("By the other door.");

@@ -213,7 +213,7 @@ describe("errors", () => {
   });
 
   test("useResponsesApi goes by /v1/responses", async () => {
-    const own = await rig.scripted({ json: completion({ text: "By the other door." }) });
+    const own = await rig.scripted({ json: completion({ text: "By the other door." }) }, { provider: "deepinfra" });
     const sent = countingFetch();
     const answer = await chatOf(own, { fetch: sent.fetch }, { useResponsesApi: true }).invoke(prompt);
     expect(answer.text).toBe("By the other door.");

@@ -83,7 +83,7 @@ describe("answers", () => {
     const [call] = rig.upstream.callsTo(own.upstreamModel);
     expect(own.upstreamCalls()).toBe(1);
     expect(call?.body).not.toContain('"route"');
-    expect(call?.headers["authorization"]).toBe("Bearer vendor-secret");
+    expect(call?.headers["authorization"]).toBe("Bearer provider-secret");
   });
 
   test("header mirrors steer a client that cannot add members, and the body wins over them", async () => {
@@ -533,7 +533,7 @@ describe("errors", () => {
   });
 
   test("a route without any configured provider is a 503 that is not retried", async () => {
-    await rig.worker.putRoute("production", "unconfigured", { targets: [{ provider: "groq", model: "llama" }] });
+    await rig.worker.putRoute("production", "unconfigured", { targets: [{ provider: "cerebras", model: "llama" }] });
     const sent = countingFetch();
     const client = clientOf(await rig.worker.createKey(), { fetch: sent.fetch });
     const error = await rejection(client.chat.completions.create({ model: "flow/unconfigured", messages }));
@@ -568,8 +568,8 @@ describe("other resources", () => {
       says: /chat\/completions/,
     },
     {
-      name: "embeddings",
-      call: (client: OpenAI) => client.embeddings.create({ model: "flow/x", input: "Hi" }),
+      name: "moderations",
+      call: (client: OpenAI) => client.moderations.create({ model: "flow/x", input: "Hi" }),
       says: /not routed/,
     },
   ])("client.$name raises NotFoundError with what to use instead", async ({ call, says }) => {

@@ -17,6 +17,9 @@ afterAll(() => rig.stop());
 const clientOf = ({ key }: OwnRoute, fetch?: typeof globalThis.fetch): OpenAI =>
   new OpenAI({ apiKey: key, baseURL: rig.baseURL, maxRetries: 0, ...(fetch === undefined ? {} : { fetch }) });
 
+/** A provider without a Responses API: what is tested is the translation. */
+const CHAT_ONLY = { provider: "deepinfra" };
+
 const ARGUMENTS = '{"city":"Oslo","days":2}';
 const toolCalls = [{ id: "call_1", name: "get_weather", arguments: ARGUMENTS }];
 const weather = {
@@ -28,7 +31,7 @@ const weather = {
 
 describe("openai", () => {
   test("create() answers, goes on by previous_response_id, and what it kept is read and deleted", async () => {
-    const own = await rig.scripted({ json: completion({ text: "The Elbe." }) });
+    const own = await rig.scripted({ json: completion({ text: "The Elbe." }) }, CHAT_ONLY);
     const client = clientOf(own);
     const first = await client.responses.create({ model: own.model, input: "Name a river." });
     expect(first.output_text).toBe("The Elbe.");
@@ -47,7 +50,7 @@ describe("openai", () => {
   });
 
   test("stream() gives every event and the whole at its end", async () => {
-    const own = await rig.scripted({ events: chunks("It is sunny in Oslo.") });
+    const own = await rig.scripted({ events: chunks("It is sunny in Oslo.") }, CHAT_ONLY);
     const stream = clientOf(own).responses.stream({ model: own.model, input: "Weather?" });
     let text = "";
     for await (const event of stream) if (event.type === "response.output_text.delta") text += event.delta;
@@ -56,7 +59,7 @@ describe("openai", () => {
   });
 
   test("create({stream: true}) gives calls with their exact arguments", async () => {
-    const own = await rig.scripted({ events: chunks("", { toolCalls }) });
+    const own = await rig.scripted({ events: chunks("", { toolCalls }) }, CHAT_ONLY);
     const asked = { model: own.model, input: "Weather?", tools: [weather], stream: true as const };
     const called: string[] = [];
     for await (const event of await clientOf(own).responses.create(asked)) {
@@ -66,18 +69,21 @@ describe("openai", () => {
   });
 
   test("parse() reads structured output", async () => {
-    const own = await rig.scripted({ json: completion({ text: '{"score":7}' }) });
+    const own = await rig.scripted({ json: completion({ text: '{"score":7}' }) }, CHAT_ONLY);
     const format = zodTextFormat(z.object({ score: z.number() }), "score");
     const answer = await clientOf(own).responses.parse({ model: own.model, input: "Score it.", text: { format } });
     expect(answer.output_parsed).toEqual({ score: 7 });
   });
 
   test("a stream that breaks is no success", async () => {
-    const own = await rig.scripted({
-      events: chunks("It is half", { finish: null, done: false, usage: null }),
-      end: "reset",
-      gapMs: 5,
-    });
+    const own = await rig.scripted(
+      {
+        events: chunks("It is half", { finish: null, done: false, usage: null }),
+        end: "reset",
+        gapMs: 5,
+      },
+      CHAT_ONLY,
+    );
     const types: string[] = [];
     const asked = { model: own.model, input: "Weather?", stream: true as const };
     for await (const event of await clientOf(own).responses.create(asked)) types.push(event.type);
@@ -86,7 +92,7 @@ describe("openai", () => {
   });
 
   test("errors are the package's own", async () => {
-    const own = await rig.scripted({ json: completion() });
+    const own = await rig.scripted({ json: completion() }, CHAT_ONLY);
     const sent = countingFetch();
     const asked = { model: own.model, input: "Hi.", previous_response_id: "resp_gone" };
     await expect(clientOf(own, sent.fetch).responses.create(asked)).rejects.toMatchObject({
@@ -107,7 +113,10 @@ describe("the AI SDK at its default", () => {
   };
 
   test.each([true, false])("runs tools over several steps, with items that are kept: %s", async (store) => {
-    const own = await rig.scripted([{ json: completion({ toolCalls }) }, { json: completion({ text: "Sunny." }) }]);
+    const own = await rig.scripted(
+      [{ json: completion({ toolCalls }) }, { json: completion({ text: "Sunny." }) }],
+      CHAT_ONLY,
+    );
     const provider = createOpenAI({ baseURL: rig.baseURL, apiKey: own.key });
     const { text, steps } = await generateText({
       model: provider(own.model),
@@ -129,7 +138,7 @@ describe("the AI SDK at its default", () => {
   });
 
   test("streams text", async () => {
-    const own = await rig.scripted({ events: chunks("It is sunny.") });
+    const own = await rig.scripted({ events: chunks("It is sunny.") }, CHAT_ONLY);
     const provider = createOpenAI({ baseURL: rig.baseURL, apiKey: own.key });
     const { textStream, finishReason } = streamText({ model: provider(own.model), prompt: "Weather?" });
     let text = "";

@@ -22,6 +22,8 @@ export interface OwnRoute {
 }
 
 export interface RouteSpec {
+  /** Who is played by the scripted provider. Default `openai`. */
+  readonly provider?: string;
   /** Members of the policy besides its targets. */
   readonly policy?: Json;
   /** Members of the key. */
@@ -45,6 +47,7 @@ export async function startRig(): Promise<Rig> {
   const url = `${upstream.url}/v1`;
   const vars = {
     ...{ OPENAI_BASE_URL: url, OPENAI_API_KEY: "provider-secret", GROQ_BASE_URL: url, GROQ_API_KEY: "provider-secret" },
+    ...{ DEEPINFRA_BASE_URL: url, DEEPINFRA_API_KEY: "provider-secret" },
     ...{ ANTHROPIC_BASE_URL: url, ANTHROPIC_API_KEY: "provider-secret" },
   };
   const worker = await startWorker({ vars });
@@ -65,7 +68,7 @@ export async function startRig(): Promise<Rig> {
     upstream,
     baseURL: `${worker.url}/v1`,
     async scripted(scripts, spec = {}) {
-      const own = await route("openai", {}, spec);
+      const own = await route(spec.provider ?? "openai", {}, spec);
       upstream.scriptFor(own.upstreamModel, scripts);
       return own;
     },

@@ -168,7 +168,10 @@ describe("PATCH /admin/keys/{id}", () => {
     await okBody(await patch(id, { name: "two" }));
     const [two, one, created] = await auditOf(worker, `key ${id}`);
     expect([two, one].map((line) => line?.["action"])).toEqual(["key.update", "key.update"]);
-    expect([two?.["before"], one?.["before"]]).toEqual([one?.["after"], created?.["after"]]);
+    expect([two?.["before_digest"], one?.["before_digest"]]).toEqual([
+      one?.["after_digest"],
+      created?.["after_digest"],
+    ]);
     expect(await stored(id)).toMatchObject({ version: 3 });
   });
 
@@ -276,7 +279,7 @@ describe("POST /admin/keys/{id}/rotate", () => {
     const { id } = await worker.createKey();
     const key = String((await okBody(await rotate(id)))["key"]);
     const [line, created] = await auditOf(worker, `key ${id}`);
-    expect(line).toMatchObject({ action: "key.rotate", actor: "admin", before: created?.["after"] });
+    expect(line).toMatchObject({ action: "key.rotate", actor: "admin", before_digest: created?.["after_digest"] });
     const hash = (await stored(id)).secrets[0]?.hash ?? key;
     for (const path of [`keys/${id}`, "keys?limit=1000", "audit?limit=1000"]) {
       const text = await (await worker.admin(`/admin/${path}`)).text();

@@ -86,8 +86,8 @@ describe("PUT /admin/providers/{id}", () => {
     await withoutAudit(worker, async () => okBody(await put({})));
     await okBody(await put({ base_url: "https://api.example.com/v2" }));
     const [second, first] = await auditOf(worker, `provider ${id}`);
-    expect(second?.["before"]).toBe(first?.["after"]);
-    expect(second?.["after"]).not.toBe(first?.["after"]);
+    expect(second?.["before_digest"]).toBe(first?.["after_digest"]);
+    expect(second?.["after_digest"]).not.toBe(first?.["after_digest"]);
   });
 
   test.each(["openai", "sandbox", "workers-ai", "flow"])("%s is taken", async (builtIn) => {
@@ -327,7 +327,7 @@ describe("DELETE /admin/providers/{id}", () => {
       await expectRefusal(await remove("never-was"), { status: 404, code: "not_found" });
     });
     const [line, added] = await auditOf(worker, `provider ${id}`);
-    expect(line).toMatchObject({ action: "provider.delete", before: added?.["after"], after: null });
+    expect(line).toMatchObject({ action: "provider.delete", before_digest: added?.["after_digest"], after: null });
   });
 });
 

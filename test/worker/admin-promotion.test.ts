@@ -99,7 +99,7 @@ describe("DELETE /admin/routes/{env}/{name}", () => {
       await expectRefusal(await remove("staging"), { status: 404, code: "not_found" });
     });
     const [line, published] = await auditOf(worker, `route production/${name}@1`);
-    expect(line).toMatchObject({ action: "route.delete", before: published?.["after"], after: null });
+    expect(line).toMatchObject({ action: "route.delete", before_digest: published?.["after_digest"], after: null });
   });
 
   test("If-Match keeps it from deleting what somebody just changed", async () => {
@@ -146,7 +146,7 @@ describe("POST /admin/routes/{env}/{name}/rollback", () => {
     const [line] = await auditOf(worker, `route production/${name}@3`);
     expect(line).toMatchObject({ action: "route.rollback", actor: "admin", detail: { kind: "rollback", from } });
     const [second] = await auditOf(worker, `route production/${name}@2`);
-    expect(line?.["before"]).toBe(second?.["after"]);
+    expect(line?.["before_digest"]).toBe(second?.["after_digest"]);
   });
 
   test("promotion.required does not stand in the way, and a deleted route comes back", async () => {

@@ -140,20 +140,25 @@ test("a policy is staged, refused, promoted on its evidence and rolled back, age
   const [first, staged] = [await version("production", 1), await version("staging", 1)];
   const digest = expect.stringMatching(/^sha256:[0-9a-f]{64}$/);
   for (const line of [first, staged]) {
-    expect(line).toMatchObject({ actor: "ann", action: "route.publish", before: null, after: digest });
+    expect(line).toMatchObject({ actor: "ann", action: "route.publish", before: null, after_digest: digest });
   }
   expect(await version("production", 2)).toMatchObject({
-    ...{ actor: "ann", action: "route.promote", before: first?.["after"], after: staged?.["after"] },
+    ...{
+      actor: "ann",
+      action: "route.promote",
+      before_digest: first?.["after_digest"],
+      after_digest: staged?.["after_digest"],
+    },
     detail: { kind: "promotion", from: released.from, gates, evidence: { requests: 30 }, forced: false },
   });
   expect(await version("production", 3)).toMatchObject({
-    ...{ actor: "ann", action: "route.rollback", before: staged?.["after"], after: digest },
+    ...{ actor: "ann", action: "route.rollback", before_digest: staged?.["after_digest"], after_digest: digest },
     detail: { kind: "rollback", from: { env: "production", version: 1 } },
   });
   for (const { tool_call_id, arguments_sha256, decided_at } of approvals) {
     expect(await audited(`tool call ${tool_call_id} of key ${agent.id}`)).toMatchObject({
       ...{ actor: "ann", action: "approval.approve", at: decided_at, reason: "seen" },
-      ...{ before: null, after: `sha256:${arguments_sha256}` },
+      ...{ before_digest: null, after_digest: `sha256:${arguments_sha256}` },
     });
   }
 });
