@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Rig } from "../support/rig.ts";
 import { checksOf, type Line, linesOf, startClients } from "./answers.ts";
 import { startDoors } from "./door-routes.ts";
+import { startEmbeddings } from "./embedding-routes.ts";
 import { pythonOf } from "./venv.ts";
 
 const SCRIPTS: readonly (readonly [start: typeof startClients, scripts: readonly string[]])[] = [
@@ -25,6 +26,7 @@ const SCRIPTS: readonly (readonly [start: typeof startClients, scripts: readonly
       ...["openai_agents_default_sdk", "pydantic_ai_default_sdk", "llama_index_sdk"],
     ],
   ],
+  [startEmbeddings, ["embeddings_sdk"]],
 ];
 
 const FOLDER = new URL("./python/", import.meta.url).pathname;
