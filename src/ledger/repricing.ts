@@ -15,7 +15,7 @@ import type { SpendChanges } from "./periods.ts";
 
 const HOUR_MS = 3_600_000;
 /** Charges and folded rows that one step looks at. */
-const STEP = 400;
+const STEP = 200;
 /** How long the sums of a job are remembered. */
 const KEPT_MS = 30 * 86_400_000;
 

@@ -12,7 +12,7 @@ import type { AdjustmentBatch } from "../trace-index/store-adjust.ts";
 import type { RepriceRefusal, RepriceState } from "./types.ts";
 
 /** Ledgers that are asked at a time: requests of their keys go first there. */
-const LEDGERS_AT_A_TIME = 4;
+const LEDGERS_AT_A_TIME = 2;
 
 /** Whom a job talks to. */
 export interface Parties {
@@ -24,6 +24,14 @@ export interface Parties {
   archive(name: string): { adjust(batch: AdjustmentBatch, tagNames: readonly string[]): Promise<void> };
   /** Names of tags that are summed. */
   tagNames(): Promise<readonly string[]>;
+}
+
+export interface JobClock {
+  /** The time of this slice is over. */
+  readonly isOver: () => boolean;
+  readonly now: () => number;
+  /** Lets others go first, between two steps. */
+  readonly pause: () => Promise<void>;
 }
 
 /** What a job keeps. Plain JSON. */
@@ -79,11 +87,7 @@ export async function refusalOf(parties: Parties, { order, waiting }: JobRecord)
 }
 
 /** Goes on until all keys are through or `isOver`. Rejects where a call has failed: what was done stays. */
-export async function advance(
-  parties: Parties,
-  job: JobRecord,
-  clock: { readonly isOver: () => boolean; readonly now: () => number },
-): Promise<JobRecord> {
+export async function advance(parties: Parties, job: JobRecord, clock: JobClock): Promise<JobRecord> {
   let current = job;
   while (current.waiting.length > 0 && !clock.isOver()) {
     const batch = current.waiting.slice(0, LEDGERS_AT_A_TIME);
@@ -109,13 +113,14 @@ async function throughKey(
   parties: Parties,
   order: RepriceOrder,
   keyId: string,
-  clock: { readonly isOver: () => boolean; readonly now: () => number },
+  clock: JobClock,
 ): Promise<RepriceProgress | null> {
   let delivered = 0;
   for (;;) {
     const progress = await parties.ledger(keyId).reprice(order, delivered);
     if (progress.isDone) return progress;
     await deliver(parties, keyId, progress.adjustments, clock.now());
+    await clock.pause();
     delivered = Math.max(delivered, ...progress.adjustments.map(({ seq }) => seq));
     if (clock.isOver()) return null;
   }

@@ -6,16 +6,16 @@
  */
 import { migrateTables } from "../durable/call.ts";
 import { tryParseJson } from "../lib/json.ts";
-import { dayStart } from "../trace-index/calendar.ts";
+import { dayStart, nextMonth } from "../trace-index/calendar.ts";
 import { type AdjustmentBatch, adjustedRow } from "../trace-index/store-adjust.ts";
-import { type ArchivedDay, COUNT_COLUMNS, type UsageRow } from "../trace-index/usage.ts";
+import { type ArchivedDay, COUNT_COLUMNS, PLACE_COLUMNS, type UsageRow } from "../trace-index/usage.ts";
 import { sumUsage, type UsageQuestion, type UsageSum } from "../trace-index/usage-query.ts";
 import { addUsage, DAY, USAGE_TABLE } from "../trace-index/usage-schema.sql.ts";
 
 /** How many days usage by the day is kept. */
 export const KEPT_DAYS = 400;
 
-/** The width under which the sums per key and month are kept. */
+/** The width under which the sums of the month are kept. */
 const MONTH = 0;
 
 const STEPS: readonly string[] = [
@@ -45,10 +45,19 @@ const STEPS: readonly string[] = [
   `,
 ];
 
+const PLACES = PLACE_COLUMNS.join(", ");
+const SUMS = COUNT_COLUMNS.map((name) => `sum(${name})`).join(", ");
+/** The days of the month as one, without latencies and refusals. */
 const MONTH_SUMS = `
+  INSERT INTO usage (grain, at, ${PLACES}, ${COUNT_COLUMNS.join(", ")}) SELECT ${MONTH}, ?, ${PLACES}, ${SUMS}
+  FROM usage WHERE grain = ${DAY} AND status <> 'refused' GROUP BY ${PLACES}`;
+/** What is kept of it when the days are deleted. */
+const PER_KEY = `
   INSERT INTO usage (grain, at, key_id, app, route, api, provider, model, status, tags, ${COUNT_COLUMNS.join(", ")})
-  SELECT ${MONTH}, ?, key_id, '', '', '', '', '', '', '{}', ${COUNT_COLUMNS.map((name) => `sum(${name})`).join(", ")}
-  FROM usage WHERE grain = ${DAY} AND status <> 'refused' GROUP BY key_id`;
+  SELECT ${MONTH} - 1, at, key_id, '', '', '', '', '', '', '{}', ${SUMS}
+  FROM usage WHERE grain = ${MONTH} GROUP BY at, key_id`;
+
+const isFirst = (at: number): boolean => new Date(at).getUTCDate() === 1;
 
 export interface ArchiveAnswer {
   /** Days in the span that the archive has, by their first ms. */
@@ -120,7 +129,11 @@ export class ArchiveStore {
       .exec<{ day: number }>("SELECT day FROM kept_day WHERE day >= ? AND day < ? ORDER BY day", since, until)
       .toArray()
       .map(({ day }) => day);
-    return { days, sums: days.length === 0 ? [] : sumUsage(this.#sql, question, { grain: DAY, since, until }) };
+    if (days.length === 0) return { days, sums: [] };
+    const { bucketMs, withLatency, withRefused } = question;
+    const isMonth = bucketMs === null && !withLatency && !withRefused && isFirst(since) && nextMonth(since) === until;
+    const rows = isMonth ? { grain: MONTH, since, until: since + 1 } : { grain: DAY, since, until };
+    return { days, sums: sumUsage(this.#sql, question, rows) };
   }
 
   /** The whole month, per key or in all. */
@@ -131,7 +144,9 @@ export class ArchiveStore {
 
   dropDays(): void {
     if (!this.#hasTables) return;
-    this.#sql.exec("DELETE FROM usage WHERE grain = ?", DAY);
+    this.#sql.exec(PER_KEY);
+    this.#sql.exec("DELETE FROM usage WHERE grain >= ?", MONTH);
+    this.#sql.exec("UPDATE usage SET grain = ? WHERE grain < ?", MONTH, MONTH);
     this.#sql.exec("DELETE FROM kept_day");
     this.#sql.exec("DELETE FROM staged");
   }
