@@ -7,6 +7,24 @@ import { CHUNKS, preciseNow } from "./upstream.ts";
 const TICK_MS = 10;
 const PAGE_BYTES = 4096;
 
+/** Where a door is, what it wants in a body, and how a stream ends. */
+export interface Door {
+  readonly path: string;
+  readonly body: object;
+  readonly end: string;
+}
+
+const TEXT = "Compare these model routes for a code review agent. ".repeat(20);
+const CHAT_PATH = "/v1/chat/completions";
+const CHAT_END = "data: [DONE]\n\n";
+export const MESSAGES_DOOR: Door = {
+  path: "/v1/messages",
+  body: { max_tokens: 1_000, messages: [{ role: "user", content: TEXT }] },
+  end: 'data: {"type":"message_stop"}\n\n',
+};
+export const RESPONSES_DOOR: Door = { path: "/v1/responses", body: { input: TEXT, store: false }, end: "}}\n\n" };
+export const STORED_DOOR: Door = { ...RESPONSES_DOOR, body: { input: TEXT } };
+
 export interface Side {
   readonly name: string;
   readonly url: string;
@@ -15,6 +33,8 @@ export interface Side {
   readonly route?: string;
   /** Default `true`. `false`: usage is not asked for, so the router has to read the stream to take it out. */
   readonly usage?: boolean;
+  /** The door that is asked. Default chat. */
+  readonly door?: Door;
   /** Its workerd, or `null` where there is no /proc. */
   readonly pid: number | null;
 }
@@ -55,30 +75,34 @@ export function residentMiB(pid: number | null): number {
 function post(side: Side, agent: Agent, body: string, onPiece?: (text: string, at: number) => void): Promise<string> {
   return new Promise((resolve, reject) => {
     const headers = { ...side.headers, "content-type": "application/json", "content-length": Buffer.byteLength(body) };
-    const call = request(`${side.url}/v1/chat/completions`, { method: "POST", agent, headers }, (response) => {
-      let text = "";
-      response.setEncoding("utf8");
-      response.on("data", (piece: string) => {
-        onPiece?.(piece, preciseNow());
-        text += piece;
-      });
-      response.on("error", reject);
-      response.on("end", () => {
-        if (response.statusCode === 200) resolve(text);
-        else reject(new Error(`${side.name} answered ${response.statusCode}: ${text.slice(0, 300)}`));
-      });
-    });
+    const call = request(
+      `${side.url}${side.door?.path ?? CHAT_PATH}`,
+      { method: "POST", agent, headers },
+      (response) => {
+        let text = "";
+        response.setEncoding("utf8");
+        response.on("data", (piece: string) => {
+          onPiece?.(piece, preciseNow());
+          text += piece;
+        });
+        response.on("error", reject);
+        response.on("end", () => {
+          if (response.statusCode === 200) resolve(text);
+          else reject(new Error(`${side.name} answered ${response.statusCode}: ${text.slice(0, 300)}`));
+        });
+      },
+    );
     call.on("error", reject);
     call.end(body);
   });
 }
 
-const bodyOf = ({ route = "bench", usage = true }: Side, stream: boolean): string =>
-  JSON.stringify({
-    model: `flow/${route}`,
-    messages: [{ role: "user", content: "Compare these model routes for a code review agent. ".repeat(20) }],
-    ...(stream ? { stream: true, stream_options: { include_usage: usage } } : {}),
-  });
+function bodyOf({ route = "bench", usage = true, door }: Side, stream: boolean): string {
+  const model = `flow/${route}`;
+  if (door !== undefined) return JSON.stringify({ model, ...door.body, stream });
+  const options = stream ? { stream: true, stream_options: { include_usage: usage } } : {};
+  return JSON.stringify({ model, messages: [{ role: "user", content: TEXT }], ...options });
+}
 
 /** The value below which the share `q` of `sorted` lies. */
 export function quantile(sorted: readonly number[], q: number): number {
@@ -138,10 +162,10 @@ export async function measureStreams(side: Side, streams: number): Promise<Strea
   const cpuBefore = cpuMs(side.pid);
   const one = async (): Promise<void> => {
     const onPiece = (text: string, at: number): void => {
-      for (const [, stamp] of text.matchAll(/"content":"(\d+\.\d+)"/g)) delays.push(at - Number(stamp));
+      for (const [, stamp] of text.matchAll(/"(?:content|text|delta)":"(\d+\.\d+)"/g)) delays.push(at - Number(stamp));
     };
     const text = await post(side, agent, body, onPiece);
-    if (!text.endsWith("data: [DONE]\n\n")) throw new Error(`${side.name} cut a stream.`);
+    if (!text.endsWith(side.door?.end ?? CHAT_END)) throw new Error(`${side.name} cut a stream.`);
   };
   await Promise.all(Array.from({ length: streams }, one));
   await drain();

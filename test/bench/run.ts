@@ -16,12 +16,15 @@ import { startWorker, type TestWorker } from "../support/worker.ts";
 import { compareBudget } from "./budget.ts";
 import { compareHedging } from "./hedge.ts";
 import {
+  MESSAGES_DOOR,
   measureRequests,
   measureStreams,
   median,
+  RESPONSES_DOOR,
   type RequestResult,
   residentMiB,
   type Side,
+  STORED_DOOR,
   type StreamResult,
   workerdChildren,
 } from "./measure.ts";
@@ -147,6 +150,19 @@ async function comparePumps(sides: readonly Side[]): Promise<void> {
   ]);
 }
 
+/** Streams of the other doors whose target speaks the same wire, against chat's own. */
+async function compareLanes(sides: readonly Side[]): Promise<void> {
+  for (const side of sides) await measureStreams(side, 5);
+  const streams = await rounds<StreamResult>(sides, (side) => measureStreams(side, STREAMS));
+  console.log(`\nNative streams of other doors; "bare" is chat's here; ${STREAMS} streams at once.\n`);
+  const pick = (result: StreamResult): number => result.cpuMsPerStream;
+  const others = sides.slice(1).map(({ name }, index) => {
+    const pairs = streams.map((round) => [round[0]!, round[index + 1]!]);
+    return row(`${CHUNKS} chunks, ${name}, CPU, ms`, pairs, pick);
+  });
+  print(others);
+}
+
 /** Parsing the catalogue and finding a model, in this process: the same engine, and no request around it. */
 async function printLookUp(directory: string): Promise<void> {
   const { resolve } = createRequire(import.meta.url);
@@ -164,7 +180,7 @@ async function printLookUp(directory: string): Promise<void> {
   console.log(`\nCatalogue, first look-up ${first.toFixed(2)} ms, the next one ${second.toFixed(3)} ms.`);
 }
 
-const SECTIONS = ["requests", "pumps", "catalogue", "hedge", "budget", "operator"] as const;
+const SECTIONS = ["requests", "pumps", "lanes", "catalogue", "hedge", "budget", "operator"] as const;
 type Section = (typeof SECTIONS)[number];
 
 /** The sections that were named on the command line; all of them without a name. */
@@ -201,9 +217,16 @@ async function main(): Promise<void> {
       { ...through, name: "read", usage: false },
       { ...through, name: "translated", route: "translated" },
     ];
+    const lanes = [
+      { ...through, name: "chat" },
+      { ...through, name: "Messages", route: "translated", door: MESSAGES_DOOR },
+      { ...through, name: "Responses, not stored", door: RESPONSES_DOOR },
+      { ...through, name: "Responses, stored", door: STORED_DOOR },
+    ];
     const run: Record<Section, () => Promise<void>> = {
       requests: () => compare(sides),
       pumps: () => comparePumps(pumps),
+      lanes: () => compareLanes(lanes),
       catalogue: () => printLookUp(directory),
       hedge: () => compareHedging(router.worker, key),
       budget: () => compareBudget(bareSide, through, router.worker, vars),

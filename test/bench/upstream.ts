@@ -41,6 +41,28 @@ const ANTHROPIC = {
     NAMED("message_delta", { delta: { stop_reason: "end_turn" }, usage: { output_tokens: CHUNKS } }) +
     NAMED("message_stop", {}),
 };
+const RESPONSE = { id: "resp_bench", object: "response", created_at: 1, model: "gpt-4.1", error: null };
+const PART = { item_id: "msg_bench", output_index: 0, content_index: 0 };
+const MESSAGE = { id: "msg_bench", type: "message", role: "assistant" };
+const WHOLE_TEXT = { type: "output_text", text: "word ".repeat(CHUNKS), annotations: [] };
+const DONE_MESSAGE = { ...MESSAGE, status: "completed", content: [WHOLE_TEXT] };
+const COUNTS = { input_tokens: 100, output_tokens: CHUNKS, total_tokens: 100 + CHUNKS };
+/** And in those of OpenAI's Responses. */
+const RESPONSES = {
+  path: "/responses",
+  first:
+    NAMED("response.created", { response: { ...RESPONSE, status: "in_progress", output: [] } }) +
+    NAMED("response.output_item.added", { output_index: 0, item: { ...MESSAGE, status: "in_progress", content: [] } }) +
+    NAMED("response.content_part.added", { ...PART, part: { ...WHOLE_TEXT, text: "" } }),
+  text: NAMED("response.output_text.delta", { ...PART, delta: STAMP }),
+  last:
+    NAMED("response.output_text.done", { ...PART, text: WHOLE_TEXT.text }) +
+    NAMED("response.content_part.done", { ...PART, part: WHOLE_TEXT }) +
+    NAMED("response.output_item.done", { output_index: 0, item: DONE_MESSAGE }) +
+    NAMED("response.completed", {
+      response: { ...RESPONSE, status: "completed", output: [DONE_MESSAGE], usage: COUNTS },
+    }),
+};
 const OPENAI = { path: "", first: ROLE, text: TEXT, last: FINISH + USAGE + DONE };
 
 const ANSWER = JSON.stringify(completion({ text: "word ".repeat(50) }));
@@ -93,7 +115,7 @@ function listen(): void {
     });
     request.on("end", () => {
       if (body.includes('"stream":true'))
-        stream(response, request.url?.endsWith(ANTHROPIC.path) === true ? ANTHROPIC : OPENAI);
+        stream(response, [ANTHROPIC, RESPONSES].find(({ path }) => request.url?.endsWith(path)) ?? OPENAI);
       else {
         const answer = (): void => void response.writeHead(200, { "content-type": "application/json" }).end(ANSWER);
         const delayMs = delayOf(body);
