@@ -5,7 +5,7 @@
  * booked moves by a repricing only.
  */
 import { type Context, Hono } from "hono";
-import { entryId, findModel } from "../catalog/index.ts";
+import { entryId, findEntry, findModel } from "../catalog/index.ts";
 import { withControl } from "../control/client.ts";
 import type { PriceEntry } from "../control/types.ts";
 import { BODY_LIMITS } from "../http/body.ts";
@@ -209,8 +209,11 @@ async function watched(c: Context<AdminEnv>, now: number) {
     if (!isOwn && price === undefined && routes.length > 0) {
       ends.set(name, { provider, model, reason: "unpriced", source: null, valid_until: null, routes });
     }
-    const dates = isOwn ? [] : [...(price?.until ?? []), ...(price?.from ?? [])].map(({ date }) => Date.parse(date));
-    const end = Math.min(...dates.filter((at) => at > now));
+    const dated = isOwn ? [] : [...(price?.until ?? []), ...(price?.from ?? [])].map(({ date }) => Date.parse(date));
+    // A promise that is over is as good a reason to look as one that ends soon.
+    const promised = isOwn ? undefined : findEntry(provider, model)?.promised_until;
+    const promise = promised === undefined ? [] : [Date.parse(promised)];
+    const end = Math.min(...dated.filter((at) => at > now), ...promise);
     if (end <= now + WATCH_MS) {
       ends.set(name, { provider, model, reason: "ending", source: "catalogue", valid_until: isoTime(end), routes });
     }

@@ -28,6 +28,8 @@ export interface CatalogEntry extends Readonly<PriceMembers> {
   readonly embedding?: EmbeddingFacts;
   /** Price of the provider's default service tier. */
   readonly price: Rates;
+  /** The provider has promised the price up to this day at least, and named none for later: look again then. */
+  readonly promised_until?: string;
   /** As in the model's price. `except`: days without such hours, in words; no calendar of them is kept. */
   readonly hours?: NonNullable<Price["hours"]> & { readonly except: string };
   /**

@@ -93,6 +93,7 @@ const TRACE: Spelling = {
   ...{
     "output_cap?": "integer",
     cost_usd: "number?",
+    "repriced_usd?": "number",
     tool_calls: ["string"],
     "response_id?": "string",
     tags: "object",

@@ -116,6 +116,8 @@ export interface Trace {
   readonly output_cap?: number;
   /** `null` when the price of a model that was used is unknown: never zero by default. */
   readonly cost_usd: number | null;
+  /** What it costs since a repricing has corrected `cost_usd`. */
+  readonly repriced_usd?: number;
   /** Names of the tools the model called, the first 128 of them. Never arguments, never message content. */
   readonly tool_calls: readonly string[];
   /** The id that the provider gave its answer, where the client got it. */

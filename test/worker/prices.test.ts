@@ -183,6 +183,12 @@ describe("the endpoints", () => {
     });
     expect(found.get("house-model-6")).toMatchObject({ reason: "ending", source: "operator" });
     expect(found.has("house-model-7")).toBe(false);
+    // The catalogue knows until when the provider has promised a price.
+    await routeTo("gpt-5.6-sol");
+    const again = await okBody(await rig.worker.admin("/admin/prices?watch=true"));
+    expect((again["data"] as Json[]).find((each) => each["model"] === "gpt-5.6-sol")).toMatchObject({
+      ...{ reason: "ending", source: "catalogue", valid_until: "2026-11-21T00:00:00.000Z" },
+    });
   });
 
   test("a policy whose model an operator has priced is published without a warning", async () => {

@@ -10,7 +10,7 @@ const lines = Object.entries(models).flatMap(([provider, entries]) =>
 );
 
 const MEMBERS =
-  "context max_input max_output price tiers service regional until from hours fees request embedding can efforts responses_for_tools released knowledge shutdown status aliases trust source";
+  "context max_input max_output price tiers service regional until from promised_until hours fees request embedding can efforts responses_for_tools released knowledge shutdown status aliases trust source";
 const PRICES =
   "input output cache_read cache_read_implicit cache_write cache_write_1h audio_input audio_output audio_cache_read thinking_output";
 /** Written by other protocols' adapters: no row of `rows.ts`. */
