@@ -58,7 +58,7 @@ describe("large bodies", () => {
   });
 
   test("what a request goes on from counts as its own bytes do", async () => {
-    const route = await rig.route({ providers: ["openai"] });
+    const route = await rig.route({ providers: ["deepinfra"] });
     const ask = (body: object): Promise<Response> =>
       rig.worker.fetch("/v1/responses", {
         method: "POST",

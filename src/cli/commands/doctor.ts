@@ -34,7 +34,8 @@ export async function doctor(input: CommandInput): Promise<number> {
   if (checks.every(({ state }) => state !== "failed")) {
     await run("admin token", () => checkAdmin(input, add));
   }
-  if (checks.every(({ state }) => state !== "failed")) {
+  // What the deployment itself reports as failed keeps none of the further checks from being tried.
+  if (checks.every(({ name, state }) => name === "status" || state !== "failed")) {
     await run("providers", () => checkProviders(input, add));
     await run("routes", () => checkRoutes(input, env, add));
     await run("request", () => checkRequest(input, env, add));
