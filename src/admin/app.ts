@@ -12,6 +12,7 @@ import { type AdminEnv, authorize } from "./authorize.ts";
 import { budgetsApp } from "./budgets.ts";
 import { demoApp } from "./demo.ts";
 import { keysApp } from "./keys.ts";
+import { metricsApp } from "./metrics.ts";
 import { pricesApp } from "./prices.ts";
 import { promotionsApp } from "./promotions.ts";
 import { providersApp } from "./providers.ts";
@@ -59,6 +60,7 @@ const METHODS = {
   "/approvals/:id": "POST",
   "/audit": "GET, HEAD",
   "/status": "GET, HEAD",
+  "/metrics": "GET, HEAD",
   "/webhooks": "GET, HEAD",
   "/webhooks/:id": "GET, HEAD, PUT, DELETE",
   "/webhooks/:id/rotate": "POST",
@@ -92,6 +94,7 @@ adminApp.route("/approvals", approvalsApp);
 adminApp.route("/audit", auditApp);
 adminApp.route("/demo", demoApp);
 adminApp.route("/status", statusApp);
+adminApp.route("/metrics", metricsApp);
 adminApp.route("/webhooks", webhooksApp);
 
 for (const [path, methods] of Object.entries(METHODS)) {

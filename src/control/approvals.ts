@@ -96,3 +96,11 @@ export function findApprovals(sql: SqlStorage, query: ApprovalQuery, now: number
     )
     .toArray();
 }
+
+/** How many calls wait, by environment. */
+export function pendingByEnv(sql: SqlStorage, now: number): Record<string, number> {
+  const query = `
+    SELECT env, count(*) AS count FROM approval WHERE status = 'pending' AND expires_at_ms > ? GROUP BY env`;
+  const rows = sql.exec<{ env: string; count: number }>(query, now).toArray();
+  return Object.fromEntries(rows.map(({ env, count }) => [env, count]));
+}

@@ -41,6 +41,7 @@ type Call =
   | "setDisabled"
   | "listDisabled"
   | "standing"
+  | "metricsView"
   | "putWebhook"
   | "rotateWebhook"
   | "testWebhook"

@@ -18,7 +18,7 @@ import type { KeyChange, KeyRecord, KeyRequest, OperatorKey } from "../keys/reco
 import type { BudgetThreshold, Delivery, Webhook, WebhookRequest } from "../notices/types.ts";
 import type { ProviderRecord } from "../policy/provider-record.ts";
 import { announceApproval, announceBreaker, announceChange, announceThreshold, endingPrices } from "./announced.ts";
-import { type ApprovalPlace, type ApprovalQuery, findApprovals, noteApprovals } from "./approvals.ts";
+import { type ApprovalPlace, type ApprovalQuery, findApprovals, noteApprovals, pendingByEnv } from "./approvals.ts";
 import { BudgetTable } from "./budget-table.ts";
 import { migrate } from "./control-schema.sql.ts";
 import { DisabledTable } from "./disabled-table.ts";
@@ -40,6 +40,7 @@ import type {
   DeleteRouteResult,
   DisableChange,
   DisabledTarget,
+  MetricsView,
   Page,
   PriceChange,
   PriceEntry,
@@ -254,6 +255,15 @@ export class ControlPlane extends DurableObject<Env> {
       LEFT JOIN audit ON audit.seq = publication.seq WHERE lane = 'operator'`;
     const { waiting, oldest } = this.#sql.exec<{ waiting: number; oldest: number | null }>(query).one();
     return { waiting, oldestAt: oldest, alarmAt: await this.ctx.storage.getAlarm() };
+  }
+
+  /** What metrics show of targets and tool calls. */
+  metricsView(): MetricsView {
+    const open = new Set(this.#publisher.openTargets().map(({ target }) => target));
+    const breakers = this.listTargets().map(({ provider, model }) => {
+      return { provider, model, isOpen: open.has(`${provider}/${model}`) };
+    });
+    return { breakers, pending: pendingByEnv(this.#sql, Date.now()) };
   }
 
   listDisabled(): DisabledTarget[] {

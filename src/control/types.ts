@@ -232,6 +232,12 @@ export interface DisableChange {
   readonly reason?: string | undefined;
 }
 
+export interface MetricsView {
+  readonly breakers: readonly { readonly provider: string; readonly model: string; readonly isOpen: boolean }[];
+  /** Tool calls that wait, by environment. */
+  readonly pending: Readonly<Record<string, number>>;
+}
+
 /** Out of every plan. Times are epoch ms. */
 export interface DisabledTarget {
   readonly name: string;

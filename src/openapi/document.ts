@@ -101,14 +101,15 @@ const OTHER_STATUSES: Partial<Record<ErrorCode, readonly number[]>> = {
 };
 
 /** One response per status, with the codes it may carry. */
-function responsesOf({ success: [status, name], codes, isStream }: Operation): JsonSchema {
+function responsesOf({ success: [status, name], codes, isStream, textType }: Operation): JsonSchema {
   const isRouted = isStream === true;
   const failing = codes.flatMap((code) =>
     [ERRORS[code].status, ...(OTHER_STATUSES[code] ?? [])].map((each) => ({ each, code })),
   );
   const byStatus = Map.groupBy(failing, ({ each }) => each);
   const stream = isRouted ? { "text/event-stream": { schema: streamSchema(name) } } : {};
-  const content = name === null ? {} : { content: { ...json({ $ref: REFERENCE + name }), ...stream } };
+  const text = textType === undefined ? {} : { content: { [textType]: { schema: { type: "string" } } } };
+  const content = name === null ? text : { content: { ...json({ $ref: REFERENCE + name }), ...stream } };
   const failures = [...byStatus].sort(([one], [other]) => one - other);
   return {
     [status]: { description: "Success", headers: responseHeaders(status, isRouted), ...content },

@@ -15,6 +15,8 @@ export interface Operation {
   readonly isBodyOptional?: true;
   /** Query parameters; `a|b` lists the values of one. */
   readonly query?: Readonly<Record<string, string>>;
+  /** Its answer is text of this type and no JSON. */
+  readonly textType?: "text/plain" | "application/x-ndjson";
   /** It may answer with a stream of events, too. */
   readonly isStream?: true;
   readonly takesIfMatch?: true;
@@ -72,7 +74,7 @@ const APPROVAL_STATUS = APPROVAL_STATUSES.join("|");
 const REASONS = { force: "string", reason: "string" };
 const NEW_ENV = { new_env: "true|false" };
 
-type Extra = Partial<Pick<Operation, "body" | "isBodyOptional" | "query" | "isStream" | "takesIfMatch">>;
+type Extra = Partial<Pick<Operation, "textType" | "body" | "isBodyOptional" | "query" | "isStream" | "takesIfMatch">>;
 
 function operation(caller: Operation["caller"], common: readonly ErrorCode[]) {
   return (
@@ -364,6 +366,9 @@ export const OPERATIONS: readonly Operation[] = [
   operator("post /admin/webhooks/{id}/test", "Send a test event now", [200, "Delivery"]),
   operator("get /admin/webhooks/{id}/deliveries", "What was sent in seven days", [200, "DeliveryList"], BAD, {
     query: PAGE,
+  }),
+  operator("get /admin/metrics", "Counters of the day in Prometheus' text format", [200, null], [], {
+    textType: "text/plain",
   }),
   operator("get /admin/status", "Whether everything that the service needs works", [200, "Status"]),
   operator("get /admin/audit", "Who changed what, newest first", [200, "AuditEntryList"], BAD, {

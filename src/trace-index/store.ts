@@ -15,6 +15,7 @@ import { type AdjustmentBatch, adjustedRow, noteRepriced } from "./store-adjust.
 import { eraseIn } from "./store-erase.ts";
 import { evidenceIn, NO_EVIDENCE } from "./store-evidence.ts";
 import { facetsIn, listIn } from "./store-list.ts";
+import { countAttempts, type DayMetrics, metricsIn } from "./store-metrics.ts";
 import { type DayUsageQuery, factsOfRow, readAttempts, UsageBatch, UsageStore } from "./store-usage.ts";
 import { Tally } from "./tally.ts";
 import { addTally, hasTables, migrate } from "./trace-index-schema.sql.ts";
@@ -125,6 +126,7 @@ export class TrailStore {
       isChanged = true;
       tally.add(facts);
       usage.add(facts, unadmittedNanoUsd);
+      countAttempts(this.#sql, facts.attempts, 1);
       if (facts.createdAt < bodies_since) continue;
       this.#sql.exec("INSERT INTO body (seq, trace) VALUES (?, ?)", added.seq, trace);
       addedBodies++;
@@ -191,6 +193,10 @@ export class TrailStore {
     return this.#hasTables ? listIn(this.#sql, query, this.#limits.answerLength) : { rows: [], isCut: false };
   }
 
+  metrics(): DayMetrics {
+    return this.#hasTables ? metricsIn(this.#sql) : { rows: [], attempts: [] };
+  }
+
   facets(query: DayFacetsQuery): FacetRow[] {
     return this.#hasTables ? facetsIn(this.#sql, query) : [];
   }
@@ -248,6 +254,11 @@ export class TrailStore {
     if (known === undefined) return null;
     const attempts = readAttempts(known.attempts).map((attempt) => ({ ...attempt, outcome: UNSETTLED }));
     usage.add(factsOfRow({ ...known, env: facts.env }, attempts), known.unadmitted_nano_usd, -1);
+    countAttempts(
+      this.#sql,
+      attempts.map((attempt) => ({ ...attempt, hedged: false })),
+      -1,
+    );
     const bodies = this.#sql.exec("DELETE FROM body WHERE seq = ? RETURNING seq", known.seq).toArray();
     const added = this.#insert(facts, row);
     return added === null ? null : { ...added, droppedBodies: bodies.length };

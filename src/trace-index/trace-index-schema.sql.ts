@@ -104,6 +104,16 @@ const STEPS: readonly string[] = [
     PRIMARY KEY (key_id, seq)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- Calls of providers, by how they ended.
+  CREATE TABLE attempt_count (
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    PRIMARY KEY (provider, model, outcome)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 const ADD_COUNT = `

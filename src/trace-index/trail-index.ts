@@ -17,6 +17,7 @@ import type { FacetRow } from "../traces/filter.ts";
 import { archiveName, DAY_MS, expiresAt, parseTrailName, type TrailDay } from "./calendar.ts";
 import { TrailStore } from "./store.ts";
 import type { AdjustmentBatch } from "./store-adjust.ts";
+import type { DayMetrics } from "./store-metrics.ts";
 import type { DayUsageQuery } from "./store-usage.ts";
 import type {
   DayEvidenceQuery,
@@ -79,6 +80,11 @@ export class TrailIndex extends DurableObject<Cloudflare.Env> {
 
   async list(query: DayListQuery): Promise<DayList> {
     return this.#store.list(query);
+  }
+
+  /** Counters of the day so far. */
+  async metrics(): Promise<DayMetrics> {
+    return this.#store.metrics();
   }
 
   async facets(query: DayFacetsQuery): Promise<FacetRow[]> {

@@ -439,7 +439,7 @@ describe("a request that nobody had settled", () => {
     const sql = startSql();
     feed(new TrailStore(sql, ROOMY), [settled]);
     sql.exec("ALTER TABLE trace DROP COLUMN unsettled_attempts");
-    for (const table of ["usage", "adjusted"]) sql.exec(`DROP TABLE ${table}`);
+    for (const table of ["usage", "adjusted", "attempt_count"]) sql.exec(`DROP TABLE ${table}`);
     for (const column of ["usage_seq", "changes", "archived"]) sql.exec(`ALTER TABLE trail DROP COLUMN ${column}`);
     sql.exec("DELETE FROM migration WHERE step >= 1");
     const store = new TrailStore(sql, ROOMY);
