@@ -7,6 +7,7 @@ import { readStored } from "../../../src/lib/stored.ts";
 import { AliasIndex } from "../../../src/policy/aliases.ts";
 import { ProviderRecord } from "../../../src/policy/provider-record.ts";
 import { RouteIndex, RoutePolicy, RouteRecord } from "../../../src/policy/schema.ts";
+import { MoneyRecord } from "../../../src/prices/book.ts";
 import { TrailStore } from "../../../src/trace-index/store.ts";
 import { stubScheduler } from "../../support/scheduler.ts";
 import { provideWorkerdCrypto } from "../../support/workerd-crypto.ts";
@@ -58,6 +59,12 @@ const IN_KV = [
   { name: "a key", schema: KeyRecord, value: KEY, open: [] },
   { name: "a route", schema: RouteRecord, value: ROUTE, open: ["params", "service", "tool_tokens"] },
   { name: "the list of routes", schema: RouteIndex, value: INDEX, open: ["service"] },
+  {
+    name: "the prices of operators",
+    schema: MoneyRecord,
+    value: { prices: { "openai/a": [{ id: "pr_1", from: 5, until: null, price: FACTS.price }] }, spend_tags: ["team"] },
+    open: ["prices", "service"],
+  },
   { name: "the aliases", schema: AliasIndex, value: { "gpt-5": "fast" }, open: [] },
   {
     name: "an operator's provider",
