@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type ChatRig, startChatRig, type TestRoute } from "../support/chat.ts";
 import type { ScriptSource } from "../support/upstream.ts";
+import { run as runCommand } from "../unit/cli/harness.ts";
 import { agentScript, cutInTheMiddle, type Step, type StepCall } from "./agent-scripts.ts";
 import { installed, isolatedEnv } from "./installs.ts";
 
@@ -147,6 +148,18 @@ describe.skipIf(claudeReason !== null)("Claude Code", () => {
     await expect.poll(seen, { timeout: 5_000 }).toEqual({ apis: new Set(["messages"]), sessions: 1, areAll: true });
   });
 
+  test("runs with the settings that `flow-layer code claude --write` writes", async () => {
+    const route = await rig.route({ providers: ["groq"] });
+    play(route, steps());
+    const variables = { FLOW_LAYER_URL: rig.worker.url, FLOW_LAYER_API_KEY: route.key };
+    const name = route.model.slice(5);
+    const words = ["code", "claude", "--write", "--route", name, "--fast-route", name];
+    expect((await runCommand(words, { variables, directory: work })).code).toBe(0);
+    const args = ["-p", TASK, "--output-format", "json", "--allowedTools", "Write,Read,Bash"];
+    const { stdout } = await run("claude", args, { CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1" });
+    expect(JSON.parse(stdout.trim().split("\n").at(-1) ?? "{}")).toMatchObject({ is_error: false, result: DONE });
+  });
+
   test("shortens a conversation that is too long by itself, and goes on", async () => {
     const route = await rig.route({ providers: ["groq"] });
     // Asked for a summary, the model says the second step.
@@ -196,6 +209,19 @@ describe.skipIf(codexReason !== null)("Codex", () => {
     expect(notes()).toBe("one\ntwo\n");
     const apis = async () => new Set((await rig.traces(route)).map(({ api }) => api));
     await expect.poll(apis, { timeout: 5_000 }).toEqual(new Set(["responses"]));
+  });
+
+  test("runs with the settings that `flow-layer code codex --write` writes", async () => {
+    const route = await rig.route({ providers: ["groq"] });
+    play(route, stepsWith({ name: "exec_command", input: { cmd: PRINT } }));
+    const variables = { FLOW_LAYER_URL: rig.worker.url, FLOW_LAYER_API_KEY: route.key, CODEX_HOME: home };
+    const written = await runCommand(["code", "codex", "--write", "--route", route.model.slice(5)], { variables });
+    expect(written.code).toBe(0);
+    const args = ["exec", "--skip-git-repo-check", "--json", "-s", "danger-full-access"];
+    const env = { FLOW_LAYER_API_KEY: route.key, CODEX_HOME: home };
+    const ran = await run("codex", [...args, "--profile", "flow-layer", TASK], env);
+    expect(ran).toMatchObject({ code: 0 });
+    expect(textOf(ran)).toBe(DONE);
   });
 
   test("knows a conversation that is too long", async () => {

@@ -48,43 +48,36 @@ async function claude(input: CommandInput): Promise<number> {
   return EXIT_OK;
 }
 
-const BEGIN = "# flow-layer: begin";
-const END = "# flow-layer: end";
+const MARK = "# Written by `flow-layer code codex`.";
 
-/** https://developers.openai.com/codex/config-reference: a provider and a profile that uses it. */
+/** https://developers.openai.com/codex/config-advanced#profiles: a profile is a file of its own next to `config.toml`. */
 async function codex(input: CommandInput): Promise<number> {
   const { url, route } = settings(input);
-  const block = [
-    BEGIN,
+  const config = [
+    MARK,
+    'model_provider = "flow-layer"',
+    `model = ${JSON.stringify(`flow/${route}`)}`,
+    "",
     "[model_providers.flow-layer]",
     'name = "The Flow Layer"',
     `base_url = ${JSON.stringify(`${url}/v1`)}`,
     'env_key = "FLOW_LAYER_API_KEY"',
     'wire_api = "responses"',
     "",
-    "[profiles.flow-layer]",
-    'model_provider = "flow-layer"',
-    `model = ${JSON.stringify(`flow/${route}`)}`,
-    END,
-    "",
   ].join("\n");
   const start = "codex --profile flow-layer";
   const { variables } = input.terminal;
   const home = variables["CODEX_HOME"] ?? join(variables["HOME"] ?? variables["USERPROFILE"] ?? "", ".codex");
-  const file = join(home, "config.toml");
+  const file = join(home, "flow-layer.config.toml");
   if (!input.has("write")) {
-    input.print({ file, config: block }, () => `# ${file}\n${block}\n# then, with FLOW_LAYER_API_KEY set: ${start}\n`);
+    input.print({ file, config }, () => `# ${file}\n${config}\n# then, with FLOW_LAYER_API_KEY set: ${start}\n`);
     return EXIT_OK;
   }
   const before = await readFile(file, "utf8").catch(() => "");
-  const [from, to] = [before.indexOf(BEGIN), before.indexOf(END)];
-  const rest =
-    from === -1 || to < from ? before : before.slice(0, from) + before.slice(to + END.length).replace(/^\n/, "");
-  if (/^\s*\[(?:model_providers|profiles)\.flow-layer\]/m.test(rest)) {
-    throw new CommandError(`${safe(file)} has a provider or profile flow-layer of your own. Rename it first.`);
+  if (before !== "" && !before.startsWith(MARK)) {
+    throw new CommandError(`${safe(file)} is a profile of your own. Rename it first.`);
   }
-  const gap = rest === "" || rest.endsWith("\n\n") ? "" : rest.endsWith("\n") ? "\n" : "\n\n";
-  await write(file, `${rest}${gap}${block}`);
+  await write(file, config);
   input.print({ file }, () => `Written: ${safe(file)}. With FLOW_LAYER_API_KEY set: ${start}\n`);
   return EXIT_OK;
 }
