@@ -118,8 +118,8 @@ export class Charges {
   trim(floor: string, minAgeMs: number, now: number, limit: number): number {
     const deleted = this.#sql
       .exec<{ nano_usd: number | null }>(
-        `DELETE FROM charge WHERE rowid IN (
-           SELECT rowid FROM charge WHERE trace_id < ? AND settled_at < CASE state WHEN 'X' THEN ? ELSE ? END
+        `DELETE FROM charge WHERE (trace_id, attempt) IN (
+           SELECT trace_id, attempt FROM charge WHERE trace_id < ? AND settled_at < CASE state WHEN 'X' THEN ? ELSE ? END
            ORDER BY trace_id LIMIT ?
          ) RETURNING nano_usd`,
         ...[floor, now - Math.max(minAgeMs, EXPIRED_MS), now - minAgeMs, limit],

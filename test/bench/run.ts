@@ -29,6 +29,7 @@ import {
   workerdChildren,
 } from "./measure.ts";
 import { compareOperator } from "./operator.ts";
+import { countRows } from "./rows.ts";
 import { CHUNKS, GAP_MS } from "./upstream.ts";
 
 const ROUNDS = 3;
@@ -180,7 +181,7 @@ async function printLookUp(directory: string): Promise<void> {
   console.log(`\nCatalogue, first look-up ${first.toFixed(2)} ms, the next one ${second.toFixed(3)} ms.`);
 }
 
-const SECTIONS = ["requests", "pumps", "lanes", "catalogue", "hedge", "budget", "operator"] as const;
+const SECTIONS = ["requests", "pumps", "lanes", "catalogue", "hedge", "budget", "operator", "rows"] as const;
 type Section = (typeof SECTIONS)[number];
 
 /** The sections that were named on the command line; all of them without a name. */
@@ -231,6 +232,7 @@ async function main(): Promise<void> {
       hedge: () => compareHedging(router.worker, key),
       budget: () => compareBudget(bareSide, through, router.worker, vars),
       operator: compareOperator,
+      rows: () => countRows(provider.baseUrl),
     };
     for (const section of sections) await run[section]();
   } finally {
