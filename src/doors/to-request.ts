@@ -7,6 +7,9 @@ import { type Known, unreadMembers } from "../wires/known-members.ts";
 import type { ChatRequest, OwnBody } from "../wires/openai-chat/request-fields.ts";
 import { writeRequest } from "../wires/openai-chat/write-request.ts";
 
+/** Longest text in chat that is kept in addition to the client's own body, in characters. */
+const MAX_KEPT_LENGTH = 262_144;
+
 /** What of a request is the same in every wire. */
 export type AskedRequest = Pick<ChatRequest, "model" | "stream" | "includeUsage" | "controls" | "action">;
 
@@ -22,9 +25,12 @@ export function toRequest(
   let chat: { readonly text: string; readonly members: readonly JsonMember[] } | undefined;
   // A target that speaks the client's wire never asks for it.
   const toChat = (): NonNullable<typeof chat> => {
-    const text = chat?.text ?? JSON.stringify(written.fields);
-    chat ??= { text, members: scanJson(text).members };
-    return chat;
+    if (chat !== undefined) return chat;
+    const text = JSON.stringify(written.fields);
+    const made = { text, members: scanJson(text).members };
+    // A long one is written again where it is asked for: its characters are held twice already.
+    if (text.length <= MAX_KEPT_LENGTH) chat = made;
+    return made;
   };
   return {
     ...{ model, stream, includeUsage, controls, own, ...(action === undefined ? {} : { action }) },

@@ -68,13 +68,28 @@ export async function parseResponsesRequest(
   // Usage is part of every stream of this wire.
   const whole = action === undefined ? {} : { action, stream: false };
   const wanted = { model, stream: stream ?? false, includeUsage: true, controls, ...whole };
-  const request = readOwn(sent, wanted, present, resolved.fields);
+  const request = readOwn(sent, wanted, present, {
+    resolved: resolved.fields,
+    parsed: sent === text ? fields : undefined,
+  });
   return { request, resolved, mayStore: store !== false };
 }
 
-/** The request of a body that was checked. `resolved`: its members, what they refer to included. */
-export function readOwn(text: string, asked: AskedRequest, clientFields: Json, resolved?: Json): ChatRequest {
-  const own = ownBody(text, KNOWN);
+interface ReadBefore {
+  /** The members, what they refer to included. */
+  readonly resolved?: Json;
+  /** The members of `text`, where it was parsed before. */
+  readonly parsed?: Json | undefined;
+}
+
+/** The request of a body that was checked. */
+export function readOwn(
+  text: string,
+  asked: AskedRequest,
+  clientFields: Json,
+  { resolved, parsed }: ReadBefore = {},
+): ChatRequest {
+  const own = ownBody(text, KNOWN, parsed);
   const conversation = readRequest(resolved ?? withoutNulls(own.fields));
   if (!conversation.turns.some(({ path, parts }) => path !== "instructions" && parts.length > 0)) {
     throw new RouterError("invalid_request", "`input`: must have content.", { param: "input" });
@@ -87,6 +102,7 @@ function withoutAbsent(text: string, fields: Json): string {
   const names = Object.keys(KNOWN).filter((name) => fields[name] === null);
   const { tools } = fields;
   if (Array.isArray(tools) && tools.length === 0) names.push("tools", "tool_choice", "parallel_tool_calls");
+  if (names.length === 0) return text;
   const edit = new JsonEdit(text);
   for (const name of names) edit.remove(name);
   return edit.toString();

@@ -32,7 +32,7 @@ function blockOf(chance: Chance, marker: string, isGated: boolean): Json {
   const type = chance.spelled(chance.pick(isGated ? RESULT_TYPES : CLIENT_TYPES));
   switch (chance.below(7)) {
     case 0:
-      return { type, tool_use_id: chance.pick(["call_7", "other", ""]), content: marker };
+      return { type, tool_use_id: isGated ? chance.pick(["call_7", "other", ""]) : "call_7", content: marker };
     case 1:
       return { type, tool_use_id: "call_7", content: [{ type: "text", text: marker }] };
     case 2:

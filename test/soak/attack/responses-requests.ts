@@ -47,7 +47,7 @@ function itemOf(chance: Chance, marker: string, isGated: boolean): Json {
   const type = chance.spelled(chance.pick(OUTPUT_TYPES));
   switch (chance.below(7)) {
     case 0:
-      return { type, call_id: chance.pick(["call_7", "other", ""]), output: marker };
+      return { type, call_id: isGated ? chance.pick(["call_7", "other", ""]) : "call_7", output: marker };
     case 1:
       return { type, call_id: "call_7", output: [{ type: "input_text", text: marker }] };
     case 2:

@@ -12,6 +12,7 @@ import { ResponseStream } from "../../../../src/wires/openai-responses/write-str
 import type { AnswerContext } from "../../../../src/wires/wire.ts";
 import { answerOf, chunksOf } from "../../../support/answers.ts";
 import { readProtocol } from "../../../support/responses-protocol.ts";
+import { IS_SOAK } from "../../../support/tries.ts";
 import { answers, PROVIDER } from "./conversations.ts";
 
 const context: AnswerContext = {
@@ -62,6 +63,9 @@ const comparable = ({ choices: [choice], usage, model, id }: Answer) => ({
   },
 });
 
+/** Random cuts, and damages, of streams of this wire. */
+const CUTS = IS_SOAK ? 10_000 : 300;
+
 test("reading what was written gives the answer back, whole and streamed in any pieces", () => {
   fc.assert(
     fc.property(
@@ -74,7 +78,7 @@ test("reading what was written gives the answer back, whole and streamed in any 
         expect(comparable(answerOf(events))).toEqual(expected);
       },
     ),
-    { numRuns: 300 },
+    { numRuns: CUTS },
   );
 });
 
@@ -159,7 +163,7 @@ test("a damaged stream is read without a throw, the same in any pieces, and says
         expect(after.filter((kind) => kind !== "usage" && kind !== "extra")).toEqual([]);
       },
     ),
-    { numRuns: 300 },
+    { numRuns: CUTS },
   );
 });
 
