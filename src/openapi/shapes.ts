@@ -85,7 +85,13 @@ const TRACE: Spelling = {
   ...{ "api?": "string", "fallback_reason?": "string" },
   "skipped?": [{ provider: "string", model: "string", reason: "string", "detail?": "string" }],
   ...{ "affinity?": "kept|new|broken", "session_id?": "string", "agent_id?": "string" },
-  latency: { first_token_ms: "number?", total_ms: "number", budget_ms: "number?", budget_met: "boolean?" },
+  latency: {
+    first_token_ms: "number?",
+    total_ms: "number",
+    budget_ms: "number?",
+    budget_met: "boolean?",
+    "approval_wait_ms?": "integer",
+  },
   usage: {
     ...{ prompt_tokens: "integer", completion_tokens: "integer", cached_tokens: "integer" },
     ...{ cache_write_tokens: "integer", reasoning_tokens: "integer", source: "upstream|counted|upper_bound|none" },
@@ -93,6 +99,7 @@ const TRACE: Spelling = {
   ...{
     "output_cap?": "integer",
     cost_usd: "number?",
+    "cost_parts?": [{ kind: "string", tokens: "integer", usd: "number" }],
     "repriced_usd?": "number",
     tool_calls: ["string"],
     "response_id?": "string",

@@ -134,7 +134,7 @@ export function requestFeeOf({ request, per_request: each = 0 }: Price, size: st
 /** Nano-USD, rounded up; `null` where the counts contradict each other or a rate is none. */
 export function costOfRow(usage: Usage, row: PriceRow): number | null {
   const { fees, request = 0 } = row;
-  const tokens = tokenCharges(usage, row.rates);
+  const tokens = tokenCharges(usage, row.rates).map(([count, rate]): Charge => [count, rate]);
   const calls = callsOf(usage).map(([name, number]): Charge => [number, fees?.[name] ?? 0]);
   // Thoughts are inside the completion and cost nothing in addition; they only have to fit.
   const thoughts = [usage.reasoningTokens, usage.completionTokens - usage.reasoningTokens];
@@ -142,6 +142,12 @@ export function costOfRow(usage: Usage, row: PriceRow): number | null {
   if (usage.isDoubtful === true || !figures.every(isCount)) return null;
   const nano = toNano(sumOf(tokens), row);
   return nano === null ? null : toSafe(nano + sumOf(calls) + BigInt(request));
+}
+
+/** Fees of the calls that were made and of the request itself, in nano-USD each. */
+export function callCharges(usage: Usage, { fees, request = 0 }: PriceRow): (readonly [string, number, number])[] {
+  const calls = callsOf(usage).map(([name, number]) => [name, number, fees?.[name] ?? 0] as const);
+  return request === 0 ? calls : [...calls, ["request", 1, request]];
 }
 
 const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
@@ -159,15 +165,17 @@ export function toNano(pico: bigint, { service = FULL, region = FULL }: PriceRow
 }
 
 type Charge = readonly [count: number, rate: number];
+/** With the price's member that it is charged by. */
+export type TokenCharge = readonly [count: number, rate: number, kind: string];
 
 /** Every token once, at its rate. A negative count says that parts are larger than their whole. */
-function tokenCharges(usage: Usage, rates: Rates): Charge[] {
+export function tokenCharges(usage: Usage, rates: Rates): TokenCharge[] {
   const { input, output, cache_read: read = input, cache_write: write = input } = rates;
   const audio = usage.audioInputTokens ?? 0;
   const audioRate = rates.audio_input ?? input;
   // What was billed apart from what was read has no parts.
   if (usage.billedPromptTokens !== undefined) {
-    return [[usage.billedPromptTokens, input], ...outputCharges(usage, rates, output)];
+    return [[usage.billedPromptTokens, input, "input"], ...outputCharges(usage, rates, output)];
   }
   const { promptTokens, cachedTokens, cacheWriteTokens } = usage;
   const outside = promptTokens - cacheWriteTokens - cachedTokens - audio;
@@ -176,28 +184,28 @@ function tokenCharges(usage: Usage, rates: Rates): Charge[] {
   const implicit = Math.min(usage.implicitCachedTokens ?? 0, Math.max(0, cachedText));
   const hour = usage.cacheWriteHourTokens ?? 0;
   return [
-    [outside + cachedAudio, input],
-    [audio - cachedAudio, audioRate],
-    [cachedText - implicit, read],
-    [implicit, rates.cache_read_implicit ?? read],
-    [cachedAudio, rates.audio_cache_read ?? rates.cache_read ?? audioRate],
-    [cacheWriteTokens - hour, write],
-    [hour, rates.cache_write_1h ?? write],
+    [outside + cachedAudio, input, "input"],
+    [audio - cachedAudio, audioRate, "audio_in"],
+    [cachedText - implicit, read, "cache_read"],
+    [implicit, rates.cache_read_implicit ?? read, "cache_read"],
+    [cachedAudio, rates.audio_cache_read ?? rates.cache_read ?? audioRate, "cache_read"],
+    [cacheWriteTokens - hour, write, "cache_write"],
+    [hour, rates.cache_write_1h ?? write, "cache_write_1h"],
     ...outputCharges(usage, rates, output),
   ];
 }
 
 /** Hybrid models bill all output at the thinking rate once reasoning was used. */
-function outputCharges(usage: Usage, rates: Rates, plain: number): Charge[] {
+function outputCharges(usage: Usage, rates: Rates, plain: number): TokenCharge[] {
   const rate = usage.reasoningTokens > 0 ? (rates.thinking_output ?? plain) : plain;
   // What was billed apart from what was written has no parts.
-  if (usage.billedCompletionTokens !== undefined) return [[usage.billedCompletionTokens, rate]];
+  if (usage.billedCompletionTokens !== undefined) return [[usage.billedCompletionTokens, rate, "output"]];
   const { completionTokens, audioOutputTokens: audio = 0 } = usage;
   const thoughts = rates.reasoning === undefined ? 0 : usage.reasoningTokens;
   return [
-    [completionTokens - audio - thoughts, rate],
-    [thoughts, rates.reasoning ?? rate],
-    [audio, rates.audio_output ?? rate],
+    [completionTokens - audio - thoughts, rate, "output"],
+    [thoughts, rates.reasoning ?? rate, "reasoning"],
+    [audio, rates.audio_output ?? rate, "audio_out"],
   ];
 }
 

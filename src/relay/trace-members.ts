@@ -1,6 +1,9 @@
 /** Parts of the record of a request that need nothing but what they are made of. Pure. */
 import type { RateState } from "../ledger/types.ts";
-import type { SkippedTarget, TraceAttempt } from "../traces/schema.ts";
+import { toUsd } from "../lib/money.ts";
+import { costPartsOf } from "../pricing/cost-parts.ts";
+import type { SkippedTarget, Trace, TraceAttempt } from "../traces/schema.ts";
+import type { Bill } from "./billing.ts";
 import type { Attempt } from "./trace.ts";
 
 export interface TargetName {
@@ -18,7 +21,28 @@ export function neverAsked(
   );
 }
 
-export function diagnosisMembers({ diagnosis, providerRequestId, credential }: Attempt): Partial<TraceAttempt> {
+/** An attempt as its trace shows it. `receivedAt`: when the request arrived, epoch ms. */
+export function attemptMembers(attempt: Attempt, receivedAt: number, { costNanoUsd }: Bill): TraceAttempt {
+  const { provider, model, outcome, status, startedAt, firstTokenAt, endedAt, hedged, winner, tariff } = attempt;
+  return {
+    ...{ provider, model, outcome, status },
+    started_ms: startedAt - receivedAt,
+    first_token_ms: firstTokenAt === null ? null : firstTokenAt - startedAt,
+    duration_ms: endedAt - startedAt,
+    ...{ hedged, winner },
+    cost_usd: costNanoUsd === null ? null : toUsd(costNanoUsd),
+    ...(tariff.priceRow === null ? {} : { price_row: tariff.priceRow }),
+    ...diagnosisMembers(attempt),
+  };
+}
+
+/** What the cost of a request is made of; nothing where nothing was billed. */
+export function partsMember(bills: readonly Bill[]): Pick<Trace, "cost_parts"> {
+  const parts = costPartsOf(bills);
+  return parts.length === 0 ? {} : { cost_parts: parts };
+}
+
+function diagnosisMembers({ diagnosis, providerRequestId, credential }: Attempt): Partial<TraceAttempt> {
   return {
     credential,
     ...(diagnosis?.code === undefined ? {} : { provider_code: diagnosis.code }),

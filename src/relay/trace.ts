@@ -12,7 +12,7 @@ import type { AttemptOutcome, FailureClass, SkippedTarget, Trace, TraceStatus } 
 import { type Conversation, conversationMembers } from "./affinity.ts";
 import { type Bill, billOf, NO_BILL, sumOf, type Tariff, unadmittedNanoUsd } from "./billing.ts";
 import { Received } from "./received.ts";
-import { addRateHeaders, diagnosisMembers, neverAsked, type TargetName } from "./trace-members.ts";
+import { addRateHeaders, attemptMembers, neverAsked, partsMember, type TargetName } from "./trace-members.ts";
 import type { AbortReason } from "./types.ts";
 
 /** A model may call any number of tools, and a row of the ledger has room for 2 MB: one too long loses its batch. */
@@ -109,6 +109,8 @@ export class Exchange {
   /** Tokens of the request's text by our own count: asked for only where a provider sends no figures. */
   promptTokens: () => number = () => 0;
   toolApproval: "required" | "pending" | "approved" | null = null;
+  /** How long the answer waited for a decision, milliseconds; `null`: it did not. */
+  approvalWaitMs: number | null = null;
   /** Epoch ms at which a whole answer was there, which may be long before it is released. */
   answeredAt: number | null = null;
   readonly attempts: Attempt[] = [];
@@ -351,26 +353,14 @@ export class Exchange {
       fallback: this.fellBack,
       ...(this.fellBack && this.firstFailure !== null ? { fallback_reason: this.firstFailure } : {}),
       ...conversationMembers(this.conversation, this.agentId, this.#winnerName),
-      attempts: this.attempts.map((attempt) => ({
-        provider: attempt.provider,
-        model: attempt.model,
-        outcome: attempt.outcome,
-        status: attempt.status,
-        started_ms: attempt.startedAt - this.receivedAt,
-        first_token_ms: attempt.firstTokenAt === null ? null : attempt.firstTokenAt - attempt.startedAt,
-        duration_ms: attempt.endedAt - attempt.startedAt,
-        hedged: attempt.hedged,
-        winner: attempt.winner,
-        cost_usd: usdOf(this.bill(attempt)),
-        ...(attempt.tariff.priceRow === null ? {} : { price_row: attempt.tariff.priceRow }),
-        ...diagnosisMembers(attempt),
-      })),
+      attempts: this.attempts.map((attempt) => attemptMembers(attempt, this.receivedAt, this.bill(attempt))),
       ...(skipped.length === 0 ? {} : { skipped }),
       latency: {
         first_token_ms: firstTokenAt === null ? null : firstTokenAt - this.receivedAt,
         total_ms: ending.endedAt - this.receivedAt,
         budget_ms: this.latencyBudgetMs,
         budget_met: answeredAt === null ? (this.latencyBudgetMs === null ? null : false) : this.#budgetMet(answeredAt),
+        ...(this.approvalWaitMs === null ? {} : { approval_wait_ms: this.approvalWaitMs }),
       },
       usage: {
         prompt_tokens: usage.promptTokens,
@@ -382,6 +372,7 @@ export class Exchange {
       },
       ...(winner?.setOutputCap == null ? {} : { output_cap: winner.setOutputCap }),
       cost_usd: costNanoUsd === null ? null : toUsd(costNanoUsd),
+      ...partsMember(this.attempts.map((attempt) => this.bill(attempt))),
       tool_calls: ending.toolCalls.slice(0, MAX_TOOL_NAMES).map((name) => name.slice(0, MAX_TOOL_NAME_LENGTH)),
       ...(winner?.received.answerId === undefined ? {} : { response_id: winner.received.answerId }),
       tags: this.tags,
@@ -393,8 +384,4 @@ export class Exchange {
 function attemptLogEntry(attempt: Attempt): string {
   const name = headerText(`${attempt.provider}/${attempt.model}`);
   return `${name};${attempt.outcome};${attempt.status ?? "-"};${attempt.endedAt - attempt.startedAt}ms`;
-}
-
-function usdOf({ costNanoUsd }: Bill): number | null {
-  return costNanoUsd === null ? null : toUsd(costNanoUsd);
 }

@@ -110,12 +110,16 @@ export interface Trace {
     readonly total_ms: number;
     readonly budget_ms: number | null;
     readonly budget_met: boolean | null;
+    /** How long the answer waited for a decision on its tool calls; absent where it did not. */
+    readonly approval_wait_ms?: number;
   };
   readonly usage: TraceUsage;
   /** The cap on output tokens that was written upstream, where the router lowered or set it. */
   readonly output_cap?: number;
   /** `null` when the price of a model that was used is unknown: never zero by default. */
   readonly cost_usd: number | null;
+  /** What the cost is made of; the parts add up to it. Absent where nothing was billed. */
+  readonly cost_parts?: readonly { readonly kind: string; readonly tokens: number; readonly usd: number }[];
   /** What it costs since a repricing has corrected `cost_usd`. */
   readonly repriced_usd?: number;
   /** Names of the tools the model called, the first 128 of them. Never arguments, never message content. */

@@ -283,6 +283,7 @@ export class ToolApproval implements CallGate {
     const startedAt = Date.now();
     const waited = isWaiting(first) ? await this.#decided(first, startedAt + route.policy.tools.wait_ms, say) : first;
     const release = waited ?? first;
+    if (isWaiting(first)) exchange.approvalWaitMs = Date.now() - startedAt;
     if (waited === null || clientSignal.aborted) return "client_gone";
     const mayUse = release.ruling.calls.some((call) => isReleased(release, call));
     if (mayUse) await pause(startedAt + releaseInMs - Date.now(), clientSignal);
