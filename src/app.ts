@@ -8,7 +8,7 @@ import { type Context, Hono } from "hono";
 import { adminApp } from "./admin/app.ts";
 import { authorize } from "./admin/authorize.ts";
 import { deleteSession, postSession } from "./admin/session.ts";
-import type { AppEnv } from "./config.ts";
+import { type AppEnv, settingsOf } from "./config.ts";
 import { getApprovals, postApproval } from "./doors/approvals/approvals.ts";
 import { authenticateKey } from "./doors/authenticate.ts";
 import { deploymentCallOf, postDeployment } from "./doors/azure/azure.ts";
@@ -32,6 +32,7 @@ import { drain } from "./http/body.ts";
 import { errorResponse, RouterError } from "./http/errors.ts";
 import { notFoundMessage } from "./http/hints.ts";
 import { unexpectedFault } from "./http/internal-error.ts";
+import { refuseMoved } from "./http/jurisdiction.ts";
 import { getOpenApi } from "./openapi/served.ts";
 import { reportRefusal } from "./relay/refusal.ts";
 import { newTraceId } from "./traces/schema.ts";
@@ -62,6 +63,14 @@ app.use(async (c, next) => {
   headers.set("x-request-id", c.get("traceId"));
   headers.set("cache-control", "no-store");
 });
+
+for (const path of ["/v1/*", "/openai/*", "/admin/*", "/console/*"]) {
+  app.use(path, async (c, next) => {
+    const { jurisdiction } = settingsOf(c.env);
+    await refuseMoved(c.env.CONFIG, jurisdiction, (work) => c.executionCtx.waitUntil(work));
+    await next();
+  });
+}
 
 app.get("/", getRoot);
 app.get("/health", (c) => c.json({ status: "ok" }));

@@ -4,6 +4,8 @@
  * Bindings are typed by `worker-env.d.ts`, which `wrangler types` writes from wrangler.toml. Variables are read here alone,
  * and what they mean is worked out once per isolate: they change with a deployment only.
  */
+
+import { placed } from "./durable/jurisdiction.ts";
 import { type Operator, operatorsOf } from "./keys/operators.ts";
 import { log } from "./lib/log.ts";
 
@@ -22,6 +24,8 @@ export const VARIABLES = {
   FLOW_ADMIN_TOKENS:
     "Further operators, `name:token[:role]` separated by commas or white space. Roles: `read`, `approve`, `release`, `admin`.",
   FLOW_ADMIN_HOST: "When set, the only host that answers `/admin`.",
+  FLOW_JURISDICTION:
+    "`eu`, `us` or `fedramp`: where all Durable Objects live. Holds from the first start; another value is 503.",
   FLOW_SANDBOX: "`1`: the built-in `sandbox` provider may be called.",
   FLOW_LOG_REQUESTS: "`1`: a log line for every request, not only for those that failed or fell back.",
   FLOW_MAX_BODY_MIB: "Largest body of a model request in MiB, a whole number from 1 to 16. Default 10.",
@@ -83,6 +87,8 @@ export interface Settings {
   /** The only host that answers `/admin`, in lower case; empty: any. */
   readonly adminHost: string;
   readonly logsEveryRequest: boolean;
+  /** Where Durable Objects live; empty: wherever they are asked for first. */
+  readonly jurisdiction: string;
   /** Responses may be kept for `previous_response_id`. */
   readonly storesResponses: boolean;
   /** The built-in provider answers, so this is local work or a trial. */
@@ -135,6 +141,7 @@ function readSettings(read: Read): Settings {
     adminHost: (read("FLOW_ADMIN_HOST") ?? "").trim().toLowerCase(),
     logsEveryRequest: read("FLOW_LOG_REQUESTS") === "1",
     storesResponses: read("FLOW_RESPONSES_STORE") !== "0",
+    jurisdiction: read("FLOW_JURISDICTION") ?? "",
     hasSandbox: read("FLOW_SANDBOX") === "1",
     allowsPrivateUpstreams: read("FLOW_ALLOW_PRIVATE_UPSTREAMS") === "1",
     exporter: given(read, EXPORTER_VARIABLES),
@@ -177,3 +184,14 @@ function wholeNumberOf(name: Variable, read: Read, most: number, normal: number)
   if (text !== "") log({ event: "variable_ignored", name, reason, effect: `it is ${normal}` });
   return normal;
 }
+
+/** `env` as all code gets it: its objects in the jurisdiction of the deployment. Made once per environment object. */
+export function inJurisdiction<Bindings extends object>(env: Bindings): Bindings {
+  const { jurisdiction } = settingsOf(env);
+  if (jurisdiction === "") return env;
+  const made = placedEnvironments.get(env) ?? placed(env, jurisdiction);
+  placedEnvironments.set(env, made);
+  return made as Bindings;
+}
+
+const placedEnvironments = new WeakMap<object, object>();

@@ -1,5 +1,6 @@
 /** Worker entry: the app, and the Durable Object classes that wrangler.toml binds. */
 import { app } from "./app.ts";
+import { type Env, inJurisdiction } from "./config.ts";
 
 export { ToolApprovals } from "./approvals/tool-approvals.ts";
 export { BudgetPool } from "./budgets/budget-pool.ts";
@@ -10,4 +11,6 @@ export { KeyLedger } from "./ledger/key-ledger.ts";
 export { RepricingJob } from "./repricing/repricing-job.ts";
 export { SpendArchive } from "./spend-archive/spend-archive.ts";
 export { TrailIndex } from "./trace-index/trail-index.ts";
-export default app;
+export default {
+  fetch: (request: Request, env: Env, ctx: ExecutionContext) => app.fetch(request, inJurisdiction(env), ctx),
+};

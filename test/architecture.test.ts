@@ -19,6 +19,7 @@ const MAX_LINES = 400;
  */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   index: [
+    "config",
     ...["app", "approvals/tool-approvals", "control/control-plane", "health/provider-health", "budgets/budget-pool"],
     "conversation-store/conversation-store",
     ...["ledger/key-ledger", "trace-index/trail-index", "spend-archive/spend-archive", "repricing/repricing-job"],
@@ -100,7 +101,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     "lib",
     "lib/log",
   ],
-  "spend-archive": ["trace-index", "durable", "http/errors", "lib"],
+  "spend-archive": ["config", "trace-index", "durable", "http/errors", "lib"],
   // What a model costs now: operators' prices over the catalogue's.
   prices: ["catalog", "lib"],
   "relay/embedding": [
@@ -140,8 +141,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   keys: ["lib"],
   traces: ["lib", "lib/log"],
   catalog: ["lib"],
-  health: ["control/types", "durable", "lib"],
-  "trace-index": ["prices/book", "traces", "durable", "http/errors", "lib", "lib/log"],
+  health: ["config", "control/types", "durable", "lib"],
+  "trace-index": ["config", "prices/book", "traces", "durable", "http/errors", "lib", "lib/log"],
   pricing: ["conversation", "catalog", "lib"],
   ledger: [
     "notices/types",
@@ -194,8 +195,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ],
   "wires/openai-chat/request-fields": ["conversation", "http/body", "http/errors", "http/validation-errors", "lib"],
   conversation: ["lib"],
-  "conversation-store": ["durable", "http/errors", "lib"],
-  approvals: ["conversation", "keys/hash", "durable", "http/errors", "lib"],
+  "conversation-store": ["config", "durable", "http/errors", "lib"],
+  approvals: ["config", "conversation", "keys/hash", "durable", "http/errors", "lib"],
   control: [
     "notices",
     "budgets/record",
@@ -287,12 +288,13 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   // What the build has written.
   "openapi/served": ["../.wrangler/openapi"],
   http: ["lib"],
+  "http/jurisdiction": ["durable/jurisdiction", "http/errors"],
   "http/internal-error": ["lib/log"],
   "http/refusal-log": ["http/errors", "lib", "lib/log"],
   durable: ["lib"],
   notices: ["lib", "lib/log"],
   "notices/types": [],
-  config: ["keys/operators", "lib/log"],
+  config: ["durable/jurisdiction", "keys/operators", "lib/log"],
   lib: [],
   "lib/stored": ["lib/log"],
   "doors/pages": ["config", "admin/operator", "site/security-headers", "lib"],

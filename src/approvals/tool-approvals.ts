@@ -7,6 +7,7 @@
  * somebody has to decide are announced to the control plane, with every decision, until it has taken them.
  */
 import { DurableObject } from "cloudflare:workers";
+import { inJurisdiction } from "../config.ts";
 import { AlarmSchedule } from "../durable/alarm-schedule.ts";
 import { Outbox } from "../durable/outbox.ts";
 import { eraseRecord } from "./erase.ts";
@@ -45,7 +46,8 @@ export class ToolApprovals extends DurableObject {
   readonly #alarms: AlarmSchedule;
   readonly #notes: Outbox<ApprovalNote>;
 
-  constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+  constructor(ctx: DurableObjectState, bound: Cloudflare.Env) {
+    const env = inJurisdiction(bound);
     super(ctx, env);
     this.#record = ctx.storage.transactionSync(() => new CallRecord(ctx.storage.sql));
     this.#alarms = new AlarmSchedule(ctx.storage);

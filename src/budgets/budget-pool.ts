@@ -7,6 +7,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../config.ts";
+import { inJurisdiction } from "../config.ts";
 import { withControl } from "../control/client.ts";
 import { AlarmSchedule } from "../durable/alarm-schedule.ts";
 import { Backoff } from "../durable/backoff.ts";
@@ -41,7 +42,8 @@ export class BudgetPool extends DurableObject<Env> {
   #taking: Promise<void> | null = null;
   #pauseMs = RETRY.firstMs;
 
-  constructor(ctx: DurableObjectState, env: Env) {
+  constructor(ctx: DurableObjectState, bound: Env) {
+    const env = inJurisdiction(bound);
     super(ctx, env);
     this.#pool = ctx.storage.transactionSync(() => new Pool(ctx.storage.sql));
     this.#alarms = new AlarmSchedule(ctx.storage);

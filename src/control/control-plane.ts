@@ -13,7 +13,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { ApprovalNote } from "../approvals/types.ts";
 import type { BudgetRecord, BudgetRequest } from "../budgets/record.ts";
-import { type Env, settingsOf } from "../config.ts";
+import { type Env, inJurisdiction, settingsOf } from "../config.ts";
 import type { KeyChange, KeyRecord, KeyRequest, OperatorKey } from "../keys/record.ts";
 import type { BudgetThreshold, Delivery, Webhook, WebhookRequest } from "../notices/types.ts";
 import type { ProviderRecord } from "../policy/provider-record.ts";
@@ -78,7 +78,8 @@ export class ControlPlane extends DurableObject<Env> {
   readonly #prices: PriceTable;
   readonly #disabled: DisabledTable;
 
-  constructor(ctx: DurableObjectState, env: Env) {
+  constructor(ctx: DurableObjectState, bound: Env) {
+    const env = inJurisdiction(bound);
     super(ctx, env);
     this.#sql = ctx.storage.sql;
     ctx.storage.transactionSync(() => migrate(this.#sql));
@@ -86,7 +87,14 @@ export class ControlPlane extends DurableObject<Env> {
       keys: (now) => this.#keys.ending(now),
       prices: () => endingPrices(this.#prices.list(), this.listTargets()),
     });
-    this.#publisher = new Publisher(this.#sql, env.CONFIG, ctx.storage, Date.now(), () => this.#desk.dueAt(Date.now()));
+    this.#publisher = new Publisher(
+      this.#sql,
+      env.CONFIG,
+      ctx.storage,
+      Date.now(),
+      () => this.#desk.dueAt(Date.now()),
+      settingsOf(env).jurisdiction,
+    );
     this.#journal = new Journal(ctx.storage, this.#publisher, (change) => {
       announceChange(this.#desk.notices, change, Date.now());
       this.#desk.lookAgain();

@@ -7,6 +7,7 @@
  */
 import { AlarmSchedule, type Alarms } from "../durable/alarm-schedule.ts";
 import { Backoff } from "../durable/backoff.ts";
+import { JURISDICTION_KEY, jurisdictionRecord } from "../durable/jurisdiction.ts";
 import { log } from "../lib/log.ts";
 import { withTimeout } from "../lib/with-timeout.ts";
 import { KvOutbox } from "./kv-outbox.ts";
@@ -42,6 +43,8 @@ export class Publisher {
   #isHealthOnItsWay = false;
   /** What else the object has its alarm for, epoch ms. */
   readonly #otherDueAt: () => number | null;
+  /** Sent with the first change since this object woke up; `null`: sent, or the deployment has no jurisdiction. */
+  #unsentRecord: string | null;
 
   constructor(
     sql: SqlStorage,
@@ -49,8 +52,10 @@ export class Publisher {
     alarms: Alarms,
     now: number,
     otherDueAt: () => number | null = () => null,
+    jurisdiction = "",
   ) {
     this.#otherDueAt = otherDueAt;
+    this.#unsentRecord = jurisdiction === "" ? null : jurisdictionRecord(jurisdiction);
     this.#alarms = new AlarmSchedule(alarms);
     this.#health = new TargetHealthTable(sql);
     this.#outbox = new KvOutbox(sql, kv);
@@ -62,6 +67,9 @@ export class Publisher {
 
   /** Notes what KV must hold under `key`; `null`: nothing. Belongs to the caller's transaction. */
   add(key: string, value: string | null, seq: number): void {
+    // Before the first change, so that KV never has a deployment's data without its jurisdiction.
+    if (this.#unsentRecord !== null) this.#outbox.add(JURISDICTION_KEY, this.#unsentRecord, seq);
+    this.#unsentRecord = null;
     this.#outbox.add(key, value, seq);
   }
 

@@ -5,6 +5,7 @@
  * transaction and may be repeated. The object never sees a secret or a text: the Worker encrypts before it calls.
  */
 import { DurableObject } from "cloudflare:workers";
+import { inJurisdiction } from "../config.ts";
 import { AlarmSchedule } from "../durable/alarm-schedule.ts";
 import { ResponseStore } from "./store.ts";
 import type { ReadAnswer, ResponseToStore, StoreAnswer } from "./types.ts";
@@ -16,7 +17,8 @@ export class ConversationStore extends DurableObject {
   readonly #store: ResponseStore;
   readonly #alarms: AlarmSchedule;
 
-  constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+  constructor(ctx: DurableObjectState, bound: Cloudflare.Env) {
+    const env = inJurisdiction(bound);
     super(ctx, env);
     this.#store = ctx.storage.transactionSync(() => new ResponseStore(ctx.storage.sql));
     this.#alarms = new AlarmSchedule(ctx.storage);

@@ -11,6 +11,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../config.ts";
+import { inJurisdiction } from "../config.ts";
 import type { TargetHealthChange } from "../control/types.ts";
 import { AlarmSchedule } from "../durable/alarm-schedule.ts";
 import { Outbox } from "../durable/outbox.ts";
@@ -79,7 +80,8 @@ export class ProviderHealth extends DurableObject<Env> {
   readonly #alarms: AlarmSchedule;
   readonly #announcements: Outbox<TargetHealthChange>;
 
-  constructor(ctx: DurableObjectState, env: Env) {
+  constructor(ctx: DurableObjectState, bound: Env) {
+    const env = inJurisdiction(bound);
     super(ctx, env);
     this.#tables = new HealthTables(ctx.storage.sql);
     const { facts, breaker, firstToken, total, uncleanUntil } = this.#tables.load();

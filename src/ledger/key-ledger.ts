@@ -7,7 +7,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { BudgetTerms, Part } from "../budgets/types.ts";
-import { settingsOf } from "../config.ts";
+import { inJurisdiction, settingsOf } from "../config.ts";
 import { spanOf } from "../lib/calendar.ts";
 import { fromUsd, toUsd } from "../lib/money.ts";
 import { type BudgetThreshold, reached } from "../notices/types.ts";
@@ -62,7 +62,8 @@ export class KeyLedger extends DurableObject<Cloudflare.Env> {
   /** In memory: what is announced twice is one event. */
   readonly #announced = new Set<string>();
 
-  constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+  constructor(ctx: DurableObjectState, bound: Cloudflare.Env) {
+    const env = inJurisdiction(bound);
     super(ctx, env);
     const { traceDays } = settingsOf(env);
     this.#ledger = ctx.storage.transactionSync(() => new Ledger(ctx.storage.sql, traceDays));

@@ -5,6 +5,7 @@
  * Fed by the objects of the trail; nothing of a request waits for it.
  */
 import { DurableObject } from "cloudflare:workers";
+import { inJurisdiction } from "../config.ts";
 import { AlarmSchedule } from "../durable/alarm-schedule.ts";
 import { archiveMonth, DAY_MS, nextMonth } from "../trace-index/calendar.ts";
 import type { AdjustmentBatch } from "../trace-index/store-adjust.ts";
@@ -18,7 +19,8 @@ export class SpendArchive extends DurableObject<Cloudflare.Env> {
   readonly #store: ArchiveStore;
   readonly #alarms: AlarmSchedule;
 
-  constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+  constructor(ctx: DurableObjectState, bound: Cloudflare.Env) {
+    const env = inJurisdiction(bound);
     super(ctx, env);
     this.#store = ctx.storage.transactionSync(() => new ArchiveStore(ctx.storage.sql));
     this.#alarms = new AlarmSchedule(ctx.storage);

@@ -8,6 +8,7 @@
  * when its day can no longer be asked for.
  */
 import { DurableObject } from "cloudflare:workers";
+import { inJurisdiction } from "../config.ts";
 import { AlarmSchedule } from "../durable/alarm-schedule.ts";
 import { callWithRetry } from "../durable/call.ts";
 import { log } from "../lib/log.ts";
@@ -55,7 +56,8 @@ export class TrailIndex extends DurableObject<Cloudflare.Env> {
   #tags: { readonly names: readonly string[]; readonly at: number } | null = null;
   #hasDroppedMinutes = false;
 
-  constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+  constructor(ctx: DurableObjectState, bound: Cloudflare.Env) {
+    const env = inJurisdiction(bound);
     super(ctx, env);
     this.#store = ctx.storage.transactionSync(() => new TrailStore(ctx.storage.sql));
     this.#alarms = new AlarmSchedule(ctx.storage);
