@@ -91,6 +91,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   budgets: ["durable", "notices/types", "lib"],
   "budgets/budget-pool": ["budgets", "notices/types", "control/client", "config", "durable", "lib"],
   repricing: [
+    "config",
     "ledger/repricing",
     "control/client",
     "control/types",

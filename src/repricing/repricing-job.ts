@@ -3,6 +3,7 @@
  * each, so that 100,000 charges block no request; a request of a key waits for one small step at most.
  */
 import { DurableObject } from "cloudflare:workers";
+import { inJurisdiction } from "../config.ts";
 import { withControl } from "../control/client.ts";
 import type { Page } from "../control/types.ts";
 import { callWithRetry } from "../durable/call.ts";
@@ -28,6 +29,10 @@ const KEYS_PER_PAGE = 1_000;
 const KEPT_MS = 90 * 86_400_000;
 
 export class RepricingJob extends DurableObject<Cloudflare.Env> {
+  constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+    super(ctx, inJurisdiction(env));
+  }
+
   #failures = 0;
 
   /** Checks that the whole span can be corrected, and begins. Repeatable: a job that has begun goes on. */
