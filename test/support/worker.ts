@@ -26,6 +26,8 @@ export interface WorkerSpec {
   readonly persist?: string;
   /** Source of a module to run in place of the product, for comparisons. */
   readonly script?: string;
+  /** Source of a whole release in one module: it runs on the state that `persist` keeps, with the objects that it knows. */
+  readonly release?: string;
   /** Its heap can be measured (`TestWorker.inspector`). */
   readonly inspect?: true;
   /** Source of a module that stands before the product, which it imports as `./index.js`: a place for faults. */
@@ -127,9 +129,15 @@ function scriptManifest(script: string): Manifest {
   return { mainModule: "index.js", modulesRoot: ROOT, modules: { "index.js": { type: "esm", contents: script } } };
 }
 
+function manifestOf({ script, release, front }: WorkerSpec): Promise<Manifest> | Manifest {
+  const whole = script ?? release;
+  return whole === undefined ? productManifest(front) : scriptManifest(whole);
+}
+
 async function miniflareOptions(spec: WorkerSpec, vars: Readonly<Record<string, string | undefined>>) {
   const { compatibilityDate, compatibilityFlags, classes, limiters } = await wranglerFacts();
-  const owned = spec.script === undefined ? classes : [];
+  const isKnown = (name: string): boolean => spec.release === undefined || spec.release.includes(`as ${name}`);
+  const owned = spec.script === undefined ? classes.filter(({ className }) => isKnown(className)) : [];
   const env: Bindings = { CONFIG: { type: "kv", id: "config" } };
   for (const { binding, className } of owned) {
     env[binding] = { type: "durable-object", worker: NAME, exportName: className };
@@ -146,7 +154,7 @@ async function miniflareOptions(spec: WorkerSpec, vars: Readonly<Record<string, 
       name: NAME,
       compatibilityDate,
       compatibilityFlags,
-      manifest: spec.script === undefined ? await productManifest(spec.front) : scriptManifest(spec.script),
+      manifest: await manifestOf(spec),
       env,
       exports: Object.fromEntries(owned.map(({ className }) => [className, storage])),
     },
