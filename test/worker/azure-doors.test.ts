@@ -1,6 +1,7 @@
 /** The addresses and the credential of Azure OpenAI's clients, in front of the same routes. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type ChatRig, startChatRig, type TestRoute } from "../support/chat.ts";
+import { type EmbeddingsBody, embeddingRoute, openAiEmbeds, vectorFor } from "../support/embeddings.ts";
 import { completion } from "../support/upstream.ts";
 
 let rig: ChatRig;
@@ -63,6 +64,42 @@ describe("chat completions by deployment", () => {
       ask("/v1/chat/completions", { authorization: `Bearer ${route.key}` }),
     ]);
     expect(here.status).toBe(there.status);
+  });
+});
+
+describe("embeddings by deployment, and below /openai/v1", () => {
+  let vectors: TestRoute;
+  beforeAll(async () => {
+    const targets = [{ provider: "openai", model: "text-embedding-3-small" }];
+    vectors = await embeddingRoute(rig, { targets, embedding: { space: "text-embedding-3-small", dimensions: 8 } });
+  });
+  beforeEach(() => rig.upstream.script(openAiEmbeds(8)));
+
+  test("the deployment is the route, the key an Azure key or a token", async () => {
+    const encoded = `/openai/deployments/${encodeURIComponent(vectors.model)}/embeddings`;
+    for (const [path, body, headers] of [
+      [`${encoded}?api-version=2024-10-21`, {}, { "api-key": vectors.key }],
+      [`/openai/deployments/${vectors.model}/embeddings`, { model: "x" }, { authorization: `Bearer ${vectors.key}` }],
+      ["/openai/v1/embeddings", { model: vectors.model }, { "api-key": vectors.key }],
+    ] as const) {
+      const response = await post(path, { input: ["By Azure's path."], ...body }, headers);
+      expect(response.status, await response.clone().text()).toBe(200);
+      const { data } = (await response.clone().json()) as EmbeddingsBody;
+      expect(data).toEqual([{ object: "embedding", index: 0, embedding: vectorFor("By Azure's path.", 8) }]);
+      expect(await rig.trace(vectors, response)).toMatchObject({ api: "embeddings", status: "ok" });
+    }
+  });
+
+  test("a chat route and a name that is none are refused", async () => {
+    for (const [deployment, code] of [
+      [route.model, "wrong_route_kind"],
+      ["flow%252Fx", "unknown_route"],
+    ] as const) {
+      const response = await post(`/openai/deployments/${deployment}/embeddings`, { input: "a" });
+      expect(response.status).toBe(400);
+      expect(await response.json()).toMatchObject({ error: { code } });
+    }
+    expect(rig.upstream.calls).toHaveLength(0);
   });
 });
 

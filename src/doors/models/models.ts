@@ -65,7 +65,9 @@ async function routesOf(context: Context<AppEnv>, key: KeyRecord): Promise<Index
 }
 
 function toModel(entry: IndexEntry): Record<string, unknown> {
-  const targets = entry.targets.map(({ provider, model, facts }) => ({ provider, model, ...describe(facts) }));
+  // What a model can do in a conversation says nothing about its vectors.
+  const own = entry.embedding === undefined ? {} : { capabilities: {} };
+  const targets = entry.targets.map(({ provider, model, facts }) => ({ provider, model, ...describe(facts), ...own }));
   const windows = entry.targets.map(({ facts }) => facts.context_window).filter((size) => size !== undefined);
   const first = entry.targets[0]?.facts ?? {};
   return {
@@ -79,6 +81,7 @@ function toModel(entry: IndexEntry): Record<string, unknown> {
     description: entry.description ?? null,
     targets,
     ...describe(first),
+    ...own,
     // What every target can take: a request within it never loses an alternate to its length.
     context_window: windows.length === 0 ? null : Math.min(...windows),
   };
