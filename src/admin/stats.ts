@@ -1,5 +1,6 @@
 /** `/admin/stats`: how requests fared, in buckets of minutes, hours or days. */
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
+import { withControl } from "../control/client.ts";
 import { RouterError } from "../http/errors.ts";
 import { readTime } from "../http/pagination.ts";
 import { badParameter, matching, matchingKey, oneOf, readQuery } from "../http/query.ts";
@@ -9,7 +10,7 @@ import { type EnvUsage, findUsage, firstKeptDay } from "../spend-archive/spend.t
 import { DAY_MS, dayStart, MAX_WINDOW_DAYS } from "../trace-index/calendar.ts";
 import { asOf } from "../trace-index/calls.ts";
 import { type BucketCount, quantileMs } from "../trace-index/histogram.ts";
-import type { Dimension } from "../trace-index/usage-query.ts";
+import type { Dimension, UsageFilter } from "../trace-index/usage-query.ts";
 import { APIS, TRACE_STATUSES } from "../traces/schema.ts";
 import type { AdminEnv } from "./authorize.ts";
 import { keyNames, mergeEnvs, readGroups, shownGroup, usagePlaces } from "./spend.ts";
@@ -34,6 +35,7 @@ const PARAMETERS = [
     "api",
     "status",
     "key",
+    "tag",
   ] as const),
 ];
 
@@ -59,6 +61,7 @@ statsApp.get("/", async (c) => {
     api: oneOf("api", query.api, APIS),
     status: oneOf("status", query.status, TRACE_STATUSES),
     key: matchingKey(query.key),
+    tag: await readTag(c, query.tag),
   });
   const groups = mergeEnvs(found, groupBy);
   const { shown, hasMore } = largest(groups);
@@ -72,6 +75,17 @@ statsApp.get("/", async (c) => {
     as_of: asOf(places.now),
   });
 });
+
+/** `name:value` of a tag that is summed: of no other is anything counted. */
+async function readTag(c: Context<AdminEnv>, text: string | undefined): Promise<UsageFilter["tag"]> {
+  if (text === undefined) return undefined;
+  const colon = text.indexOf(":");
+  const [name, value] = [text.slice(0, Math.max(0, colon)), text.slice(colon + 1)];
+  if (name === "" || value === "") throw badParameter("tag", "must be `<name>:<value>`");
+  const { spend_tags: names } = await withControl(c.env.CONTROL_PLANE, (control) => control.settings());
+  if (names.includes(name)) return { name, value };
+  throw badParameter("tag", "must name a tag that is summed: add it to `spend_tags` with PUT /admin/settings first");
+}
 
 function readStatGroups(text: string): Dimension[] {
   const groups = readGroups(text);

@@ -341,6 +341,7 @@ export const OPERATIONS: readonly Operation[] = [
       ...{ ...SPAN, bucket: "minute|hour|day", group_by: "string", env: "string", app: "string", route: "string" },
       ...{ provider: "string", model: "string", api: "chat|responses|messages|embeddings", status: TRACE_STATUS },
       key: "string",
+      tag: "string",
     },
   }),
   operator("get /admin/spend", "What was spent, in groups", [200, "Spend"], [...BAD, "range_not_kept"], {

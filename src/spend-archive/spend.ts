@@ -103,8 +103,8 @@ function isMonthly(places: UsagePlaces, question: SpanQuestion, { month, since, 
   const isWhole = since === month && until === nextMonth(month);
   const isPerKey = question.groupBy.every((dimension) => dimension === "key" || dimension === "env");
   const isUnkept = month < firstKeptDay(places) && month >= places.keptSince;
-  const { withLatency, withRefused, bucketMs, app, route, provider, model, api, status } = question;
-  const hasFilter = [app, route, provider, model, api, status].some((value) => value !== undefined);
+  const { withLatency, withRefused, bucketMs, app, route, provider, model, api, status, tag } = question;
+  const hasFilter = [app, route, provider, model, api, status, tag].some((value) => value !== undefined);
   return isWhole && isPerKey && isUnkept && bucketMs === null && !withLatency && !withRefused && !hasFilter;
 }
 

@@ -22,6 +22,8 @@ export interface UsageFilter {
   readonly model?: string | undefined;
   readonly api?: string | undefined;
   readonly status?: string | undefined;
+  /** A tag whose spend is summed. */
+  readonly tag?: { readonly name: string; readonly value: string } | undefined;
 }
 
 export interface UsageQuestion extends UsageFilter {
@@ -77,11 +79,18 @@ export function sumUsage(
   { grain, since, until }: { readonly grain: number; readonly since: number; readonly until: number },
 ): UsageSum[] {
   const { text, bindings } = statementOf(question);
-  const filters = FILTERS.flatMap((name) => question[name] ?? []);
+  const { tag } = question;
+  const filters = [
+    ...FILTERS.flatMap((name) => question[name] ?? []),
+    ...(tag === undefined ? [] : [tagPath(tag.name), tag.value]),
+  ];
   const rows = sql.exec<SumRow>(text, ...bindings, grain, since, until, ...filters);
   const groups = question.groupBy.filter((dimension) => dimension !== "env").length;
   return Array.from(rows, (row) => toSum(row, groups)).filter(hasContent);
 }
+
+/** Where a tag is in the JSON of the summed ones. */
+const tagPath = (name: string): string => `$.${JSON.stringify(name)}`;
 
 interface Statement {
   readonly text: string;
@@ -95,7 +104,7 @@ function statementOf(question: UsageQuestion): Statement {
   const groups = question.groupBy.filter((dimension) => dimension !== "env");
   const parts = groups.map((dimension) =>
     dimension.startsWith("tag.")
-      ? { text: "coalesce(json_extract(tags, ?), '')", bindings: [`$.${JSON.stringify(dimension.slice(4))}`] }
+      ? { text: "coalesce(json_extract(tags, ?), '')", bindings: [tagPath(dimension.slice(4))] }
       : { text: COLUMNS[dimension as keyof typeof COLUMNS], bindings: [] },
   );
   const [requests, unpriced] = countsFor(question);
@@ -120,6 +129,7 @@ function statementOf(question: UsageQuestion): Statement {
     "grain = ? AND at >= ? AND at < ?",
     ...(withRefused ? [] : ["status <> 'refused'"]),
     ...FILTERS.flatMap((name) => (question[name] === undefined ? [] : [`${name === "key" ? "key_id" : name} = ?`])),
+    ...(question.tag === undefined ? [] : ["json_extract(tags, ?) = ?"]),
   ];
   const grouped = ["bucket", ...parts.map((_, at) => `g${at}`)];
   return {
@@ -163,6 +173,7 @@ export function sumRows(rows: Iterable<UsageRow>, question: UsageQuestion): Usag
     )
       continue;
     const tags = tryParseJson(place.tags) as Readonly<Record<string, string>>;
+    if (question.tag !== undefined && tags[question.tag.name] !== question.tag.value) continue;
     const errors = byTarget ? counts.failed_requests : place.status === "error" ? counts.requests : 0;
     sums.push({
       at: question.bucketMs === null ? 0 : at - (at % question.bucketMs),

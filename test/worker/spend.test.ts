@@ -139,6 +139,9 @@ test("a month per team is a CSV with a header, dot decimals and the last names o
         "",
       ].join("\r\n"),
     );
+  // Figures can be narrowed to a summed tag.
+  const figures = await okBody(await rig.worker.admin(`/admin/stats?bucket=day&tag=team:search&since=${iso(start)}`));
+  expect(rowsOf(figures).map(({ requests }) => requests)).toEqual([2]);
   const answer = await rig.worker.admin(`/admin/spend?${query}`);
   expect(answer.headers.get("content-type")).toBe("text/csv; charset=utf-8");
 });
@@ -210,6 +213,8 @@ test.each([
   ["/admin/stats?bucket=week", "bucket"],
   ["/admin/stats?group_by=tag.team", "group_by"],
   ["/admin/stats?colour=red", "colour"],
+  ["/admin/stats?tag=team", "tag"],
+  ["/admin/stats?tag=nobody-sums-this:x", "tag"],
   ["/admin/stats?status=fine", "status"],
 ])("%s is refused, naming %s", async (path, param) => {
   await expectRefusal(await rig.worker.admin(path), { status: 400, code: "invalid_request", param });
