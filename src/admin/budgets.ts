@@ -107,7 +107,10 @@ async function statuses(c: Context<AdminEnv>, records: readonly BudgetRecord[]) 
   return found;
 }
 
-/** The budget of the contract. `remaining_usd` is what is neither spent nor leased. */
+/**
+ * The budget of the contract. `remaining_usd` is what is neither spent nor leased: below zero where a
+ * corrected price has made the past more expensive.
+ */
 function toBody(
   { era: _era, version: _version, tag_since: _since, ...record }: BudgetRecord,
   status: BudgetStatus | null,
@@ -121,7 +124,7 @@ function toBody(
       resets_at: isoTime(resetsAt),
       spent_usd: toUsd(spentNanoUsd),
       leased_usd: toUsd(leasedNanoUsd),
-      remaining_usd: toUsd(Math.max(0, left)),
+      remaining_usd: toUsd(left),
     },
   };
 }

@@ -75,7 +75,7 @@ test("a wrong price is put right: charges, a running budget, the trace and the s
   expect(tried).toMatchObject({ dry_run: true, ...sums });
   expect(await spentOf(route)).toMatchObject({ spent_usd: 0.00112 });
   expect(await reprice(order)).toMatchObject({ dry_run: false, ...sums });
-  expect(await spentOf(route)).toMatchObject({ spent_usd: 0.0112 });
+  expect(await spentOf(route)).toMatchObject({ spent_usd: 0.0112, remaining_usd: -0.0002 });
   expect((await rig.ask(route)).status).toBe(402);
   for (const id of traces) {
     expect(await okBody(await rig.worker.admin(`/admin/traces/${id}`))).toMatchObject({

@@ -189,8 +189,8 @@ function left(limits: Limits, rate: RateState | null, openRequests: number): Lim
 }
 
 function spendBody({ spentNanoUsd, reservedNanoUsd }: BudgetSpend, budget: Budget | null): KeySpend {
-  const remainingNanoUsd =
-    budget === null ? null : Math.max(0, fromUsd(budget.limit_usd) - spentNanoUsd - reservedNanoUsd);
+  // A corrected price may have taken it below zero.
+  const remainingNanoUsd = budget === null ? null : fromUsd(budget.limit_usd) - spentNanoUsd - reservedNanoUsd;
   return {
     period: budget?.period ?? "total",
     limit_usd: budget?.limit_usd ?? null,

@@ -324,7 +324,7 @@ test.each([
   {
     name: "beyond it",
     budget: { limit_usd: 0.3, period: "month" as const },
-    spend: { period: "month", limit_usd: 0.3, spent_usd: 0.25, reserved_usd: 0.1, remaining_usd: 0 },
+    spend: { period: "month", limit_usd: 0.3, spent_usd: 0.25, reserved_usd: 0.1, remaining_usd: -0.05 },
   },
 ])("the spend of a key $name", async ({ budget, spend }) => {
   const sums = { spentNanoUsd: 250_000_000, reservedNanoUsd: 100_000_000, requests: 3, unpricedRequests: 0 };
