@@ -14,6 +14,8 @@ export interface PolicyFile {
   readonly text: string;
   /** Its policy with the defaults. */
   readonly policy: unknown;
+  /** What the file says, without them: all that a new route has to show. */
+  readonly said?: unknown;
 }
 
 export interface LiveRoute {
@@ -53,10 +55,10 @@ export interface Plan {
 export function planOf(files: readonly PolicyFile[], live: readonly LiveRoute[], mayPrune: boolean): Plan {
   const found = new Map(live.map((route) => [`${route.env}/${route.name}`, route]));
   const changes: Change[] = [];
-  for (const { env, name, text, policy } of files) {
+  for (const { env, name, text, policy, said } of files) {
     const route = found.get(`${env}/${name}`);
     found.delete(`${env}/${name}`);
-    const differences = differencesOf(route?.policy, policy);
+    const differences = differencesOf(route?.policy, route === undefined ? (said ?? policy) : policy);
     if (route !== undefined && differences.length === 0) continue;
     const action = route === undefined ? "create" : "update";
     const version = route?.version ?? 0;

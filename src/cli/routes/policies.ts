@@ -74,5 +74,6 @@ export function checkPolicy(text: string, env: string, name: string): PolicyFile
     name,
     text: isJsonObject(value) && "$schema" in value ? JSON.stringify(policy) : text,
     policy: parsed.data,
+    said: policy,
   };
 }

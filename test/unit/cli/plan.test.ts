@@ -81,3 +81,12 @@ describe("the plan", () => {
     expect(text).toContain("staging/rest has no file and stays");
   });
 });
+
+test("a new route shows what its file says, and none of the defaults", () => {
+  const said = { targets: [{ provider: "openai", model: "a" }] };
+  const file = { env: "staging", name: "r", text: "", policy: { ...said, strategy: "ordered" }, said };
+  const [change] = planOf([file], [], false).changes;
+  expect(change?.differences.map(({ path }) => path)).toEqual(["targets[0].provider", "targets[0].model"]);
+  const live = { env: "staging", name: "r", version: 1, policy: file.policy };
+  expect(planOf([file], [live], false).changes).toEqual([]);
+});
