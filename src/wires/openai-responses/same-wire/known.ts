@@ -50,6 +50,15 @@ const ITEMS: ReadonlyMap<unknown, KnownMembers> = new Map<unknown, KnownMembers>
   ["shell_call_output", members([...CALL, "output", "max_output_length"])],
   ["computer_call_output", members([...CALL, "output", "acknowledged_safety_checks"])],
   ["apply_patch_call_output", members([...CALL, "output"])],
+  // What a provider's own tools did: a result of the client's in another member of them is none of theirs.
+  ["tool_search_call", members([...ITEM, "call_id", "execution", "arguments"])],
+  ["tool_search_output", members([...ITEM, "call_id", "execution", "tools"])],
+  ["web_search_call", members([...ITEM, "action"])],
+  ["file_search_call", members([...ITEM, "queries", "results"])],
+  ["code_interpreter_call", members([...ITEM, "code", "container_id", "outputs"])],
+  ["mcp_call", members([...ITEM, "name", "server_label", "arguments", "output", "error", "approval_request_id"])],
+  ["mcp_list_tools", members([...ITEM, "server_label", "tools", "error"])],
+  ["item_reference", members(ITEM)],
   ["additional_tools", members([...ITEM, "role"], { tools: toolOf })],
   ["reasoning", members([...ITEM, "encrypted_content"], { summary: partOf, content: partOf })],
 ]);
