@@ -23,6 +23,7 @@ import { spendApp } from "./spend.ts";
 import { statsApp } from "./stats.ts";
 import { statusApp } from "./status.ts";
 import { tracesApp } from "./traces.ts";
+import { getExport, postImport } from "./transfer.ts";
 import { webhooksApp } from "./webhooks.ts";
 
 /** Paths and the methods they know, for the answer to a wrong one. */
@@ -60,6 +61,8 @@ const METHODS = {
   "/approvals/:id": "POST",
   "/audit": "GET, HEAD",
   "/status": "GET, HEAD",
+  "/export": "GET, HEAD",
+  "/import": "POST",
   "/metrics": "GET, HEAD",
   "/webhooks": "GET, HEAD",
   "/webhooks/:id": "GET, HEAD, PUT, DELETE",
@@ -94,6 +97,8 @@ adminApp.route("/approvals", approvalsApp);
 adminApp.route("/audit", auditApp);
 adminApp.route("/demo", demoApp);
 adminApp.route("/status", statusApp);
+adminApp.get("/export", getExport);
+adminApp.post("/import", postImport);
 adminApp.route("/metrics", metricsApp);
 adminApp.route("/webhooks", webhooksApp);
 

@@ -80,8 +80,9 @@ webhooksApp.get("/:id/deliveries", async (c) => {
 
 async function found(c: Context<AdminEnv>) {
   const id = c.req.param("id") ?? "";
-  const webhook = await withControl(c.env.CONTROL_PLANE, (control) => control.getWebhook(id));
-  if (webhook === null) throw noSuchWebhook();
+  const webhooks = await withControl(c.env.CONTROL_PLANE, (control) => control.listWebhooks());
+  const webhook = webhooks.find((each) => each.id === id);
+  if (webhook === undefined) throw noSuchWebhook();
   return webhook;
 }
 

@@ -3,8 +3,11 @@ import type { ApprovalNote } from "../approvals/types.ts";
 import type { EndingPrice } from "../notices/ends.ts";
 import type { Notices } from "../notices/notices.ts";
 import type { BudgetThreshold } from "../notices/types.ts";
+import { pendingByEnv } from "./approvals.ts";
 import type { Change } from "./journal.ts";
-import type { PriceEntry, TargetHealthChange, TargetUse } from "./types.ts";
+import type { Publisher } from "./publisher.ts";
+import type { OpenTarget } from "./target-health.ts";
+import type { MetricsView, PriceEntry, TargetHealthChange, TargetUse } from "./types.ts";
 
 const ROUTE = /^route ([^/]+)\/(.+)@(\d+)$/;
 const PUBLISHED: ReadonlySet<string> = new Set(["route.publish", "route.rollback"]);
@@ -29,7 +32,7 @@ export function announceApproval(notices: Add, note: ApprovalNote, now: number):
   notices.add("approval.pending", { ...call, expires_at: timeOf(expiresAt) }, now, `approval ${keyId} ${toolCallId}`);
 }
 
-export function announceBreaker(notices: Add, change: TargetHealthChange, now: number): void {
+function announceBreaker(notices: Add, change: TargetHealthChange, now: number): void {
   const slash = change.target.indexOf("/");
   const target = { provider: change.target.slice(0, slash), model: change.target.slice(slash + 1) };
   const until = change.isOpen ? timeOf(change.openUntil) : null;
@@ -53,4 +56,23 @@ export function endingPrices(entries: readonly PriceEntry[], uses: readonly Targ
     const used = routes.get(`${provider}/${model}`) ?? [];
     return until === null || until === undefined ? [] : [{ provider, model, validUntil: until, routes: used }];
   });
+}
+
+/** Keeps what a target's breaker became, and announces that it opened or closed. Belongs to one transaction. */
+export function noteBreaker(publisher: Publisher, notices: Add, change: TargetHealthChange, now: number): void {
+  const isOpen = (): boolean => publisher.openTargets().some(({ target }) => target === change.target);
+  const wasOpen = isOpen();
+  publisher.noteTargetHealth(change, now);
+  if (isOpen() !== wasOpen) announceBreaker(notices, change, now);
+}
+
+/** What metrics show of targets and of tool calls that wait. */
+export function metricsOf(
+  sql: SqlStorage,
+  openTargets: readonly OpenTarget[],
+  uses: readonly TargetUse[],
+): MetricsView {
+  const open = new Set(openTargets.map(({ target }) => target));
+  const breakers = uses.map(({ provider, model }) => ({ provider, model, isOpen: open.has(`${provider}/${model}`) }));
+  return { breakers, pending: pendingByEnv(sql, Date.now()) };
 }

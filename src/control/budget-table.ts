@@ -81,6 +81,11 @@ export class BudgetTable {
   }
 
   /** By id. */
+  /** Sends the list to KV again. */
+  republish(seq: number): void {
+    if (this.list().length > 0) this.#publication.add(BUDGETS_KEY, JSON.stringify(this.list()), seq);
+  }
+
   list(): BudgetRecord[] {
     return this.#sql
       .exec<{ record: string }>("SELECT record FROM budget ORDER BY id")

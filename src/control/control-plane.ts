@@ -17,8 +17,8 @@ import { type Env, inJurisdiction, settingsOf } from "../config.ts";
 import type { KeyChange, KeyRecord, KeyRequest, OperatorKey } from "../keys/record.ts";
 import type { BudgetThreshold, Delivery, Webhook, WebhookRequest } from "../notices/types.ts";
 import type { ProviderRecord } from "../policy/provider-record.ts";
-import { announceApproval, announceBreaker, announceChange, announceThreshold, endingPrices } from "./announced.ts";
-import { type ApprovalPlace, type ApprovalQuery, findApprovals, noteApprovals, pendingByEnv } from "./approvals.ts";
+import * as announced from "./announced.ts";
+import { type ApprovalPlace, type ApprovalQuery, findApprovals, noteApprovals } from "./approvals.ts";
 import { BudgetTable } from "./budget-table.ts";
 import { migrate } from "./control-schema.sql.ts";
 import { DisabledTable } from "./disabled-table.ts";
@@ -30,6 +30,7 @@ import { ProviderTable } from "./provider-table.ts";
 import { Publisher } from "./publisher.ts";
 import { RouteTable } from "./route-table.ts";
 import { toPage, toTargetUses } from "./rows.ts";
+import * as transfer from "./transfer.ts";
 import type {
   AuditEntry,
   AuditQuery,
@@ -85,7 +86,7 @@ export class ControlPlane extends DurableObject<Env> {
     ctx.storage.transactionSync(() => migrate(this.#sql));
     this.#desk = new NoticeDesk(ctx.storage, () => this.#journal, {
       keys: (now) => this.#keys.ending(now),
-      prices: () => endingPrices(this.#prices.list(), this.listTargets()),
+      prices: () => announced.endingPrices(this.#prices.list(), this.listTargets()),
     });
     this.#publisher = new Publisher(
       this.#sql,
@@ -96,7 +97,7 @@ export class ControlPlane extends DurableObject<Env> {
       settingsOf(env).jurisdiction,
     );
     this.#journal = new Journal(ctx.storage, this.#publisher, (change) => {
-      announceChange(this.#desk.notices, change, Date.now());
+      announced.announceChange(this.#desk.notices, change, Date.now());
       this.#desk.lookAgain();
     });
     this.#keys = new KeyTable(this.#sql, this.#journal, this.#publisher);
@@ -258,20 +259,30 @@ export class ControlPlane extends DurableObject<Env> {
 
   /** What waits for KV and since when, and when the alarm is due: epoch ms. */
   async standing(): Promise<{ waiting: number; oldestAt: number | null; alarmAt: number | null }> {
-    const query = `
-      SELECT count(*) AS waiting, min(audit.at_ms) AS oldest FROM publication
-      LEFT JOIN audit ON audit.seq = publication.seq WHERE lane = 'operator'`;
-    const { waiting, oldest } = this.#sql.exec<{ waiting: number; oldest: number | null }>(query).one();
-    return { waiting, oldestAt: oldest, alarmAt: await this.ctx.storage.getAlarm() };
+    return { ...transfer.waitingChanges(this.#sql), alarmAt: await this.ctx.storage.getAlarm() };
   }
 
-  /** What metrics show of targets and tool calls. */
+  exportRows(kind: transfer.Kind, limit: number, offset: number): transfer.TransferRow[] {
+    return transfer.rowsOf(this.#sql, kind, limit, offset);
+  }
+
+  isEmpty(): boolean {
+    return transfer.isEmptyPlane(this.#sql);
+  }
+
+  /** Everything or nothing; `false`: it is not empty. */
+  async importRows(lines: readonly transfer.TransferLine[], actor: string): Promise<boolean> {
+    const tables = [this.#keys, this.#routes, this.#providers, this.#prices, this.#disabled, this.#budgets];
+    const isDone = this.ctx.storage.transactionSync(() =>
+      transfer.importInto(this.#sql, lines, tables, this.#journal, actor),
+    );
+    this.#publisher.guard(Date.now());
+    await this.#publisher.publish();
+    return isDone;
+  }
+
   metricsView(): MetricsView {
-    const open = new Set(this.#publisher.openTargets().map(({ target }) => target));
-    const breakers = this.listTargets().map(({ provider, model }) => {
-      return { provider, model, isOpen: open.has(`${provider}/${model}`) };
-    });
-    return { breakers, pending: pendingByEnv(this.#sql, Date.now()) };
+    return announced.metricsOf(this.#sql, this.#publisher.openTargets(), this.listTargets());
   }
 
   listDisabled(): DisabledTarget[] {
@@ -316,12 +327,7 @@ export class ControlPlane extends DurableObject<Env> {
    */
   async noteTargetHealth(change: TargetHealthChange): Promise<void> {
     const now = Date.now();
-    const isOpen = (): boolean => this.#publisher.openTargets().some(({ target }) => target === change.target);
-    this.ctx.storage.transactionSync(() => {
-      const wasOpen = isOpen();
-      this.#publisher.noteTargetHealth(change, now);
-      if (isOpen() !== wasOpen) announceBreaker(this.#desk.notices, change, now);
-    });
+    this.ctx.storage.transactionSync(() => announced.noteBreaker(this.#publisher, this.#desk.notices, change, now));
     await this.#publisher.rearm();
     // The caller that announces it does not wait for KV.
     this.ctx.waitUntil(this.#publisher.publishHealth(now).catch(() => {}));
@@ -337,7 +343,7 @@ export class ControlPlane extends DurableObject<Env> {
   /** What the record of a key says of calls that somebody has to decide or has decided. Repeatable. */
   async noteApprovals(notes: readonly ApprovalNote[]): Promise<void> {
     const now = Date.now();
-    const tell = (note: ApprovalNote): void => announceApproval(this.#desk.notices, note, now);
+    const tell = (note: ApprovalNote): void => announced.announceApproval(this.#desk.notices, note, now);
     this.ctx.storage.transactionSync(() => noteApprovals(this.#sql, notes, now, tell));
     await this.#publisher.rearm();
   }
@@ -359,7 +365,7 @@ export class ControlPlane extends DurableObject<Env> {
 
   /** The ledger of a key, or a budget's pool, says that a part of a limit is spent. Repeatable. */
   async noteThreshold(threshold: BudgetThreshold): Promise<void> {
-    this.ctx.storage.transactionSync(() => announceThreshold(this.#desk.notices, threshold, Date.now()));
+    this.ctx.storage.transactionSync(() => announced.announceThreshold(this.#desk.notices, threshold, Date.now()));
     await this.#publisher.rearm();
   }
 
@@ -369,7 +375,6 @@ export class ControlPlane extends DurableObject<Env> {
     return result;
   }
 
-  /** A new secret at every call. */
   rotateWebhook(id: string, actor: string): ReturnType<NoticeDesk["rotate"]> {
     return this.#desk.rotate(id, actor);
   }
@@ -378,17 +383,12 @@ export class ControlPlane extends DurableObject<Env> {
     return this.#desk.notices.test(id, Date.now());
   }
 
-  /** The second call changes nothing. */
   deleteWebhook(id: string, actor: string): void {
     this.#desk.remove(id, actor);
   }
 
   listWebhooks(): Webhook[] {
     return this.#desk.notices.list();
-  }
-
-  getWebhook(id: string): Webhook | null {
-    return this.#desk.notices.get(id);
   }
 
   listDeliveries(id: string, limit: number, before: number | null): Page<Delivery> {

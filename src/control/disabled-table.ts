@@ -63,6 +63,11 @@ export class DisabledTable {
     return this.#rows(Date.now()).map(toEntry);
   }
 
+  /** Sends the list to KV again. */
+  republish(seq: number): void {
+    this.#publication.add(DISABLED_KEY, JSON.stringify(this.#index(Date.now())), seq);
+  }
+
   #index(now: number): DisabledIndex {
     return Object.fromEntries(this.#rows(now).map(({ name, until_ms }) => [name, { until: until_ms }]));
   }

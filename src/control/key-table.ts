@@ -168,6 +168,13 @@ export class KeyTable {
       .filter(({ expiresAt }) => expiresAt > now);
   }
 
+  /** Sends all of them to KV again. */
+  republish(seq: number): void {
+    for (const { id, record } of this.#sql.exec<{ id: string; record: string }>("SELECT id, record FROM key_record")) {
+      this.#publication.add(keyRecordKey(id), record, seq);
+    }
+  }
+
   environments(): string[] {
     return this.#sql
       .exec<{ env: string }>(SELECT_ENVIRONMENTS)

@@ -158,6 +158,11 @@ export class PriceTable {
   }
 
   /** What KV must hold: rows that are over by now decide nothing any more. */
+  /** Sends prices and settings to KV again. */
+  republish(seq: number): void {
+    this.#note(seq, Date.now());
+  }
+
   #note(seq: number, now: number): void {
     const prices: Record<string, BookRow[]> = {};
     for (const [name, rows] of Map.groupBy(this.#all(), ({ provider, model }) => `${provider}/${model}`)) {

@@ -74,6 +74,11 @@ export class ProviderTable {
       .map(({ record }) => toProviderRecord(record));
   }
 
+  /** Sends all of them to KV again. */
+  republish(seq: number): void {
+    for (const record of this.list()) this.#publication.add(providerKey(record.id), JSON.stringify(record), seq);
+  }
+
   #find(id: string): Row | null {
     return this.#sql.exec<Row>("SELECT record, digest FROM provider WHERE id = ?", id).toArray()[0] ?? null;
   }

@@ -285,6 +285,24 @@ export class RouteTable {
     return { ok: true, route: { record, active: true, origin: shown } };
   }
 
+  /** Sends all versions of active routes, and what is read of an environment as a whole, to KV again. */
+  republish(seq: number): void {
+    const active = this.#sql.exec<{ env: string; name: string; seq: number }>(
+      "SELECT env, name, seq FROM route_active",
+    );
+    for (const { env, name, seq: activeSeq } of active.toArray()) {
+      const query = "SELECT seq, version, record FROM route_version WHERE env = ? AND name = ?";
+      const versions = this.#sql.exec<{ seq: number; version: number; record: string }>(query, env, name).toArray();
+      for (const { seq: own, version, record } of versions) {
+        this.#publication.add(routeKey(env, name, version), record, seq);
+        if (own === activeSeq) this.#publication.add(routeKey(env, name), record, seq);
+      }
+      const entries = this.#entries(env);
+      this.#publication.add(routeIndexKey(env), `[${[...entries.values()].join(",")}]`, seq);
+      this.#publishAliases(env, [], namedRoutes(entries), seq);
+    }
+  }
+
   /** 0 when the route never existed. */
   #lastVersion(env: string, name: string): number {
     const query = "SELECT coalesce(max(version), 0) AS version FROM route_version WHERE env = ? AND name = ?";

@@ -11,7 +11,7 @@ import { type Hold, Holds } from "./holds.ts";
 import type { SpendChanges } from "./periods.ts";
 import { RateWindow, WINDOW_MS } from "./rates.ts";
 import { TokenDebt } from "./token-debt.ts";
-import type { Reservation, SettledAttempt, SettleRow } from "./types.ts";
+import type { Limits, Reservation, SettledAttempt, SettleRow } from "./types.ts";
 import { type Counted, countedAs, type ExpiredAttempt } from "./unsettled.ts";
 
 /** How far back a request that was not reserved may have started. */
@@ -63,6 +63,15 @@ export class Attempts {
   window(traceId: string, now: number): RateWindow {
     this.#window ??= this.#readWindow(traceId, now);
     return this.#window;
+  }
+
+  /** Counts a request that reserves nothing. `false`: the limit of requests is reached. */
+  countRequest(traceId: string, limits: Limits | null, now: number): boolean {
+    if (limits === null) return true;
+    const window = this.window(traceId, now);
+    if (window.wait(limits, 1, 0, now) !== null) return false;
+    window.add(now, 1, 0);
+    return true;
   }
 
   standing(traceId: string, attempt: number): Standing {

@@ -14,6 +14,7 @@ import { type BudgetThreshold, reached } from "../notices/types.ts";
 import { keyIdOfTrace, type Trace } from "../traces/schema.ts";
 import { Ledger } from "./ledger.ts";
 import type { TraceIndexes } from "./outbox.ts";
+import type { PeriodRow } from "./periods.ts";
 import { SpendChanges } from "./periods.ts";
 import type { RepriceCheck, RepriceOrder, RepriceProgress } from "./repricing.ts";
 import { Escrow, type Pools } from "./shares/escrow.ts";
@@ -206,6 +207,17 @@ export class KeyLedger extends DurableObject<Cloudflare.Env> {
   /** What waits for the index and since when, and when the alarm is due: epoch ms. Writes nothing. */
   async outboxStanding(): Promise<{ waiting: number; oldestAt: number | null; alarmAt: number | null }> {
     return { ...this.#ledger.outbox.standing(), alarmAt: await this.ctx.storage.getAlarm() };
+  }
+
+  /** What was spent, by period. */
+  async sums(): Promise<readonly PeriodRow[]> {
+    return this.#ledger.sumRows();
+  }
+
+  /** What the key has spent in another deployment. A ledger that has booked anything stays as it is. */
+  async importSums(rows: readonly PeriodRow[]): Promise<void> {
+    this.#transact(() => this.#ledger.importSums(rows));
+    this.#ledger.load();
   }
 
   /** Sends every stored trace to the index again. Answers how many wait now. */

@@ -15,7 +15,7 @@ import { BudgetWindow } from "./budget-window.ts";
 import { Folded } from "./folded.ts";
 import { prepareTables } from "./ledger-schema.sql.ts";
 import { Outbox } from "./outbox.ts";
-import { assertNanoUsd, PeriodSums, SpendChanges, UTC } from "./periods.ts";
+import { assertNanoUsd, type PeriodRow, PeriodSums, SpendChanges, UTC } from "./periods.ts";
 import { Refusals } from "./refusals.ts";
 import { Repricing } from "./repricing.ts";
 import { Shares } from "./shares/shares.ts";
@@ -129,12 +129,15 @@ export class Ledger {
   /** Counts a request that reserves nothing. `keyId`: the key's own. `false`: its limit of requests is reached. */
   countRequest(keyId: string, terms: KeyTerms, now: number): boolean {
     this.account.learn(terms);
-    const limits = this.account.terms?.limits ?? null;
-    if (limits === null) return true;
-    const window = this.attempts.window(`tr_${keyId}`, now);
-    if (window.wait(limits, 1, 0, now) !== null) return false;
-    window.add(now, 1, 0);
-    return true;
+    return this.attempts.countRequest(`tr_${keyId}`, this.account.terms?.limits ?? null, now);
+  }
+
+  sumRows(): PeriodRow[] {
+    return this.#sums.all();
+  }
+
+  importSums(rows: readonly PeriodRow[]): void {
+    this.account.count({ deletedNanoUsd: this.#sums.adopt(rows) });
   }
 
   /** A request counts with the whole limit of tokens per minute at most, so that it is admitted when it is alone. */

@@ -35,6 +35,15 @@ export interface PeriodSum {
   readonly unpriced: number;
 }
 
+/** A sum as it is stored and exported. */
+export interface PeriodRow {
+  /** A day, a month or `total`, in UTC. */
+  readonly period: string;
+  readonly nano_usd: number;
+  readonly requests: number;
+  readonly unpriced_requests: number;
+}
+
 const NOTHING: PeriodSum = { nanoUsd: 0, requests: 0, unpriced: 0 };
 
 /** What a request says of itself, as JSON or as an object with `app` and `tags`; `null`: unknown. */
@@ -106,6 +115,22 @@ export class PeriodSums {
         .one();
       assertNanoUsd(nano_usd);
     }
+  }
+
+  all(): PeriodRow[] {
+    const query = "SELECT period, nano_usd, requests, unpriced_requests FROM spend ORDER BY period";
+    return this.#sql.exec<{ [Column in keyof PeriodRow]: PeriodRow[Column] }>(query).toArray();
+  }
+
+  /** Takes over what was spent elsewhere, where nothing was booked yet. Answers the sum that it took. */
+  adopt(rows: readonly PeriodRow[]): number {
+    if (this.all().length > 0) return 0;
+    const changes = new SpendChanges();
+    for (const { period, nano_usd: nanoUsd, requests, unpriced_requests: unpriced } of rows) {
+      changes.byPeriod.set(period, { nanoUsd, requests, unpriced });
+    }
+    this.add(changes);
+    return this.of("total").nanoUsd;
   }
 
   /** Every charge is in one day and one month, so three sums must be equal. */

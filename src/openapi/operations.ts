@@ -371,6 +371,15 @@ export const OPERATIONS: readonly Operation[] = [
   operator("get /admin/metrics", "Counters of the day in Prometheus' text format", [200, null], [], {
     textType: "text/plain",
   }),
+  operator("get /admin/export", "Everything of this deployment, as lines", [200, null], [], {
+    textType: "application/x-ndjson",
+  }),
+  operator(
+    "post /admin/import",
+    "An export into a fresh deployment",
+    [200, "Import"],
+    [...(["invalid_request", "not_empty", "request_too_large"] as const)],
+  ),
   operator("get /admin/status", "Whether everything that the service needs works", [200, "Status"]),
   operator("get /admin/audit", "Who changed what, newest first", [200, "AuditEntryList"], BAD, {
     query: { ...PAGE, ...SPAN, actor: "string", action: "string", object: "string" },

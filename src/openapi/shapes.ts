@@ -208,6 +208,7 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
     ...{ message_id: "string", type: "string", created_at: "time", status: "waiting|delivered|failed" },
     ...{ tries: "integer", last_tried_at: "time?", last_status: "integer?", next_try_at: "time?" },
   },
+  Import: { object: "string", imported: "object" },
   Explanation: {
     ...{ route_version: "integer", targets: ["object"], admission: "object", output_cap: "integer?" },
     bound_usd: "number?",

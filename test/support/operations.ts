@@ -257,7 +257,12 @@ export async function exampleOf(operation: Operation, world: World): Promise<Exa
   return { path: operation.path };
 }
 
-export const NAMED_OPERATIONS = OPERATIONS.map((operation) => [nameOf(operation), operation] as const);
+/** Needs a deployment without keys: `worker/transfer.test.ts` has one. */
+const NEEDS_A_FRESH_ONE = "post /admin/import";
+
+export const NAMED_OPERATIONS = OPERATIONS.map((operation) => [nameOf(operation), operation] as const).filter(
+  ([name]) => name !== NEEDS_A_FRESH_ONE,
+);
 
 /** Sends `example` as the holder of `token`, or of none. */
 export function send(world: World, { method }: Operation, example: Example, token: string | null): Promise<Response> {

@@ -104,7 +104,7 @@ const CHANGED_BY: Readonly<Record<string, readonly Caller[]>> = {
   "delete /admin/prices/{provider}/{model}": ["operator", "releaser"],
 };
 /** What only `admin` may read. */
-const SHOWN_TO_ADMIN: readonly string[] = [];
+const SHOWN_TO_ADMIN: readonly string[] = ["get /admin/export"];
 
 function forOperators(name: string, operation: Operation, caller: Caller): Outcome {
   if (!OPERATORS.some((each) => each === caller)) return NOT_SERVED;

@@ -27,7 +27,10 @@ import type {
 } from "../types.ts";
 import { GATHER_MS, type HeardAnswer, isGathering, reserveTogether } from "./reservation.ts";
 
-export { periodEnd } from "../periods.ts";
+export { type PeriodRow, periodEnd } from "../periods.ts";
+
+import type { PeriodRow } from "../periods.ts";
+
 export type {
   Budget,
   EndedAttempt,
@@ -231,6 +234,16 @@ export function ledgerStanding(
 /** Erases the key's traces and their tags; what they cost stays. Rejects with `ledger_unavailable`. */
 export async function eraseTraces(namespace: Ledgers, keyId: string): Promise<void> {
   await ask(namespace, keyId, CALL_LIMIT_MS, (ledger) => ledger.erase());
+}
+
+/** What the key has spent, by period. Rejects with `ledger_unavailable`. */
+export function sumsOf(namespace: Ledgers, keyId: string): Promise<readonly PeriodRow[]> {
+  return ask(namespace, keyId, CALL_LIMIT_MS, (ledger) => ledger.sums());
+}
+
+/** Gives a new ledger what its key has spent elsewhere. Repeatable; one that has booked anything stays as it is. */
+export function importSums(namespace: Ledgers, keyId: string, rows: readonly PeriodRow[]): Promise<void> {
+  return ask(namespace, keyId, CALL_LIMIT_MS, (ledger) => ledger.importSums(rows));
 }
 
 /** One trace of the key, `null` until it is settled. Rejects with `ledger_unavailable`. */

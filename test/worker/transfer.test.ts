@@ -1,0 +1,150 @@
+/** A deployment as lines, and a fresh one made of them: every key goes on working with what it has spent. */
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { completion, startUpstream, type Upstream } from "../support/upstream.ts";
+import { type CreatedKey, startWorker, type TestWorker } from "../support/worker.ts";
+
+const READER = "reader-token-of-more-than-32-characters";
+const MODEL = "gpt-4.1-mini";
+let upstream: Upstream;
+let old: TestWorker;
+let key: CreatedKey;
+let lines: string;
+
+async function start(vars: Record<string, string> = {}): Promise<TestWorker> {
+  const provider = { OPENAI_API_KEY: "sk-canary-secret", OPENAI_BASE_URL: `${upstream.url}/v1` };
+  return startWorker({ vars: { ...provider, FLOW_ADMIN_TOKENS: `r:${READER}:read`, ...vars } });
+}
+
+const chat = (at: TestWorker, token: string): Promise<Response> =>
+  at.fetch("/v1/chat/completions", {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    body: JSON.stringify({ model: "flow/real", messages: [{ role: "user", content: "hi" }], max_tokens: 20 }),
+  });
+
+const put = (at: TestWorker, text: string): Promise<Response> =>
+  at.fetch("/admin/import", { method: "POST", headers: { authorization: `Bearer ${at.adminToken}` }, body: text });
+
+async function spent(at: TestWorker): Promise<number> {
+  const { spend } = (await (await at.admin(`/admin/keys/${key.id}`)).json()) as { spend: { spent_usd: number } };
+  return spend.spent_usd;
+}
+
+beforeAll(async () => {
+  upstream = await startUpstream();
+  upstream.scriptFor(MODEL, { json: completion({ text: "hi" }) });
+  old = await start();
+  await old.putRoute("production", "real", { targets: [{ provider: "openai", model: MODEL }], aliases: ["gpt-x"] });
+  await old.putRoute("production", "real", { targets: [{ provider: "openai", model: MODEL }], description: "second" });
+  key = await old.createKey({ budget: { limit_usd: 0.00003, period: "month" } });
+  const request = (path: string, body: object, method = "PUT") => old.admin(path, { method, body });
+  await request("/admin/prices/openai/mine", { input: 1, output: 2 });
+  await request("/admin/providers/own", { protocol: "openai", base_url: "https://own.example.com/v1" });
+  await request("/admin/budgets/all", { scope: {}, limit_usd: 100, period: "month" });
+  await request("/admin/settings", { spend_tags: ["team"] });
+  await request("/admin/webhooks/hook", { url: "https://hooks.example.com/x", events: ["route.published"] });
+  await request("/admin/providers/groq", { disabled: true, reason: "dispute" }, "PATCH");
+  const refused = (await (await chat(old, key.key)).json()) as { error: { limit: { bound_usd: number } } };
+  // Room for two requests of 0.000012 USD, and not for a third one's bound.
+  const budget = { limit_usd: Number((refused.error.limit.bound_usd + 0.000018).toFixed(9)), period: "month" };
+  await request(`/admin/keys/${key.id}`, { budget }, "PATCH");
+  expect((await chat(old, key.key)).status).toBe(200);
+  await vi.waitFor(async () => expect(await spent(old)).toBeGreaterThan(0), { timeout: 5_000 });
+  const exported = await old.admin("/admin/export");
+  expect([exported.status, exported.headers.get("content-type")]).toEqual([200, "application/x-ndjson"]);
+  lines = await exported.text();
+}, 60_000);
+afterAll(async () => {
+  await old.stop();
+  await upstream.stop();
+});
+
+test("the export has a head, every kind, hashes and no secret, is audited and for `admin` only", async () => {
+  const values = lines
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { kind: string });
+  expect(values[0]).toMatchObject({
+    kind: "flow-layer-export",
+    schema: 1,
+    pepper_id: expect.stringMatching(/^[0-9a-f]{8}$/),
+  });
+  const kinds = new Set(values.map(({ kind }) => kind));
+  for (const kind of ["key", "route", "provider", "price", "budget", "setting", "webhook", "audit"]) {
+    expect(kinds.has(kind)).toBe(true);
+  }
+  expect(values.filter(({ kind }) => kind === "route")).toHaveLength(2);
+  expect(lines).not.toMatch(/whsec_|sk-canary-secret/);
+  expect(lines).not.toContain(key.key);
+  expect(lines).not.toContain(old.adminToken);
+  const audit = await old.admin("/admin/audit?action=export");
+  expect(await audit.json()).toMatchObject({ data: [{ actor: "admin" }] });
+  const refused = await old.fetch("/admin/export", { headers: { authorization: `Bearer ${READER}` } });
+  expect([refused.status, await refused.json()]).toMatchObject([403, { error: { role: "admin" } }]);
+});
+
+test("in a fresh deployment everything is there, and the key goes on with what it has spent", async () => {
+  const fresh = await start();
+  try {
+    const done = await put(fresh, lines);
+    expect([done.status, await done.json()]).toMatchObject([200, { imported: { key: 1, route: 2, budget: 1 } }]);
+    expect(await spent(fresh)).toBe(await spent(old));
+    const answer = await chat(fresh, key.key);
+    expect(answer.status).toBe(200);
+    await answer.text();
+    await vi.waitFor(async () => expect(await spent(fresh)).toBeCloseTo(2 * (await spent(old)), 9), { timeout: 5_000 });
+    // Its budget had room for two requests, one of which was made elsewhere.
+    expect((await chat(fresh, key.key)).status).toBe(402);
+    const ledger = await fresh.admin(`/admin/keys/${key.id}/ledger`);
+    expect(await ledger.json()).toMatchObject({ consistent: true });
+    const same = async (path: string): Promise<void> => {
+      expect(await (await fresh.admin(path)).json()).toEqual(await (await old.admin(path)).json());
+    };
+    await same("/admin/routes/production/real/versions");
+    await same("/admin/settings");
+    const models = await fresh.fetch("/v1/models", { headers: { authorization: `Bearer ${key.key}` } });
+    expect(await models.text()).toContain("flow/real");
+    const audit = await (await fresh.admin("/admin/audit?limit=1000")).text();
+    for (const action of ["key.create", "route.publish", "price.put", "import"]) expect(audit).toContain(action);
+    const again = await put(fresh, lines);
+    expect([again.status, await again.json()]).toMatchObject([409, { error: { code: "not_empty" } }]);
+  } finally {
+    await fresh.stop();
+  }
+}, 60_000);
+
+describe("an import that is not whole changes nothing", () => {
+  let fresh: TestWorker;
+  beforeAll(async () => {
+    fresh = await start();
+  });
+  afterAll(() => fresh.stop());
+
+  const headOf = (): string => lines.split("\n")[0] ?? "";
+  test.each([
+    ["nothing", () => "", null],
+    ["no head", () => lines.split("\n").slice(1).join("\n"), 1],
+    ["another schema", () => lines.replace('"schema":1', '"schema":2'), 1],
+    ["a line that is no JSON", () => `${headOf()}\n{"kind":`, 2],
+    ["an unknown kind", () => `${headOf()}\n{"kind":"cat","row":{}}`, 2],
+    ["a row without its number", () => `${lines}{"kind":"key","row":{"id":"x"},"sums":[]}`, null],
+    ["an unknown column", () => `${headOf()}\n{"kind":"provider","row":{"id":"x","evil":1}}`, 2],
+    ["a record that is no JSON", () => `${headOf()}\n{"kind":"provider","row":{"id":"x","record":"{"}}`, 2],
+    ["sums that are malformed", () => `${headOf()}\n{"kind":"key","row":{"seq":1},"sums":[{"period":1}]}`, 2],
+  ] as const satisfies readonly (readonly [string, () => string, number | null])[])("%s", async (_, text, line) => {
+    const response = await put(fresh, text());
+    expect(response.status).toBe(400);
+    const { error } = (await response.json()) as { error: { code: string; line?: number } };
+    expect(error.code).toBe("invalid_request");
+    if (line !== null) expect(error.line).toBe(line);
+    expect(await (await fresh.admin("/admin/keys")).json()).toMatchObject({ data: [] });
+  });
+
+  test("another pepper", async () => {
+    const other = await start({ FLOW_KEY_PEPPER: "another-pepper-another-pepper" });
+    const response = await put(other, lines);
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ error: { message: expect.stringContaining("pepper"), line: 1 } });
+    await other.stop();
+  });
+});
