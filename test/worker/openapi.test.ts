@@ -45,6 +45,7 @@ const known: Record<string, readonly string[]> = {
   models: ["flow/deep", "deep"],
   providers: ["openai", "mine"],
   budgets: ["all", "mine"],
+  webhooks: ["pager", "mine"],
 };
 
 beforeAll(async () => {
