@@ -30,21 +30,21 @@ export async function authenticateOwner(
   scope: Scope,
 ): Promise<{ readonly keyId: string; readonly secret: string; readonly key: KeyRecord }> {
   const key = await authenticate(context, scope);
-  const token = await verifyToken(credential(context.req.raw.headers), settingsOf(context.env));
+  const token = await verifyToken(credential(context.req.raw), settingsOf(context.env));
   if (token === null) throw invalidKey();
   return { keyId: key.id, secret: token.key.secret, key };
 }
 
 /** Reading clients of every door send their key as they do there: an `x-api-key` of ours counts without a bearer token. */
-function credential(headers: Headers): string {
+function credential(request: Request): string {
+  const { headers } = request;
   const named = headers.get("x-api-key") ?? "";
-  return headers.get("authorization") === null && named.startsWith("fl_") ? named : bearerToken(headers);
+  return headers.get("authorization") === null && named.startsWith("fl_") ? named : bearerToken(request);
 }
 
 /** Any live key, whatever the other headers say: all that a path under `/v1` asks for before it says what it is. */
 export async function authenticateKey(context: Context<AppEnv>, check?: CheckHead): Promise<KeyRecord> {
-  const { headers } = context.req.raw;
-  const token = await verifyToken(credential(headers), settingsOf(context.env));
+  const token = await verifyToken(credential(context.req.raw), settingsOf(context.env));
   if (token === null) throw invalidKey();
   check?.();
   const now = context.get("receivedAt");

@@ -49,7 +49,7 @@ const exactJson = JSON as unknown as ExactJson;
  * object that is written as it was spelled. https://tc39.es/proposal-json-parse-with-source/
  */
 export function parseExactJson(text: string): unknown {
-  if (isTooMuch(text)) throw new TooMuchJsonError();
+  if (isTooMuch(text, MAX_REVIVED)) throw new TooMuchJsonError();
   return exactJson.parse(text, (_key, value, { source }) => {
     if (typeof value !== "number" || source === undefined || Number.isSafeInteger(value)) return value;
     return String(value) === source || !mayRound(source) ? value : exactJson.rawJSON(source);
@@ -59,11 +59,13 @@ export function parseExactJson(text: string): unknown {
 /** What a shorter text can hold has room in memory. */
 const SHORT_LENGTH = 16_384;
 /** Parsing keeps some 80 bytes for each open level, and as much for each empty object: 9 MB of `[` took 650 MB. */
-const MAX_OPEN = 100_000;
+const MAX_OPEN = 200_000;
+/** A reviver is called from the inside out, on the stack. */
+const MAX_REVIVED = 30_000;
 const MAX_CONTAINERS = 500_000;
 
 /** Would parsing `text`, which need not be JSON, take memory out of all proportion to its length? */
-function isTooMuch(text: string): boolean {
+function isTooMuch(text: string, maxOpen = MAX_OPEN): boolean {
   if (text.length <= SHORT_LENGTH) return false;
   let containers = 0;
   let open = 0;
@@ -71,7 +73,7 @@ function isTooMuch(text: string): boolean {
     const code = text.charCodeAt(at);
     if (code === QUOTE) at = endOfString(text, at) - 1;
     else if (code === OPEN_BRACE || code === OPEN_BRACKET) {
-      if (++containers > MAX_CONTAINERS || ++open > MAX_OPEN) return true;
+      if (++containers > MAX_CONTAINERS || ++open > maxOpen) return true;
     } else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) open--;
   }
   return false;

@@ -20,13 +20,17 @@ const BEARER = /^bearer +([!-~]{1,512})$/i;
 const BARE_KEY = /^fl_[!-~]{1,512}$/;
 const OWN_BEARER = /^bearer +fl_/i;
 
+/** Where Azure's clients come in. */
+const AZURE_PATH = /^https?:\/\/[^/]+\/openai\//;
+
 /**
- * The token of the `Authorization` header, or of `api-key`, by which Azure's clients send it. Throws 401 when there is
+ * The token of the `Authorization` header, or of `api-key` on the paths of Azure's clients. Throws 401 when there is
  * none, or none of a form we could have issued.
  */
-export function bearerToken(headers: Headers): string {
+export function bearerToken({ headers, url }: Pick<Request, "headers" | "url">): string {
   const header = headers.get("authorization");
-  const named = headers.get("api-key")?.trim() ?? "";
+  const sent = headers.get("api-key")?.trim() ?? "";
+  const named = sent !== "" && AZURE_PATH.test(url) ? sent : "";
   if (named !== "" && (header === null || (BARE_KEY.test(named) && !OWN_BEARER.test(header)))) return named;
   if (header === null || header.trim() === "" || /^bearer\s*$/i.test(header)) {
     throw new RouterError("missing_api_key", "No API key was sent. Send the header `Authorization: Bearer <key>`.");

@@ -118,6 +118,9 @@ function fullBill(attempt: BillableAttempt, promptTokens: () => number): Bill {
 function atLeast(reported: Usage | null, received: Received, promptTokens: () => number): Usage {
   if (reported === null) return countedUsage(received.callTokens ?? promptTokens(), received.tokens);
   if (received.runningTokens > 0) return { ...reported, promptTokens: reported.promptTokens + received.runningTokens };
+  if (received.isUsageBehind) {
+    return { ...reported, completionTokens: Math.max(reported.completionTokens, Math.ceil(received.tokens)) };
+  }
   const further = Math.ceil(received.tokensBeyondUsage);
   return further <= 0 ? reported : { ...reported, completionTokens: reported.completionTokens + further };
 }

@@ -49,7 +49,7 @@ export interface AnyDoor {
   /** Which routes it is for. */
   readonly kind: RouteKind;
   /** The caller's key, out of the headers in which this API carries it. Throws 401. */
-  token(headers: Headers): string;
+  token(request: Pick<Request, "headers" | "url">): string;
   /** Whose request it is, where no header says so: a page's, by the built-in key that has no secret. */
   readonly builtIn?: KeyRecord;
   /** The request as the relay reads it. Throws 400 for what the contract refuses, 404 for what it refers to in vain. */

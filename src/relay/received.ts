@@ -27,6 +27,8 @@ export class Received {
   hasContent = false;
   /** The answer came to the end that its protocol gives it: the last usage is all of it. */
   isWhole = false;
+  /** The last usage may say less than what came: it was told before the end. */
+  isUsageBehind = false;
   /** The model's thoughts came in full: none are hidden. */
   showsReasoning = false;
   /** Thoughts came as a summary, or so that only their provider can read them. */
@@ -101,6 +103,13 @@ export class Received {
     if (raw === undefined) return;
     this.#rawUsage = raw;
     this.#tokensAtUsage = this.#visible();
+  }
+
+  /** What a wire counted while it read, asked for where reading ended early: it may be behind what came. */
+  noteRunningUsage(raw: unknown): void {
+    if (raw === undefined) return;
+    this.#rawUsage = raw;
+    this.isUsageBehind = true;
   }
 
   /** The provider's figures for an answer that it broke off itself: they are all there will be, and it bills them. */

@@ -9,7 +9,8 @@ const BEARER = /^bearer +([!-~]{1,512})$/i;
  * The key. Of two credentials the one that begins with `fl_` counts, and a foreign one next to it is ignored: clients
  * send their own key for the provider as well. Throws 401 where there is none, or two of ours that differ.
  */
-export function apiKey(headers: Headers): string {
+export function apiKey(request: Pick<Request, "headers" | "url">): string {
+  const { headers } = request;
   const named = (headers.get("x-api-key") ?? "").trim();
   const bearer = BEARER.exec(headers.get("authorization") ?? "")?.[1] ?? "";
   const own = [named, bearer].filter((each) => OURS.test(each));
@@ -20,5 +21,5 @@ export function apiKey(headers: Headers): string {
     const message = "No API key was sent. Send it as `x-api-key` or as `Authorization: Bearer <key>`.";
     throw new RouterError("missing_api_key", message);
   }
-  return named === "" ? bearerToken(headers) : named;
+  return named === "" ? bearerToken(request) : named;
 }

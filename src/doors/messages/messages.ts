@@ -46,7 +46,7 @@ export async function postCountTokens(context: Context<AppEnv>): Promise<Respons
   const deadlines = new Deadlines();
   const body = new OpenBody(context.req.raw, context.get("receivedAt"), settingsOf(context.env).maxBodyBytes);
   try {
-    const key = await authenticateToken(context, apiKey(context.req.raw.headers), "chat");
+    const key = await authenticateToken(context, apiKey(context.req.raw), "chat");
     const text = await body.read(deadlines);
     const request = parseMessagesRequest(withCap(text), "count_tokens");
     const ids = { "request-id": traceId, "x-request-id": traceId };

@@ -126,7 +126,7 @@ export async function begin(run: AnyRun): Promise<Begun> {
   const { door, http, env, waitUntil, exchange } = run;
   const { receivedAt } = exchange;
   const { builtIn } = door;
-  const token = builtIn === undefined ? await verifyToken(door.token(http.headers), settingsOf(env)) : null;
+  const token = builtIn === undefined ? await verifyToken(door.token(http), settingsOf(env)) : null;
   if (token === null && builtIn === undefined) throw invalidKey();
   const body = new OpenBody(http, receivedAt, settingsOf(env).maxBodyBytes);
   run.body = body;

@@ -120,7 +120,8 @@ async function forward(
 }
 
 function noteUsage(rest: ReturnType<EventSource["items"]["end"]>, { received }: StreamedAttempt): void {
-  for (const { events } of rest) for (const event of events) if (event.kind === "usage") received.noteUsage(event.raw);
+  for (const { events } of rest)
+    for (const event of events) if (event.kind === "usage") received.noteRunningUsage(event.raw);
 }
 
 function endOf(control: StreamedAttempt, filter: EventFilter, clientLeft: boolean): AnswerEnd {

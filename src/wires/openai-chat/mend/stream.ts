@@ -32,6 +32,8 @@ export interface ChunkFrame {
 interface OpenChoice {
   readonly calls: CallStream;
   hasLegacyCall: boolean;
+  /** Calls came that nobody can read: what announces them keeps its word, so that the gate can say so. */
+  hasUnreadableCalls: boolean;
   /** It said something. */
   hasContent: boolean;
   isFinished: boolean;
@@ -120,12 +122,15 @@ export class ChunkMender {
     const finish = choice["finish_reason"];
     const hasFinish = isFinishWord(finish);
     state.hasContent ||= carriesAnswer(delta);
+    state.hasUnreadableCalls ||= hasUnreadable(delta["tool_calls"]);
     const mended = this.#mendDelta(delta, state, memberCut(cut, isWholeMessage ? "message" : "delta"), hasFinish);
     if (hasFinish) {
       state.isFinished = true;
       for (const [call, text] of mended.owed) before.push(this.#frame(index, owedDelta(call, text), null));
     }
-    const word = hasFinish ? finishWord(finish, callsMade(state), this.#options.finishWords) : finish;
+    const calls = callsMade(state);
+    const keepsWord = !hasFinish || (calls === "none" && state.hasUnreadableCalls);
+    const word = keepsWord ? finish : finishWord(finish, calls, this.#options.finishWords);
     const isFine = choice["index"] === index && isJsonObject(choice["delta"]) && word === finish;
     if (isFine && mended.text === undefined) return undefined;
     const edit = new JsonEdit(cut());
@@ -199,7 +204,8 @@ export class ChunkMender {
   #choice(index: number): OpenChoice {
     let state = this.#choices.get(index);
     if (state === undefined) {
-      state = { calls: new CallStream(this.#ids), hasLegacyCall: false, hasContent: false, isFinished: false };
+      const calls = new CallStream(this.#ids);
+      state = { calls, hasLegacyCall: false, hasUnreadableCalls: false, hasContent: false, isFinished: false };
       this.#choices.set(index, state);
     }
     return state;
@@ -234,6 +240,10 @@ function withOwed(call: string, { text, isCustom }: OwedText): string {
   const edit = new JsonEdit(call);
   const [member, name] = isCustom ? ["custom", "input"] : ["function", "arguments"];
   return edit.setRaw(member, new JsonEdit(edit.raw(member) ?? "{}").set(name, text).toString()).toString();
+}
+
+function hasUnreadable(calls: unknown): boolean {
+  return Array.isArray(calls) ? calls.some((call) => !isJsonObject(call)) : calls != null;
 }
 
 function callsMade({ calls, hasLegacyCall }: OpenChoice): "none" | "tools" | "legacy" {
