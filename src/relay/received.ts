@@ -27,7 +27,7 @@ export class Received {
   hasContent = false;
   /** The answer came to the end that its protocol gives it: the last usage is all of it. */
   isWhole = false;
-  /** The last usage may say less than what came: it was told before the end. */
+  /** The last usage may say less than what came: it came before the end. */
   isUsageBehind = false;
   /** The model's thoughts came in full: none are hidden. */
   showsReasoning = false;

@@ -32,7 +32,7 @@ export interface ChunkFrame {
 interface OpenChoice {
   readonly calls: CallStream;
   hasLegacyCall: boolean;
-  /** Calls came that nobody can read: what announces them keeps its word, so that the gate can say so. */
+  /** Calls came that cannot be read: what announces them keeps its word, so that the gate can say so. */
   hasUnreadableCalls: boolean;
   /** It said something. */
   hasContent: boolean;
