@@ -106,5 +106,6 @@ export function timeOf(text: string, now: number, isAhead: boolean): string | nu
 export function usdText(value: unknown): string | null {
   if (typeof value !== "number") return null;
   if (value === 0) return "$0";
-  return `$${Math.abs(value) < 0.01 ? value.toPrecision(2) : value.toFixed(value < 1 ? 4 : 2)}`;
+  const amount = Math.abs(value);
+  return `${value < 0 ? "-" : ""}$${amount < 0.01 ? amount.toPrecision(2) : amount.toFixed(amount < 1 ? 4 : 2)}`;
 }

@@ -1,6 +1,6 @@
 /** `prices`, `spend` and `budgets`: what calls cost, what was spent, and what may be. */
-import { isJsonObject } from "../../lib/json.ts";
-import { type Json, listAll, rowsOf } from "../client.ts";
+import { isJsonObject, tryParseJson } from "../../lib/json.ts";
+import { type Json, listAll, listPage, refused, rowsOf } from "../client.ts";
 import { type CommandInput, encode } from "../input.ts";
 import { type Column, record, table } from "../table.ts";
 import { CommandError, EXIT_OK } from "../terminal.ts";
@@ -15,6 +15,14 @@ const PRICE: readonly Column<Json>[] = [
   { title: "UNTIL", value: ({ valid_until }) => valid_until, as: "time", spare: 2 },
 ];
 
+const WATCHED: readonly Column<Json>[] = [
+  { title: "MODEL", value: ({ provider, model }) => `${String(provider)}/${String(model)}`, whole: true },
+  { title: "REASON", value: ({ reason }) => reason },
+  { title: "UNTIL", value: ({ valid_until }) => valid_until, as: "time" },
+  { title: "SOURCE", value: ({ source }) => source, spare: 2 },
+  { title: "ROUTES", value: ({ routes }) => routes, spare: 1 },
+];
+
 /** `openai/gpt-5.2` as a path; the model is all behind the first slash. */
 function pricePath(target: string): string {
   const [provider = "", ...model] = target.split("/");
@@ -23,19 +31,35 @@ function pricePath(target: string): string {
 }
 
 export async function listPrices(input: CommandInput): Promise<number> {
-  const filters: [string, string][] = input.has("watch") ? [["watch", "true"]] : [];
-  const prices = await listAll(input.client(), "/admin/prices", filters);
-  input.printRows(
-    PRICE,
-    prices,
-    input.has("watch") ? "No price ends within 14 days." : "There are no prices of your own.",
-  );
+  const client = input.client();
+  if (!input.has("watch")) {
+    input.printRows(PRICE, await listAll(client, "/admin/prices"), "There are no prices of your own.");
+    return EXIT_OK;
+  }
+  // All of them are one answer, which takes no `limit`.
+  const { rows } = await listPage(client, "/admin/prices", new URLSearchParams([["watch", "true"]]));
+  input.printRows(WATCHED, rows, "No price ends within 14 days, and every target has one.");
   return EXIT_OK;
+}
+
+const ROW: readonly Column<Json>[] = [
+  { title: "ROW", value: ({ row }) => row, whole: true },
+  { title: "INPUT/M", value: ({ input }) => input, as: "usd" },
+  { title: "OUTPUT/M", value: ({ output }) => output, as: "usd" },
+  { title: "FROM", value: ({ valid_from }) => valid_from, as: "time", spare: 1 },
+  { title: "UNTIL", value: ({ valid_until }) => valid_until, as: "time", spare: 2 },
+  { title: "BY", value: ({ updated_by }) => updated_by, spare: 3 },
+];
+
+/** What holds now, and below it all that operators set: a row that is still to come is among them. */
+function priceText(input: CommandInput, { rows, set: _set, ...price }: Json): string {
+  const own = rowsOf({ data: rows });
+  return `${record(Object.entries(price))}${own.length === 0 ? "" : `\n${table(ROW, own, "", input.look)}`}`;
 }
 
 export async function getPrice(input: CommandInput): Promise<number> {
   const price = await input.client().call("GET", pricePath(input.words[0] ?? ""));
-  input.print(price, () => record(Object.entries(price)));
+  input.print(price, () => priceText(input, price));
   return EXIT_OK;
 }
 
@@ -51,7 +75,7 @@ export async function setPrice(input: CommandInput): Promise<number> {
   };
   const client = input.client();
   const price = await client.call("PUT", pricePath(input.words[0] ?? ""), { body: JSON.stringify(body) });
-  input.print(price, () => record(Object.entries(price)));
+  input.print(price, () => priceText(input, price));
   input.terminal.writeError(`In force on ${client.origin} within 60 s.\n`);
   return EXIT_OK;
 }
@@ -76,8 +100,9 @@ export async function showSpend(input: CommandInput): Promise<number> {
   if (input.has("csv")) {
     query.set("format", "csv");
     const response = await client.send("GET", `/admin/spend?${query}`);
-    if (!response.ok) await client.call("GET", `/admin/spend?${query}`);
-    input.terminal.write(await response.text());
+    const text = await response.text();
+    if (!response.ok) throw refused(client.origin, response.status, tryParseJson(text), "", "");
+    input.terminal.write(text);
     return EXIT_OK;
   }
   const spend = await client.call("GET", `/admin/spend?${query}`);
@@ -89,11 +114,21 @@ export async function showSpend(input: CommandInput): Promise<number> {
     { title: "GROUP", value: groupText },
     { title: "REQUESTS", value: ({ requests }) => requests },
     { title: "COST", value: ({ cost_usd }) => cost_usd, as: "usd" },
+    {
+      title: "CORRECTED",
+      value: ({ adjustment_usd }) => (adjustment_usd === 0 ? null : adjustment_usd),
+      as: "usd",
+      spare: 4,
+    },
     { title: "IN", value: ({ prompt_tokens }) => prompt_tokens, spare: 1 },
     { title: "OUT", value: ({ completion_tokens }) => completion_tokens, spare: 2 },
     { title: "UNPRICED", value: ({ unpriced_requests }) => unpriced_requests, spare: 3 },
   ];
-  const { total_usd, as_of, unadmitted_usd } = spend;
+  const { total_usd, as_of, unadmitted_usd, unpriced_requests } = spend;
+  const unpriced =
+    typeof unpriced_requests === "number" && unpriced_requests > 0
+      ? `, without ${unpriced_requests} requests that have no known price`
+      : "";
   const unadmitted =
     typeof unadmitted_usd === "number" && unadmitted_usd > 0
       ? `, besides ${usdText(unadmitted_usd)} for calls that a budget refused after they were sent`
@@ -101,23 +136,30 @@ export async function showSpend(input: CommandInput): Promise<number> {
   input.print(
     spend,
     () =>
-      `${table(columns, rows, "Nothing was spent.", input.look)}total ${usdText(total_usd) ?? "-"}${unadmitted}, as of ${safe(String(as_of))}\n`,
+      `${table(columns, rows, "Nothing was spent.", input.look)}total ${usdText(total_usd) ?? "-"}${unpriced}${unadmitted}, as of ${safe(String(as_of))}\n`,
   );
   return EXIT_OK;
 }
 
-function groupText({ group, names, name, key }: Json): unknown {
-  if (!isJsonObject(group)) return group ?? name ?? key;
+/** Values in the order that was asked for, and a key by its name. */
+function groupText({ group, names }: Json): unknown {
+  if (!isJsonObject(group)) return null;
   const shown = isJsonObject(names) ? names : {};
   return Object.entries(group).map(([by, value]) => String(shown[by] ?? value ?? "-"));
 }
 
+function scopeText(scope: unknown): unknown {
+  return isJsonObject(scope) && Object.keys(scope).length > 0 ? scope : "everything";
+}
+
+function budgetText({ scope, status, ...budget }: Json): string {
+  const standing = isJsonObject(status) ? status : {};
+  return record(Object.entries({ ...budget, scope: scopeText(scope), ...standing }));
+}
+
 const BUDGET: readonly Column<Json>[] = [
   { title: "ID", value: ({ id }) => id, whole: true },
-  {
-    title: "SCOPE",
-    value: ({ scope }) => (isJsonObject(scope) && Object.keys(scope).length > 0 ? scope : "everything"),
-  },
+  { title: "SCOPE", value: ({ scope }) => scopeText(scope) },
   { title: "LIMIT", value: ({ limit_usd, period }) => `${usdText(limit_usd) ?? "-"}/${String(period)}` },
   { title: "SPENT", value: ({ status }) => (isJsonObject(status) ? status["spent_usd"] : null), as: "usd" },
   { title: "LEFT", value: ({ status }) => (isJsonObject(status) ? status["remaining_usd"] : null), as: "usd" },
@@ -133,7 +175,7 @@ export async function listBudgets(input: CommandInput): Promise<number> {
 
 export async function getBudget(input: CommandInput): Promise<number> {
   const budget = await input.client().call("GET", `/admin/budgets/${encode(input.words[0] ?? "")}`);
-  input.print(budget, () => record(Object.entries(budget)));
+  input.print(budget, () => budgetText(budget));
   return EXIT_OK;
 }
 
@@ -159,7 +201,7 @@ export async function setBudget(input: CommandInput): Promise<number> {
   const budget = await client.call("PUT", `/admin/budgets/${encode(input.words[0] ?? "")}`, {
     body: JSON.stringify(body),
   });
-  input.print(budget, () => record(Object.entries(budget)));
+  input.print(budget, () => budgetText(budget));
   input.terminal.writeError(`In force on ${client.origin} within 60 s.\n`);
   return EXIT_OK;
 }

@@ -10,26 +10,32 @@ const PROVIDER: readonly Column<Json>[] = [
   { title: "PROVIDER", value: ({ id }) => id, whole: true },
   {
     title: "CONFIGURED",
-    value: ({ configured, disabled }) => (disabled === true ? "disabled" : configured === true ? "yes" : "no"),
+    value: ({ configured }) => (configured === true ? "yes" : "no"),
     colour: ({ configured }) => (configured === true ? "green" : "dim"),
   },
+  { title: "DISABLED", value: disabledText, colour: () => "yellow" },
   { title: "MISSING", value: ({ missing }) => missing },
 ];
 
 const TARGET: readonly Column<Json>[] = [
   { title: "TARGET", value: ({ provider, model }) => `${String(provider)}/${String(model)}`, whole: true },
-  { title: "BREAKER", value: ({ breaker, state }) => breaker ?? state },
+  { title: "BREAKER", value: ({ state }) => state },
+  { title: "DISABLED", value: disabledText, colour: () => "yellow", spare: 1 },
   { title: "REQUESTS", value: ({ requests }) => requests },
   { title: "ERRORS", value: ({ error_rate }) => percent(error_rate) },
-  { title: "P50", value: (row) => quantile(row, "p50"), as: "ms" },
-  { title: "P95", value: (row) => quantile(row, "p95"), as: "ms" },
+  { title: "FIRST P95", value: ({ first_token_ms }) => p95(first_token_ms), as: "ms", spare: 3 },
+  { title: "TOTAL P95", value: ({ total_ms }) => p95(total_ms), as: "ms", spare: 2 },
 ];
 
 const percent = (rate: unknown): string | null => (typeof rate === "number" ? `${(rate * 100).toFixed(1)} %` : null);
 
-function quantile(row: Json, name: string): unknown {
-  const found = [row["first_token_ms"], row["latency"], row["latency_ms"], row["total_ms"]].find(isJsonObject);
-  return found?.[name];
+const p95 = (quantiles: unknown): unknown => (isJsonObject(quantiles) ? quantiles["p95"] : null);
+
+/** Why it is in no plan, and until when; `null`: it is in them. */
+function disabledText({ disabled }: Json): string | null {
+  if (!isJsonObject(disabled)) return null;
+  const { reason, until } = disabled;
+  return `${String(reason)}${typeof until === "string" ? ` (until ${until})` : ""}`;
 }
 
 /** Those that are configured, unless all were asked for. */
@@ -63,7 +69,11 @@ async function setDisabled(input: CommandInput, change: Json): Promise<number> {
   if (change["disabled"] === true) await input.confirm(`Take ${name} out of every route on ${client.origin}?`);
   const path = `/admin/providers/${encode(id)}${model.length === 0 ? "" : `/${encode(model.join("/"))}`}`;
   const changed = await client.call("PATCH", path, { body: JSON.stringify(change) });
-  input.print(changed, () => record(Object.entries(changed)));
+  input.print(changed, () => {
+    const { disabled } = changed;
+    const state = disabled === null ? "enabled" : "disabled";
+    return record(Object.entries({ target, state, ...(isJsonObject(disabled) ? disabled : {}) }));
+  });
   input.terminal.writeError(`In force on ${client.origin} within 60 s.\n`);
   return EXIT_OK;
 }

@@ -1,7 +1,7 @@
 /** `webhooks`: who is notified of what. The secret is written once, to the standard output. */
-import { type Json, listAll } from "../client.ts";
+import { type Json, listAll, listPage } from "../client.ts";
 import { type CommandInput, encode } from "../input.ts";
-import { type Column, record } from "../table.ts";
+import { type Colour, type Column, record } from "../table.ts";
 import { CommandError, EXIT_OK } from "../terminal.ts";
 import { safe } from "../text.ts";
 
@@ -9,21 +9,33 @@ const WEBHOOK: readonly Column<Json>[] = [
   { title: "ID", value: ({ id }) => id, whole: true },
   { title: "URL", value: ({ url }) => url },
   { title: "EVENTS", value: ({ events }) => events },
-  { title: "STATUS", value: ({ status, disabled }) => status ?? (disabled === true ? "disabled" : "active"), spare: 1 },
+  {
+    title: "STATUS",
+    value: ({ disabled_at }) => (disabled_at === null ? "active" : "disabled"),
+    colour: ({ disabled_at }) => (disabled_at === null ? "green" : "red"),
+    spare: 1,
+  },
 ];
 
 const DELIVERY: readonly Column<Json>[] = [
-  { title: "ID", value: ({ id }) => id, whole: true },
-  { title: "EVENT", value: ({ type, event }) => type ?? event },
-  { title: "STATUS", value: ({ status }) => status },
-  { title: "TRIES", value: ({ tries, attempts }) => tries ?? attempts, spare: 1 },
-  { title: "TIME", value: ({ created_at, at }) => created_at ?? at, as: "time" },
+  { title: "ID", value: ({ message_id }) => message_id, whole: true },
+  { title: "EVENT", value: ({ type }) => type },
+  { title: "STATUS", value: ({ status }) => status, colour: ({ status }) => colourOf(status) },
+  { title: "HTTP", value: ({ last_status }) => last_status },
+  { title: "TRIES", value: ({ tries }) => tries, spare: 1 },
+  { title: "TIME", value: ({ created_at }) => created_at, as: "time", spare: 2 },
+  { title: "NEXT TRY", value: ({ next_try_at }) => next_try_at, as: "time", spare: 3 },
 ];
+
+const colourOf = (status: unknown): Colour =>
+  status === "delivered" ? "green" : status === "failed" ? "red" : "yellow";
 
 const pathOf = (input: CommandInput, rest = ""): string => `/admin/webhooks/${encode(input.words[0] ?? "")}${rest}`;
 
 export async function listWebhooks(input: CommandInput): Promise<number> {
-  input.printRows(WEBHOOK, await listAll(input.client(), "/admin/webhooks"), "There are no webhooks.");
+  // All of them are one answer, which takes no query.
+  const { rows } = await listPage(input.client(), "/admin/webhooks", new URLSearchParams());
+  input.printRows(WEBHOOK, rows, "There are no webhooks.");
   return EXIT_OK;
 }
 

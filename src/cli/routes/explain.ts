@@ -12,14 +12,12 @@ export async function explainRoute(input: CommandInput): Promise<number> {
   const { path, name } = routePath(input.words[0] ?? "");
   const message = input.text("message") ?? "Hello.";
   const file = input.text("request");
-  const request =
-    file === undefined
-      ? { model: `flow/${name}`, messages: [{ role: "user", content: message }] }
-      : await readJsonFile(input, file);
+  const api = input.text("api");
+  const request = file === undefined ? requestOf(api, name, message) : await readJsonFile(input, file);
   const policy = input.text("policy");
   const body = {
     request,
-    api: input.text("api"),
+    api,
     key: input.text("key"),
     at: input.time("at"),
     ...(policy === undefined ? {} : { policy: await readJsonFile(input, policy) }),
@@ -33,6 +31,7 @@ export async function explainRoute(input: CommandInput): Promise<number> {
     { title: "WHY", value: ({ reasons }) => reasonsText(reasons) },
     { title: "LANE", value: ({ lane }) => lane, spare: 2 },
     { title: "EXPECTED", value: ({ expected_usd }) => expected_usd, as: "usd", spare: 1 },
+    { title: "DROPPED", value: ({ dropped }) => dropped, spare: 4 },
     { title: "BOUND", value: ({ bound_usd }) => bound_usd, as: "usd", spare: 3 },
   ];
   const rows = Array.isArray(targets) ? targets.filter(isJsonObject) : [];
@@ -42,6 +41,16 @@ export async function explainRoute(input: CommandInput): Promise<number> {
       `${table(columns, rows, "There are no targets.", input.look)}\n${record(Object.entries({ ...members, admission }))}`,
   );
   return EXIT_OK;
+}
+
+const MAX_TOKENS = 1_024;
+
+/** The smallest request with this message, as that API takes it. */
+function requestOf(api: string | undefined, route: string, message: string): Json {
+  const model = `flow/${route}`;
+  if (api === "responses" || api === "embeddings") return { model, input: message };
+  const messages = [{ role: "user", content: message }];
+  return api === "messages" ? { model, messages, max_tokens: MAX_TOKENS } : { model, messages };
 }
 
 function reasonsText(reasons: unknown): string[] {
