@@ -57,3 +57,8 @@ export interface TokenCounts {
 export function tokenCount(value: unknown): number | undefined {
   return typeof value === "number" && Number.isFinite(value) && value >= 0 ? value : undefined;
 }
+
+/** `usage`, in chat's words, says outright that the model wrote nothing: an answer without content is then none. */
+export function isNothing(usage: unknown): boolean {
+  return typeof usage === "object" && usage !== null && "completion_tokens" in usage && usage.completion_tokens === 0;
+}

@@ -1,6 +1,7 @@
 /** Stage 5, a whole answer: the upstream's text, read within bounds and checked to be an answer. */
-import { type Answer, outputPieces } from "../../conversation/answer.ts";
+import { type Answer, type Finish, outputPieces } from "../../conversation/answer.ts";
 import type { Json } from "../../conversation/part.ts";
+import { isNothing } from "../../conversation/usage.ts";
 import { isJsonObject, isTooDeep, tryParseJson } from "../../lib/json.ts";
 import { stringifyRaw } from "../../lib/raw-json.ts";
 import { readText } from "../../lib/read-text.ts";
@@ -55,6 +56,7 @@ export async function openWhole(
   received.noteAnswerId(answer["id"]);
   received.noteUsage(usageOf(answer));
   received.countWhole(() => outputOf(answer));
+  if (isNothing(usageOf(answer)) && choices.every(isSilent)) return { ok: false, failure: NOT_AN_ANSWER };
   // An adapter that had nothing to put right gives the body itself back: then the provider's own text is kept.
   const own = translated?.ok === true ? translated.text : undefined;
   const { context } = reading;
@@ -80,6 +82,9 @@ function openDirect(text: string, body: Json, reading: Reading, received: Receiv
   received.noteAnswerId(answer.id);
   received.noteUsage(answer.rawUsage);
   received.countWhole(() => outputPieces(answer));
+  if (isNothing(answer.rawUsage) && answer.choices.every(({ parts, finish }) => parts.length === 0 && isDone(finish))) {
+    return { ok: false, failure: NOT_AN_ANSWER };
+  }
   if (own?.ok !== true) return rewritten(answer, reading);
   const { isPlain = false } = own;
   return {
@@ -93,6 +98,18 @@ function rewritten(answer: Answer, { wire, context }: Reading): Opened<WholeAnsw
   if (wire.isUnwritable?.(answer) === true) return { ok: false, failure: NOT_AN_ANSWER };
   const body = wire.writeAnswer(answer, context);
   return { ok: true, value: { text: stringifyRaw(body), body, toAnswer: () => answer, isPlain: () => false, context } };
+}
+
+const isDone = (finish: Finish): boolean => finish.reason === "stop";
+
+/** It stops and says nothing: no member of its message but the role has anything in it. */
+function isSilent(choice: Json): boolean {
+  const { message, finish_reason: finish } = choice;
+  if (!isJsonObject(message) || finish !== "stop") return false;
+  return Object.entries(message).every(([name, value]) => {
+    const isEmpty = value === null || value === "" || (Array.isArray(value) && value.length === 0);
+    return name === "role" || isEmpty;
+  });
 }
 
 /** One that can be written again: its calls are measured, and may have to be released one by one. */

@@ -5,7 +5,8 @@
  * unseen. Bytes then move natively where they need not be read (`native.ts`); where an event must be dropped, changed,
  * translated or checked, complete events are forwarded by hand (`pump.ts`).
  */
-import { hasContent } from "../../conversation/answer.ts";
+import { type AnswerEvent, hasContent } from "../../conversation/answer.ts";
+import { isNothing } from "../../conversation/usage.ts";
 import type { UpstreamFailure } from "../../providers/adapter.ts";
 import type { ItemReader, StreamItem } from "../../wires/wire.ts";
 import type { Opened, OpenStream, Reading, StreamedAttempt, StreamOptions } from "../types.ts";
@@ -68,6 +69,8 @@ function isNative(response: Response, options: StreamOptions, { isClean, sameWir
   return response.headers.get("content-type")?.includes("event-stream") === true;
 }
 
+const isStop = (event: AnswerEvent): boolean => event.kind === "finish" && event.finish.reason === "stop";
+
 /** The items up to the first content, and those that came with it. */
 async function peek(
   read: () => Promise<Uint8Array | undefined>,
@@ -79,6 +82,8 @@ async function peek(
   const items: StreamItem[] = [];
   let bytesSeen = 0;
   let bytesInItems = 0;
+  // It stops and has said nothing: its usage tells whether that is an answer.
+  let isBare = false;
   for (;;) {
     const bytes = await read();
     const isEnd = bytes === undefined || bytes.byteLength === 0;
@@ -94,14 +99,23 @@ async function peek(
         return { ok: false, failure: reading.classify({ status, headers, body: error.body }) };
       }
       // An answer that ends before it said anything is no answer.
-      if (item.ends && item.closes !== true) return { ok: false, failure: NOT_AN_ANSWER };
+      if (item.ends && item.closes !== true && !isBare) return { ok: false, failure: NOT_AN_ANSWER };
       items.push(item);
       for (const event of item.events) if (event.kind === "start") received.noteAnswerId(event.id);
-      if (item.events.some(hasContent)) return { ok: true, value: [...items, ...fresh.slice(at + 1)] };
+      isBare ||= item.events.some(isStop);
+      const usage = item.events.find((event) => event.kind === "usage")?.raw;
+      if (isBare && isNothing(usage)) {
+        received.noteFailed(usage);
+        return { ok: false, failure: NOT_AN_ANSWER };
+      }
+      const isSaid = item.events.some((event) => hasContent(event) && !isStop(event));
+      const isKnown = isSaid || (isBare && (item.ends || usage !== undefined));
+      if (isKnown) return { ok: true, value: [...items, ...fresh.slice(at + 1)] };
       // Should it end before anything else comes, this is what is known of its cost.
       for (const event of item.events) if (event.kind === "usage") received.noteUsage(event.raw);
     }
     // An event that is not complete yet may be a picture; a document says nothing before its end.
+    if (isEnd && isBare) return { ok: true, value: items };
     const isTooLong = reader.isOverlong || (reader.isDocument !== true && bytesInItems > MAX_PREAMBLE_BYTES);
     if (isEnd || isTooLong) return { ok: false, failure: NOT_AN_ANSWER };
   }
