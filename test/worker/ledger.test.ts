@@ -96,7 +96,7 @@ describe("over HTTP", () => {
     expect(refused.headers.get("x-should-retry")).toBe("false");
     expect(((await refused.json()) as { error: { code: string } }).error.code).toBe("budget_exceeded");
     expect(upstream.calls).toHaveLength(1);
-    expect(await spendOf(key)).toMatchObject({ period: "day", spent_usd: 0.00015, remaining_usd: 0 });
+    expect(await spendOf(key)).toMatchObject({ period: "day", spent_usd: 0.00015, remaining_usd: -0.00005 });
   });
 
   test("a key's traces are listed newest first, in pages, by status and by route", async () => {
