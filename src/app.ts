@@ -5,9 +5,9 @@
  * operator's token; only `/health` and `/openapi.json` are open.
  */
 import { type Context, Hono } from "hono";
+import { authorize } from "./admin/access/authorize.ts";
+import { deleteSession, postSession } from "./admin/access/session.ts";
 import { adminApp } from "./admin/app.ts";
-import { authorize } from "./admin/authorize.ts";
-import { deleteSession, postSession } from "./admin/session.ts";
 import { type AppEnv, settingsOf } from "./config.ts";
 import { getApprovals, postApproval } from "./doors/approvals/approvals.ts";
 import { authenticateKey } from "./doors/authenticate.ts";

@@ -28,8 +28,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     "relay/refusal",
     "doors",
     "admin/app",
-    "admin/authorize",
-    "admin/session",
+    "admin/access/authorize",
+    "admin/access/session",
     "openapi/served",
     "traces",
     "config",
@@ -123,7 +123,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     "lib",
   ],
   "relay/refusal": ["config", "http/errors", "http/refusal-log", "ledger/client", "traces"],
-  "relay/admission": [
+  "relay/admission/admission": [
     ...[
       "budgets/types",
       "keys/record",
@@ -269,7 +269,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
       "admin/webhooks",
       "admin/routes",
       "admin/settings",
-      "admin/reprice",
+      "admin/money/reprice",
       "prices/request",
       "budgets/record",
       "approvals/decision",
@@ -283,7 +283,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
       "wires/openai-embeddings/request-fields",
       "wires/openai-chat/request-fields",
       "http/errors",
-      "lib/name-patterns",
+      "lib/text/name-patterns",
     ],
   ],
   // What the build has written.
@@ -298,7 +298,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   config: ["durable/jurisdiction", "keys/operators", "lib/log"],
   lib: [],
   "lib/stored": ["lib/log"],
-  "doors/pages": ["config", "admin/operator", "site/security-headers", "lib"],
+  "doors/pages": ["config", "admin/access/operator", "site/security-headers", "lib"],
   site: ["catalog", "http/errors"],
   // Islands that parse what the API answers.
   "site/console": ["lib/json"],
@@ -348,7 +348,7 @@ const ADAPTERS_SHARE = [
     "providers/credential-pool.ts",
     "providers/provider-row.ts",
     "providers/model-limits.ts",
-    "providers/chat-translation.ts",
+    "providers/openai/chat-translation.ts",
     "providers/refusals.ts",
     "providers/embeddings/adapter.ts",
     "providers/embeddings/rows.ts",

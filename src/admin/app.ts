@@ -6,21 +6,21 @@
  */
 import { Hono } from "hono";
 import { RouterError } from "../http/errors.ts";
+import { type AdminEnv, authorize } from "./access/authorize.ts";
 import { approvalsApp } from "./approvals.ts";
 import { auditApp } from "./audit.ts";
-import { type AdminEnv, authorize } from "./authorize.ts";
-import { budgetsApp } from "./budgets.ts";
 import { demoApp } from "./demo.ts";
 import { keysApp } from "./keys.ts";
 import { metricsApp } from "./metrics.ts";
-import { pricesApp } from "./prices.ts";
+import { budgetsApp } from "./money/budgets.ts";
+import { pricesApp } from "./money/prices.ts";
+import { repriceApp } from "./money/reprice.ts";
+import { spendApp } from "./money/spend.ts";
+import { statsApp } from "./money/stats.ts";
 import { promotionsApp } from "./promotions.ts";
 import { providersApp } from "./providers.ts";
-import { repriceApp } from "./reprice.ts";
 import { routesApp } from "./routes.ts";
 import { settingsApp } from "./settings.ts";
-import { spendApp } from "./spend.ts";
-import { statsApp } from "./stats.ts";
 import { statusApp } from "./status.ts";
 import { tracesApp } from "./traces.ts";
 import { getExport, postImport } from "./transfer.ts";

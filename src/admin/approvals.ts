@@ -14,7 +14,7 @@ import { readJson } from "../http/json-body.ts";
 import { listBody } from "../http/pagination.ts";
 import { listParameters, matchingKey, oneOf, readQuery } from "../http/query.ts";
 import { includesRole } from "../keys/operators.ts";
-import type { AdminEnv } from "./authorize.ts";
+import type { AdminEnv } from "./access/authorize.ts";
 
 /** An id in two keys is asked for with the key; a third one would change nothing. */
 const MAX_PLACES = 10;

@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import { withControl } from "../control/client.ts";
 import { listBody, readTime } from "../http/pagination.ts";
 import { listParameters, matching, readQuery } from "../http/query.ts";
-import type { AdminEnv } from "./authorize.ts";
+import type { AdminEnv } from "./access/authorize.ts";
 
 const FILTERS = ["actor", "action", "object", "since", "until"] as const;
 const TEXT = /^[^\p{Cc}]{1,300}$/u;

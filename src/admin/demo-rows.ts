@@ -4,7 +4,7 @@
  */
 import { findModel } from "../catalog/index.ts";
 import type { SettleRow } from "../ledger/client/client.ts";
-import { encodeBase62 } from "../lib/base62.ts";
+import { encodeBase62 } from "../lib/text/base62.ts";
 import { basisOf, costOf } from "../pricing/price.ts";
 import { readConditions } from "../pricing/surcharge-rules.ts";
 import type { AttemptOutcome, Trace, TraceAttempt } from "../traces/schema.ts";

@@ -11,7 +11,7 @@ import { BODY_LIMITS } from "../http/body.ts";
 import { RouterError } from "../http/errors.ts";
 import { readJson } from "../http/json-body.ts";
 import { listTraces } from "../ledger/client/client.ts";
-import type { AdminEnv } from "./authorize.ts";
+import type { AdminEnv } from "./access/authorize.ts";
 import { demoRows } from "./demo-rows.ts";
 
 const DemoRequest = z.strictObject({ key: z.string() });

@@ -12,7 +12,7 @@ import { RouterError } from "../http/errors.ts";
 import { readJson } from "../http/json-body.ts";
 import { badParameter, refuseQuery } from "../http/query.ts";
 import { DEFAULT_SCOPES, type KeyRecord } from "../keys/record.ts";
-import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
+import { ENV_NAME, RESOURCE_NAME } from "../lib/text/name-patterns.ts";
 import { RoutePolicy, type RouteRecord } from "../policy/schema.ts";
 import { EmbeddingOperation } from "../relay/embedding/operation.ts";
 import { explain } from "../relay/explain.ts";
@@ -23,7 +23,7 @@ import { chatDoorWire } from "../wires/openai-chat/door-wire.ts";
 import { type ChatRequest, parseChatRequest } from "../wires/openai-chat/request-fields.ts";
 import { parseEmbeddingsRequest } from "../wires/openai-embeddings/request-fields.ts";
 import { responsesWire } from "../wires/openai-responses/wire.ts";
-import type { AdminEnv } from "./authorize.ts";
+import type { AdminEnv } from "./access/authorize.ts";
 import { factsOf, noSuchRoute, refuseKind } from "./route-answers.ts";
 
 /** Body of the call. */

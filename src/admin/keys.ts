@@ -29,7 +29,7 @@ import {
 } from "../ledger/client/client.ts";
 import { toUsd } from "../lib/money.ts";
 import { eraseKey } from "../trace-index/client.ts";
-import type { AdminEnv } from "./authorize.ts";
+import type { AdminEnv } from "./access/authorize.ts";
 import { readFlag } from "./options.ts";
 import { unknownEnvironment } from "./route-answers.ts";
 

@@ -6,12 +6,12 @@ import { type Context, Hono } from "hono";
 import { withControl } from "../control/client.ts";
 import { refuseQuery } from "../http/query.ts";
 import { toUsd } from "../lib/money.ts";
-import { withTimeout } from "../lib/with-timeout.ts";
+import { withTimeout } from "../lib/time/with-timeout.ts";
 import { trailName } from "../trace-index/calendar.ts";
 import { askTrail, inTurn } from "../trace-index/calls.ts";
 import { type BucketCount, durationOf } from "../trace-index/histogram.ts";
-import type { AttemptCount, MetricsRow } from "../trace-index/store-metrics.ts";
-import type { AdminEnv } from "./authorize.ts";
+import type { AttemptCount, MetricsRow } from "../trace-index/store/store-metrics.ts";
+import type { AdminEnv } from "./access/authorize.ts";
 
 const MAX_SERIES = 10_000;
 const OTHER = "(other)";

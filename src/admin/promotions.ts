@@ -14,10 +14,10 @@ import { BODY_LIMITS } from "../http/body.ts";
 import { RouterError } from "../http/errors.ts";
 import { readJson } from "../http/json-body.ts";
 import { badParameter, readQuery } from "../http/query.ts";
-import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
+import { ENV_NAME, RESOURCE_NAME } from "../lib/text/name-patterns.ts";
 import { forgetRoute } from "../policy/store.ts";
 import { evidenceOf } from "../trace-index/client.ts";
-import type { AdminEnv } from "./authorize.ts";
+import type { AdminEnv } from "./access/authorize.ts";
 import { readFlag } from "./options.ts";
 import { factsOf, refusal, refuseKind, unknownEnvironment } from "./route-answers.ts";
 

@@ -13,7 +13,7 @@ import { readJson } from "../http/json-body.ts";
 import { badParameter, refuseQuery } from "../http/query.ts";
 import { forgetDisabled } from "../policy/store.ts";
 import { isKnownProvider } from "../providers/index.ts";
-import type { AdminEnv } from "./authorize.ts";
+import type { AdminEnv } from "./access/authorize.ts";
 import { MAX_REASON_LENGTH } from "./options.ts";
 
 /** As a policy may name it. */

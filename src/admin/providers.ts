@@ -23,7 +23,7 @@ import { forgetProvider } from "../policy/store.ts";
 import type { Provider, Secrets } from "../providers/adapter.ts";
 import { credentialsOf } from "../providers/credential-pool.ts";
 import { findProvider, isKnownProvider, missingNames, operatorProvider, providerIds } from "../providers/index.ts";
-import type { AdminEnv } from "./authorize.ts";
+import type { AdminEnv } from "./access/authorize.ts";
 import { readFlag, readReason } from "./options.ts";
 import { patchProvider, toDisabled } from "./provider-switch.ts";
 

@@ -16,7 +16,7 @@ import { kindFault } from "../policy/embedding.ts";
 import type { RoutePolicy } from "../policy/schema.ts";
 import { PriceBook } from "../prices/book.ts";
 import { isKnownProvider } from "../providers/index.ts";
-import type { AdminEnv } from "./authorize.ts";
+import type { AdminEnv } from "./access/authorize.ts";
 
 /** The route object of the contract. Of a version that was promoted or rolled back to: where it comes from, too. */
 export function toRoute({ record, active, origin }: RouteVersion) {

@@ -6,7 +6,7 @@ import { BODY_LIMITS } from "../http/body.ts";
 import { readJson } from "../http/json-body.ts";
 import { refuseQuery } from "../http/query.ts";
 import { forgetPrices } from "../prices/store.ts";
-import type { AdminEnv } from "./authorize.ts";
+import type { AdminEnv } from "./access/authorize.ts";
 
 const MAX_SPEND_TAGS = 4;
 /** As clients may name a tag, without what a list of them or a CSV would need to escape. */

@@ -10,13 +10,13 @@ import { withControl } from "../control/client.ts";
 import { targetSnapshot } from "../health/client.ts";
 import { refuseQuery } from "../http/query.ts";
 import { ledgerStanding } from "../ledger/client/client.ts";
+import { withTimeout } from "../lib/time/with-timeout.ts";
 import { VERSION } from "../lib/version.ts";
-import { withTimeout } from "../lib/with-timeout.ts";
 import { CATALOGUE_ROW } from "../prices/book.ts";
 import { credentialsOf } from "../providers/credential-pool.ts";
 import { findProvider, missingNames, operatorProvider } from "../providers/index.ts";
 import { queryTraces } from "../trace-index/client.ts";
-import type { AdminEnv } from "./authorize.ts";
+import type { AdminEnv } from "./access/authorize.ts";
 
 const CHECK_LIMIT_MS = 5_000;
 const LEDGERS_ASKED = 20;

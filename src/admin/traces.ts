@@ -13,14 +13,14 @@ import { badCursor, cursorHeader, readLimit, readTime, toList } from "../http/pa
 import { badParameter, listParameters, matching, matchingKey, oneOf, readQuery, refuseQuery } from "../http/query.ts";
 import { readFormat, readTraceFilters, TRACE_FILTERS, wantsFacets } from "../http/trace-filters.ts";
 import { findTrace, rebuildIndex } from "../ledger/client/client.ts";
-import { csvResponse } from "../lib/csv.ts";
 import { parseJson } from "../lib/json.ts";
-import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
+import { csvResponse } from "../lib/text/csv.ts";
+import { ENV_NAME, RESOURCE_NAME } from "../lib/text/name-patterns.ts";
 import { countFacets, type Position, queryTraces } from "../trace-index/client.ts";
 import { decodeCursor, encodeCursor } from "../trace-index/cursor.ts";
 import { tracesCsv } from "../traces/csv.ts";
 import { keyIdOfTrace, TRACE_STATUSES, type Trace, traceIdIn } from "../traces/schema.ts";
-import type { AdminEnv } from "./authorize.ts";
+import type { AdminEnv } from "./access/authorize.ts";
 
 const DAY_MS = 86_400_000;
 const MAX_TRACE_DAYS = 30;

@@ -14,8 +14,8 @@ import { pepperId } from "../keys/hash.ts";
 import { importSums, type PeriodRow, sumsOf } from "../ledger/client/client.ts";
 import { isJsonObject, tryParseJson } from "../lib/json.ts";
 import { readText } from "../lib/read-text.ts";
-import type { AdminEnv } from "./authorize.ts";
-import { requireRole } from "./roles.ts";
+import type { AdminEnv } from "./access/authorize.ts";
+import { requireRole } from "./access/roles.ts";
 
 const HEADER = "flow-layer-export";
 const SCHEMA = 1;

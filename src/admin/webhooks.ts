@@ -8,10 +8,10 @@ import { RouterError } from "../http/errors.ts";
 import { readJson } from "../http/json-body.ts";
 import { listBody, toList } from "../http/pagination.ts";
 import { badParameter, listParameters, refuseQuery } from "../http/query.ts";
-import { RESOURCE_NAME } from "../lib/name-patterns.ts";
+import { RESOURCE_NAME } from "../lib/text/name-patterns.ts";
 import { upstreamUrl } from "../lib/upstream-url.ts";
 import { EVENT_TYPES } from "../notices/types.ts";
-import type { AdminEnv } from "./authorize.ts";
+import type { AdminEnv } from "./access/authorize.ts";
 
 const MAX_URL_LENGTH = 2_048;
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/;

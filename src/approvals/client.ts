@@ -8,7 +8,7 @@ import type { SeenCall } from "../conversation/tool-turns.ts";
 import { callWithRetry } from "../durable/call.ts";
 import { RouterError } from "../http/errors.ts";
 import { sha256, toHex } from "../keys/hash.ts";
-import { withTimeout } from "../lib/with-timeout.ts";
+import { withTimeout } from "../lib/time/with-timeout.ts";
 import { type ToolRules, verdictOf } from "./match.ts";
 import type { ToolApprovals } from "./tool-approvals.ts";
 import type {

@@ -4,7 +4,7 @@
  * Knows neither clock nor runtime. Every method is synchronous and belongs to a transaction of its caller.
  */
 import type { CallKind } from "../conversation/tool-turns.ts";
-import { randomBase62 } from "../lib/base62.ts";
+import { randomBase62 } from "../lib/text/base62.ts";
 import { migrate } from "./approvals-schema.sql.ts";
 import { canonicalJson, sameArguments } from "./match.ts";
 import type {

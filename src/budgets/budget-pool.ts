@@ -12,7 +12,7 @@ import { withControl } from "../control/client.ts";
 import { AlarmSchedule } from "../durable/alarm-schedule.ts";
 import { Backoff } from "../durable/backoff.ts";
 import { fromUsd, toUsd } from "../lib/money.ts";
-import { withTimeout } from "../lib/with-timeout.ts";
+import { withTimeout } from "../lib/time/with-timeout.ts";
 import { reached } from "../notices/types.ts";
 import { IN_FORCE_MS, type Inventory, Pool } from "./pool.ts";
 import { type BudgetRecord, concerns, termsOf } from "./record.ts";

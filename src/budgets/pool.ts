@@ -9,9 +9,9 @@
  * memory equal to the tables again.
  */
 import { migrateTables } from "../durable/call.ts";
-import { spanOf } from "../lib/calendar.ts";
 import { parseJson } from "../lib/json.ts";
 import { fromUsd } from "../lib/money.ts";
+import { spanOf } from "../lib/time/calendar.ts";
 import type { BudgetRecord } from "./record.ts";
 import type { BudgetStatus, LeaseAnswer, LeaseRequest, Part } from "./types.ts";
 

@@ -1,7 +1,7 @@
 /** Budgets above keys: the body of `PUT /admin/budgets/{id}`, and the list under KV `budgets`. */
 import * as z from "zod/mini";
-import { isTimeZone, PERIODS } from "../lib/calendar.ts";
-import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
+import { ENV_NAME, RESOURCE_NAME } from "../lib/text/name-patterns.ts";
+import { isTimeZone, PERIODS } from "../lib/time/calendar.ts";
 import type { BudgetTerms } from "./types.ts";
 
 /** Ids of keys. */

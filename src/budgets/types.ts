@@ -1,5 +1,5 @@
 /** What passes between isolates, ledgers and the pool of a budget above keys. Plain data: all of it crosses to an object. */
-import type { Period } from "../lib/calendar.ts";
+import type { Period } from "../lib/time/calendar.ts";
 
 /**
  * A budget as the ledger of a key knows it. Which environment and keys it is for is decided before; what is left of its

@@ -19,17 +19,17 @@ import type { BudgetThreshold, Delivery, Webhook, WebhookRequest } from "../noti
 import type { ProviderRecord } from "../policy/provider-record.ts";
 import * as announced from "./announced.ts";
 import { type ApprovalPlace, type ApprovalQuery, findApprovals, noteApprovals } from "./approvals.ts";
-import { BudgetTable } from "./budget-table.ts";
 import { migrate } from "./control-schema.sql.ts";
-import { DisabledTable } from "./disabled-table.ts";
 import { Journal } from "./journal.ts";
-import { KeyTable } from "./key-table.ts";
 import { NoticeDesk } from "./notice-desk.ts";
-import { PriceTable } from "./price-table.ts";
-import { ProviderTable } from "./provider-table.ts";
 import { Publisher } from "./publisher.ts";
-import { RouteTable } from "./route-table.ts";
 import { toPage, toTargetUses } from "./rows.ts";
+import { BudgetTable } from "./tables/budget-table.ts";
+import { DisabledTable } from "./tables/disabled-table.ts";
+import { KeyTable } from "./tables/key-table.ts";
+import { PriceTable } from "./tables/price-table.ts";
+import { ProviderTable } from "./tables/provider-table.ts";
+import { RouteTable } from "./tables/route-table.ts";
 import * as transfer from "./transfer.ts";
 import type {
   AuditEntry,

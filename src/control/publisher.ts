@@ -9,7 +9,7 @@ import { AlarmSchedule, type Alarms } from "../durable/alarm-schedule.ts";
 import { Backoff } from "../durable/backoff.ts";
 import { JURISDICTION_KEY, jurisdictionRecord } from "../durable/jurisdiction.ts";
 import { log } from "../lib/log.ts";
-import { withTimeout } from "../lib/with-timeout.ts";
+import { withTimeout } from "../lib/time/with-timeout.ts";
 import { KvOutbox } from "./kv-outbox.ts";
 import { HEALTH_KEY, type OpenTarget, TargetHealthTable } from "./target-health.ts";
 import type { TargetHealthChange } from "./types.ts";

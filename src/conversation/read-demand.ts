@@ -2,7 +2,7 @@
  * What a conversation can cost besides its text: of one that came by another door than chat, for targets whose body is
  * written from it. The chat request that says the same leaves out what chat has no word for, so it bounds nothing here.
  */
-import { utf8Length } from "../lib/utf8-length.ts";
+import { utf8Length } from "../lib/text/utf8-length.ts";
 import type { Conversation } from "./conversation.ts";
 import type { ContentDemand, MediaPart, Medium, ToolDemand } from "./demand.ts";
 import { addressed, hasReference, inline, mediumOf, providerTool } from "./demand-parts.ts";

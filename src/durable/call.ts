@@ -1,5 +1,5 @@
 /** What every caller and every table of a Durable Object needs. */
-import { withTimeout } from "../lib/with-timeout.ts";
+import { withTimeout } from "../lib/time/with-timeout.ts";
 
 /** Cloudflare's mark on the errors of an object that has too many requests waiting. */
 export function isOverloaded(error: unknown): boolean {

@@ -5,7 +5,7 @@
  * Sent at once behind the answer of the call that made them. What was not taken waits for the sender's alarm, which has to
  * be set before, so that a message outlives the object's memory.
  */
-import { withTimeout } from "../lib/with-timeout.ts";
+import { withTimeout } from "../lib/time/with-timeout.ts";
 import { Backoff, type BackoffLimits } from "./backoff.ts";
 
 /** Where messages wait, and how some of them go out. */

@@ -6,7 +6,7 @@
  * reached the local view goes on alone, and the outcomes of that second are lost, not sent twice.
  */
 import { isJsonObject, tryParseJson } from "../lib/json.ts";
-import { withTimeout } from "../lib/with-timeout.ts";
+import { withTimeout } from "../lib/time/with-timeout.ts";
 import { isAhead } from "./breaker.ts";
 import { forecastAt } from "./forecast.ts";
 import type { ProviderHealth } from "./provider-health.ts";

@@ -4,8 +4,8 @@
  *
  * Opening a body looks at headers alone and comes before the key record is read, so a bad request costs no I/O.
  */
-import type { Deadlines } from "../lib/deadline.ts";
-import { withTimeout } from "../lib/with-timeout.ts";
+import type { Deadlines } from "../lib/time/deadline.ts";
+import { withTimeout } from "../lib/time/with-timeout.ts";
 import { RouterError, retryAfter } from "./errors.ts";
 import { BodyClaim } from "./in-flight.ts";
 

@@ -1,7 +1,7 @@
 /** Bodies that are read by a strict schema: those of every endpoint but the model requests. */
 import type * as z from "zod/mini";
-import { Deadlines } from "../lib/deadline.ts";
 import { hasMoreValues, scanJson } from "../lib/json.ts";
+import { Deadlines } from "../lib/time/deadline.ts";
 import { MAX_DEPTH, OpenBody } from "./body.ts";
 import { RouterError } from "./errors.ts";
 import { EXPLAINED, invalidField, parseBody } from "./validation-errors.ts";

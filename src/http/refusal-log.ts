@@ -1,6 +1,6 @@
 /** Refusals that leave no trace, because no key was recognised: one log line a second and code. */
 import { log } from "../lib/log.ts";
-import { Pace } from "../lib/pace.ts";
+import { Pace } from "../lib/time/pace.ts";
 import type { RouterError } from "./errors.ts";
 
 const pace = new Pace(1_000);

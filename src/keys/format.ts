@@ -4,7 +4,7 @@
  * The id names the record, the secret proves possession, and the tail is a truncated HMAC of all before it under the
  * deployment's pepper: a mistyped or invented key is refused without any I/O.
  */
-import { digestBase62, randomBase62 } from "../lib/base62.ts";
+import { digestBase62, randomBase62 } from "../lib/text/base62.ts";
 import { equalSecrets, hmac, pepperId, toHex } from "./hash.ts";
 
 const ID_LENGTH = 12;

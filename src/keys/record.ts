@@ -2,8 +2,8 @@
  * What is known of an API key: the value of KV `key:<id>` and of the control plane's table. Never a secret.
  */
 import * as z from "zod/mini";
-import { isTimeZone, PERIODS } from "../lib/calendar.ts";
-import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
+import { ENV_NAME, RESOURCE_NAME } from "../lib/text/name-patterns.ts";
+import { isTimeZone, PERIODS } from "../lib/time/calendar.ts";
 
 export const SCOPES = ["chat", "models", "traces:read", "raw_models", "approvals:decide"] as const;
 export type Scope = (typeof SCOPES)[number];

@@ -8,7 +8,7 @@
  */
 import { IsolateCache } from "../lib/isolate-cache.ts";
 import { parseStored } from "../lib/stored.ts";
-import { withTimeout } from "../lib/with-timeout.ts";
+import { withTimeout } from "../lib/time/with-timeout.ts";
 import { hashSecret, hasValidTail, type ParsedKey, parseKey } from "./format.ts";
 import { KeyRecord, keyRecordKey } from "./record.ts";
 

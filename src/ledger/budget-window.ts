@@ -6,10 +6,10 @@
  * budget's period or zone was changed, and kept up with every booking after that. Where retention has deleted charges of
  * the period, whole days in UTC that touch it stand in: that is never less than what was spent.
  */
-import { spanOf } from "../lib/calendar.ts";
+import { spanOf } from "../lib/time/calendar.ts";
 import type { Charges } from "./charges.ts";
 import { type PeriodSums, periodName, type SpendChanges, UTC } from "./periods.ts";
-import type { Traces } from "./traces.ts";
+import type { Traces } from "./trace/traces.ts";
 import type { Budget } from "./types.ts";
 
 type Window = {

@@ -3,7 +3,7 @@
  * changed only together with it, and read from it by `load`.
  */
 
-import type { Span } from "../lib/calendar.ts";
+import type { Span } from "../lib/time/calendar.ts";
 import { Leases } from "./leases.ts";
 import { assertNanoUsd } from "./periods.ts";
 import type { RequestOrigin, Reservation } from "./types.ts";

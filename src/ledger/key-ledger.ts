@@ -8,8 +8,8 @@
 import { DurableObject } from "cloudflare:workers";
 import type { BudgetTerms, Part } from "../budgets/types.ts";
 import { inJurisdiction, settingsOf } from "../config.ts";
-import { spanOf } from "../lib/calendar.ts";
 import { fromUsd, toUsd } from "../lib/money.ts";
+import { spanOf } from "../lib/time/calendar.ts";
 import { type BudgetThreshold, reached } from "../notices/types.ts";
 import { keyIdOfTrace, type Trace } from "../traces/schema.ts";
 import { Ledger } from "./ledger.ts";

@@ -6,8 +6,8 @@
  * limit by an admission: only a bill above its own bound, a lower limit or a price that was unknown can take it there.
  */
 import type { BudgetShortage } from "../budgets/types.ts";
-import { spanOf } from "../lib/calendar.ts";
 import { fromUsd } from "../lib/money.ts";
+import { spanOf } from "../lib/time/calendar.ts";
 import { type Trace, traceIdFloor } from "../traces/schema.ts";
 import { Account } from "./account.ts";
 import { Attempts } from "./attempts.ts";
@@ -19,8 +19,8 @@ import { assertNanoUsd, type PeriodRow, PeriodSums, SpendChanges, UTC } from "./
 import { Refusals } from "./refusals.ts";
 import { Repricing } from "./repricing.ts";
 import { Shares } from "./shares/shares.ts";
-import { listTraces } from "./trace-list.ts";
-import { type AddedTrace, MAX_TRACE_DAYS, MIN_TRACE_AGE_MS, Traces } from "./traces.ts";
+import { listTraces } from "./trace/trace-list.ts";
+import { type AddedTrace, MAX_TRACE_DAYS, MIN_TRACE_AGE_MS, Traces } from "./trace/traces.ts";
 import type {
   Budget,
   BudgetSpend,

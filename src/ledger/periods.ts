@@ -1,5 +1,5 @@
 /** What is spent per day, month and in all, in UTC: names of periods, and the table of their sums. */
-import { spanOf } from "../lib/calendar.ts";
+import { spanOf } from "../lib/time/calendar.ts";
 import type { Budget } from "./types.ts";
 
 /** `2026-11-22`, `2026-11` or `total`, in UTC. `at` is epoch ms. */

@@ -9,7 +9,7 @@ import { parseJson } from "../lib/json.ts";
 import { bodyConditions, type FacetRow } from "../traces/filter.ts";
 import { keyIdOfTrace, type Trace, traceIdFloor } from "../traces/schema.ts";
 import type { Account } from "./account.ts";
-import { facetRows } from "./trace-facets.ts";
+import { facetRows } from "./trace/trace-facets.ts";
 import type { RefusedRow, TracePage, TraceQuery } from "./types.ts";
 
 export const MAX_PER_SECOND = 10;

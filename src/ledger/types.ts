@@ -1,6 +1,6 @@
 /** What passes between a key's ledger and its callers. Plain data only: all of it crosses to a Durable Object. */
 import type { BudgetShortage, BudgetTerms } from "../budgets/types.ts";
-import type { Period } from "../lib/calendar.ts";
+import type { Period } from "../lib/time/calendar.ts";
 import type { BodyFilter, FacetCounts } from "../traces/filter.ts";
 import type { Trace, UsageSource } from "../traces/schema.ts";
 

@@ -6,12 +6,12 @@
 import { AlarmSchedule, type Alarms } from "../durable/alarm-schedule.ts";
 import { Backoff } from "../durable/backoff.ts";
 import { log } from "../lib/log.ts";
-import { withTimeout } from "../lib/with-timeout.ts";
+import { withTimeout } from "../lib/time/with-timeout.ts";
 import { keyIdOfTrace } from "../traces/schema.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Parcel, TraceIndexes } from "./outbox.ts";
 import type { Escrow } from "./shares/escrow.ts";
-import { MAX_TRACES } from "./traces.ts";
+import { MAX_TRACES } from "./trace/traces.ts";
 
 /** Traces older than the limit are looked for once a day. */
 const AGE_CHECK_MS = 86_400_000;

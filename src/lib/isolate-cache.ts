@@ -5,7 +5,7 @@
  * awaits it (measured in workerd). A refresh runs behind the answer, so a hot key costs one read per `freshMs` and
  * isolate.
  */
-import { withTimeout } from "./with-timeout.ts";
+import { withTimeout } from "./time/with-timeout.ts";
 
 export interface CacheLimits {
   readonly maxEntries: number;

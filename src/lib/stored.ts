@@ -10,7 +10,7 @@
 import type * as z from "zod/mini";
 import { isJsonObject, tryParseJson } from "./json.ts";
 import { log } from "./log.ts";
-import { Pace } from "./pace.ts";
+import { Pace } from "./time/pace.ts";
 
 const FACTS = "facts";
 /** Each round removes at least one member. A record with more that is unknown is none of ours. */

@@ -5,9 +5,9 @@
  * until its receiver has it, or its tries are over. So it outlives the object's memory, and arrives at least once.
  */
 
-import { randomBase62 } from "../lib/base62.ts";
 import { parseJson } from "../lib/json.ts";
 import { log } from "../lib/log.ts";
+import { randomBase62 } from "../lib/text/base62.ts";
 import { newWebhookSecret, signedHeaders } from "./signing.ts";
 import {
   type Delivery,

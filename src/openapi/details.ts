@@ -1,5 +1,5 @@
 /** What the document says besides shapes: tags, patterns of parameters, response headers and examples. */
-import { ENV_NAME, RESOURCE_NAME } from "../lib/name-patterns.ts";
+import { ENV_NAME, RESOURCE_NAME } from "../lib/text/name-patterns.ts";
 import type { JsonSchema } from "./schema.ts";
 
 /** The first prefix that fits a path is its tag. */

@@ -1,9 +1,9 @@
 /** The components of the document: what requests are checked with, and the shapes of answers. */
 
 import { ExplainRequest } from "../admin/explain.ts";
+import { RepriceRequest } from "../admin/money/reprice.ts";
 import { PromotionRequest } from "../admin/promotions.ts";
 import { SwitchRequest } from "../admin/provider-switch.ts";
-import { RepriceRequest } from "../admin/reprice.ts";
 import { RollbackRequest } from "../admin/routes.ts";
 import { SettingsRequest } from "../admin/settings.ts";
 import { WebhookBody } from "../admin/webhooks.ts";

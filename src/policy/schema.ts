@@ -9,7 +9,7 @@
  */
 import * as z from "zod/mini";
 import { ModelFacts } from "../catalog/model-facts.ts";
-import { ENV_NAME, isDotSegment, RESOURCE_NAME } from "../lib/name-patterns.ts";
+import { ENV_NAME, isDotSegment, RESOURCE_NAME } from "../lib/text/name-patterns.ts";
 import { Alias, MAX_ALIASES } from "./aliases.ts";
 
 const integer = (minimum: number, maximum: number) => z.int().check(z.minimum(minimum), z.maximum(maximum));

@@ -7,7 +7,7 @@
  * whole one for Chinese, Japanese, Korean or an emoji. The length in UTF-8 tells these scripts apart: one byte, two
  * bytes, three or four.
  */
-import { utf8Length } from "../lib/utf8-length.ts";
+import { utf8Length } from "../lib/text/utf8-length.ts";
 
 const TOKENS_PER_UNIT = 1 / 4;
 /** With it a character of three bytes is one token. */

@@ -7,7 +7,7 @@
  */
 import { isJsonObject, tryParseJson } from "../lib/json.ts";
 import { REMOVED, redactCredentials } from "../lib/redact-credentials.ts";
-import { resetDelayMs, retryDelayMs } from "../lib/retry-delay.ts";
+import { resetDelayMs, retryDelayMs } from "../lib/time/retry-delay.ts";
 import type { ProviderConfig, UpstreamError, UpstreamFailure } from "./adapter.ts";
 import { memberRefusal } from "./refusals.ts";
 

@@ -1,16 +1,16 @@
 /** The registry: every provider there is, by id. Lookups go through a `Map`, so `__proto__` is just an unknown name. */
 import type { Provider, Secrets } from "./adapter.ts";
 import { anthropic } from "./anthropic.ts";
-import { AZURE_ROW } from "./azure.ts";
 import { bedrock } from "./bedrock.ts";
 import { cohere } from "./cohere.ts";
 import { google } from "./google.ts";
-import { openAiProvider } from "./openai-compatible.ts";
-import { operatorProvider } from "./openai-operator.ts";
+import { AZURE_ROW } from "./openai/azure.ts";
+import { openAiProvider } from "./openai/openai-compatible.ts";
+import { operatorProvider } from "./openai/openai-operator.ts";
+import { WORKERS_AI_QUIRKS } from "./openai/workers-ai.ts";
 import type { RowQuirks } from "./provider-row.ts";
 import { ROWS } from "./rows.ts";
 import { answerFromSandbox, configureSandbox, SANDBOX_EMBEDDING, SANDBOX_ROW } from "./sandbox.ts";
-import { WORKERS_AI_QUIRKS } from "./workers-ai.ts";
 
 export { operatorProvider };
 

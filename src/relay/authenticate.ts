@@ -7,7 +7,7 @@
 import { invalidKey, RouterError } from "../http/errors.ts";
 import type { KeyRecord, Scope } from "../keys/record.ts";
 import { findKey, type KeySources, type verifyToken } from "../keys/store.ts";
-import { RESOURCE_NAME } from "../lib/name-patterns.ts";
+import { RESOURCE_NAME } from "../lib/text/name-patterns.ts";
 import { type Known, readControlHeaders } from "./authenticate-controls.ts";
 import type { Caller } from "./types.ts";
 

@@ -21,7 +21,7 @@ import type { FailureClass } from "../traces/schema.ts";
 import { readContentDemand } from "../wires/openai-chat/read-demand.ts";
 import type { ChatRequest } from "../wires/openai-chat/request-fields.ts";
 import type { DoorWire } from "../wires/wire.ts";
-import { Admission } from "./admission.ts";
+import { Admission } from "./admission/admission.ts";
 import { fits } from "./attempts/hedge.ts";
 import { droppedFor } from "./attempts/upstream-request.ts";
 import { conversationOf, costForecast } from "./conversation.ts";

@@ -1,5 +1,5 @@
 /** What has come of one attempt's answer so far. Facts only: what they cost is `billing.ts`'s to say. */
-import { utf8Length } from "../lib/utf8-length.ts";
+import { utf8Length } from "../lib/text/utf8-length.ts";
 import { textTokens, tokensOf } from "../pricing/count.ts";
 
 /** Visible output, by what it is. */

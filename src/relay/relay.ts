@@ -13,7 +13,7 @@ import type { Provider } from "../providers/adapter.ts";
 import { notedConversation } from "../wires/bridge.ts";
 import { readContentDemand } from "../wires/openai-chat/read-demand.ts";
 import type { ChatRequest } from "../wires/openai-chat/request-fields.ts";
-import { Admission } from "./admission.ts";
+import { Admission } from "./admission/admission.ts";
 import { ToolApproval } from "./approval/approval.ts";
 import { releasedBody, releasedStream, toolsOf } from "./approval/resume.ts";
 import type { ConversationInput } from "./attempts/attempt.ts";

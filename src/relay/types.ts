@@ -7,7 +7,7 @@ import type { AnswerEvent, Answer as CoreAnswer } from "../conversation/answer.t
 import type { Json } from "../conversation/part.ts";
 import type { RouterError } from "../http/errors.ts";
 import type { KeyRecord } from "../keys/record.ts";
-import type { Deadlines } from "../lib/deadline.ts";
+import type { Deadlines } from "../lib/time/deadline.ts";
 import type { DisabledIndex } from "../policy/disabled.ts";
 import type { RoutePolicy, RouteRecord, Target } from "../policy/schema.ts";
 import type { PriceBook } from "../prices/book.ts";

@@ -8,7 +8,7 @@
 import type { Adjustment, RepriceCheck, RepriceOrder, RepriceProgress } from "../ledger/repricing.ts";
 import { toUsd } from "../lib/money.ts";
 import { archiveName, dayStart, expiresAt, trailName } from "../trace-index/calendar.ts";
-import type { AdjustmentBatch } from "../trace-index/store-adjust.ts";
+import type { AdjustmentBatch } from "../trace-index/store/store-adjust.ts";
 import type { RepriceRefusal, RepriceState } from "./types.ts";
 
 /** Ledgers that are asked at a time: requests of their keys go first there. */

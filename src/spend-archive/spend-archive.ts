@@ -8,7 +8,7 @@ import { DurableObject } from "cloudflare:workers";
 import { inJurisdiction } from "../config.ts";
 import { AlarmSchedule } from "../durable/alarm-schedule.ts";
 import { archiveMonth, DAY_MS, nextMonth } from "../trace-index/calendar.ts";
-import type { AdjustmentBatch } from "../trace-index/store-adjust.ts";
+import type { AdjustmentBatch } from "../trace-index/store/store-adjust.ts";
 import type { ArchivedDay } from "../trace-index/usage.ts";
 import type { UsageQuestion, UsageSum } from "../trace-index/usage-query.ts";
 import { type ArchiveAnswer, ArchiveStore, KEPT_DAYS } from "./store.ts";

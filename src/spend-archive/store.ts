@@ -7,7 +7,7 @@
 import { migrateTables } from "../durable/call.ts";
 import { tryParseJson } from "../lib/json.ts";
 import { dayStart, nextMonth } from "../trace-index/calendar.ts";
-import { type AdjustmentBatch, adjustedRow } from "../trace-index/store-adjust.ts";
+import { type AdjustmentBatch, adjustedRow } from "../trace-index/store/store-adjust.ts";
 import { type ArchivedDay, COUNT_COLUMNS, PLACE_COLUMNS, type UsageRow } from "../trace-index/usage.ts";
 import { sumUsage, type UsageQuestion, type UsageSum } from "../trace-index/usage-query.ts";
 import { addUsage, DAY, USAGE_TABLE } from "../trace-index/usage-schema.sql.ts";

@@ -4,7 +4,7 @@
  * Pure. Times are epoch ms. A trace belongs to the day of its `created_at`, so every object covers a known span and a
  * window of time is a list of names.
  */
-import { ENV_NAME } from "../lib/name-patterns.ts";
+import { ENV_NAME } from "../lib/text/name-patterns.ts";
 
 export const DAY_MS = 86_400_000;
 /** Counters are kept per slot: a window that begins inside a day adds up slots. */

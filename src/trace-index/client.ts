@@ -11,7 +11,7 @@ import { clampSpan, daysOf, SLOT_MS } from "./calendar.ts";
 import { askTrail as ask, asOf, CALLS_AT_A_TIME, inTurn, objectNames, type Trails } from "./calls.ts";
 import { comparePositions } from "./cursor.ts";
 import { type Evidence, mergeEvidence, toEvidence } from "./evidence.ts";
-import { MAX_FACET_ROWS } from "./store-list.ts";
+import { MAX_FACET_ROWS } from "./store/store-list.ts";
 import type { DayList, ListedTrace, Position, TraceFilter } from "./types.ts";
 
 export type { Evidence } from "./evidence.ts";

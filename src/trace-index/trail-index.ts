@@ -16,10 +16,10 @@ import { parseStored } from "../lib/stored.ts";
 import { MONEY_KEY, MoneyRecord } from "../prices/book.ts";
 import type { FacetRow } from "../traces/filter.ts";
 import { archiveName, DAY_MS, expiresAt, parseTrailName, type TrailDay } from "./calendar.ts";
-import { TrailStore } from "./store.ts";
-import type { AdjustmentBatch } from "./store-adjust.ts";
-import type { DayMetrics } from "./store-metrics.ts";
-import type { DayUsageQuery } from "./store-usage.ts";
+import { TrailStore } from "./store/store.ts";
+import type { AdjustmentBatch } from "./store/store-adjust.ts";
+import type { DayMetrics } from "./store/store-metrics.ts";
+import type { DayUsageQuery } from "./store/store-usage.ts";
 import type {
   DayEvidenceQuery,
   DayFacetsQuery,

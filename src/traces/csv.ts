@@ -1,5 +1,5 @@
 /** Traces as rows of a table. Pure. */
-import { type Cell, toCsv } from "../lib/csv.ts";
+import { type Cell, toCsv } from "../lib/text/csv.ts";
 import type { Trace } from "./schema.ts";
 
 const COLUMNS: readonly (readonly [name: string, value: (trace: Trace) => Cell])[] = [

@@ -6,7 +6,7 @@
  * it. Spans are not money: what a collector does not take after one more try is counted, named in the log, and gone.
  */
 import { log } from "../lib/log.ts";
-import { retryDelayMs } from "../lib/retry-delay.ts";
+import { retryDelayMs } from "../lib/time/retry-delay.ts";
 import { upstreamUrl } from "../lib/upstream-url.ts";
 import { type TraceParent, toExportRequest, toSpans } from "./otlp.ts";
 import type { Trace } from "./schema.ts";

@@ -1,5 +1,5 @@
 /** The record of one request: what the trace endpoints answer, and what the ledger keeps with the cost. */
-import { encodeBase62, randomBase62 } from "../lib/base62.ts";
+import { encodeBase62, randomBase62 } from "../lib/text/base62.ts";
 
 /** Why an attempt, or a candidate before any attempt, was not the answer. The contract's fallback reasons. */
 export type FailureClass =

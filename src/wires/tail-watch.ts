@@ -4,7 +4,7 @@
  * them.
  */
 import { MAX_EVENT_LENGTH, SseSplitter } from "../lib/sse.ts";
-import { utf8Length } from "../lib/utf8-length.ts";
+import { utf8Length } from "../lib/text/utf8-length.ts";
 import type { StreamItem, TailOptions, TailVerdict, TailWatcher } from "./wire.ts";
 
 /** What is kept of the end at least: the last events with usage, finish reason and citations. */

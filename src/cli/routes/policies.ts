@@ -3,7 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { EXPLAINED, invalidField } from "../../http/validation-errors.ts";
 import { isJsonObject, repeatedKey, tryParseJson } from "../../lib/json.ts";
-import { ENV_NAME, RESOURCE_NAME } from "../../lib/name-patterns.ts";
+import { ENV_NAME, RESOURCE_NAME } from "../../lib/text/name-patterns.ts";
 import { RoutePolicy } from "../../policy/schema.ts";
 import { CommandError } from "../terminal.ts";
 import { safe } from "../text.ts";

@@ -4,7 +4,7 @@ import { type AppEnv, settingsOf } from "../../config.ts";
 import { OpenBody } from "../../http/body.ts";
 import { RouterError } from "../../http/errors.ts";
 import { unexpectedFault } from "../../http/internal-error.ts";
-import { Deadlines } from "../../lib/deadline.ts";
+import { Deadlines } from "../../lib/time/deadline.ts";
 import { promptTokens } from "../../pricing/count.ts";
 import type { Door } from "../../relay/door.ts";
 import { relay } from "../../relay/relay.ts";

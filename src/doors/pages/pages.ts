@@ -4,7 +4,7 @@
  * Worker.
  */
 import type { Context } from "hono";
-import { isAdminHost } from "../../admin/operator.ts";
+import { isAdminHost } from "../../admin/access/operator.ts";
 import { type AppEnv, settingsOf } from "../../config.ts";
 import { VERSION } from "../../lib/version.ts";
 import { SECURITY_HEADERS } from "../../site/security-headers.ts";

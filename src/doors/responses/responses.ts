@@ -5,7 +5,7 @@ import type { Json } from "../../conversation/part.ts";
 import { deleteResponse as deleteStored, type Owner, readResponse } from "../../conversation-store/client.ts";
 import { OpenBody } from "../../http/body.ts";
 import { errorResponse, RouterError } from "../../http/errors.ts";
-import { Deadlines } from "../../lib/deadline.ts";
+import { Deadlines } from "../../lib/time/deadline.ts";
 import { promptTokens } from "../../pricing/count.ts";
 import { bearerToken } from "../../relay/authenticate.ts";
 import type { Door } from "../../relay/door.ts";

@@ -14,7 +14,7 @@ import { RouterError } from "../../http/errors.ts";
 import { readJson } from "../../http/json-body.ts";
 import { refuseQuery } from "../../http/query.ts";
 import type { KeyRecord } from "../../keys/record.ts";
-import { ENV_NAME } from "../../lib/name-patterns.ts";
+import { ENV_NAME } from "../../lib/text/name-patterns.ts";
 import type { Door } from "../../relay/door.ts";
 import { relay } from "../../relay/relay.ts";
 import { newTraceId } from "../../traces/schema.ts";

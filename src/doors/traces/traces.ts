@@ -6,7 +6,7 @@ import { badCursor, cursorHeader, readLimit, readTime, toList } from "../../http
 import { oneOf, readQuery, refuseQuery } from "../../http/query.ts";
 import { readFormat, readTraceFilters, TRACE_FILTERS, wantsFacets } from "../../http/trace-filters.ts";
 import { findTrace, listTraces } from "../../ledger/client/client.ts";
-import { csvResponse } from "../../lib/csv.ts";
+import { csvResponse } from "../../lib/text/csv.ts";
 import { tracesCsv } from "../../traces/csv.ts";
 import { keyIdOfTrace, TRACE_STATUSES, withoutDiagnosis } from "../../traces/schema.ts";
 import { authenticate } from "../authenticate.ts";

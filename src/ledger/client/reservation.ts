@@ -7,7 +7,7 @@
  * itself: the ledger holds the same reservation once, however often it is sent.
  */
 import { isOverloaded } from "../../durable/call.ts";
-import { withTimeout } from "../../lib/with-timeout.ts";
+import { withTimeout } from "../../lib/time/with-timeout.ts";
 import type { KeyLedger } from "../key-ledger.ts";
 import type { Reservation, ReserveAnswer, Unavailable } from "../types.ts";
 import { Queues } from "./queues.ts";

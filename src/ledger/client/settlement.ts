@@ -8,7 +8,7 @@
  */
 import { isOverloaded } from "../../durable/call.ts";
 import { log } from "../../lib/log.ts";
-import { withTimeout } from "../../lib/with-timeout.ts";
+import { withTimeout } from "../../lib/time/with-timeout.ts";
 import type { KeyLedger } from "../key-ledger.ts";
 import type { SettleAnswer, SettleRow } from "../types.ts";
 import { isolateName, noteSignOfLife } from "./isolate.ts";

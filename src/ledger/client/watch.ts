@@ -5,7 +5,7 @@
  * shorter requests add no call and any number of longer ones of a key add one between them. No request waits for another,
  * and a call that fails leaves two more before the lease of 30 s is over.
  */
-import { withTimeout } from "../../lib/with-timeout.ts";
+import { withTimeout } from "../../lib/time/with-timeout.ts";
 import type { KeyLedger } from "../key-ledger.ts";
 import type { Reservation, SettleAnswer } from "../types.ts";
 import { isolateName, noteSignOfLife, silentFor } from "./isolate.ts";

@@ -5,7 +5,7 @@
  * that wait say how much they need, and the next message asks for all of them. While a lease holds, no request waits.
  */
 import type { BudgetTerms, LeaseAnswer, LeaseRequest, Part } from "../../budgets/types.ts";
-import { withTimeout } from "../../lib/with-timeout.ts";
+import { withTimeout } from "../../lib/time/with-timeout.ts";
 import type { Ledger } from "../ledger.ts";
 import type { Reservation } from "../types.ts";
 import type { Transact } from "../upkeep.ts";

@@ -6,8 +6,8 @@
  * made from the holds again after an eviction.
  */
 import type { BudgetShortage, BudgetTerms, Lease, Part } from "../../budgets/types.ts";
-import { spanOf } from "../../lib/calendar.ts";
 import { isJsonObject, parseJson, tryParseJson } from "../../lib/json.ts";
+import { spanOf } from "../../lib/time/calendar.ts";
 import { type Booked, spentSince } from "../budget-window.ts";
 import type { Holds } from "../holds.ts";
 import { type SpendChanges, type SpendSource, UTC } from "../periods.ts";

@@ -1,7 +1,7 @@
 /** A provider of `rows.ts` by the wires that it documents besides chat completions. */
 import type { WireId } from "../../conversation/part.ts";
 import type { Provider, ProviderConfig } from "../adapter.ts";
-import { classifyRow } from "../chat-translation.ts";
+import { classifyRow } from "../openai/chat-translation.ts";
 import type { ProviderRow, SpokenMessages } from "../provider-row.ts";
 import { messagesFace } from "./messages.ts";
 import { classifyMessages } from "./messages-errors.ts";

@@ -4,9 +4,10 @@
  * Deterministic but for `created`. Token counts are a quarter of the characters, rounded up: near enough to real ones
  * for budgets to mean something.
  */
-import { digestBase62 } from "../../lib/base62.ts";
+
 import { isJsonObject } from "../../lib/json.ts";
 import { exampleOf } from "../../lib/json-example.ts";
+import { digestBase62 } from "../../lib/text/base62.ts";
 import type { AdapterCall } from "../adapter.ts";
 
 const CHARACTERS_PER_TOKEN = 4;

@@ -17,9 +17,9 @@ import {
   otherCredential,
 } from "../../health/credentials.ts";
 import { RouterError } from "../../http/errors.ts";
-import type { Deadlines } from "../../lib/deadline.ts";
 import { tryParseJson } from "../../lib/json.ts";
 import { readTextWithin } from "../../lib/read-text.ts";
+import type { Deadlines } from "../../lib/time/deadline.ts";
 import type { UpstreamError, UpstreamFailure } from "../../providers/adapter.ts";
 import { withoutCredentials } from "../../providers/classify.ts";
 import { diagnosed, requestIdOf } from "../../providers/diagnosis.ts";

@@ -1,5 +1,5 @@
 /** One running call to an upstream: its abort signal, its clocks, and why it was ended. */
-import type { Deadline, Deadlines } from "../../lib/deadline.ts";
+import type { Deadline, Deadlines } from "../../lib/time/deadline.ts";
 import type { AbortReason, StreamControl } from "../types.ts";
 
 /** Long enough for a body that was begun, short enough to limit generation that will not be read. */

@@ -15,7 +15,7 @@ import {
 } from "../../embedding/parts.ts";
 import type { VectorFormat } from "../../embedding/vectors.ts";
 import { RouterError } from "../../http/errors.ts";
-import { utf8Length } from "../../lib/utf8-length.ts";
+import { utf8Length } from "../../lib/text/utf8-length.ts";
 import { textTokens } from "../../pricing/count.ts";
 import type { PromptBound } from "../../pricing/estimate.ts";
 import type { Provider, Refusal, TargetRequest, UpstreamFailure } from "../../providers/adapter.ts";

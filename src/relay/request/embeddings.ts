@@ -7,7 +7,7 @@ import { type AppEnv, secretsOf } from "../../config.ts";
 import { latencyForecast, mayExplore, targetState } from "../../health/client.ts";
 import { isDisabled } from "../../policy/disabled.ts";
 import type { Provider } from "../../providers/adapter.ts";
-import { Admission } from "../admission.ts";
+import { Admission } from "../admission/admission.ts";
 import { Attempts, ClientGone } from "../attempts/attempts.ts";
 import { costForecast } from "../conversation.ts";
 import { jsonHeaders } from "../deliver.ts";

@@ -10,7 +10,7 @@ import { invalidKey, RouterError } from "../../http/errors.ts";
 import { unexpectedFault } from "../../http/internal-error.ts";
 import type { KeyRecord } from "../../keys/record.ts";
 import { verifyToken } from "../../keys/store.ts";
-import { Deadlines } from "../../lib/deadline.ts";
+import { Deadlines } from "../../lib/time/deadline.ts";
 import { isExporting } from "../../traces/exporter.ts";
 import { parseTraceparent } from "../../traces/otlp.ts";
 import type { ChatRequest } from "../../wires/openai-chat/request-fields.ts";

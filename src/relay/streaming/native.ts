@@ -6,7 +6,7 @@
  * third more CPU than a bare `fetch`, a hand-written pump twice as much. The price: a cut inside an event has already
  * reached the client when it is noticed.
  */
-import { cutWrites } from "../../lib/deadline.ts";
+import { cutWrites } from "../../lib/time/deadline.ts";
 import type { DoorWire, StreamItem, TailWatcher } from "../../wires/wire.ts";
 import type { AnswerEnd, OpenStream, StreamedAttempt, StreamOptions } from "../types.ts";
 import { BROKEN, breakOff, CUT, failureOf } from "./ends.ts";

@@ -8,7 +8,7 @@
  */
 
 import type { Json } from "../../conversation/part.ts";
-import { cutWrites } from "../../lib/deadline.ts";
+import { cutWrites } from "../../lib/time/deadline.ts";
 import type { AnswerWriter } from "../../wires/wire.ts";
 import { lastEvents } from "../last-words.ts";
 import type { AnswerEnd, EventSource, OpenStream, StreamedAttempt, StreamOptions } from "../types.ts";

@@ -2,10 +2,10 @@
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { migrate } from "../../../src/control/control-schema.sql.ts";
 import { Journal } from "../../../src/control/journal.ts";
-import { KeyTable } from "../../../src/control/key-table.ts";
-import { ProviderTable } from "../../../src/control/provider-table.ts";
 import { Publisher } from "../../../src/control/publisher.ts";
-import { RouteTable } from "../../../src/control/route-table.ts";
+import { KeyTable } from "../../../src/control/tables/key-table.ts";
+import { ProviderTable } from "../../../src/control/tables/provider-table.ts";
+import { RouteTable } from "../../../src/control/tables/route-table.ts";
 
 /** The part of the platform's interface that the control plane uses, on Node's own SQLite. */
 export function startSql(): SqlStorage {

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { debtLeft } from "../../../src/ledger/rates.ts";
 import type { Budget, KeyTerms, Limits } from "../../../src/ledger/types.ts";
-import { PERIODS, spanOf } from "../../../src/lib/calendar.ts";
+import { PERIODS, spanOf } from "../../../src/lib/time/calendar.ts";
 import { type Books, NO_TERMS, openBooks, reservation, settled, settleRow, traceId } from "./fakes.ts";
 
 /** The last minutes of a day and a month: periods end in the middle of many runs. */

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Parcel } from "../../../src/ledger/outbox.ts";
 import type { RequestOrigin, SettleRow } from "../../../src/ledger/types.ts";
-import { TrailStore } from "../../../src/trace-index/store.ts";
+import { TrailStore } from "../../../src/trace-index/store/store.ts";
 import type { Trace } from "../../../src/traces/schema.ts";
 import { DAY, type SpendTotal, spendOf, startSql, TODAY } from "../trace-index/fakes.ts";
 import {

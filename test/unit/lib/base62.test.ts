@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { digestBase62, encodeBase62, randomBase62 } from "../../../src/lib/base62.ts";
+import { digestBase62, encodeBase62, randomBase62 } from "../../../src/lib/text/base62.ts";
 
 describe("encodeBase62", () => {
   test.each([

@@ -1,7 +1,7 @@
 /** Periods of time zones, against dates that were looked up, and against each other. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { isTimeZone, PERIODS, type Period, spanOf } from "../../../src/lib/calendar.ts";
+import { isTimeZone, PERIODS, type Period, spanOf } from "../../../src/lib/time/calendar.ts";
 
 const iso = (at: number): string => new Date(at).toISOString().slice(0, 16);
 const HOUR_MS = 3_600_000;

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { Deadlines } from "../../../src/lib/deadline.ts";
+import { Deadlines } from "../../../src/lib/time/deadline.ts";
 
 /** What a client may still take when the time is over. */
 const LAST_BYTES_MS = 1_000;

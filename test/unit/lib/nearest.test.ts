@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { editDistance, nearest } from "../../../src/lib/nearest.ts";
-import { Pace } from "../../../src/lib/pace.ts";
+import { editDistance, nearest } from "../../../src/lib/text/nearest.ts";
+import { Pace } from "../../../src/lib/time/pace.ts";
 
 test.each([
   { from: "", to: "", distance: 0 },

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { retryDelayMs } from "../../../src/lib/retry-delay.ts";
+import { retryDelayMs } from "../../../src/lib/time/retry-delay.ts";
 
 const NOW = Date.parse("Wed, 21 Oct 2026 07:28:00 GMT");
 

@@ -1,7 +1,7 @@
 /** A wait has an end, whatever is waited for; a failed call is repeated once, and never into an overload. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { callWithRetry } from "../../../src/durable/call.ts";
-import { withTimeout } from "../../../src/lib/with-timeout.ts";
+import { withTimeout } from "../../../src/lib/time/with-timeout.ts";
 import { stubScheduler } from "../../support/scheduler.ts";
 
 beforeEach(() => {

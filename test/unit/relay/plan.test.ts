@@ -8,7 +8,7 @@ import { stableDraw } from "../../../src/lib/stable-draw.ts";
 import { DISABLED_KEY } from "../../../src/policy/disabled.ts";
 import { RoutePolicy, type RouteRecord } from "../../../src/policy/schema.ts";
 import { CATALOGUE_PRICES, MONEY_KEY } from "../../../src/prices/book.ts";
-import { openAiProvider } from "../../../src/providers/openai-compatible.ts";
+import { openAiProvider } from "../../../src/providers/openai/openai-compatible.ts";
 import { type PlanInput, plan } from "../../../src/relay/plan.ts";
 import { resolve } from "../../../src/relay/resolve.ts";
 import type { Caller, Candidate, Plan, ResolvedRoute } from "../../../src/relay/types.ts";

@@ -12,8 +12,8 @@ import {
   parseTrailName,
   trailName,
 } from "../../../src/trace-index/calendar.ts";
-import { TrailStore } from "../../../src/trace-index/store.ts";
-import type { DayUsageQuery } from "../../../src/trace-index/store-usage.ts";
+import { TrailStore } from "../../../src/trace-index/store/store.ts";
+import type { DayUsageQuery } from "../../../src/trace-index/store/store-usage.ts";
 import type { UsageQuestion } from "../../../src/trace-index/usage-query.ts";
 import type { Trace } from "../../../src/traces/schema.ts";
 import { tries } from "../../support/tries.ts";

@@ -8,7 +8,7 @@ import { AliasIndex } from "../../../src/policy/aliases.ts";
 import { ProviderRecord } from "../../../src/policy/provider-record.ts";
 import { RouteIndex, RoutePolicy, RouteRecord } from "../../../src/policy/schema.ts";
 import { MoneyRecord } from "../../../src/prices/book.ts";
-import { TrailStore } from "../../../src/trace-index/store.ts";
+import { TrailStore } from "../../../src/trace-index/store/store.ts";
 import { stubScheduler } from "../../support/scheduler.ts";
 import { provideWorkerdCrypto } from "../../support/workerd-crypto.ts";
 import { startSql as startControlSql, startTables } from "../control/fakes.ts";

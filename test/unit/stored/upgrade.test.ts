@@ -10,7 +10,7 @@ import { Ledger } from "../../../src/ledger/ledger.ts";
 import { readStored } from "../../../src/lib/stored.ts";
 import { ProviderRecord } from "../../../src/policy/provider-record.ts";
 import { RouteIndex, RouteRecord } from "../../../src/policy/schema.ts";
-import { TrailStore } from "../../../src/trace-index/store.ts";
+import { TrailStore } from "../../../src/trace-index/store/store.ts";
 import { newTraceId } from "../../../src/traces/schema.ts";
 import { stubScheduler } from "../../support/scheduler.ts";
 import { provideWorkerdCrypto } from "../../support/workerd-crypto.ts";

@@ -2,8 +2,8 @@
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import * as fc from "fast-check";
 import { parseTrailName, type TrailDay, trailName } from "../../../src/trace-index/calendar.ts";
-import { type StoreLimits, TrailStore } from "../../../src/trace-index/store.ts";
-import type { DayUsageQuery } from "../../../src/trace-index/store-usage.ts";
+import { type StoreLimits, TrailStore } from "../../../src/trace-index/store/store.ts";
+import type { DayUsageQuery } from "../../../src/trace-index/store/store-usage.ts";
 import type { TrailIndex } from "../../../src/trace-index/trail-index.ts";
 import type { DayEvidenceQuery, DayListQuery, DIMENSIONS, TrailRow } from "../../../src/trace-index/types.ts";
 import type { Trace, TraceAttempt, TraceStatus } from "../../../src/traces/schema.ts";

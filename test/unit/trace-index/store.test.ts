@@ -5,7 +5,7 @@ import { DAY_MS, SLOT_MS } from "../../../src/trace-index/calendar.ts";
 import { errorsOf, factsOf, isEvidence, type TraceFacts } from "../../../src/trace-index/counted-trace.ts";
 import { comparePositions } from "../../../src/trace-index/cursor.ts";
 import { bucketOf, mergeHistograms } from "../../../src/trace-index/histogram.ts";
-import { TrailStore } from "../../../src/trace-index/store.ts";
+import { TrailStore } from "../../../src/trace-index/store/store.ts";
 import type { TraceFilter, TrailRow } from "../../../src/trace-index/types.ts";
 import type { Trace } from "../../../src/traces/schema.ts";
 import { tries } from "../../support/tries.ts";

@@ -8,10 +8,10 @@
  */
 
 import type { Json } from "../../../conversation/part.ts";
-import { encodeBase62 } from "../../../lib/base62.ts";
 import { isJsonObject, JsonEdit } from "../../../lib/json.ts";
 import type { Cut } from "../../../lib/json-spans.ts";
 import { memberText } from "../../../lib/json-text.ts";
+import { encodeBase62 } from "../../../lib/text/base62.ts";
 import { argumentsText, CallArguments } from "../../call-arguments.ts";
 import { customInput } from "../../custom-tools.ts";
 import { JsonProgress } from "./json-progress.ts";

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Release } from "../../../../src/approvals/release.ts";
 import type { StoredStep } from "../../../../src/approvals/types.ts";
-import { Deadlines } from "../../../../src/lib/deadline.ts";
+import { Deadlines } from "../../../../src/lib/time/deadline.ts";
 import type { ToolApproval } from "../../../../src/relay/approval/approval.ts";
 import { releasedStream } from "../../../../src/relay/approval/resume.ts";
 import { chatDoorWire } from "../../../../src/wires/openai-chat/door-wire.ts";
