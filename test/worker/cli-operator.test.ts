@@ -11,6 +11,9 @@ import { folderOf, type Run, run } from "../unit/cli/harness.ts";
 /** Has no price in the catalogue. */
 const UNPRICED = "openai/in-house-9";
 
+/** Before the first request. */
+const PAST = new Date(Date.now() - 3_600_000).toISOString();
+
 let worker: TestWorker;
 let receiver: Server;
 let address: string;
@@ -210,6 +213,22 @@ describe("for people and as JSON", () => {
   });
 });
 
+test("spend reprice says what would change, changes it after a yes, and finds nothing the second time", async () => {
+  const set = ["prices", "set", "sandbox/deep-1", "--input", "100", "--output", "100", "--valid-from", PAST];
+  expect((await flowAt(worker, set)).code).toBe(0);
+  const words = ["spend", "reprice", "sandbox/deep-1", "--since", "1h"];
+  const tried = await both([...words, "--dry-run"]);
+  expectInOrder(tried.shown.out, ["status", "done", "dry_run", "true", "charges", "1", "difference_usd"]);
+  const { before_usd, after_usd } = tried.value as Record<string, number>;
+  expect([before_usd, after_usd]).toEqual([0, expect.any(Number)]);
+  expect(after_usd).toBeGreaterThan(0);
+  expect((await flowAt(worker, words)).code).toBe(2);
+  const corrected = JSON.parse((await flowAt(worker, [...words, "-y", "--json"])).out);
+  expect(corrected).toMatchObject({ status: "done", dry_run: false, difference_usd: after_usd });
+  expect(JSON.parse((await flowAt(worker, [...words, "-y", "--json"])).out)).toMatchObject({ difference_usd: 0 });
+  expect((await flowAt(worker, ["prices", "delete", "sandbox/deep-1", "-y"])).code).toBe(0);
+});
+
 const REMOVALS = [
   { argv: "budgets delete team", path: "/admin/budgets/team" },
   { argv: `prices delete ${UNPRICED}`, path: `/admin/prices/${UNPRICED}` },
@@ -244,10 +263,13 @@ const REFUSALS = [
   { argv: "providers disable nobody --reason x -y", err: "404 not_found" },
   { argv: "providers disable groq --reason x --until 2020-01-01 -y", err: "until" },
   { argv: "keys pause 000000000000", err: "404" },
+  { argv: "spend reprice sandbox/deep-1 --since 500d --dry-run", err: "400 range_not_kept" },
+  { argv: "spend reprice sandbox --since 1h --dry-run", err: "<provider>/<model>" },
+  { argv: "spend reprice sandbox/deep-1 --dry-run", err: "--since" },
   { argv: "import broken.ndjson -y", err: "Line 1" },
 ];
 
-test.each(REFUSALS)("$argv is refused with the host's reason", async ({ argv, err }) => {
+test.each(REFUSALS)("$argv is refused with the reason", async ({ argv, err }) => {
   const refused = await flowAt(worker, argv.split(" "));
   expect([refused.code, refused.out, refused.err]).toEqual([1, "", expect.stringContaining(err)]);
 });

@@ -11,6 +11,7 @@ import {
   setPrice,
   showSpend,
 } from "./money.ts";
+import { reprice } from "./reprice.ts";
 
 export const SPEND: CommandSpec = {
   name: "spend",
@@ -22,6 +23,18 @@ export const SPEND: CommandSpec = {
     ...RANGE,
   ],
   run: showSpend,
+  commands: [
+    {
+      name: "reprice <model>",
+      summary: "put right what past requests of <provider>/<model> cost, at the prices that are set",
+      options: [
+        ...RANGE,
+        ["--dry-run", "only say what would change"],
+        ["--include-reported", "also what the provider itself said that it cost"],
+      ],
+      run: reprice,
+    },
+  ],
 };
 
 export const PRICES: CommandSpec = {

@@ -4,7 +4,7 @@ import { completionWords } from "../../../src/cli/completion.ts";
 import { ROOT } from "../../../src/cli/root.ts";
 import type { CommandSpec } from "../../../src/cli/spec.ts";
 import { table } from "../../../src/cli/table.ts";
-import { clip, displayWidth, relativeTime, safe, timeOf } from "../../../src/cli/text.ts";
+import { clip, displayWidth, relativeTime, safe, timeOf, usdText } from "../../../src/cli/text.ts";
 import { fakeHost, listOf, run } from "./harness.ts";
 
 const NOW = Date.parse("2026-11-30T12:00:00Z");
@@ -18,6 +18,16 @@ test.each([
 ])("`$text` takes $width columns", ({ text, width }) => {
   expect(displayWidth(text)).toBe(width);
   expect(safe(text)).toBe(text);
+});
+
+test.each([
+  { usd: 0, text: "$0" },
+  { usd: 12.5, text: "$12.50" },
+  { usd: -12.5, text: "-$12.50" },
+  { usd: 0.25, text: "$0.2500" },
+  { usd: -0.00012, text: "-$0.00012" },
+])("$usd USD is $text", ({ usd, text }) => {
+  expect(usdText(usd)).toBe(text);
 });
 
 test("a joiner that joins no emoji is spelled out", () => {
