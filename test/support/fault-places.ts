@@ -6,7 +6,7 @@ import { selfSigned } from "./certificates.ts";
 import {
   type FaultServer,
   type FaultServerSpec,
-  refusedUrl,
+  REFUSED_URL,
   response,
   startBlackhole,
   startFaultServer,
@@ -70,7 +70,7 @@ export async function startPlaces(): Promise<Places> {
   if (scripted !== undefined) servers.set("translated", scripted);
   const blackhole = await startBlackhole();
   const elsewhere: Partial<Record<Place, string>> = {
-    "nobody listens": await refusedUrl(),
+    "nobody listens": REFUSED_URL,
     "drops SYN": blackhole.url,
     // RFC 6761: a name that never resolves.
     "no such name": "http://provider.invalid",

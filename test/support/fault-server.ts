@@ -275,12 +275,8 @@ export async function startBlackhole(): Promise<{ readonly url: string; stop(): 
   };
 }
 
-/** A port of 127.0.0.1 on which nobody listens. */
-export async function refusedUrl(): Promise<string> {
-  const server = await startFaultServer();
-  await server.stop();
-  return server.url;
-}
+/** Where nobody listens: a port below those that are handed out, so that no server of another test can get it meanwhile. */
+export const REFUSED_URL = "http://127.0.0.1:9";
 
 // What answers are made of.
 
