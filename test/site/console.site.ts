@@ -1,27 +1,16 @@
 /** The console as an operator uses it, from signing in to a decision; and what a hostile text in it does: nothing. */
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { browserPath, type Instance, launch, startInstance } from "./browser.ts";
+import { browserPath, faultsOf, type Instance, launch, seriousIssues, startInstance } from "./browser.ts";
 
 const path = browserPath();
 if (path === null) console.log("The console is not tested: there is no Chromium on this machine.");
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const HOSTILE = `<img src=x onerror="document.title='owned'">`;
 const PAGES = [
   ...["", "/traces", "/routes", "/keys", "/providers", "/approvals", "/spend", "/prices", "/budgets", "/webhooks"],
   ...["/audit", "/playground"],
 ];
-
-interface AxeResults {
-  readonly violations: readonly {
-    readonly id: string;
-    readonly impact: string;
-    readonly nodes: readonly { readonly html: string }[];
-  }[];
-}
 
 describe.skipIf(path === null)("the console", () => {
   let instance: Instance;
@@ -67,16 +56,10 @@ describe.skipIf(path === null)("the console", () => {
 
   async function signedIn(
     token = instance.adminToken,
-  ): Promise<{ page: Page; context: BrowserContext; faults: string[] }> {
+  ): Promise<{ page: Page; context: BrowserContext; faults: readonly string[] }> {
     const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
     const page = await context.newPage();
-    const faults: string[] = [];
-    page.on("console", (message) => message.type() === "error" && faults.push(`console: ${message.text()}`));
-    page.on("pageerror", (error) => faults.push(`exception: ${error.message}`));
-    page.on("request", (request) => {
-      const { protocol, origin } = new URL(request.url());
-      if (protocol.startsWith("http") && origin !== instance.url) faults.push(`foreign request: ${request.url()}`);
-    });
+    const faults = faultsOf(page, instance.url);
     await page.goto(`${instance.url}/console`);
     await page.getByLabel("Admin token").fill(token);
     await page.getByRole("button", { name: "Sign in" }).click();
@@ -118,10 +101,7 @@ describe.skipIf(path === null)("the console", () => {
       await page.locator("main h1").waitFor();
       expect(await page.locator("h1").count()).toBe(1);
       expect(await page.evaluate("document.documentElement.scrollWidth - innerWidth")).toBeLessThanOrEqual(0);
-      await page.evaluate(AXE);
-      const { violations } = (await page.evaluate("axe.run(document)")) as AxeResults;
-      const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
-      expect(serious.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`)).toEqual([]);
+      expect(await seriousIssues(page)).toEqual([]);
       expect(await page.getByRole("alert").allInnerTexts()).toEqual([]);
       expect(await page.title()).not.toBe("owned");
       expect(faults).toEqual([]);

@@ -1,23 +1,12 @@
 /** Every page as a visitor sees it: it loads, it is readable, it keeps to itself, and its links lead somewhere. */
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { browserPath, type Instance, launch, startInstance } from "./browser.ts";
+import { browserPath, faultsOf, type Instance, launch, seriousIssues, startInstance } from "./browser.ts";
 
 const path = browserPath();
 if (path === null) console.log("Pages are not tested: there is no Chromium on this machine.");
 
 const PAGES = ["/", "/docs", "/docs/reference", "/docs/errors", "/docs/production", "/models", "/models/openai/gpt-5"];
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-
-interface AxeResults {
-  readonly violations: readonly {
-    readonly id: string;
-    readonly impact: string;
-    readonly nodes: readonly { readonly html: string }[];
-  }[];
-}
 
 describe.skipIf(path === null)("pages", () => {
   let instance: Instance;
@@ -34,16 +23,10 @@ describe.skipIf(path === null)("pages", () => {
   async function visit(
     address: string,
     options: Parameters<Browser["newContext"]>[0] = {},
-  ): Promise<{ page: Page; faults: string[] }> {
+  ): Promise<{ page: Page; faults: readonly string[] }> {
     const context = await browser.newContext(options);
     const page = await context.newPage();
-    const faults: string[] = [];
-    page.on("console", (message) => message.type() === "error" && faults.push(`console: ${message.text()}`));
-    page.on("pageerror", (error) => faults.push(`exception: ${error.message}`));
-    page.on("request", (request) => {
-      const { protocol, origin } = new URL(request.url());
-      if (protocol.startsWith("http") && origin !== instance.url) faults.push(`foreign request: ${request.url()}`);
-    });
+    const faults = faultsOf(page, instance.url);
     const response = await page.goto(instance.url + address, { waitUntil: "networkidle" });
     expect(response?.status()).toBe(200);
     return { page, faults };
@@ -67,10 +50,7 @@ describe.skipIf(path === null)("pages", () => {
       // One provider stands for all rows: they are made by the same code, and axe takes a minute for 1,400 of them.
       const shown = address === "/models" ? "/models?provider=groq" : address;
       const { page } = await visit(shown, { bypassCSP: true });
-      await page.addScriptTag({ content: AXE });
-      const results = (await page.evaluate("axe.run()")) as AxeResults;
-      const serious = results.violations.filter(({ impact }) => impact === "serious" || impact === "critical");
-      expect(serious.map(({ id, nodes }) => `${id}: ${nodes[0]?.html.slice(0, 120)}`)).toEqual([]);
+      expect(await seriousIssues(page)).toEqual([]);
       await page.context().close();
     });
 

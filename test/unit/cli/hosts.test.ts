@@ -57,11 +57,11 @@ test.each<Case>([
     key: PROD.apiKey,
   },
 ])("address and token come from one place: $name", async ({ variables = {}, url, profile, env, host, token, key }) => {
-  const folder = await folderOf({ "work/.flowlayer/dev.json": DEV, "work/deep/er/x.txt": "" });
+  const folder = await folderOf({ "checkout/.flowlayer/dev.json": DEV, "checkout/deep/er/x.txt": "" });
   remove = folder.remove;
   const terminal = {
     variables: { HOME: folder.directory, ...variables },
-    directory: `${folder.directory}/work/deep/er`,
+    directory: `${folder.directory}/checkout/deep/er`,
     isInteractive: false,
     write: () => {},
     writeError: () => {},

@@ -1,5 +1,5 @@
 /** Spend by one or two dimensions, as a table and as CSV; what has no price and what no key was charged is shown. */
-import { call, send, withQuery } from "../api.ts";
+import { call, withQuery } from "../api.ts";
 import type { PageProps } from "../frame.tsx";
 import { useAct, useLoad } from "../load.ts";
 import { Chart } from "../parts/chart.tsx";
@@ -8,6 +8,7 @@ import { count, usd } from "../parts/figures.ts";
 import { Failure, State } from "../parts/notice.tsx";
 import { Table } from "../parts/table.tsx";
 import { setValues } from "../place.ts";
+import { saveCsv } from "../save.ts";
 import type { SpendRow } from "../types.ts";
 
 interface Spend {
@@ -43,15 +44,8 @@ export function SpendPage({ place, env }: PageProps) {
   const days = useLoad(daily, () => call<Spend>(daily));
   const act = useAct();
   const save = (): void => {
-    void act.run(async () => {
-      const csv = withQuery("/admin/spend", { ...asked, bucket, format: "csv" });
-      const text = await (await send(csv, { headers: { accept: "text/csv" } })).text();
-      const link = document.createElement("a");
-      link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-      link.download = `spend-${since}.csv`;
-      link.click();
-      URL.revokeObjectURL(link.href);
-    });
+    const csv = withQuery("/admin/spend", { ...asked, bucket, format: "csv" });
+    void act.run(() => saveCsv(csv, `spend-${since}.csv`));
   };
   const groups = asked.group_by.split(",");
   const rows = (spend.data?.data ?? []).filter(

@@ -2,7 +2,7 @@
 
 import { useState } from "hono/jsx/dom";
 import { parseJson } from "../../../lib/json.ts";
-import { call, type List, send, withQuery } from "../api.ts";
+import { call, type List, withQuery } from "../api.ts";
 import type { PageProps } from "../frame.tsx";
 import { useAct, useLoad } from "../load.ts";
 import { Badge } from "../parts/badge.tsx";
@@ -11,6 +11,7 @@ import { clock, count, duration, relative, usd } from "../parts/figures.ts";
 import { Failure, State } from "../parts/notice.tsx";
 import { type Column, Table } from "../parts/table.tsx";
 import { setValues } from "../place.ts";
+import { saveCsv } from "../save.ts";
 import type { Trace } from "../types.ts";
 
 const PAGE_SIZE = 100;
@@ -138,16 +139,9 @@ export function TracesPage({ place, env }: PageProps) {
     });
   };
   const hasMore = more.rows.length > 0 ? more.cursor !== null : (list.data?.has_more ?? false);
-  const saveCsv = (): void => {
-    void act.run(async () => {
-      const csv = withQuery("/admin/traces", { ...filters, limit: CSV_ROWS, format: "csv" });
-      const text = await (await send(csv, { headers: { accept: "text/csv" } })).text();
-      const link = document.createElement("a");
-      link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-      link.download = "traces.csv";
-      link.click();
-      URL.revokeObjectURL(link.href);
-    });
+  const save = (): void => {
+    const csv = withQuery("/admin/traces", { ...filters, limit: CSV_ROWS, format: "csv" });
+    void act.run(() => saveCsv(csv, "traces.csv"));
   };
   const toggle = (name: string): void => {
     const next = hidden.includes(name) ? hidden.filter((each) => each !== name) : [...hidden, name];
@@ -167,7 +161,7 @@ export function TracesPage({ place, env }: PageProps) {
             <input type="checkbox" checked={isLive} onChange={() => setValues(place, { live: isLive ? "" : "1" })} />
             Live
           </label>
-          <button type="button" onClick={saveCsv} disabled={act.isBusy}>
+          <button type="button" onClick={save} disabled={act.isBusy}>
             Save CSV
           </button>
         </div>
