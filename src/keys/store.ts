@@ -98,19 +98,21 @@ export async function findKey(
     return text === null ? null : parseStored(KeyRecord, text, keyRecordKey(id));
   };
   const copy = await records.get(id, now, read, waitUntil);
-  if (copy !== null && secretOf(copy, token) !== undefined) return isOpen(copy, token, now) ? copy : null;
+  const known = copy === null ? undefined : secretOf(copy, token);
+  if (copy !== null && known !== undefined) return isOpen(copy, known, token, now) ? copy : null;
   // An id without a record never reaches the control plane: there is no end of ids.
   if (copy === null || !mayLookAtTruth(token, now)) return null;
   // The platform's own stub type makes more of the record than it is.
   const planes = CONTROL_PLANE as ControlPlanes;
   const record = await withTimeout(TRUTH_LIMIT_MS, async () => planes.getByName(CONTROL_NAME).readKey(id));
-  if (record === null || secretOf(record, token) === undefined) {
+  const secret = record === null ? undefined : secretOf(record, token);
+  if (record === null || secret === undefined) {
     if (unknownTokens.size >= MAX_KEYS) unknownTokens.clear();
     unknownTokens.set(token.secretHash, now + UNKNOWN_MS);
     return null;
   }
   records.put(id, record);
-  return isOpen(record, token, now) ? record : null;
+  return isOpen(record, secret, token, now) ? record : null;
 }
 
 function mayLookAtTruth({ secretHash }: VerifiedToken, now: number): boolean {
@@ -120,14 +122,16 @@ function mayLookAtTruth({ secretHash }: VerifiedToken, now: number): boolean {
   return truthWindow.count++ < TRUTH_PER_SECOND;
 }
 
-function secretOf(record: KeyRecord, { secretHash }: VerifiedToken): KeyRecord["secrets"][number] | undefined {
+type Secret = KeyRecord["secrets"][number];
+
+function secretOf(record: KeyRecord, { secretHash }: VerifiedToken): Secret | undefined {
   return record.secrets.find(({ hash }) => equalHashes(hash, secretHash));
 }
 
-function isOpen(record: KeyRecord, token: VerifiedToken, now: number): boolean {
-  if (record.status !== "active" || record.env !== token.key.env || isPast(record.expires_at, now)) return false;
-  const secret = secretOf(record, token);
-  return secret !== undefined && !isPast(secret.expires_at, now);
+/** `secret`: that of `record` which the token has. */
+function isOpen(record: KeyRecord, secret: Secret, token: VerifiedToken, now: number): boolean {
+  const isLive = record.status === "active" && record.env === token.key.env && !isPast(record.expires_at, now);
+  return isLive && !isPast(secret.expires_at, now);
 }
 
 /** Drops this isolate's copy, so that the isolate which made a change sees it at once. */
