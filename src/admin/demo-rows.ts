@@ -9,7 +9,7 @@ import { basisOf, costOf } from "../pricing/price.ts";
 import { readConditions } from "../pricing/surcharge-rules.ts";
 import type { AttemptOutcome, Trace, TraceAttempt } from "../traces/schema.ts";
 
-export const DEMO_REQUESTS = 400;
+const DEMO_REQUESTS = 400;
 const SPAN_MS = 60 * 60 * 1000;
 const TIME_LENGTH = 8;
 

@@ -27,7 +27,6 @@ const Scope = z.strictObject({
     }),
   ),
 });
-export type BudgetScope = z.infer<typeof Scope>;
 
 const shape = {
   /** A request that has all of it meets the budget; `{}`: every request of the deployment. */

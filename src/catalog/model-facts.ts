@@ -70,7 +70,7 @@ export const Price = z.object({
 });
 export type Price = z.infer<typeof Price>;
 
-export const CAPABILITIES = ["tools", "json_schema", "vision"] as const;
+const CAPABILITIES = ["tools", "json_schema", "vision"] as const;
 export type Capability = (typeof CAPABILITIES)[number];
 
 /** Present for models that embed, whose `context_window` is the most tokens of one input. */

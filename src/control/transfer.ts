@@ -62,7 +62,7 @@ export function isEmptyPlane(sql: SqlStorage): boolean {
  * Writes the rows. Run inside a transaction, on a plane that is empty. `secretOf`: a new secret for a webhook. Answers the
  * highest number of a change.
  */
-export function insertAll(sql: SqlStorage, lines: readonly TransferLine[], secretOf: () => string): number {
+function insertAll(sql: SqlStorage, lines: readonly TransferLine[], secretOf: () => string): number {
   const offset = sql.exec<{ top: number }>("SELECT coalesce(max(seq), 0) AS top FROM audit").one().top;
   for (const { kind, row } of lines) {
     const [, columns] = TABLES[kind];

@@ -7,7 +7,6 @@
 import { FASTEST_FIRST, SEED_PROVIDERS, type SeedProvider } from "./seed-providers.ts";
 
 export const SEED_ENVIRONMENTS = ["production", "staging"] as const;
-export type SeedEnvironment = (typeof SEED_ENVIRONMENTS)[number];
 
 /** Between two chunks of a streamed sandbox answer: as fast as a person reads, so that a stream is seen to be one. */
 const SANDBOX_PACE = { chunk_interval_ms: 40 };

@@ -9,7 +9,7 @@
  */
 import { isJsonObject, tryParseJson } from "../lib/json.ts";
 
-export const JURISDICTIONS = ["eu", "us", "fedramp"] as const;
+const JURISDICTIONS = ["eu", "us", "fedramp"] as const;
 export const JURISDICTION_KEY = "jurisdiction";
 
 /** What the local runtime says, which has no places. */

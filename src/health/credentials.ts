@@ -116,7 +116,7 @@ export function restsUntil(provider: string, number: number, now: number): numbe
  * The smallest part of a limit that is left, by pairs of headers `…remaining…` and `…limit…`: `x-ratelimit-*` of OpenAI
  * and those that follow it, `anthropic-ratelimit-*`, `ratelimit-*` (RFC draft). `null`: they tell nothing.
  */
-export function shareLeft(headers: Headers): number | null {
+function shareLeft(headers: Headers): number | null {
   let least: number | null = null;
   for (const [name, value] of headers) {
     if (!name.includes("ratelimit") || !name.includes("remaining")) continue;

@@ -10,7 +10,7 @@ import { RouterError } from "./errors.ts";
 const TOO_MUCH =
   "The request body has too many objects and arrays, or is nested too deep. Send it in several requests.";
 
-export function notJson(): RouterError {
+function notJson(): RouterError {
   const message = "The request body is not valid JSON. Send one JSON object, encoded as UTF-8.";
   return new RouterError("invalid_json", message);
 }

@@ -27,7 +27,7 @@ export function includesRole(held: Role, needed: Role): boolean {
 }
 
 /** A text is a role, for what was stored or sent. */
-export function isRole(text: string): text is Role {
+function isRole(text: string): text is Role {
   return ROLES.some((role) => role === text);
 }
 

@@ -5,7 +5,7 @@ import * as z from "zod/mini";
 import { ENV_NAME, RESOURCE_NAME } from "../lib/text/name-patterns.ts";
 import { isTimeZone, PERIODS } from "../lib/time/calendar.ts";
 
-export const SCOPES = ["chat", "models", "traces:read", "raw_models", "approvals:decide"] as const;
+const SCOPES = ["chat", "models", "traces:read", "raw_models", "approvals:decide"] as const;
 export type Scope = (typeof SCOPES)[number];
 export const DEFAULT_SCOPES: readonly Scope[] = ["chat", "models", "traces:read"];
 

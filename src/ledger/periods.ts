@@ -19,7 +19,7 @@ export function periodEnd(
 }
 
 /** The three periods that a moment belongs to. */
-export function periodsOf(at: number): readonly [string, string, string] {
+function periodsOf(at: number): readonly [string, string, string] {
   const day = periodName("day", at);
   return [day, day.slice(0, 7), "total"];
 }

@@ -23,7 +23,7 @@ export interface BudgetThreshold {
   readonly resetsAt: number | null;
 }
 
-export const THRESHOLDS = [50, 80, 100] as const;
+const THRESHOLDS = [50, 80, 100] as const;
 
 /** The thresholds that `spent` of `limit` has reached. */
 export function reached(spent: number, limit: number): readonly number[] {

@@ -67,7 +67,7 @@ function targetFault(
 }
 
 /** In words: what lengths there are. */
-export function lengthsOf({ embedding }: ModelFacts): string {
+function lengthsOf({ embedding }: ModelFacts): string {
   if (embedding === undefined) return "its own";
   const { sizes, most, dimensions } = embedding;
   return sizes?.join(", ") ?? (most === undefined ? String(dimensions) : `1 to ${most}`);

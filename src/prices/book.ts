@@ -26,7 +26,7 @@ export const MoneyRecord = z.object({
 export type MoneyRecord = z.infer<typeof MoneyRecord>;
 
 export const MONEY_KEY = "money";
-export const NO_MONEY: MoneyRecord = { prices: {}, spend_tags: [] };
+const NO_MONEY: MoneyRecord = { prices: {}, spend_tags: [] };
 
 export interface KnownPrice {
   readonly price: Price;

@@ -10,7 +10,7 @@ export interface Credential {
   readonly config: ProviderConfig;
 }
 
-export const MAX_CREDENTIALS = 9;
+const MAX_CREDENTIALS = 9;
 
 /** By the object that variables come in, which the runtime hands to most requests. */
 const known = new WeakMap<Secrets, Map<Provider, readonly Credential[]>>();

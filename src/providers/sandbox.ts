@@ -48,7 +48,7 @@ export async function answerFromSandbox(call: AdapterCall, signal: AbortSignal):
 }
 
 /** The same for vectors: one that breaks ends in the middle of its JSON. */
-export async function embedInSandbox(call: EmbeddingCall, signal: AbortSignal): Promise<Response> {
+async function embedInSandbox(call: EmbeddingCall, signal: AbortSignal): Promise<Response> {
   return scripted(call.params, signal, async (breaks) => {
     const text = JSON.stringify(embeddingsOf(call));
     const body = breaks ? bodyOf([text.slice(0, text.length / 2)], 0, signal, true) : text;

@@ -27,7 +27,7 @@ export function anchorOf(title: string): string {
     .replace(/^-|-$/g, "");
 }
 
-export function escapeHtml(text: string): string {
+function escapeHtml(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 }
 

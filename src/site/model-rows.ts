@@ -46,7 +46,7 @@ const TRUST: Readonly<Record<string, string>> = {
 };
 
 /** The id in an address: every character outside `A-Za-z0-9._/-` as `~`. */
-export function slugOf(id: string): string {
+function slugOf(id: string): string {
   return id.replace(/[^A-Za-z0-9._/-]/g, "~");
 }
 

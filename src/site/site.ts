@@ -36,7 +36,7 @@ interface DocPage {
   readonly markdown: string;
 }
 
-export function docPages({ content }: Sources): readonly DocPage[] {
+function docPages({ content }: Sources): readonly DocPage[] {
   return [
     {
       path: "/docs",

@@ -53,12 +53,12 @@ export interface UsageRow {
 
 export const noCounts = (): UsageCounts => Object.fromEntries(COUNT_COLUMNS.map((name) => [name, 0])) as UsageCounts;
 
-export function addCounts(to: UsageCounts, from: UsageCounts, sign: 1 | -1 = 1): void {
+function addCounts(to: UsageCounts, from: UsageCounts, sign: 1 | -1 = 1): void {
   for (const name of COUNT_COLUMNS) to[name] += sign * from[name];
 }
 
 /** Adds what `from` counts to the row, histograms included. */
-export function mergeUsage(to: UsageRow, from: Pick<UsageRow, "counts" | "firstToken" | "total">): void {
+function mergeUsage(to: UsageRow, from: Pick<UsageRow, "counts" | "firstToken" | "total">): void {
   addCounts(to.counts, from.counts);
   if (from.firstToken.length > 0) to.firstToken = mergeHistograms([to.firstToken, from.firstToken]);
   if (from.total.length > 0) to.total = mergeHistograms([to.total, from.total]);
@@ -176,11 +176,6 @@ export class UsageTally {
 
 function nameOf({ at, place }: Pick<UsageRow, "at" | "place">): string {
   return [at, ...PLACE_COLUMNS.map((name) => place[name])].join("\n");
-}
-
-/** The same places in time buckets of `bucketMs`, for rows that are summed into larger ones. */
-export function bucketStart(at: number, bucketMs: number): number {
-  return at - (at % bucketMs);
 }
 
 /** The usage of a day on its way to the archive of its month, in parts. */

@@ -55,7 +55,7 @@ export function bodyConditions(filter: BodyFilter, column: string): BodyConditio
 }
 
 /** What facets are counted of, and where a trace holds it. */
-export const FACETS = ["status", "api", "app", "route", "provider", "model", "error_code", "fallback"] as const;
+const FACETS = ["status", "api", "app", "route", "provider", "model", "error_code", "fallback"] as const;
 export type Facet = (typeof FACETS)[number];
 
 /** How often each value occurs; a value of `null` is written as an empty text. */

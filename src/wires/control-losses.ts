@@ -26,7 +26,7 @@ export function controlLosses({ controls, spelling }: Conversation, fates: Contr
 }
 
 /** Does leaving it out change anything that was asked for? `n: 1`, a penalty of 0 and `["text"]` ask for nothing. */
-export function asksFor(name: keyof Controls, value: unknown): boolean {
+function asksFor(name: keyof Controls, value: unknown): boolean {
   if (value === undefined) return false;
   switch (name) {
     case "n":

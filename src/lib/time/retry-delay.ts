@@ -6,7 +6,7 @@
  */
 import { isJsonObject } from "../json.ts";
 
-export const MAX_DELAY_MS = 60_000;
+const MAX_DELAY_MS = 60_000;
 
 /** Milliseconds, or `undefined` when the provider names no delay. `now` is epoch ms. */
 export function retryDelayMs(headers: Headers, body: unknown, now: number): number | undefined {

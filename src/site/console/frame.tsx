@@ -32,7 +32,7 @@ export const addressOf = (page: string, env: string): string => {
 };
 
 /** Where an id that was pasted leads: every id says itself what it is of. */
-export function addressOfId(id: string): string {
+function addressOfId(id: string): string {
   const text = id.trim();
   if (/^[0-9A-Za-z]{12}$/.test(text)) return `/console/keys/${text}`;
   if (text.startsWith("fl_")) {

@@ -42,7 +42,7 @@ export function usePlace(): Place {
 }
 
 /** The address of this page with other values; an empty one is left out. */
-export function withValues(place: Place, values: Readonly<Record<string, string>>): string {
+function withValues(place: Place, values: Readonly<Record<string, string>>): string {
   const query = new URLSearchParams(place.query);
   for (const [name, value] of Object.entries(values)) {
     if (value === "") query.delete(name);

@@ -10,7 +10,7 @@ export const FILES_BETA = "files-api-2025-04-14";
 
 const PICTURES: ReadonlySet<string> = new Set(["image/jpeg", "image/png", "image/gif", "image/webp"]);
 
-export function pictureType(mediaType: string): string | null {
+function pictureType(mediaType: string): string | null {
   const type = mediaType === "image/jpg" ? "image/jpeg" : mediaType;
   return PICTURES.has(type) ? type : null;
 }

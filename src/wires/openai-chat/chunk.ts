@@ -1,17 +1,6 @@
 /** The chunks of a chat stream, and the members that chunks and answers share. */
 import { isJsonObject, tryParseJson } from "../../lib/json.ts";
 
-/** The last event of a stream that broke after its first byte: the OpenAI SDKs raise on it. */
-export function interruptedEvent(id: string, message: string): string {
-  const chunk = {
-    id,
-    object: "chat.completion.chunk",
-    choices: [{ index: 0, delta: {}, finish_reason: "error" }],
-    error: { message, type: "upstream_error", code: "stream_interrupted", param: null },
-  };
-  return `data: ${JSON.stringify(chunk)}\n\n`;
-}
-
 /** What one `data` of a chat stream is. */
 export type ChunkKind =
   /** Carries text, reasoning, a tool call, a refusal or a finish reason: the answer has begun. */

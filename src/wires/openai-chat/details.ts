@@ -29,7 +29,7 @@ const READ: ReadonlyMap<unknown, WireId> = new Map<unknown, WireId>([
 ]);
 
 /** The wire that an entry's `format` names; `undefined` for one that this router does not know. */
-export function wireOf(format: unknown): WireId | undefined {
+function wireOf(format: unknown): WireId | undefined {
   return READ.get(format);
 }
 

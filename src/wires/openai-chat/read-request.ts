@@ -184,7 +184,7 @@ export function readToolChoice(choice: unknown): ToolChoice | undefined {
   return { kind: "provider", wire: WIRE, source: choice };
 }
 
-export function readResponseFormat(format: unknown): ResponseFormat | undefined {
+function readResponseFormat(format: unknown): ResponseFormat | undefined {
   if (!isJsonObject(format)) return undefined;
   const { type, json_schema: detail } = format;
   if (type === "text") return { kind: type };

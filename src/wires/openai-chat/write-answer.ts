@@ -154,7 +154,7 @@ export function layoutDetail(tokens: readonly LayoutToken[], index: number): Jso
   return { type: "reasoning.encrypted", id: LAYOUT_ID, format: "unknown", index, data: writeLayout(tokens) };
 }
 
-export function writeCall(call: Extract<Part, { kind: "call" }>): Json {
+function writeCall(call: Extract<Part, { kind: "call" }>): Json {
   const name = call.namespace === undefined ? call.name : `${call.namespace}__${call.name}`;
   const { id, args, bound } = call;
   if (call.form === "custom") return { id, type: "custom", custom: { name, input: args }, ...writeCallExtra(bound) };

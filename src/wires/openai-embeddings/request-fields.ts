@@ -11,7 +11,7 @@ import { keyLevel } from "../../lib/json-keys.ts";
 import { type ChatRequest, controlsOf, RouteControls, readDocument } from "../openai-chat/request-fields.ts";
 
 /** OpenAI's own limit, and the most that any provider takes in a call. */
-export const MAX_INPUTS = 2_048;
+const MAX_INPUTS = 2_048;
 /** Tokens of one input: as many as the longest window of an embedding model. */
 const MAX_TOKENS = 131_072;
 /** No tokenizer knows as many. */

@@ -22,7 +22,7 @@ export function referencesOf(fields: Json): References {
 }
 
 /** The id that an item refers to; `undefined` for an item that is one itself. */
-export function referenceOf(item: unknown): string | undefined {
+function referenceOf(item: unknown): string | undefined {
   if (!isJsonObject(item)) return undefined;
   const { type, id, role, content } = item;
   const isBare = (type === undefined || type === null) && role === undefined && content === undefined;

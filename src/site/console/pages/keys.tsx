@@ -13,7 +13,7 @@ import type { Key } from "../types.ts";
 
 const SOON_MS = 14 * 86_400_000;
 
-export function endsSoon({ expires_at, status }: Key): boolean {
+function endsSoon({ expires_at, status }: Key): boolean {
   return status === "active" && expires_at !== null && Date.parse(expires_at) - Date.now() < SOON_MS;
 }
 

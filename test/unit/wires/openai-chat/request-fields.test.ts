@@ -1,14 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { MAX_DEPTH } from "../../../../src/http/body.ts";
 import { RouterError } from "../../../../src/http/errors.ts";
-import {
-  type ChunkKind,
-  hasError,
-  interruptedEvent,
-  usageOf,
-  viewChunk,
-} from "../../../../src/wires/openai-chat/chunk.ts";
+import { type ChunkKind, hasError, usageOf, viewChunk } from "../../../../src/wires/openai-chat/chunk.ts";
 import { MAX_MEMBERS, MAX_VALUES, parseChatRequest } from "../../../../src/wires/openai-chat/request-fields.ts";
+import { failureEvent } from "../../../../src/wires/openai-chat/stream/tail-watch.ts";
 
 const MESSAGES = '"messages":[{"role":"user","content":"hi"}]';
 const text = (members = ""): string => `{"model":"flow/a",${MESSAGES}${members === "" ? "" : `,${members}`}}`;
@@ -288,7 +283,7 @@ describe("viewChunk", () => {
   });
 
   test("our own error event is read as an error", () => {
-    const event = interruptedEvent("chatcmpl-1", "The provider's stream broke.");
+    const event = failureEvent("chatcmpl-1", "The provider's stream broke.");
     expect(event).toMatch(/^data: .*\n\n$/);
     const { kind, chunk: read } = viewChunk(event.slice("data: ".length));
     expect(kind).toBe("error");
