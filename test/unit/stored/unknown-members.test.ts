@@ -1,10 +1,12 @@
 /** Every stored record with a member that this release does not know, at every level: it is read as without it. */
 import { describe, expect, test, vi } from "vitest";
 import { CallRecord } from "../../../src/approvals/record.ts";
+import { BudgetList } from "../../../src/budgets/record.ts";
 import { HealthTables } from "../../../src/health/health-schema.sql.ts";
 import { KeyRecord } from "../../../src/keys/record.ts";
 import { readStored } from "../../../src/lib/stored.ts";
 import { AliasIndex } from "../../../src/policy/aliases.ts";
+import { DisabledIndex } from "../../../src/policy/disabled.ts";
 import { ProviderRecord } from "../../../src/policy/provider-record.ts";
 import { RouteIndex, RoutePolicy, RouteRecord } from "../../../src/policy/schema.ts";
 import { MoneyRecord } from "../../../src/prices/book.ts";
@@ -65,6 +67,18 @@ const IN_KV = [
     value: { prices: { "openai/a": [{ id: "pr_1", from: 5, until: null, price: FACTS.price }] }, spend_tags: ["team"] },
     open: ["prices", "service"],
   },
+  {
+    name: "the budgets above keys",
+    schema: BudgetList,
+    value: [
+      {
+        ...{ id: "team", limit_usd: 5, period: "month", time_zone: "Europe/Berlin", on_exceeded: "deny" },
+        scope: { env: "production", app: "web", keys: ["abcdefghijkl"], tag: { name: "team", value: "a" } },
+        ...{ version: 2, era: 1, tag_since: 5, created_at: ROUTE.created_at, updated_at: ROUTE.created_at },
+      },
+    ],
+    open: [],
+  },
   { name: "the aliases", schema: AliasIndex, value: { "gpt-5": "fast" }, open: [] },
   {
     name: "an operator's provider",
@@ -79,6 +93,11 @@ describe.each(IN_KV.filter(({ name }) => name !== "the aliases"))("$name in KV",
   test.each(everyLevel(value, open))("with an unknown member at $at", ({ value: wider }) => {
     expect(readStored(schema, structuredClone(wider))).toEqual(plain);
   });
+});
+
+// The outermost level is a map of targets: a further name is one more target, and no member.
+test.each(everyLevel({ until: 5 }))("what is disabled is read with an unknown member in its entry", ({ value }) => {
+  expect(readStored(DisabledIndex, { "openai/gpt-5": value })).toEqual({ "openai/gpt-5": { until: 5 } });
 });
 
 test.each([
