@@ -22,25 +22,34 @@ const MAX_PLACES = 10;
 export const approvalsApp = new Hono<AdminEnv>();
 
 approvalsApp.get("/", async (c) => {
-  const query = readQuery(c, ["status", "key", "limit", "cursor"]);
+  const query = readQuery(c, ["status", "key", "limit", "cursor", "arguments"]);
+  const isBrief = oneOf("arguments", query.arguments, ["true", "false"]) === "false";
   const status = oneOf("status", query.status, APPROVAL_STATUSES);
   const keyId = matchingKey(query.key);
-  const { limit, before } = listParameters(c, ["status", "key"]);
+  const { limit, before } = listParameters(c, ["status", "key", "arguments"]);
   const page = await withControl(c.env.CONTROL_PLANE, (control) =>
     control.listApprovals({ status, keyId, limit, before }),
   );
   const shown = await showApprovals(c.env.TOOL_APPROVALS, page.data);
   // The list may be a moment behind the records.
   const listed = shown.data.filter((approval) => status === undefined || approval.status === status);
-  const data = await forRole(c, listed);
+  const data = await forRole(c, listed, isBrief);
   return c.json(listBody({ data, nextCursor: shown.cutAfter ?? page.nextCursor }, (approval) => approval));
 });
 
 type ShownApproval = Omit<Approval, "arguments"> & { readonly arguments: string | null };
 
-/** Arguments are for those who decide, and who saw them is in the audit log. */
-async function forRole(c: Context<AdminEnv>, approvals: readonly Approval[]): Promise<readonly ShownApproval[]> {
-  if (!includesRole(c.get("role"), "approve")) return approvals.map((each) => ({ ...each, arguments: null }));
+/**
+ * Arguments are for those who decide, and who saw them is in the audit log. A reader who counts or waits asks with
+ * `arguments=false` and leaves no line there.
+ */
+async function forRole(
+  c: Context<AdminEnv>,
+  approvals: readonly Approval[],
+  isBrief: boolean,
+): Promise<readonly ShownApproval[]> {
+  if (isBrief || !includesRole(c.get("role"), "approve"))
+    return approvals.map((each) => ({ ...each, arguments: null }));
   if (approvals.length === 0) return approvals;
   const names = approvals.map(({ tool_call_id, key_id }) => `tool call ${tool_call_id} of key ${key_id}`);
   const [first = ""] = names;

@@ -5,7 +5,8 @@
 import { findModel } from "../catalog/index.ts";
 import type { SettleRow } from "../ledger/client/client.ts";
 import { encodeBase62 } from "../lib/text/base62.ts";
-import { basisOf, costOf } from "../pricing/price.ts";
+import { costPartsOf } from "../pricing/cost-parts.ts";
+import { basisOf, type CostBasis, costOf } from "../pricing/price.ts";
 import { readConditions } from "../pricing/surcharge-rules.ts";
 import type { AttemptOutcome, Trace, TraceAttempt } from "../traces/schema.ts";
 
@@ -68,6 +69,10 @@ const MISHAPS: readonly { readonly outcome: AttemptOutcome; readonly status: num
     { outcome: "server_error", status: 503, share: 0.03 },
     { outcome: "timeout", status: null, share: 0.01 },
   ];
+const WORDS: Readonly<Record<string, string>> = {
+  rate_limited: "Rate limit reached for requests per minute. Try again in 8 s.",
+  server_error: "The server is overloaded at the moment.",
+};
 const HEDGED_SHARE = 0.03;
 const FAILED_SHARE = 0.015;
 const CANCELLED_SHARE = 0.01;
@@ -108,7 +113,7 @@ function rowOf({ keyId, env, now }: DemoOf, at: number, random: () => number): S
   const usage = usageOf(random);
   const priced = (target: Pick<DemoTarget, "provider" | "model">) => priceOf(target, usage, startedAt);
   /** Attempts that answered, or that the router itself ended, are paid for. */
-  const paid = (each: TraceAttempt): { readonly nanoUsd: number; readonly basis: object | null } =>
+  const paid = (each: TraceAttempt): { readonly nanoUsd: number; readonly basis: CostBasis | null } =>
     each.outcome === "ok" || each.outcome === "cancelled" ? priced(each) : { nanoUsd: 0, basis: null };
   const attempts: TraceAttempt[] = [];
   const answer = mishap !== undefined || isHedged ? second : first;
@@ -176,6 +181,11 @@ function rowOf({ keyId, env, now }: DemoOf, at: number, random: () => number): S
       source: isFailed ? "none" : "upstream",
     },
     cost_usd: attempts.reduce((sum, each) => sum + paid(each).nanoUsd, 0) / 1e9,
+    cost_parts: costPartsOf(
+      attempts.map(paid).map(({ nanoUsd, basis }) => ({
+        ...{ costNanoUsd: nanoUsd, costBasis: basis, usageSource: "upstream" },
+      })),
+    ),
     tool_calls: name === "agent-reasoning" && random() < 0.5 ? [pick(TOOLS, random)] : [],
     tags: { team: pick(TEAMS, random) },
     client_request_id: null,
@@ -209,7 +219,8 @@ function attempt(
 ): TraceAttempt {
   return {
     ...{ provider, model, outcome, status, started_ms: started, first_token_ms: firstMs, duration_ms: took },
-    ...{ hedged: false, winner: false, cost_usd: cost },
+    ...{ hedged: false, winner: false, cost_usd: cost, credential: 1 },
+    ...(WORDS[outcome] === undefined ? {} : { provider_message: WORDS[outcome] }),
   };
 }
 

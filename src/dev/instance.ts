@@ -5,6 +5,31 @@ import { StartError } from "./start-error.ts";
 const REQUEST_TIMEOUT_MS = 10_000;
 const PAGE_SIZE = 1_000;
 
+const ENDING_SOON_MS = 5 * 86_400_000;
+
+interface HeldCall {
+  readonly app: string;
+  readonly asks: string;
+  readonly tool: string;
+  readonly values: Readonly<Record<string, string | number>>;
+}
+
+/** Tool calls of the demo that wait for a person. */
+const HELD_CALLS: readonly HeldCall[] = [
+  {
+    app: "support",
+    asks: "Customer 4711 asks to be forgotten.",
+    tool: "delete_customer",
+    values: { customer_id: "4711", reason: "asked to be forgotten" },
+  },
+  {
+    app: "support",
+    asks: "Order 20817 arrived broken.",
+    tool: "refund_order",
+    values: { order_id: "20817", amount_usd: 148.5 },
+  },
+];
+
 export interface LiveRoute {
   readonly env: string;
   readonly name: string;
@@ -71,8 +96,23 @@ export class Instance {
       const response = await this.#call("POST", "/admin/demo", { key: id });
       if (!response.ok) throw await refused("Filling the trail", response);
       const { added } = (await response.json()) as { added: number };
-      if (added > 0 && env === "production") this.#holdCall(secret);
+      if (added > 0 && env === "production") {
+        for (const call of HELD_CALLS) this.#holdCall(secret, call);
+        await this.#limits();
+      }
     }
+  }
+
+  /** A budget that is nearly spent, and a key that ends soon: what an operator has to look at. */
+  async #limits(): Promise<void> {
+    const budget = { scope: { env: "production" }, limit_usd: 3, period: "month", on_exceeded: "notify" };
+    const limited = await this.#call("PUT", "/admin/budgets/production", budget);
+    if (!limited.ok) throw await refused("Creating the budget production", limited);
+    const expires_at = new Date(Date.now() + ENDING_SOON_MS).toISOString();
+    const limit = { limit_usd: 5, period: "day" };
+    const key = { name: "nightly evaluation", env: "staging", apps: ["eval-runner"], budget: limit, expires_at };
+    const created = await this.#call("POST", "/admin/keys", key);
+    if (!created.ok) throw await refused("Creating the key nightly evaluation", created);
   }
 
   async #created(name: string, env: string): Promise<string> {
@@ -82,15 +122,17 @@ export class Instance {
   }
 
   /** The answer is held until somebody decides, so it is not waited for. */
-  #holdCall(secret: string): void {
-    const parameters = { type: "object", properties: { customer_id: { type: "string" } } };
+  #holdCall(secret: string, { app, asks, tool, values }: HeldCall): void {
+    // The sandbox takes what a schema says is constant.
+    const properties = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, { const: value }]));
+    const parameters = { type: "object", properties, required: Object.keys(values) };
     const request = {
       model: "flow/agent-reasoning",
-      messages: [{ role: "user", content: "Customer 4711 asks to be forgotten." }],
-      tools: [{ type: "function", function: { name: "delete_customer", parameters } }],
+      messages: [{ role: "user", content: asks }],
+      tools: [{ type: "function", function: { name: tool, parameters } }],
       route: { require_tool_approval: true },
     };
-    this.#send("POST", "/v1/chat/completions", secret, request).then(
+    this.#send("POST", "/v1/chat/completions", secret, request, { "x-flowlayer-app": app }).then(
       (response) => response.body?.cancel(),
       () => {},
     );

@@ -348,7 +348,7 @@ export const OPERATIONS: readonly Operation[] = [
     query: { group_by: "string", ...SPAN, bucket: "day|month", format: "json|csv" },
   }),
   operator("get /admin/approvals", "Tool calls of all keys", [200, "ApprovalList"], BAD, {
-    query: { ...PAGE, status: APPROVAL_STATUS, key: "string" },
+    query: { ...PAGE, status: APPROVAL_STATUS, key: "string", arguments: "boolean" },
   }),
   operator(
     "post /admin/approvals/{id}",

@@ -61,7 +61,9 @@ async function assetsOf(files: Map<string, string>) {
     scripts[name] = add(name, "js", built.outputFiles?.[0]?.text ?? "");
   }
   const consoleAssets = await consoleOf(files);
-  const css = await Promise.all(["tokens", "site"].map((name) => readFile(join(HERE, `styles/${name}.css`), "utf8")));
+  const css = await Promise.all(
+    ["tokens", "site", "reading"].map((name) => readFile(join(HERE, `styles/${name}.css`), "utf8")),
+  );
   return { style: add("site", "css", css.join("\n")), scripts, console: consoleAssets };
 }
 
@@ -84,7 +86,7 @@ async function consoleOf(files: Map<string, string>) {
     files.set(name, text);
     if (basename(path).startsWith("console-")) script = `/${name}`;
   }
-  const sheets = ["tokens", "site", "console", "chart"].map((name) =>
+  const sheets = ["tokens", "site", "reading", "console", "console-parts", "console-pages", "chart"].map((name) =>
     readFile(join(HERE, `styles/${name}.css`), "utf8"),
   );
   const css = (await Promise.all(sheets)).join("\n");

@@ -84,15 +84,24 @@ async function freePort(): Promise<number> {
   return typeof address === "object" && address !== null ? address.port : 0;
 }
 
-/** `npm start` on a port and a state of its own. Rejects with what it printed when it is not ready in time. */
-export async function startInstance(): Promise<Instance> {
+/**
+ * `npm start` on a port and a state of its own. Rejects with what it printed when it is not ready in time.
+ *
+ * @param own what the start takes besides, such as `--demo`
+ * @param variables of the Worker, such as further operators
+ */
+export async function startInstance(
+  own: readonly string[] = [],
+  variables: Readonly<Record<string, string>> = {},
+): Promise<Instance> {
   const directory = await mkdtemp(join(tmpdir(), "flow-site-"));
   const port = await freePort();
-  const args = ["src/dev/start.ts", "--", "--port", String(port), "--persist-to", join(directory, "data")];
-  const child: ChildProcess = spawn(process.execPath, args, {
+  const args = ["src/dev/start.ts", "--", ...own, "--port", String(port), "--persist-to", join(directory, "data")];
+  const passed = Object.entries(variables).flatMap(([name, value]) => ["--var", `${name}:${value}`]);
+  const child: ChildProcess = spawn(process.execPath, [...args, ...passed], {
     cwd: ROOT,
     detached: true,
-    env: process.env,
+    env: { ...process.env, FLOWLAYER_DIR: directory },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let printed = "";
@@ -102,7 +111,7 @@ export async function startInstance(): Promise<Instance> {
   child.stderr?.on("data", (data) => {
     printed += String(data);
   });
-  const announcement = join(ROOT, ".flowlayer", "dev.json");
+  const announcement = join(directory, "dev.json");
   const giveUpAt = Date.now() + READY_MS;
   let found: Announcement | null = null;
   while (found === null) {

@@ -232,6 +232,25 @@ describe("held answers", () => {
     expect(await listed(route)).toEqual([]);
   });
 
+  test("a list without arguments says what waits, and leaves no line in the audit", async () => {
+    const route = await gated({ wait_ms: 0 });
+    rig.upstream.script({ json: completion({ toolCalls: [SEND] }) });
+    await rig.ask(route, { tools });
+    const address = `/admin/approvals?status=pending&key=${route.keyId}&arguments=`;
+    type List = { readonly data: readonly Approval[] };
+    const read = async (path: string): Promise<List> => (await (await rig.worker.admin(path)).json()) as List;
+    const lines = async (): Promise<number> => (await read("/admin/audit?action=approval.read&limit=1000")).data.length;
+    const before = await lines();
+    const waiting = async (): Promise<unknown> => (await read(`${address}false`)).data;
+    await expect
+      .poll(waiting, { timeout: 2_000, interval: 20 })
+      .toMatchObject([{ name: "send_money", arguments: null }]);
+    expect(await lines()).toBe(before);
+    expect((await read(`${address}true`)).data).toMatchObject([{ arguments: SEND.arguments }]);
+    expect(await lines()).toBe(before + 1);
+    expect((await rig.worker.admin(`${address}maybe`)).status).toBe(400);
+  });
+
   test("rules of the policy decide without anybody: deny wins over auto_approve", async () => {
     const route = await gated({ auto_approve: ["se*"], deny: ["*_money"] });
     rig.upstream.script({ json: completion({ toolCalls: BOTH }) });

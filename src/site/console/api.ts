@@ -5,8 +5,9 @@
  * it, and from any other origin, `/admin` does not look at the cookie.
  */
 
-export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
-export type JsonObject = { readonly [name: string]: Json };
+import type { Json, JsonObject } from "./json.ts";
+
+export type { Json, JsonObject };
 
 /** An answer that is no success, in the contract's error shape. `status` 0: no answer came. */
 export class ApiError extends Error {
@@ -24,6 +25,9 @@ export class ApiError extends Error {
     this.detail = detail;
   }
 }
+
+/** The control plane answers in well under a second; an answer that is later than this is not waited for. */
+const LATEST_MS = 30_000;
 
 /** Fired on `window` when an answer says that the session has ended. */
 export const SESSION_ENDED = "flow-layer-session-ended";
@@ -50,6 +54,7 @@ export interface CallInit {
 /** The answer as it came. Rejects with `ApiError` unless its status is below 400. */
 export async function send(path: string, init: CallInit = {}): Promise<Response> {
   const { body, method = body === undefined ? "GET" : "POST", headers, signal } = init;
+  const late = AbortSignal.timeout(LATEST_MS);
   const response = await fetch(path, {
     method,
     headers: {
@@ -59,9 +64,15 @@ export async function send(path: string, init: CallInit = {}): Promise<Response>
       ...headers,
     },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    ...(signal === undefined ? {} : { signal }),
+    // A streamed answer takes as long as it takes; the one who asked for it ends it.
+    signal: signal ?? late,
   }).catch((error: unknown) => {
     if (signal?.aborted === true) throw error;
+    if (late.aborted) {
+      throw new ApiError(0, {
+        message: `The deployment did not answer within ${LATEST_MS / 1000} s. Nothing that you typed is lost; try again.`,
+      });
+    }
     throw new ApiError(0, {
       message: "The deployment did not answer. Check the connection; nothing that you typed is lost.",
     });

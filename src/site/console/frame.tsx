@@ -11,21 +11,31 @@ export interface PageProps {
   readonly env: string;
 }
 
-export const PAGES = [
-  ["", "Overview"],
-  ["traces", "Traces"],
-  ["routes", "Routes"],
-  ["keys", "Keys"],
-  ["providers", "Providers"],
-  ["approvals", "Approvals"],
-  ["spend", "Spend"],
-  ["prices", "Prices"],
-  ["budgets", "Budgets"],
-  ["webhooks", "Webhooks"],
-  ["audit", "Audit"],
-  ["playground", "Playground"],
+/** Path and name of each page, in groups: watch, release, access, money, notices. */
+const GROUPS = [
+  [
+    ["", "Overview"],
+    ["traces", "Traces"],
+    ["approvals", "Approvals"],
+  ],
+  [
+    ["routes", "Routes"],
+    ["playground", "Playground"],
+    ["providers", "Providers"],
+  ],
+  [
+    ["keys", "Keys"],
+    ["budgets", "Budgets"],
+    ["spend", "Spend"],
+    ["prices", "Prices"],
+  ],
+  [
+    ["webhooks", "Webhooks"],
+    ["audit", "Audit"],
+  ],
 ] as const;
 
+/** The address of a page, in the environment that the reader looks at. */
 export const addressOf = (page: string, env: string): string => {
   const path = page === "" ? "/console" : `/console/${page}`;
   return env === "" ? path : `${path}?env=${encodeURIComponent(env)}`;
@@ -70,6 +80,15 @@ function useKeyboard(env: string, search: { readonly current: HTMLInputElement |
   }, [env]);
 }
 
+/** Three lanes: the mark of the site and of its icon. */
+export function Mark() {
+  return (
+    <svg class="mark" viewBox="0 0 16 16" aria-hidden="true">
+      <path d="M2 4h8M2 8h12M2 12h6" />
+    </svg>
+  );
+}
+
 export function Frame(props: {
   place: Place;
   person: Person;
@@ -84,6 +103,14 @@ export function Frame(props: {
   const search = useRef<HTMLInputElement>(null);
   useKeyboard(env, search);
   const current = place.path.split("/")[2] ?? "";
+  const pages = useRef<HTMLElement>(null);
+  useEffect(() => {
+    const name = GROUPS.flat().find(([page]) => page === current)?.[1] ?? "Console";
+    const [, , , ...rest] = place.path.split("/").map(decodeURIComponent);
+    document.title = `${[...rest.toReversed(), name].join(" · ")} · The Flow Layer`;
+    // On a narrow screen the pages are one line that scrolls.
+    pages.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  }, [place.path]);
   const find = (): void => {
     if (sought.trim() === "") return;
     go(addressOfId(sought));
@@ -92,7 +119,8 @@ export function Frame(props: {
   return (
     <div class="frame">
       <header class="bar-top">
-        <a class="brand" href="/console">
+        <a class="brand" href={addressOf("", env)}>
+          <Mark />
           The Flow Layer
         </a>
         <search>
@@ -104,13 +132,14 @@ export function Frame(props: {
               id="search"
               type="search"
               ref={search}
-              placeholder="Any id ( / )"
+              placeholder="Any id: trace, key, response, tool call"
+              title="Press / to come here; g and a letter to go to a page"
               value={sought}
               onInput={(event: Event) => setSought((event.target as HTMLInputElement).value)}
             />
           </form>
         </search>
-        <div class="inline">
+        <div class="inline environment">
           <label for="environment">Environment</label>
           <select
             id="environment"
@@ -136,25 +165,31 @@ export function Frame(props: {
           </button>
         </div>
       </header>
-      <nav aria-label="Console" class="pages">
-        {PAGES.filter(([page]) => page !== "playground" || may(person, "run")).map(([page, name]) => (
-          <a href={addressOf(page, env)} aria-current={current === page ? "page" : undefined}>
-            {name}
-            {page === "approvals" && pending > 0 ? (
-              <span class="count" title={`${pending} pending`}>
-                {pending}
-              </span>
-            ) : null}
-          </a>
+      <nav aria-label="Console" class="pages" ref={pages}>
+        {GROUPS.map((group) => (
+          <div class="group">
+            {group
+              .filter(([page]) => page !== "playground" || may(person, "run"))
+              .map(([page, name]) => (
+                <a href={addressOf(page, env)} aria-current={current === page ? "page" : undefined}>
+                  {name}
+                  {page === "approvals" && pending > 0 ? (
+                    <span class="count" title={`${pending} pending`}>
+                      {pending}
+                    </span>
+                  ) : null}
+                </a>
+              ))}
+          </div>
         ))}
-        <a href="/docs" class="out">
-          Docs
-        </a>
-        <a href="/models" class="out">
-          Models
-        </a>
+        <div class="group out">
+          <a href="/docs">Docs</a>
+          <a href="/models">Models</a>
+        </div>
       </nav>
-      <main id="main">{children}</main>
+      <main id="main" tabindex={-1}>
+        {children}
+      </main>
     </div>
   );
 }

@@ -70,8 +70,11 @@ export interface Acting {
 export function useAct(): Acting {
   const [isBusy, setBusy] = useState(false);
   const [error, setError] = useState<ApiError | null>(null);
+  // What a render saw is old by the time somebody clicks, so what counts is kept in parallel with it.
+  const isRunning = useRef(false);
   const run = async (act: () => Promise<unknown>): Promise<boolean> => {
-    if (isBusy) return false;
+    if (isRunning.current === true) return false;
+    isRunning.current = true;
     setBusy(true);
     setError(null);
     try {
@@ -81,6 +84,7 @@ export function useAct(): Acting {
       setError(asApiError(failure));
       return false;
     } finally {
+      isRunning.current = false;
       setBusy(false);
     }
   };

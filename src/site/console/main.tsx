@@ -93,7 +93,7 @@ function SignedIn({ place, person, onSignOut }: { place: Place; person: Person; 
   const routes = useLoad("envs", () => call<List<Route>>("/admin/routes?limit=1000"));
   const pending = useLoad(
     "pending",
-    () => call<List<Approval>>("/admin/approvals?status=pending&limit=100"),
+    () => call<List<Approval>>("/admin/approvals?status=pending&limit=100&arguments=false"),
     PENDING_EVERY_MS,
   );
   const envs = [...new Set([...FIRST_ENVS, ...(routes.data?.data ?? []).map((route) => route.env)])];

@@ -28,6 +28,8 @@ export function usePlace(): Place {
       event.preventDefault();
       go(link.pathname + link.search);
       scrollTo(0, 0);
+      // Who listens to the page hears the new one from its beginning.
+      document.getElementById("main")?.focus({ preventScroll: true });
     };
     addEventListener("popstate", moved);
     addEventListener(MOVED, moved);
@@ -67,7 +69,7 @@ export const PERIOD_NAMES: readonly (readonly [Period, string])[] = [
 
 export function periodOf({ query }: Place): Period {
   const named = query.get("period") ?? "";
-  return Object.hasOwn(PERIODS, named) ? (named as Period) : "day";
+  return Object.hasOwn(PERIODS, named) ? (named as Period) : "hour";
 }
 
 export const periodMs = (period: Period): number => PERIODS[period];

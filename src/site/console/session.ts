@@ -46,9 +46,10 @@ export function forgetPerson(): void {
   keep(null);
 }
 
-type Act = "decide" | "release" | "run" | "admin";
+type Act = "see_arguments" | "decide" | "release" | "run" | "admin";
 
 const MAY: Readonly<Record<Act, readonly Role[]>> = {
+  see_arguments: ["approve", "admin"],
   decide: ["approve", "admin"],
   release: ["release", "admin"],
   run: ["release", "admin"],

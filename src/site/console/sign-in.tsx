@@ -1,5 +1,6 @@
 /** Sign in: an operator's token becomes a session. It is sent once, in a body, and kept nowhere on the page. */
 import { useState } from "hono/jsx/dom";
+import { Mark } from "./frame.tsx";
 import { useAct } from "./load.ts";
 import { Field, submit } from "./parts/field.tsx";
 import { Failure } from "./parts/notice.tsx";
@@ -15,7 +16,13 @@ export function SignIn({ onPerson, hasEnded }: { onPerson: (person: Person) => v
     });
   return (
     <form class="sign-in" onSubmit={submit(enter)}>
-      {hasEnded ? <h2>Your session has ended</h2> : <h1>Console</h1>}
+      {hasEnded ? (
+        <h2>Your session has ended</h2>
+      ) : (
+        <h1>
+          <Mark /> Console
+        </h1>
+      )}
       <p>
         {hasEnded
           ? "Sign in again to go on. What you typed is still here."

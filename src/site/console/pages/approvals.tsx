@@ -30,8 +30,16 @@ function ring(): void {
 
 export function ApprovalsPage({ place, person, env }: PageProps) {
   const status = STATUSES.find((each) => each === place.query.get("status")) ?? "pending";
-  const address = withQuery("/admin/approvals", { status, limit: 200 });
-  const list = useLoad(address, () => call<List<Approval>>(address), EVERY_MS);
+  const brief = withQuery("/admin/approvals", { status, limit: 200, arguments: "false" });
+  const list = useLoad(brief, () => call<List<Approval>>(brief), EVERY_MS);
+  // Who reads arguments is in the audit, so they are read once for each set of calls and not by the clock.
+  const set = (list.data?.data ?? []).map(idOf).join(" ");
+  const full = useLoad(`${status} ${set}`, () =>
+    set === "" || !may(person, "see_arguments")
+      ? Promise.resolve(null)
+      : call<List<Approval>>(withQuery("/admin/approvals", { status, limit: 200 })),
+  );
+  const argumentsOf = new Map((full.data?.data ?? []).map((each) => [idOf(each), each.arguments]));
   const [hasSound, setSound] = useState(false);
   const [known, setKnown] = useState<readonly string[]>([]);
   const rows = (list.data?.data ?? []).filter((approval) => env === "" || approval.env === env);
@@ -58,9 +66,12 @@ export function ApprovalsPage({ place, person, env }: PageProps) {
         </div>
       </header>
       <State of={list} />
+      {full.error === null ? null : <Failure error={full.error} retry={full.reload} />}
       <Table
         caption="Approvals"
         rows={rows}
+        of={list}
+        isStacked
         keyOf={idOf}
         empty={
           status === "pending"
@@ -68,7 +79,38 @@ export function ApprovalsPage({ place, person, env }: PageProps) {
             : `No call is ${status}.`
         }
         columns={[
-          { name: "Tool", show: ({ name }) => <strong>{name}</strong>, by: ({ name }) => name },
+          {
+            name: "Tool",
+            show: (approval) => (
+              <>
+                <strong class="mono">{approval.name}</strong>
+                <br />
+                <small>
+                  for <a href={`/console/traces/${approval.trace_id}`}>{approval.route}</a>, {approval.app},{" "}
+                  {approval.env}
+                </small>
+              </>
+            ),
+            by: ({ name }) => name,
+          },
+          {
+            name: "Arguments",
+            show: (approval) => {
+              const text = argumentsOf.get(idOf(approval));
+              if (!may(person, "see_arguments")) return <span class="hint">Your role does not show them.</span>;
+              return text == null ? <span class="hint">Loading…</span> : <Tree text={text} />;
+            },
+          },
+          {
+            name: "Age",
+            show: ({ created_at }) => <span title={created_at}>{relative(created_at)}</span>,
+            by: ({ created_at }) => created_at,
+          },
+          {
+            name: "Time left",
+            show: ({ expires_at }) => <span title={expires_at}>{relative(expires_at)}</span>,
+            by: ({ expires_at }) => expires_at,
+          },
           {
             name: "Decision",
             show: (approval) =>
@@ -79,32 +121,12 @@ export function ApprovalsPage({ place, person, env }: PageProps) {
                   <Badge word={approval.status} />
                   <br />
                   <small>
-                    {approval.decided_by ?? ""} {approval.reason ?? ""}
+                    {approval.decided_by === undefined ? "" : `by ${approval.decided_by}`}
+                    {approval.reason == null ? "" : `: ${approval.reason}`}
                   </small>
                 </>
               ),
           },
-          {
-            name: "Asked by",
-            show: (approval) => (
-              <>
-                {approval.app} <small>{approval.env}</small>
-                <br />
-                <a href={`/console/traces/${approval.trace_id}`}>{approval.route}</a>
-              </>
-            ),
-          },
-          {
-            name: "Arguments",
-            show: (approval) =>
-              approval.arguments === null ? (
-                <span class="hint">Your role does not show them.</span>
-              ) : (
-                <Tree text={approval.arguments} />
-              ),
-          },
-          { name: "Age", show: ({ created_at }) => relative(created_at), by: ({ created_at }) => created_at },
-          { name: "Time left", show: ({ expires_at }) => relative(expires_at), by: ({ expires_at }) => expires_at },
         ]}
       />
     </section>

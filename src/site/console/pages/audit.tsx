@@ -2,6 +2,7 @@
 import { call, type Json, type List, withQuery } from "../api.ts";
 import type { PageProps } from "../frame.tsx";
 import { useLoad } from "../load.ts";
+import { Difference } from "../parts/difference.tsx";
 import { Field } from "../parts/field.tsx";
 import { relative } from "../parts/figures.ts";
 import { State } from "../parts/notice.tsx";
@@ -19,7 +20,7 @@ interface Entry {
   readonly reason?: string | null;
   readonly before?: Json;
   readonly after?: Json;
-  readonly changes?: Json;
+  readonly detail?: Json;
 }
 
 const FILTERS = [
@@ -32,16 +33,17 @@ const FILTERS = [
 
 const timeOf = ({ at, created_at }: Entry): string => at ?? created_at ?? "";
 
-/** Members that differ, one a line. */
-function Changes({ entry }: { entry: Entry }) {
-  const { before, after, changes } = entry;
-  if (before == null && after == null && changes == null) return null;
+const linesOf = (value: Json | undefined): readonly string[] =>
+  value == null ? [] : JSON.stringify(value, null, 2).split("\n");
+
+/** What was there before and after, line by line. */
+function Changes({ entry: { before, after, detail } }: { entry: Entry }) {
+  if (before == null && after == null && detail == null) return null;
   return (
     <details>
-      <summary>Show</summary>
-      {changes == null ? null : <pre class="snippet">{JSON.stringify(changes, null, 2)}</pre>}
-      {before == null ? null : <pre class="diff removed">{JSON.stringify(before, null, 2)}</pre>}
-      {after == null ? null : <pre class="diff added">{JSON.stringify(after, null, 2)}</pre>}
+      <summary>{before == null ? "What was made" : after == null ? "What was there" : "Difference"}</summary>
+      {before == null && after == null ? null : <Difference before={linesOf(before)} after={linesOf(after)} />}
+      {detail == null ? null : <pre class="snippet">{JSON.stringify(detail, null, 2)}</pre>}
     </details>
   );
 }
@@ -61,7 +63,9 @@ export function AuditPage({ place }: PageProps) {
   const next = list.data?.next_cursor ?? null;
   return (
     <section>
-      <h1>Audit</h1>
+      <header class="row">
+        <h1>Audit</h1>
+      </header>
       <div class="fields">
         {FILTERS.map(([name, label]) => (
           <Field
@@ -76,12 +80,21 @@ export function AuditPage({ place }: PageProps) {
       <Table
         caption="Audit"
         rows={list.data?.data ?? []}
+        of={list}
         keyOf={(entry) => String(entry.seq ?? entry.id ?? timeOf(entry) + entry.action)}
         empty="Nothing was changed in this range."
         columns={[
-          { name: "Time", show: (entry) => <span title={timeOf(entry)}>{relative(timeOf(entry))}</span>, by: timeOf },
+          {
+            name: "Time (UTC)",
+            show: (entry) => (
+              <span class="mono nowrap" title={relative(timeOf(entry))}>
+                {timeOf(entry).slice(5, 19).replace("T", " ")}
+              </span>
+            ),
+            by: timeOf,
+          },
           { name: "Actor", show: ({ actor }) => actor },
-          { name: "Action", show: ({ action }) => action },
+          { name: "Action", show: ({ action }) => action, isCode: true },
           { name: "Object", show: ({ object }) => object ?? "" },
           { name: "Reason", show: ({ reason }) => reason ?? "" },
           { name: "Change", show: (entry) => <Changes entry={entry} /> },

@@ -65,6 +65,7 @@ export function BudgetsPage({ person }: PageProps) {
       <Table
         caption="Budgets"
         rows={list.data?.data ?? []}
+        of={list}
         keyOf={({ id }) => id}
         empty="No budget above the keys. A key has its own; these hold for an environment, an app, several keys or a tag."
         columns={[

@@ -35,6 +35,7 @@ export function KeysPage({ person, env }: PageProps) {
       <Table
         caption="Keys"
         rows={rows}
+        of={list}
         keyOf={({ id }) => id}
         empty="There are no keys here. An application needs one to call the data plane."
         columns={[

@@ -1,7 +1,7 @@
 /** What is going on: figures of a period next to those of the period before, and what needs a person. */
 import { call, type List, withQuery } from "../api.ts";
 import type { PageProps } from "../frame.tsx";
-import { useLoad } from "../load.ts";
+import { type Loaded, useLoad } from "../load.ts";
 import { Chart, type Mark } from "../parts/chart.tsx";
 import { Choice } from "../parts/field.tsx";
 import { change, count, duration, share, usd } from "../parts/figures.ts";
@@ -111,23 +111,39 @@ export function OverviewPage({ place, env }: PageProps) {
   const times = rows.map((row) => Date.parse(row.start));
   const traces = (query: Readonly<Record<string, string>>): string =>
     withQuery("/console/traces", { env, since: iso(start).slice(0, 16), ...query });
+  const last = rows.findLast((row) => row.first_token_ms.p50 !== null) ?? null;
+  const unit = BUCKETS[period];
+  const earlierShare = (part: (of: Sums) => number): string =>
+    past === null || past.requests === 0 ? "" : `${share(part(past), past.requests)} before`;
   const tiles: readonly (readonly [name: string, value: string, detail: string, address: string])[] = [
     ["Requests", count(sums.requests), change(sums.requests, past?.requests ?? null), traces({})],
     [
       "Success",
       share(sums.requests - sums.errors, sums.requests),
-      past === null ? "" : `${share(past.requests - past.errors, past.requests)} before`,
+      earlierShare((of) => of.requests - of.errors) || `${count(sums.errors)} failed`,
       traces({ status: "error" }),
     ],
     [
       "Fell back",
       share(sums.fallbacks, sums.requests),
-      past === null ? "" : `${share(past.fallbacks, past.requests)} before`,
+      earlierShare((of) => of.fallbacks) || `${count(sums.fallbacks)} requests`,
       traces({ fallback: "true" }),
+    ],
+    [
+      "First token p50",
+      duration(last?.first_token_ms.p50),
+      last === null ? "" : `in the last ${unit} with traffic`,
+      traces({}),
+    ],
+    [
+      "First token p95",
+      duration(last?.first_token_ms.p95),
+      last === null ? "" : `in the last ${unit} with traffic`,
+      traces({ min_total_ms: String(Math.round(last?.total_ms.p95 ?? 0)) }),
     ],
     ["Spend", usd(sums.cost), change(sums.cost, past?.cost ?? null), withQuery("/console/spend", { env })],
     ["Tokens", count(sums.tokens), `${share(sums.cached, sums.tokens)} from caches`, traces({})],
-    ["Hedges", count(sums.hedges), share(sums.hedges, sums.requests), traces({})],
+    ["Hedges", count(sums.hedges), `${share(sums.hedges, sums.requests)} of requests`, traces({})],
   ];
   return (
     <section>
@@ -153,22 +169,23 @@ export function OverviewPage({ place, env }: PageProps) {
         ))}
       </ul>
       <Attention env={env} />
-      {rows.length === 0 ? (
+      {series.data === null ? null : rows.length === 0 ? (
         <Empty>
           No request in this period. Send the first one from the <a href="/console/playground">playground</a> or the{" "}
           <a href="/docs">developer channel</a>.
         </Empty>
       ) : (
-        <div class="charts">
+        <div class="charts" key={`${period} ${env}`}>
           <Chart
-            title="Requests and errors"
+            title="Requests"
             times={times}
             marks={marks}
             format={count}
+            isBars
             series={[
-              { name: "Requests", colour: "accent", values: rows.map((row) => row.requests) },
-              { name: "Errors", colour: "failed", values: rows.map((row) => row.errors) },
-              { name: "Fell back", colour: "slow", values: rows.map((row) => row.fallbacks) },
+              { name: "all", colour: "accent", values: rows.map((row) => row.requests) },
+              { name: "fell back", colour: "slow", values: rows.map((row) => row.fallbacks) },
+              { name: "failed", colour: "failed", values: rows.map((row) => row.errors) },
             ]}
           />
           <Chart
@@ -184,7 +201,9 @@ export function OverviewPage({ place, env }: PageProps) {
           <Chart
             title="Spend"
             times={times}
+            marks={marks}
             format={usd}
+            isBars
             series={[{ name: "USD", colour: "ok", values: rows.map((row) => row.cost_usd) }]}
           />
         </div>
@@ -198,36 +217,81 @@ export function OverviewPage({ place, env }: PageProps) {
           onValue={(value) => setValues(place, { by: value })}
         />
       </header>
-      <ByGroup by={by} rows={grouped.data?.data ?? []} addressOf={(name) => traces({ [by]: name })} />
+      <ByGroup by={by} of={grouped} addressOf={(query) => traces(query)} />
     </section>
   );
 }
 
 interface GroupRow extends Sums {
   readonly name: string;
+  /** The highest of all buckets: no exact percentile can be made from several of them. */
+  readonly worstFirstToken: number | null;
 }
 
-function ByGroup(props: { by: string; rows: readonly StatsRow[]; addressOf: (name: string) => string }) {
-  const { by, rows, addressOf } = props;
-  const groups = Map.groupBy(rows, (row) => row.group[by] ?? "(none)");
-  const sums: GroupRow[] = [...groups].map(([name, members]) => ({ name, ...sumOf(members) }));
+const NAMED_GROUPS: Readonly<Record<string, string>> = { key: "Key", env: "Env", api: "API" };
+
+function ByGroup(props: {
+  by: string;
+  of: Loaded<Stats>;
+  addressOf: (query: Readonly<Record<string, string>>) => string;
+}) {
+  const { by, of, addressOf } = props;
+  const keys = useLoad(`names ${by === "key"}`, () =>
+    by === "key"
+      ? call<List<{ readonly id: string; readonly name: string }>>("/admin/keys?limit=1000")
+      : Promise.resolve({ data: [], has_more: false, next_cursor: null }),
+  );
+  const groups = Map.groupBy(of.data?.data ?? [], (row) => row.group[by] ?? "");
+  const sums: GroupRow[] = [...groups].map(([name, members]) => ({
+    name,
+    ...sumOf(members),
+    worstFirstToken: members.reduce<number | null>((worst, { first_token_ms: { p95 } }) => {
+      return p95 === null ? worst : Math.max(worst ?? 0, p95);
+    }, null),
+  }));
   const strip = (name: string): string => (by === "route" ? name.replace(/^flow\//, "") : name);
+  const shown = (name: string): string =>
+    name === "" ? "(none)" : (keys.data?.data.find(({ id }) => id === name)?.name ?? strip(name));
+  const link = (name: string, text: string, query: Readonly<Record<string, string>> = {}) =>
+    name === "" ? text : <a href={addressOf({ [by]: strip(name), ...query })}>{text}</a>;
   return (
     <Table
       caption={`By ${by}`}
       rows={sums.toSorted((left, right) => right.requests - left.requests)}
       keyOf={({ name }) => name}
+      of={of}
       empty="Nothing in this period."
       columns={[
-        { name: by, show: ({ name }) => <a href={addressOf(strip(name))}>{name}</a>, by: ({ name }) => name },
-        { name: "Requests", show: (row) => count(row.requests), by: (row) => row.requests, numeric: true },
         {
-          name: "Success",
-          show: (row) => share(row.requests - row.errors, row.requests),
-          by: (row) => (row.requests === 0 ? null : row.errors / row.requests),
+          name: NAMED_GROUPS[by] ?? `${by.charAt(0).toUpperCase()}${by.slice(1)}`,
+          show: ({ name }) => link(name, shown(name)),
+          by: ({ name }) => shown(name),
+          isCode: by !== "key" && by !== "app",
+        },
+        {
+          name: "Requests",
+          show: (row) => link(row.name, count(row.requests)),
+          by: (row) => row.requests,
           numeric: true,
         },
-        { name: "Fell back", show: (row) => share(row.fallbacks, row.requests), numeric: true },
+        {
+          name: "Success",
+          show: (row) => link(row.name, share(row.requests - row.errors, row.requests), { status: "error" }),
+          by: (row) => (row.requests === 0 ? null : 1 - row.errors / row.requests),
+          numeric: true,
+        },
+        {
+          name: "Fell back",
+          show: (row) => link(row.name, share(row.fallbacks, row.requests), { fallback: "true" }),
+          by: (row) => (row.requests === 0 ? null : row.fallbacks / row.requests),
+          numeric: true,
+        },
+        {
+          name: "First token p95, worst bucket",
+          show: (row) => duration(row.worstFirstToken),
+          by: (row) => row.worstFirstToken,
+          numeric: true,
+        },
         { name: "Tokens", show: (row) => count(row.tokens), by: (row) => row.tokens, numeric: true },
         { name: "Spend", show: (row) => usd(row.cost), by: (row) => row.cost, numeric: true },
       ]}
@@ -240,7 +304,6 @@ interface ProviderTargets {
   readonly targets?: readonly {
     readonly model: string;
     readonly state?: string;
-    readonly breaker?: { readonly state: string };
   }[];
 }
 
@@ -260,11 +323,11 @@ function Attention({ env }: { env: string }) {
   const budgets = useLoad("attention budgets", () => call<List<BudgetState>>("/admin/budgets"), EVERY_MS);
   const approvals = useLoad(
     `attention approvals ${env}`,
-    () => call<List<Approval>>("/admin/approvals?status=pending&limit=100"),
+    () => call<List<Approval>>("/admin/approvals?status=pending&limit=100&arguments=false"),
     EVERY_MS,
   );
   const open = (providers.data?.data ?? []).flatMap(({ id, targets = [] }) =>
-    targets.filter((target) => (target.breaker?.state ?? target.state) === "open").map(({ model }) => `${id}/${model}`),
+    targets.filter((target) => target.state === "open").map(({ model }) => `${id}/${model}`),
   );
   const near = (budgets.data?.data ?? []).filter(
     ({ limit_usd, status }) => status !== undefined && status.spent_usd >= 0.8 * limit_usd,

@@ -5,8 +5,9 @@ import type { PageProps } from "../frame.tsx";
 import { useAct, useLoad } from "../load.ts";
 import { Area, Choice, Field, submit } from "../parts/field.tsx";
 import { duration } from "../parts/figures.ts";
-import { Failure } from "../parts/notice.tsx";
-import type { Route } from "../types.ts";
+import { Empty, Failure } from "../parts/notice.tsx";
+import { Waterfall } from "../parts/waterfall.tsx";
+import type { Route, Trace } from "../types.ts";
 import { deltaOf, eventsOf } from "./playground-stream.ts";
 
 type Api = "chat" | "messages" | "responses";
@@ -53,7 +54,9 @@ const NOTHING: Answer = { text: "", headers: [], traceId: null, firstMs: null, t
 export function PlaygroundPage({ place, env }: PageProps) {
   const at = env === "" ? "production" : env;
   const routes = useLoad(`playground ${at}`, () => call<List<Route>>("/admin/routes?limit=1000"));
-  const names = (routes.data?.data ?? []).filter((route) => route.env === at).map(({ name }) => name);
+  const names = (routes.data?.data ?? [])
+    .filter(({ env: of, policy }) => of === at && policy["embedding"] === undefined)
+    .map(({ name }) => name);
   const [first, setFirst] = useState(place.query.get("route") ?? "");
   const [second, setSecond] = useState("");
   const [api, setApi] = useState<Api>("chat");
@@ -71,7 +74,9 @@ export function PlaygroundPage({ place, env }: PageProps) {
   };
   return (
     <section>
-      <h1>Playground</h1>
+      <header class="row">
+        <h1>Playground</h1>
+      </header>
       <p class="hint">
         Runs in {at} as the key <code>console-{at}</code>, with its own budget. Its requests are traced like any other.
       </p>
@@ -104,11 +109,18 @@ export function PlaygroundPage({ place, env }: PageProps) {
             onValue={(spend) => setControls({ ...controls, spend })}
           />
         </div>
-        <Area label="Message" value={message} onValue={setMessage} rows={4} />
+        <Area label="Message" value={message} onValue={setMessage} rows={3} />
         <button type="submit" class="primary" disabled={message === "" || chosen === ""}>
           Send
         </button>
       </form>
+      {sent.runs.length > 0 ? null : names.length === 0 && routes.data !== null ? (
+        <Empty>
+          No chat route in {at}. <a href="/console/routes">Publish one</a>, or choose another environment above.
+        </Empty>
+      ) : (
+        <Empty>The answer comes here as it streams, with its headers and its trace.</Empty>
+      )}
       <div class="two">
         {sent.runs.map((route) => (
           <Run key={`${sent.number} ${route}`} env={at} api={api} route={route} message={message} controls={controls} />
@@ -122,12 +134,13 @@ function Run(props: { env: string; api: Api; route: string; message: string; con
   const { env, api, route, message, controls } = props;
   const [answer, setAnswer] = useState<Answer>(NOTHING);
   const [isStarted, setStarted] = useState(false);
+  const [stop] = useState(new AbortController());
   const act = useAct();
   const start = async (): Promise<void> => {
     const startedAt = performance.now();
     await act.run(async () => {
       const body = { env, api, request: requestOf(api, route, message, controls) };
-      const response = await send("/console/run", { body, headers: { accept: "*/*" } });
+      const response = await send("/console/run", { body, headers: { accept: "*/*" }, signal: stop.signal });
       const headers = [...response.headers].filter(([name]) => name.startsWith("x-flowlayer-"));
       let known: Answer = { ...NOTHING, headers, traceId: response.headers.get("x-flowlayer-trace-id") };
       setAnswer(known);
@@ -148,27 +161,59 @@ function Run(props: { env: string; api: Api; route: string; message: string; con
   }
   return (
     <section class="run" aria-label={`Answer of flow/${route}`}>
-      <h2>flow/{route}</h2>
+      <header class="row">
+        <h2>flow/{route}</h2>
+        {act.isBusy ? (
+          <button type="button" class="quiet" onClick={() => stop.abort()}>
+            Stop
+          </button>
+        ) : null}
+      </header>
       <p class="hint">
-        First token {duration(answer.firstMs)}, total {duration(answer.totalMs)}
-        {answer.traceId === null ? "" : ". "}
+        {act.isBusy && answer.firstMs === null ? "Waiting for the first token…" : ""}
+        {answer.firstMs === null ? "" : `First token ${duration(answer.firstMs)}`}
+        {answer.totalMs === null ? "" : `, total ${duration(answer.totalMs)}. `}
         {answer.traceId === null ? null : <a href={`/console/traces/${answer.traceId}`}>Its trace</a>}
       </p>
       <pre class="answer" aria-live="polite">
         {answer.text}
       </pre>
       {act.error === null ? null : <Failure error={act.error} />}
-      <details open={answer.headers.length > 0}>
-        <summary>Headers</summary>
-        <dl class="facts">
-          {answer.headers.map(([name, value]) => (
-            <div>
-              <dt>{name}</dt>
-              <dd>{value}</dd>
-            </div>
-          ))}
-        </dl>
-      </details>
+      {answer.headers.length === 0 ? null : (
+        <details open>
+          <summary>Headers</summary>
+          <dl class="headers">
+            {answer.headers.map(([name, value]) => (
+              <div>
+                <dt>{name.replace("x-flowlayer-", "")}</dt>
+                <dd>{value}</dd>
+              </div>
+            ))}
+          </dl>
+        </details>
+      )}
+      <RunTrace id={answer.totalMs === null ? null : answer.traceId} />
     </section>
   );
+}
+
+const TRACE_TRIES = 6;
+const TRACE_EVERY_MS = 700;
+
+/** A trace is there about two seconds after the end of a stream, so it is asked for a few times. */
+async function settledTrace(id: string): Promise<Trace> {
+  for (let left = TRACE_TRIES; ; left--) {
+    try {
+      return await call<Trace>(`/admin/traces/${encodeURIComponent(id)}`);
+    } catch (error) {
+      if (left === 0 || !(error instanceof ApiError) || error.status !== 404) throw error;
+      await new Promise((resolve) => setTimeout(resolve, TRACE_EVERY_MS));
+    }
+  }
+}
+
+function RunTrace({ id }: { id: string | null }) {
+  const trace = useLoad(`run ${id}`, () => (id === null ? Promise.resolve(null) : settledTrace(id)));
+  if (trace.data === null) return null;
+  return <Waterfall trace={trace.data} />;
 }

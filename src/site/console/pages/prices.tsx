@@ -3,6 +3,7 @@ import { useEffect, useState } from "hono/jsx/dom";
 import { call, type List, withQuery } from "../api.ts";
 import type { PageProps } from "../frame.tsx";
 import { useAct, useLoad } from "../load.ts";
+import { Badge } from "../parts/badge.tsx";
 import { Dialog, Field, submit } from "../parts/field.tsx";
 import { count, relative, UNKNOWN, usd } from "../parts/figures.ts";
 import { Failure, State } from "../parts/notice.tsx";
@@ -26,18 +27,41 @@ interface Price {
 const pathOf = ({ provider, model }: Pick<Price, "provider" | "model">): string =>
   `/admin/prices/${encodeURIComponent(provider)}/${model.split("/").map(encodeURIComponent).join("/")}`;
 
+const nameOf = ({ provider, model }: Pick<Price, "provider" | "model">): string => `${provider}/${model}`;
+
+interface CatalogueRow {
+  readonly provider: string;
+  readonly id: string;
+  readonly input: number | null;
+  readonly output: number | null;
+  readonly cached: number | null;
+}
+
+/** What the catalogue says holds wherever no operator has set a price. */
+async function readCatalogue(): Promise<readonly Price[]> {
+  const rows = await call<readonly CatalogueRow[]>("/models.json");
+  return rows.map(({ provider, id, input, output, cached }) => ({
+    ...{ provider, model: id, input, output, cache_read: cached, source: "catalogue" },
+  }));
+}
+
 export function PricesPage({ place, person }: PageProps) {
   const isWatched = place.query.get("watch") === "1";
   const sought = place.query.get("q") ?? "";
   const address = withQuery("/admin/prices", isWatched ? { watch: "true" } : { limit: 1000 });
   const list = useLoad(address, () => call<List<Price>>(address));
+  const catalogue = useLoad("catalogue", readCatalogue);
   const [editing, setEditing] = useState<Price | null>(null);
   const [repricing, setRepricing] = useState<Price | null>(null);
   const act = useAct();
   const remove = (price: Price) => (): void => {
     void act.run(() => call(pathOf(price), { method: "DELETE" })).then(list.reload);
   };
-  const rows = (list.data?.data ?? []).filter(({ provider, model }) => `${provider}/${model}`.includes(sought));
+  const own = list.data?.data ?? [];
+  const ownNames = new Set(own.map(nameOf));
+  const others = isWatched ? [] : (catalogue.data ?? []).filter((price) => !ownNames.has(nameOf(price)));
+  const words = sought.toLowerCase().split(/\s+/);
+  const rows = [...own, ...others].filter((price) => words.every((word) => nameOf(price).toLowerCase().includes(word)));
   const close = (): void => {
     setEditing(null);
     setRepricing(null);
@@ -63,24 +87,37 @@ export function PricesPage({ place, person }: PageProps) {
           ) : null}
         </div>
       </header>
-      <Field label="Model" type="search" value={sought} onValue={(q) => setValues(place, { q })} />
+      <div class="fields">
+        <Field label="Model" type="search" value={sought} onValue={(q) => setValues(place, { q })} />
+      </div>
       <State of={list} />
       {act.error === null ? null : <Failure error={act.error} />}
       <Table
         caption="Prices"
         rows={rows}
-        keyOf={({ provider, model }) => `${provider}/${model}`}
-        empty={isWatched ? "No price ends within 14 days, and no target is without one." : "No price fits."}
+        of={list}
+        isDense
+        keyOf={nameOf}
+        empty={
+          isWatched
+            ? "No price ends within 14 days, and no target is without one."
+            : "No price fits. Set one for a model that the catalogue does not know."
+        }
         columns={[
           {
             name: "Model",
-            show: ({ provider, model }) => `${provider}/${model}`,
-            by: ({ provider, model }) => `${provider}/${model}`,
+            show: nameOf,
+            by: nameOf,
+            isCode: true,
           },
           { name: "Input", show: ({ input }) => usd(input), by: ({ input }) => input ?? null, numeric: true },
           { name: "Output", show: ({ output }) => usd(output), by: ({ output }) => output ?? null, numeric: true },
           { name: "Cache read", show: ({ cache_read }) => usd(cache_read), numeric: true },
-          { name: "From", show: ({ source }) => source ?? UNKNOWN },
+          {
+            name: "Source",
+            show: ({ source }) => (source == null ? UNKNOWN : <Badge word={source} />),
+            by: ({ source }) => source ?? "",
+          },
           {
             name: "Ends",
             show: ({ valid_until, reason }) => reason ?? (valid_until == null ? "" : relative(valid_until)),
@@ -179,21 +216,16 @@ function Reprice({ price, person, onClose }: { price: Price; person: Person; onC
   const [since, setSince] = useState(`${new Date().toISOString().slice(0, 7)}-01`);
   const [until, setUntil] = useState("");
   const [id, setId] = useState<string | null>(null);
-  const [run, setRun] = useState<Run | null>(null);
   const act = useAct();
+  const look = useLoad(`reprice ${id}`, () =>
+    id === null ? Promise.resolve(null) : call<Run>(`/admin/spend/reprice/${encodeURIComponent(id)}`),
+  );
+  const run = look.data;
   useEffect(() => {
-    if (id === null) return;
-    let timer = 0;
-    const look = (): void => {
-      void act.run(async () => {
-        const now = await call<Run>(`/admin/spend/reprice/${encodeURIComponent(id)}`);
-        setRun(now);
-        if (now.status === "running") timer = setTimeout(look, POLL_MS) as unknown as number;
-      });
-    };
-    look();
+    if (run?.status !== "running") return;
+    const timer = setTimeout(look.reload, POLL_MS);
     return () => clearTimeout(timer);
-  }, [id]);
+  }, [look.at]);
   const start = (isDry: boolean) => async (): Promise<void> => {
     await act.run(async () => {
       const body = {
@@ -203,7 +235,6 @@ function Reprice({ price, person, onClose }: { price: Price; person: Person; onC
         ...(until === "" ? {} : { until: `${until}T00:00:00Z` }),
         dry_run: isDry,
       };
-      setRun(null);
       setId((await call<{ id: string }>("/admin/spend/reprice", { body })).id);
     });
   };
@@ -214,6 +245,7 @@ function Reprice({ price, person, onClose }: { price: Price; person: Person; onC
         <Field label="Since" type="date" value={since} onValue={setSince} required />
         <Field label="Until" type="date" value={until} onValue={setUntil} hint="Not included. Empty: now." />
         {act.error === null ? null : <Failure error={act.error} />}
+        {look.error === null ? null : <Failure error={look.error} retry={look.reload} />}
         {run === null ? null : (
           <dl class="facts">
             {(

@@ -4,8 +4,8 @@ import { call, type List } from "../api.ts";
 import type { PageProps } from "../frame.tsx";
 import { useAct, useLoad } from "../load.ts";
 import { Badge } from "../parts/badge.tsx";
-import { Dialog, Field, submit } from "../parts/field.tsx";
-import { duration, relative, UNKNOWN } from "../parts/figures.ts";
+import { Copy, Dialog, Field, submit } from "../parts/field.tsx";
+import { count, duration, relative, UNKNOWN } from "../parts/figures.ts";
 import { Failure, State } from "../parts/notice.tsx";
 import { Table } from "../parts/table.tsx";
 import { setValues } from "../place.ts";
@@ -14,7 +14,9 @@ import { may } from "../session.ts";
 interface Target {
   readonly model: string;
   readonly state?: string;
-  readonly breaker?: { readonly state: string; readonly until?: string | null };
+  readonly open_until?: string | null;
+  readonly routes?: readonly string[];
+  readonly requests?: number;
   readonly error_rate?: number | null;
   readonly first_token_ms?: { readonly p50: number | null; readonly p95: number | null };
   readonly total_ms?: { readonly p50: number | null; readonly p95: number | null };
@@ -29,18 +31,15 @@ interface Provider {
   readonly base_url?: string;
   readonly configured: boolean;
   readonly missing?: readonly string[];
-  readonly missing_secrets?: readonly string[];
-  readonly credentials?: readonly {
-    readonly number: number;
-    readonly state?: string;
-    readonly until?: string | null;
-  }[];
+  readonly credentials?: readonly { readonly number: number; readonly rests_until?: string | null }[];
   readonly disabled?: { readonly reason: string; readonly until?: string | null } | null;
   readonly targets?: readonly Target[];
 }
 
 const EVERY_MS = 10_000;
-const stateOf = ({ breaker, state }: Target): string => breaker?.state ?? state ?? "closed";
+const stateOf = ({ state, disabled }: Target): string => (disabled != null ? "disabled" : (state ?? "closed"));
+const pair = (times: Target["first_token_ms"]): string =>
+  times == null ? UNKNOWN : `${duration(times.p50)} · ${duration(times.p95)}`;
 
 export function ProvidersPage({ place, person }: PageProps) {
   const isAll = place.query.get("all") === "1";
@@ -84,6 +83,7 @@ export function ProvidersPage({ place, person }: PageProps) {
       <Table
         caption="Providers"
         rows={rows}
+        of={list}
         keyOf={({ id }) => id}
         empty="No provider is configured. Set a secret, such as OPENAI_API_KEY, and deploy or start again."
         columns={[
@@ -100,18 +100,20 @@ export function ProvidersPage({ place, person }: PageProps) {
           {
             name: "Missing",
             show: (provider) =>
-              (provider.missing_secrets ?? provider.missing ?? []).map((name) => (
-                <div>
+              (provider.missing ?? []).map((name) => (
+                <div class="row">
                   <code>npx wrangler secret put {name}</code>
+                  <Copy text={`npx wrangler secret put ${name}`} />
                 </div>
               )),
           },
           {
             name: "Credentials",
             show: ({ credentials = [] }) =>
-              credentials.map(({ number, state, until }) => (
+              credentials.map(({ number, rests_until }) => (
                 <div>
-                  {number}: {state ?? "free"} {until == null ? "" : relative(until)}
+                  {number}:{" "}
+                  {rests_until == null ? "free" : <span class="slow">rests, free {relative(rests_until)}</span>}
                 </div>
               )),
           },
@@ -120,21 +122,22 @@ export function ProvidersPage({ place, person }: PageProps) {
             name: "",
             show: ({ id, disabled }) =>
               !may(person, "admin") ? null : disabled != null ? (
-                <button type="button" onClick={enable(encodeURIComponent(id))}>
+                <button type="button" class="quiet" onClick={enable(encodeURIComponent(id))}>
                   Enable
                 </button>
               ) : (
-                <button type="button" onClick={() => setDisabling(encodeURIComponent(id))}>
+                <button type="button" class="quiet" onClick={() => setDisabling(encodeURIComponent(id))}>
                   Disable
                 </button>
               ),
           },
         ]}
       />
-      <h2>Targets</h2>
       <Table
         caption="Targets"
         rows={targets}
+        of={list}
+        isVisibleCaption
         keyOf={({ provider, model }) => `${provider}/${model}`}
         empty="No target was called lately."
         columns={[
@@ -142,8 +145,32 @@ export function ProvidersPage({ place, person }: PageProps) {
             name: "Target",
             show: ({ provider, model }) => `${provider}/${model}`,
             by: ({ provider, model }) => `${provider}/${model}`,
+            isCode: true,
           },
-          { name: "Breaker", show: (target) => <Badge word={stateOf(target)} />, by: stateOf },
+          {
+            name: "Breaker",
+            show: (target) => (
+              <>
+                <Badge word={stateOf(target)} />{" "}
+                <small>
+                  {target.disabled?.reason ?? (target.open_until == null ? "" : `until ${relative(target.open_until)}`)}
+                </small>
+              </>
+            ),
+            by: stateOf,
+          },
+          {
+            name: "Routes",
+            show: ({ routes = [] }) => count(routes.length),
+            by: ({ routes = [] }) => routes.length,
+            numeric: true,
+          },
+          {
+            name: "Requests (1 min)",
+            show: ({ requests }) => count(requests),
+            by: ({ requests }) => requests ?? null,
+            numeric: true,
+          },
           {
             name: "Openings (24 h)",
             show: ({ openings = [] }) => <Openings times={openings.map(({ at }) => Date.parse(at))} />,
@@ -156,16 +183,21 @@ export function ProvidersPage({ place, person }: PageProps) {
             numeric: true,
           },
           {
-            name: "First token p50, p95",
-            show: ({ first_token_ms }) => `${duration(first_token_ms?.p50)}, ${duration(first_token_ms?.p95)}`,
+            name: "First token p50 · p95",
+            show: ({ first_token_ms }) => pair(first_token_ms),
             numeric: true,
           },
           {
             name: "Last failure",
             show: ({ last_failure }) =>
-              last_failure == null
-                ? ""
-                : `${last_failure.class ?? ""} ${last_failure.message ?? ""} ${relative(last_failure.at)}`,
+              last_failure == null ? (
+                ""
+              ) : (
+                <>
+                  <Badge word={last_failure.class ?? "failed"} /> {last_failure.message ?? ""}{" "}
+                  <small>{relative(last_failure.at)}</small>
+                </>
+              ),
           },
           {
             name: "",

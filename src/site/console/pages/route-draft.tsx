@@ -2,16 +2,20 @@
 
 import { useState } from "hono/jsx/dom";
 import { parseJson } from "../../../lib/json.ts";
-import { call, type Json, type JsonObject } from "../api.ts";
+import { call, type Json, type JsonObject, type List } from "../api.ts";
+import { Editor } from "../editor/editor.tsx";
+import { outline } from "../editor/json-text.ts";
+import type { Known, KnownModel } from "../editor/proposals.ts";
+import { faultsIn, firstText, type Schema } from "../editor/schema.ts";
 import { useAct, useLoad } from "../load.ts";
 import { Badge } from "../parts/badge.tsx";
+import { Difference } from "../parts/difference.tsx";
 import { Area, Choice } from "../parts/field.tsx";
 import { UNKNOWN, usd } from "../parts/figures.ts";
 import { Failure } from "../parts/notice.tsx";
 import { Table } from "../parts/table.tsx";
 
 const INDENT = 2;
-const EDITOR_ROWS = 22;
 
 export interface ParsedDraft {
   readonly policy: JsonObject | null;
@@ -31,54 +35,18 @@ export function parseDraft(text: string): ParsedDraft {
   }
 }
 
-interface Schema {
-  readonly properties?: Readonly<Record<string, SchemaMember>>;
+interface Provider {
+  readonly id: string;
 }
 
-interface SchemaMember {
-  readonly description?: string;
-  readonly default?: Json;
-  readonly type?: string | readonly string[];
-  readonly properties?: Readonly<Record<string, SchemaMember>>;
-}
-
-/** What a member may begin as: its default, else the emptiest value of its type. */
-function firstValue({ default: preset, type, properties }: SchemaMember): Json {
-  if (preset !== undefined) return preset;
-  if (properties !== undefined) {
-    const known = Object.entries(properties).filter(([, member]) => member.default !== undefined);
-    return Object.fromEntries(known.map(([name, member]) => [name, member.default ?? null]));
-  }
-  const [first] = typeof type === "string" ? [type] : (type ?? []);
-  return first === "array" ? [] : first === "object" ? {} : first === "boolean" ? false : first === "string" ? "" : 0;
-}
-
-interface Line {
-  readonly sign: " " | "+" | "-";
-  readonly text: string;
-}
-
-/** Lines that differ, by their longest common subsequence; policies have at most a few hundred lines. */
-export function difference(before: readonly string[], after: readonly string[]): readonly Line[] {
-  const lengths = Array.from({ length: before.length + 1 }, () => new Array<number>(after.length + 1).fill(0));
-  const at = (row: number, column: number): number => lengths[row]?.[column] ?? 0;
-  for (let row = before.length - 1; row >= 0; row--) {
-    for (let column = after.length - 1; column >= 0; column--) {
-      const isSame = before[row] === after[column];
-      lengths[row]![column] = isSame ? at(row + 1, column + 1) + 1 : Math.max(at(row + 1, column), at(row, column + 1));
-    }
-  }
-  const lines: Line[] = [];
-  let [row, column] = [0, 0];
-  while (row < before.length || column < after.length) {
-    if (row < before.length && column < after.length && before[row] === after[column]) {
-      lines.push({ sign: " ", text: before[row++] ?? "" });
-      column++;
-    } else if (column < after.length && (row === before.length || at(row, column + 1) >= at(row + 1, column))) {
-      lines.push({ sign: "+", text: after[column++] ?? "" });
-    } else lines.push({ sign: "-", text: before[row++] ?? "" });
-  }
-  return lines;
+/** What proposals are made from. Without it the text can be edited all the same. */
+async function readKnown(): Promise<Known> {
+  const [schema, models, providers] = await Promise.all([
+    call<Schema>("/policy.schema.json"),
+    call<readonly KnownModel[]>("/models.json"),
+    call<List<Provider>>("/admin/providers?configured=true"),
+  ]);
+  return { schema, models, configured: providers.data.map(({ id }) => id) };
 }
 
 const pretty = (text: string): string => {
@@ -86,44 +54,36 @@ const pretty = (text: string): string => {
   return policy === null ? text : JSON.stringify(policy, null, INDENT);
 };
 
-export function Draft(props: {
-  path: string;
-  isEditable: boolean;
-  text: string;
-  published: string;
-  onText: (text: string | null) => void;
-}) {
-  const { path, isEditable, text, published, onText } = props;
-  const schema = useLoad("policy schema", async () => (await (await fetch("/policy.schema.json")).json()) as Schema);
+export function Draft(props: { text: string; published: string; onText: (text: string | null) => void }) {
+  const { text, published, onText } = props;
+  const known = useLoad("policy schema", readKnown);
   const draft = parseDraft(text);
-  const members = Object.entries(schema.data?.properties ?? {}).filter(
+  const schema = known.data?.schema ?? null;
+  const { offsets } = outline(text);
+  const faults = (draft.policy === null || schema === null ? [] : faultsIn(draft.policy, schema)).map((fault) => ({
+    ...fault,
+    // What is missing is shown at what it is missing from.
+    offset: offsets.get(fault.path) ?? offsets.get(fault.path.replace(/[.[][^.[]*$/, "")) ?? 0,
+  }));
+  const members = Object.entries(schema?.properties ?? {}).filter(
     ([name]) => name !== "$schema" && (draft.policy === null || !(name in draft.policy)),
   );
   const add = (name: string): void => {
-    const member = schema.data?.properties?.[name];
+    const member = schema?.properties?.[name];
     if (member === undefined || draft.policy === null) return;
-    onText(JSON.stringify({ ...draft.policy, [name]: firstValue(member) }, null, INDENT));
+    const first = parseJson(firstText(member).replace("|", "")) as Json;
+    onText(JSON.stringify({ ...draft.policy, [name]: first }, null, INDENT));
   };
-  const isChanged = pretty(text) !== pretty(published);
-  if (!isEditable) {
-    return (
-      <section>
-        <h2>Policy</h2>
-        <pre class="snippet">{published}</pre>
-      </section>
-    );
-  }
   return (
-    <section>
-      <Area
-        label="Policy"
+    <>
+      <Editor
         value={text}
         onValue={onText}
-        rows={EDITOR_ROWS}
-        isCode
+        known={known.data}
+        faults={faults}
         error={draft.message === "" ? undefined : draft.message}
       />
-      <div class="row">
+      <div class="row tools">
         <Choice
           label="Add member"
           value=""
@@ -136,27 +96,30 @@ export function Draft(props: {
         <button type="button" disabled={draft.policy === null} onClick={() => onText(pretty(text))}>
           Format
         </button>
-        {isChanged ? (
+        {isChanged(text, published) ? (
           <button type="button" onClick={() => onText(null)}>
             Discard draft
           </button>
         ) : null}
       </div>
-      {isChanged ? (
+    </>
+  );
+}
+
+const isChanged = (text: string, published: string): boolean => pretty(text) !== pretty(published);
+
+/** What the draft changes, and who would answer by it. */
+export function Review({ path, text, published }: { path: string; text: string; published: string }) {
+  return (
+    <>
+      {isChanged(text, published) ? (
         <details open>
-          <summary>Difference</summary>
-          <pre class="diff">
-            {difference(pretty(published).split("\n"), pretty(text).split("\n")).map(({ sign, text: line }) => (
-              <span class={sign === "+" ? "added" : sign === "-" ? "removed" : ""}>
-                {sign} {line}
-                {"\n"}
-              </span>
-            ))}
-          </pre>
+          <summary>Difference to what is published</summary>
+          <Difference before={pretty(published).split("\n")} after={pretty(text).split("\n")} />
         </details>
       ) : null}
-      <Explain path={path} draft={draft} isChanged={isChanged} />
-    </section>
+      <Explain path={path} draft={parseDraft(text)} isChanged={isChanged(text, published)} />
+    </>
   );
 }
 

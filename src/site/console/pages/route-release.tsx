@@ -53,8 +53,56 @@ function inWords({ requests, success_rate, success_lower_bound, fallback_rate, t
 const NEXT: Readonly<Record<string, string>> = { development: "staging", staging: "production", production: "staging" };
 const ENVS = ["production", "staging", "development"];
 
-export function Release(props: { path: string; routeEnv: string; name: string; person: Person; onDone: () => void }) {
-  const { path, routeEnv, name, person, onDone } = props;
+interface Rule {
+  readonly name: string;
+  readonly isMost: boolean;
+  readonly measure: (evidence: Evidence) => number | null;
+}
+
+/** The gates that a policy can set, as the control plane measures them when it promotes. */
+const RULES: readonly Rule[] = [
+  { name: "min_requests", isMost: false, measure: ({ requests }) => requests },
+  { name: "min_success_rate", isMost: false, measure: ({ success_rate }) => success_rate },
+  { name: "min_success_lower_bound", isMost: false, measure: ({ success_lower_bound }) => success_lower_bound },
+  { name: "max_p95_latency_ms", isMost: true, measure: ({ total_ms }) => total_ms.p95 },
+  { name: "max_cost_usd_per_request", isMost: true, measure: ({ cost_usd_per_request }) => cost_usd_per_request },
+];
+
+/** How the evidence stands against the gates of the policy, before anybody promotes. */
+function standing(evidence: Evidence, promotion: unknown): readonly Gate[] {
+  const set = (typeof promotion === "object" && promotion !== null ? promotion : {}) as Record<string, unknown>;
+  return RULES.flatMap(({ name, isMost, measure }) => {
+    const wanted = set[name];
+    if (typeof wanted !== "number") return [];
+    const measured = measure(evidence);
+    const passed = measured !== null && (isMost ? measured <= wanted : measured >= wanted);
+    return [{ name, wanted, measured, passed }];
+  });
+}
+
+/** Each gate as a sentence. */
+function Gates({ gates }: { gates: readonly Gate[] }) {
+  return (
+    <ul class="gates">
+      {gates.map(({ name, wanted, measured, passed }) => (
+        <li>
+          <Badge word={passed ? "passed" : "failed"} /> {GATES[name] ?? name}: {figure(name, measured)}, wanted{" "}
+          {name.startsWith("max") ? "at most" : "at least"} {figure(name, wanted)}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+export function Release(props: {
+  path: string;
+  routeEnv: string;
+  name: string;
+  promotion: unknown;
+  person: Person;
+  onDone: () => void;
+}) {
+  const { path, routeEnv, name, promotion, person, onDone } = props;
   const evidence = useLoad(`${path} evidence`, () => call<Evidence>(`${path}/evidence`));
   return (
     <section aria-labelledby="evidence">
@@ -63,6 +111,8 @@ export function Release(props: { path: string; routeEnv: string; name: string; p
       {evidence.data === null ? null : (
         <>
           <p>{inWords(evidence.data)}</p>
+          <Gates gates={standing(evidence.data, promotion)} />
+          <p class="hint">The policy that is active where it goes to may ask for more; the stricter one counts.</p>
           {evidence.data.errors.length === 0 ? null : (
             <Table
               caption="Failures"
@@ -121,19 +171,10 @@ function Promote({ routeEnv, name, onDone }: { routeEnv: string; name: string; o
       </button>
       {act.error === null ? null : <Failure error={act.error} />}
       {shown == null ? null : (
-        <Table
-          caption="Gates"
-          isVisibleCaption
-          rows={shown}
-          keyOf={(gate) => gate.name}
-          empty="No gate is set."
-          columns={[
-            { name: "Gate", show: (gate) => GATES[gate.name] ?? gate.name },
-            { name: "Wanted", show: (gate) => figure(gate.name, gate.wanted), numeric: true },
-            { name: "Measured", show: (gate) => figure(gate.name, gate.measured), numeric: true },
-            { name: "Result", show: ({ passed }) => <Badge word={passed ? "passed" : "failed"} /> },
-          ]}
-        />
+        <div>
+          <h3>{blocked === undefined ? "Promoted. The gates:" : "Not promoted. The gates:"}</h3>
+          {shown.length === 0 ? <p class="hint">The policy sets none.</p> : <Gates gates={shown} />}
+        </div>
       )}
     </form>
   );

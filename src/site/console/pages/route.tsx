@@ -10,7 +10,7 @@ import { Failure, State } from "../parts/notice.tsx";
 import { Table } from "../parts/table.tsx";
 import { may, type Person } from "../session.ts";
 import type { Route } from "../types.ts";
-import { Draft, parseDraft } from "./route-draft.tsx";
+import { Draft, parseDraft, Review } from "./route-draft.tsx";
 import { Release } from "./route-release.tsx";
 
 const FIRST_DRAFT = `{
@@ -68,13 +68,34 @@ export function RoutePage({ person, env, routeEnv, name }: PageProps & { routeEn
       <State of={loaded} />
       {loaded.data === null ? null : (
         <>
-          <Draft path={path} isEditable={may(person, "release")} text={shown} published={published} onText={setDraft} />
-          {may(person, "release") ? (
-            <Publish path={path} text={shown} version={route?.version ?? null} onDone={reload} />
-          ) : null}
-          {route === null ? null : (
-            <Release path={path} routeEnv={routeEnv} name={name} person={person} onDone={reload} />
-          )}
+          <div class="workbench">
+            <div>
+              {may(person, "release") ? (
+                <>
+                  <Draft text={shown} published={published} onText={setDraft} />
+                  <Publish path={path} text={shown} version={route?.version ?? null} onDone={reload} />
+                </>
+              ) : (
+                <>
+                  <h2>Policy</h2>
+                  <pre class="snippet">{published}</pre>
+                </>
+              )}
+            </div>
+            <div>
+              {may(person, "release") ? <Review path={path} text={shown} published={published} /> : null}
+              {route === null ? null : (
+                <Release
+                  path={path}
+                  routeEnv={routeEnv}
+                  name={name}
+                  promotion={route.policy["promotion"]}
+                  person={person}
+                  onDone={reload}
+                />
+              )}
+            </div>
+          </div>
           <History path={path} list={versions} person={person} onDone={reload} />
         </>
       )}

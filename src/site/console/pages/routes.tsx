@@ -49,6 +49,7 @@ export function RoutesPage({ person, env }: PageProps) {
       <Table
         caption="Routes"
         rows={rows}
+        of={list}
         keyOf={(route) => `${route.env}/${route.name}`}
         empty="No route here. A route is a workload's name; its policy lists who may answer."
         columns={[
@@ -56,6 +57,7 @@ export function RoutesPage({ person, env }: PageProps) {
             name: "Route",
             show: (route) => <a href={`/console/routes/${route.env}/${route.name}`}>flow/{route.name}</a>,
             by: ({ name }) => name,
+            isCode: true,
           },
           { name: "Env", show: (route) => route.env, by: (route) => route.env },
           { name: "Version", show: ({ version }) => version, by: ({ version }) => version, numeric: true },
@@ -63,6 +65,7 @@ export function RoutesPage({ person, env }: PageProps) {
             name: "Targets",
             show: ({ policy }) =>
               (policy.targets ?? []).map(({ provider, model }) => `${provider}/${model}`).join(", "),
+            isCode: true,
           },
           {
             name: "Requests (24 h)",

@@ -21,8 +21,25 @@ interface Spend {
 
 const GROUPS = ["key", "app", "env", "route", "provider", "model", "api"] as const;
 
+/** The first of this month; in its first week the day thirty days ago. */
 function monthStart(): string {
-  return `${new Date().toISOString().slice(0, 7)}-01`;
+  const now = new Date();
+  // On the first days of a month, the month before is what a reader wants to see.
+  const day = now.getUTCDate() < 7 ? new Date(now.getTime() - 30 * DAY_MS) : now;
+  return now.getUTCDate() < 7 ? day.toISOString().slice(0, 10) : `${now.toISOString().slice(0, 7)}-01`;
+}
+
+const DAY_MS = 86_400_000;
+/** A longer range has bars too thin to see. */
+const MOST_DAYS = 400;
+
+/** Every day of the range, `2026-11-30`: one without a request is a day without spend, not a gap. */
+function daysOf(since: string, until: string): readonly string[] {
+  const start = Date.parse(`${since}T00:00:00Z`);
+  const end = until === "" ? Date.now() : Date.parse(`${until}T00:00:00Z`);
+  if (Number.isNaN(start) || Number.isNaN(end)) return [];
+  const count = Math.min(MOST_DAYS, Math.max(1, Math.ceil((end - start) / DAY_MS)));
+  return Array.from({ length: count }, (_, at) => new Date(start + at * DAY_MS).toISOString().slice(0, 10));
 }
 
 export function SpendPage({ place, env }: PageProps) {
@@ -51,8 +68,8 @@ export function SpendPage({ place, env }: PageProps) {
   const rows = (spend.data?.data ?? []).filter(
     ({ group }) => env === "" || group["env"] === undefined || group["env"] === env,
   );
-  const perDay = Map.groupBy(days.data?.data ?? [], ({ start = "" }) => start);
-  const times = [...perDay.keys()].toSorted();
+  const perDay = Map.groupBy(days.data?.data ?? [], ({ start = "" }) => start.slice(0, 10));
+  const times = daysOf(since, until);
   const isTag = (name: string): boolean => name.startsWith("tag.");
   const options = (isOptional: boolean): readonly (readonly [string, string])[] => [
     ...(isOptional ? [["", "nothing else"] as const] : []),
@@ -115,17 +132,23 @@ export function SpendPage({ place, env }: PageProps) {
         title="Spend per day"
         times={times.map((time) => Date.parse(time))}
         format={usd}
+        isBars
         series={[
           {
             name: "USD",
             colour: "ok",
-            values: times.map((time) => (perDay.get(time) ?? []).reduce((sum, row) => sum + (row.cost_usd ?? 0), 0)),
+            values: times.map((time) =>
+              (perDay.get(time) ?? [])
+                .filter(({ group }) => env === "" || group["env"] === env)
+                .reduce((sum, row) => sum + (row.cost_usd ?? 0), 0),
+            ),
           },
         ]}
       />
       <Table
         caption="Spend"
         rows={rows}
+        of={spend}
         keyOf={(row) => JSON.stringify([row.start, row.group])}
         empty="Nothing was spent in this range."
         columns={[
@@ -139,7 +162,8 @@ export function SpendPage({ place, env }: PageProps) {
                 },
               ]),
           ...groups.map((group) => ({
-            name: group,
+            name: `${group.charAt(0).toUpperCase()}${group.slice(1)}`,
+            isCode: group === "route" || group === "model" || group === "provider",
             show: ({ group: values, names }: SpendRow) => names?.[group] ?? values[group] ?? "(none)",
             by: ({ group: values }: SpendRow) => values[group] ?? "",
           })),

@@ -7,6 +7,7 @@ import { Copy } from "../parts/field.tsx";
 import { count, duration, relative, UNKNOWN, usd } from "../parts/figures.ts";
 import { State } from "../parts/notice.tsx";
 import { Table } from "../parts/table.tsx";
+import { Waterfall } from "../parts/waterfall.tsx";
 import type { Attempt, Trace } from "../types.ts";
 import { TRACE_COLUMNS } from "./traces.tsx";
 
@@ -33,52 +34,11 @@ function curlOf({ route, api = "chat", stream }: Trace): string {
   return lines.join("\n");
 }
 
-const WIDTH = 1000;
-const ROW = 26;
-
-/** Attempts over time: what ran in parallel, when the first token came, and what waited for a person. */
-function Waterfall({ trace }: { trace: Trace }) {
-  const { attempts, latency } = trace;
-  const wait = latency.approval_wait_ms ?? 0;
-  const end = Math.max(1, latency.total_ms ?? 0, ...attempts.map((each) => each.started_ms + each.duration_ms));
-  const x = (ms: number): number => (WIDTH * Math.min(ms, end)) / end;
-  const height = ROW * (attempts.length + (wait > 0 ? 1 : 0)) + 4;
-  const budget = latency.budget_ms ?? null;
-  return (
-    <svg
-      class="waterfall"
-      viewBox={`0 0 ${WIDTH} ${height}`}
-      preserveAspectRatio="none"
-      role="img"
-      aria-label="Attempts over time; the table below has the figures."
-    >
-      {attempts.map(({ started_ms, duration_ms, first_token_ms, outcome, winner }, at) => (
-        <g>
-          <rect
-            class={outcome === "ok" ? (winner ? "ok" : "slow") : "failed"}
-            x={x(started_ms)}
-            y={at * ROW + 4}
-            width={Math.max(2, x(duration_ms))}
-            height={ROW - 8}
-          />
-          {first_token_ms === null ? null : (
-            <rect class="first" x={x(started_ms + first_token_ms)} y={at * ROW + 2} width={3} height={ROW - 4} />
-          )}
-        </g>
-      ))}
-      {wait > 0 ? (
-        <rect class="held" x={x(end - wait)} y={attempts.length * ROW + 4} width={x(wait)} height={ROW - 8} />
-      ) : null}
-      {budget === null || budget > end ? null : <rect class="budget" x={x(budget)} y={0} width={2} height={height} />}
-    </svg>
-  );
-}
-
 function Facts({ trace }: { trace: Trace }) {
   const { latency } = trace;
   const facts: readonly (readonly [string, unknown])[] = [
-    ["Time", `${trace.created_at} (${relative(trace.created_at)})`],
-    ["API", trace.api ?? "chat"],
+    ["Time (UTC)", `${trace.created_at.slice(0, 19).replace("T", " ")} (${relative(trace.created_at)})`],
+    ["API", `${trace.api ?? "chat"}, ${trace.stream ? "streamed" : "not streamed"}`],
     ["Environment, app", `${trace.env}, ${trace.app}`],
     ["Key", <a href={`/console/keys/${trace.key_id}`}>{trace.key_id}</a>],
     [
@@ -91,9 +51,7 @@ function Facts({ trace }: { trace: Trace }) {
         </a>
       ),
     ],
-    ["Answered by", trace.provider === null ? "nobody" : `${trace.provider}/${trace.model}`],
     ["Fallback", trace.fallback ? (trace.fallback_reason ?? "yes") : "no"],
-    ["First token, total", `${duration(latency.first_token_ms)}, ${duration(latency.total_ms)}`],
     [
       "Latency budget",
       latency.budget_ms == null
@@ -101,15 +59,17 @@ function Facts({ trace }: { trace: Trace }) {
         : `${duration(latency.budget_ms)}, ${latency.budget_met === true ? "met" : "missed"}`,
     ],
     ["Waited for approval", duration(latency.approval_wait_ms)],
-    [
-      "Cost",
-      `${usd(trace.cost_usd)}${trace.repriced_usd === undefined ? "" : `, repriced ${usd(trace.repriced_usd)}`}`,
-    ],
     ["Output cap", count(trace.output_cap)],
     ["Affinity", trace.affinity ?? UNKNOWN],
     ["Tool calls", (trace.tool_calls ?? []).join(", ") || UNKNOWN],
     ["Client request id", trace.client_request_id ?? UNKNOWN],
     ["Agent", trace.agent_id ?? UNKNOWN],
+    [
+      "Tags",
+      Object.entries(trace.tags ?? {})
+        .map(([name, value]) => `${name}=${value}`)
+        .join(", ") || UNKNOWN,
+    ],
   ];
   return (
     <dl class="facts">
@@ -121,6 +81,19 @@ function Facts({ trace }: { trace: Trace }) {
       ))}
     </dl>
   );
+}
+
+function tilesOf(trace: Trace): readonly (readonly [name: string, value: unknown, detail: string])[] {
+  const { latency, usage } = trace;
+  const tokens = Number(usage["prompt_tokens"] ?? 0) + Number(usage["completion_tokens"] ?? 0);
+  return [
+    ["Status", <Badge word={trace.status} />, `${trace.http_status} ${trace.error_code ?? ""}`],
+    ["Answered by", trace.model ?? "nobody", trace.provider ?? ""],
+    ["First token", duration(latency.first_token_ms), trace.stream ? "streamed" : "not streamed"],
+    ["Total", duration(latency.total_ms), `${trace.attempts.length} attempted`],
+    ["Tokens", count(tokens), `${count(Number(usage["cached_tokens"] ?? 0))} from a cache`],
+    ["Cost", usd(trace.cost_usd), trace.repriced_usd === undefined ? "" : `repriced ${usd(trace.repriced_usd)}`],
+  ];
 }
 
 const why = ({ provider_code, provider_message, provider_request_id }: Attempt): string =>
@@ -149,9 +122,15 @@ export function TracePage({ id, env }: PageProps & { id: string }) {
       <State of={loaded} />
       {trace === null ? null : (
         <>
-          <p>
-            <Badge word={trace.status} /> {trace.http_status} {trace.error_code ?? ""}
-          </p>
+          <ul class="tiles">
+            {tilesOf(trace).map(([name, value, detail]) => (
+              <li>
+                <span class="name">{name}</span>
+                <span class="value">{value as string}</span>
+                <small>{detail}</small>
+              </li>
+            ))}
+          </ul>
           <Waterfall trace={trace} />
           <Table
             caption="Attempts"
@@ -160,7 +139,7 @@ export function TracePage({ id, env }: PageProps & { id: string }) {
             keyOf={(attempt) => String(trace.attempts.indexOf(attempt))}
             empty="No provider was called."
             columns={[
-              { name: "Target", show: ({ provider, model }) => `${provider}/${model}` },
+              { name: "Target", show: ({ provider, model }) => `${provider}/${model}`, isCode: true },
               { name: "Credential", show: ({ credential }) => credential ?? UNKNOWN, numeric: true },
               { name: "Outcome", show: ({ outcome }) => <Badge word={outcome} /> },
               { name: "Status", show: ({ status }) => status ?? UNKNOWN, numeric: true },
@@ -187,28 +166,35 @@ export function TracePage({ id, env }: PageProps & { id: string }) {
             />
           )}
           <Facts trace={trace} />
-          <Table
-            caption="Usage and cost"
-            isVisibleCaption
-            rows={trace.cost_parts ?? []}
-            keyOf={({ kind }) => kind}
-            empty="No cost was recorded in parts."
-            columns={[
-              { name: "Kind", show: ({ kind }) => kind },
-              { name: "Tokens", show: ({ tokens }) => count(tokens), numeric: true },
-              { name: "USD", show: (part) => usd(part.usd), numeric: true },
-            ]}
-          />
-          {Object.keys(trace.tags ?? {}).length === 0 ? null : (
-            <p>
-              Tags:{" "}
-              {Object.entries(trace.tags ?? {}).map(([name, value]) => (
-                <span class="badge">
-                  {name}={value}
-                </span>
-              ))}
-            </p>
-          )}
+          <div class="two">
+            <Table
+              caption="Cost"
+              isVisibleCaption
+              rows={trace.cost_parts ?? []}
+              keyOf={({ kind }) => kind}
+              empty="What the cost is made of was not recorded."
+              columns={[
+                { name: "Kind", show: ({ kind }) => kind.replaceAll("_", " ") },
+                { name: "Tokens", show: ({ tokens }) => count(tokens), numeric: true },
+                { name: "USD", show: (part) => usd(part.usd), numeric: true },
+              ]}
+            />
+            <Table
+              caption="Usage"
+              isVisibleCaption
+              rows={Object.entries(trace.usage)}
+              keyOf={([name]) => name}
+              empty="No usage was recorded."
+              columns={[
+                { name: "Kind", show: ([name]) => name.replaceAll("_", " ") },
+                {
+                  name: "Tokens",
+                  show: ([, value]) => (typeof value === "number" ? count(value) : value),
+                  numeric: true,
+                },
+              ]}
+            />
+          </div>
           <h2>Repeat it</h2>
           <p class="hint">Messages are not kept, so a placeholder stands for them.</p>
           <pre class="snippet">{curlOf(trace)}</pre>
@@ -219,6 +205,7 @@ export function TracePage({ id, env }: PageProps & { id: string }) {
               <State of={near} />
               <Table
                 caption="The same conversation"
+                isDense
                 columns={TRACE_COLUMNS}
                 rows={near.data?.data ?? []}
                 keyOf={(each) => each.id}

@@ -10,11 +10,13 @@ import { Choice, Field } from "../parts/field.tsx";
 import { clock, count, duration, relative, usd } from "../parts/figures.ts";
 import { Failure, State } from "../parts/notice.tsx";
 import { type Column, Table } from "../parts/table.tsx";
-import { setValues } from "../place.ts";
+import { type Place, setValues } from "../place.ts";
 import { saveCsv } from "../save.ts";
 import type { Trace } from "../types.ts";
 
 const PAGE_SIZE = 100;
+/** Older ones come in larger pages: a reader who scrolls on wants many. */
+const OLDER_SIZE = 500;
 const LIVE_EVERY_MS = 3_000;
 const CSV_ROWS = 1_000;
 
@@ -34,6 +36,9 @@ const TEXT_FILTERS = [
   ["since", "Since (UTC)"],
   ["until", "Until (UTC)"],
 ] as const;
+/** As the address names them. */
+const FILTER_NAMES: readonly string[] = ["status", "api", "fallback", ...TEXT_FILTERS.map(([name]) => name)];
+const MAX_FACET_VALUES = 6;
 const STATUSES = ["ok", "error", "cancelled", "denied", "refused"];
 const APIS = ["chat", "messages", "responses", "embeddings"];
 const options = (values: readonly string[]): (readonly [string, string])[] => [
@@ -51,10 +56,10 @@ const timeOf = (text: string): string =>
 
 export const TRACE_COLUMNS: readonly Column<Trace>[] = [
   {
-    name: "Time",
+    name: "Time (UTC)",
     show: ({ id, created_at }) => (
-      <a class="nowrap" href={`/console/traces/${id}`} title={created_at}>
-        {clock(created_at)} <small>{relative(created_at)}</small>
+      <a class="mono" href={`/console/traces/${id}`} title={`${created_at}, ${relative(created_at)}`}>
+        {created_at.slice(5, 10)} {clock(created_at)}
       </a>
     ),
     by: ({ created_at }) => created_at,
@@ -64,8 +69,9 @@ export const TRACE_COLUMNS: readonly Column<Trace>[] = [
   {
     name: "Route",
     show: ({ route, route_version }) =>
-      route === null ? "–" : `${route}${route_version === null ? "" : `@${route_version}`}`,
+      route === null ? "–" : `${route.replace(/^flow\//, "")}${route_version === null ? "" : `@${route_version}`}`,
     by: ({ route }) => route,
+    isCode: true,
   },
   { name: "Env", show: ({ env }) => env },
   { name: "App", show: ({ app }) => app },
@@ -73,8 +79,13 @@ export const TRACE_COLUMNS: readonly Column<Trace>[] = [
     name: "Answered by",
     show: ({ provider, model }) => (provider === null ? "–" : `${provider}/${model}`),
     by: ({ provider, model }) => `${provider}/${model}`,
+    isCode: true,
   },
-  { name: "Fallback", show: ({ fallback, fallback_reason }) => (fallback ? (fallback_reason ?? "yes") : "") },
+  {
+    name: "Fallback",
+    show: ({ fallback, fallback_reason }) =>
+      fallback ? <span class="slow">{(fallback_reason ?? "yes").replaceAll("_", " ")}</span> : "",
+  },
   { name: "Attempts", show: ({ attempts }) => attempts.length, by: ({ attempts }) => attempts.length, numeric: true },
   {
     name: "First token",
@@ -128,17 +139,20 @@ export function TracesPage({ place, env }: PageProps) {
   };
   const address = withQuery("/admin/traces", { ...filters, limit: PAGE_SIZE, facets: "true" });
   const list = useLoad(address, () => call<TraceList>(address), isLive ? LIVE_EVERY_MS : 0);
-  const more = older.key === address ? older : { key: address, rows: [], cursor: list.data?.next_cursor ?? null };
-  const rows = [...(list.data?.data ?? []), ...more.rows];
+  const fresh = list.data?.data ?? [];
+  const freshIds = new Set(fresh.map(({ id }) => id));
+  // Live rows push older ones on: what was read stays, as long as the two still touch.
+  const isJoined = older.key === address && older.rows.some(({ id }) => freshIds.has(id));
+  const rows = isJoined ? [...fresh, ...older.rows.filter(({ id }) => !freshIds.has(id))] : fresh;
+  const cursor = isJoined ? older.cursor : (list.data?.next_cursor ?? null);
   const loadMore = (): void => {
+    if (cursor === null) return;
     void act.run(async () => {
-      const cursor = more.rows.length > 0 ? more.cursor : (list.data?.next_cursor ?? null);
-      if (cursor === null) return;
-      const page = await call<TraceList>(withQuery("/admin/traces", { ...filters, limit: PAGE_SIZE, cursor }));
-      setOlder({ key: address, rows: [...more.rows, ...page.data], cursor: page.next_cursor });
+      const page = await call<TraceList>(withQuery("/admin/traces", { ...filters, limit: OLDER_SIZE, cursor }));
+      setOlder({ key: address, rows: [...rows, ...page.data], cursor: page.next_cursor });
     });
   };
-  const hasMore = more.rows.length > 0 ? more.cursor !== null : (list.data?.has_more ?? false);
+  const hasMore = cursor !== null;
   const save = (): void => {
     const csv = withQuery("/admin/traces", { ...filters, limit: CSV_ROWS, format: "csv" });
     void act.run(() => saveCsv(csv, "traces.csv"));
@@ -166,8 +180,9 @@ export function TracesPage({ place, env }: PageProps) {
           </button>
         </div>
       </header>
-      <details class="filters" open={[...query.keys()].some((name) => name !== "env" && name !== "live")}>
-        <summary>Filters</summary>
+      <Chosen place={place} />
+      <details class="filters" open={FILTER_NAMES.some((name) => query.has(name))}>
+        <summary>Filters and columns</summary>
         <div class="fields">
           <Choice
             label="Status"
@@ -212,32 +227,71 @@ export function TracesPage({ place, env }: PageProps) {
         caption="Traces"
         columns={TRACE_COLUMNS.filter(({ name }) => !hidden.includes(name))}
         rows={rows}
+        of={list}
+        isDense
         keyOf={({ id }) => id}
         empty="No request fits these filters. A request is here at most five seconds after its end."
+        onEnd={hasMore && act.error === null ? loadMore : undefined}
       />
-      {hasMore ? (
-        <button type="button" onClick={loadMore} disabled={act.isBusy}>
-          Older
-        </button>
-      ) : null}
+      <p class="row">
+        <small>
+          {count(rows.length)} {rows.length === 1 ? "trace" : "traces"} shown
+          {hasMore ? "; older ones come as you scroll." : list.data === null ? "" : ", and no more."}
+        </small>
+        {hasMore ? (
+          <button type="button" onClick={loadMore} disabled={act.isBusy}>
+            Older
+          </button>
+        ) : null}
+      </p>
     </section>
   );
 }
 
+/** The filters that hold, each with a button that takes it away. */
+function Chosen({ place }: { place: Place }) {
+  const chosen = FILTER_NAMES.filter((name) => place.query.has(name));
+  if (chosen.length === 0) return null;
+  return (
+    <p class="row chosen">
+      {chosen.map((name) => (
+        <button type="button" class="chip" onClick={() => setValues(place, { [name]: "" })}>
+          {name.replaceAll("_", " ")} {place.query.get(name)}
+          <span aria-hidden="true"> ✕</span>
+          <span class="hidden">, take this filter away</span>
+        </button>
+      ))}
+      <button
+        type="button"
+        class="quiet"
+        onClick={() => setValues(place, Object.fromEntries(FILTER_NAMES.map((name) => [name, ""])))}
+      >
+        Clear all
+      </button>
+    </p>
+  );
+}
+
+/** What the traces at hand have in common: values with their counts, each a filter. */
 function Facets(props: { facets: TraceList["facets"]; onPick: (name: string, value: string) => void }) {
   const { facets, onPick } = props;
   if (facets === undefined) return null;
+  const groups = Object.entries(facets)
+    .map(([name, values]) => [name, Object.entries(values).filter(([value]) => value !== "")] as const)
+    .filter(([, values]) => values.length > 1);
   return (
     <div class="facets">
-      {Object.entries(facets).map(([name, values]) => (
-        <details>
-          <summary>{name.replaceAll("_", " ")}</summary>
-          {Object.entries(values).map(([value, requests]) => (
-            <button type="button" class="quiet" onClick={() => onPick(name, value)}>
-              {value} <small>{count(requests)}</small>
+      {groups.map(([name, values]) => (
+        <div>
+          <span class="name">{name.replaceAll("_", " ")}</span>
+          {values.slice(0, MAX_FACET_VALUES).map(([value, requests]) => (
+            <button type="button" class="quiet" onClick={() => onPick(name, value.replace(/^flow\//, ""))}>
+              {name === "route" ? value.replace(/^flow\//, "") : value.replaceAll("_", " ")}{" "}
+              <small>{count(requests)}</small>
             </button>
           ))}
-        </details>
+          {values.length > MAX_FACET_VALUES ? <small>and {values.length - MAX_FACET_VALUES} more</small> : null}
+        </div>
       ))}
     </div>
   );

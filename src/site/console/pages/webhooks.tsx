@@ -69,6 +69,7 @@ export function WebhooksPage({ person }: PageProps) {
       <Table
         caption="Webhooks"
         rows={list.data?.data ?? []}
+        of={list}
         keyOf={({ id }) => id}
         empty="There is no webhook yet. A webhook receives pending approvals, budgets near their limit, breakers and releases."
         columns={[
@@ -142,6 +143,7 @@ function Deliveries({ id }: { id: string }) {
       <Table
         caption={`Deliveries to ${id}`}
         rows={list.data?.data ?? []}
+        of={list}
         keyOf={(delivery) => delivery.id}
         empty="Nothing in the last seven days."
         columns={[

@@ -4,7 +4,7 @@ const COLOURS: Readonly<Record<string, string>> = {
   ...{ ok: "ok", active: "ok", closed: "ok", approved: "ok", passed: "ok", delivered: "ok", configured: "ok" },
   ...{ error: "failed", denied: "failed", revoked: "failed", open: "failed", failed: "failed", expired: "failed" },
   ...{ cancelled: "slow", refused: "slow", half_open: "slow", paused: "slow", disabled: "slow", behind: "slow" },
-  ...{ pending: "held", held: "held" },
+  ...{ pending: "held", held: "held", operator: "held", first: "ok", next: "ok", out: "failed" },
   ...{ rate_limited: "failed", server_error: "failed", timeout: "failed", network: "failed", auth: "failed" },
   ...{ invalid_response: "failed", content_filter: "failed", context_length: "failed", invalid_request: "failed" },
 };

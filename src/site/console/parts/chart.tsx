@@ -15,7 +15,7 @@ export interface Mark {
   readonly text: string;
 }
 
-const HEIGHT = 180;
+const HEIGHT = 168;
 
 export function Chart(props: {
   title: string;
@@ -24,8 +24,9 @@ export function Chart(props: {
   series: readonly Series[];
   format: (value: number | null) => string;
   marks?: readonly Mark[];
+  isBars?: boolean;
 }) {
-  const { title, times, series, format, marks = [] } = props;
+  const { title, times, series, format, marks = [], isBars = false } = props;
   const place = useRef<HTMLDivElement>(null);
   const drawn = JSON.stringify([times, series, marks]);
   useEffect(() => {
@@ -34,7 +35,7 @@ export function Chart(props: {
     let end = (): void => {};
     let isOver = false;
     void import("./plot.ts").then(({ plot }) => {
-      if (!isOver) end = plot(element, { times, series, format, marks, height: HEIGHT });
+      if (!isOver) end = plot(element, { times, series, format, marks, height: HEIGHT, isBars });
     });
     return () => {
       isOver = true;
@@ -50,6 +51,7 @@ export function Chart(props: {
           {series.map(({ name, colour }) => (
             <span class={`key ${colour}`}>{name}</span>
           ))}
+          {marks.length === 0 ? null : <span class="key held">policy changed</span>}
         </span>
       </figcaption>
       <div ref={place} class="plot" role="img" aria-label={`${title}. The figures are in the table below.`} />
@@ -61,7 +63,7 @@ export function Chart(props: {
           <ul class="marks">
             {marks.map(({ at, text }) => (
               <li>
-                {new Date(at).toISOString().slice(5, 16).replace("T", " ")} {text}
+                <span class="mono">{new Date(at).toISOString().slice(5, 16).replace("T", " ")}</span> {text}
               </li>
             ))}
           </ul>
@@ -71,7 +73,8 @@ export function Chart(props: {
         <summary>Figures</summary>
         <Table
           caption={title}
-          rows={rows}
+          rows={rows.toReversed()}
+          isDense
           keyOf={({ time }) => String(time)}
           empty="No figures."
           columns={[

@@ -2,24 +2,20 @@
 
 export const UNKNOWN = "–";
 
-export const count = (value: number | null | undefined): string =>
-  value == null ? UNKNOWN : value.toLocaleString("en-US");
+/** Made once: `toLocaleString` makes one for each number, and a table has thousands. */
+const WHOLE = new Intl.NumberFormat("en-US");
+const MONEY = [2, 4, 6].map(
+  (digits) => new Intl.NumberFormat("en-US", { minimumFractionDigits: 2, maximumFractionDigits: digits }),
+);
 
-const DIGITS_BELOW = [
-  [0.01, 6],
-  [1, 4],
-] as const;
+export const count = (value: number | null | undefined): string => (value == null ? UNKNOWN : WHOLE.format(value));
 
 /** At least two decimals, more where the amount is small. */
 export function usd(value: number | null | undefined): string {
   if (value == null) return UNKNOWN;
   const size = Math.abs(value);
-  const digits = size === 0 ? 2 : (DIGITS_BELOW.find(([below]) => size < below)?.[1] ?? 2);
-  const text = size.toLocaleString("en-US", {
-    minimumFractionDigits: Math.min(digits, 2),
-    maximumFractionDigits: digits,
-  });
-  return `${value < 0 ? "−" : ""}$${text}`;
+  const format = MONEY[size === 0 || size >= 1 ? 0 : size >= 0.01 ? 1 : 2];
+  return `${value < 0 ? "−" : ""}$${format?.format(size) ?? size}`;
 }
 
 const SECOND = 1_000;
@@ -47,9 +43,10 @@ export function relative(time: string | null | undefined, now = Date.now()): str
   return away < 0 ? `${duration(-away)} ago` : `in ${duration(away)}`;
 }
 
+/** Time of day, in UTC like everything here: `01:38:39`. */
 export function clock(time: string): string {
   const date = new Date(time);
-  return Number.isNaN(date.getTime()) ? time : date.toLocaleTimeString("en-GB", { hour12: false });
+  return Number.isNaN(date.getTime()) ? time : date.toISOString().slice(11, 19);
 }
 
 export function share(part: number, whole: number): string {
@@ -61,5 +58,6 @@ export function change(now: number, before: number | null): string {
   if (before === null || before === 0) return "";
   const ratio = (100 * (now - before)) / before;
   if (Math.abs(ratio) < 0.5) return "as before";
+  if (ratio > 999) return "over ten times the period before";
   return `${ratio > 0 ? "+" : "−"}${Math.abs(ratio).toFixed(0)} % on the period before`;
 }

@@ -30,7 +30,7 @@ function Node({ name, value, depth }: { name: string; value: Json; depth: number
       <summary>
         {label}
         {open}
-        {entries.length}
+        {entries.length === 0 ? "" : <small>{entries.length}</small>}
         {close}
       </summary>
       {entries.slice(0, MAX_SHOWN).map(([each, inner]) => (

@@ -1,0 +1,110 @@
+/** The console in a browser: signed in by its own form, and what its control plane is made to answer. */
+import type { Browser, BrowserContext, Page, Route } from "playwright-core";
+import { faultsOf, type Instance } from "./browser.ts";
+
+export const CONSOLE_PAGES = [
+  ...["", "/traces", "/routes", "/keys", "/providers", "/approvals", "/spend", "/prices", "/budgets", "/webhooks"],
+  ...["/audit", "/playground"],
+] as const;
+
+export const HOSTILE = `<img src=x onerror="document.title='owned'">`;
+
+export interface Visit {
+  readonly page: Page;
+  readonly context: BrowserContext;
+  readonly faults: readonly string[];
+}
+
+export async function signIn(browser: Browser, instance: Instance, token = instance.adminToken): Promise<Visit> {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+  const page = await context.newPage();
+  const faults = faultsOf(page, instance.url);
+  await page.goto(`${instance.url}/console`);
+  await page.getByLabel("Admin token").fill(token);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("navigation", { name: "Console" }).waitFor();
+  return { page, context, faults };
+}
+
+export async function openPage(page: Page, instance: Instance, address: string): Promise<void> {
+  await page.goto(`${instance.url}/console${address}`, { waitUntil: "networkidle" });
+  await page.locator("main h1").waitFor();
+}
+
+/** Lets the control plane answer, and changes what it said. */
+export async function changed(route: Route, change: (body: unknown) => unknown): Promise<void> {
+  // What a browser says by itself, and the session asks for.
+  const response = await route.fetch({ headers: { ...route.request().headers(), "sec-fetch-site": "same-origin" } });
+  const text = await response.text();
+  if (!(response.headers()["content-type"] ?? "").includes("application/json")) return route.fulfill({ response });
+  await route.fulfill({ response, body: JSON.stringify(change(JSON.parse(text))) });
+}
+
+/** Words that pages choose by, addresses and times: everything else may be anybody's text. */
+const KEPT =
+  /^(?:id|key_id|trace_id|tool_call_id|env|status|state|source|period|kind|api|object|next_cursor|start|scopes|.*_at|at|as_of|until|since|url)$/;
+
+/** The same answer with hostile text in every member that somebody else writes. */
+export function hostile(value: unknown, name = ""): unknown {
+  if (typeof value === "string") return KEPT.test(name) ? value : HOSTILE;
+  if (Array.isArray(value)) return value.map((each) => hostile(each, name));
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).map(([inner, each]) => [inner, hostile(each, inner)]);
+  const isFree = name === "tags" || name === "facets";
+  return Object.fromEntries(
+    isFree ? [...entries, [HOSTILE, name === "tags" ? HOSTILE : { [HOSTILE]: 2, b: 1 }]] : entries,
+  );
+}
+
+/** `count` traces, newest first, as the trace list answers them page by page. */
+export function traceList(url: string, count: number): object {
+  const query = new URL(url).searchParams;
+  const start = Number(query.get("cursor") ?? 0);
+  const end = Math.min(count, start + Number(query.get("limit") ?? 100));
+  const data = Array.from({ length: end - start }, (_, at) => traceAt(start + at));
+  const next = end < count ? String(end) : null;
+  return { object: "list", data, has_more: next !== null, next_cursor: next, as_of: new Date().toISOString() };
+}
+
+function traceAt(at: number): object {
+  const attempt = {
+    ...{ provider: "alpha", model: "alpha-large", outcome: "ok", status: 200, started_ms: 0, first_token_ms: 300 },
+    ...{ duration_ms: 900 + (at % 700), hedged: false, winner: true, cost_usd: 0.001 },
+  };
+  return {
+    ...{ id: `tr_${String(at).padStart(32, "0")}`, created_at: new Date(1_790_000_000_000 - at * 1_000).toISOString() },
+    ...{ api: "chat", key_id: "000000000000", env: "production", app: `app-${at % 7}`, route: "flow/best-reasoning" },
+    ...{ route_version: 3, stream: true, status: at % 9 === 0 ? "error" : "ok", http_status: 200, provider: "alpha" },
+    ...{ model: "alpha-large", fallback: at % 5 === 0, fallback_reason: "rate_limited", attempts: [attempt] },
+    latency: { first_token_ms: 300, total_ms: 900 + (at % 700), budget_ms: null, budget_met: null },
+    ...{ usage: { prompt_tokens: 900, completion_tokens: 120, source: "upstream" }, cost_usd: 0.0123, tags: {} },
+  };
+}
+
+/** The longest task while a wheel turns fast, ms; 0: none above 50, which browsers do not report. */
+export async function longestPauseWhileScrolling(page: Page): Promise<number> {
+  await page.evaluate("scrollTo(0, 0)");
+  await page.evaluate(OBSERVE_PAUSES);
+  const cdp = await page.context().newCDPSession(page);
+  for (const yDistance of [-SCROLL_PX, SCROLL_PX]) {
+    await cdp.send("Input.synthesizeScrollGesture", { ...AT, yDistance, speed: PX_PER_SECOND });
+  }
+  await cdp.detach();
+  return (await page.evaluate("Math.max(0, ...window.pauses)")) as number;
+}
+
+const AT = { x: 700, y: 500, gestureSourceType: "mouse" } as const;
+const SCROLL_PX = 12_000;
+/** About two hundred rows a second. */
+const PX_PER_SECOND = 6_000;
+
+const OBSERVE_PAUSES = `window.pauses = [];
+window.watcher?.disconnect();
+window.watcher = new PerformanceObserver((list) => window.pauses.push(...list.getEntries().map((each) => each.duration)));
+window.watcher.observe({ type: "longtask" });`;
+
+/** Run in the page: how many rows the reader sees. */
+export const ROWS_IN_VIEW = `[...document.querySelectorAll("tr[data-row]")].filter((row) => {
+  const { top, bottom } = row.getBoundingClientRect();
+  return bottom > 0 && top < innerHeight;
+}).length`;
