@@ -1,12 +1,12 @@
 /**
  * A trace as OpenTelemetry spans, in the JSON encoding of OTLP.
  *
- * Pure. A request is one SERVER span, each of its attempts a CLIENT span below it. Names are those of the GenAI
- * semantic conventions (https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/), and `flowlayer.*` where they
- * have none. Token counts stand on the attempt that was billed only: backends add up what they find on spans, so a
- * second copy on the request would be counted twice.
+ * Pure. A request is one SERVER span, each of its attempts a CLIENT span below it. Names on attempts are those of the
+ * GenAI semantic conventions (https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/), and `flowlayer.*` where
+ * they have none. The request's span has no `gen_ai.*` at all: backends count each span that has them as a generation and
+ * add up its tokens, so a second copy would be counted twice. For the same reason tokens stand on the billed attempt only.
  *
- * Every attribute is named one by one, and none holds a message, an argument, a tag or a key.
+ * Every attribute is named one by one, and none holds a message, an argument, a tag or a secret.
  */
 import type { Trace, TraceAttempt, TraceUsage } from "./schema.ts";
 
@@ -81,12 +81,13 @@ export function toSpans(trace: Trace, parent: TraceParent | null): Span[] {
   const traceId = parent?.traceId ?? hash128(trace.id);
   const spanId = hash128(`${trace.id} request`).slice(16);
   const isFailed = trace.status === "error";
+  const operation = operationOf(trace);
   const request: Span = {
     traceId,
     spanId,
     ...(parent === null ? {} : { parentSpanId: parent.spanId }),
     flags: FLAGS.sampled | FLAGS.hasIsRemote | (parent === null ? 0 : FLAGS.isRemote),
-    name: `chat ${trace.route}`,
+    name: `${operation} ${trace.route}`,
     kind: SPAN_KIND.server,
     startTimeUnixNano: toNanoText(startMs),
     endTimeUnixNano: toNanoText(startMs + trace.latency.total_ms),
@@ -101,7 +102,7 @@ export function toSpans(trace: Trace, parent: TraceParent | null): Span[] {
       spanId: hash128(`${trace.id} attempt ${index}`).slice(16),
       parentSpanId: spanId,
       flags: FLAGS.sampled | FLAGS.hasIsRemote,
-      name: `chat ${attempt.model}`,
+      name: `${operation} ${attempt.model}`,
       kind: SPAN_KIND.client,
       startTimeUnixNano: toNanoText(attemptStartMs),
       endTimeUnixNano: toNanoText(attemptStartMs + attempt.duration_ms),
@@ -136,20 +137,21 @@ function billedAttempt(trace: Trace): TraceAttempt | undefined {
 function requestAttributes(trace: Trace): KeyValue[] {
   const isAnswered = trace.status === "ok" || trace.status === "cancelled";
   return attributes({
-    "gen_ai.operation.name": "chat",
-    "gen_ai.provider.name": providerName(trace.provider),
-    "gen_ai.request.model": trace.route,
-    "gen_ai.request.stream": trace.stream ? true : undefined,
-    "gen_ai.response.model": trace.model,
     "http.response.status_code": int(trace.http_status),
     "error.type": isAnswered ? undefined : (trace.error_code ?? String(trace.http_status)),
     "flowlayer.trace_id": trace.id,
     "flowlayer.status": trace.status,
+    "flowlayer.api": trace.api,
+    "flowlayer.key_id": trace.key_id,
     "flowlayer.route": trace.route,
     "flowlayer.route_version": int(trace.route_version),
     "flowlayer.app": trace.app,
     "flowlayer.env": trace.env,
+    "flowlayer.stream": trace.stream ? true : undefined,
+    "flowlayer.provider": trace.provider,
+    "flowlayer.model": trace.model,
     "flowlayer.fallback": trace.fallback,
+    "flowlayer.affinity": trace.affinity,
     "flowlayer.cost_usd": double(trace.cost_usd),
     "flowlayer.tool_calls": trace.tool_calls,
   });
@@ -158,7 +160,7 @@ function requestAttributes(trace: Trace): KeyValue[] {
 /** `usage`: of the billed attempt only. */
 function attemptAttributes(trace: Trace, attempt: TraceAttempt, usage: TraceUsage | null): KeyValue[] {
   return attributes({
-    "gen_ai.operation.name": "chat",
+    "gen_ai.operation.name": operationOf(trace),
     "gen_ai.provider.name": providerName(attempt.provider),
     "gen_ai.request.model": attempt.model,
     "gen_ai.request.stream": trace.stream ? true : undefined,
@@ -172,13 +174,19 @@ function attemptAttributes(trace: Trace, attempt: TraceAttempt, usage: TraceUsag
     "error.type": isFailure(attempt) ? attempt.outcome : undefined,
     "flowlayer.attempt.outcome": attempt.outcome,
     "flowlayer.attempt.winner": attempt.winner,
+    "flowlayer.attempt.credential": int(attempt.credential),
     "flowlayer.attempt.first_token_ms": int(attempt.first_token_ms),
     "flowlayer.attempt.cost_usd": double(attempt.cost_usd),
   });
 }
 
-function providerName(provider: string | null): string | null {
-  return provider === null ? null : (PROVIDER_NAMES.get(provider) ?? provider);
+/** `gen_ai.operation.name` of a trace, whose `api` is absent on those of an older release: they were all chats. */
+function operationOf({ api }: Trace): "chat" | "embeddings" {
+  return api === "embeddings" ? "embeddings" : "chat";
+}
+
+function providerName(provider: string): string {
+  return PROVIDER_NAMES.get(provider) ?? provider;
 }
 
 /** Members without a value, and empty lists, are left out: absent means unknown. */

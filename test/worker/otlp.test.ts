@@ -70,6 +70,7 @@ describe("a collector gets OTLP/JSON", () => {
     });
     expect(attempt).toMatchObject({ traceId: PARENT.traceId, parentSpanId: request?.spanId, kind: 3 });
     expect(attempt?.name).toBe(`chat ${route.models[0]}`);
+    expect(attribute(request, "flowlayer.key_id")).toBe(route.keyId);
     expect(attribute(attempt, "gen_ai.usage.input_tokens")).toBe("10");
     expect(attribute(attempt, "gen_ai.usage.output_tokens")).toBe("5");
     expect(rig.calls(route)).toEqual([1, 0]);
@@ -98,7 +99,7 @@ describe("a collector gets OTLP/JSON", () => {
     const [request, ...attempts] = await spansOf(idOf(response));
     expect(request).not.toHaveProperty("parentSpanId");
     expect(attribute(request, "flowlayer.fallback")).toBe(true);
-    expect(attribute(request, "gen_ai.provider.name")).toBe("groq");
+    expect(attribute(request, "flowlayer.provider")).toBe("groq");
     expect(attempts.map((span) => [attribute(span, "gen_ai.provider.name"), attribute(span, "error.type")])).toEqual([
       ["openai", "rate_limited"],
       ["groq", undefined],
@@ -117,7 +118,7 @@ describe("a collector gets OTLP/JSON", () => {
     expect(await response.text()).toContain("[DONE]");
     const [request, attempt] = await spansOf(idOf(response));
     expect(request).toMatchObject({ traceId: PARENT.traceId, parentSpanId: PARENT.spanId, status: { code: 0 } });
-    expect(attribute(request, "gen_ai.request.stream")).toBe(true);
+    expect(attribute(request, "flowlayer.stream")).toBe(true);
     expect(attribute(attempt, "gen_ai.usage.output_tokens")).toBe("5");
     // Five gaps of 20 ms lie between its first event and its last.
     const durationNano = BigInt(attempt?.endTimeUnixNano ?? 0) - BigInt(attempt?.startTimeUnixNano ?? 0);

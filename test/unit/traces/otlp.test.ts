@@ -9,7 +9,7 @@ import {
   toExportRequest,
   toSpans,
 } from "../../../src/traces/otlp.ts";
-import { newTraceId, type Trace, type TraceAttempt } from "../../../src/traces/schema.ts";
+import { APIS, newTraceId, type Trace, type TraceAttempt } from "../../../src/traces/schema.ts";
 
 const TRACE_ID = "0af7651916cd43dd8448eb211c80319c";
 const SPAN_ID = "b7ad6b7169203331";
@@ -148,10 +148,6 @@ describe("the spans of a trace", () => {
     });
     expect(request).not.toHaveProperty("parentSpanId");
     expect(attributesOf(request)).toEqual({
-      "gen_ai.operation.name": { stringValue: "chat" },
-      "gen_ai.provider.name": { stringValue: "openai" },
-      "gen_ai.request.model": { stringValue: "flow/reasoning" },
-      "gen_ai.response.model": { stringValue: "model-one" },
       "http.response.status_code": { intValue: "200" },
       "flowlayer.trace_id": { stringValue: TRACE.id },
       "flowlayer.status": { stringValue: "ok" },
@@ -159,6 +155,9 @@ describe("the spans of a trace", () => {
       "flowlayer.route_version": { intValue: "7" },
       "flowlayer.app": { stringValue: "console" },
       "flowlayer.env": { stringValue: "production" },
+      "flowlayer.key_id": { stringValue: TRACE.key_id },
+      "flowlayer.provider": { stringValue: "openai" },
+      "flowlayer.model": { stringValue: "model-one" },
       "flowlayer.fallback": { boolValue: false },
       "flowlayer.cost_usd": { doubleValue: 0.000125 },
     });
@@ -210,7 +209,7 @@ describe("the spans of a trace", () => {
       { intValue: "10" },
     ]);
     expect(all.map((one) => one["gen_ai.response.model"])).toEqual([
-      { stringValue: "model-one" },
+      undefined,
       undefined,
       undefined,
       { stringValue: "model-two" },
@@ -258,12 +257,7 @@ describe("the spans of a trace", () => {
     const spans = toSpans({ ...TRACE, ...denied, attempts: [], usage }, null);
     expect(spans).toHaveLength(1);
     const names = Object.keys(attributesOf(spans[0]));
-    for (const name of [
-      "gen_ai.provider.name",
-      "gen_ai.response.model",
-      "flowlayer.cost_usd",
-      "flowlayer.tool_calls",
-    ]) {
+    for (const name of ["flowlayer.provider", "flowlayer.model", "flowlayer.cost_usd", "flowlayer.tool_calls"]) {
       expect(names).not.toContain(name);
     }
   });
@@ -294,7 +288,7 @@ describe("the spans of a trace", () => {
     const usage = { ...TRACE.usage, cached_tokens: 4, cache_write_tokens: 3, reasoning_tokens: 2 };
     const attempts = [{ ...ATTEMPT, first_token_ms: 12 }];
     const [request, attempt] = toSpans({ ...TRACE, stream: true, usage, attempts }, null).map(attributesOf);
-    expect(request?.["gen_ai.request.stream"]).toEqual({ boolValue: true });
+    expect(request?.["flowlayer.stream"]).toEqual({ boolValue: true });
     expect(attempt).toMatchObject({
       "gen_ai.request.stream": { boolValue: true },
       "gen_ai.usage.cache_read.input_tokens": { intValue: "4" },
@@ -318,14 +312,38 @@ describe("the spans of a trace", () => {
     ["google", "gcp.gemini"],
     ["sandbox", "sandbox"],
   ])("the provider %s is called %s", (provider, name) => {
-    const spans = toSpans({ ...TRACE, provider, attempts: [{ ...ATTEMPT, provider }] }, null);
-    for (const span of spans) expect(attributesOf(span)["gen_ai.provider.name"]).toEqual({ stringValue: name });
+    const [request, attempt] = toSpans({ ...TRACE, provider, attempts: [{ ...ATTEMPT, provider }] }, null);
+    expect(attributesOf(attempt)["gen_ai.provider.name"]).toEqual({ stringValue: name });
+    expect(attributesOf(request)["flowlayer.provider"]).toEqual({ stringValue: provider });
   });
 
-  test("tags, the client's own id and the key do not leave", () => {
-    const text = JSON.stringify(toExportRequest(toSpans(TRACE, null)));
-    expect(text).not.toMatch(/canary/);
-    expect(text).not.toContain(`"${TRACE.key_id}"`);
+  test("the request's span is no generation: each is counted once, on its attempt", () => {
+    for (const api of APIS) {
+      const [request, ...attempts] = toSpans({ ...TRACE, api, stream: true, attempts: [FAILED, ATTEMPT] }, null);
+      const isConvention = (name: string): boolean => name.startsWith("gen_ai.");
+      expect(Object.keys(attributesOf(request)).filter(isConvention)).toEqual([]);
+      const operation = { stringValue: api === "embeddings" ? "embeddings" : "chat" };
+      expect(attempts.map((span) => attributesOf(span)["gen_ai.operation.name"])).toEqual([operation, operation]);
+      expect(attributesOf(request)["flowlayer.api"]).toEqual({ stringValue: api });
+    }
+  });
+
+  test("the key's id, the credential's number and the affinity say who asked with what", () => {
+    const attempts = [
+      { ...FAILED, credential: 1 },
+      { ...ATTEMPT, credential: 2 },
+    ];
+    const [request, ...spans] = toSpans({ ...TRACE, affinity: "kept", attempts }, null).map(attributesOf);
+    expect(request).toMatchObject({
+      "flowlayer.key_id": { stringValue: TRACE.key_id },
+      "flowlayer.affinity": { stringValue: "kept" },
+    });
+    const numbers = spans.map((one) => one["flowlayer.attempt.credential"]);
+    expect(numbers).toEqual([{ intValue: "1" }, { intValue: "2" }]);
+  });
+
+  test("tags and the client's own id do not leave", () => {
+    expect(JSON.stringify(toExportRequest(toSpans(TRACE, null)))).not.toMatch(/canary/);
   });
 });
 
