@@ -6,7 +6,7 @@
  */
 import { keyIdOfTrace, traceIdFloor } from "../traces/schema.ts";
 import type { Account } from "./account.ts";
-import { type Charge, Charges } from "./charges.ts";
+import { type Charge, Charges, type InlineCharge } from "./charges.ts";
 import { type Hold, Holds } from "./holds.ts";
 import type { SpendChanges } from "./periods.ts";
 import { RateWindow, WINDOW_MS } from "./rates.ts";
@@ -112,14 +112,14 @@ export class Attempts {
   /**
    * Books the attempts of a request, each once. `isNew`: the request was not settled before; what else it holds was
    * never sent then, and is set free. Answers when its first attempt was reserved, which chooses the period, and how the
-   * sweep had counted the request, if it had.
+   * sweep had counted the request, if it had; and of a request without any row its first charge, which is for its row.
    */
   settle(
     row: SettleRow,
-    isNew: boolean,
+    { isNew, hasRow }: { readonly isNew: boolean; readonly hasRow: boolean },
     now: number,
     changes: SpendChanges,
-  ): { readonly at: number; readonly swept: Counted | null } {
+  ): { readonly at: number; readonly swept: Counted | null; readonly inline?: InlineCharge } {
     const holds = new Map(this.holds.of(row.id).map((hold) => [hold.attempt, hold]));
     const charges = new Map(this.charges.of(row.id).map((charge) => [charge.attempt, charge]));
     const isUnknown = charges.size === 0 && [...holds.values()].every(({ state }) => state === "W");
@@ -129,6 +129,8 @@ export class Attempts {
     const swept = isSwept ? countedAs(this.charges.expiredOf(row.id)) : null;
     const startedAt = Math.min(now, Math.max(row.startedAt, now - MAX_AGE_MS));
     let firstAt: number | null = null;
+    let inline: InlineCharge | undefined;
+    const mayInline = !hasRow && charges.size === 0;
     const beyond = isNew ? this.#usedBeyond(row, holds, charges, now) : 0;
     // On the first: the tokens of all, and the request itself where no reservation has counted it.
     let tokens = isNew ? row.tokens - beyond : 0;
@@ -138,13 +140,15 @@ export class Attempts {
       if (charged?.state === "S") continue;
       const before = { hold: holds.get(settled.attempt), charged };
       const charge = this.#charge(row.id, settled, before, { startedAt, now, tokens, requests }, changes);
+      if (mayInline && inline === undefined) inline = this.charges.inline(charge, settled);
+      else this.charges.put(charge, settled);
       charges.set(settled.attempt, charge);
       holds.delete(settled.attempt);
       firstAt ??= charge.reserved_at;
       tokens = requests = 0;
     }
     if (isNew) this.#freeRest(holds.values(), charges.values(), changes);
-    return { at: firstAt ?? startedAt, swept };
+    return { at: firstAt ?? startedAt, swept, ...(inline === undefined ? {} : { inline }) };
   }
 
   /** Tokens that the request used beyond what it had reserved, which are owed from now on. */
@@ -183,7 +187,6 @@ export class Attempts {
     if (hold !== undefined) this.#free(hold);
     if (charged !== undefined) this.#uncharge(charged, changes);
     this.#window?.add(charge.reserved_at, charge.requests, charge.tokens);
-    this.charges.put(charge, settled);
     changes.add(charge.reserved_at, charge.nano_usd ?? 0);
     return charge;
   }

@@ -1,7 +1,8 @@
-/** What attempts have cost: one row each, settled (`S`) or expired and charged at its bound until it is settled (`X`). */
+/** What attempts have cost, the first of a request in its row, the others one row each: settled (`S`) or expired and charged at its bound until it is settled (`X`). */
 import type { BudgetTerms } from "../budgets/types.ts";
 import type { Account } from "./account.ts";
 import type { Hold } from "./holds.ts";
+import { INLINE_NAMES } from "./ledger-schema.sql.ts";
 import type { SettledAttempt } from "./types.ts";
 import type { ExpiredAttempt } from "./unsettled.ts";
 
@@ -30,6 +31,13 @@ export type Charge = {
 
 const COLUMNS = "trace_id, attempt, state, reserved_at, settled_at, bound_nano_usd, nano_usd, tokens, requests";
 
+/** Values of the columns that the request's row can hold. */
+export type InlineCharge = readonly (string | number | null)[];
+
+const PUT_COLUMNS = ["trace_id", "state", "settled_at", ...INLINE_NAMES];
+const PUT = `
+  INSERT OR REPLACE INTO charge_row (${PUT_COLUMNS.join(", ")}) VALUES (${PUT_COLUMNS.map(() => "?").join(", ")})`;
+
 type Ending = Pick<SettledAttempt, "provider" | "model" | "winner" | "outcome" | "source" | "basis">;
 
 export class Charges {
@@ -46,26 +54,22 @@ export class Charges {
   }
 
   /** Replaces what the sweep may have charged for the same attempt. */
-  put(charge: Charge, { provider, model, winner, outcome, source, basis }: Ending): void {
-    const { trace_id, attempt, state, reserved_at, settled_at, bound_nano_usd, nano_usd, tokens, requests } = charge;
+  put(charge: Charge, ending: Ending): void {
+    const values = this.inline(charge, ending);
+    this.#sql.exec(PUT, charge.trace_id, charge.state, charge.settled_at, ...values);
+  }
+
+  /** A charge that is counted, for the row of its request, which has no other one. */
+  inline(charge: Charge, { provider, model, winner, outcome, source, basis }: Ending): InlineCharge {
+    const { attempt, reserved_at, bound_nano_usd, nano_usd, tokens, requests } = charge;
     // A key without a budget holds nothing, which is no bound.
     const isBounded = bound_nano_usd !== null && (bound_nano_usd > 0 || this.#account.terms?.budget != null);
     const isOverBound = isBounded && nano_usd !== null && nano_usd > bound_nano_usd;
     if (isOverBound) this.#account.count({ overBound: 1 });
-    this.#sql.exec(
-      `INSERT OR REPLACE INTO charge (${COLUMNS}, over_bound, provider, model, winner, outcome, source, basis)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-      ...[trace_id, attempt, state, reserved_at, settled_at, bound_nano_usd, nano_usd, tokens, requests],
-      ...[
-        isOverBound ? 1 : 0,
-        provider,
-        model,
-        winner ? 1 : 0,
-        outcome,
-        source,
-        basis.length > MAX_BASIS_LENGTH ? "" : basis,
-      ],
-    );
+    return [
+      ...[attempt, reserved_at, bound_nano_usd, nano_usd, tokens, requests, isOverBound ? 1 : 0],
+      ...[provider, model, winner ? 1 : 0, outcome, source, basis.length > MAX_BASIS_LENGTH ? "" : basis],
+    ];
   }
 
   /** Booked for what was reserved from `start` to `end` (epoch ms, exclusive), as far as its charges are kept. */
@@ -92,7 +96,7 @@ export class Charges {
   expiredOf(traceId: string): ExpiredAttempt[] {
     return this.#sql
       .exec<ExpiredAttempt>(
-        `SELECT attempt, reserved_at, settled_at, nano_usd, provider, model, basis AS origin FROM charge
+        `SELECT attempt, reserved_at, settled_at, nano_usd, provider, model, basis AS origin FROM charge_row
          WHERE trace_id = ? AND state = 'X' AND basis <> '' ORDER BY attempt`,
         traceId,
       )
@@ -111,15 +115,15 @@ export class Charges {
   }
 
   remove({ trace_id, attempt }: Charge): void {
-    this.#sql.exec("DELETE FROM charge WHERE trace_id = ? AND attempt = ?", trace_id, attempt);
+    this.#sql.exec("DELETE FROM charge_row WHERE trace_id = ? AND attempt = ?", trace_id, attempt);
   }
 
   /** Deletes up to `limit` charges of traces below `floor` and keeps their sum. Answers how many went. */
   trim(floor: string, minAgeMs: number, now: number, limit: number): number {
     const deleted = this.#sql
       .exec<{ nano_usd: number | null }>(
-        `DELETE FROM charge WHERE (trace_id, attempt) IN (
-           SELECT trace_id, attempt FROM charge WHERE trace_id < ? AND settled_at < CASE state WHEN 'X' THEN ? ELSE ? END
+        `DELETE FROM charge_row WHERE (trace_id, attempt) IN (
+           SELECT trace_id, attempt FROM charge_row WHERE trace_id < ? AND settled_at < CASE state WHEN 'X' THEN ? ELSE ? END
            ORDER BY trace_id LIMIT ?
          ) RETURNING nano_usd`,
         ...[floor, now - Math.max(minAgeMs, EXPIRED_MS), now - minAgeMs, limit],
@@ -143,13 +147,13 @@ export class Charges {
   /** Is each trace as settled as its attempts are? For the audit. */
   agreeWithTraces(): boolean {
     const query = `SELECT 1 FROM request WHERE unsettled_attempts <>
-      (SELECT count(*) FROM charge WHERE trace_id = id AND state = 'X' AND basis <> '') LIMIT 1`;
+      (SELECT count(*) FROM charge_row WHERE trace_id = id AND state = 'X' AND basis <> '') LIMIT 1`;
     return this.#sql.exec(query).toArray().length === 0;
   }
 
   /** What the unsettled ones say of their requests besides where they went. */
   eraseTags(): void {
-    this.#sql.exec("UPDATE charge SET basis = json_remove(basis, '$.tags') WHERE state = 'X' AND basis <> ''");
+    this.#sql.exec("UPDATE charge_row SET basis = json_remove(basis, '$.tags') WHERE state = 'X' AND basis <> ''");
   }
 
   /** Sum of the rows themselves, for the audit. */

@@ -86,16 +86,21 @@ export class Folded {
     this.#sql = sql;
   }
 
-  /** Deletes the settled charges of traces that are deleted and keeps what they used. Answers what they cost. */
+  /**
+   * Keeps what the settled charges of traces used, and deletes those charges but for the ones in rows of requests, which
+   * are to be deleted next. Answers what they cost.
+   */
   fold(traces: readonly { readonly id: string; readonly body: string }[]): number {
     const bodies = new Map(traces.map(({ id, body }) => [id, body]));
+    const ids = JSON.stringify([...bodies.keys()]);
     const deleted = this.#sql
       .exec<Deleted>(
-        `DELETE FROM charge WHERE trace_id IN (SELECT value FROM json_each(?)) AND state = 'S'
-         RETURNING trace_id, provider, model, reserved_at, nano_usd, basis`,
-        JSON.stringify([...bodies.keys()]),
+        `SELECT trace_id, provider, model, reserved_at, nano_usd, basis FROM charge
+         WHERE trace_id IN (SELECT value FROM json_each(?)) AND state = 'S'`,
+        ids,
       )
       .toArray();
+    this.#sql.exec("DELETE FROM charge_row WHERE trace_id IN (SELECT value FROM json_each(?)) AND state = 'S'", ids);
     const isTagged = this.#count() < MAX_TAGGED_ROWS;
     let nanoUsd = 0;
     for (const [id, charges] of Map.groupBy(deleted, (charge) => charge.trace_id)) {

@@ -82,6 +82,20 @@ const SCHEMA = `
   ) STRICT;
 `;
 
+/** Columns of a charge that its request's row can hold, as they are in both. */
+const INLINE = [
+  ...[["attempt", "INTEGER"] as const, ["reserved_at", "INTEGER"] as const, ["bound_nano_usd", "INTEGER"] as const],
+  ...[["nano_usd", "INTEGER"] as const, ["tokens", "INTEGER"] as const, ["requests", "INTEGER"] as const],
+  ...[["over_bound", "INTEGER"] as const, ["provider", "TEXT"] as const, ["model", "TEXT"] as const],
+  ...[
+    ["winner", "INTEGER"] as const,
+    ["outcome", "TEXT"] as const,
+    ["source", "TEXT"] as const,
+    ["basis", "TEXT"] as const,
+  ],
+];
+export const INLINE_NAMES = INLINE.map(([name]) => name);
+
 /** What was added since. A step that was ever deployed is never edited: a new one is added below it. */
 const STEPS: readonly string[] = [
   `
@@ -173,6 +187,56 @@ const STEPS: readonly string[] = [
     (SELECT (min(reserved_at) / 3600000 + 1) * 3600000 FROM charge), unixepoch('now') / 3600 * 3600000 + 3600000
   ) WHERE (SELECT trimmed_traces FROM ledger) > 0;
   `,
+  `
+  -- What goes to the index: requests numbered above \`shipped_seq\`, none of them below the id \`ship_from\`, and those
+  -- of \`waiting\`. The first charge of a request is in its row; others, and those of the sweep, are in \`charge_row\`.
+  -- \`outbox\` and \`charge\` are views: the release before reads and writes them as it did when they were tables.
+  ALTER TABLE request ADD COLUMN ship_seq INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE ledger ADD COLUMN shipped_seq INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE ledger ADD COLUMN ship_from TEXT NOT NULL DEFAULT '';
+  ALTER TABLE outbox RENAME TO waiting;
+  CREATE VIEW outbox AS
+    SELECT trace_id, seq FROM waiting
+    UNION ALL SELECT request.id, request.ship_seq FROM ledger CROSS JOIN request
+    WHERE request.id >= ledger.ship_from AND request.ship_seq > ledger.shipped_seq
+    AND NOT EXISTS (SELECT 1 FROM waiting WHERE waiting.trace_id = request.id);
+  CREATE TRIGGER outbox_insert INSTEAD OF INSERT ON outbox BEGIN
+    INSERT OR IGNORE INTO waiting (trace_id, seq) VALUES (NEW.trace_id, NEW.seq);
+  END;
+  CREATE TRIGGER outbox_delete INSTEAD OF DELETE ON outbox BEGIN
+    DELETE FROM waiting WHERE trace_id = OLD.trace_id;
+    UPDATE request SET ship_seq = 0 WHERE id = OLD.trace_id;
+  END;
+${INLINE.map(([name, type]) => `  ALTER TABLE request ADD COLUMN charge_${name} ${type};`).join("\n")}
+  -- 1 while retention deletes requests whose charges it has read.
+  ALTER TABLE ledger ADD COLUMN is_folding INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE charge RENAME TO charge_row;
+  CREATE VIEW charge AS
+    SELECT trace_id, state, settled_at, ${INLINE_NAMES.join(", ")}, NULL AS rowid FROM charge_row
+    UNION ALL SELECT id, 'S', settled_at, ${INLINE_NAMES.map((name) => `charge_${name}`).join(", ")}, NULL
+    FROM request WHERE charge_attempt IS NOT NULL;
+  CREATE TRIGGER charge_insert INSTEAD OF INSERT ON charge BEGIN
+    UPDATE request SET charge_attempt = NULL WHERE id = NEW.trace_id AND charge_attempt = NEW.attempt;
+    INSERT OR REPLACE INTO charge_row (trace_id, state, settled_at, ${INLINE_NAMES.join(", ")})
+    VALUES (NEW.trace_id, NEW.state, NEW.settled_at, ${INLINE_NAMES.map((name) => `NEW.${name}`).join(", ")});
+  END;
+  CREATE TRIGGER charge_delete INSTEAD OF DELETE ON charge BEGIN
+    DELETE FROM charge_row WHERE trace_id = OLD.trace_id AND attempt = OLD.attempt;
+    UPDATE request SET charge_attempt = NULL WHERE id = OLD.trace_id AND charge_attempt = OLD.attempt;
+  END;
+  CREATE TRIGGER charge_update INSTEAD OF UPDATE ON charge BEGIN
+    UPDATE charge_row SET nano_usd = NEW.nano_usd, basis = NEW.basis
+    WHERE trace_id = OLD.trace_id AND attempt = OLD.attempt;
+    UPDATE request SET charge_nano_usd = NEW.nano_usd, charge_basis = NEW.basis
+    WHERE id = OLD.trace_id AND charge_attempt = OLD.attempt;
+  END;
+  -- The release before deletes requests and keeps their charges.
+  CREATE TRIGGER request_delete BEFORE DELETE ON request
+  WHEN OLD.charge_attempt IS NOT NULL AND (SELECT is_folding FROM ledger) = 0 BEGIN
+    INSERT OR IGNORE INTO charge_row (trace_id, state, settled_at, ${INLINE_NAMES.join(", ")})
+    VALUES (OLD.id, 'S', OLD.settled_at, ${INLINE_NAMES.map((name) => `OLD.charge_${name}`).join(", ")});
+  END;
+  `,
 ];
 
 /** Makes the tables, and takes a ledger of the first version over: its sums stand, its traces go to the index. */
@@ -197,9 +261,9 @@ export function prepareTables(sql: SqlStorage): void {
 /** Puts every stored trace on its way to the index. */
 export function enqueueAllTraces(sql: SqlStorage): void {
   sql.exec(
-    `INSERT OR IGNORE INTO outbox (trace_id, seq)
+    `INSERT OR IGNORE INTO waiting (trace_id, seq)
      SELECT id, row_number() OVER (ORDER BY id) + (SELECT trimmed_traces FROM ledger) FROM request
      WHERE body <> ''`,
   );
-  sql.exec("INSERT OR IGNORE INTO outbox (trace_id, seq) SELECT id, 0 FROM refusal");
+  sql.exec("INSERT OR IGNORE INTO waiting (trace_id, seq) SELECT id, 0 FROM refusal");
 }

@@ -12,15 +12,17 @@ import { type Trace, traceIdFloor } from "../traces/schema.ts";
 import { Account } from "./account.ts";
 import { Attempts } from "./attempts.ts";
 import { BudgetWindow } from "./budget-window.ts";
+import type { InlineCharge } from "./charges.ts";
 import { Folded } from "./folded.ts";
+import { assertReservation, countOf, readRow } from "./incoming.ts";
 import { prepareTables } from "./ledger-schema.sql.ts";
 import { Outbox } from "./outbox.ts";
-import { assertNanoUsd, type PeriodRow, PeriodSums, SpendChanges, UTC } from "./periods.ts";
+import { type PeriodRow, PeriodSums, SpendChanges, UTC } from "./periods.ts";
 import { Refusals } from "./refusals.ts";
 import { Repricing } from "./repricing.ts";
 import { Shares } from "./shares/shares.ts";
 import { listTraces } from "./trace/trace-list.ts";
-import { type AddedTrace, MAX_TRACE_DAYS, MIN_TRACE_AGE_MS, Traces } from "./trace/traces.ts";
+import { MAX_TRACE_DAYS, MIN_TRACE_AGE_MS, type OldTrace, Traces } from "./trace/traces.ts";
 import type {
   Budget,
   BudgetSpend,
@@ -33,7 +35,6 @@ import type {
   Reservation,
   ReserveAnswer,
   SettleAnswer,
-  SettledAttempt,
   SettleRow,
   TracePage,
   TraceQuery,
@@ -93,6 +94,7 @@ export class Ledger {
     this.traces.load(this.#sums.of("total").requests);
     this.#window.load();
     this.shares.load();
+    this.outbox.load();
   }
 
   /**
@@ -218,7 +220,7 @@ export class Ledger {
 
   /** Keeps the light traces of refused requests, and counts those that had no room and `more` besides. */
   refuse(rows: readonly RefusedRow[], more: number, now: number): void {
-    for (const id of this.refusals.add(rows, countOf(more), now)) this.outbox.add(id, 0);
+    for (const id of this.refusals.add(rows, countOf(more), now)) this.outbox.add(id);
   }
 
   /** One trace, of a settled request or of a refused one; `null` where there is none. */
@@ -232,22 +234,37 @@ export class Ledger {
 
   #book(row: SettleRow, now: number, changes: SpendChanges): void {
     this.account.learn(row.terms);
-    const added = this.traces.add(row, 0, now);
+    const known = this.traces.unsettledAttempts(row.id);
     changes.source = row.trace;
-    const { at, swept } = this.attempts.settle(row, added !== null, now, changes);
-    if (added === null) return;
+    const booked = this.attempts.settle(row, { isNew: known !== 0, hasRow: known !== null }, now, changes);
+    if (known === 0) return;
+    const { at, swept, inline } = booked;
+    const isNew = this.#store(row, 0, known, now, inline);
     const isPriced = row.costNanoUsd !== null && row.attempts.every(({ costNanoUsd }) => costNanoUsd !== null);
-    this.#noteTrace(row.id, added, { before: swept, after: { at, unpriced: isPriced ? 0 : 1 } }, changes);
+    this.#count(isNew, { before: swept, after: { at, unpriced: isPriced ? 0 : 1 } }, changes);
     if (row.unadmittedNanoUsd <= 0) return;
     const insert = "INSERT OR IGNORE INTO unadmitted (trace_id, nano_usd) VALUES (?, ?)";
     this.#sql.exec(insert, row.id, row.unadmittedNanoUsd);
     this.account.count({ unadmittedNanoUsd: row.unadmittedNanoUsd });
   }
 
-  /** Counts the request of a trace that was added, once, however often the trace is replaced. */
-  #noteTrace(
-    id: string,
-    { isNew, seq }: AddedTrace,
+  /** Stores a trace that says more than the one that is known, and sends it on its way. Answers whether it is the first. */
+  #store(
+    trace: Pick<SettleRow, "id" | "status" | "route" | "trace">,
+    unsettled: number,
+    known: number | null,
+    now: number,
+    charge?: InlineCharge,
+  ): boolean {
+    const seq = this.outbox.number(trace.id);
+    if (known === null) this.traces.add(trace, unsettled, now, seq, charge);
+    else this.traces.replace(trace, unsettled, now, seq);
+    return known === null;
+  }
+
+  /** Counts the request of a trace that was stored, once, however often the trace is replaced. */
+  #count(
+    isNew: boolean,
     { before, after }: { readonly before: Counted | null; readonly after: Counted },
     changes: SpendChanges,
   ): void {
@@ -256,7 +273,6 @@ export class Ledger {
       if (isNew) this.traces.forgetTrimmed();
     }
     changes.add(after.at, 0, 1, after.unpriced);
-    this.outbox.add(id, seq);
   }
 
   /** Charges reservations that were not settled in time, a batch at most, and stores what is known as their trace. */
@@ -266,8 +282,11 @@ export class Ledger {
     for (const { traceId, before, after } of this.attempts.sweep(now, changes)) {
       const counted = countedAs(after);
       if (counted === null || after.length === before.length) continue;
-      const added = this.traces.add(unsettledTrace(traceId, after), after.length, now);
-      if (added !== null) this.#noteTrace(traceId, added, { before: countedAs(before), after: counted }, changes);
+      const known = this.traces.unsettledAttempts(traceId);
+      // A settled one stays.
+      if (known === 0 || (known ?? 0) >= after.length) continue;
+      const isNew = this.#store(unsettledTrace(traceId, after), after.length, known, now);
+      this.#count(isNew, { before: countedAs(before), after: counted }, changes);
     }
     this.bookChanges(changes);
   }
@@ -310,17 +329,23 @@ export class Ledger {
   /** One round of retention. Sums never change by it. True while more is to be deleted at once. */
   trim(now: number): boolean {
     this.outbox.remove(this.refusals.trim(now));
-    const deleted = this.traces.trim(now, TRIM_BATCH);
-    const lost = deleted.length === 0 ? [] : this.outbox.remove(deleted.map(({ id }) => id));
-    if (lost.length > 0)
-      this.account.count({ lostTraces: lost.length, lostNanoUsd: this.attempts.charges.costOf(lost) });
-    if (deleted.length > 0) this.account.count({ deletedNanoUsd: this.folded.fold(deleted) });
+    const old = this.traces.old(now, TRIM_BATCH);
+    if (old.length > 0) this.#delete(old);
     this.folded.trim(now);
     this.attempts.holds.forgetWithdrawn(now);
     const floor = this.traces.oldest();
     this.#sql.exec("DELETE FROM unadmitted WHERE trace_id < ?", floor);
     const attempts = this.attempts.charges.trim(floor, MIN_TRACE_AGE_MS, now, TRIM_BATCH);
-    return deleted.length === TRIM_BATCH || attempts === TRIM_BATCH;
+    return old.length === TRIM_BATCH || attempts === TRIM_BATCH;
+  }
+
+  #delete(old: readonly OldTrace[]): void {
+    const ids = old.map(({ id }) => id);
+    const lost = this.outbox.remove(ids);
+    if (lost.length > 0)
+      this.account.count({ lostTraces: lost.length, lostNanoUsd: this.attempts.charges.costOf(lost) });
+    this.account.count({ deletedNanoUsd: this.folded.fold(old) });
+    this.traces.remove(ids);
   }
 
   /** Traces and tags are gone; charges and sums stay. */
@@ -366,35 +391,4 @@ export class Ledger {
   #remaining(budget: Budget | null, now: number): number | null {
     return budget === null ? null : Math.max(0, this.#left(budget, now));
   }
-}
-
-function assertReservation({ attempt, boundNanoUsd, boundTokens, expiresAt }: Reservation): void {
-  assertNanoUsd(boundNanoUsd);
-  for (const number of [attempt, boundTokens, expiresAt]) {
-    if (!Number.isSafeInteger(number) || number < 0) throw new RangeError("A reservation holds a bad number.");
-  }
-}
-
-/**
- * A Worker of the version before may still be sending while this one runs: its rows know the sum only. Numbers that make
- * no sense become none: one such row must not take its batch with it.
- */
-function readRow(row: SettleRow, now: number): SettleRow {
-  const given: Partial<SettleRow> = row;
-  const whole: SettledAttempt = {
-    ...{ attempt: 0, provider: "", model: "", winner: true, outcome: row.status },
-    ...{ costNanoUsd: row.costNanoUsd, basis: "", source: "none" },
-  };
-  return {
-    ...row,
-    attempts: given.attempts ?? [whole],
-    tokens: countOf(given.tokens),
-    unadmittedNanoUsd: countOf(given.unadmittedNanoUsd),
-    startedAt: countOf(given.startedAt) || now,
-    terms: given.terms ?? null,
-  };
-}
-
-function countOf(value: number | undefined): number {
-  return value !== undefined && Number.isSafeInteger(value) && value > 0 ? value : 0;
 }

@@ -45,8 +45,8 @@ export class Upkeep {
   /** `null`: nothing waits to be shipped. */
   #shipAt: number | null = null;
   readonly #shipBackoff = new Backoff(SHIP_RETRY);
-  /** Trace id behind which shipping goes on, so that what no index takes does not hold up the rest. */
-  #shippedTo = "";
+  /** Place in the outbox behind which shipping goes on, so that what no index takes does not hold up the rest. */
+  #shippedTo = 0;
 
   constructor(
     ledger: Ledger,
@@ -126,12 +126,12 @@ export class Upkeep {
     const startedAt = Date.now();
     if (this.#shipAt === null || this.#shipAt > startedAt) return;
     const found = { sent: 0, failed: 0 };
-    let mayWrap = this.#shippedTo !== "";
+    let mayWrap = this.#shippedTo !== 0;
     while (Date.now() < startedAt + SHIP_SLICE_MS) {
       const parcels = this.#ledger.outbox.parcels(SHIP_BATCH, this.#shippedTo);
       const sentBefore = found.sent;
       for (const parcel of parcels) found[(await this.#send(indexes, parcel)) ? "sent" : "failed"]++;
-      this.#shippedTo = parcels.at(-1)?.ids.at(-1) ?? "";
+      this.#shippedTo = Math.max(0, ...parcels.flatMap(({ places }) => places));
       if (parcels.length === 0 && mayWrap) mayWrap = false;
       else if (found.sent === sentBefore) break;
       else if (!this.#ledger.outbox.isEmpty) await scheduler.wait(SHIP_PAUSE_MS);

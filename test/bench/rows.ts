@@ -29,8 +29,13 @@ export * from "./index.js";
 let cursors = [];
 let counts = {};
 const add = (name, what, by) => {
-  counts[name] ??= { rows: 0, alarms: 0, calls: 0 };
+  counts[name] ??= { rows: 0, alarms: 0, tables: {} };
   counts[name][what] += by;
+};
+/** "INSERT request", of the statement's text: which rows they are. */
+const kindOf = (query) => {
+  const words = query.trim().split(/[\\s(]+/, 5).filter((word) => !["OR", "INTO", "FROM", "IGNORE", "REPLACE"].includes(word));
+  return words[0] + " " + words[1];
 };
 
 function counted(name) {
@@ -43,7 +48,7 @@ function counted(name) {
       Object.defineProperty(sql, "exec", {
         value: (...parameters) => {
           const cursor = exec(...parameters);
-          cursors.push([name, cursor]);
+          cursors.push([name, cursor, parameters[0]]);
           return cursor;
         },
       });
@@ -65,7 +70,12 @@ export default {
   async fetch(request, env, context) {
     const { pathname } = new URL(request.url);
     if (pathname !== "/rows") return app.fetch(request, env, context);
-    for (const [name, cursor] of cursors) add(name, "rows", cursor.rowsWritten);
+    for (const [name, cursor, query] of cursors) {
+      add(name, "rows", cursor.rowsWritten);
+      if (cursor.rowsWritten === 0) continue;
+      const { tables } = counts[name];
+      tables[kindOf(query)] = (tables[kindOf(query)] ?? 0) + cursor.rowsWritten;
+    }
     cursors = [];
     const answer = counts;
     if (request.method === "DELETE") counts = {};
@@ -74,7 +84,13 @@ export default {
 };
 `;
 
-type Counts = Readonly<Record<string, { readonly rows: number; readonly alarms: number }>>;
+interface ClassCounts {
+  readonly rows: number;
+  readonly alarms: number;
+  /** Rows by verb and table. */
+  readonly tables: Readonly<Record<string, number>>;
+}
+type Counts = Readonly<Record<string, ClassCounts>>;
 
 const sumOf = (counts: Counts): number =>
   Object.values(counts).reduce((sum, { rows, alarms }) => sum + rows + alarms, 0);
@@ -119,6 +135,14 @@ async function cell(worker: TestWorker, spec: object, atOnce: number): Promise<C
   return quiet(worker);
 }
 
+/** What the objects of a class write, by statement. */
+function partOf([name, { rows, alarms, tables }]: [string, ClassCounts]): string {
+  const each = (count: number): string => (count / REQUESTS).toFixed(2);
+  const most = Object.entries(tables).toSorted(([, a], [, b]) => b - a);
+  const named = [...most, ["alarms", alarms] as const].filter(([, count]) => count > 0);
+  return `    ${name} ${each(rows + alarms)}: ${named.map(([kind, count]) => `${kind} ${each(count)}`).join(", ")}`;
+}
+
 /** `baseUrl`: of a provider that answers at once. */
 export async function countRows(baseUrl: string): Promise<void> {
   const vars = { OPENAI_API_KEY: "sk-bench", OPENAI_BASE_URL: baseUrl };
@@ -132,15 +156,11 @@ export async function countRows(baseUrl: string): Promise<void> {
     for (const atOnce of [1, AT_ONCE]) {
       const counts = await cell(worker, spec, atOnce);
       figures.push(sumOf(counts) / REQUESTS);
-      parts.push(
-        Object.entries(counts)
-          .map(([of, { rows, alarms }]) => `${of} ${(rows / REQUESTS).toFixed(2)}+${(alarms / REQUESTS).toFixed(2)}`)
-          .join(", "),
-      );
+      parts.push(`  ${atOnce === 1 ? "one by one" : `${AT_ONCE} at once`}`, ...Object.entries(counts).map(partOf));
     }
     const usd = figures.map((rows) => (PRICE.request + rows * PRICE.row).toFixed(2)).join(" / ");
     console.log(`${name.padEnd(18)}${figures.map((rows) => rows.toFixed(2).padStart(12)).join("")}   ${usd}`);
-    for (const part of parts) console.log(`  ${part}`);
+    for (const part of parts) console.log(part);
   }
   await worker.stop();
 }

@@ -2,6 +2,8 @@
 import { parseJson } from "../../lib/json.ts";
 import { bodyConditions, type FacetRow } from "../../traces/filter.ts";
 import { keyIdOfTrace, type Trace, traceIdFloor } from "../../traces/schema.ts";
+import type { InlineCharge } from "../charges.ts";
+import { INLINE_NAMES } from "../ledger-schema.sql.ts";
 import type { SettleRow, TracePage, TraceQuery } from "../types.ts";
 import { facetRows } from "./trace-facets.ts";
 
@@ -22,12 +24,13 @@ const MAX_TRACE_TIME = 62 ** 8 - 1;
 /** Ids are ASCII and begin with `tr_`. */
 const ABOVE_ALL_IDS = "~";
 
-const INSERT = `
-  INSERT OR IGNORE INTO request (id, settled_at, status, route, body, unsettled_attempts)
-  VALUES (?, ?, ?, ?, ?, ?) RETURNING 1`;
+const CHARGE_COLUMNS = INLINE_NAMES.map((name) => `charge_${name}`);
+const COLUMNS = ["id", "settled_at", "status", "route", "body", "unsettled_attempts", "ship_seq", ...CHARGE_COLUMNS];
+const INSERT = `INSERT INTO request (${COLUMNS.join(", ")}) VALUES (${COLUMNS.map(() => "?").join(", ")})`;
 const REPLACE = `
-  UPDATE request SET settled_at = ?2, status = ?3, route = ?4, body = ?5, unsettled_attempts = ?6
-  WHERE id = ?1 AND unsettled_attempts > 0 AND (?6 = 0 OR ?6 > unsettled_attempts) RETURNING 1`;
+  UPDATE request SET settled_at = ?2, status = ?3, route = ?4, body = ?5, unsettled_attempts = ?6, ship_seq = ?7
+  WHERE id = ?1`;
+const NO_CHARGE = INLINE_NAMES.map(() => null);
 
 const listStatement = (more: string): string => `
   SELECT id, body FROM request
@@ -36,11 +39,10 @@ const listStatement = (more: string): string => `
 
 type StoredTrace = Pick<SettleRow, "id" | "status" | "route" | "trace">;
 
-export interface AddedTrace {
-  /** There was no trace with this id. */
-  readonly isNew: boolean;
-  /** How many traces this key ever had, this one included. */
-  readonly seq: number;
+/** A stored trace that is to be deleted, with the charge in its row. */
+export interface OldTrace {
+  readonly id: string;
+  readonly body: string;
 }
 
 export class Traces {
@@ -68,17 +70,27 @@ export class Traces {
     return this.#count;
   }
 
-  /**
-   * Stores a trace; `null` where it is stored already. `unsettledAttempts`: how many the sweep has charged, 0 of a
-   * request that is settled. The settled trace replaces one of the sweep, and of those the one that says more counts.
-   */
-  add({ id, status, route, trace }: StoredTrace, unsettledAttempts: number, now: number): AddedTrace | null {
-    const values = [id, now, status, route, trace, unsettledAttempts];
-    const inserted = this.#sql.exec(INSERT, ...values);
-    const isNew = inserted.toArray().length > 0;
-    if (isNew) this.#count++;
-    else if (this.#sql.exec(REPLACE, ...values).toArray().length === 0) return null;
-    return { isNew, seq: this.#trimmed + this.#count };
+  /** How many attempts of a stored request the sweep has charged, 0: it is settled; `null`: there is no such trace. */
+  unsettledAttempts(id: string): number | null {
+    const query = "SELECT unsettled_attempts AS count FROM request WHERE id = ?";
+    return this.#sql.exec<{ count: number }>(query, id).toArray()[0]?.count ?? null;
+  }
+
+  /** Stores a trace that is new, with its first charge. `seq`: its number in the outbox. */
+  add(
+    { id, status, route, trace }: StoredTrace,
+    unsettled: number,
+    now: number,
+    seq: number,
+    charge?: InlineCharge,
+  ): void {
+    this.#sql.exec(INSERT, id, now, status, route, trace, unsettled, seq, ...(charge ?? NO_CHARGE));
+    this.#count++;
+  }
+
+  /** In place of a trace of the sweep, by one that says more: `unsettled` 0, or above what was. */
+  replace({ id, status, route, trace }: StoredTrace, unsettled: number, now: number, seq: number): void {
+    this.#sql.exec(REPLACE, id, now, status, route, trace, unsettled, seq);
   }
 
   /** A trace that was just added has been stored and deleted before, and counts once. */
@@ -128,29 +140,32 @@ export class Traces {
     return facetRows(this.#sql, "request", query, from, this.#idFloor(query.until) ?? ABOVE_ALL_IDS);
   }
 
-  /** Deletes up to `limit` of what is too old or too much, oldest first, and answers it. */
-  trim(now: number, limit: number): { readonly id: string; readonly body: string }[] {
+  /** Up to `limit` of what is too old or too much, oldest first. */
+  old(now: number, limit: number): OldTrace[] {
     const settledBy = now - MIN_TRACE_AGE_MS;
     // Nothing is below a floor where there is no trace. What was settled by then had begun before, so no other rows
     // need to be looked at.
     const begunBy = this.#idFloor(settledBy) ?? "";
     const tooOld = this.#idFloor(now - this.#days * DAY_MS) ?? "";
     const excess = Math.max(0, this.#count - MAX_TRACES);
-    const deleted = this.#sql
+    return this.#sql
       .exec<{ id: string; body: string }>(
-        `DELETE FROM request WHERE id IN (
+        `SELECT id, body FROM request WHERE id IN (
            SELECT id FROM (SELECT id FROM request WHERE id < ? AND settled_at < ? ORDER BY id LIMIT ?)
            UNION SELECT id FROM (SELECT id FROM request WHERE id < ? AND settled_at < ? ORDER BY id LIMIT ?)
-         ) RETURNING id, body`,
+         )`,
         ...[begunBy, settledBy, Math.min(excess, limit), tooOld, settledBy, limit],
       )
       .toArray();
-    if (deleted.length > 0) {
-      this.#sql.exec("UPDATE ledger SET trimmed_traces = trimmed_traces + ?", deleted.length);
-      this.#trimmed += deleted.length;
-      this.#count -= deleted.length;
-    }
-    return deleted;
+  }
+
+  /** Deletes traces, and with them the charges in their rows: those have to be counted elsewhere by then. */
+  remove(ids: readonly string[]): void {
+    this.#sql.exec("UPDATE ledger SET is_folding = 1, trimmed_traces = trimmed_traces + ?", ids.length);
+    this.#sql.exec("DELETE FROM request WHERE id IN (SELECT value FROM json_each(?))", JSON.stringify(ids));
+    this.#sql.exec("UPDATE ledger SET is_folding = 0");
+    this.#trimmed += ids.length;
+    this.#count -= ids.length;
   }
 
   /** Nothing of them is shown any more. Their rows stay as long as any: by them, a request is settled once. */

@@ -130,3 +130,23 @@ export function settleRow(
     ...{ tokens: 10, unadmittedNanoUsd: 0, startedAt, terms: null, ...members },
   };
 }
+
+/** Takes the tables of a ledger back to how release 0.2.0 made them, with what is in them. */
+export function asBefore(sql: SqlStorage): void {
+  const columns = (table: string): string[] =>
+    sql
+      .exec<{ name: string }>(`SELECT name FROM pragma_table_info('${table}')`)
+      .toArray()
+      .map(({ name }) => name);
+  const values = columns("charge_row").join(", ");
+  sql.exec("INSERT INTO waiting (trace_id, seq) SELECT trace_id, seq FROM outbox WHERE true ON CONFLICT DO NOTHING");
+  sql.exec(`INSERT OR IGNORE INTO charge_row (${values}) SELECT ${values} FROM charge`);
+  for (const view of ["outbox", "charge"]) sql.exec(`DROP VIEW ${view}`);
+  sql.exec("DROP TRIGGER request_delete");
+  sql.exec("ALTER TABLE waiting RENAME TO outbox");
+  sql.exec("ALTER TABLE charge_row RENAME TO charge");
+  for (const column of ["shipped_seq", "ship_from", "is_folding"]) sql.exec(`ALTER TABLE ledger DROP COLUMN ${column}`);
+  const added = columns("request").filter((name) => name.startsWith("charge_") || name === "ship_seq");
+  for (const column of added) sql.exec(`ALTER TABLE request DROP COLUMN ${column}`);
+  sql.exec("DELETE FROM migration WHERE step >= 7");
+}

@@ -45,7 +45,7 @@ describe("refused requests", () => {
     const books = openBooks();
     books.call((ledger) => ledger.settle([settledRow(T0)], T0));
     books.call((ledger) => ledger.refuse([refusedRow(T0 + 1)], 0, T0));
-    const [parcel] = books.ledger.outbox.parcels(10, "");
+    const [parcel] = books.ledger.outbox.parcels(10, 0);
     expect(parcel?.rows.map(({ trace }) => JSON.parse(trace).status ?? "ok")).toEqual(["ok", "refused"]);
     if (parcel !== undefined) books.call((ledger) => ledger.outbox.removeSent(parcel));
     expect(books.ledger.outbox.isEmpty).toBe(true);

@@ -8,7 +8,7 @@ import type { Adjustment, RepriceOrder, RepriceProgress } from "../../../src/led
 import { recost } from "../../../src/pricing/fold.ts";
 import type { CostBasis } from "../../../src/pricing/price.ts";
 import { tries } from "../../support/tries.ts";
-import { type Books, DAY_MS, openBooks, settled, settleRow, T0, traceId } from "./fakes.ts";
+import { asBefore, type Books, DAY_MS, openBooks, settled, settleRow, T0, traceId } from "./fakes.ts";
 
 const HOUR_MS = 3_600_000;
 /** Fractions of a nano-dollar, so that each charge is rounded up. */
@@ -214,6 +214,7 @@ describe("what cannot be corrected is said before anything is", () => {
     const books = openBooks();
     settle(books, requests);
     const { sql } = books.store;
+    asBefore(sql);
     for (const table of ["folded", "repricing", "adjustment", "migration"]) sql.exec(`DROP TABLE ${table}`);
     for (const column of ["refused", "folded_since"]) sql.exec(`ALTER TABLE account DROP COLUMN ${column}`);
     for (const [table, column] of [

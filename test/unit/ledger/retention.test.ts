@@ -135,7 +135,7 @@ describe("retention", () => {
       now += 2 * MINUTE_MS;
       fill(books, 4_000, now, now);
       trimAll(books, now);
-      for (const parcel of books.ledger.outbox.parcels(4_000, "")) books.ledger.outbox.remove(parcel.ids);
+      for (const parcel of books.ledger.outbox.parcels(4_000, 0)) books.ledger.outbox.remove(parcel.ids);
     }
     expect(sizes(books)).toEqual({ traces: 10_000, attempts: 20_000, outbox: 0 });
     expect(books.ledger.audit(now)).toMatchObject({
@@ -143,6 +143,40 @@ describe("retention", () => {
       total: { spentNanoUsd: rounds * 12_000, requests: rounds * 4_000 },
     });
   }, 30_000);
+});
+
+test("what the release before does to charges that are in the rows of requests leaves the books right", () => {
+  const books = openBooks();
+  const { sql } = books.store;
+  const ids = [1, 2, 3].map((at) => traceId(T0 + at));
+  const [gone = "", replaced = "", kept = ""] = ids;
+  books.call((ledger) =>
+    ledger.settle([settleRow(gone, [5, 7]), settleRow(replaced, [11]), settleRow(kept, [13])], T0),
+  );
+  const costs = () =>
+    sql
+      .exec<{ cost: number }>("SELECT nano_usd AS cost FROM charge ORDER BY cost")
+      .toArray()
+      .map(({ cost }) => cost);
+  expect(costs()).toEqual([5, 7, 11, 13]);
+  // Its retention of traces, and then what it does where a charge is replaced and taken out.
+  sql.exec("DELETE FROM request WHERE id = ? RETURNING id", gone);
+  sql.exec("UPDATE ledger SET trimmed_traces = trimmed_traces + 1");
+  const columns = "attempt, state, reserved_at, settled_at, tokens, requests, over_bound, provider, model, winner";
+  sql.exec(
+    `INSERT OR REPLACE INTO charge (trace_id, nano_usd, ${columns}, outcome, source, basis)
+     SELECT trace_id, nano_usd, ${columns}, 'again', source, basis FROM charge WHERE trace_id = ?`,
+    replaced,
+  );
+  books.evict();
+  expect(costs()).toEqual([5, 7, 11, 13]);
+  expect(books.ledger.audit(T0)).toMatchObject({ isConsistent: true, total: { spentNanoUsd: 36 } });
+  // Sent once more, each is known.
+  books.call((ledger) => ledger.settle([settleRow(replaced, [11]), settleRow(kept, [13])], T0));
+  expect(costs()).toEqual([5, 7, 11, 13]);
+  sql.exec("DELETE FROM charge WHERE trace_id = ? AND attempt = ?", kept, 0);
+  sql.exec("DELETE FROM charge WHERE trace_id = ? AND attempt = ?", replaced, 0);
+  expect(costs()).toEqual([5, 7]);
 });
 
 describe("a ledger of the version before", () => {
@@ -194,7 +228,7 @@ describe("a ledger of the version before", () => {
     });
     expect(books.ledger.traces.count).toBe(2);
     expect(books.ledger.traces.list({ limit: 9 }).data.map(({ id }) => id)).toEqual(ids.toReversed());
-    expect(books.ledger.outbox.parcels(9, "").flatMap(({ rows }) => rows.map(({ seq }) => seq))).toEqual([2, 3]);
+    expect(books.ledger.outbox.parcels(9, 0).flatMap(({ rows }) => rows.map(({ seq }) => seq))).toEqual([2, 3]);
   });
 
   test("goes on where it stood: a row it has is not booked again, new ones are, the budget is what is left", () => {

@@ -10,6 +10,7 @@ import { TrailStore } from "../../../src/trace-index/store/store.ts";
 import type { Trace } from "../../../src/traces/schema.ts";
 import { DAY, type SpendTotal, spendOf, startSql, TODAY } from "../trace-index/fakes.ts";
 import {
+  asBefore,
   type Books,
   DAY_MS,
   KEY_ID,
@@ -70,7 +71,7 @@ class Chain {
   }
 
   send(): void {
-    this.#onTheWay.push(...this.books.ledger.outbox.parcels(3, ""));
+    this.#onTheWay.push(...this.books.ledger.outbox.parcels(3, 0));
   }
 
   /** The newest parcel on its way is taken by the index; the answer may be lost. */
@@ -327,6 +328,7 @@ test("a ledger of the version before, with reservations open, goes on", () => {
   const { sql } = books.store;
   books.call((ledger) => ledger.reserve(reservation({ traceId: IDS[0] ?? "" }), T0));
   books.call((ledger) => ledger.settle([settleRow(IDS[1] ?? "", [5])], T0));
+  asBefore(sql);
   sql.exec("ALTER TABLE hold DROP COLUMN origin");
   sql.exec("ALTER TABLE hold DROP COLUMN isolate");
   sql.exec("ALTER TABLE request DROP COLUMN unsettled_attempts");

@@ -204,7 +204,7 @@ describe("a ledger's rows", () => {
       books.call((ledger) => ledger.settle([row], T0));
       books.store.sql.exec("UPDATE request SET body = ?", JSON.stringify(value));
       expect(books.ledger.list({ limit: 10 }).data).toHaveLength(1);
-      expect(books.ledger.outbox.parcels(10, "")[0]?.index).toBe("production:2026-11-22");
+      expect(books.ledger.outbox.parcels(10, 0)[0]?.index).toBe("production:2026-11-22");
     },
   );
 
@@ -214,11 +214,11 @@ describe("a ledger's rows", () => {
     for (const table of [
       "request",
       "hold",
-      "charge",
+      "charge_row",
       "spend",
       "account",
       "ledger",
-      "outbox",
+      "waiting",
       "refusal",
       "unadmitted",
     ]) {
