@@ -157,7 +157,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     "prices/book",
     "pricing/fold",
   ],
-  "ledger/key-ledger": ["budgets/types", "notices/types", "config", "ledger", "traces", "lib"],
+  "ledger/key-ledger": [
+    ...["budgets/types", "notices/types", "config", "ledger", "trace-index/spread/router", "traces", "lib"],
+  ],
   "ledger/client": ["traces", "durable", "http/errors", "lib", "lib/log"],
   providers: ["wires/openai-chat", "conversation/part", "traces/schema", "lib"],
   "providers/adapter": [

@@ -11,6 +11,7 @@ import { inJurisdiction, settingsOf } from "../config.ts";
 import { fromUsd, toUsd } from "../lib/money.ts";
 import { spanOf } from "../lib/time/calendar.ts";
 import { type BudgetThreshold, reached } from "../notices/types.ts";
+import { TrailRouter } from "../trace-index/spread/router.ts";
 import { keyIdOfTrace, type Trace } from "../traces/schema.ts";
 import { Ledger } from "./ledger.ts";
 import type { TraceIndexes } from "./outbox.ts";
@@ -69,7 +70,8 @@ export class KeyLedger extends DurableObject<Cloudflare.Env> {
     const { traceDays } = settingsOf(env);
     this.#ledger = ctx.storage.transactionSync(() => new Ledger(ctx.storage.sql, traceDays));
     // A deployment without the index keeps its traces waiting.
-    const indexes: TraceIndexes | undefined = env.TRAIL_INDEX;
+    const trails: TraceIndexes | undefined = env.TRAIL_INDEX;
+    const indexes = trails === undefined ? undefined : new TrailRouter(trails);
     const transact: Transact = (work) => this.#transact(work);
     // So does one without pools: a request that names a budget is not admitted then.
     const pools: Pools | undefined = env.BUDGET_POOL;

@@ -1,5 +1,6 @@
 /**
- * Which object of the trail holds what: one per environment and UTC day, named `<env>:<YYYY-MM-DD>`.
+ * Which object of the trail holds what: one per environment and UTC day, named `<env>:<YYYY-MM-DD>`. While an environment
+ * is busy, its traces go to shards by the hour and a hash of the key: `<env>:<YYYY-MM-DD>:<HH>.<number>-<how many>`.
  *
  * Pure. Times are epoch ms. A trace belongs to the day of its `created_at`, so every object covers a known span and a
  * window of time is a list of names.
@@ -7,6 +8,7 @@
 import { ENV_NAME } from "../lib/text/name-patterns.ts";
 
 export const DAY_MS = 86_400_000;
+export const HOUR_MS = 3_600_000;
 /** Counters are kept per slot: a window that begins inside a day adds up slots. */
 export const SLOT_MS = 600_000;
 /** The longest window that is answered, today included: every day of a month is in it on the month's last day. */
@@ -47,6 +49,28 @@ export function parseTrailName(name: string): TrailDay | null {
   const isReal = ENV_NAME.test(env) && Number.isFinite(startAt);
   // A date such as 30 February is read as a day of March.
   return isReal && trailName(env, startAt) === name ? { env, startAt } : null;
+}
+
+/** One of several objects that hold the traces of an hour. */
+export interface Shard {
+  /** First ms of the hour. */
+  readonly hourAt: number;
+  /** From 0, below `of`. */
+  readonly number: number;
+  readonly of: number;
+}
+
+export function shardName(env: string, { hourAt, number, of }: Shard): string {
+  return `${trailName(env, hourAt)}:${new Date(hourAt).toISOString().slice(11, 13)}.${number}-${of}`;
+}
+
+/** `null` for a name that is none of a shard. */
+export function parseShardName(name: string): { readonly day: TrailDay; readonly shard: Shard } | null {
+  const [, dayName = "", hour, number, of] = /^(.{12,60}):([01]\d|2[0-3])\.(\d{1,3})-(\d{1,3})$/.exec(name) ?? [];
+  const day = parseTrailName(dayName);
+  if (day === null) return null;
+  const shard = { hourAt: day.startAt + Number(hour) * HOUR_MS, number: Number(number), of: Number(of) };
+  return shardName(day.env, shard) === name && shard.number < shard.of ? { day, shard } : null;
 }
 
 /** When the object of that day deletes itself. */

@@ -7,17 +7,20 @@
  */
 import { RouterError } from "../http/errors.ts";
 import { type FacetCounts, toFacets } from "../traces/filter.ts";
-import { clampSpan, daysOf, SLOT_MS } from "./calendar.ts";
+import { clampSpan, DAY_MS, daysOf, HOUR_MS, SLOT_MS, trailName } from "./calendar.ts";
 import { askTrail as ask, asOf, CALLS_AT_A_TIME, inTurn, objectNames, type Trails } from "./calls.ts";
 import { comparePositions } from "./cursor.ts";
 import { type Evidence, mergeEvidence, toEvidence } from "./evidence.ts";
-import { MAX_FACET_ROWS } from "./store/store-list.ts";
-import type { DayList, ListedTrace, Position, TraceFilter } from "./types.ts";
+import { ListMerge } from "./list-merge.ts";
+import { MAX_FACET_ROWS, MAX_FACET_TRACES } from "./store/store-list.ts";
+import type { Position, TraceFilter } from "./types.ts";
 
 export type { Evidence } from "./evidence.ts";
 export type { Position, TraceFilter } from "./types.ts";
 
-const HOUR_MS = 3_600_000;
+/** A page looks for so long, and asks objects so often: what a Worker may call in a request is limited. */
+const LOOKED_FOR_MS = 3_000;
+const MAX_CALLS = 400;
 
 interface Asked {
   /** Environments to ask: those of the deployment, or the one that is wanted. */
@@ -47,29 +50,40 @@ export async function eraseKey(namespace: Trails, env: string, keyId: string, no
   await inTurn(names, (name) => ask(namespace, name, (trail) => trail.erase(keyId)));
 }
 
-/** Traces of all keys, newest first, of the last 31 days. A page of very large traces may hold fewer than `limit`. */
+/**
+ * Traces of all keys, newest first, of the last 31 days. A page may hold fewer than `limit`, or none, and yet say where
+ * the next one begins: the question has looked at as much as one may.
+ */
 export async function queryTraces(namespace: Trails, query: TraceListQuery): Promise<TraceListPage> {
   const { envs, now, limit, after, since, until, ...filter } = query;
   const span = clampSpan(since, after === undefined ? until : Math.min(until ?? Infinity, after.createdAt + 1), now);
-  const found: ListedTrace[] = [];
-  let isCut = false;
-  for (const days of inGroups(daysOf(span), envs.length)) {
-    const lists = await inTurn(objectNames(envs, days), (name) =>
-      ask(namespace, name, (trail) => trail.list({ ...filter, ...span, after, limit: limit + 1 - found.length })),
-    );
-    const merged = mergeLists(lists);
-    found.push(...merged.rows);
-    isCut = merged.isCut;
-    if (isCut || found.length > limit) break;
+  const days = daysOf(span).flatMap((day) =>
+    envs.map((env) => ({ env, name: trailName(env, day), top: day + DAY_MS })),
+  );
+  const merge = new ListMerge(days, limit + 1);
+  const deadline = Date.now() + LOOKED_FOR_MS;
+  for (let asked = 0; ; ) {
+    const sources = merge.next(CALLS_AT_A_TIME);
+    if (sources.length === 0 || (asked > 0 && (asked >= MAX_CALLS || Date.now() >= deadline))) break;
+    asked += sources.length;
+    await inTurn(sources, async ({ source, from, wanted }) => {
+      const list = await ask(namespace, source.name, (trail) =>
+        trail.list({ ...filter, ...span, after: earlier(after, from), limit: wanted }),
+      );
+      merge.add(source, list, wanted);
+    });
   }
-  const page = found.slice(0, limit);
+  const { rows, end } = merge.page();
+  const page = rows.slice(0, limit);
   const last = page.at(-1);
-  const hasMore = isCut || found.length > limit;
-  return {
-    traces: page.map(({ trace }) => trace),
-    next: hasMore && last !== undefined ? { createdAt: last.createdAt, id: last.id } : null,
-    asOf: asOf(now),
-  };
+  const next = rows.length > limit && last !== undefined ? { createdAt: last.createdAt, id: last.id } : end;
+  return { traces: page.map(({ trace }) => trace), next, asOf: asOf(now) };
+}
+
+/** The later position in the list: fewer rows are behind it. */
+function earlier(after: Position | undefined, from: Position | null): Position | undefined {
+  if (from === null || (after !== undefined && comparePositions(after, from) > 0)) return after;
+  return from;
 }
 
 /** How often each value occurs among all traces that the query finds. Throws 400 where there are too many to count. */
@@ -82,21 +96,12 @@ export async function countFacets(
   const days = await inTurn(objectNames(envs, daysOf(span)), (name) =>
     ask(namespace, name, (trail) => trail.facets({ ...filter, ...span })),
   );
-  if (days.some((rows) => rows.length > MAX_FACET_ROWS)) {
-    const message = `A day has more than ${MAX_FACET_ROWS} combinations of values. Narrow the list with \`since\`, \`until\` or a filter.`;
+  const counted = days.filter((rows) => rows !== null && rows.length <= MAX_FACET_ROWS);
+  if (counted.length < days.length) {
+    const message = `A day has more than ${MAX_FACET_TRACES} traces to count, or more than ${MAX_FACET_ROWS} combinations of values. Narrow the list with \`since\` and \`until\`.`;
     throw new RouterError("invalid_request", message, { param: "facets" });
   }
-  return toFacets(days.flat());
-}
-
-/** Behind the last row of a list that was cut others may be missing: what would stand there is left to the next page. */
-function mergeLists(lists: readonly DayList[]): DayList {
-  const ends = lists.flatMap(({ rows, isCut }) => (isCut ? rows.slice(-1) : []));
-  const rows = lists
-    .flatMap((list) => list.rows)
-    .filter((row) => ends.every((end) => comparePositions(row, end) <= 0))
-    .sort(comparePositions);
-  return { rows, isCut: ends.length > 0 };
+  return toFacets(counted.flatMap((rows) => rows ?? []));
 }
 
 /**
@@ -119,15 +124,4 @@ export async function evidenceOf(
   );
   const window = { hours: windowHours, since: new Date(since).toISOString(), until: new Date(now).toISOString() };
   return toEvidence(version, window, mergeEvidence(days), asOf(now));
-}
-
-/**
- * Most pages are full with the newest day. Where they are not, as many days are asked together as keep all calls busy:
- * more would only hold more answers in memory.
- */
-function inGroups(days: readonly number[], envCount: number): number[][] {
-  const size = Math.max(1, Math.floor(CALLS_AT_A_TIME / Math.max(1, envCount)));
-  const groups = days.length === 0 ? [] : [days.slice(0, 1)];
-  for (let at = 1; at < days.length; at += size) groups.push(days.slice(at, at + size));
-  return groups;
 }

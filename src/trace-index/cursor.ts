@@ -1,7 +1,8 @@
 /** Where a page of the trail ended, as text that means nothing to its reader. */
 import type { Position } from "./types.ts";
 
-const FORM = /^([0-9]{1,15})\.(tr_[0-9A-Za-z]{1,64})$/;
+// Between two times there is no id.
+const FORM = /^([0-9]{1,15})\.(tr_[0-9A-Za-z]{1,64}|)$/;
 
 /** The list is sorted by position, so a page that starts behind one is the same whatever was inserted before it. */
 export function encodeCursor({ createdAt, id }: Position): string {

@@ -5,7 +5,9 @@
  * tables: a question about an empty day costs no storage.
  */
 import { migrateTables } from "../durable/call.ts";
-import type { CountRow, ErrorRow, LatencyRow, Tally } from "./tally.ts";
+import type { TrailDelta } from "./spread/delta.ts";
+import { DIRECTORY_TABLES } from "./spread/directory.ts";
+import type { CountRow, ErrorRow, LatencyRow } from "./tally.ts";
 import { USAGE_TABLE } from "./usage-schema.sql.ts";
 
 const STEPS: readonly string[] = [
@@ -114,6 +116,7 @@ const STEPS: readonly string[] = [
     PRIMARY KEY (provider, model, outcome)
   ) STRICT, WITHOUT ROWID;
   `,
+  DIRECTORY_TABLES,
 ];
 
 const ADD_COUNT = `
@@ -141,11 +144,14 @@ export function migrate(sql: SqlStorage): void {
   migrateTables(sql, STEPS);
 }
 
-/** Adds a batch to the evidence. */
-export function addTally(sql: SqlStorage, tally: Tally): void {
-  for (const row of tally.counts()) addCount(sql, row);
-  for (const row of tally.latencies()) addLatency(sql, row);
-  for (const row of tally.errors()) addError(sql, row);
+/** Adds to the evidence. */
+export function addEvidence(
+  sql: SqlStorage,
+  { counts, latencies, errors }: Omit<TrailDelta, "usage" | "attempts">,
+): void {
+  for (const row of counts) addCount(sql, row);
+  for (const row of latencies) addLatency(sql, row);
+  for (const row of errors) addError(sql, row);
 }
 
 function addCount(sql: SqlStorage, row: CountRow): void {

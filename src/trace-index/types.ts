@@ -1,6 +1,8 @@
 /** What passes between the trail's objects and their callers. Plain data only: all of it crosses to a Durable Object. */
 import type { BodyFilter } from "../traces/filter.ts";
+import type { Shard } from "./calendar.ts";
 import type { BucketCount } from "./histogram.ts";
+import type { Spread } from "./spread/plan.ts";
 
 /** What one ledger sends, at least once and in any order. */
 export interface TrailBatch {
@@ -25,6 +27,8 @@ export interface TrailRow {
 export interface TrailReceipt {
   /** Largest `seq` of the batch: the rows of this batch up to it need not be sent again. 0 for an empty batch. */
   readonly upTo: number;
+  /** Where further traces are to be sent. A hint: each object hands on what is not its own. */
+  readonly spread?: Spread;
 }
 
 /** Position of a trace in the list, which is sorted by `createdAt` and then by `id`, both falling. */
@@ -68,8 +72,13 @@ export type DayFacetsQuery = Omit<DayListQuery, "after" | "limit">;
 export interface DayList {
   /** Newest first. */
   readonly rows: readonly ListedTrace[];
-  /** There is more, but the answer had grown too large. Then it holds at least one row. */
-  readonly isCut: boolean;
+  /**
+   * How far the answer looked, where there may be more behind that: it had grown too large, or had looked at as many
+   * traces as one answer may. `null`: the rows are all there are, or as many as were asked for.
+   */
+  readonly end: Position | null;
+  /** Shards of the day that may have more, the newest hour first; absent without one. */
+  readonly shards?: readonly Shard[];
 }
 
 /** What usage is grouped by, in addition to `tag.<name>`. */

@@ -1,5 +1,5 @@
 /** The record of one request: what the trace endpoints answer, and what the ledger keeps with the cost. */
-import { encodeBase62, randomBase62 } from "../lib/text/base62.ts";
+import { decodeBase62, encodeBase62, randomBase62 } from "../lib/text/base62.ts";
 
 /** Why an attempt, or a candidate before any attempt, was not the answer. The contract's fallback reasons. */
 export type FailureClass =
@@ -160,6 +160,12 @@ export function newTraceId(keyId: string | null, now: number): string {
 /** The key a trace id belongs to, or `null` for text that is no trace id. */
 export function keyIdOfTrace(traceId: string): string | null {
   return TRACE_ID.exec(traceId)?.[1] ?? null;
+}
+
+/** When the request of a trace id came, epoch ms; `null` for text that is no trace id. */
+export function traceTime(traceId: string): number | null {
+  const digits = TRACE_ID.exec(traceId)?.[2];
+  return digits === undefined ? null : decodeBase62(digits);
 }
 
 /** As responses, items and calls carry it: whole, or its characters behind a prefix and before an index. */

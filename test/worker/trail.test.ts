@@ -565,8 +565,8 @@ describe("the object of a day", () => {
       { seq: 900, trace: '{"half":', unadmittedNanoUsd: 0 },
       { ...toRow(trace), seq: 901 },
     ];
-    expect(await object.ingest({ keyId: key.id, rows })).toEqual({ upTo: 901 });
-    expect(await object.ingest({ keyId: key.id, rows: [] })).toEqual({ upTo: 0 });
+    expect(await object.ingest({ keyId: key.id, rows })).toMatchObject({ upTo: 901 });
+    expect(await object.ingest({ keyId: key.id, rows: [] })).toMatchObject({ upTo: 0 });
     expect(idsOf((await list(`env=${env}&${RECENT}`)).data)).toEqual([trace.id]);
     expect(worker.logs()).toContain(`"trail_rows_refused","key_id":"${key.id}","rows":1,"first_seq":900`);
     expect(worker.logs()).not.toContain("half");
@@ -599,7 +599,7 @@ describe("the object of a day", () => {
     expect(await call(name, "tables")).toEqual([]);
     expect(await call(name, "ingest", { keyId: key.id, rows: [{ ...toRow(trace), seq: 5 }] })).toEqual({ upTo: 5 });
     expect(await call(name, "tables")).toEqual([]);
-    expect(await call(name, "list", { limit: 5 })).toEqual({ rows: [], isCut: false });
+    expect(await call(name, "list", { limit: 5 })).toEqual({ rows: [], end: null });
   });
 
   test("called by another name than a day of an environment is an error", async () => {

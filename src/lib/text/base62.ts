@@ -22,6 +22,10 @@ export function encodeBase62(value: number, length: number): string {
 }
 
 /** The first `length` characters that `bytes` spell, for truncated digests. Needs `bytes.length >= length`. */
+export function decodeBase62(text: string): number {
+  return [...text].reduce((value, character) => value * 62 + ALPHABET.indexOf(character), 0);
+}
+
 export function digestBase62(bytes: Uint8Array, length: number): string {
   let text = "";
   for (const byte of bytes.subarray(0, length)) text += ALPHABET.charAt(byte % 62);

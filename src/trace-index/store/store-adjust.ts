@@ -1,6 +1,11 @@
 /** Corrections of booked costs, as the sums and the traces of a day take them. */
 import { isJsonObject, tryParseJson } from "../../lib/json.ts";
+import { traceTime } from "../../traces/schema.ts";
 import { noCounts, summedTags, type UsageRow } from "../usage.ts";
+import type { Layout } from "./store-layout.ts";
+
+const HOUR_MS = 3_600_000;
+const OF_TRACE = "WHERE created_at = ? AND id = ?";
 
 /** What a ledger's repricing says, as far as it is read here: see `ledger/repricing.ts`. */
 export interface CostAdjustment {
@@ -55,20 +60,29 @@ export function adjustedRow(adjustment: CostAdjustment, keyId: string, tagNames:
  */
 export function noteRepriced(
   sql: SqlStorage,
+  layout: Layout,
   id: string,
   repricedUsd: number,
-  { provider, model }: Pick<CostAdjustment, "provider" | "model">,
+  { provider, model, at }: Pick<CostAdjustment, "provider" | "model" | "at">,
 ): void {
-  type Row = { seq: number; attempts: string; trace: string | null };
-  const query = "SELECT seq, attempts, body.trace AS trace FROM trace LEFT JOIN body USING (seq) WHERE id = ?";
-  const [row] = sql.exec<Row>(query, id).toArray();
+  type Row = { seq: number; created_at: number; attempts: string; trace: string };
+  const query = `
+    SELECT seq, created_at, attempts, ${layout.json} AS trace FROM ${layout.from}
+    WHERE created_at >= ? AND created_at < ? AND id = ?`;
+  // An id says its time; where it is of another form, the hour is searched.
+  const time = traceTime(id);
+  const span = time === null || time < at || time >= at + HOUR_MS ? [at, at + HOUR_MS] : [time, time + 1];
+  const [row] = sql.exec<Row>(query, ...span, id).toArray();
   if (row === undefined) return;
   const attempts = tryParseJson(row.attempts);
   if (Array.isArray(attempts) && attempts.length === 1) {
     const cost = Math.round(repricedUsd * 1e9);
-    sql.exec("UPDATE trace SET attempts = ? WHERE seq = ?", JSON.stringify([[provider, model, cost]]), row.seq);
+    const corrected = JSON.stringify([[provider, model, cost]]);
+    sql.exec(`UPDATE trace SET attempts = ? ${OF_TRACE}`, corrected, row.created_at, id);
   }
-  const trace = row.trace === null ? null : tryParseJson(row.trace);
+  const trace = tryParseJson(row.trace);
   if (!isJsonObject(trace)) return;
-  sql.exec("UPDATE body SET trace = ? WHERE seq = ?", JSON.stringify({ ...trace, repriced_usd: repricedUsd }), row.seq);
+  const text = JSON.stringify({ ...trace, repriced_usd: repricedUsd });
+  if (layout.isClustered) sql.exec(`UPDATE trace SET json = ? ${OF_TRACE}`, text, row.created_at, id);
+  else sql.exec("UPDATE body SET trace = ? WHERE seq = ?", text, row.seq);
 }

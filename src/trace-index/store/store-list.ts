@@ -1,84 +1,186 @@
-/** The traces of one day, newest first. */
-import { bodyConditions, type FacetRow, facetStatement, toFacetRow } from "../../traces/filter.ts";
-import type { DayFacetsQuery, DayList, DayListQuery, ListedTrace } from "../types.ts";
-
-/** Ids are ASCII. */
-const ABOVE_ALL_IDS = "~";
-
-const SAME_COLUMNS = `
-  app = coalesce(?, app) AND route = coalesce(?, route) AND provider = coalesce(?, provider)
-  AND status = coalesce(?, status)`;
-/** Combinations of values that one answer may have: a question about fewer days has fewer. */
-export const MAX_FACET_ROWS = 20_000;
-
 /**
- * Bodies are fetched for the rows of the answer only, unless `more` looks into them. `time` is the column, or an
- * expression that no index serves.
+ * The traces of one object, newest first.
+ *
+ * A filter that matches little costs little: the sums of usage say in which hours anything can match, only those are
+ * walked through, and one answer looks at a limited number of traces. Where it stopped before it had enough, it says so.
  */
-const statement = (condition: string, time: string, more: string): string => `
-  SELECT id, created_at, body.trace AS trace FROM (
-    SELECT seq, id, created_at FROM trace ${more === "" ? "" : "JOIN body AS looked USING (seq)"}
-    WHERE ${condition} AND ${time} >= ? AND (${time}, id) < (?, ?)
-    AND ${SAME_COLUMNS}${more}
-    ORDER BY ${time} DESC, id DESC LIMIT ?
-  ) CROSS JOIN body USING (seq) ORDER BY created_at DESC, id DESC`;
+import { bodyConditions, type FacetRow, facetStatement, toFacetRow } from "../../traces/filter.ts";
+import type { TrailDay } from "../calendar.ts";
+import { OTHER_NAMES } from "../group-names.ts";
+import type { DayFacetsQuery, DayList, DayListQuery, ListedTrace, Position } from "../types.ts";
+import { HOUR } from "../usage-schema.sql.ts";
+import type { Layout } from "./store-layout.ts";
+
+const HOUR_MS = HOUR * 1_000;
+/** Traces that one answer looks at: at their columns alone, or into their JSON. */
+const LOOKED_AT = { columns: 100_000, json: 20_000 } as const;
+/** Combinations of values that one answer may have, and traces that it may count: a question about less has fewer. */
+export const MAX_FACET_ROWS = 20_000;
+export const MAX_FACET_TRACES = 200_000;
+
+const COLUMN_FILTERS = ["key", "app", "route", "provider", "status"] as const;
+const COLUMN_OF = { key: "key_id", app: "app", route: "route", provider: "provider", status: "status" } as const;
+/** What the sums of usage tell requests apart by, and which names may have been counted as `OTHER_NAMES` there. */
+const USAGE_FILTERS = [...COLUMN_FILTERS, "api", "model"] as const;
+const CAPPED: ReadonlySet<string> = new Set(["app", "route", "model"]);
 
 /** Failures are rare and often asked for: they have an index of their own. */
 const NOT_OK = "status <> 'ok'";
-/** Ids begin with their key, so a key's traces stand together: better than to walk through those of all keys. */
-const OF_KEY = "key_id = ? AND id >= ? AND id < ?";
 
 interface ListRow extends Record<string, SqlStorageValue> {
   id: string;
   created_at: number;
-  trace: string;
+  text: string;
 }
 
-export function listIn(sql: SqlStorage, query: DayListQuery, answerLength: number): DayList {
+/** Inclusive, exclusive; the end as a position, because a page may begin in the middle of a millisecond. */
+interface Stretch {
+  readonly since: number;
+  readonly before: Position;
+}
+
+export function listIn(
+  sql: SqlStorage,
+  layout: Layout,
+  query: DayListQuery,
+  day: TrailDay | null,
+  answerLength: number,
+): DayList {
   const rows: ListedTrace[] = [];
   let length = 0;
-  for (const { id, created_at, trace } of find(sql, query)) {
-    if (rows.length > 0 && length + trace.length > answerLength) return { rows, isCut: true };
-    rows.push({ id, createdAt: created_at, trace });
-    length += trace.length;
+  let left: number = bodyConditions(query, "text").sql === "" ? LOOKED_AT.columns : LOOKED_AT.json;
+  for (const stretch of stretchesOf(sql, query, day)) {
+    const limit = query.limit - rows.length;
+    let found = 0;
+    for (const { id, created_at, text } of find(sql, layout, query, stretch, left, limit)) {
+      if (rows.length > 0 && length + text.length > answerLength) return { rows, end: rows.at(-1) ?? null };
+      rows.push({ id, createdAt: created_at, trace: text });
+      length += text.length;
+      found++;
+    }
+    if (found === limit) return { rows, end: null };
+    const looked = lookedAt(sql, query, stretch, left);
+    if (looked === null) return { rows, end: stretch.before };
+    if (typeof looked !== "number") return { rows, end: looked };
+    left -= looked;
   }
-  return { rows, isCut: false };
+  return { rows, end: null };
 }
 
-/** How many traces have which values, of those that the query finds. */
-export function facetsIn(sql: SqlStorage, query: DayFacetsQuery): FacetRow[] {
-  const { condition, bindings, more } = conditionsOf(sql, query);
-  const source = `trace JOIN body USING (seq)
-    WHERE ${condition} AND created_at >= ? AND (created_at, id) < (?, ?) AND ${SAME_COLUMNS}${more("body.trace")}`;
-  const text = `${facetStatement("body.trace", source)} LIMIT ${MAX_FACET_ROWS + 1}`;
-  return [...sql.exec<Record<string, SqlStorageValue>>(text, ...bindings)].map(toFacetRow);
+/** How many traces have which values, of those that the query finds; `null`: there are too many to look at. */
+export function facetsIn(sql: SqlStorage, layout: Layout, query: DayFacetsQuery): FacetRow[] | null {
+  const stretch = wholeStretch(sql, query);
+  const [condition, bindings] = within(query, stretch);
+  const count = `SELECT count(*) AS count FROM (SELECT 1 FROM trace WHERE ${condition} LIMIT ${MAX_FACET_TRACES + 1})`;
+  if (sql.exec<{ count: number }>(count, ...bindings).one().count > MAX_FACET_TRACES) return null;
+  const own = columnConditions(query);
+  const more = bodyConditions(query, layout.json);
+  const source = `${layout.from} WHERE ${condition} AND ${layout.json} <> ''${own.sql}${more.sql}`;
+  const text = `${facetStatement(layout.json, source)} LIMIT ${MAX_FACET_ROWS + 1}`;
+  const values = [...bindings, ...own.bindings, ...more.bindings];
+  return [...sql.exec<Record<string, SqlStorageValue>>(text, ...values)].map(toFacetRow);
 }
 
-function find(sql: SqlStorage, query: DayListQuery): Iterable<ListRow> {
-  const { condition, bindings, more } = conditionsOf(sql, query);
-  const time = query.key === undefined ? "created_at" : "+created_at";
-  return sql.exec<ListRow>(statement(condition, time, more("looked.trace")), ...bindings, query.limit);
+function find(
+  sql: SqlStorage,
+  layout: Layout,
+  query: DayListQuery,
+  stretch: Stretch,
+  left: number,
+  limit: number,
+): Iterable<ListRow> {
+  const [condition, bindings] = within(query, stretch);
+  const own = columnConditions(query);
+  const more = bodyConditions(query, "text");
+  // The inner rows come in order, and so do those that are left of them.
+  const text = `
+    SELECT id, created_at, text FROM (
+      SELECT id, created_at, key_id, app, route, provider, status, ${layout.json} AS text
+      FROM ${isRare(query) ? layout.fromFailed : layout.from}
+      WHERE ${condition} ORDER BY created_at DESC, id DESC LIMIT ?
+    ) WHERE text <> ''${own.sql}${more.sql} LIMIT ?`;
+  return sql.exec<ListRow>(text, ...bindings, left, ...own.bindings, ...more.bindings, limit);
 }
 
-interface Conditions {
-  readonly condition: string;
-  readonly bindings: readonly (string | number | null)[];
-  /** Conditions on the JSON in a column. */
-  readonly more: (column: string) => string;
+/** How many traces a stretch has, or the last one that `left` of them reach; `null` where nothing may be looked at. */
+function lookedAt(sql: SqlStorage, query: DayListQuery, stretch: Stretch, left: number): number | Position | null {
+  if (left <= 0) return null;
+  const [condition, bindings] = within(query, stretch);
+  const order = `FROM trace${isRare(query) ? " INDEXED BY trace_not_ok" : ""} WHERE ${condition} ORDER BY created_at DESC, id DESC LIMIT`;
+  const nth = `SELECT created_at, id ${order} 1 OFFSET ?`;
+  const [last] = sql.exec<{ created_at: number; id: string }>(nth, ...bindings, left - 1).toArray();
+  if (last !== undefined) return { createdAt: last.created_at, id: last.id };
+  const count = `SELECT count(*) AS count FROM (SELECT 1 ${order} ?)`;
+  return sql.exec<{ count: number }>(count, ...bindings, left).one().count;
 }
 
-function conditionsOf(sql: SqlStorage, query: DayFacetsQuery & Partial<Pick<DayListQuery, "after">>): Conditions {
-  const { key, status, after, until = Number.MAX_SAFE_INTEGER } = query;
+/** The parts of the day in which something can match, newest first. */
+function stretchesOf(sql: SqlStorage, query: DayListQuery, day: TrailDay | null): Stretch[] {
+  const whole = wholeStretch(sql, query);
+  const hours = day === null ? null : hoursOf(sql, query, day);
+  if (hours === null) return [whole];
+  const stretches: Stretch[] = [];
+  for (const hour of hours) {
+    const since = Math.max(hour, whole.since);
+    const end = { createdAt: hour + HOUR_MS, id: "" };
+    const before = isBefore(whole.before, end) ? whole.before : end;
+    if (since > before.createdAt) continue;
+    const last = stretches.at(-1);
+    // Hours that follow each other are one stretch.
+    if (last !== undefined && last.since === hour + HOUR_MS) stretches[stretches.length - 1] = { ...last, since };
+    else stretches.push({ since, before });
+  }
+  return stretches;
+}
+
+const isBefore = (a: Position, b: Position): boolean =>
+  a.createdAt < b.createdAt || (a.createdAt === b.createdAt && a.id < b.id);
+
+function wholeStretch(sql: SqlStorage, query: DayFacetsQuery & Partial<Pick<DayListQuery, "after">>): Stretch {
+  const { after, until = Number.MAX_SAFE_INTEGER } = query;
   const { bodies_since } = sql.exec<{ bodies_since: number }>("SELECT bodies_since FROM trail").one();
   // The lower of two upper bounds counts. No id sorts before the empty text, so `until` itself is excluded.
-  const bound = after !== undefined && after.createdAt < until ? after : { createdAt: until, id: "" };
-  const bindings = [
-    ...(key === undefined ? [] : [key, `tr_${key}`, `tr_${key}${ABOVE_ALL_IDS}`]),
-    ...[Math.max(query.since ?? 0, bodies_since), bound.createdAt, bound.id],
-    ...[query.app ?? null, query.route ?? null, query.provider ?? null, status ?? null],
-    ...bodyConditions(query, "").bindings,
-  ];
-  const isAny = status === undefined || status === "ok";
-  const condition = key !== undefined ? OF_KEY : isAny ? "TRUE" : NOT_OK;
-  return { condition, bindings, more: (column) => bodyConditions(query, column).sql };
+  const before = after !== undefined && after.createdAt < until ? after : { createdAt: until, id: "" };
+  return { since: Math.max(query.since ?? 0, bodies_since), before };
+}
+
+/** First ms of the hours with usage of what is asked for, newest first; `null` where the filter names nothing summed. */
+export function hoursOf(sql: SqlStorage, query: DayFacetsQuery, day: TrailDay): number[] | null {
+  const conditions: string[] = [];
+  const values: string[] = [];
+  for (const name of USAGE_FILTERS) {
+    const value = query[name];
+    if (value === undefined) continue;
+    const column = name === "key" ? "key_id" : name;
+    conditions.push(CAPPED.has(name) ? `(${column} = ? OR ${column} = '${OTHER_NAMES}')` : `${column} = ?`);
+    values.push(value);
+  }
+  if (query.fallback === true) conditions.push("fallbacks > 0");
+  if (conditions.length === 0) return null;
+  const text = `
+    SELECT DISTINCT at FROM usage WHERE grain = ${HOUR} AND at >= ? AND at < ? AND ${conditions.join(" AND ")}
+    ORDER BY at DESC`;
+  const [since, until] = [query.since ?? day.startAt, query.until ?? Number.MAX_SAFE_INTEGER];
+  const rows = sql.exec<{ at: number }>(text, since - (since % HOUR_MS), until, ...values);
+  return rows.toArray().map(({ at }) => at);
+}
+
+interface Condition {
+  readonly sql: string;
+  readonly bindings: readonly string[];
+}
+
+function columnConditions(query: DayFacetsQuery): Condition {
+  const named = COLUMN_FILTERS.filter((name) => query[name] !== undefined);
+  return {
+    sql: named.map((name) => ` AND ${COLUMN_OF[name]} = ?`).join(""),
+    bindings: named.flatMap((name) => query[name] ?? []),
+  };
+}
+
+const isRare = ({ status }: DayFacetsQuery): boolean => status !== undefined && status !== "ok";
+
+function within(query: DayFacetsQuery, { since, before }: Stretch): [string, readonly (string | number)[]] {
+  const condition = `created_at >= ? AND (created_at, id) < (?, ?)${isRare(query) ? ` AND ${NOT_OK}` : ""}`;
+  return [condition, [since, before.createdAt, before.id]];
 }

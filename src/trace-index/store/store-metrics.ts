@@ -1,6 +1,6 @@
 /** Counters of one day for metrics: usage summed per series, and attempts by how they ended. */
 import { parseJson } from "../../lib/json.ts";
-import type { TraceFacts } from "../counted-trace.ts";
+import type { AttemptFacts } from "../counted-trace.ts";
 import { type BucketCount, mergeHistograms } from "../histogram.ts";
 import { HOUR } from "../usage-schema.sql.ts";
 
@@ -78,7 +78,24 @@ function toRow(row: Row): MetricsRow {
   };
 }
 
-/** Counts the attempts of a request, or takes them back. */
-export function countAttempts(sql: SqlStorage, attempts: TraceFacts["attempts"], sign: 1 | -1): void {
-  for (const { provider, model, outcome } of attempts) sql.exec(ADD_ATTEMPT, provider, model, outcome, sign);
+export function addAttempts(sql: SqlStorage, counts: readonly AttemptCount[]): void {
+  for (const { provider, model, outcome, count } of counts) sql.exec(ADD_ATTEMPT, provider, model, outcome, count);
+}
+
+/** Gathers attempts by how they ended, so that each count is written once a batch. */
+export class AttemptTally {
+  readonly #counts = new Map<string, AttemptCount>();
+
+  /** `sign`: counts them, or takes them back. */
+  add(attempts: readonly Pick<AttemptFacts, "provider" | "model" | "outcome">[], sign: 1 | -1 = 1): void {
+    for (const { provider, model, outcome } of attempts) {
+      const name = [provider, model, outcome].join("\n");
+      const count = (this.#counts.get(name)?.count ?? 0) + sign;
+      this.#counts.set(name, { provider, model, outcome, count });
+    }
+  }
+
+  counts(): AttemptCount[] {
+    return [...this.#counts.values()].filter(({ count }) => count !== 0);
+  }
 }

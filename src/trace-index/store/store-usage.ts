@@ -5,12 +5,13 @@
  * counted again from its traces.
  */
 import { tryParseJson } from "../../lib/json.ts";
-import { DAY_MS, type TrailDay } from "../calendar.ts";
+import { DAY_MS, type Span, type TrailDay } from "../calendar.ts";
 import { type AttemptFacts, factsOf, NO_TOKENS } from "../counted-trace.ts";
 import { GroupNames, type NameLimits, OTHER_NAMES } from "../group-names.ts";
 import { type CountedFacts, summedTags, type UsageRow, UsageTally, usageOf } from "../usage.ts";
 import { mergeSums, sumRows, sumUsage, type UsageQuestion, type UsageSum } from "../usage-query.ts";
 import { addUsage, HOUR, hasUsage, MINUTE } from "../usage-schema.sql.ts";
+import { type Layout, layoutOf } from "./store-layout.ts";
 
 const HOUR_MS = HOUR * 1_000;
 const MINUTE_MS = MINUTE * 1_000;
@@ -35,12 +36,13 @@ interface StoredTrace extends Record<string, SqlStorageValue> {
   provider: string;
   attempts: string;
   unadmitted_nano_usd: number;
-  body: string | null;
+  /** Empty where it was dropped. */
+  body: string;
 }
 
-const STORED = `
+const storedIn = ({ from, json }: Layout): string => `
   SELECT trace.seq AS seq, created_at, key_id, app, route, status, provider, attempts, unadmitted_nano_usd,
-    body.trace AS body FROM trace LEFT JOIN body USING (seq)`;
+    ${json} AS body FROM ${from}`;
 
 export class UsageStore {
   readonly #sql: SqlStorage;
@@ -59,9 +61,9 @@ export class UsageStore {
     this.#countedSeq = null;
   }
 
-  /** Counts what a batch has added, up to the trace `seq`. Belongs to the transaction that wrote its traces. */
-  add(batch: UsageBatch, seq: number): void {
-    this.#write(batch.tally);
+  /** Counts what was added, by the minute, up to the trace `seq`. Belongs to the transaction that wrote the traces. */
+  add(minutes: UsageTally, seq: number): void {
+    this.#write(minutes);
     this.#countedSeq = Math.max(seq, this.#countedSeq ?? 0);
   }
 
@@ -69,11 +71,12 @@ export class UsageStore {
   catchUp(day: TrailDay, tagNames: readonly string[]): number {
     if (this.#countedSeq !== null) return this.#countedSeq;
     const { usage_seq } = this.#sql.exec<{ usage_seq: number }>("SELECT usage_seq FROM trail").one();
+    const layout = layoutOf(this.#sql);
     let last = usage_seq;
-    for (;;) {
-      const rows = this.#sql
-        .exec<StoredTrace>(`${STORED} WHERE trace.seq > ? ORDER BY trace.seq LIMIT ?`, last, CHUNK)
-        .toArray();
+    // Who writes clustered traces counts them at once.
+    while (!layout.isClustered) {
+      const text = `${storedIn(layout)} WHERE trace.seq > ? ORDER BY trace.seq LIMIT ?`;
+      const rows = this.#sql.exec<StoredTrace>(text, last, CHUNK).toArray();
       const batch = new UsageBatch(tagNames);
       for (const row of rows) batch.add(countedFacts(row, day.env), row.unadmitted_nano_usd);
       this.#write(batch.tally);
@@ -94,26 +97,18 @@ export class UsageStore {
       const whole = { grain: MINUTE, since: since - (since % MINUTE_MS), until };
       return sumUsage(this.#sql, query, whole);
     }
-    const [first, end] = [Math.ceil(since / HOUR_MS) * HOUR_MS, until - (until % HOUR_MS)];
-    if (first > end) return this.#fromTraces(query, since, until, day, tagNames);
+    const { whole, ends } = piecesOf(query, day);
     return mergeSums([
-      this.#fromTraces(query, since, first, day, tagNames),
-      sumUsage(this.#sql, query, { grain: HOUR, since: first, until: end }),
-      this.#fromTraces(query, end, until, day, tagNames),
+      ...ends.map((piece) => this.fromTraces(query, piece, day, tagNames)),
+      ...(whole === null ? [] : [sumUsage(this.#sql, query, { grain: HOUR, ...whole })]),
     ]);
   }
 
-  /** Those of less than two hours. */
-  #fromTraces(
-    query: DayUsageQuery,
-    since: number,
-    until: number,
-    day: TrailDay,
-    tagNames: readonly string[],
-  ): UsageSum[] {
-    if (since >= until) return [];
+  /** What the traces of a part of the day used, that are in this object. Those of less than two hours. */
+  fromTraces(query: UsageQuestion, { since, until }: Span, day: TrailDay, tagNames: readonly string[]): UsageSum[] {
     const batch = new UsageBatch(tagNames);
-    for (const row of this.#sql.exec<StoredTrace>(`${STORED} WHERE created_at >= ? AND created_at < ?`, since, until)) {
+    const text = `${storedIn(layoutOf(this.#sql))} WHERE created_at >= ? AND created_at < ?`;
+    for (const row of this.#sql.exec<StoredTrace>(text, since, until)) {
       batch.add(countedFacts(row, day.env), row.unadmitted_nano_usd);
     }
     const hours = new UsageTally();
@@ -130,8 +125,9 @@ export class UsageStore {
     if (withMinutes) addUsage(this.#sql, MINUTE, limited);
   }
 
-  dropMinutes(): void {
-    this.#sql.exec("DELETE FROM usage WHERE grain = ?", MINUTE);
+  /** Those from `since` on and before `until`, epoch ms. */
+  dropMinutes(since: number, until: number): void {
+    this.#sql.exec("DELETE FROM usage WHERE grain = ? AND at >= ? AND at < ?", MINUTE, since, until);
   }
 
   #write(minutes: UsageTally): void {
@@ -152,6 +148,23 @@ export class UsageStore {
   }
 }
 
+/** The part of the question that whole hours answer, and what is left of it at both ends, of this day. */
+export function piecesOf(
+  { bucketMs, ...query }: Pick<DayUsageQuery, "since" | "until" | "bucketMs">,
+  day: TrailDay,
+): { readonly whole: Span | null; readonly ends: readonly Span[] } {
+  const since = Math.max(query.since, day.startAt);
+  const until = Math.min(query.until, day.startAt + DAY_MS);
+  if (since >= until || bucketMs === MINUTE_MS) return { whole: null, ends: [] };
+  const [first, end] = [Math.ceil(since / HOUR_MS) * HOUR_MS, until - (until % HOUR_MS)];
+  if (first > end) return { whole: null, ends: [{ since, until }] };
+  const ends = [
+    { since, until: first },
+    { since: end, until },
+  ];
+  return { whole: { since: first, until: end }, ends: ends.filter((piece) => piece.since < piece.until) };
+}
+
 /** Gathers what traces add, by the minute. */
 export class UsageBatch {
   readonly tally = new UsageTally();
@@ -170,7 +183,7 @@ export class UsageBatch {
 
 /** What a stored trace is counted by. Where its JSON was dropped, tokens, tags and times are not known any more. */
 function countedFacts(row: StoredTrace, env: string): CountedFacts {
-  const facts = row.body === null ? null : factsOf(tryParseJson(row.body), row.key_id);
+  const facts = row.body === "" ? null : factsOf(tryParseJson(row.body), row.key_id);
   const attempts = readAttempts(row.attempts);
   // Costs are those of the row, which a correction puts right.
   if (facts !== null) return { ...facts, attempts: withCosts(facts.attempts, attempts) };

@@ -8,29 +8,24 @@
  */
 import { tryParseJson } from "../../lib/json.ts";
 import type { FacetRow } from "../../traces/filter.ts";
-import { UNSETTLED } from "../../traces/schema.ts";
-import { dayStart, type TrailDay } from "../calendar.ts";
-import { factsOf, type TraceFacts } from "../counted-trace.ts";
+import { DAY_MS, dayStart, HOUR_MS, type Shard, type Span, type TrailDay } from "../calendar.ts";
+import { factsOf } from "../counted-trace.ts";
+import type { NumberedDelta, TrailDelta } from "../spread/delta.ts";
+import { Directory } from "../spread/directory.ts";
 import { Tally } from "../tally.ts";
-import { addTally, hasTables, migrate } from "../trace-index-schema.sql.ts";
-import type {
-  DayEvidenceQuery,
-  DayFacetsQuery,
-  DayList,
-  DayListQuery,
-  EvidenceCounts,
-  TrailBatch,
-  TrailRow,
-} from "../types.ts";
-import type { UsageRow } from "../usage.ts";
-import type { UsageSum } from "../usage-query.ts";
+import { addEvidence, hasTables, migrate } from "../trace-index-schema.sql.ts";
+import type { DayEvidenceQuery, DayFacetsQuery, DayList, DayListQuery, EvidenceCounts, TrailBatch } from "../types.ts";
+import { type UsageRow, UsageTally } from "../usage.ts";
+import type { UsageQuestion, UsageSum } from "../usage-query.ts";
 import { HOUR, readUsage } from "../usage-schema.sql.ts";
-import { type AdjustmentBatch, adjustedRow, noteRepriced } from "./store-adjust.ts";
+import { type AdjustmentBatch, adjustedRow, type CostAdjustment, noteRepriced } from "./store-adjust.ts";
 import { eraseIn } from "./store-erase.ts";
 import { evidenceIn, NO_EVIDENCE } from "./store-evidence.ts";
-import { facetsIn, listIn } from "./store-list.ts";
-import { countAttempts, type DayMetrics, metricsIn } from "./store-metrics.ts";
-import { type DayUsageQuery, factsOfRow, readAttempts, UsageBatch, UsageStore } from "./store-usage.ts";
+import { cluster } from "./store-layout.ts";
+import { facetsIn, hoursOf, listIn } from "./store-list.ts";
+import { AttemptTally, addAttempts, type DayMetrics, metricsIn } from "./store-metrics.ts";
+import { type DayUsageQuery, UsageBatch, UsageStore } from "./store-usage.ts";
+import { TraceRows } from "./trace-rows.ts";
 
 export interface StoreLimits {
   /** Traces of a day that can be listed. */
@@ -45,50 +40,39 @@ export interface StoreLimits {
   readonly rows: number;
 }
 
-const LIMITS: StoreLimits = { bodies: 200_000, slack: 2_000, answerLength: 4_000_000, names: 2_000, rows: 50_000 };
+const LIMITS: StoreLimits = { bodies: 2_000_000, slack: 2_000, answerLength: 4_000_000, names: 2_000, rows: 50_000 };
+/** A shard may be so far behind with its sums. */
+const UNSUMMED_MS = 600_000;
 
-const INSERT_TRACE = `
-  INSERT INTO trace
-  (id, created_at, key_id, app, route, status, provider, attempts, unadmitted_nano_usd, unsettled_attempts)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING seq`;
-const DELETE_UNSETTLED = `
-  DELETE FROM trace WHERE id = ?1 AND unsettled_attempts > 0 AND (?2 = 0 OR ?2 > unsettled_attempts)
-  RETURNING seq, created_at, key_id, app, route, status, provider, attempts, unadmitted_nano_usd`;
+/** Numbers go on behind what was sent. */
+const ADD_PENDING = `
+  INSERT INTO pending (seq, delta)
+  SELECT max(coalesce((SELECT max(seq) FROM pending), 0), (SELECT archived FROM trail)) + 1, ?`;
 
-interface AddedRow {
-  readonly seq: number;
-  /** 1 where it took the place of a row that could be listed. */
-  readonly droppedBodies: number;
-}
-
-interface UnsettledRow extends Record<string, SqlStorageValue> {
-  seq: number;
-  created_at: number;
-  key_id: string;
-  app: string;
-  route: string;
-  status: string;
-  provider: string;
-  attempts: string;
-  unadmitted_nano_usd: number;
-}
-
-interface BodyState extends Record<string, SqlStorageValue> {
-  bodies_since: number;
-  bodies: number;
+interface Taken {
+  /** Numbers of rows that are no trace of the day. */
+  readonly refused: number[];
+  /** `null`: nothing was new. */
+  readonly delta: TrailDelta | null;
+  /** The last trace that is counted then. */
+  readonly counted: number;
 }
 
 export class TrailStore {
+  readonly directory: Directory;
   readonly #sql: SqlStorage;
   readonly #limits: StoreLimits;
   readonly #usage: UsageStore;
   #hasTables = false;
+  readonly #rows: TraceRows;
 
   /** Brings tables that are there up to date: run it inside a transaction. */
   constructor(sql: SqlStorage, limits: StoreLimits = LIMITS) {
     this.#sql = sql;
     this.#limits = limits;
     this.#usage = new UsageStore(sql, limits);
+    this.#rows = new TraceRows(sql, limits);
+    this.directory = new Directory(sql, Date.now());
     this.lookAgain();
     if (this.#hasTables) migrate(sql);
   }
@@ -96,6 +80,8 @@ export class TrailStore {
   /** After everything was deleted, or a transaction undone. */
   lookAgain(): void {
     this.#hasTables = hasTables(this.#sql);
+    this.#rows.lookAgain();
+    this.directory.forget();
     this.#usage.forget();
   }
 
@@ -104,38 +90,142 @@ export class TrailStore {
    * a transaction. `tagNames`: tags whose spend is summed.
    */
   ingest(batch: TrailBatch, day: TrailDay, tagNames: readonly string[] = []): number[] {
+    const { refused, delta, counted } = this.#take([batch], day, tagNames);
+    if (delta !== null) this.#add(delta, counted);
+    return refused;
+  }
+
+  /** The same in a shard: what the traces add to the sums of the day is kept until its object has added it. */
+  ingestInShard(batches: readonly TrailBatch[], day: TrailDay, tagNames: readonly string[]): number[] {
+    const { refused, delta } = this.#take(batches, day, tagNames);
+    if (delta !== null) this.#sql.exec(ADD_PENDING, JSON.stringify(delta));
+    return refused;
+  }
+
+  /** What the object of the day has still to add, the oldest first. */
+  pending(limit: number): NumberedDelta[] {
+    if (!this.#hasTables) return [];
+    return this.#sql
+      .exec<{ seq: number; delta: string }>("SELECT seq, delta FROM pending ORDER BY seq LIMIT ?", limit)
+      .toArray()
+      .flatMap(({ seq, delta }) => {
+        // Written above.
+        const value = tryParseJson(delta) as TrailDelta | undefined;
+        return value === undefined ? [] : [{ seq, delta: value }];
+      });
+  }
+
+  forgetPending(upTo: number): void {
+    this.#sql.exec("DELETE FROM pending WHERE seq <= ?", upTo);
+    this.noteArchived(upTo);
+  }
+
+  /** Adds what a shard has sent, each once. Belongs to a transaction. Answers the last that is added. */
+  absorb(shard: Shard, deltas: readonly NumberedDelta[], day: TrailDay, tagNames: readonly string[]): number {
+    this.#makeTables(day);
+    const counted = this.#usage.catchUp(day, tagNames);
+    const usage = new UsageTally();
+    let added = this.directory.addedOf(shard);
+    const before = added;
+    for (const { seq, delta } of deltas) {
+      if (seq <= added) continue;
+      added = seq;
+      for (const row of delta.usage) usage.add(row);
+      addEvidence(this.#sql, delta);
+      addAttempts(this.#sql, delta.attempts);
+    }
+    if (added === before) return added;
+    this.#usage.add(usage, counted);
+    this.directory.noteAdded(shard, added);
+    this.#sql.exec("UPDATE trail SET changes = changes + 1");
+    return added;
+  }
+
+  /** Makes the tables of a shard. Belongs to a transaction. */
+  open(day: TrailDay, shards = 0): void {
+    const isNew = !this.#hasTables;
+    this.#makeTables(day);
+    if (isNew) this.directory.begin(day.startAt, shards);
+  }
+
+  /** As `TraceRows.strip`. */
+  strip(until: number): boolean {
+    return this.#hasTables && this.#rows.strip(until);
+  }
+
+  bodiesSince(): number | null {
+    return this.#hasTables ? this.#rows.bodiesSince() : null;
+  }
+
+  /** Traces that can be listed. */
+  get bodies(): number {
+    return this.#hasTables ? this.#rows.state().bodies : 0;
+  }
+
+  get hasTables(): boolean {
+    return this.#hasTables;
+  }
+
+  /** Shards that may have what is asked for, the newest hour first: what came lately may not be summed yet. */
+  shardsOf(query: DayFacetsQuery, day: TrailDay, now: number): Shard[] {
+    const span = { since: query.since ?? day.startAt, until: query.until ?? day.startAt + DAY_MS };
+    const shards = this.directory.shards(span, query.key);
+    const hours = shards.length === 0 ? null : hoursOf(this.#sql, query, day);
+    return hours === null
+      ? shards
+      : shards.filter(({ hourAt }) => hours.includes(hourAt) || hourAt + HOUR_MS > now - UNSUMMED_MS);
+  }
+
+  /** Says on traces what they cost now. Belongs to a transaction. */
+  noteRepriced(adjustments: readonly CostAdjustment[]): void {
+    if (!this.#hasTables) return;
+    for (const adjustment of adjustments) {
+      for (const { id, repricedUsd } of adjustment.traces) {
+        if (repricedUsd !== null) noteRepriced(this.#sql, this.#rows.layout, id, repricedUsd, adjustment);
+      }
+    }
+  }
+
+  #add(delta: TrailDelta, counted: number): void {
+    const usage = new UsageTally();
+    for (const row of delta.usage) usage.add(row);
+    this.#usage.add(usage, counted);
+    addEvidence(this.#sql, delta);
+    addAttempts(this.#sql, delta.attempts);
+  }
+
+  #take(batches: readonly TrailBatch[], day: TrailDay, tagNames: readonly string[]): Taken {
     this.#makeTables(day);
     const tally = new Tally(day.startAt);
     let counted = this.#usage.catchUp(day, tagNames);
     const usage = new UsageBatch(tagNames);
     let isChanged = false;
     const refused: number[] = [];
-    const { bodies_since, bodies } = this.#sql.exec<BodyState>("SELECT bodies_since, bodies FROM trail").one();
+    const attempts = new AttemptTally();
+    const { bodies_since, bodies } = this.#rows.state();
     let addedBodies = 0;
-    for (const row of batch.rows) {
+    for (const [keyId, row] of batches.flatMap((batch) => batch.rows.map((each) => [batch.keyId, each] as const))) {
       const { seq, trace, unadmittedNanoUsd } = row;
-      const facts = factsOf(tryParseJson(trace), batch.keyId);
+      const facts = factsOf(tryParseJson(trace), keyId);
       if (facts === null || facts.env !== day.env || dayStart(facts.createdAt) !== day.startAt) {
         refused.push(seq);
         continue;
       }
-      const added = this.#insert(facts, row) ?? this.#replace(facts, row, usage);
+      const json = facts.createdAt < bodies_since ? "" : trace;
+      const added = this.#rows.add(facts, row, json, usage, attempts);
       if (added === null) continue;
-      addedBodies -= added.droppedBodies;
+      addedBodies += added.bodies;
       counted = Math.max(counted, added.seq);
       isChanged = true;
       tally.add(facts);
       usage.add(facts, unadmittedNanoUsd);
-      countAttempts(this.#sql, facts.attempts, 1);
-      if (facts.createdAt < bodies_since) continue;
-      this.#sql.exec("INSERT INTO body (seq, trace) VALUES (?, ?)", added.seq, trace);
-      addedBodies++;
+      attempts.add(facts.attempts);
     }
-    if (!isChanged) return refused;
-    addTally(this.#sql, tally);
-    this.#usage.add(usage, counted);
-    this.#keepNewest({ bodies_since, bodies: bodies + addedBodies }, counted);
-    return refused;
+    if (!isChanged) return { refused, delta: null, counted };
+    this.#rows.keepNewest({ bodies_since, bodies: bodies + addedBodies }, counted);
+    const evidence = { counts: [...tally.counts()], latencies: [...tally.latencies()], errors: [...tally.errors()] };
+    const delta = { usage: [...usage.tally.rows()], ...evidence, attempts: attempts.counts() };
+    return { refused, delta, counted };
   }
 
   /** First ms of the day; `null` while nothing was ever written. */
@@ -162,8 +252,8 @@ export class TrailStore {
     this.#sql.exec("UPDATE trail SET archived = max(archived, ?)", changes);
   }
 
-  dropMinutes(): void {
-    this.#usage.dropMinutes();
+  dropMinutes(since: number, until: number): void {
+    this.#usage.dropMinutes(since, until);
   }
 
   /** Adds corrections of booked costs, each once by the number that its ledger gave it. Run inside a transaction. */
@@ -182,23 +272,25 @@ export class TrailStore {
       );
       if (known.toArray().length === 0) continue;
       this.#usage.adjust(adjustedRow(adjustment, keyId, tagNames), withMinutes);
-      for (const { id, repricedUsd } of adjustment.traces) {
-        if (repricedUsd !== null) noteRepriced(this.#sql, id, repricedUsd, adjustment);
-      }
+      this.noteRepriced([adjustment]);
       this.#sql.exec("UPDATE trail SET changes = changes + 1");
     }
   }
 
-  list(query: DayListQuery): DayList {
-    return this.#hasTables ? listIn(this.#sql, query, this.#limits.answerLength) : { rows: [], isCut: false };
+  /** To be run inside a transaction, as `usage`. `day`: `null` in a shard, which has no sums to look into first. */
+  list(query: DayListQuery, day: TrailDay | null, tagNames: readonly string[] = []): DayList {
+    if (!this.#hasTables) return { rows: [], end: null };
+    if (day !== null) this.#usage.catchUp(day, tagNames);
+    return listIn(this.#sql, this.#rows.layout, query, day, this.#limits.answerLength);
   }
 
   metrics(): DayMetrics {
     return this.#hasTables ? metricsIn(this.#sql) : { rows: [], attempts: [] };
   }
 
-  facets(query: DayFacetsQuery): FacetRow[] {
-    return this.#hasTables ? facetsIn(this.#sql, query) : [];
+  /** `null`: there are too many traces to count. */
+  facets(query: DayFacetsQuery): FacetRow[] | null {
+    return this.#hasTables ? facetsIn(this.#sql, this.#rows.layout, query) : [];
   }
 
   /** To be run inside a transaction: usage of a release without its table is counted first. */
@@ -208,9 +300,14 @@ export class TrailStore {
     return this.#usage.answer(query, day, tagNames);
   }
 
+  /** What the traces of a part of the day used, that are in this object. */
+  usageOfTraces(query: UsageQuestion, span: Span, day: TrailDay, tagNames: readonly string[]): UsageSum[] {
+    return this.#hasTables ? this.#usage.fromTraces(query, span, day, tagNames) : [];
+  }
+
   /** The traces of one key, or of all: see `eraseIn`. */
   erase(keyId: string | null): void {
-    if (this.#hasTables) eraseIn(this.#sql, keyId);
+    if (this.#hasTables) eraseIn(this.#sql, this.#rows.layout, keyId);
   }
 
   evidence(query: DayEvidenceQuery, day: TrailDay): EvidenceCounts {
@@ -220,71 +317,11 @@ export class TrailStore {
   #makeTables(day: TrailDay): void {
     if (this.#hasTables) return;
     migrate(this.#sql);
+    cluster(this.#sql);
     this.#sql.exec(
       "INSERT OR IGNORE INTO trail (singleton, day_start_at, bodies_since, bodies) VALUES (1, ?, 0, 0)",
       day.startAt,
     );
     this.#hasTables = true;
-  }
-
-  /** `null` for a trace that is known. */
-  #insert(facts: TraceFacts, { unadmittedNanoUsd, unsettledAttempts = 0 }: TrailRow): AddedRow | null {
-    const attempts = facts.attempts.map(({ provider, model, nanoUsd }) => [provider, model, nanoUsd]);
-    const [row] = this.#sql
-      .exec<{ seq: number }>(
-        INSERT_TRACE,
-        facts.id,
-        facts.createdAt,
-        facts.keyId,
-        facts.app,
-        facts.route,
-        facts.status,
-        facts.provider,
-        JSON.stringify(attempts),
-        unadmittedNanoUsd,
-        unsettledAttempts,
-      )
-      .toArray();
-    return row === undefined ? null : { seq: row.seq, droppedBodies: 0 };
-  }
-
-  /** In place of a row that says less; `null` where the one that is known stays. */
-  #replace(facts: TraceFacts, row: TrailRow, usage: UsageBatch): AddedRow | null {
-    const [known] = this.#sql.exec<UnsettledRow>(DELETE_UNSETTLED, facts.id, row.unsettledAttempts ?? 0).toArray();
-    if (known === undefined) return null;
-    const attempts = readAttempts(known.attempts).map((attempt) => ({ ...attempt, outcome: UNSETTLED }));
-    usage.add(factsOfRow({ ...known, env: facts.env }, attempts), known.unadmitted_nano_usd, -1);
-    countAttempts(
-      this.#sql,
-      attempts.map((attempt) => ({ ...attempt, hedged: false })),
-      -1,
-    );
-    const bodies = this.#sql.exec("DELETE FROM body WHERE seq = ? RETURNING seq", known.seq).toArray();
-    const added = this.#insert(facts, row);
-    return added === null ? null : { ...added, droppedBodies: bodies.length };
-  }
-
-  /** Notes how many bodies there are now, and the last trace. Above the limit, drops all bodies but the newest. */
-  #keepNewest(state: BodyState, counted: number): void {
-    const after = state.bodies > this.#limits.bodies + this.#limits.slack ? this.#trim(state) : state;
-    this.#sql.exec(
-      "UPDATE trail SET bodies_since = ?, bodies = ?, usage_seq = ?, changes = changes + 1",
-      ...[after.bodies_since, after.bodies, counted],
-    );
-  }
-
-  #trim({ bodies_since, bodies }: BodyState): BodyState {
-    const { created_at: since } = this.#sql
-      .exec<{ created_at: number }>(
-        "SELECT created_at FROM trace ORDER BY created_at DESC LIMIT 1 OFFSET ?",
-        this.#limits.bodies - 1,
-      )
-      .one();
-    const dropped = this.#sql.exec(
-      "DELETE FROM body WHERE seq IN (SELECT seq FROM trace WHERE created_at >= ? AND created_at < ?) RETURNING seq",
-      bodies_since,
-      since,
-    );
-    return { bodies_since: since, bodies: bodies - dropped.toArray().length };
   }
 }

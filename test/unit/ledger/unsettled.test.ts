@@ -95,7 +95,7 @@ class Chain {
   }
 
   traces(): Trace[] {
-    return this.index.list({ limit: 100 }).rows.map(({ trace }) => JSON.parse(trace) as Trace);
+    return this.index.list({ limit: 100 }, DAY).rows.map(({ trace }) => JSON.parse(trace) as Trace);
   }
 
   /** Ledger, index and lists say the same. */

@@ -248,7 +248,7 @@ describe("the trail's rows", () => {
       store.ingest({ keyId: "k", rows: [{ seq: 1, trace: JSON.stringify(value), unadmittedNanoUsd: 0 }] }, DAY);
       const span = { since: TODAY, until: TODAY + 86_400_000 };
       expect(spendOf(store, { groupBy: "route", ...span }, DAY).total.requests).toBe(1);
-      expect(store.list({ limit: 10 }).rows).toHaveLength(1);
+      expect(store.list({ limit: 10 }, DAY).rows).toHaveLength(1);
     },
   );
 

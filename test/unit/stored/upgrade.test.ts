@@ -215,7 +215,7 @@ test("the trail keeps its days", () => {
     for (const slot of [-1, 0]) sql.exec("INSERT INTO spend VALUES (?, ?, ?, 1, 70, 0, 0)", group, slot, name);
   }
   const store = new TrailStore(sql);
-  expect(store.list({ limit: 10 }).rows.map((each) => each.id)).toEqual([id]);
+  expect(store.list({ limit: 10 }, DAY).rows.map((each) => each.id)).toEqual([id]);
   const more = JSON.stringify(trace(newTraceId(KEY_ID, TODAY + 2_000), TODAY + 2_000));
   const again = JSON.stringify(trace(id, TODAY + 1_000));
   const rows = [again, more].map((text, seq) => ({ seq, trace: text, unadmittedNanoUsd: 0 }));

@@ -4,6 +4,7 @@ import * as fc from "fast-check";
 import { parseTrailName, type TrailDay, trailName } from "../../../src/trace-index/calendar.ts";
 import { type StoreLimits, TrailStore } from "../../../src/trace-index/store/store.ts";
 import type { DayUsageQuery } from "../../../src/trace-index/store/store-usage.ts";
+import { migrate } from "../../../src/trace-index/trace-index-schema.sql.ts";
 import type { TrailIndex } from "../../../src/trace-index/trail-index.ts";
 import type { DayEvidenceQuery, DayListQuery, DIMENSIONS, TrailRow } from "../../../src/trace-index/types.ts";
 import type { Trace, TraceAttempt, TraceStatus } from "../../../src/traces/schema.ts";
@@ -20,6 +21,14 @@ export function startSql(): SqlStorage {
     return cursorOf(database.prepare(query).all(...bindings));
   };
   return { exec } as unknown as SqlStorage;
+}
+
+/** Tables as release 0.2.0 made them for a new day: a table of traces, two indexes and a table of JSON. */
+export function startSplitSql(): SqlStorage {
+  const sql = startSql();
+  migrate(sql);
+  sql.exec("INSERT INTO trail (singleton, day_start_at, bodies_since, bodies) VALUES (1, ?, 0, 0)", TODAY);
+  return sql;
 }
 
 function cursorOf(rows: readonly unknown[]) {
@@ -214,7 +223,7 @@ export function fakeTrails(limits?: StoreLimits): FakeTrails {
     }
   };
   const getByName = (name: string) => ({
-    list: (query: DayListQuery) => call(name, (store) => store.list(query)),
+    list: (query: DayListQuery) => call(name, (store, day) => store.list(query, day)),
     usage: (query: DayUsageQuery) => call(name, (store, day) => store.usage(query, day)),
     evidence: (query: DayEvidenceQuery) => call(name, (store, day) => store.evidence(query, day)),
   });

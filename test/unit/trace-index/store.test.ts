@@ -18,6 +18,7 @@ import {
   SPEND_GROUPS,
   type SpendGroup,
   spendOf,
+  startSplitSql,
   startSql,
   TODAY,
   toRow,
@@ -27,6 +28,9 @@ import {
 const ROOMY = { bodies: 10_000, slack: 100, answerLength: 1_000_000, names: 2_000, rows: 50_000 };
 
 const newStore = (limits = ROOMY): TrailStore => new TrailStore(startSql(), limits);
+/** Objects as they are made now, and as release 0.2.0 made them. */
+const LAYOUTS = { clustered: startSql, split: startSplitSql } as const;
+const anyLayout = fc.constantFrom(...(["clustered", "split"] as const));
 
 /** As ledgers send them: each key for itself. */
 function feed(store: TrailStore, traces: readonly Trace[], toRows: (trace: Trace) => TrailRow = toRow): number[] {
@@ -119,16 +123,24 @@ describe("whatever is sent, how often, and in which order", () => {
 
   test("each trace counts once in every sum, for any part of the day", () => {
     fc.assert(
-      fc.property(sent, fc.constantFrom(...SPEND_GROUPS), moment, moment, ({ all, order }, groupBy, since, until) => {
-        const store = newStore();
-        const batches = Map.groupBy(order, ({ turn }) => turn % 7);
-        for (const batch of batches.values()) {
-          const rows = batch.flatMap(({ at }) => all[at] ?? []);
-          feed(store, rows, (trace) => toRow(trace, unadmittedOf(trace)));
-        }
-        const { groups, total } = spendOf(store, { groupBy, since, until }, DAY);
-        expect({ groups: groups.toSorted(byName), total }).toEqual(spendModel(all, groupBy, since, until));
-      }),
+      fc.property(
+        sent,
+        fc.constantFrom(...SPEND_GROUPS),
+        moment,
+        moment,
+        anyLayout,
+        (sentTraces, groupBy, since, until, layout) => {
+          const { all, order } = sentTraces;
+          const store = new TrailStore(LAYOUTS[layout](), ROOMY);
+          const batches = Map.groupBy(order, ({ turn }) => turn % 7);
+          for (const batch of batches.values()) {
+            const rows = batch.flatMap(({ at }) => all[at] ?? []);
+            feed(store, rows, (trace) => toRow(trace, unadmittedOf(trace)));
+          }
+          const { groups, total } = spendOf(store, { groupBy, since, until }, DAY);
+          expect({ groups: groups.toSorted(byName), total }).toEqual(spendModel(all, groupBy, since, until));
+        },
+      ),
       { numRuns: tries(150) },
     );
   });
@@ -217,14 +229,14 @@ describe("the list", () => {
 
   test("shows exactly what the filters leave, newest first, page by page without gap or repetition", () => {
     fc.assert(
-      fc.property(traces, filter, fc.integer({ min: 1, max: 7 }), (all, wanted, limit) => {
-        const store = newStore();
+      fc.property(traces, filter, fc.integer({ min: 1, max: 7 }), anyLayout, (all, wanted, limit, layout) => {
+        const store = new TrailStore(LAYOUTS[layout](), ROOMY);
         feed(store, all);
         const seen: string[] = [];
         let after: { createdAt: number; id: string } | undefined;
         for (;;) {
-          const { rows, isCut } = store.list({ ...wanted, after, limit });
-          expect(isCut).toBe(false);
+          const { rows, end } = store.list({ ...wanted, after, limit }, DAY);
+          expect(end).toBeNull();
           seen.push(...rows.map(({ id }) => id));
           after = rows.at(-1);
           if (rows.length < limit) break;
@@ -239,7 +251,7 @@ describe("the list", () => {
     const store = newStore();
     const all = [1, 2, 3, 4].map((ms) => makeTrace({ at: TODAY + ms }));
     feed(store, all);
-    const { rows } = store.list({ since: TODAY + 2, until: TODAY + 4, limit: 9 });
+    const { rows } = store.list({ since: TODAY + 2, until: TODAY + 4, limit: 9 }, DAY);
     expect(rows.map(({ createdAt }) => createdAt - TODAY)).toEqual([3, 2]);
   });
 
@@ -248,7 +260,7 @@ describe("the list", () => {
     const trace = makeTrace({ tags: { note: "Zażółć \u2028 \ud83d\ude00 'quoted'" } });
     const row = toRow(trace);
     store.ingest({ keyId: trace.key_id, rows: [row] }, DAY);
-    expect(store.list({ limit: 5 }).rows).toEqual([
+    expect(store.list({ limit: 5 }, DAY).rows).toEqual([
       { id: trace.id, createdAt: Date.parse(trace.created_at), trace: row.trace },
     ]);
   });
@@ -261,23 +273,23 @@ describe("the list", () => {
       makeTrace({ at: TODAY + 2 }),
       makeTrace({ at: TODAY + 3 }),
     ]);
-    const first = store.list({ limit: 10 });
-    expect([first.rows.length, first.isCut]).toEqual([1, true]);
-    const second = store.list({ limit: 10, after: first.rows[0] });
-    expect([second.rows.length, second.isCut]).toEqual([2, true]);
-    const third = store.list({ limit: 10, after: second.rows[1] });
-    expect([third.rows.length, third.isCut]).toEqual([1, false]);
+    const first = store.list({ limit: 10 }, DAY);
+    expect([first.rows.length, first.end?.id ?? null]).toEqual([1, first.rows[0]?.id]);
+    const second = store.list({ limit: 10, after: first.rows[0] }, DAY);
+    expect([second.rows.length, second.end?.id ?? null]).toEqual([2, second.rows[1]?.id]);
+    const third = store.list({ limit: 10, after: second.rows[1] }, DAY);
+    expect([third.rows.length, third.end?.id ?? null]).toEqual([1, null]);
   });
 });
 
-describe("a day with more traces than are kept", () => {
+describe.each(Object.entries(LAYOUTS))("a day with more traces than are kept (%s)", (_, start) => {
   const small = { ...ROOMY, bodies: 10, slack: 5 };
   const all = Array.from({ length: 60 }, (_, at) => makeTrace({ at: TODAY + at * 60_000 }));
 
   test("lists the newest, and still counts every one of them once", () => {
-    const store = newStore(small);
+    const store = new TrailStore(start(), small);
     for (const trace of all) feed(store, [trace]);
-    const listed = store.list({ limit: 100 }).rows.map(({ id }) => id);
+    const listed = store.list({ limit: 100 }, DAY).rows.map(({ id }) => id);
     expect(listed.length).toBeGreaterThanOrEqual(small.bodies);
     expect(listed.length).toBeLessThanOrEqual(small.bodies + small.slack);
     expect(listed).toEqual(
@@ -288,7 +300,7 @@ describe("a day with more traces than are kept", () => {
     );
     // Sent again: the trimmed ones neither count again nor come back.
     feed(store, all);
-    expect(store.list({ limit: 100 }).rows.map(({ id }) => id)).toEqual(listed);
+    expect(store.list({ limit: 100 }, DAY).rows.map(({ id }) => id)).toEqual(listed);
     expect(spendOf(store, { groupBy: "key", since: TODAY, until: TODAY + DAY_MS }, DAY).total).toMatchObject({
       requests: 60,
       nanoUsd: 60_000,
@@ -298,12 +310,12 @@ describe("a day with more traces than are kept", () => {
   });
 
   test("a late trace of its trimmed part counts, and is not listed", () => {
-    const sql = startSql();
+    const sql = start();
     const store = new TrailStore(sql, small);
     feed(store, all);
-    const before = store.list({ limit: 100 }).rows;
+    const before = store.list({ limit: 100 }, DAY).rows;
     feed(store, [makeTrace({ at: TODAY + 30_000 })]);
-    expect(store.list({ limit: 100 }).rows).toEqual(before);
+    expect(store.list({ limit: 100 }, DAY).rows).toEqual(before);
     expect(sql.exec("SELECT count(*) AS count FROM body").one()).toEqual({ count: before.length });
     expect(spendOf(store, { groupBy: "env", since: TODAY, until: TODAY + DAY_MS }, DAY).total.requests).toBe(61);
   });
@@ -322,7 +334,7 @@ describe("what does not belong", () => {
       { ...toRow(good), seq: 6 },
     ];
     expect(store.ingest({ keyId: good.key_id, rows }, DAY)).toEqual([1, 2, 3, 4, 5]);
-    expect(store.list({ limit: 10 }).rows.map(({ id }) => id)).toEqual([good.id]);
+    expect(store.list({ limit: 10 }, DAY).rows.map(({ id }) => id)).toEqual([good.id]);
     expect(spendOf(store, { groupBy: "env", since: TODAY, until: TODAY + DAY_MS }, DAY).total.requests).toBe(1);
   });
 });
@@ -331,7 +343,7 @@ describe("an object that was only asked", () => {
   test("has empty answers and no tables", () => {
     const sql = startSql();
     const store = new TrailStore(sql, ROOMY);
-    expect(store.list({ limit: 5 })).toEqual({ rows: [], isCut: false });
+    expect(store.list({ limit: 5 }, DAY)).toEqual({ rows: [], end: null });
     expect(spendOf(store, { groupBy: "key", since: 0, until: TODAY * 2 }, DAY).total.requests).toBe(0);
     expect(store.evidence({ route: "flow/x", version: 1, since: 0 }, DAY).requests).toBe(0);
     expect(store.dayStartAt()).toBeNull();
@@ -346,7 +358,7 @@ test("what was written is there for the next instance on the same tables", () =>
   const next = new TrailStore(sql, ROOMY);
   feed(next, [trace, makeTrace()]);
   expect(next.dayStartAt()).toBe(TODAY);
-  expect(next.list({ limit: 5 }).rows).toHaveLength(2);
+  expect(next.list({ limit: 5 }, DAY).rows).toHaveLength(2);
   expect(spendOf(next, { groupBy: "key", since: TODAY, until: TODAY + DAY_MS }, DAY).total.nanoUsd).toBe(500_001_000);
 });
 
@@ -354,7 +366,7 @@ test("no question walks through all traces of a day to find a few", () => {
   const plans: string[] = [];
   const sql = startSql();
   const store = new TrailStore(sql, ROOMY);
-  feed(store, [makeTrace()]);
+  feed(store, [makeTrace(), makeTrace({ status: "error" })]);
   const explaining = new TrailStore(
     {
       exec: (query: string, ...bindings: SqlStorageValue[]) => {
@@ -368,9 +380,9 @@ test("no question walks through all traces of a day to find a few", () => {
     ROOMY,
   );
   plans.length = 0;
-  explaining.list({ limit: 5 });
-  explaining.list({ limit: 5, status: "error" });
-  explaining.list({ limit: 5, key: KEY_IDS[0] });
+  explaining.list({ limit: 5 }, DAY);
+  explaining.list({ limit: 5, status: "error" }, DAY);
+  explaining.list({ limit: 5, key: KEY_IDS[0] }, DAY);
   spendOf(explaining, { groupBy: "key", since: TODAY + 1, until: TODAY + DAY_MS }, DAY);
   explaining.evidence({ route: "flow/x", version: 1, since: TODAY }, DAY);
   const scans = plans
@@ -379,9 +391,9 @@ test("no question walks through all traces of a day to find a few", () => {
     .filter((step) => /SCAN (trace|body|usage|version)/.test(step));
   expect(scans).toEqual([]);
   const text = plans.join("\n");
-  expect(text).toContain("SEARCH trace USING INDEX trace_by_time");
+  expect(text).toContain("SEARCH trace USING PRIMARY KEY");
   expect(text).toContain("SEARCH trace USING INDEX trace_not_ok");
-  expect(text).toContain("SEARCH trace USING INDEX sqlite_autoindex_trace_1 (id>? AND id<?)");
+  expect(text).toContain("SEARCH usage USING PRIMARY KEY");
 });
 
 describe("a request that nobody had settled", () => {
@@ -401,25 +413,31 @@ describe("a request that nobody had settled", () => {
     "counts once, as what is known best, in whatever order it is sent (in one batch: %s)",
     (one) => {
       fc.assert(
-        fc.property(fc.shuffledSubarray(versions, { minLength: 1 }), moment, moment, (sent, since, until) => {
-          const store = newStore();
-          if (one) feed(store, sent, rowOf);
-          else for (const trace of sent) feed(store, [trace], rowOf);
-          const best = versions.slice(0, 3).findLast((trace) => sent.includes(trace)) ?? swept(1);
-          for (const groupBy of SPEND_GROUPS) {
-            const plain = newStore();
-            feed(plain, [best], rowOf);
-            for (const span of [
-              { since, until },
-              { since: TODAY, until: TODAY + DAY_MS },
-            ]) {
-              expect(spendOf(store, { groupBy, ...span }, DAY)).toEqual(spendOf(plain, { groupBy, ...span }, DAY));
+        fc.property(
+          fc.shuffledSubarray(versions, { minLength: 1 }),
+          moment,
+          moment,
+          anyLayout,
+          (sent, since, until, layout) => {
+            const store = new TrailStore(LAYOUTS[layout](), ROOMY);
+            if (one) feed(store, sent, rowOf);
+            else for (const trace of sent) feed(store, [trace], rowOf);
+            const best = versions.slice(0, 3).findLast((trace) => sent.includes(trace)) ?? swept(1);
+            for (const groupBy of SPEND_GROUPS) {
+              const plain = newStore();
+              feed(plain, [best], rowOf);
+              for (const span of [
+                { since, until },
+                { since: TODAY, until: TODAY + DAY_MS },
+              ]) {
+                expect(spendOf(store, { groupBy, ...span }, DAY)).toEqual(spendOf(plain, { groupBy, ...span }, DAY));
+              }
             }
-          }
-          expect(store.list({ limit: 9 }).rows.map(({ trace }) => trace)).toEqual([JSON.stringify(best)]);
-          const { requests, errors } = store.evidence({ route: best.route, version: 1, since: TODAY }, DAY);
-          expect({ requests, errors }).toEqual({ requests: best === settled ? 1 : 0, errors: [] });
-        }),
+            expect(store.list({ limit: 9 }, DAY).rows.map(({ trace }) => trace)).toEqual([JSON.stringify(best)]);
+            const { requests, errors } = store.evidence({ route: best.route, version: 1, since: TODAY }, DAY);
+            expect({ requests, errors }).toEqual({ requests: best === settled ? 1 : 0, errors: [] });
+          },
+        ),
         { numRuns: 60 },
       );
     },
@@ -436,10 +454,11 @@ describe("a request that nobody had settled", () => {
   });
 
   test("in an object of the version before, every trace counts as settled", () => {
-    const sql = startSql();
+    const sql = startSplitSql();
     feed(new TrailStore(sql, ROOMY), [settled]);
     sql.exec("ALTER TABLE trace DROP COLUMN unsettled_attempts");
-    for (const table of ["usage", "adjusted", "attempt_count"]) sql.exec(`DROP TABLE ${table}`);
+    for (const table of ["usage", "adjusted", "attempt_count", "spread", "shard", "pending"])
+      sql.exec(`DROP TABLE ${table}`);
     for (const column of ["usage_seq", "changes", "archived"]) sql.exec(`ALTER TABLE trail DROP COLUMN ${column}`);
     sql.exec("DELETE FROM migration WHERE step >= 1");
     const store = new TrailStore(sql, ROOMY);
