@@ -301,7 +301,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   lib: [],
   "lib/stored": ["lib/log"],
   "doors/pages": ["config", "admin/access/operator", "site/security-headers", "lib"],
-  site: ["catalog", "http/errors"],
+  // Pages say what a provider takes from the rows that requests are written by.
+  site: ["catalog", "http/errors", "providers/rows", "providers/provider-row", "lib/json"],
   // Islands that parse what the API answers.
   "site/console": ["lib/json"],
   "site/build": ["openapi/document", "providers/index"],

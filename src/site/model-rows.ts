@@ -14,7 +14,11 @@ export interface ModelRow {
   readonly cached: number | null;
   readonly window: number | null;
   readonly maxOutput: number | null;
+  /** What it reads and what it writes: `text, image → text`. */
+  readonly modalities: string;
   readonly abilities: readonly string[];
+  /** It refuses members such as `temperature`, always or while it thinks. */
+  readonly fixedSampling: boolean;
   readonly status: string;
   readonly released: string;
   readonly knowledge: string;
@@ -29,14 +33,20 @@ export interface ModelRow {
 const ABILITIES: Readonly<Record<string, string>> = {
   t: "tools",
   s: "JSON schema",
-  v: "image",
-  V: "video",
-  a: "audio",
-  d: "files",
-  A: "audio out",
   r: "reasoning",
   w: "open weights",
 };
+
+/** The catalogue's letter for a model with fixed sampling. */
+const FIXED_SAMPLING = "k";
+
+const TAKES: Readonly<Record<string, string>> = { v: "image", V: "video", a: "audio", d: "files" };
+
+function modalitiesOf(can: string, isEmbedding: boolean): string {
+  const takes = ["text", ...[...can].flatMap((letter) => TAKES[letter] ?? [])];
+  const gives = isEmbedding ? "vector" : can.includes("A") ? "text, audio" : "text";
+  return `${takes.join(", ")} → ${gives}`;
+}
 
 const TRUST: Readonly<Record<string, string>> = {
   V: "checked against the provider's page",
@@ -66,6 +76,8 @@ export function modelRows(): readonly ModelRow[] {
         cached: usd(price.cache_read),
         window: entry.context ?? null,
         maxOutput: entry.max_output ?? null,
+        modalities: modalitiesOf(entry.can ?? "", entry.embedding !== undefined),
+        fixedSampling: (entry.can ?? "").includes(FIXED_SAMPLING),
         abilities: [
           ...(entry.embedding === undefined ? [] : ["embeddings"]),
           ...[...(entry.can ?? "")].flatMap((letter) => ABILITIES[letter] ?? []),
@@ -93,7 +105,7 @@ export function modelsCsv(rows: readonly ModelRow[]): string {
     return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   };
   const header =
-    "provider,model,input_usd_per_million,output_usd_per_million,cached_usd_per_million,window_tokens,max_output_tokens,abilities,status,released";
+    "provider,model,input_usd_per_million,output_usd_per_million,cached_usd_per_million,window_tokens,max_output_tokens,modalities,abilities,status,released";
   const lines = rows.map((row) =>
     [
       row.provider,
@@ -103,7 +115,8 @@ export function modelsCsv(rows: readonly ModelRow[]): string {
       row.cached,
       row.window,
       row.maxOutput,
-      row.abilities.join(" "),
+      row.modalities,
+      row.abilities.join(", "),
       row.status,
       row.released,
     ]
@@ -111,4 +124,21 @@ export function modelsCsv(rows: readonly ModelRow[]): string {
       .join(","),
   );
   return `${[header, ...lines].join("\r\n")}\r\n`;
+}
+
+/** What models of one family have in common: the id without versions and dates. */
+const familyOf = (id: string): string =>
+  id.replace(/[-.@]?\d[\d.]*o?/g, "").replace(/-(?:preview|latest|exp|beta)/g, "");
+
+/** The newest model of the same family at the same provider, where there is a newer one that is offered. */
+export function newerThan(row: ModelRow, rows: readonly ModelRow[]): ModelRow | null {
+  if (row.released === "") return null;
+  const family = rows.filter(
+    (other) =>
+      other.provider === row.provider &&
+      other.status === "offered" &&
+      other.released > row.released &&
+      familyOf(other.id) === familyOf(row.id),
+  );
+  return family.toSorted((a, b) => (a.released < b.released ? 1 : -1))[0] ?? null;
 }

@@ -7,9 +7,11 @@ import { consolePage } from "./pages/console.tsx";
 import { Docs } from "./pages/docs.tsx";
 import { Home } from "./pages/home.tsx";
 import { Model } from "./pages/model.tsx";
-import { Models } from "./pages/models.tsx";
+import { Models, ProviderModels } from "./pages/models.tsx";
 import { NotFound } from "./pages/not-found.tsx";
 import { page } from "./parts/layout.tsx";
+import { RUN_MARK } from "./parts/run-box.tsx";
+import { operationsTables, policyTable } from "./reference-tables.ts";
 import { headersFile } from "./security-headers.ts";
 
 export interface Assets {
@@ -36,7 +38,7 @@ interface DocPage {
   readonly markdown: string;
 }
 
-function docPages({ content }: Sources): readonly DocPage[] {
+function docPages({ content, openapi, policySchema }: Sources): readonly DocPage[] {
   return [
     {
       path: "/docs",
@@ -48,7 +50,9 @@ function docPages({ content }: Sources): readonly DocPage[] {
       path: "/docs/reference",
       title: "Reference",
       description: "Response headers, route members, policy, endpoints, command line and glossary.",
-      markdown: content["reference"] ?? "",
+      markdown: (content["reference"] ?? "")
+        .replace("<!-- policy -->", () => policyTable(policySchema))
+        .replace("<!-- operations -->", () => operationsTables(openapi)),
     },
     {
       path: "/docs/errors",
@@ -82,11 +86,16 @@ export function siteFiles(sources: Sources): ReadonlyMap<string, string> {
       `${doc.path.slice(1)}.html`,
       page(
         assets,
-        { path: doc.path, title: `${doc.title} · The Flow Layer`, description: doc.description, scripts: ["docs"] },
+        {
+          path: doc.path,
+          title: `${doc.title} · The Flow Layer`,
+          description: doc.description,
+          scripts: doc.markdown.includes(RUN_MARK) ? ["docs", "run"] : ["docs"],
+        },
         Docs({ doc, rendered, docs }),
       ),
     );
-    files.set(`${doc.path.slice(1)}.md`, `# ${doc.title}\n\n${doc.markdown.trim()}\n`);
+    files.set(`${doc.path.slice(1)}.md`, `# ${doc.title}\n\n${doc.markdown.replace(`${RUN_MARK}\n\n`, "").trim()}\n`);
   }
   files.set(
     "models.html",
@@ -102,6 +111,22 @@ export function siteFiles(sources: Sources): ReadonlyMap<string, string> {
       Models({ rows }),
     ),
   );
+  for (const [provider, served] of Map.groupBy(rows, ({ provider }) => provider)) {
+    files.set(
+      `models/${provider}.html`,
+      page(
+        assets,
+        {
+          path: `/models/${provider}`,
+          title: `Models of ${provider} · The Flow Layer`,
+          description: `Every model of ${provider} in the catalogue: prices, windows, abilities, dates.`,
+          scripts: [],
+          wide: true,
+        },
+        ProviderModels({ provider, rows: served }),
+      ),
+    );
+  }
   files.set("models.json", JSON.stringify(rows.map(({ source: _source, trust: _trust, ...row }) => row)));
   files.set("models.csv", modelsCsv(rows));
   for (const row of rows) {

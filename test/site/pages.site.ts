@@ -1,4 +1,5 @@
 /** Every page as a visitor sees it: it loads, it is readable, it keeps to itself, and its links lead somewhere. */
+import { gzipSync } from "node:zlib";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { browserPath, faultsOf, type Instance, launch, seriousIssues, startInstance } from "./browser.ts";
@@ -6,7 +7,16 @@ import { browserPath, faultsOf, type Instance, launch, seriousIssues, startInsta
 const path = browserPath();
 if (path === null) console.log("Pages are not tested: there is no Chromium on this machine.");
 
-const PAGES = ["/", "/docs", "/docs/reference", "/docs/errors", "/docs/production", "/models", "/models/openai/gpt-5"];
+const PAGES = [
+  ...["/", "/docs", "/docs/reference", "/docs/errors", "/docs/production", "/models", "/models/openai"],
+  ...["/models/openai/gpt-5"],
+];
+const KIB = 1024;
+/** What a page and all that it loads may weigh, compressed. */
+const MOST_BYTES = 60 * KIB;
+const MOST_OF_LARGE: Readonly<Record<string, number>> = { "/models": 150 * KIB, "/console": 150 * KIB };
+/** A filter that has to be done before the next frame of a screen with 60 of them a second. */
+const FRAME_MS = 1_000 / 60;
 
 describe.skipIf(path === null)("pages", () => {
   let instance: Instance;
@@ -114,6 +124,117 @@ describe.skipIf(path === null)("pages", () => {
     await page.context().close();
   });
 
+  test.each([...PAGES, "/console"])("%s and all that it loads is light", async (address) => {
+    const load = async (path: string): Promise<string> =>
+      (await fetch(instance.url + path, { headers: { accept: "text/html" } })).text();
+    const html = await load(address);
+    const linked = [...html.matchAll(/(?:src|href)="(\/(?:assets|console)\/[^"]+)"/g)].map(([, path = ""]) => path);
+    const scripts = await Promise.all(linked.map(load));
+    // What a script fetches later, such as the charts, counts with it.
+    const later = scripts.flatMap((text) => [...text.matchAll(/import\("\.\/([^"]+)"\)/g)]);
+    const texts = [html, ...scripts, ...(await Promise.all(later.map(([, name = ""]) => load(`/console/${name}`))))];
+    const bytes = texts.reduce((sum, text) => sum + gzipSync(text).length, 0);
+    expect(bytes).toBeLessThanOrEqual(MOST_OF_LARGE[address] ?? MOST_BYTES);
+  });
+
+  test("the directory answers each key within a frame, with 1,500 rows", async () => {
+    const { page } = await visit("/models");
+    await page.locator("table.models tbody tr").first().waitFor();
+    expect(await page.locator("[data-filters] output").innerText()).toMatch(/^1,[0-9]{3} of 1,[0-9]{3} models$/);
+    // Only what is near the view is in the document, and what else runs on the machine can only make it slower.
+    expect(await page.locator("table.models tbody tr").count()).toBeLessThan(120);
+    const times = (await page.evaluate(TIMES_OF_KEYS)) as number[];
+    expect(Math.min(...times)).toBeLessThanOrEqual(FRAME_MS);
+    await page.evaluate("scrollTo(0, document.documentElement.scrollHeight)");
+    await expect.poll(() => page.locator("table.models tbody tr").last().innerText()).not.toContain("gpt-4.1");
+    await page.context().close();
+  });
+
+  test("columns are chosen, and the address keeps them", async () => {
+    const { page, faults } = await visit("/models?provider=openai&hide=status");
+    await page.getByText("Columns", { exact: true }).click();
+    expect(await page.getByRole("columnheader", { name: "Status" }).count()).toBe(0);
+    await page.getByRole("checkbox", { name: "Released" }).uncheck();
+    expect(page.url()).toContain("hide=status%2Creleased");
+    await page.reload({ waitUntil: "networkidle" });
+    expect(await page.getByRole("columnheader", { name: "Released" }).count()).toBe(0);
+    expect(await page.getByRole("columnheader", { name: "Modalities" }).count()).toBe(1);
+    expect(faults).toEqual([]);
+    await page.context().close();
+  });
+
+  test("an answer is run from the page, live, with each of its headers explained", async () => {
+    const { page, faults } = await visit("/docs");
+    await page.getByRole("button", { name: "Run it" }).click();
+    await page.getByText("Live, answered by this deployment's sandbox.").waitFor();
+    const rows = page.locator(".headers.explained div");
+    await rows.filter({ hasText: "x-flowlayer-provider" }).getByText("sandbox").waitFor();
+    await rows.filter({ hasText: "x-flowlayer-cost-usd" }).getByText("What it cost").waitFor();
+    await page.goto(instance.url, { waitUntil: "networkidle" });
+    await page.getByRole("button", { name: "Run it against the sandbox" }).click();
+    await page.locator("[data-run-attempts]").getByText("sandbox/deep-1").waitFor();
+    expect(faults).toEqual([]);
+    await page.context().close();
+  });
+
+  test("without a sandbox nothing can be run, and the recording says that it is one", async () => {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    await page.route(`${instance.url}/`, (route) =>
+      (route.request().headers()["accept"] ?? "").includes("text/html")
+        ? route.continue()
+        : route.fulfill({ json: { name: "The Flow Layer" } }),
+    );
+    await page.goto(`${instance.url}/docs`, { waitUntil: "networkidle" });
+    expect(await page.getByRole("button", { name: "Run it" }).count()).toBe(0);
+    await page.getByText("A recording of such an answer.").waitFor();
+    await context.close();
+  });
+
+  test("from the home page alone to a first routed request, by a key that the console makes", async () => {
+    const { page, faults } = await visit("/");
+    const curl = await page.locator(".code code").first().innerText();
+    await page.getByRole("link", { name: "Open the console" }).click();
+    await page.getByLabel("Admin token").fill(instance.adminToken);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("link", { name: "Keys" }).click();
+    await page.getByRole("button", { name: "Create key" }).click();
+    await page.getByLabel("Name", { exact: true }).fill("first");
+    await page.getByRole("dialog").getByRole("button", { name: "Create key" }).click();
+    const secret = (await page.getByLabel("API key").innerText()).trim();
+    const { execFileSync } = await import("node:child_process");
+    const output = execFileSync("bash", ["-c", curl.replace(/^curl /, "curl -s ")], {
+      env: { ...process.env, FLOW_LAYER_API_KEY: secret },
+    }).toString();
+    expect(JSON.parse(output)).toMatchObject({ object: "chat.completion", flow: { route: "flow/best-reasoning" } });
+    expect(faults).toEqual([]);
+    await page.context().close();
+  });
+
+  test("a model's page says what it takes, what it costs elsewhere, and what came after it", async () => {
+    const { page } = await visit("/models/openai/gpt-4o-2024-05-13");
+    await page.getByText("Newer in this family:").waitFor();
+    await page.getByText("Token limit", { exact: true }).waitFor();
+    await page.getByText("max_completion_tokens").waitFor();
+    await page.getByText("Confidence:").waitFor();
+    await page.goto(`${instance.url}/models/openai/gpt-5`);
+    await page.getByRole("table", { name: "Also served by" }).getByText("azure/gpt-5", { exact: true }).waitFor();
+    await page.context().close();
+  });
+
+  test("the reference has every member of a policy and every operation, from their sources", async () => {
+    const text = await (await fetch(`${instance.url}/docs/reference.md`)).text();
+    const schema = (await (await fetch(`${instance.url}/policy.schema.json`)).json()) as { properties: object };
+    for (const name of Object.keys(schema.properties))
+      if (name !== "$schema") expect(text).toContain(`| \`${name}\` |`);
+    const { paths } = (await (await fetch(`${instance.url}/openapi.json`)).json()) as { paths: Record<string, object> };
+    for (const [path, methods] of Object.entries(paths)) {
+      for (const method of Object.keys(methods)) expect(text).toContain(`\`${method.toUpperCase()} ${path}\``);
+    }
+    expect(text).not.toContain("<!--");
+    expect(await (await fetch(`${instance.url}/docs.md`)).text()).not.toContain("<!--");
+  });
+
   test("odd filters in the address show what there is, and no error", async () => {
     const { page, faults } = await visit(
       '/models?window=-5&input=abc&sort=__proto__&compare=a,b,c&q=<img src=x onerror="alert(1)">',
@@ -185,3 +306,18 @@ describe.skipIf(path === null)("pages", () => {
     expect((await response.text()).length).toBeGreaterThan(100);
   });
 });
+
+/** Run in the page: from a key of the search to the rows laid out, ms, for a few searches. */
+const TIMES_OF_KEYS = `(async () => {
+  const times = [];
+  const field = document.querySelector("input[name=q]");
+  for (const text of ["g", "gp", "gpt", "", "mini", "", "claude", "", "flash", ""]) {
+    const startedAt = performance.now();
+    field.value = text;
+    field.dispatchEvent(new Event("input"));
+    document.body.getBoundingClientRect();
+    times.push(performance.now() - startedAt);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+  }
+  return times;
+})()`;

@@ -1,6 +1,7 @@
 /** A page of the documentation: contents on the left, text on the right, search above. */
 import { raw } from "hono/html";
 import type { Rendered } from "../markdown.ts";
+import { RUN_MARK, RunBox } from "../parts/run-box.tsx";
 
 interface DocLink {
   readonly path: string;
@@ -37,7 +38,7 @@ export function Docs(props: {
       <article>
         <h1>{doc.title}</h1>
         <p class="lead">{doc.description}</p>
-        {raw(rendered.html)}
+        {raw(rendered.html.replace(RUN_MARK, () => String(RunBox())))}
         <p class="twin">
           This page as <a href={`${doc.path}.md`}>Markdown</a>.
         </p>

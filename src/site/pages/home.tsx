@@ -2,6 +2,7 @@
 import { raw } from "hono/html";
 import { PLACEHOLDER_HOST } from "../listing.ts";
 import { codeBlock } from "../markdown.ts";
+import { RECORDED_HEADERS } from "../parts/run-box.tsx";
 
 const CURL = `curl ${PLACEHOLDER_HOST}/v1/chat/completions \\
   -H "Authorization: Bearer $FLOW_LAYER_API_KEY" \\
@@ -20,47 +21,37 @@ interface Step {
   readonly length: number;
 }
 
-/** A recorded request: the first target is rate limited, the second is slow, the hedge wins. */
+/** Starts and lengths in tenths of the whole. */
 const RECORDING: readonly Step[] = [
-  { kind: "failed", target: "openai/gpt-5.5", what: "rate limited, 429 after 120 ms", start: 0, length: 1 },
-  { kind: "slow", target: "anthropic/claude-opus-5", what: "still silent at 900 ms; cancelled", start: 1, length: 8 },
-  { kind: "ok", target: "google/gemini-2.5-pro", what: "hedge won: first token after 410 ms", start: 6, length: 4 },
+  { kind: "failed", target: "openai/gpt-5.5", what: "rate limited 429, 120 ms", start: 0, length: 1 },
+  { kind: "slow", target: "anthropic/claude-opus-5", what: "silent at 900 ms, cancelled", start: 1, length: 8 },
+  { kind: "ok", target: "google/gemini-2.5-pro", what: "hedge won, first token 410 ms", start: 6, length: 4 },
 ];
 
-const HEADERS = [
-  ["x-flowlayer-route", "flow/best-reasoning"],
-  ["x-flowlayer-provider", "google"],
-  ["x-flowlayer-attempts", "3"],
-  ["x-flowlayer-fallback-reason", "rate_limited"],
-  ["x-flowlayer-hedge", "won"],
-  ["x-flowlayer-latency-budget-met", "true"],
-  ["x-flowlayer-cost-usd", "0.001840"],
+const ENVELOPE = [
+  ["Server-side keys", "One key per environment, with its own budget and limits; rotated with an overlap."],
+  ["Approved alternates", "A policy lists the targets. Fallback, hedges and clients only ever narrow that list."],
+  ["Budgets that travel", "Latency steers and hedges; a spend limit holds at any concurrency, without a wait."],
+  ["Approvals", "A tool call that needs a person is held in the stream until somebody decides."],
+  ["Promotion on evidence", "A version goes to production when its own traces pass your gates."],
+  ["One trail", "Each request leaves a trace: attempts, reasons, tokens, cost to the nano-dollar."],
 ] as const;
 
-const ENVELOPE = [
+const DOORS = [
   [
-    "Server-side keys",
-    "One key per environment. It stays on your server, carries its own budget and limits, and can be rotated with an overlap.",
+    "/docs",
+    "Developer channel",
+    "For product teams: a first routed request, then fetch, Python, SDKs, agents and frameworks.",
   ],
   [
-    "Approved alternates",
-    "A policy lists the targets. Fallback, hedging and client options only ever narrow that list; nothing widens it.",
+    "/models",
+    "Model directory",
+    "For those who write policies: prices, windows and abilities of 1,500 models, to search and compare.",
   ],
   [
-    "Budgets that travel",
-    "A latency budget steers and hedges. A spend limit holds under any concurrency and adds no wait while there is room.",
-  ],
-  [
-    "Approvals",
-    "A tool call that needs a person is held in the stream, and its result is refused until somebody approved it.",
-  ],
-  [
-    "Promotion on evidence",
-    "A policy moves from staging to production when the traces of exactly that version pass your gates.",
-  ],
-  [
-    "One trail",
-    "Every request leaves a trace: attempts, reasons, tokens and cost to the nano-dollar, whichever provider answered.",
+    "/console",
+    "Console",
+    "For operators: what happened at three in the morning, what it cost, and the release that mends it.",
   ],
 ] as const;
 
@@ -68,31 +59,30 @@ export function Home() {
   return (
     <div class="home">
       <section class="hero">
-        <p class="kicker">Enterprise control plane for language models</p>
-        <h1>One base URL. Policy decides the rest.</h1>
-        <p class="lead">
-          The Flow Layer sits between your product and every model provider. You name a workload; a reviewed policy
-          decides which provider answers, what happens when it is slow or down, what it may cost, and who must approve a
-          tool call.
-        </p>
-        <p class="actions">
-          <a class="button" href="/docs">
-            Start routing
-          </a>
-          <a class="button quiet" href="/models">
-            Model directory
-          </a>
-        </p>
-      </section>
-
-      <section class="routed" aria-labelledby="routed">
-        <h2 id="routed">One request, routed</h2>
-        <div class="instrument" data-run>
+        <div class="pitch">
+          <p class="kicker">Enterprise control plane for language models</p>
+          <h1>One base URL. Policy decides the rest.</h1>
+          <p class="lead">
+            The Flow Layer sits between your product and every model provider. You name a workload; a reviewed policy
+            decides which provider answers, what happens when it is slow or down, what it may cost, and who must approve
+            a tool call.
+          </p>
+          <p class="actions">
+            <a class="button" href="/docs">
+              Start routing
+            </a>
+            <a class="button quiet" href="/console">
+              Open the console
+            </a>
+          </p>
+        </div>
+        <section class="routed" aria-labelledby="routed" data-run>
+          <h2 id="routed">One request, routed</h2>
           <figure class="waterfall">
             <figcaption>
-              <span data-run-source>A recording.</span> Budget 1,800 ms, three approved targets.
+              <span data-run-source>A recording.</span> Budget 1,800 ms.
             </figcaption>
-            <ol>
+            <ol data-run-attempts>
               {RECORDING.map(({ kind, target, what, start, length }) => (
                 <li class={kind}>
                   <span class="target">{target}</span>
@@ -101,20 +91,21 @@ export function Home() {
                 </li>
               ))}
             </ol>
-            <button type="button" class="button quiet" data-run-button hidden>
-              Run it against the sandbox
-            </button>
           </figure>
           <dl class="headers" data-run-headers>
-            {HEADERS.map(([name, value]) => (
+            {RECORDED_HEADERS.map(([name, value]) => (
               <div>
                 <dt>{name}</dt>
                 <dd>{value}</dd>
               </div>
             ))}
           </dl>
-        </div>
-        <div data-code>{raw(codeBlock(CURL, "bash"))}</div>
+          <p class="actions">
+            <button type="button" class="button quiet" data-run-button hidden>
+              Run it against the sandbox
+            </button>
+          </p>
+        </section>
       </section>
 
       <section aria-labelledby="envelope">
@@ -129,23 +120,23 @@ export function Home() {
         </ul>
       </section>
 
-      <section aria-labelledby="next">
-        <h2 id="next">For whom</h2>
-        <p>
-          Product teams that call models from edge functions, server actions, jobs and agents; platform teams that own
-          keys, budgets and releases; operators who have to say at three in the morning what happened.
-        </p>
-        <p class="actions">
-          <a class="button quiet" href="/docs">
-            Developer channel
-          </a>
-          <a class="button quiet" href="/docs/production">
-            Production checklist
-          </a>
-          <a class="button quiet" href="/models">
-            Model directory
-          </a>
-        </p>
+      <section class="begin" aria-labelledby="begin">
+        <div>
+          <h2 id="begin">Begin with one call</h2>
+          <p>
+            Any OpenAI or Anthropic client works: change the base URL, the key and the model name. This address is the
+            one of this deployment; <code>npm start</code> prints a key, and the console's Create key makes one.
+          </p>
+          <div data-code>{raw(codeBlock(CURL, "bash"))}</div>
+        </div>
+        <nav class="doors" aria-label="Where to go next">
+          {DOORS.map(([address, title, text]) => (
+            <a href={address}>
+              <strong>{title}</strong>
+              <span>{text}</span>
+            </a>
+          ))}
+        </nav>
       </section>
     </div>
   );

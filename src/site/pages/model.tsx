@@ -1,98 +1,195 @@
-/** One model: what it costs, what it can, who else serves it, and how to put it into a policy. */
+/** One model: what it costs, what it takes, who else serves it, what came after it, and how to put it into a policy. */
 import { raw } from "hono/html";
 import { codeBlock } from "../markdown.ts";
-import type { ModelRow } from "../model-rows.ts";
+import { type ModelRow, newerThan } from "../model-rows.ts";
 import { count, money } from "../parts/figures.ts";
+import { termsOf } from "../provider-terms.ts";
 
 /** The same model elsewhere goes by the last part of its id. */
 const baseName = (id: string): string => (id.split("/").at(-1) ?? id).toLowerCase();
 
+const usd = (value: number | null, otherwise: string): string => (value === null ? otherwise : `$${money(value)}`);
+
 export function Model({ row, rows }: { readonly row: ModelRow; readonly rows: readonly ModelRow[] }) {
   const elsewhere = rows.filter((other) => other !== row && baseName(other.id) === baseName(row.id));
+  const newer = newerThan(row, rows);
   const policy = JSON.stringify({ targets: [{ provider: row.provider, model: row.id }] }, null, 2);
+  const terms = termsOf(row);
   return (
-    <>
+    <div class="model">
       <nav class="crumbs" aria-label="Breadcrumb">
-        <a href="/models">Models</a> /{" "}
-        <a href={`/models?provider=${encodeURIComponent(row.provider)}`}>{row.provider}</a>
+        <a href="/models">Models</a> / <a href={`/models/${row.provider}`}>{row.provider}</a>
       </nav>
-      <h1>
-        <code>{row.id}</code>
-      </h1>
+      <h1>{row.id}</h1>
       <p class="lead">
-        At {row.provider}. {row.status === "offered" ? "" : `Status: ${row.status}. `}
-        {row.shutdown === "" ? "" : `The provider switches it off on ${row.shutdown}. `}
+        {row.modalities}, at {row.provider}
+        {row.status === "offered" ? "" : `; ${row.status}`}.
+        {row.shutdown === "" ? "" : ` The provider switches it off on ${row.shutdown}.`}
+        {newer === null ? null : (
+          <>
+            {" "}
+            Newer in this family: <a href={newer.path}>{newer.id}</a>, {newer.released}.
+          </>
+        )}
       </p>
       <dl class="facts">
-        <Fact name="Input" value={`$${money(row.input)} per million tokens`} />
-        <Fact name="Output" value={`$${money(row.output)} per million tokens`} />
+        <Fact name="Input" value={usd(row.input, "unknown")} detail="a million tokens" />
+        <Fact name="Output" value={usd(row.output, "unknown")} detail="a million tokens" />
+        <Fact name="Cached input" value={usd(row.cached, "as input")} detail="a million tokens" />
+        <Fact name="Context window" value={count(row.window)} detail="tokens" />
+        <Fact name="Output at most" value={count(row.maxOutput)} detail="tokens" />
         <Fact
-          name="Cached input"
-          value={row.cached === null ? "as input" : `$${money(row.cached)} per million tokens`}
+          name="Released"
+          value={row.released || "–"}
+          detail={row.knowledge === "" ? "" : `knows until ${row.knowledge}`}
         />
-        <Fact name="Context window" value={row.window === null ? "unknown" : `${count(row.window)} tokens`} />
-        <Fact name="Output at most" value={row.maxOutput === null ? "unknown" : `${count(row.maxOutput)} tokens`} />
-        <Fact name="Abilities" value={row.abilities.join(", ") || "unknown"} />
-        {row.efforts.length === 0 ? null : <Fact name="Reasoning efforts" value={row.efforts.join(", ")} />}
-        {row.released === "" ? null : <Fact name="Released" value={row.released} />}
-        {row.knowledge === "" ? null : <Fact name="Knowledge until" value={row.knowledge} />}
-        {row.aliases.length === 0 ? null : <Fact name="Other ids" value={row.aliases.join(", ")} />}
       </dl>
-      {row.tiers.length === 0 ? null : (
-        <>
-          <h2>Price tiers</h2>
-          <div class="table">
-            <table>
-              <caption>Price tiers</caption>
-              <thead>
-                <tr>
-                  <th scope="col">Prompt above</th>
-                  <th scope="col">Input $</th>
-                  <th scope="col">Output $</th>
-                </tr>
-              </thead>
-              <tbody>
-                {row.tiers.map((tier) => (
-                  <tr>
-                    <td class="number">{count(tier.above)}</td>
-                    <td class="number">{money(tier.input)}</td>
-                    <td class="number">{money(tier.output)}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        </>
-      )}
-      <h2>In a policy</h2>
-      <div data-code>{raw(codeBlock(policy, "json"))}</div>
-      {elsewhere.length === 0 ? null : (
-        <>
-          <h2>Also served by</h2>
-          <ul>
-            {elsewhere.map((other) => (
-              <li>
-                <a href={other.path}>
-                  {other.provider}/{other.id}
-                </a>{" "}
-                at ${money(other.input)} in, ${money(other.output)} out
-              </li>
+      <div class="split">
+        <section>
+          <h2>Parameters</h2>
+          <dl class="terms">
+            <div>
+              <dt>Abilities</dt>
+              <dd>{row.abilities.join(", ") || "unknown"}</dd>
+            </div>
+            {terms.lines.map(([name, text]) => (
+              <div>
+                <dt>{name}</dt>
+                <dd>{withCode(text)}</dd>
+              </div>
             ))}
-          </ul>
-        </>
-      )}
-      <p class="source">
-        Source of the price: {row.source}. Confidence: {row.trust}.
-      </p>
+            {row.aliases.length === 0 ? null : (
+              <div>
+                <dt>Other ids</dt>
+                <dd>{withCode(row.aliases.map((alias) => `\`${alias}\``).join(", "))}</dd>
+              </div>
+            )}
+          </dl>
+          <p class="source">
+            {terms.source === "" ? (
+              <>
+                What its provider takes: <a href="/docs/reference#providers-with-their-own-protocol">the reference</a>.
+              </>
+            ) : (
+              <>Source: {terms.source}. No live call was made.</>
+            )}
+          </p>
+        </section>
+        <section>
+          <h2>In a policy</h2>
+          <div data-code>{raw(codeBlock(policy, "json"))}</div>
+          <PriceTiers row={row} />
+          <p class="source">
+            Price: {row.source}. Confidence: {row.trust}.
+          </p>
+        </section>
+      </div>
+      {elsewhere.length === 0 ? null : <Elsewhere row={row} others={elsewhere} />}
+    </div>
+  );
+}
+
+/** Names in backquotes as code. */
+function withCode(text: string) {
+  return text.split("`").map((part, at) => (at % 2 === 1 ? <code>{part}</code> : part));
+}
+
+function PriceTiers({ row }: { readonly row: ModelRow }) {
+  if (row.tiers.length === 0) return null;
+  return (
+    <>
+      <h2>Price tiers</h2>
+      <section class="table" tabindex={0} aria-label="Price tiers">
+        <table>
+          <caption>Price tiers</caption>
+          <thead>
+            <tr>
+              <th scope="col" class="number">
+                Prompt above
+              </th>
+              <th scope="col" class="number">
+                Input $
+              </th>
+              <th scope="col" class="number">
+                Output $
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {[{ above: 0, input: row.input, output: row.output }, ...row.tiers].map((tier) => (
+              <tr>
+                <td class="number">{count(tier.above)}</td>
+                <td class="number">{money(tier.input)}</td>
+                <td class="number">{money(tier.output)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </section>
     </>
   );
 }
 
-function Fact({ name, value }: { readonly name: string; readonly value: string }) {
+/** The same model at other providers, the one at hand among them, so that prices can be compared. */
+function Elsewhere({ row, others }: { readonly row: ModelRow; readonly others: readonly ModelRow[] }) {
+  const all = [row, ...others].toSorted(
+    (a, b) => (a.input ?? Number.POSITIVE_INFINITY) - (b.input ?? Number.POSITIVE_INFINITY),
+  );
+  return (
+    <>
+      <h2>Also served by</h2>
+      <section class="table" tabindex={0} aria-label="Also served by">
+        <table>
+          <caption>Also served by</caption>
+          <thead>
+            <tr>
+              <th scope="col">Target</th>
+              <th scope="col" class="number">
+                Input $
+              </th>
+              <th scope="col" class="number">
+                Output $
+              </th>
+              <th scope="col" class="number">
+                Cached $
+              </th>
+              <th scope="col" class="number">
+                Window
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {all.map((other) => (
+              <tr class={other === row ? "this" : undefined}>
+                <td>
+                  {other === row ? (
+                    <code>{`${other.provider}/${other.id}`}</code>
+                  ) : (
+                    <a href={other.path}>
+                      <code>{`${other.provider}/${other.id}`}</code>
+                    </a>
+                  )}
+                </td>
+                <td class="number">{money(other.input)}</td>
+                <td class="number">{money(other.output)}</td>
+                <td class="number">{money(other.cached)}</td>
+                <td class="number">{count(other.window)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </section>
+    </>
+  );
+}
+
+function Fact({ name, value, detail }: { readonly name: string; readonly value: string; readonly detail: string }) {
   return (
     <div>
       <dt>{name}</dt>
-      <dd>{value}</dd>
+      <dd>
+        <strong>{value}</strong> <small>{detail}</small>
+      </dd>
     </div>
   );
 }

@@ -1,49 +1,41 @@
 /**
- * The model directory. Without script it is one table in the catalogue's order; the island adds search, filters, sorting,
- * comparison and the cost calculator, with their state in the address.
+ * The model directory. Without script it is one table in the catalogue's order, and a page per provider; the island adds
+ * search, filters, sorting, columns, comparison and the cost calculator, with their state in the address.
  */
-
 import type { ModelRow } from "../model-rows.ts";
 import { count, money } from "../parts/figures.ts";
+
+const ABILITIES = ["tools", "JSON schema", "reasoning", "embeddings", "open weights"];
+const TAKES = ["image", "audio", "video", "files"];
+const STATUSES = ["offered", "preview", "deprecated"];
 
 export function Models({ rows }: { readonly rows: readonly ModelRow[] }) {
   const providers = [...new Set(rows.map(({ provider }) => provider))].sort();
   return (
     <>
-      <h1>Model directory</h1>
-      <p class="lead">
-        {rows.length} models of {providers.length} providers. Prices in USD per million tokens. Download{" "}
-        <a href="/models.csv" download>
-          CSV
-        </a>{" "}
-        or{" "}
-        <a href="/models.json" download>
-          JSON
-        </a>
-        .
-      </p>
+      <header class="title">
+        <h1>Model directory</h1>
+        <p>
+          {count(rows.length)} models of {providers.length} providers, chat and embeddings; prices in USD per million
+          tokens. Download{" "}
+          <a href="/models.csv" download>
+            CSV
+          </a>{" "}
+          or{" "}
+          <a href="/models.json" download>
+            JSON
+          </a>
+          .
+        </p>
+      </header>
       <form class="filters" data-filters hidden>
-        <label>
-          Search <input type="search" name="q" autocomplete="off" />
+        <label class="wide">
+          Search <input type="search" name="q" autocomplete="off" placeholder="model, provider, ability" />
         </label>
-        <label>
-          Provider{" "}
-          <select name="provider">
-            <option value="">all</option>
-            {providers.map((provider) => (
-              <option value={provider}>{provider}</option>
-            ))}
-          </select>
-        </label>
-        <label>
-          Ability{" "}
-          <select name="can">
-            <option value="">any</option>
-            {["tools", "JSON schema", "image", "audio", "files", "reasoning", "open weights"].map((ability) => (
-              <option value={ability}>{ability}</option>
-            ))}
-          </select>
-        </label>
+        <Select label="Provider" name="provider" all="all" values={providers} />
+        <Select label="Ability" name="can" all="any" values={ABILITIES} />
+        <Select label="Takes" name="takes" all="text" values={TAKES} />
+        <Select label="Status" name="status" all="any" values={STATUSES} />
         <label>
           Window at least <input type="number" name="window" min="0" step="1000" />
         </label>
@@ -51,58 +43,112 @@ export function Models({ rows }: { readonly rows: readonly ModelRow[] }) {
           Input at most $ <input type="number" name="input" min="0" step="any" />
         </label>
         <fieldset>
-          <legend>Cost of</legend>
+          <legend>Cost of one request</legend>
           <label>
-            <input type="number" name="in" min="0" value="1000" /> tokens in
+            Tokens in <input type="number" name="in" min="0" value="1000" />
           </label>
           <label>
-            <input type="number" name="out" min="0" value="500" /> tokens out
+            Tokens out <input type="number" name="out" min="0" value="500" />
           </label>
         </fieldset>
         <output name="shown" aria-live="polite" />
       </form>
+      <details class="columns" hidden>
+        <summary>Columns</summary>
+        <div data-columns />
+      </details>
       <div data-compare />
-      <section class="table" data-scroll tabindex={0} aria-label="Models">
-        <table class="models">
-          <caption>Models</caption>
-          <thead>
-            <tr>
-              {COLUMNS.map(([key, name]) => (
-                <th scope="col" data-sort={key}>
-                  {name}
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {rows.map((row) => (
-              <tr>
-                <td>
-                  <a href={row.path}>{row.id}</a>
-                </td>
-                <td>{row.provider}</td>
-                <td class="number">{money(row.input)}</td>
-                <td class="number">{money(row.output)}</td>
-                <td class="number">{money(row.cached)}</td>
-                <td class="number">{count(row.window)}</td>
-                <td>{row.abilities.join(", ")}</td>
-                <td>{row.status}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </section>
+      <noscript>
+        <nav aria-label="Providers" class="providers">
+          {providers.map((provider) => (
+            <a href={`/models/${provider}`}>{provider}</a>
+          ))}
+        </nav>
+      </noscript>
+      <ModelTable rows={rows} />
     </>
   );
 }
 
-export const COLUMNS = [
-  ["id", "Model"],
-  ["provider", "Provider"],
-  ["input", "Input $"],
-  ["output", "Output $"],
-  ["cached", "Cached $"],
-  ["window", "Window"],
-  ["abilities", "Abilities"],
-  ["status", "Status"],
+/** The models of one provider: a page of the directory that needs no script. */
+export function ProviderModels({ provider, rows }: { readonly provider: string; readonly rows: readonly ModelRow[] }) {
+  return (
+    <>
+      <nav class="crumbs" aria-label="Breadcrumb">
+        <a href="/models">Models</a>
+      </nav>
+      <header class="title">
+        <h1>{provider}</h1>
+        <p>
+          {count(rows.length)} models; prices in USD per million tokens.{" "}
+          <a href={`/models?provider=${encodeURIComponent(provider)}`}>Search and compare them</a>
+        </p>
+      </header>
+      <ModelTable rows={rows} />
+    </>
+  );
+}
+
+function ModelTable({ rows }: { readonly rows: readonly ModelRow[] }) {
+  return (
+    <section class="table" data-scroll tabindex={0} aria-label="Models">
+      <table class="models">
+        <caption>Models</caption>
+        <thead>
+          <tr>
+            {COLUMNS.map(([key, name, kind]) => (
+              <th scope="col" data-sort={key} class={kind}>
+                {name}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => (
+            <tr>
+              <td>
+                <a href={row.path}>{row.id}</a>
+              </td>
+              <td>{row.provider}</td>
+              <td class="number">{money(row.input)}</td>
+              <td class="number">{money(row.output)}</td>
+              <td class="number">{money(row.cached)}</td>
+              <td class="number">{count(row.window)}</td>
+              <td>{row.modalities}</td>
+              <td>{row.abilities.join(", ")}</td>
+              <td>{row.released}</td>
+              <td>{row.status}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  );
+}
+
+function Select(props: { label: string; name: string; all: string; values: readonly string[] }) {
+  return (
+    <label>
+      {props.label}{" "}
+      <select name={props.name}>
+        <option value="">{props.all}</option>
+        {props.values.map((value) => (
+          <option value={value}>{value}</option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+const COLUMNS = [
+  ["id", "Model", ""],
+  ["provider", "Provider", ""],
+  ["input", "Input $", "number"],
+  ["output", "Output $", "number"],
+  ["cached", "Cached $", "number"],
+  ["window", "Window", "number"],
+  ["modalities", "Modalities", ""],
+  ["abilities", "Abilities", ""],
+  ["released", "Released", ""],
+  ["status", "Status", ""],
 ] as const;

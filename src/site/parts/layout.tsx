@@ -48,6 +48,9 @@ export function page(assets: Assets, head: PageHead, body: Child): string {
         <header class="top">
           <nav aria-label="Site">
             <a class="brand" href="/">
+              <svg class="mark" viewBox="0 0 16 16" aria-hidden="true">
+                <path d="M2 4h8M2 8h12M2 12h6" />
+              </svg>
               The Flow Layer
             </a>
             {LINKS.map(([path, name]) => (
