@@ -29,5 +29,7 @@ export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
 /** The file that Workers Static Assets reads. Files under `/assets/` carry their content's hash in their name. */
 export function headersFile(): string {
   const all = Object.entries(SECURITY_HEADERS).map(([name, value]) => `  ${name}: ${value}`);
-  return `/*\n${all.join("\n")}\n\n/assets/*\n  cache-control: public, max-age=31536000, immutable\n`;
+  // By its ending alone, a file of types would be taken for a film.
+  const types = "/flow.d.ts\n  content-type: text/plain; charset=utf-8\n";
+  return `/*\n${all.join("\n")}\n\n/assets/*\n  cache-control: public, max-age=31536000, immutable\n\n${types}`;
 }

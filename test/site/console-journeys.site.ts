@@ -66,7 +66,7 @@ describe.skipIf(path === null)("journeys in the console", () => {
     await page.getByText(/requests, .* succeeded; with so many requests the true share is at least/).waitFor();
     await page.getByText(/Enough requests: [0-9]+, wanted at least 20/).waitFor();
     await page.getByLabel("Promote to").selectOption("production");
-    await page.getByLabel("Reason for the promotion").fill("the evidence of an hour");
+    await page.getByLabel("Reason").fill("the evidence of an hour");
     await page.getByRole("button", { name: "Promote" }).click();
     await page.getByText("Promoted. The gates:").waitFor();
     await openPage(page, instance, "/routes/production/fast-eval");
@@ -85,10 +85,11 @@ describe.skipIf(path === null)("journeys in the console", () => {
     await page.waitForResponse((response) => response.url().includes("arguments=false"));
     await page.waitForResponse((response) => response.url().includes("arguments=false"));
     expect(await page.evaluate(readArgumentsLines)).toBe(lines);
+    const erase = page.getByRole("row").filter({ hasText: "delete_customer" });
+    for (const row of [refund, erase]) await row.getByLabel("Reason").fill("not by an agent");
+    await refund.getByLabel("Reason").fill("a broken cup");
     await refund.getByRole("button", { name: "Approve" }).click();
     await refund.waitFor({ state: "detached" });
-    const erase = page.getByRole("row").filter({ hasText: "delete_customer" });
-    await erase.getByLabel("Reason").fill("not by an agent");
     await erase.getByRole("button", { name: "Deny" }).click();
     await page.getByText("No tool call waits.").waitFor();
     await page.getByLabel("Status").selectOption("denied");
@@ -121,6 +122,52 @@ describe.skipIf(path === null)("journeys in the console", () => {
       .waitFor();
     await dialog.getByRole("button", { name: "Reprice", exact: true }).click();
     await dialog.getByText("done", { exact: true }).waitFor();
+    await context.close();
+  });
+
+  test("controls, fields and lists have the names that everybody may rely on", async () => {
+    const { page, context } = await signIn(browser, instance);
+    await page.getByRole("button", { name: "Sign out" }).waitFor();
+    await page.getByLabel("Search").waitFor();
+    await page.getByLabel("Environment").selectOption("staging");
+    for (const landmark of ["banner", "navigation", "main", "search"] as const) {
+      expect(await page.getByRole(landmark).count(), landmark).toBe(1);
+    }
+    for (const [address, name] of LISTS) {
+      await openPage(page, instance, address);
+      expect(await page.getByRole("table", { name, exact: true }).count(), name).toBe(1);
+      expect(await page.getByRole("heading", { level: 1, name, exact: true }).count(), name).toBe(1);
+    }
+    await openPage(page, instance, "/keys");
+    await page.getByRole("button", { name: "Create key" }).click();
+    // Behind the dialog nothing of the same name is left, so each name means one thing.
+    await page.getByLabel("Name").fill("named");
+    await page.getByLabel("Environment").selectOption("staging");
+    await page.getByLabel("App").fill("studio");
+    await page.getByLabel("Budget (USD)").fill("2.5");
+    await page.getByRole("button", { name: "Create key" }).click();
+    expect((await page.getByLabel("API key").innerText()).trim()).toMatch(/^fl_staging_/);
+    await page.getByRole("dialog").getByRole("button", { name: "Copy" }).first().waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByRole("link", { name: "named" }).click();
+    await page.getByRole("button", { name: "Rotate key" }).click();
+    await page.getByRole("button", { name: "Rotate key" }).click();
+    await page.getByText(/The old secret ends in 00:59:|01:00:00/).waitFor();
+    await page.getByRole("button", { name: "Close" }).click();
+    await page.getByRole("button", { name: "Revoke key" }).click();
+    await page.getByLabel("Name of the key").fill("named");
+    await page.getByRole("button", { name: "Revoke key" }).click();
+    await page.getByText("revoked").waitFor();
+    await openPage(page, instance, "/routes/staging/best-reasoning");
+    await page.getByLabel("Policy").waitFor();
+    await page.getByLabel("Reason").waitFor();
+    for (const name of ["Publish", "Promote"]) await page.getByRole("button", { name }).waitFor();
+    await openPage(page, instance, "/playground");
+    await page.getByLabel("Route").selectOption("fast-eval");
+    await page.getByLabel("Message").fill("Hello");
+    await page.getByRole("button", { name: "Send" }).click();
+    await page.getByText("This is the Flow Layer sandbox").waitFor();
+    await page.getByText("Where the time went").waitFor();
     await context.close();
   });
 
@@ -292,6 +339,25 @@ describe.skipIf(path === null)("journeys in the console", () => {
     await context.close();
   });
 });
+
+const LISTS = [
+  ...([
+    ["/traces", "Traces"],
+    ["/routes", "Routes"],
+    ["/keys", "Keys"],
+    ["/providers", "Providers"],
+  ] as const),
+  ...([
+    ["/approvals", "Approvals"],
+    ["/spend", "Spend"],
+    ["/prices", "Prices"],
+    ["/budgets", "Budgets"],
+  ] as const),
+  ...([
+    ["/webhooks", "Webhooks"],
+    ["/audit", "Audit"],
+  ] as const),
+] as const;
 
 /** Buttons that a role must not see: the control plane would refuse them. */
 const CONTROLS: Readonly<Record<(typeof ROLES)[number], RegExp>> = {

@@ -1,6 +1,6 @@
 /** What surrounds every page of the console: pages by name, environment, search, who is signed in. */
 import { type Child, useEffect, useRef, useState } from "hono/jsx/dom";
-import { submit } from "./parts/field.tsx";
+import { DIALOG_CHANGED, submit } from "./parts/field.tsx";
 import { go, type Place, setValues } from "./place.ts";
 import { may, type Person } from "./session.ts";
 
@@ -101,6 +101,12 @@ export function Frame(props: {
   const { place, person, env, envs, pending, onSignOut, children } = props;
   const [sought, setSought] = useState("");
   const search = useRef<HTMLInputElement>(null);
+  const [hasDialog, setDialog] = useState(false);
+  useEffect(() => {
+    const changed = (event: Event): void => setDialog((event as CustomEvent<boolean>).detail);
+    addEventListener(DIALOG_CHANGED, changed);
+    return () => removeEventListener(DIALOG_CHANGED, changed);
+  }, []);
   useKeyboard(env, search);
   const current = place.path.split("/")[2] ?? "";
   const pages = useRef<HTMLElement>(null);
@@ -139,23 +145,29 @@ export function Frame(props: {
             />
           </form>
         </search>
-        <div class="inline environment">
-          <label for="environment">Environment</label>
-          <select
-            id="environment"
-            value={env}
-            onInput={(event: Event) => setValues(place, { env: (event.target as HTMLSelectElement).value, cursor: "" })}
-          >
-            <option value="" selected={env === ""}>
-              All
-            </option>
-            {envs.map((each) => (
-              <option value={each} selected={each === env}>
-                {each}
+        {hasDialog ? (
+          <p class="inline environment">Environment {env === "" ? "All" : env}</p>
+        ) : (
+          <div class="inline environment">
+            <label for="environment">Environment</label>
+            <select
+              id="environment"
+              value={env}
+              onInput={(event: Event) =>
+                setValues(place, { env: (event.target as HTMLSelectElement).value, cursor: "" })
+              }
+            >
+              <option value="" selected={env === ""}>
+                All
               </option>
-            ))}
-          </select>
-        </div>
+              {envs.map((each) => (
+                <option value={each} selected={each === env}>
+                  {each}
+                </option>
+              ))}
+            </select>
+          </div>
+        )}
         <div class="person">
           <span>
             {person.name} <small>({person.role})</small>

@@ -153,7 +153,7 @@ function EditBudget({ budget, onClose }: { budget: Budget | null; onClose: () =>
     <Dialog title={budget === null ? "New budget" : `Budget ${budget.id}`} onClose={onClose}>
       <form onSubmit={submit(save)}>
         {budget === null ? <Field label="Name" value={name} onValue={setName} required /> : null}
-        <Field label="For environment" value={env} onValue={setEnv} hint="Empty: all." />
+        <Field label="Environment" value={env} onValue={setEnv} hint="Empty: all." />
         <Field label="App" value={app} onValue={setApp} hint="Empty: all." />
         <Field label="Budget (USD)" type="number" step="any" value={limit} onValue={setLimit} required />
         <Choice

@@ -1,5 +1,5 @@
 /** One key: spend, limits, and what can be done with it. */
-import { type Child, useState } from "hono/jsx/dom";
+import { type Child, useEffect, useState } from "hono/jsx/dom";
 import { call, withQuery } from "../api.ts";
 import { addressOf, type PageProps } from "../frame.tsx";
 import { useAct, useLoad } from "../load.ts";
@@ -122,11 +122,30 @@ function Rotate({ path, onClose }: { path: string; onClose: () => void }) {
         </form>
       ) : (
         <>
-          <p>The old secret ends {relative(rotated.previous_expires_at)}.</p>
+          <p>
+            The old secret ends <Countdown to={rotated.previous_expires_at} />.
+          </p>
           <Secret secret={rotated.key} />
         </>
       )}
     </Dialog>
+  );
+}
+
+/** How long the old secret still works, second by second. */
+function Countdown({ to }: { to: string }) {
+  const [now, setNow] = useState(Date.now());
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), 1_000);
+    return () => clearInterval(timer);
+  }, []);
+  const left = Math.max(0, Math.round((Date.parse(to) - now) / 1_000));
+  const [hours, minutes] = [Math.floor(left / 3_600), Math.floor((left % 3_600) / 60)];
+  const text = [hours, minutes, left % 60].map((each) => String(each).padStart(2, "0")).join(":");
+  return (
+    <>
+      in <span class="mono">{text}</span>
+    </>
   );
 }
 

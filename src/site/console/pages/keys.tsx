@@ -126,7 +126,7 @@ function CreateKey({ env, onClose }: { env: string; onClose: () => void }) {
             hint="Who will use it, for whom you look later."
           />
           <Choice
-            label="Environment of the key"
+            label="Environment"
             value={of}
             onValue={setOf}
             options={[...new Set([...ENVS, of])].map((each) => [each, each] as const)}

@@ -286,10 +286,10 @@ function AddEndpoint({ onClose }: { onClose: () => void }) {
           hint="OpenAI-compatible, with its version path."
         />
         <Field
-          label="Secret name"
+          label="Secret"
           value={secret}
           onValue={setSecret}
-          hint="A Worker secret, such as UPSTREAM_MY_KEY. Empty: none."
+          hint="The name of a Worker secret, such as UPSTREAM_MY_KEY. Empty: none."
         />
         {act.error === null ? null : <Failure error={act.error} />}
         <button type="submit" class="primary" disabled={act.isBusy}>

@@ -3,7 +3,7 @@ import { useState } from "hono/jsx/dom";
 import { call } from "../api.ts";
 import { useAct, useLoad } from "../load.ts";
 import { Badge } from "../parts/badge.tsx";
-import { Choice, Field, submit } from "../parts/field.tsx";
+import { Choice, submit } from "../parts/field.tsx";
 import { count, duration, usd } from "../parts/figures.ts";
 import { Failure, State } from "../parts/notice.tsx";
 import { Table } from "../parts/table.tsx";
@@ -100,9 +100,10 @@ export function Release(props: {
   name: string;
   promotion: unknown;
   person: Person;
+  reason: string;
   onDone: () => void;
 }) {
-  const { path, routeEnv, name, promotion, person, onDone } = props;
+  const { path, routeEnv, name, promotion, person, reason, onDone } = props;
   const evidence = useLoad(`${path} evidence`, () => call<Evidence>(`${path}/evidence`));
   return (
     <section aria-labelledby="evidence">
@@ -129,14 +130,14 @@ export function Release(props: {
           )}
         </>
       )}
-      {may(person, "release") ? <Promote routeEnv={routeEnv} name={name} onDone={onDone} /> : null}
+      {may(person, "release") ? <Promote routeEnv={routeEnv} name={name} reason={reason} onDone={onDone} /> : null}
     </section>
   );
 }
 
-function Promote({ routeEnv, name, onDone }: { routeEnv: string; name: string; onDone: () => void }) {
+function Promote(props: { routeEnv: string; name: string; reason: string; onDone: () => void }) {
+  const { routeEnv, name, reason, onDone } = props;
   const [to, setTo] = useState(NEXT[routeEnv] ?? "production");
-  const [reason, setReason] = useState("");
   const [isForced, setForced] = useState(false);
   const [gates, setGates] = useState<readonly Gate[] | null>(null);
   const act = useAct();
@@ -161,10 +162,9 @@ function Promote({ routeEnv, name, onDone }: { routeEnv: string; name: string; o
         onValue={setTo}
         options={ENVS.filter((each) => each !== routeEnv).map((each) => [each, each] as const)}
       />
-      <Field label="Reason for the promotion" value={reason} onValue={setReason} />
       <label class="check">
         <input type="checkbox" checked={isForced} onChange={() => setForced(!isForced)} />
-        Force (needs a reason)
+        Even if a gate fails
       </label>
       <button type="submit" class="primary" disabled={act.isBusy || (isForced && reason === "")}>
         Promote

@@ -43,10 +43,12 @@ export function RoutePage({ person, env, routeEnv, name }: PageProps & { routeEn
     }),
   );
   const [draft, setDraft] = useState<string | null>(null);
+  const [reason, setReason] = useState("");
   const route = loaded.data?.route ?? null;
   const published = route === null ? FIRST_DRAFT : JSON.stringify(route.policy, null, 2);
   const reload = (): void => {
     setDraft(null);
+    setReason("");
     loaded.reload();
     versions.reload();
   };
@@ -73,7 +75,14 @@ export function RoutePage({ person, env, routeEnv, name }: PageProps & { routeEn
               {may(person, "release") ? (
                 <>
                   <Draft text={shown} published={published} onText={setDraft} />
-                  <Publish path={path} text={shown} version={route?.version ?? null} onDone={reload} />
+                  <Publish
+                    path={path}
+                    text={shown}
+                    version={route?.version ?? null}
+                    reason={reason}
+                    onReason={setReason}
+                    onDone={reload}
+                  />
                 </>
               ) : (
                 <>
@@ -91,12 +100,13 @@ export function RoutePage({ person, env, routeEnv, name }: PageProps & { routeEn
                   name={name}
                   promotion={route.policy["promotion"]}
                   person={person}
+                  reason={reason}
                   onDone={reload}
                 />
               )}
             </div>
           </div>
-          <History path={path} list={versions} person={person} onDone={reload} />
+          <History path={path} list={versions} person={person} reason={reason} onDone={reload} />
         </>
       )}
     </section>
@@ -111,9 +121,15 @@ function useUnsavedWarning(isUnsaved: boolean): void {
   }, [isUnsaved]);
 }
 
-function Publish(props: { path: string; text: string; version: number | null; onDone: () => void }) {
-  const { path, text, version, onDone } = props;
-  const [reason, setReason] = useState("");
+function Publish(props: {
+  path: string;
+  text: string;
+  version: number | null;
+  reason: string;
+  onReason: (reason: string) => void;
+  onDone: () => void;
+}) {
+  const { path, text, version, reason, onReason, onDone } = props;
   const [warnings, setWarnings] = useState<Route["warnings"]>([]);
   const act = useAct();
   const draft = parseDraft(text);
@@ -124,13 +140,17 @@ function Publish(props: { path: string; text: string; version: number | null; on
       const query = version === null ? { reason, new_env: "true" } : { reason };
       const published = await call<Route>(withQuery(path, query), { method: "PUT", body: draft.policy, headers });
       setWarnings(published.warnings ?? []);
-      setReason("");
     });
     if (isDone) onDone();
   };
   return (
     <form class="publish" onSubmit={submit(publish)}>
-      <Field label="Reason" value={reason} onValue={setReason} hint="Stands in the audit." />
+      <Field
+        label="Reason"
+        value={reason}
+        onValue={onReason}
+        hint="For Publish, Promote and Roll back; the audit keeps it."
+      />
       <button type="submit" class="primary" disabled={act.isBusy || draft.policy === null}>
         Publish
       </button>
@@ -164,11 +184,11 @@ function History(props: {
   path: string;
   list: ReturnType<typeof useLoad<List<Version>>>;
   person: Person;
+  reason: string;
   onDone: () => void;
 }) {
-  const { path, list, person, onDone } = props;
+  const { path, list, person, reason, onDone } = props;
   const [version, setVersion] = useState("");
-  const [reason, setReason] = useState("");
   const act = useAct();
   const rollBack = async (): Promise<void> => {
     const body = { ...(version === "" ? {} : { version: Number(version) }), ...(reason === "" ? {} : { reason }) };
@@ -191,7 +211,6 @@ function History(props: {
                 .map((each) => [String(each.version), `Version ${each.version}`] as const),
             ]}
           />
-          <Field label="Reason for going back" value={reason} onValue={setReason} />
           <button type="submit" disabled={act.isBusy}>
             Roll back
           </button>

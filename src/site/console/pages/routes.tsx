@@ -115,7 +115,7 @@ function NewRoute({ env, onClose }: { env: string; onClose: () => void }) {
           hint="Small letters, digits, dots and dashes. Clients call it flow/<name>."
         />
         <Choice
-          label="Environment of the route"
+          label="Environment"
           value={of}
           onValue={setOf}
           options={[...new Set([...ENVS, of])].map((each) => [each, each] as const)}

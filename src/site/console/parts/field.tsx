@@ -1,5 +1,5 @@
 /** Controls with their labels. A label is a visible word, and the same everywhere. */
-import { type Child, useEffect, useRef } from "hono/jsx/dom";
+import { type Child, useLayoutEffect, useRef, useState } from "hono/jsx/dom";
 
 type Change = (value: string) => void;
 
@@ -17,10 +17,16 @@ export interface FieldProps {
   readonly autocomplete?: string;
 }
 
-const idOf = (label: string): string => `field-${label.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-")}`;
+let made = 0;
+
+/** Each control has an id of its own: a list may have a field of the same name in every row. */
+function useFieldId(label: string): string {
+  const [id] = useState(() => `field-${label.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-")}-${++made}`);
+  return id;
+}
 
 export function Field({ label, value, onValue, type = "text", hint, error, ...rest }: FieldProps) {
-  const id = idOf(label);
+  const id = useFieldId(label);
   const told = [hint === undefined ? "" : `${id}-hint`, error === undefined ? "" : `${id}-error`].join(" ").trim();
   return (
     <div class="field">
@@ -57,7 +63,7 @@ export function Area(props: {
   error?: string | undefined;
 }) {
   const { label, value, onValue, rows = 4, isCode = false, error } = props;
-  const id = idOf(label);
+  const id = useFieldId(label);
   return (
     <div class="field">
       <label for={id}>{label}</label>
@@ -87,7 +93,7 @@ export function Choice(props: {
   options: readonly (readonly [value: string, name: string])[];
 }) {
   const { label, value, onValue, options } = props;
-  const id = idOf(label);
+  const id = useFieldId(label);
   return (
     <div class="field">
       <label for={id}>{label}</label>
@@ -102,12 +108,24 @@ export function Choice(props: {
   );
 }
 
+/** Fired on `window` when a dialog opens and when it is gone: meanwhile nothing behind it can be used. */
+export const DIALOG_CHANGED = "flow-layer-dialog";
+
 /** A form in a dialog of the browser's own: Escape closes it, and the focus goes back to where it was. */
 export function Dialog(props: { title: string; onClose: () => void; children: Child }) {
   const { title, onClose, children } = props;
   const element = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
+    // The control that opened it often has the name of the one that ends it: only one of them is there at a time.
+    const opener = document.activeElement instanceof HTMLButtonElement ? document.activeElement : null;
+    if (opener !== null) opener.style.visibility = "hidden";
     element.current?.showModal();
+    dispatchEvent(new CustomEvent(DIALOG_CHANGED, { detail: true }));
+    return () => {
+      if (opener !== null) opener.style.visibility = "";
+      dispatchEvent(new CustomEvent(DIALOG_CHANGED, { detail: false }));
+      setTimeout(() => opener?.focus());
+    };
   }, []);
   return (
     <dialog ref={element} onClose={onClose} aria-label={title}>
