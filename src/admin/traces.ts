@@ -35,6 +35,8 @@ const ROUTE_PREFIX = "flow/";
 /** Each is one call of a ledger, and what one request may call is limited. */
 const MAX_REBUILT_KEYS = 200;
 const REBUILDS_AT_A_TIME = 6;
+/** Each takes three seconds at most. */
+const MAX_PAGES_LOOKED_THROUGH = 5;
 
 export const tracesApp = new Hono<AdminEnv>();
 
@@ -129,8 +131,15 @@ async function traceOfCall(c: Context<AdminEnv>, toolCallId: string): Promise<un
 
 async function traceOfResponse(c: Context<AdminEnv>, responseId: string): Promise<unknown> {
   const asked = { envs: await environments(c), now: Date.now() };
-  const [trace] = (await queryTraces(c.env.TRAIL_INDEX, { ...asked, responseId, limit: 1 })).traces;
-  return trace === undefined ? null : parseJson(trace);
+  let after: Position | undefined;
+  for (let page = 0; page < MAX_PAGES_LOOKED_THROUGH; page++) {
+    const { traces, next } = await queryTraces(c.env.TRAIL_INDEX, { ...asked, responseId, limit: 1, after });
+    if (traces[0] !== undefined) return parseJson(traces[0]);
+    if (next === null) return null;
+    after = next;
+  }
+  const message = "There are more traces than one request can look through for a provider's id. Ask with the trace id.";
+  throw new RouterError("overloaded", message);
 }
 /** The index lists a day more than ledgers keep, unless less was asked for. Epoch ms. */
 const keptSince = (days: number, now: number): number => (days < MAX_TRACE_DAYS ? now - days * DAY_MS : 0);

@@ -208,13 +208,16 @@ export class TrailIndex extends DurableObject<Cloudflare.Env> {
 
   /** `null`: there are too many traces to count. */
   async facets(query: DayFacetsQuery): Promise<FacetRow[] | null> {
-    const own = this.#store.facets(query);
-    if (this.#desk !== null || own === null) return own;
+    if (this.#desk !== null) return this.#store.facetsOfTraces(query);
     const day = this.#day();
-    const shards = this.#store.hasTables ? this.#store.shardsOf(query, day, Date.now()) : [];
-    if (shards.length > MAX_SHARDS_ASKED) return null;
-    const found = await this.#siblings.ask(day.env, shards, (shard) => shard.facets(query));
-    return found.every((rows) => rows !== null) ? [own, ...found].flat() : null;
+    const tagNames = await this.#tagNames();
+    const own = this.#transact(() => this.#store.facets(query, day, tagNames));
+    const shards = own === null && this.#store.hasTables ? this.#store.shardsOf(query, day, Date.now()) : [];
+    // What the sums of usage do not say is counted one by one, as far as that can be.
+    if (own !== null || shards.length === 0 || shards.length > MAX_SHARDS_ASKED) return own;
+    const here = this.#store.facetsOfTraces(query);
+    const found = here === null ? [] : await this.#siblings.ask(day.env, shards, (shard) => shard.facets(query));
+    return here !== null && found.every((rows) => rows !== null) ? [here, ...found].flat() : null;
   }
 
   /** What was used in a part of the day, in groups. */

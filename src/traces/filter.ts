@@ -61,8 +61,8 @@ export type Facet = (typeof FACETS)[number];
 /** How often each value occurs; a value of `null` is written as an empty text. */
 export type FacetCounts = { readonly [Name in Facet]: Readonly<Record<string, number>> };
 
-/** A combination of values, in the order of `FACETS`, and how many traces have it. */
-export type FacetRow = readonly [values: readonly (string | null)[], count: number];
+/** A combination of values, in the order of `FACETS`, and how many traces have it; `undefined`: not known of them. */
+export type FacetRow = readonly [values: readonly (string | null | undefined)[], count: number];
 
 /**
  * A statement that counts combinations: `source` is everything behind FROM, conditions included; the JSON is in `column`.
@@ -90,6 +90,7 @@ export function toFacets(rows: Iterable<FacetRow>): FacetCounts {
   const counts = FACETS.map(() => new Map<string, number>());
   for (const [values, count] of rows) {
     counts.forEach((sums, index) => {
+      if (values[index] === undefined) return;
       const value = values[index] ?? "";
       sums.set(value, (sums.get(value) ?? 0) + count);
     });

@@ -318,3 +318,37 @@ describe("with more calls than one object takes well", () => {
     expect(await listAll(`&since=${DATE}T00:00:00Z`, 50)).toEqual(idsOf(others));
   });
 });
+
+test("FLOW_TRACE_DAYS: the JSON of older traces goes, hour by hour; sums stay", async () => {
+  const vars = { FLOW_TRACE_DAYS: "2" };
+  const other = await startWorker({ front: FRONT, vars });
+  const ask = async <T>(method: string, ...parameters: unknown[]): Promise<T> => {
+    const body = JSON.stringify({ name: DAY, method, parameters });
+    return (await (await other.fetch("/object", { method: "POST", body })).json()) as T;
+  };
+  try {
+    const clock = async (at: number): Promise<void> => {
+      await other.fetch("/state", { method: "PUT", body: JSON.stringify({ clockMs: at - Date.now() }) });
+      await ask("ring");
+    };
+    await clock(START);
+    const traces = [3, 6, 9].map((hour) => makeTrace({ env: ENV, at: Date.parse(DATE) + hour * HOUR_MS + 1_000 }));
+    await ask("ingest", { keyId: traces[0]?.key_id, rows: traces.map((trace, at) => toRow(trace, at + 1)) });
+    const kept = async () => (await ask<object[]>("rows", "SELECT seq FROM body")).length;
+    expect(await kept()).toBe(3);
+    await clock(Date.parse(DATE) + 2 * DAY_MS + 3 * HOUR_MS);
+    for (let rung = 0; rung < 3; rung++) await ask("ring");
+    expect(await kept()).toBe(3);
+    await clock(Date.parse(DATE) + 2 * DAY_MS + 4 * HOUR_MS + 60_000);
+    for (let rung = 0; rung < 3; rung++) await ask("ring");
+    expect(await kept()).toBe(2);
+    await clock(Date.parse(DATE) + 3 * DAY_MS + 60_000);
+    for (let rung = 0; rung < 20; rung++) await ask("ring");
+    expect(await kept()).toBe(0);
+    const question = { groupBy: [], bucketMs: null, withRefused: false, withLatency: false };
+    const span = { since: Date.parse(DATE), until: Date.parse(DATE) + DAY_MS };
+    expect(await ask("usage", { ...question, ...span })).toMatchObject([{ counts: { requests: 3, nano_usd: 3_000 } }]);
+  } finally {
+    await other.stop();
+  }
+});

@@ -69,13 +69,23 @@ export function listIn(
 
 /** How many traces have which values, of those that the query finds; `null`: there are too many to look at. */
 export function facetsIn(sql: SqlStorage, layout: Layout, query: DayFacetsQuery): FacetRow[] | null {
-  const stretch = wholeStretch(sql, query);
-  const [condition, bindings] = within(query, stretch);
-  const count = `SELECT count(*) AS count FROM (SELECT 1 FROM trace WHERE ${condition} LIMIT ${MAX_FACET_TRACES + 1})`;
-  if (sql.exec<{ count: number }>(count, ...bindings).one().count > MAX_FACET_TRACES) return null;
+  return hasMore(sql, query, MAX_FACET_TRACES) ? null : lookedUp(sql, layout, query);
+}
+
+/** Are there more traces to look at than `count`? */
+export function hasMore(sql: SqlStorage, query: DayFacetsQuery, count: number): boolean {
+  const [condition, bindings] = within(query, wholeStretch(sql, query));
+  const index = isRare(query) ? " INDEXED BY trace_not_ok" : "";
+  const text = `SELECT count(*) AS count FROM (SELECT 1 FROM trace${index} WHERE ${condition} LIMIT ?)`;
+  return sql.exec<{ count: number }>(text, ...bindings, count + 1).one().count > count;
+}
+
+function lookedUp(sql: SqlStorage, layout: Layout, query: DayFacetsQuery): FacetRow[] {
+  const [condition, bindings] = within(query, wholeStretch(sql, query));
   const own = columnConditions(query);
   const more = bodyConditions(query, layout.json);
-  const source = `${layout.from} WHERE ${condition} AND ${layout.json} <> ''${own.sql}${more.sql}`;
+  const from = isRare(query) ? layout.fromFailed : layout.from;
+  const source = `${from} WHERE ${condition} AND ${layout.json} <> ''${own.sql}${more.sql}`;
   const text = `${facetStatement(layout.json, source)} LIMIT ${MAX_FACET_ROWS + 1}`;
   const values = [...bindings, ...own.bindings, ...more.bindings];
   return [...sql.exec<Record<string, SqlStorageValue>>(text, ...values)].map(toFacetRow);

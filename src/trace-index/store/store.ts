@@ -21,6 +21,7 @@ import { HOUR, readUsage } from "../usage-schema.sql.ts";
 import { type AdjustmentBatch, adjustedRow, type CostAdjustment, noteRepriced } from "./store-adjust.ts";
 import { eraseIn } from "./store-erase.ts";
 import { evidenceIn, NO_EVIDENCE } from "./store-evidence.ts";
+import { facetsOfDay } from "./store-facets.ts";
 import { cluster } from "./store-layout.ts";
 import { facetsIn, hoursOf, listIn } from "./store-list.ts";
 import { AttemptTally, addAttempts, type DayMetrics, metricsIn } from "./store-metrics.ts";
@@ -288,8 +289,16 @@ export class TrailStore {
     return this.#hasTables ? metricsIn(this.#sql) : { rows: [], attempts: [] };
   }
 
-  /** `null`: there are too many traces to count. */
-  facets(query: DayFacetsQuery): FacetRow[] | null {
+  /** To be run inside a transaction, as `usage`. `null`: there are too many traces to count. */
+  facets(query: DayFacetsQuery, day: TrailDay, tagNames: readonly string[] = []): FacetRow[] | null {
+    if (!this.#hasTables) return [];
+    this.#usage.catchUp(day, tagNames);
+    const hasShards = this.shardsOf(query, day, Date.now()).length > 0;
+    return facetsOfDay(this.#sql, this.#rows.layout, query, day, hasShards);
+  }
+
+  /** Those of a shard, counted one by one. */
+  facetsOfTraces(query: DayFacetsQuery): FacetRow[] | null {
     return this.#hasTables ? facetsIn(this.#sql, this.#rows.layout, query) : [];
   }
 

@@ -99,6 +99,21 @@ describe("the list", () => {
     expect(trails.asked).toEqual(["production:2026-11-21", "production:2026-11-20"]);
   });
 
+  test("ends a page after three seconds, and says where the next one begins", async () => {
+    const trails = fakeTrails(ROOMY);
+    const old = makeTrace({ at: TODAY - 29 * DAY_MS, session_id: "s-1" });
+    trails.ingest([makeTrace(), old]);
+    vi.useFakeTimers({ toFake: ["Date"], now: NOW });
+    trails.onCall = async () => {
+      vi.setSystemTime(Date.now() + 400);
+    };
+    const first = await queryTraces(trails.namespace, { envs: ENVS, now: NOW, limit: 5, session: "s-1" });
+    expect(first.traces).toEqual([]);
+    expect(first.next).toMatchObject({ id: "" });
+    expect(trails.asked.length).toBeLessThan(20);
+    expect(await readAll(trails, { limit: 5, session: "s-1" })).toEqual([old.id]);
+  });
+
   test("says until when it is complete: 5 seconds ago", async () => {
     const { asOf } = await queryTraces(fakeTrails().namespace, { envs: ENVS, now: NOW, limit: 5 });
     expect(Date.parse(asOf)).toBe(NOW - 5_000);

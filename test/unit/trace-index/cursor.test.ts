@@ -8,6 +8,11 @@ const position = fc.record({
   id: fc.constantFrom(newTraceId(null, 0), newTraceId("trailtest001", 1_795_000_000_000)),
 });
 
+test("a position between two times has no id", () => {
+  const position = { createdAt: 1_796_092_166_180, id: "" };
+  expect(decodeCursor(encodeCursor(position))).toEqual(position);
+});
+
 test("a cursor is text for a URL that leads back to its position", () => {
   fc.assert(
     fc.property(position, (each) => {

@@ -6,7 +6,11 @@ import { errorsOf, factsOf, isEvidence, type TraceFacts } from "../../../src/tra
 import { comparePositions } from "../../../src/trace-index/cursor.ts";
 import { bucketOf, mergeHistograms } from "../../../src/trace-index/histogram.ts";
 import { TrailStore } from "../../../src/trace-index/store/store.ts";
+import { facetsOfDay } from "../../../src/trace-index/store/store-facets.ts";
+import { layoutOf } from "../../../src/trace-index/store/store-layout.ts";
+import { facetsIn } from "../../../src/trace-index/store/store-list.ts";
 import type { TraceFilter, TrailRow } from "../../../src/trace-index/types.ts";
+import { type FacetRow, toFacets } from "../../../src/traces/filter.ts";
 import type { Trace } from "../../../src/traces/schema.ts";
 import { tries } from "../../support/tries.ts";
 import {
@@ -318,6 +322,87 @@ describe.each(Object.entries(LAYOUTS))("a day with more traces than are kept (%s
     expect(store.list({ limit: 100 }, DAY).rows).toEqual(before);
     expect(sql.exec("SELECT count(*) AS count FROM body").one()).toEqual({ count: before.length });
     expect(spendOf(store, { groupBy: "env", since: TODAY, until: TODAY + DAY_MS }, DAY).total.requests).toBe(61);
+  });
+});
+
+describe.each(Object.entries(LAYOUTS))("traces that are too old (%s)", (_, start) => {
+  test("lose their JSON ten minutes at a time, and keep their sums", () => {
+    const sql = start();
+    const store = new TrailStore(sql, ROOMY);
+    const all = Array.from({ length: 12 }, (_each, at) => makeTrace({ at: TODAY + at * 300_000 }));
+    feed(store, all);
+    expect(store.bodiesSince()).toBe(TODAY);
+    expect(store.strip(TODAY + 1_500_000)).toBe(true);
+    expect(store.bodiesSince()).toBe(TODAY + 600_000);
+    expect(store.list({ limit: 100 }, DAY).rows).toHaveLength(10);
+    while (store.strip(TODAY + 1_500_000));
+    expect(store.list({ limit: 100 }, DAY).rows.map(({ id }) => id)).toEqual(
+      all
+        .slice(5)
+        .map(({ id }) => id)
+        .toReversed(),
+    );
+    expect(sql.exec("SELECT count(*) AS count FROM body").one()).toEqual({ count: 7 });
+    expect(sql.exec("SELECT bodies FROM trail").one()).toEqual({ bodies: 7 });
+    const part = { since: TODAY + 1, until: TODAY + 1_200_001 };
+    expect(spendOf(store, { groupBy: "app", ...part }, DAY).total).toMatchObject({ requests: 4, nanoUsd: 4_000 });
+    while (store.strip(TODAY + DAY_MS));
+    expect(store.bodiesSince()).toBeNull();
+    expect(sql.exec("SELECT count(*) AS count FROM body").one()).toEqual({ count: 0 });
+  });
+});
+
+test("facets from the sums of usage are those of the traces", () => {
+  const filters = fc.record(
+    {
+      app: fc.constantFrom("studio", "console"),
+      key: fc.constantFrom(...KEY_IDS),
+      status: fc.constantFrom("ok", "error", "cancelled"),
+      provider: fc.constantFrom("openai", "groq"),
+      since: fc.nat(30).map((hour) => TODAY + hour * 3_600_000),
+      until: fc.nat(30 * 60).map((minute) => TODAY + minute * 60_000),
+    },
+    { requiredKeys: [] },
+  );
+  fc.assert(
+    fc.property(traces, filters, anyLayout, (all, wanted, layout) => {
+      const sql = LAYOUTS[layout]();
+      const store = new TrailStore(sql, ROOMY);
+      feed(store, all.map((trace) => (trace.status === "ok" ? { ...trace, error_code: undefined } : trace)) as Trace[]);
+      const counted = facetsIn(sql, layoutOf(sql), wanted) ?? [];
+      const summed = facetsOfDay(sql, layoutOf(sql), wanted, DAY, false, 0) ?? [];
+      // A request that nobody answered is summed at the target that it called last.
+      const known = (rows: readonly FacetRow[]) => {
+        const { provider, model, ...facets } = toFacets(rows);
+        return facets;
+      };
+      expect(known(summed)).toEqual(known(counted));
+    }),
+    { numRuns: tries(100) },
+  );
+});
+
+describe("a filter that matches nothing", () => {
+  const many = Array.from({ length: 30_000 }, (_, at) => JSON.stringify(makeTrace({ at: TODAY + at * 1_000 })));
+  const store = newStore({ ...ROOMY, bodies: 100_000 });
+  for (let from = 0; from < many.length; from += 1_000) {
+    const rows = many.slice(from, from + 1_000).map((trace, seq) => ({ seq, trace, unadmittedNanoUsd: 0 }));
+    store.ingest({ keyId: KEY_IDS[0], rows }, DAY);
+  }
+
+  test("looks at no trace where the sums of usage say that there is none", () => {
+    expect(store.list({ limit: 5, app: "nobody" }, DAY)).toEqual({ rows: [], end: null });
+    expect(store.list({ limit: 5, key: "nobody000000" }, DAY)).toEqual({ rows: [], end: null });
+    expect(store.list({ limit: 5, model: "nothing" }, DAY)).toEqual({ rows: [], end: null });
+  });
+
+  test("stops after so many traces and says where, so that the next page goes on there", () => {
+    const first = store.list({ limit: 5, session: "nobody" }, DAY);
+    expect(first.rows).toEqual([]);
+    expect(first.end?.createdAt).toBe(TODAY + 10_000 * 1_000);
+    expect(store.list({ limit: 5, session: "nobody", after: first.end ?? undefined }, DAY)).toEqual({
+      ...{ rows: [], end: null },
+    });
   });
 });
 
