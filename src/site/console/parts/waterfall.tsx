@@ -85,7 +85,6 @@ export function Waterfall({ trace }: { trace: Trace }) {
       <div class="lanes">
         <div class="axis">
           <span class="name">Attempt</span>
-          <svg viewBox={`0 0 ${WIDTH} ${ROW}`} preserveAspectRatio="none" aria-hidden="true" />
           <span class="ends">
             <span>0</span>
             <span>{duration(end / 2)}</span>
