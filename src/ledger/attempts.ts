@@ -104,8 +104,10 @@ export class Attempts {
     }
   }
 
-  #free(hold: Hold): void {
-    this.holds.remove(hold);
+  /** `isEnded`: by the row of its request, which is being settled. */
+  #free(hold: Hold, isEnded = false): void {
+    if (isEnded) this.holds.end(hold);
+    else this.holds.remove(hold);
     this.#window?.add(hold.reserved_at, -hold.requests, -hold.tokens);
   }
 
@@ -139,7 +141,7 @@ export class Attempts {
       const charged = charges.get(settled.attempt);
       if (charged?.state === "S") continue;
       const before = { hold: holds.get(settled.attempt), charged };
-      const charge = this.#charge(row.id, settled, before, { startedAt, now, tokens, requests }, changes);
+      const charge = this.#charge(row.id, settled, before, { startedAt, now, tokens, requests, isNew }, changes);
       if (mayInline && inline === undefined) inline = this.charges.inline(charge, settled);
       else this.charges.put(charge, settled);
       charges.set(settled.attempt, charge);
@@ -173,7 +175,13 @@ export class Attempts {
     traceId: string,
     settled: SettledAttempt,
     { hold, charged }: { readonly hold: Hold | undefined; readonly charged: Charge | undefined },
-    to: { readonly startedAt: number; readonly now: number; readonly tokens: number; readonly requests: number },
+    to: {
+      readonly startedAt: number;
+      readonly now: number;
+      readonly tokens: number;
+      readonly requests: number;
+      readonly isNew: boolean;
+    },
     changes: SpendChanges,
   ): Charge {
     const known = hold?.state === "R" ? hold : charged;
@@ -184,7 +192,7 @@ export class Attempts {
       nano_usd: readNanoUsd(settled.costNanoUsd),
       requests: known?.requests ?? to.requests,
     };
-    if (hold !== undefined) this.#free(hold);
+    if (hold !== undefined) this.#free(hold, to.isNew);
     if (charged !== undefined) this.#uncharge(charged, changes);
     this.#window?.add(charge.reserved_at, charge.requests, charge.tokens);
     changes.add(charge.reserved_at, charge.nano_usd ?? 0);
@@ -193,7 +201,7 @@ export class Attempts {
 
   /** The request is over and did not name these: they were never sent. */
   #freeRest(holds: Iterable<Hold>, charges: Iterable<Charge>, changes: SpendChanges): void {
-    for (const hold of holds) this.#free(hold);
+    for (const hold of holds) this.#free(hold, true);
     for (const charge of charges) {
       if (charge.state !== "X") continue;
       this.#uncharge(charge, changes);

@@ -1,6 +1,9 @@
 /**
- * What attempts hold that are not settled yet, in a table as small as what runs. Its sums are also kept in memory,
- * changed only together with it, and read from it by `load`.
+ * What attempts hold that are not settled yet, in a table as small as what runs, and the same in memory, changed only
+ * together with it and read from it by `load`.
+ *
+ * Rows are slots that are used again, because a row that is deleted is a row written: the settlement of a request ends
+ * what it holds by the row that it writes anyway, and the next reservation takes the slot.
  */
 
 import type { Span } from "../lib/time/calendar.ts";
@@ -16,12 +19,18 @@ const QUARTER_MS = 900_000;
 /** How long a release waits for the reservation it overtook. */
 const WITHDRAWN_MS = 60_000;
 
-const COLUMNS =
-  "trace_id, attempt, state, reserved_at, expires_at, bound_nano_usd, tokens, requests, provider, model, origin, isolate";
-const INSERT = `INSERT INTO hold (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+/** Slots that are kept for later, at least; otherwise as many as are in use. */
+const SPARE_SLOTS = 256;
+
+const COLUMNS = `n, trace_id, attempt, state, reserved_at, expires_at, bound_nano_usd, tokens, requests, provider, model,
+  origin, isolate`;
+const PUT = `INSERT OR REPLACE INTO slot (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+const IS_OVER = "(state = '' OR EXISTS (SELECT 1 FROM request WHERE id = trace_id AND ends_holds = 1))";
 
 /** One attempt's reservation, or the mark that it was released before its reservation came (`W`). */
 export type Hold = {
+  /** Number of its slot. */
+  readonly n: number;
   readonly trace_id: string;
   readonly attempt: number;
   readonly state: "R" | "W";
@@ -42,6 +51,10 @@ export type Hold = {
 export class Holds {
   readonly leases = new Leases();
   readonly #sql: SqlStorage;
+  /** What is open, by trace id. */
+  readonly #open = new Map<string, Hold[]>();
+  #freeSlots: number[] = [];
+  #nextSlot = 1;
   /** By the quarter of an hour in which it was reserved, counted from 1970. No hold is older than a day. */
   readonly #reservedNanoUsd = new Map<number, number>();
   #openRequests = 0;
@@ -54,18 +67,47 @@ export class Holds {
   }
 
   load(): void {
+    this.#open.clear();
+    this.#freeSlots = [];
+    this.#nextSlot = 1;
     this.#reservedNanoUsd.clear();
     this.#openRequests = 0;
-    const query = `SELECT reserved_at / ${QUARTER_MS} AS quarter, sum(bound_nano_usd) AS nano_usd,
-      sum(requests) AS requests FROM hold WHERE state = 'R' GROUP BY quarter`;
-    type Sums = { quarter: number; nano_usd: number; requests: number };
-    for (const { quarter, nano_usd, requests } of this.#sql.exec<Sums>(query).toArray()) {
-      this.#count(quarter * QUARTER_MS, nano_usd, requests);
+    this.#nextExpiryAt = Number.POSITIVE_INFINITY;
+    const open = new Map<string, number>();
+    const query = `SELECT ${COLUMNS}, ${IS_OVER} AS is_over FROM slot ORDER BY n`;
+    for (const { is_over, ...hold } of this.#sql.exec<Hold & { is_over: number }>(query).toArray()) {
+      this.#nextSlot = hold.n + 1;
+      if (is_over === 1) this.#freeSlots.push(hold.n);
+      else this.#remember(hold);
+      if (is_over === 1 || hold.state !== "R") continue;
+      this.#count(hold.reserved_at, hold.bound_nano_usd, hold.requests);
+      this.#nextExpiryAt = Math.min(this.#nextExpiryAt, hold.expires_at);
+      if (hold.isolate !== "") open.set(hold.isolate, (open.get(hold.isolate) ?? 0) + 1);
     }
-    this.#findExpiry();
-    const isolates = "SELECT isolate, count(*) AS open FROM hold WHERE state = 'R' AND isolate <> '' GROUP BY isolate";
-    const open = this.#sql.exec<{ isolate: string; open: number }>(isolates).toArray();
-    this.leases.load(new Map(open.map((row) => [row.isolate, row.open])));
+    this.leases.load(open);
+  }
+
+  #remember(hold: Hold): void {
+    const others = this.#open.get(hold.trace_id);
+    if (others === undefined) this.#open.set(hold.trace_id, [hold]);
+    else others.push(hold);
+  }
+
+  #forget(hold: Hold): void {
+    const left = this.of(hold.trace_id).filter(({ attempt }) => attempt !== hold.attempt);
+    if (left.length > 0) this.#open.set(hold.trace_id, left);
+    else this.#open.delete(hold.trace_id);
+  }
+
+  #put(hold: Omit<Hold, "n">): void {
+    const whole = { n: this.#freeSlots.pop() ?? this.#nextSlot++, ...hold };
+    const { n, trace_id, attempt, state, reserved_at, expires_at, bound_nano_usd, tokens, requests } = whole;
+    this.#sql.exec(
+      PUT,
+      ...[n, trace_id, attempt, state, reserved_at, expires_at, bound_nano_usd, tokens, requests],
+      ...[hold.provider, hold.model, hold.origin, hold.isolate],
+    );
+    this.#remember(whole);
   }
 
   /** Held for attempts that were reserved in the period. */
@@ -89,31 +131,33 @@ export class Holds {
 
   /** All reservations that are open. */
   all(): Hold[] {
-    return this.#sql.exec<Hold>(`SELECT ${COLUMNS} FROM hold WHERE state = 'R'`).toArray();
+    return [...this.#open.values()].flat().filter(({ state }) => state === "R");
   }
 
-  of(traceId: string): Hold[] {
-    return this.#sql.exec<Hold>(`SELECT ${COLUMNS} FROM hold WHERE trace_id = ?`, traceId).toArray();
+  of(traceId: string): readonly Hold[] {
+    return this.#open.get(traceId) ?? [];
   }
 
   open(reservation: Reservation, requests: number, now: number): void {
-    const { traceId, attempt, boundNanoUsd, boundTokens, provider, model, origin, isolate = "" } = reservation;
+    const { traceId, attempt, boundNanoUsd, boundTokens, provider, model, isolate = "" } = reservation;
     const expiresAt = Math.min(reservation.expiresAt, now + MAX_HOLD_MS);
-    const from = originText(origin);
-    this.#sql.exec(
-      INSERT,
-      ...[traceId, attempt, "R", now, expiresAt, boundNanoUsd, boundTokens, requests, provider, model],
-      ...[from, isolate],
-    );
+    const origin = originText(reservation.origin);
+    this.#put({
+      ...{ trace_id: traceId, attempt, state: "R", reserved_at: now, expires_at: expiresAt },
+      ...{ bound_nano_usd: boundNanoUsd, tokens: boundTokens, requests, provider, model, origin, isolate },
+    });
     this.#count(now, boundNanoUsd, requests);
-    this.onChange(from, now, boundNanoUsd);
+    this.onChange(origin, now, boundNanoUsd);
     this.leases.count(isolate, 1);
     this.#nextExpiryAt = Math.min(this.#nextExpiryAt, expiresAt);
   }
 
   /** For a minute, a reservation under this number is not taken. */
   withdraw(traceId: string, attempt: number, now: number): void {
-    this.#sql.exec(INSERT, ...[traceId, attempt, "W", now, now + WITHDRAWN_MS, 0, 0, 0, "", "", "", ""]);
+    this.#put({
+      ...{ trace_id: traceId, attempt, state: "W", reserved_at: now, expires_at: now + WITHDRAWN_MS },
+      ...{ bound_nano_usd: 0, tokens: 0, requests: 0, provider: "", model: "", origin: "", isolate: "" },
+    });
   }
 
   /**
@@ -124,17 +168,24 @@ export class Holds {
     const hold = this.of(traceId).find((each) => each.attempt === attempt && each.state === "R");
     if (hold === undefined) return;
     const bound = Math.min(hold.bound_nano_usd, nanoUsd);
-    const values = [bound, Math.min(expiresAt, hold.reserved_at + MAX_HOLD_MS), traceId, attempt];
-    this.#sql.exec(
-      "UPDATE hold SET bound_nano_usd = ?, expires_at = max(expires_at, ?) WHERE trace_id = ? AND attempt = ?",
-      ...values,
-    );
+    const until = Math.max(hold.expires_at, Math.min(expiresAt, hold.reserved_at + MAX_HOLD_MS));
+    this.#sql.exec("UPDATE slot SET bound_nano_usd = ?, expires_at = ? WHERE n = ?", bound, until, hold.n);
+    this.#forget(hold);
+    this.#remember({ ...hold, bound_nano_usd: bound, expires_at: until });
     this.#count(hold.reserved_at, bound - hold.bound_nano_usd, 0);
     this.onChange(hold.origin, hold.reserved_at, bound - hold.bound_nano_usd);
   }
 
-  remove({ trace_id, attempt, state, reserved_at, bound_nano_usd, requests, isolate, origin }: Hold): void {
-    this.#sql.exec("DELETE FROM hold WHERE trace_id = ? AND attempt = ?", trace_id, attempt);
+  remove(hold: Hold): void {
+    this.#sql.exec("UPDATE slot SET state = '' WHERE n = ?", hold.n);
+    this.end(hold);
+  }
+
+  /** The row of its request ends it, in the same transaction. */
+  end(hold: Hold): void {
+    const { n, state, reserved_at, bound_nano_usd, requests, isolate, origin } = hold;
+    this.#forget(hold);
+    this.#freeSlots.push(n);
     if (state !== "R") return;
     this.#count(reserved_at, -bound_nano_usd, -requests);
     this.onChange(origin, reserved_at, -bound_nano_usd);
@@ -150,28 +201,48 @@ export class Holds {
   }
 
   #takeOf(isolate: string, limit: number): Hold[] {
-    const query = `SELECT ${COLUMNS} FROM hold WHERE state = 'R' AND isolate = ? ORDER BY reserved_at LIMIT ?`;
-    const held = this.#sql.exec<Hold>(query, isolate, Math.max(0, limit)).toArray();
-    for (const hold of held) this.remove(hold);
-    return held;
+    const held = this.all().filter((hold) => hold.isolate === isolate);
+    return this.#take(held.toSorted((a, b) => a.reserved_at - b.reserved_at).slice(0, Math.max(0, limit)));
   }
 
   #takeOld(now: number, limit: number): Hold[] {
     if (this.#nextExpiryAt > now) return [];
-    const expired = this.#sql
-      .exec<Hold>(
-        `SELECT ${COLUMNS} FROM hold WHERE state = 'R' AND expires_at <= ? ORDER BY expires_at LIMIT ?`,
-        now,
-        limit,
-      )
-      .toArray();
-    for (const hold of expired) this.remove(hold);
-    this.#findExpiry();
-    return expired;
+    const expired = this.all().filter(({ expires_at }) => expires_at <= now);
+    const taken = this.#take(expired.toSorted((a, b) => a.expires_at - b.expires_at).slice(0, limit));
+    this.#nextExpiryAt = this.all().reduce(
+      (first, { expires_at }) => Math.min(first, expires_at),
+      Number.POSITIVE_INFINITY,
+    );
+    return taken;
   }
 
-  forgetWithdrawn(now: number): void {
-    this.#sql.exec("DELETE FROM hold WHERE state = 'W' AND expires_at <= ?", now);
+  #take(holds: Hold[]): Hold[] {
+    for (const hold of holds) this.remove(hold);
+    return holds;
+  }
+
+  /** Withdrawn numbers that may come no more, and slots that a busy time has left. */
+  tidy(now: number): void {
+    for (const hold of [...this.#open.values()].flat()) {
+      if (hold.state === "W" && hold.expires_at <= now) this.remove(hold);
+    }
+    const spare = this.#freeSlots.length - Math.max(SPARE_SLOTS, this.#open.size);
+    if (spare <= 0) return;
+    const numbers = this.#freeSlots.toSorted((a, b) => a - b).slice(-spare);
+    this.#sql.exec("DELETE FROM slot WHERE n IN (SELECT value FROM json_each(?))", JSON.stringify(numbers));
+    const dropped = new Set(numbers);
+    this.#freeSlots = this.#freeSlots.filter((n) => !dropped.has(n));
+  }
+
+  /** Before requests are deleted: what ended by their rows must not seem open without them. */
+  clear(traceIds: readonly string[]): void {
+    const ids = JSON.stringify(traceIds);
+    this.#sql.exec(`DELETE FROM slot WHERE trace_id IN (SELECT value FROM json_each(?)) AND ${IS_OVER}`, ids);
+  }
+
+  /** Nothing is left of what has ended. */
+  erase(): void {
+    this.#sql.exec(`DELETE FROM slot WHERE ${IS_OVER}`);
   }
 
   /** Sums of the rows themselves, for the audit. */
@@ -182,12 +253,6 @@ export class Holds {
          WHERE state = 'R'`,
       )
       .one();
-  }
-
-  #findExpiry(): void {
-    const query = "SELECT min(expires_at) AS expires_at FROM hold WHERE state = 'R'";
-    const { expires_at } = this.#sql.exec<{ expires_at: number | null }>(query).one();
-    this.#nextExpiryAt = expires_at ?? Number.POSITIVE_INFINITY;
   }
 
   #count(at: number, nanoUsd: number, requests: number): void {

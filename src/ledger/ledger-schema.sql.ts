@@ -96,6 +96,10 @@ const INLINE = [
 ];
 export const INLINE_NAMES = INLINE.map(([name]) => name);
 
+const HOLD =
+  "trace_id, attempt, state, reserved_at, expires_at, bound_nano_usd, tokens, requests, provider, model, origin, isolate";
+const NEW_HOLD = HOLD.replaceAll(/\w+/g, "NEW.$&");
+
 /** What was added since. A step that was ever deployed is never edited: a new one is added below it. */
 const STEPS: readonly string[] = [
   `
@@ -235,6 +239,45 @@ ${INLINE.map(([name, type]) => `  ALTER TABLE request ADD COLUMN charge_${name} 
   WHEN OLD.charge_attempt IS NOT NULL AND (SELECT is_folding FROM ledger) = 0 BEGIN
     INSERT OR IGNORE INTO charge_row (trace_id, state, settled_at, ${INLINE_NAMES.join(", ")})
     VALUES (OLD.id, 'S', OLD.settled_at, ${INLINE_NAMES.map((name) => `OLD.charge_${name}`).join(", ")});
+  END;
+  `,
+  `
+  -- What is held, in rows that are used again: free ones have no state, or a request that \`ends_holds\`. \`hold\` is a view
+  -- for the release before, which deletes and makes a row per reservation.
+  CREATE TABLE slot (
+    n INTEGER PRIMARY KEY,
+    trace_id TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('R', 'W', '')),
+    reserved_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    bound_nano_usd INTEGER NOT NULL,
+    tokens INTEGER NOT NULL,
+    requests INTEGER NOT NULL,
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    isolate TEXT NOT NULL
+  ) STRICT;
+  INSERT INTO slot (${HOLD}) SELECT ${HOLD} FROM hold;
+  DROP TABLE hold;
+  -- 1 where the settlement has ended what the request held. The release before ends it row by row.
+  ALTER TABLE request ADD COLUMN ends_holds INTEGER NOT NULL DEFAULT 0;
+  CREATE VIEW hold AS SELECT ${HOLD} FROM slot
+    WHERE state <> '' AND NOT EXISTS (SELECT 1 FROM request WHERE request.id = slot.trace_id AND request.ends_holds = 1);
+  CREATE TRIGGER hold_insert INSTEAD OF INSERT ON hold BEGIN
+    INSERT INTO slot (${HOLD}) VALUES (${NEW_HOLD});
+  END;
+  CREATE TRIGGER hold_delete INSTEAD OF DELETE ON hold BEGIN
+    DELETE FROM slot WHERE trace_id = OLD.trace_id AND attempt = OLD.attempt;
+  END;
+  CREATE TRIGGER hold_update INSTEAD OF UPDATE ON hold BEGIN
+    UPDATE slot SET bound_nano_usd = NEW.bound_nano_usd, expires_at = NEW.expires_at
+    WHERE trace_id = OLD.trace_id AND attempt = OLD.attempt;
+  END;
+  CREATE TRIGGER request_delete_slot BEFORE DELETE ON request
+  WHEN OLD.ends_holds = 1 AND (SELECT is_folding FROM ledger) = 0 BEGIN
+    DELETE FROM slot WHERE trace_id = OLD.id;
   END;
   `,
 ];

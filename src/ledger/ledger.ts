@@ -332,7 +332,7 @@ export class Ledger {
     const old = this.traces.old(now, TRIM_BATCH);
     if (old.length > 0) this.#delete(old);
     this.folded.trim(now);
-    this.attempts.holds.forgetWithdrawn(now);
+    this.attempts.holds.tidy(now);
     const floor = this.traces.oldest();
     this.#sql.exec("DELETE FROM unadmitted WHERE trace_id < ?", floor);
     const attempts = this.attempts.charges.trim(floor, MIN_TRACE_AGE_MS, now, TRIM_BATCH);
@@ -345,6 +345,7 @@ export class Ledger {
     if (lost.length > 0)
       this.account.count({ lostTraces: lost.length, lostNanoUsd: this.attempts.charges.costOf(lost) });
     this.account.count({ deletedNanoUsd: this.folded.fold(old) });
+    this.attempts.holds.clear(ids);
     this.traces.remove(ids);
   }
 
@@ -354,6 +355,7 @@ export class Ledger {
     this.traces.erase();
     this.refusals.erase();
     this.attempts.charges.eraseTags();
+    this.attempts.holds.erase();
     this.folded.erase();
   }
 

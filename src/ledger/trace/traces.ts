@@ -25,11 +25,21 @@ const MAX_TRACE_TIME = 62 ** 8 - 1;
 const ABOVE_ALL_IDS = "~";
 
 const CHARGE_COLUMNS = INLINE_NAMES.map((name) => `charge_${name}`);
-const COLUMNS = ["id", "settled_at", "status", "route", "body", "unsettled_attempts", "ship_seq", ...CHARGE_COLUMNS];
+const COLUMNS = [
+  "id",
+  "settled_at",
+  "status",
+  "route",
+  "body",
+  "unsettled_attempts",
+  "ends_holds",
+  "ship_seq",
+  ...CHARGE_COLUMNS,
+];
 const INSERT = `INSERT INTO request (${COLUMNS.join(", ")}) VALUES (${COLUMNS.map(() => "?").join(", ")})`;
 const REPLACE = `
-  UPDATE request SET settled_at = ?2, status = ?3, route = ?4, body = ?5, unsettled_attempts = ?6, ship_seq = ?7
-  WHERE id = ?1`;
+  UPDATE request SET settled_at = ?2, status = ?3, route = ?4, body = ?5, unsettled_attempts = ?6, ends_holds = ?7,
+  ship_seq = ?8 WHERE id = ?1`;
 const NO_CHARGE = INLINE_NAMES.map(() => null);
 
 const listStatement = (more: string): string => `
@@ -76,7 +86,7 @@ export class Traces {
     return this.#sql.exec<{ count: number }>(query, id).toArray()[0]?.count ?? null;
   }
 
-  /** Stores a trace that is new, with its first charge. `seq`: its number in the outbox. */
+  /** Stores a trace that is new, with its first charge. One that is settled ends what its request holds. `seq`: its number in the outbox. */
   add(
     { id, status, route, trace }: StoredTrace,
     unsettled: number,
@@ -84,13 +94,14 @@ export class Traces {
     seq: number,
     charge?: InlineCharge,
   ): void {
-    this.#sql.exec(INSERT, id, now, status, route, trace, unsettled, seq, ...(charge ?? NO_CHARGE));
+    const endsHolds = unsettled === 0 ? 1 : 0;
+    this.#sql.exec(INSERT, id, now, status, route, trace, unsettled, endsHolds, seq, ...(charge ?? NO_CHARGE));
     this.#count++;
   }
 
   /** In place of a trace of the sweep, by one that says more: `unsettled` 0, or above what was. */
   replace({ id, status, route, trace }: StoredTrace, unsettled: number, now: number, seq: number): void {
-    this.#sql.exec(REPLACE, id, now, status, route, trace, unsettled, seq);
+    this.#sql.exec(REPLACE, id, now, status, route, trace, unsettled, unsettled === 0 ? 1 : 0, seq);
   }
 
   /** A trace that was just added has been stored and deleted before, and counts once. */

@@ -141,12 +141,18 @@ export function asBefore(sql: SqlStorage): void {
   const values = columns("charge_row").join(", ");
   sql.exec("INSERT INTO waiting (trace_id, seq) SELECT trace_id, seq FROM outbox WHERE true ON CONFLICT DO NOTHING");
   sql.exec(`INSERT OR IGNORE INTO charge_row (${values}) SELECT ${values} FROM charge`);
-  for (const view of ["outbox", "charge"]) sql.exec(`DROP VIEW ${view}`);
-  sql.exec("DROP TRIGGER request_delete");
+  const held = columns("hold").join(", ");
+  sql.exec(`CREATE TABLE held AS SELECT ${held} FROM hold`);
+  sql.exec("DROP TABLE slot");
+  for (const view of ["outbox", "charge", "hold"]) sql.exec(`DROP VIEW ${view}`);
+  for (const trigger of ["request_delete", "request_delete_slot"]) sql.exec(`DROP TRIGGER ${trigger}`);
+  sql.exec("ALTER TABLE held RENAME TO hold");
   sql.exec("ALTER TABLE waiting RENAME TO outbox");
   sql.exec("ALTER TABLE charge_row RENAME TO charge");
   for (const column of ["shipped_seq", "ship_from", "is_folding"]) sql.exec(`ALTER TABLE ledger DROP COLUMN ${column}`);
-  const added = columns("request").filter((name) => name.startsWith("charge_") || name === "ship_seq");
+  const added = columns("request").filter(
+    (name) => name.startsWith("charge_") || ["ship_seq", "ends_holds"].includes(name),
+  );
   for (const column of added) sql.exec(`ALTER TABLE request DROP COLUMN ${column}`);
   sql.exec("DELETE FROM migration WHERE step >= 7");
 }

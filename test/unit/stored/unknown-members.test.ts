@@ -213,7 +213,7 @@ describe("a ledger's rows", () => {
     const { sql } = books.store;
     for (const table of [
       "request",
-      "hold",
+      "slot",
       "charge_row",
       "spend",
       "account",
