@@ -358,6 +358,9 @@ describe("by the door of Responses", () => {
     for (const input of [
       [{ role: "user", content: "hi" }, output],
       [{ role: "user", content: [{ type: "mystery_result", output: "deleted" }] }],
+      ...["user", "assistant"].flatMap((role) =>
+        [{ tool_result: "deleted" }, 7, [[{ tool_result: "deleted" }]]].map((content) => [{ role, content }]),
+      ),
       ...["tool", "Tool", "ipython", "function", "USER"].map((role) => [
         { role: "user", content: "hi" },
         { role, call_id: "c", content: "deleted" },

@@ -185,6 +185,12 @@ export function textOf(value: unknown): string | undefined {
   return typeof value === "string" && value !== "" ? value : undefined;
 }
 
+/** A value where a part belongs, which is none: no wire has a form for it. */
+export function oddPart(value: unknown, path: string): Part {
+  const type = isJsonObject(value) ? String(value["type"]) : Array.isArray(value) ? "array" : String(value);
+  return { kind: "opaque", wire: WIRE, type, source: isJsonObject(value) ? value : {}, path };
+}
+
 export function objectsOf(value: unknown): Json[] {
   return Array.isArray(value) ? value.filter(isJsonObject) : [];
 }

@@ -3,7 +3,7 @@ import type { Turn } from "../../conversation/conversation.ts";
 import type { Bound, Json, Part } from "../../conversation/part.ts";
 import { isJsonObject } from "../../lib/json.ts";
 import type { ToolName } from "../tool-names.ts";
-import { mediaOf, readClientResult, textOf, WIRE } from "./items.ts";
+import { mediaOf, oddPart, readClientResult, textOf, WIRE } from "./items.ts";
 import { OutputParts } from "./read-output.ts";
 import { leadingToolItems } from "./read-tools.ts";
 
@@ -67,7 +67,7 @@ class Turns {
         callId: textOf(item["call_id"]) ?? "",
         ...(name === undefined ? {} : { name }),
         form: type === "custom_tool_call_output" ? "custom" : "function",
-        parts: readContent(item["output"], `${path}.output`),
+        parts: readOutput(item["output"], `${path}.output`),
       };
     }
     const result = readClientResult(item, path);
@@ -90,16 +90,20 @@ class Turns {
   }
 }
 
-/** A string is one text part; empty texts are none. */
+/** A client that sends its tool's object as it is means its text. */
+function readOutput(output: unknown, path: string): Part[] {
+  return isJsonObject(output) ? [{ kind: "text", text: JSON.stringify(output), path }] : readContent(output, path);
+}
+
+/** A string is one text part; empty texts are none. What is no part is opaque, as some provider may read it as one. */
 function readContent(content: unknown, path: string): Part[] {
   if (typeof content === "string") return content === "" ? [] : [{ kind: "text", text: content, path }];
-  // A client that sends its tool's object as it is means its text.
-  if (isJsonObject(content)) return [{ kind: "text", text: JSON.stringify(content), path }];
-  if (!Array.isArray(content)) return [];
+  if (content === undefined || content === null) return [];
+  if (!Array.isArray(content)) return [oddPart(content, path)];
   return content.flatMap((part, at): Part[] => {
     const place = `${path}[${at}]`;
     if (typeof part === "string") return part === "" ? [] : [{ kind: "text", text: part, path: place }];
-    if (!isJsonObject(part)) return [];
+    if (!isJsonObject(part)) return [oddPart(part, place)];
     const read = readPart(part, place);
     if (read === null) return [];
     // The hint in the spelling that the other wires know; its only mode says the same.

@@ -4,7 +4,7 @@ import { isJsonObject } from "../../lib/json.ts";
 import { argumentsText } from "../call-arguments.ts";
 import type { ToolName } from "../tool-names.ts";
 import { disclose, isEnclosed } from "./envelope.ts";
-import { isProviderItem, objectsOf, phaseBound, readClientCall, textOf, WIRE } from "./items.ts";
+import { isProviderItem, objectsOf, oddPart, phaseBound, readClientCall, textOf, WIRE } from "./items.ts";
 
 /** A tool's name as an answer has it: with its namespace next to it, where there is one. */
 export function nameOf(item: Json): ToolName {
@@ -156,9 +156,14 @@ function messageParts(item: Json, path: string, provider: string | null): Part[]
   if (typeof content === "string") {
     return content === "" ? [] : [{ kind: "text", text: content, path: inside(path, ".content"), ...bound }];
   }
-  return (Array.isArray(content) ? content : []).flatMap((part, at): Part[] => {
+  // Every value of a history is judged, as some provider may read it as a part.
+  const isHistory = provider === null;
+  if (!Array.isArray(content)) {
+    return isHistory && content !== undefined && content !== null ? [oddPart(content, `${path}.content`)] : [];
+  }
+  return content.flatMap((part, at): Part[] => {
     const place = inside(path, `.content[${at}]`);
-    if (!isJsonObject(part)) return [];
+    if (!isJsonObject(part)) return isHistory ? [oddPart(part, place)] : [];
     const { type, text, refusal, annotations } = part;
     if (typeof text === "string" && (type === "output_text" || type === "text" || type === "input_text")) {
       if (text === "") return [];

@@ -662,6 +662,19 @@ describe("a client's request", () => {
     ]);
   });
 
+  test.each([
+    { content: { tool_result: "x" }, path: "input[0].content", type: "undefined" },
+    { content: { type: "odd" }, path: "input[0].content", type: "odd" },
+    { content: 7, path: "input[0].content", type: "7" },
+    { content: [["x"]], path: "input[0].content[0]", type: "array" },
+    { content: [{ type: "input_text", text: "hi" }, false], path: "input[0].content[1]", type: "false" },
+  ])("judges $content in the place of parts", ({ content, path, type }) => {
+    for (const role of ["user", "assistant", "developer"]) {
+      const parts = read({ input: [{ role, content }] }).turns.flatMap((turn) => turn.parts);
+      expect(parts.filter(({ kind }) => kind === "opaque")).toMatchObject([{ kind: "opaque", type, path }]);
+    }
+  });
+
   test("has a namespace's tools under flat names, in tools, choice and history", () => {
     const conversation = read({
       tools: [
