@@ -30,6 +30,7 @@ import {
 } from "./measure.ts";
 import { compareOperator } from "./operator.ts";
 import { countRows } from "./rows.ts";
+import { measureTrail } from "./trail.ts";
 import { CHUNKS, GAP_MS } from "./upstream.ts";
 
 const ROUNDS = 3;
@@ -181,7 +182,7 @@ async function printLookUp(directory: string): Promise<void> {
   console.log(`\nCatalogue, first look-up ${first.toFixed(2)} ms, the next one ${second.toFixed(3)} ms.`);
 }
 
-const SECTIONS = ["requests", "pumps", "lanes", "catalogue", "hedge", "budget", "operator", "rows"] as const;
+const SECTIONS = ["requests", "pumps", "lanes", "catalogue", "hedge", "budget", "operator", "rows", "trail"] as const;
 type Section = (typeof SECTIONS)[number];
 
 /** The sections that were named on the command line; all of them without a name. */
@@ -233,6 +234,7 @@ async function main(): Promise<void> {
       budget: () => compareBudget(bareSide, through, router.worker, vars),
       operator: compareOperator,
       rows: () => countRows(provider.baseUrl),
+      trail: () => measureTrail(),
     };
     for (const section of sections) await run[section]();
   } finally {

@@ -12,7 +12,7 @@ import type { Layout } from "./store-layout.ts";
 import { facetsIn, hasMore } from "./store-list.ts";
 
 /** Up to so many traces are counted one by one. */
-const FEW = 20_000;
+const FEW = 2_000;
 const FILTERS = ["key", "app", "route", "provider", "status", "api", "model"] as const;
 
 interface FacetSums extends Record<string, SqlStorageValue> {
