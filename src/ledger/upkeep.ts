@@ -4,9 +4,8 @@
  * again, because an alarm that keeps failing is dropped by the platform.
  */
 import { AlarmSchedule, type Alarms } from "../durable/alarm-schedule.ts";
-import { Backoff } from "../durable/backoff.ts";
+import { Outbox, type Waiting } from "../durable/outbox.ts";
 import { log } from "../lib/log.ts";
-import { withTimeout } from "../lib/time/with-timeout.ts";
 import { keyIdOfTrace } from "../traces/schema.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Parcel, TraceIndexes } from "./outbox.ts";
@@ -44,9 +43,7 @@ export class Upkeep {
   #isTrimBehind = false;
   /** `null`: nothing waits to be shipped. */
   #shipAt: number | null = null;
-  readonly #shipBackoff = new Backoff(SHIP_RETRY);
-  /** Place in the outbox behind which shipping goes on, so that what no index takes does not hold up the rest. */
-  #shippedTo = 0;
+  readonly #shipping: Outbox<Parcel>;
 
   constructor(
     ledger: Ledger,
@@ -60,6 +57,15 @@ export class Upkeep {
     this.#transact = transact;
     this.#alarms = new AlarmSchedule(alarms);
     this.#indexes = indexes;
+    const traces: Waiting<Parcel> = {
+      next: (after) => ledger.outbox.parcels(SHIP_BATCH, after),
+      send: async (parcels) => void (await Promise.all(parcels.map((parcel) => this.#send(parcel)))),
+      sent: (parcels) => {
+        for (const parcel of parcels) transact(() => ledger.outbox.removeSent(parcel));
+      },
+      placeOf: ({ places }) => Math.max(0, ...places),
+    };
+    this.#shipping = new Outbox(traces, SHIP_LIMIT_MS, SHIP_RETRY);
   }
 
   /** Before the first call is answered: whatever was waiting when the last instance ended gets its alarm again. */
@@ -108,7 +114,7 @@ export class Upkeep {
     const isSwept = tried("sweep", () => this.#transact(() => this.#ledger.sweep(now)));
     const isTrimmed = tried("trim", () => this.#trim(now));
     if (this.#escrow !== null && this.#escrow.dueAt <= now) await this.#escrow.run(now);
-    if (this.#indexes !== undefined) await this.#ship(this.#indexes);
+    if (this.#indexes !== undefined) await this.#ship();
     const endedAt = Date.now();
     await this.arm(endedAt, isSwept && isTrimmed ? endedAt : endedAt + RECOVERY_MS);
   }
@@ -122,39 +128,20 @@ export class Upkeep {
   }
 
   /** Never rejects. */
-  async #ship(indexes: TraceIndexes): Promise<void> {
-    const startedAt = Date.now();
-    if (this.#shipAt === null || this.#shipAt > startedAt) return;
-    const found = { sent: 0, failed: 0 };
-    let mayWrap = this.#shippedTo !== 0;
-    while (Date.now() < startedAt + SHIP_SLICE_MS) {
-      const parcels = this.#ledger.outbox.parcels(SHIP_BATCH, this.#shippedTo);
-      const sentBefore = found.sent;
-      for (const parcel of parcels) found[(await this.#send(indexes, parcel)) ? "sent" : "failed"]++;
-      this.#shippedTo = Math.max(0, ...parcels.flatMap(({ places }) => places));
-      if (parcels.length === 0 && mayWrap) mayWrap = false;
-      else if (found.sent === sentBefore) break;
-      else if (!this.#ledger.outbox.isEmpty) await scheduler.wait(SHIP_PAUSE_MS);
-    }
-    // An index that is away does not slow down the others: while something goes out, the pause stays short.
-    if (found.failed === 0 || found.sent > 0) this.#shipBackoff.succeed();
-    const pauseMs = found.failed === 0 ? 0 : found.sent > 0 ? SHIP_DELAY_MS : this.#shipBackoff.fail();
+  async #ship(): Promise<void> {
+    if (this.#shipAt === null || this.#shipAt > Date.now()) return;
+    const pauseMs = await this.#shipping.drain({ forMs: SHIP_SLICE_MS, pauseMs: SHIP_PAUSE_MS });
     this.#shipAt = this.#ledger.outbox.isEmpty ? null : Date.now() + pauseMs;
   }
 
-  async #send(indexes: TraceIndexes, parcel: Parcel): Promise<boolean> {
-    const { index, ids, rows } = parcel;
-    if (index === null) return tried("give_up", () => this.#transact(() => this.#ledger.giveUp(ids)));
-    try {
-      const keyId = keyIdOfTrace(ids[0] ?? "") ?? "";
-      // A stub that has failed stays broken, so each call makes its own.
-      await withTimeout(SHIP_LIMIT_MS, () => indexes.getByName(index).ingest({ keyId, rows }));
-      this.#transact(() => this.#ledger.outbox.removeSent(parcel));
-      return true;
-    } catch {
-      // The rows stay and go again: the index takes each once.
-      return false;
+  async #send({ index, ids, rows }: Parcel): Promise<void> {
+    if (index === null) {
+      tried("give_up", () => this.#transact(() => this.#ledger.giveUp(ids)));
+      return;
     }
+    const keyId = keyIdOfTrace(ids[0] ?? "") ?? "";
+    // A stub that has failed stays broken, so each call makes its own.
+    await this.#indexes?.getByName(index).ingest({ keyId, rows });
   }
 }
 

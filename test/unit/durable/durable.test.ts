@@ -141,6 +141,36 @@ describe("an outbox", () => {
     expect(post.taken).toEqual([[1]]);
   });
 
+  test("to several receivers is held up by none: what one does not take waits, and the rest goes on", async () => {
+    const waiting = [1, 2, 3, 4, 5, 6, 7];
+    const taken: number[] = [];
+    let isAway = (each: number): boolean => each % 3 === 1;
+    const outbox = new Outbox<number>(
+      {
+        next: (after) => waiting.filter((each) => each > after).slice(0, 2),
+        send: async ([each = 0, ...others]) => {
+          expect(others).toEqual([]);
+          if (isAway(each)) throw new Error("away");
+          taken.push(each);
+        },
+        sent: ([each = 0]) => void waiting.splice(waiting.indexOf(each), 1),
+        placeOf: (each) => each,
+      },
+      1_000,
+      { firstMs: 100, maxMs: 400 },
+    );
+    // While something goes out the pause stays short.
+    expect([await outbox.drain(), await outbox.drain()]).toEqual([100, 200]);
+    expect([taken, waiting]).toEqual([
+      [2, 3, 5, 6],
+      [1, 4, 7],
+    ]);
+    isAway = () => false;
+    while (waiting.length > 0) await outbox.drain();
+    expect(taken.toSorted((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7]);
+    expect(await outbox.drain()).toBe(0);
+  });
+
   test("sends one at a time, and gives up on a receiver that never answers", async () => {
     const post = new FakePost();
     post.waiting.push(1);

@@ -299,7 +299,9 @@ describe("the alarm", () => {
       books.call((ledger) => ledger.settle([settleRow(id, [30])], Date.now()));
       return {};
     };
-    await Promise.all([upkeep.run(), upkeep.run()]);
+    const runs = Promise.all([upkeep.run(), upkeep.run()]);
+    await vi.advanceTimersByTimeAsync(100);
+    await runs;
     expect(books.ledger.audit(Date.now())).toMatchObject({
       ...{ isConsistent: true, expired: 0, openReservations: 0, total: { spentNanoUsd: 40, requests: 3 } },
     });
