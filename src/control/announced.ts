@@ -1,13 +1,12 @@
 /** Which of the control plane's changes are events for webhooks. */
 import type { ApprovalNote } from "../approvals/types.ts";
-import type { EndingPrice } from "../notices/ends.ts";
 import type { Notices } from "../notices/notices.ts";
 import type { BudgetThreshold } from "../notices/types.ts";
 import { pendingByEnv } from "./approvals.ts";
 import type { Change } from "./journal.ts";
 import type { Publisher } from "./publisher.ts";
 import type { OpenTarget } from "./target-health.ts";
-import type { MetricsView, PriceEntry, TargetHealthChange, TargetUse } from "./types.ts";
+import type { MetricsView, TargetHealthChange, TargetUse } from "./types.ts";
 
 const ROUTE = /^route ([^/]+)\/(.+)@(\d+)$/;
 const PUBLISHED: ReadonlySet<string> = new Set(["route.publish", "route.rollback"]);
@@ -47,15 +46,6 @@ export function announceThreshold(notices: Add, threshold: BudgetThreshold, now:
   const period = { period_start: timeOf(periodStart), resets_at: timeOf(resetsAt) };
   const once = `budget ${keyId ?? ""} ${budget ?? ""} ${periodStart ?? 0} ${percent}`;
   notices.add("budget.threshold", { ...whose, ...amounts, ...period }, now, once);
-}
-
-/** Prices that operators gave an end, with the routes that use them. */
-export function endingPrices(entries: readonly PriceEntry[], uses: readonly TargetUse[]): EndingPrice[] {
-  const routes = new Map(uses.map((use) => [`${use.provider}/${use.model}`, use.routes]));
-  return entries.flatMap(({ provider, model, row: { until } }) => {
-    const used = routes.get(`${provider}/${model}`) ?? [];
-    return until === null || until === undefined ? [] : [{ provider, model, validUntil: until, routes: used }];
-  });
 }
 
 /** Keeps what a target's breaker became, and announces that it opened or closed. Belongs to one transaction. */

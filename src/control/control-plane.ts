@@ -17,6 +17,7 @@ import { type Env, inJurisdiction, settingsOf } from "../config.ts";
 import type { KeyChange, KeyRecord, KeyRequest, OperatorKey } from "../keys/record.ts";
 import type { BudgetThreshold, Delivery, Webhook, WebhookRequest } from "../notices/types.ts";
 import type { ProviderRecord } from "../policy/provider-record.ts";
+import { priceEnds } from "../prices/ends.ts";
 import * as announced from "./announced.ts";
 import { type ApprovalPlace, type ApprovalQuery, findApprovals, noteApprovals } from "./approvals.ts";
 import { migrate } from "./control-schema.sql.ts";
@@ -86,7 +87,7 @@ export class ControlPlane extends DurableObject<Env> {
     ctx.storage.transactionSync(() => migrate(this.#sql));
     this.#desk = new NoticeDesk(ctx.storage, () => this.#journal, {
       keys: (now) => this.#keys.ending(now),
-      prices: () => announced.endingPrices(this.#prices.list(), this.listTargets()),
+      prices: (now) => priceEnds(this.#prices.list(), this.listTargets(), now),
     });
     this.#publisher = new Publisher(
       this.#sql,

@@ -9,7 +9,7 @@ const DAY_MS = 86_400_000;
 /** What may end. */
 interface Ending {
   keys(now: number): readonly EndingKey[];
-  prices(): readonly EndingPrice[];
+  prices(now: number): readonly EndingPrice[];
 }
 
 export class NoticeDesk {
@@ -46,7 +46,7 @@ export class NoticeDesk {
   async run(now: number): Promise<void> {
     if (this.notices.hasWebhooks && now >= this.#endsLookedAt) {
       this.#storage.transactionSync(() => {
-        const next = tellEnds(this.notices, this.#ending.keys(now), this.#ending.prices(), now);
+        const next = tellEnds(this.notices, this.#ending.keys(now), this.#ending.prices(now), now);
         this.#endsLookedAt = Math.min(next ?? Number.POSITIVE_INFINITY, now + DAY_MS);
       });
     }

@@ -17,7 +17,7 @@ export interface EndingPrice {
   readonly provider: string;
   readonly model: string;
   /** Epoch ms. */
-  readonly validUntil: number;
+  readonly endsAt: number;
   readonly routes: readonly string[];
 }
 
@@ -39,12 +39,12 @@ export function tellEnds(
     const data = { key_id: id, name, env, expires_at: new Date(expiresAt).toISOString() };
     notices.add("key.expiring", data, now, `key ${id} ${expiresAt} ${due}`);
   }
-  for (const { provider, model, validUntil, routes } of prices) {
-    const { due, next } = momentOf(validUntil, PRICE_DAYS, now);
+  for (const { provider, model, endsAt, routes } of prices) {
+    const { due, next } = momentOf(endsAt, PRICE_DAYS, now);
     if (next !== null) nexts.push(next);
     if (due === null) continue;
-    const data = { provider, model, valid_until: new Date(validUntil).toISOString(), routes };
-    notices.add("price.ending", data, now, `price ${provider}/${model} ${validUntil} ${due}`);
+    const data = { provider, model, valid_until: new Date(endsAt).toISOString(), routes };
+    notices.add("price.ending", data, now, `price ${provider}/${model} ${endsAt} ${due}`);
   }
   return nexts.length === 0 ? null : Math.min(...nexts);
 }

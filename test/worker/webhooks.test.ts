@@ -75,6 +75,20 @@ async function eventAt(path: string, count = 1): Promise<Received[]> {
   return at(path);
 }
 
+/** `run` with the Worker's clock ahead, as often as it takes. Alarms go by the machine's clock, so they are rung. */
+async function later(ms: number, run: () => Promise<void>): Promise<void> {
+  await rig.worker.fetch(`/test/clock?ms=${ms}`);
+  try {
+    const attempt = async (): Promise<void> => {
+      await rig.worker.fetch("/test/ring");
+      await run();
+    };
+    await vi.waitFor(attempt, { timeout: 10_000, interval: 200 });
+  } finally {
+    await rig.worker.fetch("/test/clock?ms=0");
+  }
+}
+
 function isSigned({ headers, body }: Received, secret: string): boolean {
   const text = `${headers["webhook-id"]}.${headers["webhook-timestamp"]}.${body}`;
   const key = Buffer.from(secret.replace("whsec_", ""), "base64");
@@ -199,13 +213,59 @@ describe("events", () => {
     expect(event?.body).not.toMatch(/arguments|Very Private/);
   });
 
-  test("a breaker that opens", async () => {
-    await put("breakers", ["breaker.opened"]);
+  test("a breaker that opens, and that it closed again", async () => {
+    await put("breakers", ["breaker.opened", "breaker.closed"]);
     const route = await rig.route({ providers: ["groq"], policy: { retry: { same_target: 0 } } });
     rig.upstream.scriptFor(route.models[0]!, vendorError(500));
     for (let count = 0; count < 25; count++) await (await rig.ask(route)).text();
     const [event] = await eventAt("/breakers");
-    expect(event?.event.data).toMatchObject({ provider: "groq", model: route.models[0], class: "server_error" });
+    const target = { provider: "groq", model: route.models[0] };
+    expect(event?.event).toMatchObject({
+      type: "breaker.opened",
+      data: { ...target, class: "server_error", until: expect.stringMatching(/Z$/) },
+    });
+    rig.upstream.scriptFor(route.models[0]!, { json: completion() });
+    await later(10 * 60_000, async () => {
+      await (await rig.ask(route)).text();
+      const closed = { type: "breaker.closed", data: { ...target, until: null } };
+      expect(at("/breakers").at(-1)?.event).toMatchObject(closed);
+    });
+  });
+
+  test("a policy that is promoted, with who did it", async () => {
+    await put("releases", ["route.promoted"]);
+    await rig.worker.putRoute("staging", "released", POLICY);
+    const body = { from: "staging", to: "production", force: true, reason: "first release" };
+    const answer = await rig.worker.admin("/admin/routes/released/promote", { body });
+    expect(answer.status, await answer.clone().text()).toBe(200);
+    const [event, ...more] = await eventAt("/releases");
+    expect(more).toEqual([]);
+    expect(event?.event).toMatchObject({
+      type: "route.promoted",
+      data: { env: "production", name: "released", version: 1, actor: "admin" },
+    });
+  });
+
+  test("thresholds of a budget above keys, each once", async () => {
+    await put("pools", ["budget.threshold"]);
+    const route = await rig.route({ providers: ["openai"], targets: [{ model: "gpt-4.1-mini" }] });
+    rig.upstream.scriptFor("gpt-4.1-mini", { json: completion({ usage: usage(100, 12) }) });
+    // One answer is 0.0000592 USD: 59 % of the budget, so two pass it, as this one only tells.
+    const body = { scope: { keys: [route.keyId] }, limit_usd: 0.0001, period: "month", on_exceeded: "notify" };
+    expect((await rig.worker.admin("/admin/budgets/told", { method: "PUT", body })).status).toBe(200);
+    const percents = (): unknown[] =>
+      at("/pools").flatMap(({ event: { data } }) => (data["budget"] === "told" ? [data["percent"]] : []));
+    for (const wanted of [[50], [50, 80, 100]]) {
+      expect((await rig.ask(route, { max_tokens: 20 })).status).toBe(200);
+      await vi.waitFor(() => expect(percents()).toEqual(wanted), { timeout: 10_000 });
+    }
+    const told = at("/pools").find(({ event: { data } }) => data["budget"] === "told");
+    expect(told?.event.data).toMatchObject({
+      limit_usd: 0.0001,
+      spent_usd: expect.any(Number),
+      period_start: expect.stringMatching(/Z$/),
+      resets_at: expect.stringMatching(/Z$/),
+    });
   });
 
   test("thresholds of a key's budget, each once", async () => {

@@ -5,15 +5,16 @@
  * booked moves by a repricing only.
  */
 import { type Context, Hono } from "hono";
-import { entryId, findEntry, findModel } from "../../catalog/index.ts";
+import { entryId, findModel } from "../../catalog/index.ts";
 import { withControl } from "../../control/client.ts";
-import type { PriceEntry } from "../../control/types.ts";
+import type { PriceEntry, TargetUse } from "../../control/types.ts";
 import { BODY_LIMITS } from "../../http/body.ts";
 import { RouterError } from "../../http/errors.ts";
 import { readJson } from "../../http/json-body.ts";
 import { badCursor, readLimit, toList } from "../../http/pagination.ts";
 import { badParameter, readQuery, refuseQuery } from "../../http/query.ts";
 import { CATALOGUE_ROW, rowAt } from "../../prices/book.ts";
+import { priceEnds } from "../../prices/ends.ts";
 import { PriceRequest, toMembers } from "../../prices/request.ts";
 import { forgetPrices } from "../../prices/store.ts";
 import { isKnownProvider } from "../../providers/index.ts";
@@ -118,7 +119,7 @@ async function isProvider(c: Context<AdminEnv>, id: string): Promise<boolean> {
   return own.some((record) => record.id === id);
 }
 
-const nameOf = ({ provider, model }: PriceEntry): string => `${provider}/${model}`;
+const nameOf = ({ provider, model }: Pick<PriceEntry, "provider" | "model">): string => `${provider}/${model}`;
 
 /** The cursor is the last name shown. */
 function startOf(names: readonly string[], cursor: string | undefined): number {
@@ -176,49 +177,25 @@ function shown({ members, row, updatedBy, updatedAt }: PriceEntry) {
 const isoTime = (at: number): string => new Date(at).toISOString();
 
 /** Prices that end within 14 days, and targets of active routes that have none. */
-async function watched(c: Context<AdminEnv>, now: number) {
-  const [entries, targets] = await withControl(c.env.CONTROL_PLANE, async (control) =>
+async function watched(c: Context<AdminEnv>, now: number): Promise<Watched[]> {
+  const [entries, uses] = await withControl(c.env.CONTROL_PLANE, async (control) =>
     Promise.all([control.listPrices(), control.listTargets()]),
   );
-  const rowsByName = Map.groupBy(entries, nameOf);
-  const ends = new Map<string, Watched>();
-  const used = new Map(targets.map((use) => [`${use.provider}/${use.model}`, use]));
-  for (const [name, rows] of rowsByName) {
-    for (const { provider, model, row } of rows) {
-      const successor = rows.find((other) => other.row.from > row.from);
-      const end = Math.min(row.until ?? Number.POSITIVE_INFINITY, successor?.row.from ?? Number.POSITIVE_INFINITY);
-      if (end <= now || end > now + WATCH_MS || row.from >= end) continue;
-      ends.set(name, {
-        provider,
-        model,
-        reason: "ending",
-        source: "operator",
-        valid_until: isoTime(end),
-        routes: used.get(name)?.routes ?? [],
-      });
-    }
-  }
-  for (const [name, { provider, model, routes }] of used) {
-    const rows = rowsByName.get(name) ?? [];
-    const price = findModel(provider, model)?.price;
-    const isOwn =
-      rowAt(
-        rows.map(({ row }) => row),
-        now,
-      ) !== undefined;
-    if (!isOwn && price === undefined && routes.length > 0) {
-      ends.set(name, { provider, model, reason: "unpriced", source: null, valid_until: null, routes });
-    }
-    const dated = isOwn ? [] : [...(price?.until ?? []), ...(price?.from ?? [])].map(({ date }) => Date.parse(date));
-    // A promise that is over is as good a reason to look as one that ends soon.
-    const promised = isOwn ? undefined : findEntry(provider, model)?.promised_until;
-    const promise = promised === undefined ? [] : [Date.parse(promised)];
-    const end = Math.min(...dated.filter((at) => at > now), ...promise);
-    if (end <= now + WATCH_MS) {
-      ends.set(name, { provider, model, reason: "ending", source: "catalogue", valid_until: isoTime(end), routes });
-    }
-  }
-  return [...ends.values()];
+  const rows = Map.groupBy(entries, nameOf);
+  const isPriced = (use: TargetUse): boolean =>
+    rowAt(
+      (rows.get(nameOf(use)) ?? []).map(({ row }) => row),
+      now,
+    ) !== undefined || findModel(use.provider, use.model)?.price !== undefined;
+  const unpriced = uses
+    .filter((use) => use.routes.length > 0 && !isPriced(use))
+    .map(({ provider, model, routes }): Watched => {
+      return { provider, model, reason: "unpriced", source: null, valid_until: null, routes };
+    });
+  const ending = priceEnds(entries, uses, now)
+    .filter(({ endsAt }) => endsAt <= now + WATCH_MS)
+    .map(({ endsAt, ...price }): Watched => ({ ...price, reason: "ending", valid_until: isoTime(endsAt) }));
+  return [...ending, ...unpriced];
 }
 
 interface Watched {
