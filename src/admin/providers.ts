@@ -70,7 +70,9 @@ providersApp.put("/:id", async (c) => {
   const reach: Reach = settingsOf(c.env).allowsPrivateUpstreams ? "any" : "public";
   const baseUrl = upstreamUrl(text, reach);
   if (baseUrl === null) {
-    throw badParameter("base_url", "must be an https address of a public host, without user, query and fragment");
+    const elsewhere = reach === "any" ? "" : " (private ones only with FLOW_ALLOW_PRIVATE_UPSTREAMS=1)";
+    const must = `must be an https address of a public host${elsewhere}, without user, query and fragment`;
+    throw badParameter("base_url", must);
   }
   if (reach === "public" && new URL(baseUrl).port !== "") throw badParameter("base_url", "must be on port 443");
   if (secrets !== undefined && secret !== null)

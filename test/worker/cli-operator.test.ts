@@ -213,6 +213,31 @@ describe("for people and as JSON", () => {
   });
 });
 
+test("prices set changes what it names, and keeps tiers that were set over HTTP", async () => {
+  const path = "/admin/prices/openai/tiered-1";
+  const tiers = [{ above_input_tokens: 200_000, input: 4, output: 16 }];
+  const body = {
+    input: 2,
+    output: 8,
+    cache_read: 0.2,
+    audio_in: 9,
+    tiers,
+    service_tiers: { priority: 2 },
+    per_request: 0.01,
+  };
+  expect((await worker.admin(path, { method: "PUT", body })).status).toBe(200);
+  const set = await flowAt(worker, ["prices", "set", "openai/tiered-1", "--output", "10", "--audio-out", "20"]);
+  expect(set).toMatchObject({ code: 0, err: expect.stringContaining("Kept as they were: input, cache_read") });
+  const price = await (await worker.admin(path)).json();
+  expect(price).toMatchObject({ ...body, output: 10, audio_out: 20 });
+  const replaced = ["prices", "set", "openai/tiered-1", "--input", "1", "--output", "2", "--replace"];
+  expect(await flowAt(worker, replaced)).toMatchObject({ code: 0, err: expect.not.stringContaining("Kept") });
+  const after = (await (await worker.admin(path)).json()) as Record<string, unknown>;
+  expect(after).toMatchObject({ input: 1, output: 2 });
+  for (const name of ["cache_read", "tiers", "service_tiers", "per_request"]) expect(after).not.toHaveProperty(name);
+  expect(await flowAt(worker, ["prices", "set", "openai/tiered-2", "--input", "1"])).toMatchObject({ code: 1 });
+});
+
 test("spend reprice says what would change, changes it after a yes, and finds nothing the second time", async () => {
   const set = ["prices", "set", "sandbox/deep-1", "--input", "100", "--output", "100", "--valid-from", PAST];
   expect((await flowAt(worker, set)).code).toBe(0);

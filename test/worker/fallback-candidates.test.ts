@@ -84,6 +84,21 @@ describe("candidates", () => {
   });
 });
 
+test("where one was passed over, the others' rate limits are not those of all, and the error says why", async () => {
+  const model = pricedModel();
+  const route = await rig.route({
+    providers: ["openai", "groq"],
+    targets: [{ model }, { model: "without-a-price" }],
+    policy: { retry: { same_target: 0 } },
+    key: { budget: { limit_usd: 1, period: "day" } },
+  });
+  rig.upstream.scriptFor(model, vendorError(429, {}, { "retry-after": "20" }));
+  const response = await rig.ask(route, { max_tokens: 10 });
+  const { error: failure } = await expectError(response, { status: 502, code: "upstream_failed" });
+  expect(failure.message).toContain(`(openai/${model}: rate_limited 429; not asked: groq/without-a-price: unpriced)`);
+  expect(rig.upstream.callsTo("without-a-price")).toHaveLength(0);
+});
+
 describe("when all fail", () => {
   const limited = (seconds: string): Script => vendorError(429, {}, { "retry-after": seconds });
   test.each([

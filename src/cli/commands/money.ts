@@ -1,6 +1,6 @@
 /** `prices`, `spend` and `budgets`: what calls cost, what was spent, and what may be. */
 import { isJsonObject, tryParseJson } from "../../lib/json.ts";
-import { type Json, listAll, listPage, refused, rowsOf } from "../client.ts";
+import { type Client, type Json, listAll, listPage, RefusedError, refused, rowsOf } from "../client.ts";
 import { type CommandInput, encode } from "../input.ts";
 import { type Column, record, table } from "../table.ts";
 import { CommandError, EXIT_OK } from "../terminal.ts";
@@ -63,19 +63,45 @@ export async function getPrice(input: CommandInput): Promise<number> {
   return EXIT_OK;
 }
 
+/** What a command names; the members of `LISTS` are set over HTTP. */
+const MEMBERS = [
+  ...(["input", "output", "cache_read", "cache_write", "cache_write_1h", "audio_in", "audio_out"] as const),
+  ...(["reasoning", "per_request"] as const),
+];
+const LISTS = ["tiers", "service_tiers"] as const;
+
+/** The operators' own price in force, as it can be set again: a price replaces the one before whole. */
+async function ownPrice(client: Client, path: string): Promise<Json> {
+  const price = await client.call("GET", path).catch((error: unknown): Json => {
+    if (error instanceof RefusedError && error.status === 404) return {};
+    throw error;
+  });
+  if (price["source"] !== "operator") return {};
+  return Object.fromEntries([...MEMBERS, ...LISTS].flatMap((name) => (name in price ? [[name, price[name]]] : [])));
+}
+
+/** Changes what is named and keeps the rest of an own price. */
 export async function setPrice(input: CommandInput): Promise<number> {
-  const [input_usd, output] = [input.usd("input"), input.usd("output")];
-  if (input_usd === undefined || output === undefined) {
+  const path = pricePath(input.words[0] ?? "");
+  const client = input.client();
+  const named = Object.fromEntries(
+    MEMBERS.flatMap((name) => {
+      const value = input.usd(name.replaceAll("_", "-"));
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
+  const kept = input.has("replace") ? {} : await ownPrice(client, path);
+  const price_usd: Json = { ...kept, ...named };
+  if (price_usd["input"] === undefined || price_usd["output"] === undefined) {
     throw new CommandError("Say --input <usd> and --output <usd>, per million tokens.");
   }
-  const body = {
-    ...{ input: input_usd, output, cache_read: input.usd("cache-read"), cache_write: input.usd("cache-write") },
-    ...{ reasoning: input.usd("reasoning"), per_request: input.usd("per-request") },
-    ...{ valid_from: input.time("valid-from", true), valid_until: input.time("valid-until", true) },
-  };
-  const client = input.client();
-  const price = await client.call("PUT", pricePath(input.words[0] ?? ""), { body: JSON.stringify(body) });
+  const times = { valid_from: input.time("valid-from", true), valid_until: input.time("valid-until", true) };
+  const price = await client.call("PUT", path, { body: JSON.stringify({ ...price_usd, ...times }) });
   input.print(price, () => priceText(input, price));
+  const others = Object.keys(kept).filter((name) => !Object.hasOwn(named, name));
+  if (others.length > 0) {
+    input.terminal.writeError(`Kept as they were: ${others.map(safe).join(", ")}. With --replace they go.\n`);
+  }
   input.terminal.writeError(`In force on ${client.origin} within 60 s.\n`);
   return EXIT_OK;
 }

@@ -98,7 +98,7 @@ export function unbounded({ path, remedy }: Unbounded, target: string, by: Bound
 }
 
 export function unpriced(target: string, by: BoundedBy): RouterError {
-  const message = `The price of \`${target}\` for this request is unknown, so its cost cannot be bounded. Use a target with a known price, or leave out the service tier or region that has none.`;
+  const message = `The price of \`${target}\` for this request is unknown, so its cost cannot be bounded. Use a target with a known price, leave out the service tier or region that has none, or let an operator set its price (PUT /admin/prices/${target}).`;
   return withLimit("model_unpriced", message, by);
 }
 
@@ -124,7 +124,11 @@ export function ledgerRefusal(
   }
   const [kind, name] = RATE_KINDS[reason];
   const limit = limits?.[kind] ?? (reason === "tokens" ? rate?.limitTokens : rate?.limitRequests) ?? 0;
-  const left = reason === "tokens" ? ` This request counts ${tokens}, and ${rate?.remainingTokens ?? 0} are left.` : "";
+  // Alone, a request counts with the whole limit at most.
+  const left =
+    reason === "tokens"
+      ? ` This request counts ${Math.min(tokens, limit)}, and ${rate?.remainingTokens ?? 0} are left.`
+      : "";
   const message = `The key's limit of ${limit} ${name} is reached.${left} Try again in ${seconds} s.`;
   const resets_at = new Date(now + waitMs).toISOString();
   return withLimit("rate_limit_exceeded", message, { kind, limit, resets_at }, { headers });

@@ -2,7 +2,9 @@
 import { findModel } from "../../catalog/index.ts";
 import { type ErrorCode, RouterError, retryAfter } from "../../http/errors.ts";
 import type { UpstreamFailure } from "../../providers/adapter.ts";
+import type { FailureClass, SkippedTarget } from "../../traces/schema.ts";
 import type { Exchange } from "../trace.ts";
+import { neverAsked } from "../trace-members.ts";
 
 function attemptDetails(exchange: Exchange): { readonly attempts: readonly unknown[] } {
   return {
@@ -39,10 +41,25 @@ function describeAttempts({ attempts }: Exchange): string {
   return [...lines.slice(0, MAX_NAMED), ...(more > 0 ? [`${more} more`] : [])].join("; ");
 }
 
+/** Why the request kept away from a target that it could have been sent to. It may have room. */
+const KEPT_FROM: ReadonlySet<FailureClass> = new Set(["unpriced", "over_budget", "breaker_open"]);
+
+/** What was never asked, and why: `; not asked: groq/llama: unpriced`. Empty where every target was. */
+function describeNotAsked(exchange: Exchange): string {
+  const names = notAsked(exchange).map(({ provider, model, reason }) => {
+    return `${`${provider}/${model}`.slice(0, MAX_NAME_LENGTH)}: ${reason}`;
+  });
+  return names.length === 0 ? "" : `; not asked: ${names.slice(0, MAX_NAMED).join("; ")}`;
+}
+
+function notAsked({ skipped, attempts }: Exchange): readonly SkippedTarget[] {
+  return neverAsked(skipped, attempts).filter(({ reason }) => KEPT_FROM.has(reason));
+}
+
 /** The same in brackets behind a sentence. */
 function bracketed(exchange: Exchange): string {
   const tried = describeAttempts(exchange);
-  return tried === "" ? "" : ` (${tried})`;
+  return tried === "" ? "" : ` (${tried}${describeNotAsked(exchange)})`;
 }
 
 export function budgetExceeded(exchange: Exchange): RouterError {
@@ -88,7 +105,8 @@ function windowMessage(code: ErrorCode, { attempts }: Exchange): string | undefi
 export function exhausted(failures: readonly UpstreamFailure[], exchange: Exchange): RouterError {
   const details = attemptDetails(exchange);
   const all = (wanted: UpstreamFailure["class"]): boolean => failures.every((failure) => failure.class === wanted);
-  if (all("rate_limited")) {
+  // One that was not asked may have room: the client is not to wait for the others.
+  if (all("rate_limited") && notAsked(exchange).length === 0) {
     const delays = failures.map(({ retryAfterMs }) => retryAfterMs).filter((delay) => delay !== undefined);
     const seconds = retryAfter(delays.length === 0 ? 1_000 : Math.min(...delays));
     const message = `Every target of this route is rate limited by its provider${bracketed(exchange)}. Try again in ${seconds} s.`;
