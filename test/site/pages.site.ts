@@ -78,6 +78,15 @@ describe.skipIf(path === null)("pages", () => {
     });
   });
 
+  test("on paper a page is dark on light, whatever the screen is", async () => {
+    const { page } = await visit("/docs", { colorScheme: "dark" });
+    await page.emulateMedia({ media: "print", colorScheme: "dark" });
+    const inkOf = "getComputedStyle(document.documentElement).getPropertyValue('--ink')";
+    expect(await page.evaluate(inkOf)).toBe("#1c2326");
+    expect(await page.locator("header.top").isVisible()).toBe(false);
+    await page.context().close();
+  });
+
   test("every link and anchor leads somewhere", async () => {
     const broken: string[] = [];
     const seen = new Map<string, string>();

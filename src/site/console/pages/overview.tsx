@@ -4,7 +4,7 @@ import type { PageProps } from "../frame.tsx";
 import { type Loaded, useLoad } from "../load.ts";
 import { Chart, type Mark } from "../parts/chart.tsx";
 import { Choice } from "../parts/field.tsx";
-import { change, count, duration, share, usd } from "../parts/figures.ts";
+import { change, count, duration, share, UNKNOWN, usd } from "../parts/figures.ts";
 import { Empty, State } from "../parts/notice.tsx";
 import { Table } from "../parts/table.tsx";
 import { PERIOD_NAMES, type Period, periodMs, periodOf, setValues } from "../place.ts";
@@ -162,8 +162,8 @@ export function OverviewPage({ place, env }: PageProps) {
           <li>
             <a href={address}>
               <span class="name">{name}</span>
-              <span class="value">{value}</span>
-              <small>{detail}</small>
+              <span class="value">{series.data === null ? UNKNOWN : value}</span>
+              <small>{series.data === null ? "" : detail}</small>
             </a>
           </li>
         ))}

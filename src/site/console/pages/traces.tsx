@@ -181,7 +181,7 @@ export function TracesPage({ place, env }: PageProps) {
         </div>
       </header>
       <Chosen place={place} />
-      <details class="filters" open={FILTER_NAMES.some((name) => query.has(name))}>
+      <details class="trace-filters" open={FILTER_NAMES.some((name) => query.has(name))}>
         <summary>Filters and columns</summary>
         <div class="fields">
           <Choice

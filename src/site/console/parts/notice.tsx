@@ -8,9 +8,10 @@ import { clock } from "./figures.ts";
 function remedyOf({ code, status, detail, message }: ApiError): string {
   if (code === "admin_disabled") return "Set FLOW_ADMIN_TOKEN (32 characters or more) and deploy.";
   if (code === "role_required") return `Ask an operator with the role ${String(detail["role"] ?? "admin")}.`;
+  if (code === "invalid_api_key") return "Use the value of FLOW_ADMIN_TOKEN, or your own token of FLOW_ADMIN_TOKENS.";
   if (status === 429) return "Wait a minute, then try again.";
   if (status >= 500 && !message.includes("try again")) {
-    return "What is shown may be old. Try again; if it lasts, `flow-layer status` names the part that fails.";
+    return "What is shown may be old. Try again; if it lasts, npx flow-layer status names the part that fails.";
   }
   return "";
 }
