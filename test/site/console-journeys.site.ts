@@ -53,6 +53,8 @@ describe.skipIf(path === null)("journeys in the console", () => {
     await page.getByText("Where the time went").waitFor();
     await page.getByText(/to stream the rest|until the first token of|lost on/).waitFor();
     await page.getByRole("table", { name: "Attempts" }).waitFor();
+    await page.getByText("Headers of the answer").click();
+    await page.getByText("x-flowlayer-attempt-log").waitFor();
     await page.goBack();
     await page.getByRole("heading", { level: 1, name: "Traces" }).waitFor();
     expect(faults).toEqual([]);
@@ -150,6 +152,12 @@ describe.skipIf(path === null)("journeys in the console", () => {
     await page.getByRole("dialog").getByRole("button", { name: "Copy" }).first().waitFor();
     await page.keyboard.press("Escape");
     await page.getByRole("link", { name: "named" }).click();
+    await page.getByRole("button", { name: "Change limits" }).click();
+    await page.getByLabel("Budget (USD)").fill("7.5");
+    await page.getByLabel("Requests per minute").fill("30");
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByText("requests per minute 30").waitFor();
+    await page.getByText("$7.50 a month").waitFor();
     await page.getByRole("button", { name: "Rotate key" }).click();
     await page.getByRole("button", { name: "Rotate key" }).click();
     await page.getByText(/The old secret ends in 00:59:|01:00:00/).waitFor();

@@ -4,18 +4,18 @@ import { call, withQuery } from "../api.ts";
 import { addressOf, type PageProps } from "../frame.tsx";
 import { useAct, useLoad } from "../load.ts";
 import { Badge, Bar } from "../parts/badge.tsx";
-import { Dialog, Field, submit } from "../parts/field.tsx";
+import { Choice, Dialog, Field, submit } from "../parts/field.tsx";
 import { relative, UNKNOWN, usd } from "../parts/figures.ts";
 import { Failure, State } from "../parts/notice.tsx";
 import { may } from "../session.ts";
 import type { Key } from "../types.ts";
-import { Secret } from "./keys.tsx";
+import { LimitFields, type LimitTexts, limitMembers, NO_LIMITS, PERIODS, Secret } from "./keys.tsx";
 
 const DEFAULT_OVERLAP_SECONDS = "3600";
 
 export function KeyPage({ id, person, env }: PageProps & { id: string }) {
   const loaded = useLoad(id, () => call<Key>(`/admin/keys/${encodeURIComponent(id)}`));
-  const [open, setOpen] = useState<"" | "rotate" | "revoke">("");
+  const [open, setOpen] = useState<"" | "change" | "rotate" | "revoke">("");
   const act = useAct();
   const key = loaded.data;
   const path = `/admin/keys/${encodeURIComponent(id)}`;
@@ -42,6 +42,9 @@ export function KeyPage({ id, person, env }: PageProps & { id: string }) {
             >
               {key.status === "paused" ? "Resume key" : "Pause key"}
             </button>
+            <button type="button" onClick={() => setOpen("change")}>
+              Change limits
+            </button>
             <button type="button" onClick={() => setOpen("rotate")}>
               Rotate key
             </button>
@@ -54,6 +57,7 @@ export function KeyPage({ id, person, env }: PageProps & { id: string }) {
       <State of={loaded} />
       {act.error === null ? null : <Failure error={act.error} />}
       {key === null ? null : <Facts of={key} />}
+      {open === "change" && key !== null ? <ChangeLimits path={path} of={key} onClose={close} /> : null}
       {open === "rotate" ? <Rotate path={path} onClose={close} /> : null}
       {open === "revoke" && key !== null ? <Revoke path={path} name={key.name} onClose={close} /> : null}
     </section>
@@ -98,6 +102,47 @@ function Facts({ of: key }: { of: Key }) {
         <a href={withQuery("/console/audit", { object: key.id })}>Its audit</a>
       </p>
     </>
+  );
+}
+
+/** Budget, limits and end of a key, each as a whole. */
+function ChangeLimits({ path, of, onClose }: { path: string; of: Key; onClose: () => void }) {
+  const [budget, setBudget] = useState(String(of.budget?.limit_usd ?? ""));
+  const [period, setPeriod] = useState(of.budget?.period ?? "month");
+  const [limits, setLimits] = useState<LimitTexts>({
+    ...NO_LIMITS,
+    ...Object.fromEntries(Object.entries(of.limits ?? {}).map(([name, value]) => [name, String(value)])),
+    expires: of.expires_at?.slice(0, 10) ?? "",
+  });
+  const act = useAct();
+  const save = async (): Promise<void> => {
+    const zone = of.budget?.time_zone === undefined ? {} : { time_zone: of.budget.time_zone };
+    const { limits: changed, expires_at } = limitMembers(limits);
+    const body = {
+      budget: budget === "" ? null : { limit_usd: Number(budget), period, ...zone },
+      limits: changed,
+      // The time of day is kept where the day was not changed.
+      ...(limits.expires === (of.expires_at?.slice(0, 10) ?? "") ? {} : { expires_at }),
+    };
+    if (await act.run(() => call(path, { method: "PATCH", body }))) onClose();
+  };
+  return (
+    <Dialog title="Change limits" onClose={onClose}>
+      <form onSubmit={submit(save)}>
+        <Field label="Budget (USD)" type="number" step="any" value={budget} onValue={setBudget} hint="Empty: none." />
+        <Choice
+          label="Budget period"
+          value={period}
+          onValue={setPeriod}
+          options={PERIODS.map((each) => [each, each] as const)}
+        />
+        <LimitFields limits={limits} onLimits={setLimits} />
+        {act.error === null ? null : <Failure error={act.error} />}
+        <button type="submit" class="primary" disabled={act.isBusy}>
+          Save
+        </button>
+      </form>
+    </Dialog>
   );
 }
 

@@ -57,7 +57,7 @@ export function KeysPage({ person, env }: PageProps) {
                 "none"
               ) : (
                 <>
-                  {usd(budget.limit_usd)} a {budget.period}
+                  {usd(budget.limit_usd)} {budget.period === "total" ? "in total" : `a ${budget.period}`}
                   <Bar part={spend?.spent_usd ?? 0} whole={budget.limit_usd} name={`Budget of ${name}`} />
                 </>
               ),
@@ -87,7 +87,46 @@ export function KeysPage({ person, env }: PageProps) {
 }
 
 const ENVS = ["production", "staging", "development"];
-const PERIODS = ["day", "week", "month", "total"] as const;
+export const PERIODS = ["day", "week", "month", "total"] as const;
+
+/** What a key may do in a minute and at once, and until when; what is empty is left out. */
+export interface LimitTexts {
+  readonly requests_per_minute: string;
+  readonly tokens_per_minute: string;
+  readonly concurrency: string;
+  readonly expires: string;
+}
+
+export const NO_LIMITS: LimitTexts = { requests_per_minute: "", tokens_per_minute: "", concurrency: "", expires: "" };
+
+/** `limits` and `expires_at` of a key's body, each as a whole: `null` where nothing is limited. */
+export function limitMembers({ expires, ...limits }: LimitTexts) {
+  const set = Object.entries(limits).filter(([, text]) => text !== "");
+  return {
+    limits: set.length === 0 ? null : Object.fromEntries(set.map(([name, text]) => [name, Number(text)])),
+    expires_at: expires === "" ? null : `${expires}T00:00:00Z`,
+  };
+}
+
+export function LimitFields({ limits, onLimits }: { limits: LimitTexts; onLimits: (limits: LimitTexts) => void }) {
+  const field = (label: string, name: keyof LimitTexts, type: "number" | "date", hint?: string) => (
+    <Field
+      label={label}
+      type={type}
+      value={limits[name]}
+      onValue={(value) => onLimits({ ...limits, [name]: value })}
+      {...(hint === undefined ? {} : { hint })}
+    />
+  );
+  return (
+    <div class="fields">
+      {field("Requests per minute", "requests_per_minute", "number")}
+      {field("Tokens per minute", "tokens_per_minute", "number")}
+      {field("Concurrency", "concurrency", "number")}
+      {field("Expires", "expires", "date", "At the beginning of the day, UTC.")}
+    </div>
+  );
+}
 
 const listOf = (text: string): string[] =>
   text
@@ -101,6 +140,7 @@ function CreateKey({ env, onClose }: { env: string; onClose: () => void }) {
   const [apps, setApps] = useState("");
   const [budget, setBudget] = useState("");
   const [period, setPeriod] = useState("month");
+  const [limits, setLimits] = useState(NO_LIMITS);
   const [secret, setSecret] = useState<string | null>(null);
   const act = useAct();
   const create = (): Promise<boolean> =>
@@ -110,6 +150,7 @@ function CreateKey({ env, onClose }: { env: string; onClose: () => void }) {
         env: of,
         ...(listOf(apps).length === 0 ? {} : { apps: listOf(apps) }),
         ...(budget === "" ? {} : { budget: { limit_usd: Number(budget), period } }),
+        ...Object.fromEntries(Object.entries(limitMembers(limits)).filter(([, value]) => value !== null)),
       };
       const { key } = await call<Key & { key: string }>("/admin/keys", { body });
       setSecret(key);
@@ -146,6 +187,7 @@ function CreateKey({ env, onClose }: { env: string; onClose: () => void }) {
             onValue={setPeriod}
             options={PERIODS.map((each) => [each, each] as const)}
           />
+          <LimitFields limits={limits} onLimits={setLimits} />
           {act.error === null ? null : <Failure error={act.error} />}
           <button type="submit" class="primary" disabled={act.isBusy}>
             Create key

@@ -2,6 +2,7 @@
 import { call, type List, withQuery } from "../api.ts";
 import { addressOf, type PageProps } from "../frame.tsx";
 import { useLoad } from "../load.ts";
+import { answerHeaders } from "../parts/answer-headers.ts";
 import { Badge } from "../parts/badge.tsx";
 import { Copy } from "../parts/field.tsx";
 import { count, duration, relative, UNKNOWN, usd } from "../parts/figures.ts";
@@ -195,6 +196,17 @@ export function TracePage({ id, env }: PageProps & { id: string }) {
               ]}
             />
           </div>
+          <details>
+            <summary>Headers of the answer</summary>
+            <dl class="headers">
+              {answerHeaders(trace).map(([name, value]) => (
+                <div>
+                  <dt>{name}</dt>
+                  <dd>{value}</dd>
+                </div>
+              ))}
+            </dl>
+          </details>
           <h2>Repeat it</h2>
           <p class="hint">Messages are not kept, so a placeholder stands for them.</p>
           <pre class="snippet">{curlOf(trace)}</pre>
