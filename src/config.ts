@@ -8,6 +8,7 @@
 import { placed } from "./durable/jurisdiction.ts";
 import { type Operator, operatorsOf } from "./keys/operators.ts";
 import { log } from "./lib/log.ts";
+import { nearest } from "./lib/text/nearest.ts";
 
 /** Bindings that a deployment may lack: tests run without pages, and older ones have no limits of rates. */
 type MaybeBound = "ASSETS" | "ADMIN_ATTEMPTS";
@@ -33,6 +34,9 @@ export const VARIABLES = {
   FLOW_ALLOW_PRIVATE_UPSTREAMS: "`1`: base URLs may be http and private. Local work only.",
   OTEL_EXPORTER_OTLP_ENDPOINT: "Base URL of a collector that takes OTLP over HTTP as JSON. Absent: no spans are sent.",
   OTEL_EXPORTER_OTLP_HEADERS: "Headers for it, `name=value` separated by commas, values percent-encoded.",
+  OTEL_SERVICE_NAME: "Name of this service on its spans. Default `flow-layer`.",
+  OTEL_RESOURCE_ATTRIBUTES:
+    "Further attributes of the service, `name=value` separated by commas, values percent-encoded.",
 } as const;
 type Variable = keyof typeof VARIABLES;
 
@@ -98,6 +102,8 @@ export interface Settings {
   readonly exporter: {
     readonly OTEL_EXPORTER_OTLP_ENDPOINT?: string;
     readonly OTEL_EXPORTER_OTLP_HEADERS?: string;
+    readonly OTEL_SERVICE_NAME?: string;
+    readonly OTEL_RESOURCE_ATTRIBUTES?: string;
     readonly FLOW_ALLOW_PRIVATE_UPSTREAMS?: string;
   };
 }
@@ -119,12 +125,24 @@ export function settingsOf(env: object): Settings {
     return known.settings;
   }
   known = { env, values, settings: readSettings((name) => variable(env, name)) };
+  tellUnknown(env);
   return known.settings;
+}
+
+/** A misspelled variable does nothing, so that its operator would look for the fault everywhere else. */
+function tellUnknown(env: object): void {
+  for (const name of Object.keys(env)) {
+    if (!name.startsWith("FLOW_") || Object.hasOwn(VARIABLES, name)) continue;
+    const reason = `no such variable; the nearest is ${nearest(name, Object.keys(VARIABLES))}`;
+    log({ event: "variable_ignored", name, reason, effect: "none" });
+  }
 }
 
 const EXPORTER_VARIABLES = [
   "OTEL_EXPORTER_OTLP_ENDPOINT",
   "OTEL_EXPORTER_OTLP_HEADERS",
+  "OTEL_SERVICE_NAME",
+  "OTEL_RESOURCE_ATTRIBUTES",
   "FLOW_ALLOW_PRIVATE_UPSTREAMS",
 ] as const;
 
@@ -139,11 +157,11 @@ function readSettings(read: Read): Settings {
     traceDays: wholeNumberOf("FLOW_TRACE_DAYS", read, MAX_TRACE_DAYS, MAX_TRACE_DAYS),
     operators: usableOperators(read),
     adminHost: (read("FLOW_ADMIN_HOST") ?? "").trim().toLowerCase(),
-    logsEveryRequest: read("FLOW_LOG_REQUESTS") === "1",
-    storesResponses: read("FLOW_RESPONSES_STORE") !== "0",
+    logsEveryRequest: isSwitched("FLOW_LOG_REQUESTS", read, "1"),
+    storesResponses: !isSwitched("FLOW_RESPONSES_STORE", read, "0"),
     jurisdiction: read("FLOW_JURISDICTION") ?? "",
-    hasSandbox: read("FLOW_SANDBOX") === "1",
-    allowsPrivateUpstreams: read("FLOW_ALLOW_PRIVATE_UPSTREAMS") === "1",
+    hasSandbox: isSwitched("FLOW_SANDBOX", read, "1"),
+    allowsPrivateUpstreams: isSwitched("FLOW_ALLOW_PRIVATE_UPSTREAMS", read, "1"),
     exporter: given(read, EXPORTER_VARIABLES),
   };
 }
@@ -173,6 +191,15 @@ function previousPepperOf(pepper = ""): string {
   const reason = `shorter than ${MIN_PEPPER_LENGTH} characters`;
   log({ event: "variable_ignored", name: "FLOW_KEY_PEPPER_PREVIOUS", reason, effect: "no key made under it is valid" });
   return "";
+}
+
+/** Has a variable that is `0` or `1` the value that changes something? */
+function isSwitched(name: Variable, read: Read, value: "0" | "1"): boolean {
+  const text = read(name);
+  if (text !== undefined && text !== "0" && text !== "1") {
+    log({ event: "variable_ignored", name, reason: "neither 0 nor 1", effect: `it is ${value === "1" ? 0 : 1}` });
+  }
+  return text === value;
 }
 
 /** A variable that is a number from 1 to `most`. */

@@ -297,7 +297,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   durable: ["lib"],
   notices: ["lib", "lib/log"],
   "notices/types": [],
-  config: ["durable/jurisdiction", "keys/operators", "lib/log"],
+  config: ["durable/jurisdiction", "keys/operators", "lib/log", "lib/text/nearest"],
   lib: [],
   "lib/stored": ["lib/log"],
   "doors/pages": ["config", "admin/access/operator", "site/security-headers", "lib"],

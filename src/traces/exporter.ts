@@ -33,6 +33,8 @@ const RETRYABLE: ReadonlySet<number> = new Set([429, 502, 503, 504]);
 export interface ExporterEnv {
   readonly OTEL_EXPORTER_OTLP_ENDPOINT?: string;
   readonly OTEL_EXPORTER_OTLP_HEADERS?: string;
+  readonly OTEL_SERVICE_NAME?: string;
+  readonly OTEL_RESOURCE_ATTRIBUTES?: string;
   readonly FLOW_ALLOW_PRIVATE_UPSTREAMS?: string;
 }
 
@@ -116,7 +118,7 @@ function takeBatch(): Entry[] {
 
 async function sendBatch(env: ExporterEnv, batch: readonly Entry[]): Promise<void> {
   const spans = batch.flatMap(({ trace, parent }) => toSpans(trace, parent));
-  const failure = await send(env, JSON.stringify(toExportRequest(spans)));
+  const failure = await send(env, JSON.stringify(toExportRequest(spans, resourceOf(env))));
   if (failure === null) return;
   losses.failed += spans.length;
   losses.lastFailure = failure;
@@ -165,17 +167,24 @@ export function tracesUrl(env: ExporterEnv): string | null {
   return base.endsWith("/v1/traces") ? base : `${base}/v1/traces`;
 }
 
+const SERVICE = "flow-layer";
+
+/** Who sends the spans. `OTEL_SERVICE_NAME` wins over a `service.name` among the attributes, as OpenTelemetry has it. */
+function resourceOf(env: ExporterEnv): Readonly<Record<string, string>> {
+  const { OTEL_SERVICE_NAME: name, OTEL_RESOURCE_ATTRIBUTES: others = "" } = env;
+  const own = name === undefined || name === "" ? {} : { "service.name": name };
+  return { "service.name": SERVICE, ...Object.fromEntries(pairsOf(others)), ...own };
+}
+
 /**
  * `name=value,name=value`, values percent-decoded (OpenTelemetry, "Specifying headers via environment variables"). What
  * cannot be a header is left out: one bad entry must not stop the others.
  */
 export function parseHeaders(text: string): Headers {
   const headers = new Headers();
-  for (const pair of text.split(",")) {
-    const separator = pair.indexOf("=");
-    if (separator < 0) continue;
+  for (const [name, value] of pairsOf(text)) {
     try {
-      headers.set(pair.slice(0, separator).trim(), decodePercent(pair.slice(separator + 1).trim()));
+      headers.set(name, value);
     } catch {
       // Not a header's name or value. It may be a secret, so it is not logged either.
     }
@@ -183,7 +192,13 @@ export function parseHeaders(text: string): Headers {
   return headers;
 }
 
-/** A stray `%` is taken as it is: operators paste values that were never encoded. */
+function pairsOf(text: string): readonly (readonly [string, string])[] {
+  return text.split(",").flatMap((pair) => {
+    const separator = pair.indexOf("=");
+    const name = pair.slice(0, Math.max(0, separator)).trim();
+    return name === "" ? [] : [[name, decodePercent(pair.slice(separator + 1).trim())] as const];
+  });
+}
 function decodePercent(text: string): string {
   try {
     return decodeURIComponent(text);

@@ -113,14 +113,10 @@ export function toSpans(trace: Trace, parent: TraceParent | null): Span[] {
   return [request, ...attempts];
 }
 
-/** The body of one export. */
-export function toExportRequest(spans: readonly Span[]): object {
-  const name = "flow-layer";
-  return {
-    resourceSpans: [
-      { resource: { attributes: attributes({ "service.name": name }) }, scopeSpans: [{ scope: { name }, spans }] },
-    ],
-  };
+/** The body of one export. `resource`: what is the same of all spans, above all `service.name`. */
+export function toExportRequest(spans: readonly Span[], resource: Readonly<Record<string, string>>): object {
+  const scopeSpans = [{ scope: { name: "flow-layer" }, spans }];
+  return { resourceSpans: [{ resource: { attributes: attributes(resource) }, scopeSpans }] };
 }
 
 /** A client that left is neither success nor failure of ours. */

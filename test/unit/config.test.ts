@@ -58,6 +58,26 @@ test("an empty value sets nothing, a host is compared in lower case, only 1 swit
   expect(lines.filter((line) => line.includes("admin_token"))).toEqual([said]);
 });
 
+test.each([
+  { env: { FLOW_ADMIN_TOKEM: "secret-secret" }, name: "FLOW_ADMIN_TOKEM", says: "the nearest is FLOW_ADMIN_TOKEN" },
+  { env: { FLOW_TRACE_DAY: "3" }, name: "FLOW_TRACE_DAY", says: "the nearest is FLOW_TRACE_DAYS" },
+  { env: { FLOW_SANDBOX: "true" }, name: "FLOW_SANDBOX", says: "neither 0 nor 1" },
+  { env: { FLOW_RESPONSES_STORE: "off" }, name: "FLOW_RESPONSES_STORE", says: "neither 0 nor 1" },
+  { env: { FLOW_LOG_REQUESTS: "yes" }, name: "FLOW_LOG_REQUESTS", says: "neither 0 nor 1" },
+])("$name that is ignored is said once, without its value", ({ env, name, says }) => {
+  for (let request = 0; request < 3; request++) settingsOf({ FLOW_KEY_PEPPER: "p".repeat(16), ...env });
+  expect(lines).toHaveLength(1);
+  const said = JSON.parse(lines[0] ?? "") as { readonly event: string; readonly name: string; readonly reason: string };
+  expect(said).toMatchObject({ event: "variable_ignored", name });
+  expect(said.reason).toContain(says);
+  expect(lines[0]).not.toContain(Object.values(env)[0]);
+});
+
+test("switches that are 0 or 1, and what is not ours, are not spoken of", () => {
+  settingsOf({ FLOW_KEY_PEPPER: "p".repeat(16), FLOW_SANDBOX: "0", FLOW_RESPONSES_STORE: "1", OTHER_THING: "x" });
+  expect(lines).toEqual([]);
+});
+
 test("is read once: another object with the same values is the same deployment", () => {
   const first = settingsOf({ FLOW_ADMIN_HOST: "a" });
   expect(settingsOf({ FLOW_ADMIN_HOST: "a", CONFIG: {} })).toBe(first);

@@ -298,3 +298,26 @@ test.each<{ name: string; text: string; headers: Record<string, string> }>([
 ])("headers: $name", ({ text, headers }) => {
   expect(Object.fromEntries(exporter.parseHeaders(text))).toEqual(headers);
 });
+
+test.each<{ name: string; more: Readonly<Record<string, string>>; attributes: Readonly<Record<string, string>> }>([
+  { name: "its own name", more: {}, attributes: { "service.name": "flow-layer" } },
+  { name: "a name", more: { OTEL_SERVICE_NAME: "llm" }, attributes: { "service.name": "llm" } },
+  {
+    name: "attributes",
+    more: { OTEL_RESOURCE_ATTRIBUTES: "deployment.environment=eu%2Dwest, service.name=router" },
+    attributes: { "service.name": "router", "deployment.environment": "eu-west" },
+  },
+  {
+    name: "both, and the name wins",
+    more: { OTEL_SERVICE_NAME: "llm", OTEL_RESOURCE_ATTRIBUTES: "service.name=router,a=1" },
+    attributes: { "service.name": "llm", a: "1" },
+  },
+])("the service says of itself: $name", async ({ more, attributes }) => {
+  exportAll([newTrace()], env(more));
+  await expect.poll(() => collector.calls.length).toBe(1);
+  const body = JSON.parse(collector.calls[0]?.body ?? "") as {
+    resourceSpans: { resource: { attributes: { key: string; value: { stringValue: string } }[] } }[];
+  };
+  const found = body.resourceSpans[0]?.resource.attributes.map(({ key, value }) => [key, value.stringValue]);
+  expect(Object.fromEntries(found ?? [])).toEqual(attributes);
+});

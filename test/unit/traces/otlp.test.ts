@@ -343,7 +343,7 @@ describe("the spans of a trace", () => {
   });
 
   test("tags and the client's own id do not leave", () => {
-    expect(JSON.stringify(toExportRequest(toSpans(TRACE, null)))).not.toMatch(/canary/);
+    expect(JSON.stringify(toExportRequest(toSpans(TRACE, null), {}))).not.toMatch(/canary/);
   });
 });
 
@@ -390,7 +390,7 @@ describe("ids", () => {
 test("an export names the service, and holds the spans as they are", () => {
   const spans = toSpans(TRACE, null);
   expect(spans[0]?.kind).toBe(SPAN_KIND.server);
-  expect(toExportRequest(spans)).toEqual({
+  expect(toExportRequest(spans, { "service.name": "flow-layer" })).toEqual({
     resourceSpans: [
       {
         resource: { attributes: [{ key: "service.name", value: { stringValue: "flow-layer" } }] },
