@@ -1,6 +1,6 @@
 /** The audit log over HTTP: what a change has changed, who did it, and how a line is found. */
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { POLICY } from "../support/operations.ts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { exampleOf, NAMED_OPERATIONS, nameOf, POLICY, prepare, send, type World } from "../support/operations.ts";
 import { startWorker, type TestWorker } from "../support/worker.ts";
 
 interface Line {
@@ -88,4 +88,34 @@ test.each([
 test("an operator's token that is ignored is named in the log, without its text", async () => {
   await worker.admin("/admin/audit");
   expect(worker.logs()).toContain('{"event":"admin_token_ignored","name":"bob","reason":"shorter than 32 characters"}');
+});
+
+/** Calls of the control plane that ask with a method of change: they answer a question, or try one address. */
+const CHANGES_NOTHING: ReadonlySet<string> = new Set([
+  ...["post /admin/routes/{env}/{name}/explain", "post /admin/traces/rebuild", "post /admin/webhooks/{id}/test"],
+]);
+
+describe("every call that changes something leaves a line with its actor", () => {
+  let world: World;
+  beforeAll(async () => {
+    world = await prepare(worker);
+  });
+  const changing = NAMED_OPERATIONS.filter(
+    ([, { caller, method, path }]) => caller === "operator" && method !== "get" && path.startsWith("/admin/"),
+  );
+
+  test.each(changing)("%s", async (_, operation) => {
+    const example = await exampleOf(operation, world);
+    const newest = async (): Promise<(Line & { seq: number }) | undefined> =>
+      (await lines("limit=1"))[0] as Line & { seq: number };
+    const before = (await newest())?.seq ?? 0;
+    const response = await send(world, operation, example, ALICE);
+    const text = await response.text();
+    const after = await newest();
+    if (CHANGES_NOTHING.has(nameOf(operation))) return expect(after?.seq ?? 0).toBe(before);
+    // An import is for an empty deployment, and this one is not: nothing is changed then.
+    if (response.status >= 400) return expect([nameOf(operation), text]).toEqual(["post /admin/import", text]);
+    expect([text, after?.seq ?? 0]).not.toEqual([text, before]);
+    expect(after).toMatchObject({ actor: "alice", action: expect.stringMatching(/^[a-z_]+\.[a-z_.]+$/) });
+  });
 });
