@@ -41,6 +41,12 @@ export interface FoldedRow {
   readonly keys: readonly [hour: number, place: string, shape: string];
 }
 
+/** Requests of an app, or with a tag; of all where both are `null`. */
+interface Scope {
+  readonly app: string | null;
+  readonly tag: { readonly name: string; readonly value: string } | null;
+}
+
 type Stored = {
   hour: number;
   place: string;
@@ -131,6 +137,21 @@ export class Folded {
        usage = excluded.usage`,
       ...[...keys, charge.nano_usd ?? 0, unpriced, JSON.stringify(usage)],
     );
+  }
+
+  /**
+   * What deleted charges of an app or with a tag cost, from the hour of `start` on and before `end`, epoch ms. Those whose
+   * origin or tags are not known count too.
+   */
+  sumOfScope({ app, tag }: Scope, start: number, end: number): number {
+    const query = `SELECT coalesce(sum(nano_usd), 0) AS nano_usd FROM folded WHERE hour >= ?1 AND hour < ?2
+      AND (json_extract(place, '$.app') = '' OR (
+        (?3 IS NULL OR json_extract(place, '$.app') = ?3) AND (?4 IS NULL OR (?6 = 1 AND json_extract(place, '$.tags') = '{}')
+        OR EXISTS (SELECT 1 FROM json_each(place, '$.tags') AS tag WHERE tag.key = ?4 AND tag.value = ?5))
+      ))`;
+    const isFull = this.#count() >= MAX_TAGGED_ROWS ? 1 : 0;
+    const values = [start - (start % HOUR_MS), end, app, tag?.name ?? null, tag?.value ?? null, isFull];
+    return this.#sql.exec<{ nano_usd: number }>(query, ...values).one().nano_usd;
   }
 
   /** Up to `limit` rows of a target in a span of time that follow `after`. */

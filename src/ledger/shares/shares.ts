@@ -9,6 +9,7 @@ import type { BudgetShortage, BudgetTerms, Lease, Part } from "../../budgets/typ
 import { isJsonObject, parseJson, tryParseJson } from "../../lib/json.ts";
 import { spanOf } from "../../lib/time/calendar.ts";
 import { type Booked, spentSince } from "../budget-window.ts";
+import { Folded } from "../folded.ts";
 import type { Holds } from "../holds.ts";
 import { type SpendChanges, type SpendSource, UTC } from "../periods.ts";
 import type { Reservation } from "../types.ts";
@@ -49,6 +50,9 @@ export interface Share {
   /** The most that an attempt might cost of late. */
   bound: number;
 }
+
+const DAY_MS = 86_400_000;
+const ALL = { app: null, tag: null };
 
 export class Shares {
   readonly #sql: SqlStorage;
@@ -135,13 +139,22 @@ export class Shares {
     );
   }
 
-  /** The booked charges of its requests; where some of the period are deleted, all of whole days: never less. */
+  /**
+   * The booked charges of its requests, those that are deleted by the hour. Where a release before did not keep what it
+   * deleted, all of whole days: never less.
+   */
   #spentBefore({ app, tag }: BudgetTerms, periodAt: number, endAt: number): number {
     const { traces, sums, charges } = this.#booked;
     const startAt = Math.max(periodAt, tag?.since ?? 0);
-    const isForAll = app === null && tag === null;
-    if (!isForAll && traces.reachBackTo(startAt)) return charges.sumOfScope({ app, tag }, startAt, endAt);
-    return startAt === 0 ? sums.of("total").nanoUsd : spentSince(this.#booked, startAt, endAt);
+    const scope = { app, tag };
+    const whole = startAt === 0 ? sums.of("total").nanoUsd : spentSince(this.#booked, startAt, endAt);
+    if (app === null && tag === null) return whole;
+    if (traces.reachBackTo(startAt)) return charges.sumOfScope(scope, startAt, endAt);
+    const folded = new Folded(this.#sql);
+    const dayAt = startAt - (startAt % DAY_MS);
+    const known = charges.sumOfScope(ALL, dayAt, endAt) + folded.sumOfScope(ALL, dayAt, endAt);
+    if (known < whole) return whole;
+    return charges.sumOfScope(scope, startAt, endAt) + folded.sumOfScope(scope, startAt, endAt);
   }
 
   /** The budget is no more, or of another scope. */
