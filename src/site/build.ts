@@ -64,7 +64,8 @@ async function assetsOf(files: Map<string, string>) {
   const css = await Promise.all(
     ["tokens", "site", "reading"].map((name) => readFile(join(HERE, `styles/${name}.css`), "utf8")),
   );
-  return { style: add("site", "css", css.join("\n")), scripts, console: consoleAssets };
+  const withoutScript = add("noscript", "css", await readFile(join(HERE, "styles/noscript.css"), "utf8"));
+  return { style: add("site", "css", css.join("\n")), withoutScript, scripts, console: consoleAssets };
 }
 
 /** What the console loads lies below `/console/`, so that the fence of `FLOW_ADMIN_HOST` holds for it too. */
@@ -185,7 +186,8 @@ async function main(): Promise<void> {
       await mkdir(dirname(join(fresh, path)), { recursive: true });
       await writeFile(join(fresh, path), text);
     }
-    await rm(OUT, { recursive: true, force: true });
+    // Deleting thousands of files takes long enough for a running server to miss one, so the old ones are moved away.
+    await rename(OUT, join(work, "old")).catch(() => {});
     await rename(fresh, OUT);
     await writeFile(stamp, digest);
   } finally {

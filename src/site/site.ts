@@ -17,6 +17,8 @@ import { headersFile } from "./security-headers.ts";
 export interface Assets {
   /** Address of the style sheet, its content's hash in its name. */
   readonly style: string;
+  /** Address of the style sheet for browsers without script. */
+  readonly withoutScript: string;
   /** Addresses of the scripts, by the name of their island. */
   readonly scripts: Readonly<Record<string, string>>;
   readonly console: { readonly script: string; readonly style: string };

@@ -64,9 +64,19 @@ describe.skipIf(path === null)("pages", () => {
       await page.context().close();
     });
 
+    test.each([390, 1440])("moves nothing while it loads, at %i px", async (width) => {
+      const context = await browser.newContext({ viewport: { width, height: 900 } });
+      const page = await context.newPage();
+      await page.addInitScript(WATCH_SHIFTS);
+      await page.goto(instance.url + address, { waitUntil: "networkidle" });
+      expect(await page.evaluate("window.shifted")).toBeLessThan(MOST_SHIFT);
+      await context.close();
+    });
+
     test("is readable without script", async () => {
       const { page } = await visit(address, { javaScriptEnabled: false });
       expect((await page.locator("main").innerText()).length).toBeGreaterThan(100);
+      expect(await page.locator(".filters").isVisible()).toBe(false);
       await page.context().close();
     });
 
@@ -315,6 +325,15 @@ describe.skipIf(path === null)("pages", () => {
     expect((await response.text()).length).toBeGreaterThan(100);
   });
 });
+
+/** What counts as still, https://web.dev/articles/cls; half of it, because what we load comes from near. */
+const MOST_SHIFT = 0.05;
+
+/** Run before the page: adds up how far what was there has moved. */
+const WATCH_SHIFTS = `window.shifted = 0;
+new PerformanceObserver((list) => {
+  for (const { value, hadRecentInput } of list.getEntries()) if (!hadRecentInput) window.shifted += value;
+}).observe({ type: "layout-shift", buffered: true });`;
 
 /** Run in the page: from a key of the search to the rows laid out, ms, for a few searches. */
 const TIMES_OF_KEYS = `(async () => {

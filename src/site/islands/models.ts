@@ -297,12 +297,10 @@ function addColumns(): void {
     label.append(box, ` ${heading.textContent}`);
     columnsArea.append(label);
   }
-  columnsArea.parentElement?.removeAttribute("hidden");
 }
 
 function prepare(): void {
   if (form === null || headRow === undefined) return;
-  form.hidden = false;
   addHeadings();
   addColumns();
   for (const name of TEXTS) {

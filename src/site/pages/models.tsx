@@ -28,7 +28,7 @@ export function Models({ rows }: { readonly rows: readonly ModelRow[] }) {
           .
         </p>
       </header>
-      <form class="filters" data-filters hidden>
+      <form class="filters" data-filters>
         <label class="wide">
           Search <input type="search" name="q" autocomplete="off" placeholder="model, provider, ability" />
         </label>
@@ -51,9 +51,11 @@ export function Models({ rows }: { readonly rows: readonly ModelRow[] }) {
             Tokens out <input type="number" name="out" min="0" value="500" />
           </label>
         </fieldset>
-        <output name="shown" aria-live="polite" />
+        <output name="shown" aria-live="polite">
+          {count(rows.length)} of {count(rows.length)} models
+        </output>
       </form>
-      <details class="columns" hidden>
+      <details class="columns">
         <summary>Columns</summary>
         <div data-columns />
       </details>

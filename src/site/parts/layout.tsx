@@ -37,6 +37,11 @@ export function page(assets: Assets, head: PageHead, body: Child): string {
           href="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath d='M2 4h8M2 8h12M2 12h6' stroke='%23356' stroke-width='2'/%3E%3C/svg%3E"
         />
         <link rel="stylesheet" href={assets.style} />
+        {head.scripts.includes("models") ? (
+          <noscript>
+            <link rel="stylesheet" href={assets.withoutScript} />
+          </noscript>
+        ) : null}
         {["page", ...head.scripts].map((name) => (
           <script type="module" src={assets.scripts[name]} />
         ))}
