@@ -13,6 +13,8 @@ import { spanOf } from "../lib/time/calendar.ts";
 import { type BudgetThreshold, reached } from "../notices/types.ts";
 import { TrailRouter } from "../trace-index/spread/router.ts";
 import { keyIdOfTrace, type Trace } from "../traces/schema.ts";
+import { CallRate } from "./gates/call-rate.ts";
+import { Gate, type GatedLedger, gatedKey } from "./gates/gate.ts";
 import { Ledger } from "./ledger.ts";
 import type { TraceIndexes } from "./outbox.ts";
 import type { PeriodRow } from "./periods.ts";
@@ -61,6 +63,9 @@ export class KeyLedger extends DurableObject<Cloudflare.Env> {
   readonly #ledger: Ledger;
   readonly #upkeep: Upkeep;
   readonly #escrow: Escrow;
+  readonly #rate = new CallRate();
+  /** Where this object is no ledger but a gate of one, from its first call on. Its tables stay empty. */
+  #gate: Gate | null = null;
   /** In memory: what is announced twice is one event. */
   readonly #announced = new Set<string>();
 
@@ -108,7 +113,13 @@ export class KeyLedger extends DurableObject<Cloudflare.Env> {
   }
 
   /** The same for several attempts, whose calls are under way. Answers in their order. */
-  async reserveAll(reservations: readonly Reservation[]): Promise<(ReserveAnswer | Unavailable)[]> {
+  reserveAll(reservations: readonly Reservation[]): Promise<(ReserveAnswer | Unavailable)[]> {
+    return this.reserveGathered(reservations, 1);
+  }
+
+  /** The same from a gate, for as many calls. */
+  async reserveGathered(reservations: readonly Reservation[], calls: number): Promise<(ReserveAnswer | Unavailable)[]> {
+    this.#rate.note(calls, Date.now());
     const budgets = reservations.flatMap((each) => each.budgets ?? []);
     if (budgets.length === 0) return this.#reserveAll(reservations);
     this.#escrow.learn(budgets, keyIdOfTrace(reservations[0]?.traceId ?? "") ?? "", Date.now());
@@ -143,14 +154,36 @@ export class KeyLedger extends DurableObject<Cloudflare.Env> {
   }
 
   /** Books finished requests, each once however often it is sent. Accepts them from a revoked or spent key too. */
-  async settle(rows: SettleRow[], isolate = ""): Promise<SettleAnswer> {
+  settle(rows: SettleRow[], isolate = ""): Promise<SettleAnswer> {
+    return this.settleGathered(rows, [isolate]);
+  }
+
+  /** The same from a gate, of several isolates: one call of each. */
+  async settleGathered(rows: SettleRow[], isolates: readonly string[]): Promise<SettleAnswer> {
     const now = Date.now();
+    const gates = this.#rate.note(isolates.length, now);
     const budgets = rows.flatMap((row) => row.budgets ?? []);
     this.#escrow.learn(budgets, keyIdOfTrace(rows[0]?.id ?? "") ?? "", now);
-    const answer = this.#transact(() => this.#ledger.settle(rows, now, isolate));
+    const answer = this.#transact(() => this.#ledger.settle(rows, now, isolates));
     if (rows.length > 0) this.#upkeep.noteTraces(now);
     await this.#tend(now);
-    return answer;
+    return gates === 0 ? answer : { ...answer, gates };
+  }
+
+  /** What this object does as a gate: see `gates/gate.ts`. */
+  async gateSettle(rows: SettleRow[], isolate: string): Promise<SettleAnswer> {
+    return this.#asGate().settle(rows, isolate);
+  }
+
+  async gateReserve(reservations: readonly Reservation[]): Promise<(ReserveAnswer | Unavailable)[]> {
+    return this.#asGate().reserveAll(reservations);
+  }
+
+  #asGate(): Gate {
+    const keyId = gatedKey(this.ctx.id.name ?? "");
+    if (keyId === null) throw new Error("This object is a ledger and no gate.");
+    this.#gate ??= new Gate(() => this.env.KEY_LEDGER.getByName(keyId) as unknown as GatedLedger);
+    return this.#gate;
   }
 
   /** Takes part in a budget above the key from now on. Answers what its period had spent before, of this key. */

@@ -193,8 +193,8 @@ export class Ledger {
   }
 
   /** Books finished requests, each attempt once however often it is sent. */
-  settle(rows: readonly SettleRow[], now: number, isolate = ""): SettleAnswer {
-    this.attempts.holds.leases.renew(isolate, now);
+  settle(rows: readonly SettleRow[], now: number, isolates: readonly string[] = []): SettleAnswer {
+    for (const isolate of isolates) this.attempts.holds.leases.renew(isolate, now);
     const changes = new SpendChanges();
     for (const row of rows) this.#book(readRow(row, now), now, changes);
     this.bookChanges(changes);

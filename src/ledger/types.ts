@@ -188,6 +188,8 @@ export interface SettleAnswer {
   /** As in the answer to a reservation. */
   readonly freeSlots?: number;
   readonly leasedNanoUsd?: number;
+  /** The ledger is called so often that isolates are to call this many gates in its place. Absent: it has none. */
+  readonly gates?: number;
 }
 
 /** What stands against a budget in its running period. */

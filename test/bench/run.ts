@@ -15,6 +15,7 @@ import { BUNDLE_VARIABLE, bundle } from "../support/build.ts";
 import { startWorker, type TestWorker } from "../support/worker.ts";
 import { compareBudget } from "./budget.ts";
 import { compareHedging } from "./hedge.ts";
+import { compareHotKey } from "./hot-key.ts";
 import {
   MESSAGES_DOOR,
   measureRequests,
@@ -182,7 +183,18 @@ async function printLookUp(directory: string): Promise<void> {
   console.log(`\nCatalogue, first look-up ${first.toFixed(2)} ms, the next one ${second.toFixed(3)} ms.`);
 }
 
-const SECTIONS = ["requests", "pumps", "lanes", "catalogue", "hedge", "budget", "operator", "rows", "trail"] as const;
+const SECTIONS = [
+  "requests",
+  "pumps",
+  "lanes",
+  "catalogue",
+  "hedge",
+  "budget",
+  "operator",
+  "rows",
+  "trail",
+  "hot",
+] as const;
 type Section = (typeof SECTIONS)[number];
 
 /** The sections that were named on the command line; all of them without a name. */
@@ -235,6 +247,7 @@ async function main(): Promise<void> {
       operator: compareOperator,
       rows: () => countRows(provider.baseUrl),
       trail: () => measureTrail(),
+      hot: () => compareHotKey(),
     };
     for (const section of sections) await run[section]();
   } finally {

@@ -1,6 +1,7 @@
 /** A key's money and traces, through HTTP, and what only the ledger's own methods can show: settling twice, paging. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Env } from "../../src/config.ts";
+import { gateName } from "../../src/ledger/gates/gate.ts";
 import type { KeyTerms, Reservation, SettleRow } from "../../src/ledger/types.ts";
 import { newTraceId, type Trace } from "../../src/traces/schema.ts";
 import { readStream } from "../support/sse.ts";
@@ -254,6 +255,39 @@ describe("the ledger itself", () => {
     const nothing = { revoked: false, keyVersion: 0, remainingNanoUsd: null };
     expect(await ledgers.getByName(keyId).settle([])).toEqual(nothing);
     expect(await ledgers.getByName(keyId).traces({ limit: 10 })).toEqual({ data: [], next_cursor: null });
+  });
+
+  test("through gates and past them at once, a key is held to its budget and each row is booked once", async () => {
+    const keyId = newKeyId();
+    const terms: KeyTerms = { version: 2, budget: { limit_usd: 0.00001, period: "total" }, limits: null };
+    const gate = (number: number) => ledgers.getByName(gateName(keyId, number % 4));
+    const asked = Array.from({ length: 300 }, () => hold(keyId, { terms }));
+    const answers = await Promise.all(
+      asked.map(async (each, at) =>
+        at % 5 === 0 ? ledgers.getByName(keyId).reserve(each) : (await gate(at).gateReserve([each]))[0],
+      ),
+    );
+    const admitted = asked.filter((_, at) => answers[at]?.ok);
+    expect(admitted).toHaveLength(100);
+    const rows = admitted.map((each) => ({ ...row(keyId, T0, 100), id: each.traceId }));
+    // Each by one gate, by another one because the first one's answer was lost, and by some isolate itself.
+    await Promise.all(
+      rows.flatMap((each, at) => [
+        gate(at).gateSettle([each], "a"),
+        gate(at + 1).gateSettle([each], "b"),
+        ...(at % 3 === 0 ? [ledgers.getByName(keyId).settle([each], "c")] : []),
+      ]),
+    );
+    expect(await ledgers.getByName(keyId).audit()).toMatchObject({
+      ...{ isConsistent: true, openReservations: 0, total: { spentNanoUsd: 10_000, requests: 100 } },
+    });
+    expect(await gate(0).gateReserve([hold(keyId, { terms })])).toMatchObject([{ ok: false, reason: "budget" }]);
+    await ledgers.getByName(keyId).revoke();
+    expect(await gate(1).gateReserve([hold(keyId, { terms })])).toMatchObject([{ ok: false, reason: "revoked" }]);
+    expect(await gate(2).gateSettle([row(keyId, T0, 1)], "a")).toMatchObject({ revoked: true });
+    // A gate has no books, and a ledger is no gate.
+    expect(await gate(2).audit()).toMatchObject({ total: { requests: 0 } });
+    await expect(ledgers.getByName(keyId).gateSettle([], "a")).rejects.toThrow();
   });
 
   test("a revoked key is not admitted, and what it still owes is booked", async () => {

@@ -25,6 +25,7 @@ import type {
   TraceQuery,
   Unavailable,
 } from "../types.ts";
+import { gateOf, reserveAt } from "./gates.ts";
 import { GATHER_MS, type HeardAnswer, isGathering, reserveTogether } from "./reservation.ts";
 
 export { type PeriodRow, periodEnd } from "../periods.ts";
@@ -121,9 +122,13 @@ async function reserveWithin(
   reservation: Reservation,
   limitMs: number,
 ): Promise<HeardAnswer> {
-  const call = async (ledger: LedgerStub): Promise<ReserveAnswer | Unavailable> => await ledger.reserve(reservation);
+  const call = async (): Promise<ReserveAnswer | Unavailable> => {
+    if (gateOf(keyId, Date.now()) === null) return await namespace.getByName(keyId).reserve(reservation);
+    const [answer] = await reserveAt(namespace, keyId, [reservation]);
+    return answer ?? { ok: false, reason: "unavailable" };
+  };
   try {
-    return { answer: await ask(namespace, keyId, limitMs, call), heardAt: Date.now() };
+    return { answer: await callWithRetry(limitMs, call), heardAt: Date.now() };
   } catch {
     // Whatever went wrong, the caller learns that its query has no answer.
     return { answer: { ok: false, reason: "unavailable" }, heardAt: Date.now() };

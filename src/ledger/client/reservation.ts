@@ -10,6 +10,7 @@ import { isOverloaded } from "../../durable/call.ts";
 import { withTimeout } from "../../lib/time/with-timeout.ts";
 import type { KeyLedger } from "../key-ledger.ts";
 import type { Reservation, ReserveAnswer, Unavailable } from "../types.ts";
+import { reserveAt } from "./gates.ts";
 import { Queues } from "./queues.ts";
 
 /** How long reservations are gathered. No provider answers sooner, so this adds no latency. */
@@ -100,7 +101,7 @@ async function send(
   if (entries.length === 0) return;
   const reservations = entries.map(({ reservation }) => reservation);
   const ask = async (): Promise<readonly (ReserveAnswer | Unavailable)[]> =>
-    await namespace.getByName(keyId).reserveAll(reservations);
+    await reserveAt(namespace, keyId, reservations);
   try {
     const answers = await withTimeout(GROUP_LIMIT_MS, ask);
     const heardAt = Date.now();

@@ -11,7 +11,8 @@ import { log } from "../../lib/log.ts";
 import { withTimeout } from "../../lib/time/with-timeout.ts";
 import type { KeyLedger } from "../key-ledger.ts";
 import type { SettleAnswer, SettleRow } from "../types.ts";
-import { isolateName, noteSignOfLife } from "./isolate.ts";
+import { noteGates, settleAt } from "./gates.ts";
+import { noteSignOfLife } from "./isolate.ts";
 import { Queues } from "./queues.ts";
 
 /** How long rows are gathered before the first to wake sends them. */
@@ -137,12 +138,10 @@ async function trySettle(
 ): Promise<"settled" | "failed" | "overloaded"> {
   try {
     // A stub that has failed stays broken, so each try makes its own.
-    const settle = async (): Promise<SettleAnswer> => await namespace.getByName(keyId).settle(rows, isolateName());
-    const { revoked, keyVersion, remainingNanoUsd, freeSlots, leasedNanoUsd } = await withTimeout(
-      CALL_LIMIT_MS,
-      settle,
-    );
+    const answer = await withTimeout(CALL_LIMIT_MS, () => settleAt(namespace, keyId, rows));
+    const { revoked, keyVersion, remainingNanoUsd, freeSlots, leasedNanoUsd, gates } = answer;
     noteSignOfLife(keyId, Date.now());
+    noteGates(keyId, gates, Date.now());
     noteAnswer({
       ...{ revoked, keyVersion, remainingNanoUsd },
       ...(freeSlots === undefined ? {} : { freeSlots }),

@@ -338,7 +338,7 @@ function settleCommand(what: Settle): Command {
     for (let copy = 0; copy < what.copies; copy++) {
       model.settle(what, startedAt);
       const rows = Array.from({ length: what.copies }, () => row);
-      const answer = books.call((ledger) => ledger.settle(rows, model.now, what.isolate));
+      const answer = books.call((ledger) => ledger.settle(rows, model.now, [what.isolate]));
       expect(answer.freeSlots).toBe(model.freeSlots());
     }
   });
