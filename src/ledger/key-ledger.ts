@@ -276,12 +276,16 @@ export class KeyLedger extends DurableObject<Cloudflare.Env> {
 
   /** One step of a repricing, repeatable. `deliveredSeq`: adjustments up to it have reached the trail. */
   async reprice(order: RepriceOrder, deliveredSeq: number): Promise<RepriceProgress> {
-    return this.#transact(() => {
+    const now = Date.now();
+    const stepped = this.#transact(() => {
       const changes = new SpendChanges();
-      const progress = this.#ledger.repricing.step(order, deliveredSeq, Date.now(), changes);
+      const progress = this.#ledger.repricing.step(order, deliveredSeq, now, changes);
       this.#ledger.bookChanges(changes);
       return progress;
     });
+    // The pools of budgets above the key get what has changed, though the key may make no request any more.
+    await this.#tend(now);
+    return stepped;
   }
 
   async trace(id: string): Promise<Trace | null> {

@@ -96,6 +96,23 @@ test("a wrong price is put right: charges, a running budget, the trace and the s
   expect(audit.map(({ action }) => action)).toEqual(["spend.reprice", "spend.reprice"]);
 });
 
+test("a budget above the key follows, though its keys are at rest, and may go below zero", async () => {
+  const { route, model } = await routeTo({ name: "under a budget" });
+  const budget = { scope: { keys: [route.keyId] }, limit_usd: 0.01, period: "day" };
+  const path = `/admin/budgets/repriced-${Date.now()}`;
+  await okBody(await rig.worker.admin(path, { method: "PUT", body: budget }));
+  const spent = async () => ((await okBody(await rig.worker.admin(path)))["status"] as Json)["spent_usd"];
+  for (const after of [0.00056, 0.00112]) {
+    await ask(route);
+    await expect.poll(spent, { timeout: 10_000 }).toBe(after);
+  }
+  expect(await reprice({ model, price: { input: 4, output: 16 } })).toMatchObject({ after_usd: 0.0112 });
+  await expect.poll(spent, { timeout: 10_000 }).toBe(0.0112);
+  expect((await okBody(await rig.worker.admin(path)))["status"]).toMatchObject({ remaining_usd: -0.0012 });
+  expect((await rig.ask(route, { max_tokens: 10 })).status).toBe(402);
+  await rig.worker.admin(path, { method: "DELETE" });
+});
+
 test("what had no price gets one, by the record of the price where none is given", async () => {
   const { route, model } = await routeTo({}, `unpriced-${Date.now()}`);
   await ask(route);

@@ -208,6 +208,7 @@ test.each([
   ["/admin/spend?group_by=key,app,env", "group_by"],
   ["/admin/spend?group_by=key,key", "group_by"],
   ["/admin/spend?group_by=tag.", "group_by"],
+  ["/admin/spend?group_by=key,tag.nobody-sums-this", "group_by"],
   ["/admin/spend?group_by=key&bucket=hour", "bucket"],
   ["/admin/spend?group_by=key&format=xml", "format"],
   ["/admin/stats?bucket=week", "bucket"],

@@ -30,6 +30,7 @@ spendApp.get("/", async (c) => {
     bucketMs: bucket === "day" ? DAY_MS : null,
   });
   const groups = mergeEnvs(found, groupBy);
+  await refuseUnsummed(c, groupBy, groups);
   const names = await keyNames(c, groupBy, groups);
   const rows = groups
     .filter(({ counts }) => counts.requests !== 0 || counts.nano_usd !== 0)
@@ -48,6 +49,22 @@ spendApp.get("/", async (c) => {
     as_of: asOf(places.now),
   });
 });
+
+/** One group of all would look like an answer. A tag that was summed once is still known by its values. */
+async function refuseUnsummed(
+  c: Context<AdminEnv>,
+  groupBy: readonly Dimension[],
+  groups: readonly EnvUsage[],
+): Promise<void> {
+  const isKnown = (at: number): boolean => groups.some(({ group }) => (group[at] ?? "") !== "");
+  const unknown = groupBy.filter((name, at) => name.startsWith("tag.") && !isKnown(at)).map((name) => name.slice(4));
+  if (unknown.length === 0) return;
+  const { spend_tags: summed } = await withControl(c.env.CONTROL_PLANE, (control) => control.settings());
+  const name = unknown.find((each) => !summed.includes(each));
+  if (name === undefined) return;
+  const must = `names the tag \`${name}\`, which is not summed: add it to \`spend_tags\` with PUT /admin/settings first`;
+  throw badParameter("group_by", must);
+}
 
 /** One or two of `DIMENSIONS` and `tag.<name>`, separated by commas. */
 export function readGroups(text: string | undefined): Dimension[] {
