@@ -2,8 +2,8 @@
 
 /** Fewer rows are all in the document: a browser's own search finds them. */
 const WINDOWED_FROM = 80;
-const MARGIN = 10;
-const STEP = 8;
+const MARGIN = 6;
+const STEP = 5;
 const FIRST_GUESS_PX = 34;
 const REST_MS = 150;
 
