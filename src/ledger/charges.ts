@@ -2,7 +2,7 @@
 import type { BudgetTerms } from "../budgets/types.ts";
 import type { Account } from "./account.ts";
 import type { Hold } from "./holds.ts";
-import { INLINE_NAMES } from "./ledger-schema.sql.ts";
+import { INLINE_NAMES } from "./schema/tables.sql.ts";
 import type { SettledAttempt } from "./types.ts";
 import type { ExpiredAttempt } from "./unsettled.ts";
 

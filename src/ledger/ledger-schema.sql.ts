@@ -6,14 +6,25 @@
  * statement here reads as well: none of them names a row number. Open reservations are in a small table of their own.
  */
 import { migrateTables } from "../durable/call.ts";
+import {
+  BUDGET_WINDOW,
+  CHARGE_VIEW,
+  FOLDED,
+  FRESH,
+  HOLD,
+  HOLD_VIEW,
+  INLINE,
+  OUTBOX_VIEW,
+  REFUSAL,
+  SHARE,
+  SLOT,
+  SPEND,
+  TOKEN_DEBT,
+  UNADMITTED,
+} from "./schema/tables.sql.ts";
 
 const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS spend (
-    period TEXT PRIMARY KEY,
-    nano_usd INTEGER NOT NULL,
-    requests INTEGER NOT NULL,
-    unpriced_requests INTEGER NOT NULL
-  ) STRICT, WITHOUT ROWID;
+  ${SPEND}
   CREATE TABLE IF NOT EXISTS ledger (
     singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
     revoked INTEGER NOT NULL,
@@ -61,10 +72,7 @@ const SCHEMA = `
     rowid INTEGER,
     PRIMARY KEY (trace_id, attempt)
   ) STRICT, WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS unadmitted (
-    trace_id TEXT PRIMARY KEY,
-    nano_usd INTEGER NOT NULL
-  ) STRICT, WITHOUT ROWID;
+  ${UNADMITTED}
   CREATE TABLE IF NOT EXISTS outbox (
     trace_id TEXT PRIMARY KEY,
     seq INTEGER NOT NULL
@@ -82,24 +90,6 @@ const SCHEMA = `
   ) STRICT;
 `;
 
-/** Columns of a charge that its request's row can hold, as they are in both. */
-const INLINE = [
-  ...[["attempt", "INTEGER"] as const, ["reserved_at", "INTEGER"] as const, ["bound_nano_usd", "INTEGER"] as const],
-  ...[["nano_usd", "INTEGER"] as const, ["tokens", "INTEGER"] as const, ["requests", "INTEGER"] as const],
-  ...[["over_bound", "INTEGER"] as const, ["provider", "TEXT"] as const, ["model", "TEXT"] as const],
-  ...[
-    ["winner", "INTEGER"] as const,
-    ["outcome", "TEXT"] as const,
-    ["source", "TEXT"] as const,
-    ["basis", "TEXT"] as const,
-  ],
-];
-export const INLINE_NAMES = INLINE.map(([name]) => name);
-
-const HOLD =
-  "trace_id, attempt, state, reserved_at, expires_at, bound_nano_usd, tokens, requests, provider, model, origin, isolate";
-const NEW_HOLD = HOLD.replaceAll(/\w+/g, "NEW.$&");
-
 /** What was added since. A step that was ever deployed is never edited: a new one is added below it. */
 const STEPS: readonly string[] = [
   `
@@ -109,21 +99,10 @@ const STEPS: readonly string[] = [
   ALTER TABLE request ADD COLUMN unsettled_attempts INTEGER NOT NULL DEFAULT 0;
   `,
   `
-  -- Tokens used beyond their reservations, as of \`at\` (epoch ms).
-  CREATE TABLE IF NOT EXISTS token_debt (
-    singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
-    tokens INTEGER NOT NULL,
-    at INTEGER NOT NULL
-  ) STRICT;
+  ${TOKEN_DEBT}
   `,
   `
-  -- Light traces of requests that were refused before they reached a route, and how many more there were.
-  CREATE TABLE IF NOT EXISTS refusal (
-    id TEXT PRIMARY KEY,
-    noted_at INTEGER NOT NULL,
-    route TEXT NOT NULL,
-    body TEXT NOT NULL
-  ) STRICT;
+  ${REFUSAL}
   ALTER TABLE account ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;
   `,
   `
@@ -131,60 +110,13 @@ const STEPS: readonly string[] = [
   ALTER TABLE hold ADD COLUMN isolate TEXT NOT NULL DEFAULT '';
   `,
   `
-  -- What was spent in the running period of a budget that has a time zone.
-  CREATE TABLE IF NOT EXISTS budget_window (
-    singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
-    period TEXT NOT NULL,
-    time_zone TEXT NOT NULL,
-    start_at INTEGER NOT NULL,
-    end_at INTEGER NOT NULL,
-    nano_usd INTEGER NOT NULL
-  ) STRICT;
+  ${BUDGET_WINDOW}
   `,
   `
-  -- The shares of budgets above keys. \`terms\`: JSON of \`BudgetTerms\`; times in epoch ms.
-  CREATE TABLE IF NOT EXISTS share (
-    id TEXT PRIMARY KEY,
-    key_id TEXT NOT NULL,
-    terms TEXT NOT NULL,
-    start_at INTEGER NOT NULL,
-    end_at INTEGER NOT NULL,
-    spent INTEGER NOT NULL,
-    held INTEGER NOT NULL,
-    until INTEGER NOT NULL
-  ) STRICT, WITHOUT ROWID;
+  ${SHARE}
   `,
   `
-  -- What deleted charges used, by the hour of their reservation (epoch ms). \`place\`, \`shape\` and \`usage\` are JSON.
-  CREATE TABLE IF NOT EXISTS folded (
-    hour INTEGER NOT NULL,
-    provider TEXT NOT NULL,
-    model TEXT NOT NULL,
-    place TEXT NOT NULL,
-    shape TEXT NOT NULL,
-    charges INTEGER NOT NULL,
-    nano_usd INTEGER NOT NULL,
-    unpriced_requests INTEGER NOT NULL,
-    usage TEXT NOT NULL,
-    PRIMARY KEY (hour, provider, model, place, shape)
-  ) STRICT, WITHOUT ROWID;
-  -- How far each repricing has come, and what it has summed.
-  CREATE TABLE IF NOT EXISTS repricing (
-    job TEXT PRIMARY KEY,
-    started_at INTEGER NOT NULL,
-    cursor TEXT NOT NULL,
-    is_done INTEGER NOT NULL,
-    charges INTEGER NOT NULL,
-    before_nano_usd INTEGER NOT NULL,
-    after_nano_usd INTEGER NOT NULL,
-    is_exact INTEGER NOT NULL
-  ) STRICT, WITHOUT ROWID;
-  -- Corrections that the trail has not taken.
-  CREATE TABLE IF NOT EXISTS adjustment (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    job TEXT NOT NULL,
-    body TEXT NOT NULL
-  ) STRICT;
+  ${FOLDED}
   -- The first hour of which all charges are kept or folded; 0: all are. A release before has deleted older ones.
   ALTER TABLE account ADD COLUMN folded_since INTEGER NOT NULL DEFAULT 0;
   UPDATE account SET folded_since = coalesce(
@@ -199,93 +131,41 @@ const STEPS: readonly string[] = [
   ALTER TABLE ledger ADD COLUMN shipped_seq INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE ledger ADD COLUMN ship_from TEXT NOT NULL DEFAULT '';
   ALTER TABLE outbox RENAME TO waiting;
-  CREATE VIEW outbox AS
-    SELECT trace_id, seq FROM waiting
-    UNION ALL SELECT request.id, request.ship_seq FROM ledger CROSS JOIN request
-    WHERE request.id >= ledger.ship_from AND request.ship_seq > ledger.shipped_seq
-    AND NOT EXISTS (SELECT 1 FROM waiting WHERE waiting.trace_id = request.id);
-  CREATE TRIGGER outbox_insert INSTEAD OF INSERT ON outbox BEGIN
-    INSERT OR IGNORE INTO waiting (trace_id, seq) VALUES (NEW.trace_id, NEW.seq);
-  END;
-  CREATE TRIGGER outbox_delete INSTEAD OF DELETE ON outbox BEGIN
-    DELETE FROM waiting WHERE trace_id = OLD.trace_id;
-    UPDATE request SET ship_seq = 0 WHERE id = OLD.trace_id;
-  END;
+  ${OUTBOX_VIEW}
 ${INLINE.map(([name, type]) => `  ALTER TABLE request ADD COLUMN charge_${name} ${type};`).join("\n")}
   -- 1 while retention deletes requests whose charges it has read.
   ALTER TABLE ledger ADD COLUMN is_folding INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE charge RENAME TO charge_row;
-  CREATE VIEW charge AS
-    SELECT trace_id, state, settled_at, ${INLINE_NAMES.join(", ")}, NULL AS rowid FROM charge_row
-    UNION ALL SELECT id, 'S', settled_at, ${INLINE_NAMES.map((name) => `charge_${name}`).join(", ")}, NULL
-    FROM request WHERE charge_attempt IS NOT NULL;
-  CREATE TRIGGER charge_insert INSTEAD OF INSERT ON charge BEGIN
-    UPDATE request SET charge_attempt = NULL WHERE id = NEW.trace_id AND charge_attempt = NEW.attempt;
-    INSERT OR REPLACE INTO charge_row (trace_id, state, settled_at, ${INLINE_NAMES.join(", ")})
-    VALUES (NEW.trace_id, NEW.state, NEW.settled_at, ${INLINE_NAMES.map((name) => `NEW.${name}`).join(", ")});
-  END;
-  CREATE TRIGGER charge_delete INSTEAD OF DELETE ON charge BEGIN
-    DELETE FROM charge_row WHERE trace_id = OLD.trace_id AND attempt = OLD.attempt;
-    UPDATE request SET charge_attempt = NULL WHERE id = OLD.trace_id AND charge_attempt = OLD.attempt;
-  END;
-  CREATE TRIGGER charge_update INSTEAD OF UPDATE ON charge BEGIN
-    UPDATE charge_row SET nano_usd = NEW.nano_usd, basis = NEW.basis
-    WHERE trace_id = OLD.trace_id AND attempt = OLD.attempt;
-    UPDATE request SET charge_nano_usd = NEW.nano_usd, charge_basis = NEW.basis
-    WHERE id = OLD.trace_id AND charge_attempt = OLD.attempt;
-  END;
-  -- The release before deletes requests and keeps their charges.
-  CREATE TRIGGER request_delete BEFORE DELETE ON request
-  WHEN OLD.charge_attempt IS NOT NULL AND (SELECT is_folding FROM ledger) = 0 BEGIN
-    INSERT OR IGNORE INTO charge_row (trace_id, state, settled_at, ${INLINE_NAMES.join(", ")})
-    VALUES (OLD.id, 'S', OLD.settled_at, ${INLINE_NAMES.map((name) => `OLD.charge_${name}`).join(", ")});
-  END;
+  ${CHARGE_VIEW}
   `,
   `
   -- What is held, in rows that are used again: free ones have no state, or a request that \`ends_holds\`. \`hold\` is a view
   -- for the release before, which deletes and makes a row per reservation.
-  CREATE TABLE slot (
-    n INTEGER PRIMARY KEY,
-    trace_id TEXT NOT NULL,
-    attempt INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('R', 'W', '')),
-    reserved_at INTEGER NOT NULL,
-    expires_at INTEGER NOT NULL,
-    bound_nano_usd INTEGER NOT NULL,
-    tokens INTEGER NOT NULL,
-    requests INTEGER NOT NULL,
-    provider TEXT NOT NULL,
-    model TEXT NOT NULL,
-    origin TEXT NOT NULL,
-    isolate TEXT NOT NULL
-  ) STRICT;
+  ${SLOT}
   INSERT INTO slot (${HOLD}) SELECT ${HOLD} FROM hold;
   DROP TABLE hold;
   -- 1 where the settlement has ended what the request held. The release before ends it row by row.
   ALTER TABLE request ADD COLUMN ends_holds INTEGER NOT NULL DEFAULT 0;
-  CREATE VIEW hold AS SELECT ${HOLD} FROM slot
-    WHERE state <> '' AND NOT EXISTS (SELECT 1 FROM request WHERE request.id = slot.trace_id AND request.ends_holds = 1);
-  CREATE TRIGGER hold_insert INSTEAD OF INSERT ON hold BEGIN
-    INSERT INTO slot (${HOLD}) VALUES (${NEW_HOLD});
-  END;
-  CREATE TRIGGER hold_delete INSTEAD OF DELETE ON hold BEGIN
-    DELETE FROM slot WHERE trace_id = OLD.trace_id AND attempt = OLD.attempt;
-  END;
-  CREATE TRIGGER hold_update INSTEAD OF UPDATE ON hold BEGIN
-    UPDATE slot SET bound_nano_usd = NEW.bound_nano_usd, expires_at = NEW.expires_at
-    WHERE trace_id = OLD.trace_id AND attempt = OLD.attempt;
-  END;
-  CREATE TRIGGER request_delete_slot BEFORE DELETE ON request
-  WHEN OLD.ends_holds = 1 AND (SELECT is_folding FROM ledger) = 0 BEGIN
-    DELETE FROM slot WHERE trace_id = OLD.id;
-  END;
+  ${HOLD_VIEW}
   `,
 ];
 
+/** The tables of a new ledger as the steps leave them, without the steps: those cost a request some milliseconds. */
+function makeTables(sql: SqlStorage): void {
+  sql.exec(FRESH);
+  migrateTables(
+    sql,
+    STEPS.map(() => "SELECT 1"),
+  );
+}
+
 /** Makes the tables, and takes a ledger of the first version over: its sums stand, its traces go to the index. */
 export function prepareTables(sql: SqlStorage): void {
-  sql.exec(SCHEMA);
-  migrateTables(sql, STEPS);
+  if (sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'ledger'").toArray().length === 0) makeTables(sql);
+  else {
+    sql.exec(SCHEMA);
+    migrateTables(sql, STEPS);
+  }
   // What was booked before attempts had rows of their own counts as booked and deleted since.
   sql.exec(
     `INSERT OR IGNORE INTO account (singleton, terms, deleted_nano_usd, over_bound, expired, expired_nano_usd,

@@ -3,7 +3,7 @@ import { parseJson } from "../../lib/json.ts";
 import { bodyConditions, type FacetRow } from "../../traces/filter.ts";
 import { keyIdOfTrace, type Trace, traceIdFloor } from "../../traces/schema.ts";
 import type { InlineCharge } from "../charges.ts";
-import { INLINE_NAMES } from "../ledger-schema.sql.ts";
+import { INLINE_NAMES } from "../schema/tables.sql.ts";
 import type { SettleRow, TracePage, TraceQuery } from "../types.ts";
 import { facetRows } from "./trace-facets.ts";
 
