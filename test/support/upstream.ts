@@ -193,6 +193,8 @@ export async function startUpstream(): Promise<Upstream> {
     response.once("finish", () => socket.off("close", gone));
     await play(book.next(call), call, response, socket);
   });
+  // A connection that this side closes for being idle may be the one that the Worker has just chosen for its next call.
+  server.keepAliveTimeout = 0;
   server.on("connection", (socket) => {
     sockets.add(socket);
     socket.setNoDelay(true);

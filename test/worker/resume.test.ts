@@ -65,7 +65,7 @@ interface Played extends Collected {
 
 async function ask(route: TestRoute, body: object = {}): Promise<Played> {
   const response = await rig.ask(route, { stream: true, ...body });
-  expect(response.status).toBe(200);
+  if (response.status !== 200) throw new Error(`${response.status} ${await response.text()}`);
   const raw = await textOf(response);
   const events = eventData(raw).filter((data) => data !== "[DONE]");
   return { ...collect(raw), response, raw, chunks: events.map((data) => JSON.parse(data)) };
