@@ -15,6 +15,7 @@ import { deploymentCallOf, postDeployment } from "./doors/azure/azure.ts";
 import { postChatCompletion } from "./doors/chat/chat.ts";
 import { postEmbeddings } from "./doors/embeddings/embeddings.ts";
 import { getKey } from "./doors/key/key.ts";
+import { errorResponse as messagesErrorResponse } from "./doors/messages/errors.ts";
 import { postCountTokens, postMessage } from "./doors/messages/messages.ts";
 import { getModel, listModels } from "./doors/models/models.ts";
 import { getConsole, getRoot, notFoundPage } from "./doors/pages/pages.ts";
@@ -165,6 +166,8 @@ app.notFound(async (c) => {
   return page ?? answerError(new RouterError("not_found", notFoundMessage(c.req.method, pathname)), c);
 });
 
+const MESSAGES_PATH = /^(?:\/openai)?\/v1\/messages(?:\/|$)/;
+
 app.onError((error, c) => answerError(error, c));
 
 function answerError(error: unknown, c: Context<AppEnv>): Response {
@@ -177,5 +180,7 @@ function answerError(error: unknown, c: Context<AppEnv>): Response {
     const request = { traceId, receivedAt: c.get("receivedAt"), keyId: recognised?.keyId ?? null, ...recognised };
     reportRefusal(c.env, request, known, (work) => c.executionCtx.waitUntil(work));
   }
-  return errorResponse(known, { trace_id: traceId }, headers, c.req.url);
+  // Clients of Messages read the shape of their own errors, whatever was wrong.
+  const respond = MESSAGES_PATH.test(c.req.path) ? messagesErrorResponse : errorResponse;
+  return respond(known, { trace_id: traceId }, headers, c.req.url);
 }

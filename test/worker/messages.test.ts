@@ -278,6 +278,7 @@ describe("errors and credentials", () => {
     });
     expect(response.status).toBe(200);
     expect(response.headers.get("x-flowlayer-token-count")).toBe("estimated");
+    expect(response.headers.get("cache-control")).toBe("no-store");
     expect(((await response.json()) as { input_tokens: number }).input_tokens).toBeGreaterThan(0);
     expect(rig.upstream.calls).toHaveLength(0);
   });
@@ -331,4 +332,27 @@ test("the list of models has Anthropic's shape for Anthropic's clients, and its 
   expect(data).toContainEqual(expect.objectContaining({ type: "model", id }));
   rig.upstream.script({ json: completion() });
   expect((await ask({ ...chat, model: id })).status).toBe(200);
+});
+
+describe("what is refused before the door reads a request has its shape too", () => {
+  const CASES = [
+    { method: "GET", path: "/v1/messages", status: 405, code: "method_not_allowed" },
+    { method: "PUT", path: "/openai/v1/messages", status: 405, code: "method_not_allowed" },
+    { method: "DELETE", path: "/v1/messages/count_tokens", status: 405, code: "method_not_allowed" },
+    { method: "POST", path: "/v1/messages/batches", status: 404, code: "not_found" },
+    { method: "POST", path: "/v1/messages/count_tokens", status: 400, code: "invalid_json" },
+  ];
+  test.each(CASES)("$method $path: $status", async ({ method, path, status, code }) => {
+    const { key } = await rig.route();
+    const response = await rig.worker.fetch(path, {
+      method,
+      headers: { "x-api-key": key, "content-type": "application/json" },
+      ...(method === "POST" ? { body: "{" } : {}),
+    });
+    expect(response.status).toBe(status);
+    const id = response.headers.get("x-request-id");
+    expect(response.headers.get("request-id")).toBe(id);
+    expect(response.headers.get("cache-control")).toBe("no-store");
+    expect(await response.json()).toMatchObject({ type: "error", error: { code }, request_id: id });
+  });
 });

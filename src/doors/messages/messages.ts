@@ -2,8 +2,6 @@
 import type { Context } from "hono";
 import { type AppEnv, settingsOf } from "../../config.ts";
 import { OpenBody } from "../../http/body.ts";
-import { RouterError } from "../../http/errors.ts";
-import { unexpectedFault } from "../../http/internal-error.ts";
 import { Deadlines } from "../../lib/time/deadline.ts";
 import { promptTokens } from "../../pricing/count.ts";
 import type { Door } from "../../relay/door.ts";
@@ -38,30 +36,25 @@ export function postMessage(context: Context<AppEnv>): Promise<Response> {
 const COUNTED_MAX_TOKENS = 1;
 
 /**
- * By the first target that counts itself, else an estimate by characters. Never charged and never gated. Errors are this
- * door's.
+ * By the first target that counts itself, else an estimate by characters. Never charged and never gated.
  */
 export async function postCountTokens(context: Context<AppEnv>): Promise<Response> {
-  const traceId = context.get("traceId");
   const deadlines = new Deadlines();
   const body = new OpenBody(context.req.raw, context.get("receivedAt"), settingsOf(context.env).maxBodyBytes);
   try {
     const key = await authenticateToken(context, apiKey(context.req.raw), "chat");
     const text = await body.read(deadlines);
     const request = parseMessagesRequest(withCap(text), "count_tokens");
-    const ids = { "request-id": traceId, "x-request-id": traceId };
+    const id = { "request-id": context.get("traceId") };
     const { env, req, executionCtx } = context;
     const counted = await nativeCount({
       ...{ env, http: req.raw, key, request, wire: messagesDoor, now: context.get("receivedAt") },
       waitUntil: (work) => executionCtx.waitUntil(work),
     });
-    if (counted !== null) return new Response(counted, { headers: { ...ids, "content-type": "application/json" } });
+    if (counted !== null) return new Response(counted, { headers: { ...id, "content-type": "application/json" } });
     const { base64Length } = readContentDemand(request.fields["messages"]);
-    const headers = { ...ids, "x-flowlayer-token-count": "estimated" };
+    const headers = { ...id, "x-flowlayer-token-count": "estimated" };
     return Response.json({ input_tokens: promptTokens(request.text, base64Length) }, { headers });
-  } catch (error) {
-    const known = error instanceof RouterError ? error : unexpectedFault(error, traceId);
-    return errorResponse(known, { trace_id: traceId }, { "x-request-id": traceId }, context.req.url);
   } finally {
     deadlines.stop();
     body.release();
