@@ -27,7 +27,8 @@ export default defineConfig({
         test: {
           name: "shared process",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/bench/**", "node_modules/**", ...OWN_PROCESS],
+          // Clients run with `npm run test:clients`.
+          exclude: ["test/bench/**", "test/clients/**", "node_modules/**", ...OWN_PROCESS],
           // Starting a process and loading the packages again for every file took a fifth of the processor time.
           isolate: false,
           setupFiles: ["test/support/between-files.ts"],
