@@ -167,6 +167,7 @@ app.notFound(async (c) => {
 });
 
 const MESSAGES_PATH = /^(?:\/openai)?\/v1\/messages(?:\/|$)/;
+const MODELS_PATH = /^(?:\/openai)?\/v1\/models(?:\/|$)/;
 
 app.onError((error, c) => answerError(error, c));
 
@@ -181,6 +182,9 @@ function answerError(error: unknown, c: Context<AppEnv>): Response {
     reportRefusal(c.env, request, known, (work) => c.executionCtx.waitUntil(work));
   }
   // Clients of Messages read the shape of their own errors, whatever was wrong.
-  const respond = MESSAGES_PATH.test(c.req.path) ? messagesErrorResponse : errorResponse;
+  const { path } = c.req;
+  const isMessages =
+    MESSAGES_PATH.test(path) || (MODELS_PATH.test(path) && c.req.header("anthropic-version") !== undefined);
+  const respond = isMessages ? messagesErrorResponse : errorResponse;
   return respond(known, { trace_id: traceId }, headers, c.req.url);
 }

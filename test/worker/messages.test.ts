@@ -341,12 +341,13 @@ describe("what is refused before the door reads a request has its shape too", ()
     { method: "DELETE", path: "/v1/messages/count_tokens", status: 405, code: "method_not_allowed" },
     { method: "POST", path: "/v1/messages/batches", status: 404, code: "not_found" },
     { method: "POST", path: "/v1/messages/count_tokens", status: 400, code: "invalid_json" },
+    { method: "GET", path: "/v1/models/flow%2Fnone", status: 404, code: "not_found" },
   ];
   test.each(CASES)("$method $path: $status", async ({ method, path, status, code }) => {
     const { key } = await rig.route();
     const response = await rig.worker.fetch(path, {
       method,
-      headers: { "x-api-key": key, "content-type": "application/json" },
+      headers: { "x-api-key": key, "content-type": "application/json", "anthropic-version": "2023-06-01" },
       ...(method === "POST" ? { body: "{" } : {}),
     });
     expect(response.status).toBe(status);

@@ -18,7 +18,9 @@ export async function listModels(context: Context<AppEnv>): Promise<Response> {
   // Clients page and pin versions here in ways of their own (`limit`, `api-version`, `client_version`): all is one page.
   const withAliases = oneOf("aliases", context.req.query("aliases"), ["true", "false"]) === "true";
   const routes = await routesOf(context, key);
-  if (context.req.header("anthropic-version") !== undefined) return context.json(toAnthropicList(routes));
+  if (context.req.header("anthropic-version") !== undefined) {
+    return context.json(toAnthropicList(routes), 200, { "request-id": context.get("traceId") });
+  }
   const data = [...routes.map(toModel), ...(withAliases ? routes.flatMap(toAliases) : [])];
   return context.json({ object: "list", data });
 }
