@@ -32,7 +32,7 @@ import {
 } from "./calendar.ts";
 import type { NumberedDelta } from "./spread/delta.ts";
 import { placeOf, type Spread } from "./spread/plan.ts";
-import { ShardDesk, timeOf } from "./spread/shard-desk.ts";
+import { SEND_AFTER_MS, ShardDesk, timeOf } from "./spread/shard-desk.ts";
 import { Siblings } from "./spread/siblings.ts";
 import { TrailStore } from "./store/store.ts";
 import type { AdjustmentBatch } from "./store/store-adjust.ts";
@@ -300,7 +300,9 @@ export class TrailIndex extends DurableObject<Cloudflare.Env> {
 
   /** When the next alarm has something to do. */
   #dueAt(day: TrailDay, now: number): number {
-    const closesAt = this.#desk === null ? this.#closesAt(day, now) : expiresAt(day.startAt);
+    // What came while an alarm ran is not to wait for the end of the object.
+    const sendsAt = this.#store.hasPending ? now + SEND_AFTER_MS : expiresAt(day.startAt);
+    const closesAt = this.#desk === null ? this.#closesAt(day, now) : sendsAt;
     return Math.min(closesAt, Math.max(now + 1_000, this.#stripsAt()));
   }
 

@@ -57,6 +57,12 @@ function base62(value, length) {
   return text;
 }
 
+function shardOf(keyId, of) {
+  let hash = 0x811c9dc5;
+  for (let at = 0; at < keyId.length; at++) hash = Math.imul(hash ^ keyId.charCodeAt(at), 0x01000193);
+  return ((hash ^ (hash >>> 15)) >>> 0) % of;
+}
+
 export default {
   async fetch(request, env, context) {
     const { pathname } = new URL(request.url);
@@ -64,6 +70,31 @@ export default {
       const answer = asked;
       asked = 0;
       return Response.json(answer);
+    }
+    if (pathname === "/grow") {
+      const { env: name, day, keys, seconds, trace } = await request.json();
+      const endsAt = Date.now() + seconds * 1_000;
+      let spread = { steps: [] };
+      const counts = {};
+      let nth = 0;
+      const work = async () => {
+        while (Date.now() < endsAt) {
+          const keyId = keys[nth % keys.length];
+          const at = Date.now();
+          const id = "tr_" + keyId + base62(at, 8) + base62(nth++, 12);
+          const made = { ...trace, id, created_at: new Date(at).toISOString(), key_id: keyId };
+          const of = spread.steps.findLast(({ from }) => from <= at)?.shards ?? 0;
+          const hour = new Date(at).toISOString().slice(11, 13);
+          const place = of === 0 ? name + ":" + day : name + ":" + day + ":" + hour + "." + shardOf(keyId, of) + "-" + of;
+          const rows = [{ seq: nth, trace: JSON.stringify(made), unadmittedNanoUsd: 0 }];
+          const receipt = await env.TRAIL_INDEX.getByName(place).ingest({ keyId, rows });
+          spread = receipt.spread ?? spread;
+          counts[of] = (counts[of] ?? 0) + 1;
+        }
+      };
+      const startedAt = performance.now();
+      await Promise.all(Array.from({ length: 128 }, work));
+      return Response.json({ counts, seconds: (performance.now() - startedAt) / 1_000 });
     }
     if (pathname === "/spread") {
       const { name, hourAt, from } = await request.json();
@@ -209,9 +240,37 @@ async function measureQuestions(worker: TestWorker): Promise<void> {
   await ask(worker, "nothing: a session", `${day}&limit=50&session=nobody`);
 }
 
+/** How the trail of an environment grows that sends as much as it can, a trace a call. */
+async function measureGrowth(worker: TestWorker): Promise<void> {
+  const env = "grow";
+  await worker.createKey({ env });
+  const body = JSON.stringify({ env, day: dateOf(today), keys: keyIds, seconds: 100, trace: makeTrace({ env }) });
+  const grown = (await (await worker.fetch("/grow", { method: "POST", body })).json()) as {
+    readonly counts: Readonly<Record<string, number>>;
+  };
+  console.log(
+    "\nan environment that sends as much as it can for 100 s, a trace a call: traces by the number of shards\n",
+  );
+  for (const [shards, count] of Object.entries(grown.counts)) console.log(`${shards.padStart(4)} shards: ${count}`);
+  const sent = Object.values(grown.counts).reduce((sum, count) => sum + count, 0);
+  type Spend = { readonly data: readonly { readonly group: { readonly env: string }; readonly requests: number }[] };
+  for (let wait = 0; ; wait++) {
+    const { data } = (await (await worker.admin("/admin/spend?group_by=env")).json()) as Spend;
+    const summed = data.find(({ group }) => group.env === env)?.requests ?? 0;
+    if (summed === sent || wait === 30) {
+      console.log(`sent ${sent}, summed ${summed}, ${wait} s after the last one`);
+      break;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+  }
+  await ask(worker, "the newest 50", `env=${env}&limit=50`);
+  await ask(worker, "50 of a key", `env=${env}&limit=50&key=${keyIds[3]}`);
+}
+
 export async function measureTrail(): Promise<void> {
   const worker = await startWorker({ front: FRONT });
   try {
+    await measureGrowth(worker);
     await measureIngestion(worker);
     await measureQuestions(worker);
   } finally {

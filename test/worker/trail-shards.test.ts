@@ -16,9 +16,17 @@ export * from "./index.js";
 const realNow = Date.now.bind(Date);
 let clockMs = 0;
 let asked = [];
+let slowMs = 0;
 Date.now = () => realNow() + clockMs;
 
 export class TrailIndex extends Product {
+  async alarmAt() {
+    return this.ctx.storage.getAlarm();
+  }
+  async absorb(...parameters) {
+    if (slowMs > 0) await scheduler.wait(slowMs);
+    return super.absorb(...parameters);
+  }
   async press(calls) {
     for (let at = 0; at < calls; at++) await this.ingest({ keyId: "nobody000000", rows: [] });
   }
@@ -47,7 +55,7 @@ export default {
   async fetch(request, env, context) {
     const url = new URL(request.url);
     if (url.pathname === "/state") {
-      ({ clockMs = 0 } = await request.json());
+      ({ clockMs = 0, slowMs = 0 } = await request.json());
       return new Response();
     }
     if (url.pathname === "/asked") {
@@ -265,6 +273,27 @@ describe("with more calls than one object takes well", () => {
     expect(await call<object[]>(DAY, "rows", "SELECT * FROM usage ORDER BY at, key_id, grain")).toEqual(before);
   });
 
+  test("what comes while a shard sends its sums is sent with them, or soon after", async () => {
+    const [shard] = await shardsKnown();
+    const name = nameOf(shard ?? { hour_at: 0, number: 0, of: 1 });
+    const at = START + 20 * 60_000;
+    const own = KEYS.filter((id) => shardOf(id, shard?.of ?? 1) === shard?.number).slice(0, 2);
+    const [first, second] = own.map((key_id) => makeTrace({ env: ENV, at, key_id }));
+    sent.push(...[first, second].filter((trace) => trace !== undefined));
+    await ingest(name, first === undefined ? [] : [first]);
+    const state = { clockMs: now - Date.now(), slowMs: 600 };
+    await worker.fetch("/state", { method: "PUT", body: JSON.stringify(state) });
+    const rung = call(name, "ring");
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    await ingest(name, second === undefined ? [] : [second]);
+    await rung;
+    const pending = await call<object[]>(name, "rows", "SELECT seq FROM pending");
+    const waitMs = Number(await call(name, "alarmAt")) - now;
+    expect(pending.length === 0 || waitMs < 10_000).toBe(true);
+    await setClock(now);
+    await sum();
+  });
+
   test("a ledger is named the shards with its first batch, and sends there", async () => {
     upstream.scriptFor("gpt-4.1-mini", { json: completion({ text: "hi" }) });
     const ask = async () => {
@@ -301,7 +330,7 @@ describe("with more calls than one object takes well", () => {
 
   test("a correction and an erasure reach the traces in shards", async () => {
     await setClock(START + 150 * 60_000);
-    const wanted = sent.at(-1);
+    const wanted = sent.toSorted((a, b) => (a.created_at < b.created_at ? -1 : 1)).at(-1);
     const keyId = wanted?.key_id ?? "";
     const at = Math.floor(Date.parse(wanted?.created_at ?? "") / HOUR_MS) * HOUR_MS;
     const place = { app: wanted?.app, route: wanted?.route, api: "chat", status: wanted?.status, tags: {} };

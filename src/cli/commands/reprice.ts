@@ -30,6 +30,11 @@ export async function reprice(input: CommandInput): Promise<number> {
     const { status } = state;
     if (status !== "running") {
       input.print(state, () => record(Object.entries(state)));
+      // A price that was set as of now leaves the past as it was: the likely mistake of who corrects one.
+      if (status === "done" && Number(state["charges"]) > 0 && state["difference_usd"] === 0) {
+        const hint = "To correct the past, set the price with --valid-from.";
+        input.terminal.writeError(`Nothing differs: these charges have the prices that hold for their time. ${hint}\n`);
+      }
       return status === "done" ? EXIT_OK : EXIT_ERROR;
     }
     if (Date.now() > giveUpAt) {

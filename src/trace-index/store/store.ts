@@ -116,6 +116,10 @@ export class TrailStore {
       });
   }
 
+  get hasPending(): boolean {
+    return this.pending(1).length > 0;
+  }
+
   forgetPending(upTo: number): void {
     this.#sql.exec("DELETE FROM pending WHERE seq <= ?", upTo);
     this.noteArchived(upTo);
