@@ -19,7 +19,7 @@ import { ENV_NAME, RESOURCE_NAME } from "../lib/text/name-patterns.ts";
 import { countFacets, type Position, queryTraces } from "../trace-index/client.ts";
 import { decodeCursor, encodeCursor } from "../trace-index/cursor.ts";
 import { tracesCsv } from "../traces/csv.ts";
-import { keyIdOfTrace, TRACE_STATUSES, type Trace, traceIdIn } from "../traces/schema.ts";
+import { keyIdOfTrace, TRACE_STATUSES, type Trace, traceIdIn, wholeTrace } from "../traces/schema.ts";
 import type { AdminEnv } from "./access/authorize.ts";
 
 const DAY_MS = 86_400_000;
@@ -61,9 +61,9 @@ tracesApp.get("/", async (c) => {
     wantsFacets(query) ? countFacets(c.env.TRAIL_INDEX, filter) : null,
   ]);
   const next = page.next === null ? null : encodeCursor(page.next);
-  const traces = page.traces.map(parseJson);
+  const traces = page.traces.map((text) => wholeTrace(parseJson(text) as Trace));
   // Each was written by a ledger from a `Trace`.
-  if (format === "csv") return csvResponse(tracesCsv(traces as Trace[]), "traces.csv", cursorHeader(next));
+  if (format === "csv") return csvResponse(tracesCsv(traces), "traces.csv", cursorHeader(next));
   return c.json({ ...toList(traces, next), ...(facets === null ? {} : { facets }), as_of: page.asOf });
 });
 
@@ -104,14 +104,14 @@ tracesApp.get("/:id", async (c) => {
     const message = "There is no settled trace with this id. A stream's trace appears about 2 seconds after it ends.";
     throw new RouterError("unknown_trace", message);
   }
-  return c.json(trace);
+  return c.json(wholeTrace(trace));
 });
 
 /**
  * The trace that an id belongs to: its own id, one that was made from it (a response, an item, a tool call), a recorded
  * tool call, or the id that a provider gave its answer.
  */
-async function traceOf(c: Context<AdminEnv>, id: string): Promise<unknown> {
+async function traceOf(c: Context<AdminEnv>, id: string): Promise<Trace | null> {
   const traceId = traceIdIn(id);
   const keyId = traceId === null ? null : keyIdOfTrace(traceId);
   if (traceId !== null && keyId !== null) {
@@ -121,7 +121,7 @@ async function traceOf(c: Context<AdminEnv>, id: string): Promise<unknown> {
   return (await traceOfCall(c, id)) ?? (await traceOfResponse(c, id));
 }
 
-async function traceOfCall(c: Context<AdminEnv>, toolCallId: string): Promise<unknown> {
+async function traceOfCall(c: Context<AdminEnv>, toolCallId: string): Promise<Trace | null> {
   const page = await withControl(c.env.CONTROL_PLANE, (control) =>
     control.listApprovals({ toolCallId, limit: 1, before: null }),
   );
@@ -129,12 +129,12 @@ async function traceOfCall(c: Context<AdminEnv>, toolCallId: string): Promise<un
   return call === undefined ? null : findTrace(c.env.KEY_LEDGER, call.key_id, call.trace_id);
 }
 
-async function traceOfResponse(c: Context<AdminEnv>, responseId: string): Promise<unknown> {
+async function traceOfResponse(c: Context<AdminEnv>, responseId: string): Promise<Trace | null> {
   const asked = { envs: await environments(c), now: Date.now() };
   let after: Position | undefined;
   for (let page = 0; page < MAX_PAGES_LOOKED_THROUGH; page++) {
     const { traces, next } = await queryTraces(c.env.TRAIL_INDEX, { ...asked, responseId, limit: 1, after });
-    if (traces[0] !== undefined) return parseJson(traces[0]);
+    if (traces[0] !== undefined) return parseJson(traces[0]) as Trace;
     if (next === null) return null;
     after = next;
   }

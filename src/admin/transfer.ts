@@ -19,7 +19,8 @@ import { requireRole } from "./access/roles.ts";
 
 const HEADER = "flow-layer-export";
 const SCHEMA = 1;
-const ROWS_AT_A_TIME = 500;
+/** Below what one call of an object may answer, also where each row is a long policy. */
+const ROWS_AT_A_TIME = 100;
 const LEDGERS_AT_A_TIME = 6;
 const MAX_IMPORT_BYTES = 24 * 1024 * 1024;
 
@@ -32,28 +33,48 @@ export async function getExport(c: Context<AdminEnv>): Promise<Response> {
     ...{ kind: HEADER, schema: SCHEMA, created_at: new Date().toISOString() },
     pepper_id: pepper === "" ? null : await pepperId(pepper),
   };
-  const lines: string[] = [JSON.stringify(header)];
+  const rest = exportLines(c);
+  // The first rows come before the status is out, so that a deployment that does not answer is an error of its own.
+  const first = await rest.next();
+  return c.body(streamOf(`${JSON.stringify(header)}\n${first.done === true ? "" : first.value}`, rest), 200, {
+    "content-type": "application/x-ndjson",
+    "content-disposition": 'attachment; filename="flow-layer-export.ndjson"',
+  });
+}
+
+/** The lines of every kind, some hundred at a time: a deployment of any size passes through little memory. */
+async function* exportLines(c: Context<AdminEnv>): AsyncGenerator<string, void> {
   for (const kind of KINDS) {
     for (let offset = 0; ; offset += ROWS_AT_A_TIME) {
       const rows = await withControl(c.env.CONTROL_PLANE, (control) =>
         control.exportRows(kind, ROWS_AT_A_TIME, offset),
       );
-      const sums =
-        kind === "key"
-          ? await spentBy(
-              c,
-              rows.map(({ id }) => String(id)),
-            )
-          : [];
-      rows.forEach((row, at) => {
-        lines.push(JSON.stringify(kind === "key" ? { kind, row, sums: sums[at] ?? [] } : { kind, row }));
-      });
+      const ids = kind === "key" ? rows.map(({ id }) => String(id)) : [];
+      const sums = await spentBy(c, ids);
+      const lines = rows.map((row, at) =>
+        JSON.stringify(kind === "key" ? { kind, row, sums: sums[at] ?? [] } : { kind, row }),
+      );
+      if (lines.length > 0) yield `${lines.join("\n")}\n`;
       if (rows.length < ROWS_AT_A_TIME) break;
     }
   }
-  return c.body(`${lines.join("\n")}\n`, 200, {
-    "content-type": "application/x-ndjson",
-    "content-disposition": 'attachment; filename="flow-layer-export.ndjson"',
+}
+
+/** A failure on the way ends the body abnormally: half an export is none. */
+function streamOf(first: string, rest: AsyncGenerator<string, void>): ReadableStream<Uint8Array> {
+  const encoder = new TextEncoder();
+  return new ReadableStream<Uint8Array>({
+    start(controller) {
+      controller.enqueue(encoder.encode(first));
+    },
+    async pull(controller) {
+      const { done, value } = await rest.next();
+      if (done === true) controller.close();
+      else controller.enqueue(encoder.encode(value));
+    },
+    async cancel() {
+      await rest.return();
+    },
   });
 }
 

@@ -21,6 +21,9 @@ type Window = {
   readonly nano_usd: number;
 };
 
+const DAY_MS = 86_400_000;
+/** The last day whose name sorts behind all before it. */
+const LAST_DAY = Date.UTC(9999, 11, 31);
 const COLUMNS = "period, time_zone, start_at, end_at, nano_usd";
 
 /** Where the sum of a new period comes from. */
@@ -79,7 +82,17 @@ export class BudgetWindow {
   }
 }
 
-/** What was booked from `start` to `end` (epoch ms): by the charges where all are kept, else by whole days in UTC. */
+/**
+ * What was booked from `start` to `end` (epoch ms): by the charges where all are kept, else by whole days in UTC. Where
+ * none was deleted and they still add up to less than their days, the sums came from another deployment.
+ */
 export function spentSince({ sums, charges, traces }: Booked, start: number, end: number): number {
-  return traces.reachBackTo(start) ? charges.sumBetween(start, end) : sums.ofDays(start, end).nanoUsd;
+  const whole = sums.ofDays(start, Math.min(end, LAST_DAY)).nanoUsd;
+  const ofDays = (): number => charges.sumBetween(start - (start % DAY_MS), ceilDay(end));
+  const areKept = traces.reachBackTo(start) && (traces.hasDeleted || ofDays() >= whole);
+  return areKept ? charges.sumBetween(start, end) : whole;
+}
+
+function ceilDay(time: number): number {
+  return Math.ceil(time / DAY_MS) * DAY_MS;
 }

@@ -83,14 +83,14 @@ const TRACE: Spelling = {
   ...{ route_version: "integer", stream: "boolean", status: TRACE_STATUSES.join("|"), http_status: "integer" },
   ...{ "error_code?": "string", provider: "string?", model: "string?", fallback: "boolean", attempts: [ATTEMPT] },
   ...{ "api?": "string", "fallback_reason?": "string" },
-  "skipped?": [{ provider: "string", model: "string", reason: "string", "detail?": "string" }],
+  skipped: [{ provider: "string", model: "string", reason: "string", "detail?": "string" }],
   ...{ "affinity?": "kept|new|broken", "session_id?": "string", "agent_id?": "string" },
   latency: {
     first_token_ms: "number?",
     total_ms: "number",
     budget_ms: "number?",
     budget_met: "boolean?",
-    "approval_wait_ms?": "integer",
+    approval_wait_ms: "integer?",
   },
   usage: {
     ...{ prompt_tokens: "integer", completion_tokens: "integer", cached_tokens: "integer" },
@@ -99,7 +99,7 @@ const TRACE: Spelling = {
   ...{
     "output_cap?": "integer",
     cost_usd: "number?",
-    "cost_parts?": [{ kind: "string", tokens: "integer", usd: "number" }],
+    cost_parts: [{ kind: "string", tokens: "integer", usd: "number" }],
     "repriced_usd?": "number",
     tool_calls: ["string"],
     "response_id?": "string",

@@ -99,7 +99,14 @@ function narrowedBy({ only, avoid }: ResolvedRoute, { provider }: Target): "rout
   return avoid?.includes(provider) === true ? "route.avoid" : null;
 }
 
-function nothingConfigured({ route, isDisabled }: PlanInput): RouterError {
+function nothingConfigured({ route, isDisabled, findProvider }: PlanInput): RouterError {
+  const { targets } = route.policy;
+  const gone = [...new Set(targets.map(({ provider }) => provider))].filter((id) => findProvider(id) === undefined);
+  if (gone.length > 0 && targets.every(({ provider }) => gone.includes(provider))) {
+    const which = gone.map((id) => `\`${id}\``).join(", ");
+    const message = `No target of this route has a provider: ${which} ${gone.length === 1 ? "was" : "were"} deleted. Add it again (PUT /admin/providers/<id>), or change the route's targets.`;
+    return new RouterError("no_target_configured", message);
+  }
   const names = route.policy.targets.filter(isDisabled).map(({ provider, model }) => `\`${provider}/${model}\``);
   const isAll = names.length === route.policy.targets.length;
   const off = `${names.length === 1 ? "is" : "are"} disabled by an operator: PATCH /admin/providers/<id> enables again`;

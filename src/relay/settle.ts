@@ -116,6 +116,7 @@ const attemptFields = (attempt: Trace["attempts"][number]) => ({
   outcome: attempt.outcome,
   status: attempt.status,
   duration_ms: attempt.duration_ms,
+  credential: attempt.credential,
   provider_code: attempt.provider_code,
   provider_request_id: attempt.provider_request_id,
   provider_message: attempt.provider_message,

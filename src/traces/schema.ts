@@ -110,8 +110,8 @@ export interface Trace {
     readonly total_ms: number;
     readonly budget_ms: number | null;
     readonly budget_met: boolean | null;
-    /** How long the answer waited for a decision on its tool calls; absent where it did not. */
-    readonly approval_wait_ms?: number;
+    /** How long the answer waited for a decision on its tool calls; `null` (absent in storage) where it did not. */
+    readonly approval_wait_ms?: number | null;
   };
   readonly usage: TraceUsage;
   /** The cap on output tokens that was written upstream, where the router lowered or set it. */
@@ -130,16 +130,22 @@ export interface Trace {
   readonly client_request_id: string | null;
 }
 
+/** A trace as lists and single answers show it: members that are stored only where they say something are always there. */
+export function wholeTrace(trace: Trace): Trace {
+  const { skipped = [], cost_parts = [], latency } = trace;
+  return { ...trace, skipped, latency: { ...latency, approval_wait_ms: latency.approval_wait_ms ?? null }, cost_parts };
+}
+
 /** The trace as the holder of its key may see it: without what only the deployment's operators are to know. */
 export function withoutDiagnosis(trace: Trace): Trace {
-  const { skipped } = trace;
+  const whole = wholeTrace(trace);
   return {
-    ...trace,
+    ...whole,
     attempts: trace.attempts.map((attempt) => {
       const { credential, provider_code, provider_message, provider_request_id, ...shown } = attempt;
       return shown;
     }),
-    ...(skipped === undefined ? {} : { skipped: skipped.map(({ detail, ...shown }) => shown) }),
+    skipped: (whole.skipped ?? []).map(({ detail, ...shown }) => shown),
   };
 }
 

@@ -279,13 +279,16 @@ describe("DELETE /admin/providers/{id}", () => {
 
   test("one that active routes name goes for a reason only, and the refusal names them", async () => {
     await put({});
-    await routeTo({ provider: id, model: "a" }, { provider: id, model: "b" });
+    const ask = await routeTo({ provider: id, model: "a" }, { provider: id, model: "b" });
     await withoutAudit(worker, async () => {
       const error = await expectRefusal(await remove(id, ""), { status: 409, code: "provider_in_use" });
       expect(error["routes"]).toEqual([`production/own-${id}`]);
       await expectRefusal(await remove(id, "?force="), { status: 409, code: "provider_in_use" });
     });
     expect((await remove(id, "?force=it%20burns")).status).toBe(204);
+    // What its clients are told is the cause, not a secret that nobody has to set.
+    const gone = await expectRefusal(await ask(), { status: 503, code: "no_target_configured" });
+    expect(gone["message"]).toContain(`\`${id}\` was deleted`);
     const [line] = await auditOf(worker, `provider ${id}`);
     expect(line).toMatchObject({ action: "provider.delete", reason: "it burns" });
     expect((await remove(id, "")).status).toBe(204);

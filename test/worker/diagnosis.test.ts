@@ -100,6 +100,7 @@ describe("the attempt of an operator's trace, and of the log line, has the provi
     const { provider_code, provider_message } = failed ?? {};
     expect(line.attempt_details[0]).toMatchObject({
       provider: "openai",
+      credential: 1,
       outcome,
       ...(says === null ? {} : { provider_message }),
     });

@@ -158,7 +158,8 @@ describe("when all fail", () => {
       status: 502,
       code: "upstream_failed",
       retryAfter: null,
-      tells: /openai\/\S+: auth 401; groq\/\S+: auth 403\)\. The operator must check the provider's secret\.$/,
+      tells:
+        /openai\/\S+: auth 401; groq\/\S+: auth 403\)\. The operator must check the provider's secret and credit\.$/,
     },
   ])("$name: $status $code", async ({ scripts, status, code, retryAfter, retry = false, tells }) => {
     const route = await rig.route({ policy: { timeouts: { total_ms: 300, first_token_ms: 300 } } });

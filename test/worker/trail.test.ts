@@ -210,7 +210,11 @@ describe("GET /admin/traces", () => {
     await ingest(traces);
     const all = await list(`since=${new Date(now - 2).toISOString()}&limit=3`);
     expect(all).toMatchObject({ object: "list", has_more: false, next_cursor: null });
-    expect(all.data).toEqual(traces);
+    // What is stored only where it says something is there in every answer.
+    const shown = traces.map((trace) => {
+      return { ...trace, skipped: [], cost_parts: [], latency: { ...trace.latency, approval_wait_ms: null } };
+    });
+    expect(all.data).toEqual(shown);
     expect(Math.abs(Date.parse(all.as_of) + 5_000 - Date.now())).toBeLessThan(2_000);
   });
 

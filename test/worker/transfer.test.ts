@@ -30,6 +30,13 @@ async function spent(at: TestWorker): Promise<number> {
   return spend.spent_usd;
 }
 
+const BUDGETS = ["all", "app", "zone"];
+
+async function used(at: TestWorker, id: string): Promise<number> {
+  const budget = (await (await at.admin(`/admin/budgets/${id}`)).json()) as { status: { spent_usd: number } };
+  return budget.status.spent_usd;
+}
+
 beforeAll(async () => {
   upstream = await startUpstream();
   upstream.scriptFor(MODEL, { json: completion({ text: "hi" }) });
@@ -41,6 +48,9 @@ beforeAll(async () => {
   await request("/admin/prices/openai/mine", { input: 1, output: 2 });
   await request("/admin/providers/own", { protocol: "openai", base_url: "https://own.example.com/v1" });
   await request("/admin/budgets/all", { scope: {}, limit_usd: 100, period: "month" });
+  await request("/admin/budgets/app", { scope: { app: "default" }, limit_usd: 100, period: "total" });
+  const zone = { period: "week", time_zone: "Pacific/Auckland" };
+  await request("/admin/budgets/zone", { scope: { env: "production" }, limit_usd: 100, ...zone });
   await request("/admin/settings", { spend_tags: ["team"] });
   await request("/admin/webhooks/hook", { url: "https://hooks.example.com/x", events: ["route.published"] });
   await request("/admin/providers/groq", { disabled: true, reason: "dispute" }, "PATCH");
@@ -50,6 +60,7 @@ beforeAll(async () => {
   await request(`/admin/keys/${key.id}`, { budget }, "PATCH");
   expect((await chat(old, key.key)).status).toBe(200);
   await vi.waitFor(async () => expect(await spent(old)).toBeGreaterThan(0), { timeout: 5_000 });
+  for (const id of BUDGETS) await vi.waitFor(async () => expect(await used(old, id)).toBeGreaterThan(0), 10_000);
   const exported = await old.admin("/admin/export");
   expect([exported.status, exported.headers.get("content-type")]).toEqual([200, "application/x-ndjson"]);
   lines = await exported.text();
@@ -87,7 +98,11 @@ test("in a fresh deployment everything is there, and the key goes on with what i
   const fresh = await start();
   try {
     const done = await put(fresh, lines);
-    expect([done.status, await done.json()]).toMatchObject([200, { imported: { key: 1, route: 2, budget: 1 } }]);
+    expect([done.status, await done.json()]).toMatchObject([200, { imported: { key: 1, route: 2, budget: 3 } }]);
+    for (const id of BUDGETS) {
+      const before = await used(old, id);
+      await vi.waitFor(async () => expect([id, await used(fresh, id)]).toEqual([id, before]), 10_000);
+    }
     expect(await spent(fresh)).toBe(await spent(old));
     const answer = await chat(fresh, key.key);
     expect(answer.status).toBe(200);
@@ -110,6 +125,27 @@ test("in a fresh deployment everything is there, and the key goes on with what i
     expect([again.status, await again.json()]).toMatchObject([409, { error: { code: "not_empty" } }]);
   } finally {
     await fresh.stop();
+  }
+}, 60_000);
+
+test("an export of many pages has every line once, and what comes in is what went out", async () => {
+  const [one, other] = await Promise.all([start(), start()]);
+  try {
+    const names = Array.from({ length: 230 }, (_, at) => `route-${at}`);
+    for (let at = 0; at < names.length; at += 10) {
+      const targets = [{ provider: "openai", model: MODEL }];
+      await Promise.all(names.slice(at, at + 10).map((name) => one.putRoute("staging", name, { targets })));
+    }
+    const text = await (await one.admin("/admin/export")).text();
+    const routes = text.split("\n").filter((line) => line.startsWith('{"kind":"route"'));
+    expect(new Set(routes.map((line) => JSON.parse(line).row.name))).toEqual(new Set(names));
+    expect(routes).toHaveLength(names.length);
+    expect(text.split("\n").filter((line) => line.startsWith('{"kind":"audit"')).length).toBeGreaterThan(names.length);
+    expect((await put(other, text)).status).toBe(200);
+    const again = await (await other.admin("/admin/export")).text();
+    expect(again.split("\n").filter((line) => line.startsWith('{"kind":"route"'))).toHaveLength(names.length);
+  } finally {
+    await Promise.all([one.stop(), other.stop()]);
   }
 }, 60_000);
 

@@ -140,16 +140,15 @@ export class Shares {
   }
 
   /**
-   * The booked charges of its requests, those that are deleted by the hour. Where a release before did not keep what it
-   * deleted, all of whole days: never less.
+   * The booked charges of its requests, those that are deleted by the hour. Where these are not all, because a release
+   * before did not keep what it deleted or because the sums came from another deployment, all of whole days: never less.
    */
   #spentBefore({ app, tag }: BudgetTerms, periodAt: number, endAt: number): number {
-    const { traces, sums, charges } = this.#booked;
+    const { sums, charges } = this.#booked;
     const startAt = Math.max(periodAt, tag?.since ?? 0);
     const scope = { app, tag };
     const whole = startAt === 0 ? sums.of("total").nanoUsd : spentSince(this.#booked, startAt, endAt);
     if (app === null && tag === null) return whole;
-    if (traces.reachBackTo(startAt)) return charges.sumOfScope(scope, startAt, endAt);
     const folded = new Folded(this.#sql);
     const dayAt = startAt - (startAt % DAY_MS);
     const known = charges.sumOfScope(ALL, dayAt, endAt) + folded.sumOfScope(ALL, dayAt, endAt);

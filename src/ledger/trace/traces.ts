@@ -190,6 +190,10 @@ export class Traces {
     return row?.id ?? "";
   }
 
+  get hasDeleted(): boolean {
+    return this.#trimmed > 0;
+  }
+
   /** Is nothing deleted that was reserved at `time` (epoch ms) or later? A request reserves for two hours at most. */
   reachBackTo(time: number): boolean {
     if (this.#trimmed === 0) return true;

@@ -133,5 +133,5 @@ export function exhausted(failures: readonly UpstreamFailure[], exchange: Exchan
 /** Who can do something about it: the operator where it was the router's own credential, else time. */
 function remedyFor({ attempts }: Exchange): string {
   const isAuth = attempts.length > 0 && attempts.every(({ outcome }) => outcome === "auth");
-  return isAuth ? "The operator must check the provider's secret." : "Try again later.";
+  return isAuth ? "The operator must check the provider's secret and credit." : "Try again later.";
 }
