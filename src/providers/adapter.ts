@@ -128,21 +128,6 @@ export type TranslatedAnswer =
       readonly usage?: Readonly<Record<string, unknown>> | undefined;
     };
 
-/** One `chat.completion.chunk`, or the provider's own error body for `classify` (with status 200). */
-export type StreamPart = { readonly chunk: Readonly<Record<string, unknown>> } | { readonly error: unknown };
-
-/**
- * State of one translated stream. Bytes in any chunking, parts out. Usage goes into one last chunk with empty
- * `choices`, in OpenAI's convention; a finish reason is written once per choice, and only when the provider gave one.
- */
-export interface StreamTranslator {
-  push(bytes: Uint8Array): readonly StreamPart[];
-  /** The parts that only the end of the bytes completes. */
-  end(): readonly StreamPart[];
-  /** What is held back is longer than any event of a chat answer. */
-  readonly isOverlong: boolean;
-}
-
 /** One event of a stream in OpenAI's protocol: its text as the client gets it, and what it says. */
 export interface ChatFrame {
   /** The closing empty line included. */
@@ -162,15 +147,16 @@ export interface ChatFrames {
   readonly isDocument: boolean;
 }
 
-/** How a provider's answers become those of chat completions. */
+/**
+ * How a provider's answers are read: those of OpenAI's wire are mended where they have to be, those of every other wire
+ * become the core's, which the door writes in its own.
+ */
 export interface Translation {
-  /** `text`: the exact body, from which arguments are cut. */
-  toCompletion(body: unknown, context: AnswerContext, text?: string): TranslatedAnswer;
-  /** The same for a door that does not speak chat: from the provider's wire to the core, with no chat between. */
+  /** For providers of another wire than OpenAI's. `text`: the exact body, from which arguments are cut. */
   readAnswer?(text: string, body: unknown, context: AnswerContext): ReadAnswer;
   openReader?(context: AnswerContext): AnswerReader;
-  /** For providers of another wire. Absent: the stream is OpenAI's own. */
-  openStream?(context: AnswerContext): StreamTranslator;
+  /** For providers of OpenAI's wire. */
+  toCompletion?(body: unknown, context: AnswerContext, text?: string): TranslatedAnswer;
   /** For providers of OpenAI's wire. */
   openFrames?(context: AnswerContext): ChatFrames;
   /** The provider's frames are known to need no mending, whatever was asked: its bytes may pass untouched. */

@@ -1,29 +1,23 @@
 /**
- * A wire of the core behind the adapter that the request path knows: chat in, chat out.
+ * A wire of the core behind the adapter that the request path knows.
  *
- * For as long as the relay speaks chat itself. A provider of another wire is `bridged(wire, …)` and has no code of its
- * own for chat.
+ * Requests are still known to the relay by their fields in chat, from which the conversation is read once. Answers are
+ * read to the core, and every door writes them in its own wire.
  */
-import type { AnswerEvent } from "../conversation/answer.ts";
 import type { Conversation } from "../conversation/conversation.ts";
 import { firstSerious, firstUnserved, type Loss } from "../conversation/loss.ts";
 import type { Json } from "../conversation/part.ts";
-import { isJsonObject } from "../lib/json.ts";
 import type {
   AdapterCall,
   AnswerContext as CallContext,
   Refusal,
-  StreamPart,
-  StreamTranslator,
   Translation,
   UpstreamRequest,
 } from "../providers/adapter.ts";
 import { effectiveFields } from "./openai-chat/chat-wire.ts";
 import { readControls, readRequest } from "./openai-chat/read-request.ts";
-import { writeAnswer } from "./openai-chat/write-answer.ts";
-import { ChunkStream } from "./openai-chat/write-stream.ts";
 import { UntranslatableRequest } from "./untranslatable.ts";
-import type { AnswerContext, AnswerReader, UpstreamWire, WrittenRequest } from "./wire.ts";
+import type { AnswerContext, UpstreamWire, WrittenRequest } from "./wire.ts";
 
 export { UntranslatableRequest };
 
@@ -53,15 +47,8 @@ export function bridged(
   };
   return {
     translation: {
-      toCompletion(body, context, text) {
-        const own = toContext(provider, context);
-        const read = wire.readAnswer(text ?? JSON.stringify(body), body, own);
-        if (!read.ok) return { ok: false, failure: read.failure, usage: read.rawUsage };
-        return { ok: true, completion: writeAnswer(read.answer, own) };
-      },
       readAnswer: (text, body, context) => wire.readAnswer(text, body, toContext(provider, context)),
       openReader: (context) => wire.openReader(toContext(provider, context)),
-      openStream: (context) => new ChunkTranslator(wire.openReader(toContext(provider, context)), provider, context),
     },
     toUpstream(call) {
       const without = call.without ?? [];
@@ -184,35 +171,4 @@ function printable(name: string): string {
 
 function toContext(provider: string, { fields, model, traceId, createdAt }: CallContext): AnswerContext {
   return { provider, model, traceId, createdAt, conversation: conversationOf(fields) };
-}
-
-class ChunkTranslator implements StreamTranslator {
-  readonly #reader: AnswerReader;
-  readonly #chunks: ChunkStream;
-
-  constructor(reader: AnswerReader, provider: string, context: CallContext) {
-    this.#reader = reader;
-    this.#chunks = new ChunkStream(toContext(provider, context));
-  }
-
-  get isOverlong(): boolean {
-    return this.#reader.isOverlong;
-  }
-
-  push(bytes: Uint8Array): readonly StreamPart[] {
-    return this.#parts(this.#reader.push(bytes));
-  }
-
-  end(): readonly StreamPart[] {
-    return this.#parts(this.#reader.end());
-  }
-
-  #parts(events: readonly AnswerEvent[]): StreamPart[] {
-    const parts: StreamPart[] = [];
-    for (const event of events) {
-      if (event.kind === "error") parts.push({ error: isJsonObject(event.body) ? event.body : { error: event.body } });
-      else for (const chunk of this.#chunks.write(event)) parts.push({ chunk });
-    }
-    return parts;
-  }
 }

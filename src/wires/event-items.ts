@@ -22,9 +22,7 @@ export class EventItems implements ItemReader {
   }
 }
 
-/** An error is an item of its own: what came before it still counts. */
+/** One event is one item: what becomes of a stream never depends on how its bytes were cut. */
 function itemsOf(events: readonly AnswerEvent[]): readonly StreamItem[] {
-  const at = events.findIndex(({ kind }) => kind === "error");
-  const parts = at === -1 ? [events] : [events.slice(0, at), events.slice(at, at + 1)];
-  return parts.flatMap((part) => (part.length === 0 ? [] : [{ raw: null, isPlain: false, events: part, ends: false }]));
+  return events.map((event) => ({ raw: null, isPlain: false, events: [event], ends: false }));
 }

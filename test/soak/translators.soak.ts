@@ -11,6 +11,7 @@ import type { AnswerContext } from "../../src/providers/adapter.ts";
 import { findProvider, providerIds } from "../../src/providers/index.ts";
 import { openItems } from "../../src/wires/openai-chat/stream/items.ts";
 import type { StreamItem } from "../../src/wires/wire.ts";
+import { asChat } from "../support/as-chat.ts";
 import { allFixtures, bytesOf, cutAtRandom, type Fixture, isStream } from "../support/fixtures.ts";
 import { randomFrom } from "../support/random.ts";
 
@@ -188,7 +189,11 @@ describe.each(providers)("%s", (id) => {
             adapter.classify({ status: [200, fixture.status][below(random, 2)]!, headers, body }),
           );
           if (typeof body !== "object" || body === null || Array.isArray(body)) continue;
-          const answer = timed(fixture.file, () => adapter.translation?.toCompletion(body, contextOf(fixture)));
+          const answer = timed(fixture.file, () => {
+            const { translation } = adapter;
+            const read = translation?.readAnswer === undefined ? translation : asChat(translation);
+            return read?.toCompletion?.(body, contextOf(fixture));
+          });
           expect(JSON.stringify(answer ?? null)).toBeTypeOf("string");
         }
       }

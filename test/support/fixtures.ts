@@ -90,7 +90,7 @@ export const isStream = ({ kind }: Fixture): boolean => kind === "sse" || kind =
 export const bytesOf = ({ path }: Fixture): Buffer => readFileSync(path);
 /** Is the provider's stream written anew? Otherwise its bytes may pass as they are. */
 export const isTranslated = ({ provider }: Fixture): boolean =>
-  findProvider(provider)?.adapter.translation?.openStream !== undefined;
+  findProvider(provider)?.adapter.translation?.openReader !== undefined;
 
 export const named = (fixtures: readonly Fixture[]): { readonly fixture: Fixture; readonly name: string }[] =>
   fixtures.map((fixture) => ({ fixture, name: `${fixture.isOwn ? "own" : "recorded"} ${fixture.file}` }));

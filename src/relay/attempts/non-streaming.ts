@@ -32,18 +32,14 @@ export async function openWhole(
   const body: unknown = isWrapped ? parsed[0] : parsed;
   if (text === null || !isJsonObject(body)) return { ok: false, failure: NOT_AN_ANSWER };
   const { sameWire, translation, wire } = reading;
-  const isDirect = wire.id !== "openai-chat" && translation?.readAnswer !== undefined;
-  if ((sameWire !== undefined || isDirect) && !hasError(body) && body["type"] !== "error") {
-    return openDirect(text, body, reading, received);
-  }
   // What another wire's answer is made of may look like a failure in OpenAI's.
-  if (
-    sameWire !== undefined ||
-    (reading.translation?.openStream === undefined ? reportsFailure(body) : hasError(body))
-  ) {
+  const isDirect = sameWire !== undefined || translation?.readAnswer !== undefined;
+  const isFailure = isDirect ? hasError(body) || body["type"] === "error" : reportsFailure(body);
+  if (isDirect && !isFailure) return openDirect(text, body, reading, received);
+  if (isFailure) {
     return { ok: false, failure: reading.classify({ status: response.status, headers: response.headers, body }) };
   }
-  const translated = reading.translation?.toCompletion(body, reading.answerContext, text);
+  const translated = translation?.toCompletion?.(body, reading.answerContext, text);
   if (translated?.ok === false) {
     if (translated.usage !== undefined) received.noteFailed(translated.usage);
     return translated;
@@ -93,7 +89,7 @@ function openDirect(text: string, body: Json, reading: Reading, received: Receiv
   };
 }
 
-/** The answer in the format of a door that does not speak chat. */
+/** The answer in the format of the door. */
 function rewritten(answer: Answer, { wire, context }: Reading): Opened<WholeAnswer> {
   if (wire.isUnwritable?.(answer) === true) return { ok: false, failure: NOT_AN_ANSWER };
   const body = wire.writeAnswer(answer, context);

@@ -31,7 +31,7 @@ export function tariffOf(
     baseUrl: config.baseUrl,
     thinks: effort === "none" ? false : facts.reasoning,
     announcesThinking:
-      stream && (announcesThinking ?? (translation?.openStream !== undefined && translation.hidesThinking !== true)),
+      stream && (announcesThinking ?? (translation?.openReader !== undefined && translation.hidesThinking !== true)),
   };
 }
 
@@ -67,8 +67,8 @@ export function readingOf(
         const items = sameWire.openItems({ ...context, conversation: null });
         return withExtras ? new RewrittenItems(items) : items;
       }
-      if (wire.id === "openai-chat") return openItems(translation, answerContext, withExtras ? "extras" : "plain");
       if (translation?.openReader !== undefined) return new EventItems(translation.openReader(answerContext));
+      if (wire.id === "openai-chat") return openItems(translation, answerContext, withExtras ? "extras" : "plain");
       return new RewrittenItems(openItems(translation, answerContext, "parts"));
     },
     isClean: isClean && lane !== "translated" && !isUnclean(name, record.startedAt),
@@ -166,7 +166,7 @@ function unsentHeaders(
 
 /** Members of another wire's request that a target that speaks chat did not receive. */
 function untold({ chatLosses = [], fields }: ChatRequest, { lane, provider }: Candidate): readonly string[] {
-  const isChat = lane === "translated" && provider.adapter.translation?.openStream === undefined;
+  const isChat = lane === "translated" && provider.adapter.translation?.openReader === undefined;
   return isChat ? droppedParams(chatLosses, fields) : [];
 }
 

@@ -9,7 +9,7 @@ export function toldOf(provider: Provider | undefined, { chatLosses = [] }: Chat
   if (loss === undefined || provider === undefined) return provider;
   const message = loss.why ?? `\`${loss.path}\` cannot be sent to this target.`;
   const told = (chosen: Provider): Provider =>
-    chosen.adapter.translation?.openStream === undefined
+    chosen.adapter.translation?.openReader === undefined
       ? { ...chosen, lacks: () => loss.path, refuses: () => ({ param: loss.path, message }) }
       : chosen;
   return { ...told(provider), forRequest: (request) => told(provider.forRequest?.(request) ?? provider) };

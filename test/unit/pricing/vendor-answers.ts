@@ -5,6 +5,7 @@
 import type { AnswerContext } from "../../../src/providers/adapter.ts";
 import { findProvider } from "../../../src/providers/index.ts";
 import { usageOf } from "../../../src/wires/openai-chat/chunk.ts";
+import { asChat } from "../../support/as-chat.ts";
 import { event } from "../../support/aws-event-stream.ts";
 
 export type Json = Readonly<Record<string, unknown>>;
@@ -90,8 +91,11 @@ export const isTranslated = (provider: string): boolean => Object.hasOwn(SHAPES,
 export function wholeUsage(provider: string, model: string, native: Native): unknown {
   const shape = SHAPES[provider];
   if (shape === undefined) return usageOf({ choices: [], ...native.more, usage: native.usage });
-  const answer = findProvider(provider)?.adapter.translation?.toCompletion(shape.whole(native), contextOf(model));
-  if (answer?.ok !== true) throw new Error(`${provider} gave no answer`);
+  const answer = asChat(findProvider(provider)?.adapter.translation).toCompletion(
+    shape.whole(native),
+    contextOf(model),
+  );
+  if (!answer.ok) throw new Error(`${provider} gave no answer`);
   return usageOf(answer.completion);
 }
 
@@ -99,8 +103,7 @@ export function wholeUsage(provider: string, model: string, native: Native): unk
 export function streamUsage(provider: string, model: string, native: Native): unknown {
   const shape = SHAPES[provider];
   if (shape === undefined) return wholeUsage(provider, model, native);
-  const stream = findProvider(provider)?.adapter.translation?.openStream?.(contextOf(model));
-  if (stream === undefined) throw new Error(`${provider} has no streams`);
+  const stream = asChat(findProvider(provider)?.adapter.translation).openStream(contextOf(model));
   const parts = [...stream.push(shape.stream(native)), ...stream.end()];
   return parts
     .map((part) => ("chunk" in part ? usageOf(part.chunk) : undefined))

@@ -104,10 +104,10 @@ describe("requests", () => {
 });
 
 describe("answers", () => {
-  const complete = (body: unknown) => azure.adapter.translation?.toCompletion(body, CONTEXT);
+  const complete = (body: unknown) => azure.adapter.translation?.toCompletion?.(body, CONTEXT);
 
   test("streams are OpenAI's own", () => {
-    expect(azure.adapter.translation?.openStream).toBeUndefined();
+    expect(azure.adapter.translation?.openReader).toBeUndefined();
   });
 
   test.each(named(FIXTURES.filter(({ kind }) => kind === "json")))("$name", ({ fixture }) => {

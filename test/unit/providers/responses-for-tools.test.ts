@@ -72,7 +72,7 @@ describe("addresses", () => {
 describe("which API serves", () => {
   // Only the answers of the other API have to be translated.
   const over = (more: Partial<TargetRequest>): boolean =>
-    chosen(openai, requestOf(openai, OPENAI, more)).adapter.translation?.openStream !== undefined;
+    chosen(openai, requestOf(openai, OPENAI, more)).adapter.translation?.openReader !== undefined;
   const asking = (fields: object): Partial<TargetRequest> => ({ fields: { messages: MESSAGES, ...fields } });
   test.each<[string, Partial<TargetRequest>, boolean]>([
     ["tools", asking({ tools: TOOLS }), true],

@@ -7,11 +7,11 @@ const CONTEXT: AnswerContext = { fields: {}, model: "@cf/example", traceId: "tr_
 const FIXTURES = allFixtures().filter(({ provider }) => provider === "workers-ai");
 const adapter = findProvider("workers-ai")?.adapter;
 
-const complete = (body: unknown) => adapter?.translation?.toCompletion(body, CONTEXT);
+const complete = (body: unknown) => adapter?.translation?.toCompletion?.(body, CONTEXT);
 const classify = (status: number, body: unknown) => adapter?.classify({ status, headers: new Headers(), body });
 
 test("streams are OpenAI's own", () => {
-  expect(adapter?.translation?.openStream).toBeUndefined();
+  expect(adapter?.translation?.openReader).toBeUndefined();
 });
 
 describe("answers, in the envelope and out of it", () => {

@@ -6,6 +6,7 @@ import { JsonEdit } from "../../../src/lib/json.ts";
 import type { AdapterCall } from "../../../src/providers/adapter.ts";
 import { bridged, droppedParams, UntranslatableRequest } from "../../../src/wires/bridge.ts";
 import type { RequestTarget, UpstreamWire } from "../../../src/wires/wire.ts";
+import { asChat } from "../../support/as-chat.ts";
 
 const FIELDS = { model: "flow/x", messages: [{ role: "user", content: "hi" }], seed: 1, logprobs: true };
 
@@ -79,7 +80,7 @@ test("a conversation is read once, and written once per model, however often the
     expect(bridge.refuses(fields, model)).toBeNull();
   }
   void bridge.toUpstream({ ...call(), fields });
-  bridge.translation.openStream?.({ fields, model: "a", traceId: "tr_1", createdAt: 1 });
+  asChat(bridge.translation).openStream({ fields, model: "a", traceId: "tr_1", createdAt: 1 });
   expect(seen.map(({ model }) => model)).toEqual(["a", "b", "m"]);
   expect(reads).toBe(once);
 });

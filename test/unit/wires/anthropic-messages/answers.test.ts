@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { JsonEdit } from "../../../../src/lib/json.ts";
-import type { AnswerContext, StreamPart, StreamTranslator } from "../../../../src/providers/adapter.ts";
+import type { AnswerContext } from "../../../../src/providers/adapter.ts";
 import { anthropic } from "../../../../src/providers/anthropic.ts";
+import { asChat, type ChatStream, type StreamPart } from "../../../support/as-chat.ts";
 import {
   allFixtures,
   bytesOf,
@@ -21,8 +22,8 @@ const FIXTURES = allFixtures().filter(({ provider }) => provider === "anthropic"
 const STREAMS = FIXTURES.filter(isStream);
 const encoder = new TextEncoder();
 
-function open(): StreamTranslator {
-  const translator = anthropic.adapter.translation?.openStream?.(CONTEXT);
+function open(): ChatStream {
+  const translator = asChat(anthropic.adapter.translation).openStream(CONTEXT);
   if (translator === undefined) throw new Error("no translator");
   return translator;
 }
@@ -144,7 +145,7 @@ describe.each(named(FIXTURES.filter(({ kind, expect: { error } }) => kind === "j
   ({ fixture: each }) => {
     test("says what the provider said", () => {
       const text = bytesOf(each).toString("utf8");
-      const answer = anthropic.adapter.translation?.toCompletion(JSON.parse(text), CONTEXT, text);
+      const answer = asChat(anthropic.adapter.translation).toCompletion(JSON.parse(text), CONTEXT, text);
       if (answer?.ok !== true) throw new Error("not an answer");
       expect(answer.completion).toMatchObject({ object: "chat.completion", created: 1_795_000_000 });
       expectAnswer(wholeAnswer(answer.completion as unknown as Parameters<typeof wholeAnswer>[0]), each);
@@ -253,7 +254,7 @@ describe("what OpenAI has no place for", () => {
   });
 
   test("the tier that served and the lifetimes of cache writes", () => {
-    const answer = anthropic.adapter.translation?.toCompletion(
+    const answer = asChat(anthropic.adapter.translation).toCompletion(
       JSON.parse(fixture("whole-cached.json").toString("utf8")),
       CONTEXT,
     );
@@ -336,7 +337,7 @@ describe("streams that are none", () => {
   });
 
   test.each([null, [], "x", {}, { content: "text" }, { type: "message", content: null }])("no answer: %j", (body) => {
-    expect(anthropic.adapter.translation?.toCompletion(body, CONTEXT)).toEqual({
+    expect(asChat(anthropic.adapter.translation).toCompletion(body, CONTEXT)).toEqual({
       ok: false,
       failure: { class: "invalid_response", tryNext: true, trySame: false },
     });
@@ -344,7 +345,7 @@ describe("streams that are none", () => {
 
   test.each([undefined, null, "", "pause_turn", "compaction"])("a whole answer that ends with %j is none", (reason) => {
     const body = { content: [{ type: "text", text: "Half of" }], stop_reason: reason, usage: {} };
-    expect(anthropic.adapter.translation?.toCompletion(body, CONTEXT)).toEqual({
+    expect(asChat(anthropic.adapter.translation).toCompletion(body, CONTEXT)).toEqual({
       ok: false,
       failure: { class: "invalid_response", tryNext: true, trySame: false },
     });
@@ -355,7 +356,7 @@ describe("streams that are none", () => {
       fc.property(fc.array(fc.jsonValue()), fc.jsonValue(), fc.jsonValue(), (content, usage, reason) => {
         const body = { content, usage, stop_reason: reason };
         const isEnd = typeof reason === "string" && reason !== "";
-        expect(anthropic.adapter.translation?.toCompletion(body, CONTEXT).ok).toBe(isEnd);
+        expect(asChat(anthropic.adapter.translation).toCompletion(body, CONTEXT).ok).toBe(isEnd);
       }),
     );
   });

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { JsonEdit } from "../../../../src/lib/json.ts";
 import type { AdapterCall, UpstreamRequest } from "../../../../src/providers/adapter.ts";
 import { anthropic } from "../../../../src/providers/anthropic.ts";
+import { asChat } from "../../../support/as-chat.ts";
 
 type Json = Record<string, unknown>;
 
@@ -488,7 +489,7 @@ describe("what the provider would refuse", () => {
     expect(body["tool_choice"]).toEqual({ type: "tool", name: alias });
     expect(JSON.stringify(body["messages"])).toContain(`"name":"${alias}"`);
     const block = { type: "tool_use", id: "t", name: alias, input: {} };
-    const answer = anthropic.adapter.translation?.toCompletion(
+    const answer = asChat(anthropic.adapter.translation).toCompletion(
       { content: [block], stop_reason: "tool_use" },
       {
         fields: { messages, tools: [tool("calendar.list/events"), tool("calendar_list_events")] },
@@ -567,7 +568,7 @@ describe("a tool that takes free text", () => {
     const block = { type: "tool_use", id: "t", name: "patch", input: { input } };
     const context = { fields: { messages: HELLO, tools: [custom] }, model: "m", traceId: "tr_1", createdAt: 1 };
     const text = JSON.stringify({ content: [block], stop_reason: "tool_use" });
-    const answer = anthropic.adapter.translation?.toCompletion(JSON.parse(text), context, text);
+    const answer = asChat(anthropic.adapter.translation).toCompletion(JSON.parse(text), context, text);
     expect(answer).toMatchObject({
       completion: {
         choices: [{ message: { tool_calls: [{ id: "t", type: "custom", custom: { name: "patch", input } }] } }],

@@ -7,6 +7,7 @@ import { describe, expect, test } from "vitest";
 import { JsonEdit } from "../../../../src/lib/json.ts";
 import type { AnswerContext } from "../../../../src/providers/adapter.ts";
 import { anthropic } from "../../../../src/providers/anthropic.ts";
+import { asChat } from "../../../support/as-chat.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -60,7 +61,7 @@ const contentOf = (blocks: readonly Block[]): string => `[${blocks.map(textOf).j
 /** The message of a whole answer. */
 function whole(blocks: readonly Block[]): Json {
   const text = `{"id":"msg_1","model":"claude-opus-5","content":${contentOf(blocks)},"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":1}}`;
-  const answer = anthropic.adapter.translation?.toCompletion(JSON.parse(text), CONTEXT, text);
+  const answer = asChat(anthropic.adapter.translation).toCompletion(JSON.parse(text), CONTEXT, text);
   if (answer?.ok !== true) throw new Error("no answer");
   return (answer.completion["choices"] as { message: Json }[])[0]?.message ?? {};
 }
@@ -108,7 +109,7 @@ function streamed(blocks: readonly Block[]): Json {
     { type: "message_delta", delta: { stop_reason: "end_turn" }, usage: { output_tokens: 1 } },
     { type: "message_stop" },
   ];
-  const translator = anthropic.adapter.translation?.openStream?.(CONTEXT);
+  const translator = asChat(anthropic.adapter.translation).openStream(CONTEXT);
   if (translator === undefined) throw new Error("no translator");
   const bytes = new TextEncoder().encode(events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join(""));
   const message: Record<string, unknown> = {};

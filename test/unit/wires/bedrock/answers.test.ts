@@ -1,15 +1,16 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { AnswerContext, StreamPart } from "../../../../src/providers/adapter.ts";
+import type { AnswerContext } from "../../../../src/providers/adapter.ts";
 import { bedrock } from "../../../../src/providers/bedrock.ts";
+import { asChat, type StreamPart } from "../../../support/as-chat.ts";
 import { event, exception, frame, messages, type SourceLine } from "../../../support/aws-event-stream.ts";
 import { allFixtures, bytesOf, type Fixture, named, streamedAnswer, wholeAnswer } from "../../../support/fixtures.ts";
 import { cutStep } from "../../../support/tries.ts";
 
 type Json = Record<string, unknown>;
 
-const openStream = bedrock.adapter.translation!.openStream!;
+const openStream = asChat(bedrock.adapter.translation).openStream;
 
 const FIXTURES = allFixtures().filter(({ provider }) => provider === "bedrock");
 const STREAMS = FIXTURES.filter(({ kind }) => kind === "eventstream");
@@ -287,7 +288,7 @@ describe("streams", () => {
 });
 
 describe("whole answers", () => {
-  const { toCompletion } = bedrock.adapter.translation!;
+  const { toCompletion } = asChat(bedrock.adapter.translation);
 
   test.each(named(FIXTURES.filter(({ kind }) => kind === "json")))("$name", ({ fixture }) => {
     const wanted = fixture.expect;

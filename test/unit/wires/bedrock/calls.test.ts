@@ -2,8 +2,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { JsonEdit } from "../../../../src/lib/json.ts";
-import type { AnswerContext, StreamPart } from "../../../../src/providers/adapter.ts";
+import type { AnswerContext } from "../../../../src/providers/adapter.ts";
 import { bedrock } from "../../../../src/providers/bedrock.ts";
+import { asChat, type StreamPart } from "../../../support/as-chat.ts";
 import { event } from "../../../support/aws-event-stream.ts";
 import { streamedAnswer, wholeAnswer } from "../../../support/fixtures.ts";
 
@@ -36,13 +37,13 @@ function wholeCalls(calls: readonly { name: string; input?: string }[], fields: 
       `{"toolUse":{"toolUseId":"t${at}","name":"${name}"${input === undefined ? "" : `,"input":${input}`}}}`,
   );
   const text = `{"output":{"message":{"content":[${blocks.join(",")}]}},"stopReason":"tool_use"}`;
-  const answer = bedrock.adapter.translation!.toCompletion(JSON.parse(text), contextOf(fields), text);
+  const answer = asChat(bedrock.adapter.translation).toCompletion(JSON.parse(text), contextOf(fields), text);
   if (!answer.ok) throw new Error("no answer");
   return wholeAnswer(answer.completion).toolCalls.map(({ name, arguments: args }) => [name, args]);
 }
 
 function partsOf(events: readonly Buffer[], fields: Json = {}): StreamPart[] {
-  const stream = bedrock.adapter.translation!.openStream!(contextOf(fields));
+  const stream = asChat(bedrock.adapter.translation).openStream(contextOf(fields));
   return [...stream.push(Buffer.concat(events)), ...stream.end()];
 }
 const sse = (parts: readonly StreamPart[]): string =>
@@ -122,7 +123,7 @@ test("a tool that takes free text is offered as a function with one text, and ca
   });
   expect(dropped).toEqual(["tools[0].custom"]);
   const text = `{"output":{"message":{"content":[{"toolUse":{"toolUseId":"t","name":"apply_patch","input":{"input":"*** a\\n"}}}]}},"stopReason":"tool_use"}`;
-  const answer = bedrock.adapter.translation!.toCompletion(JSON.parse(text), contextOf({ tools }), text);
+  const answer = asChat(bedrock.adapter.translation).toCompletion(JSON.parse(text), contextOf({ tools }), text);
   const wanted = [{ id: "t", name: "apply.patch", input: "*** a\n" }];
   expect(answer.ok && wholeAnswer(answer.completion).customCalls).toEqual(wanted);
   const parts = partsOf([startOf(0, "apply_patch"), inputOf(0, '{"inp'), inputOf(0, 'ut":"*** a\\n"}'), STOP], {
@@ -327,7 +328,7 @@ test("any answer, cut anywhere: the same events, and the same as if it had come 
       const fields = { tools: [tool("f.g")] };
       const whole = partsOf([bytes], fields);
       const places = [0, ...cuts.map((cut) => cut % bytes.length).sort((a, b) => a - b), bytes.length];
-      const reader = bedrock.adapter.translation!.openStream!(contextOf(fields));
+      const reader = asChat(bedrock.adapter.translation).openStream(contextOf(fields));
       const parts = places.slice(1).flatMap((place, at) => reader.push(bytes.subarray(places[at], place)));
       expect([...parts, ...reader.end()]).toEqual(whole);
     }),

@@ -6,6 +6,7 @@ import { bedrock } from "../../../../src/providers/bedrock.ts";
 import { CallIds } from "../../../../src/wires/bedrock/call-ids.ts";
 import { bedrockWire } from "../../../../src/wires/bedrock/wire.ts";
 import { readRequest } from "../../../../src/wires/openai-chat/read-request.ts";
+import { asChat } from "../../../support/as-chat.ts";
 import { event } from "../../../support/aws-event-stream.ts";
 import { growthOf } from "../../../support/work.ts";
 
@@ -36,13 +37,13 @@ const messagesOf = (body: Json): { role: string; content: Json[] }[] =>
 /** The assistant's message as a client keeps it: of a whole answer, or put together from a stream. */
 function wholeMessage(blocks: string, fields: Json = {}): Json {
   const text = `{"output":{"message":{"role":"assistant","content":${blocks}}},"stopReason":"tool_use"}`;
-  const answer = bedrock.adapter.translation!.toCompletion(JSON.parse(text), contextOf(fields, CLAUDE), text);
+  const answer = asChat(bedrock.adapter.translation).toCompletion(JSON.parse(text), contextOf(fields, CLAUDE), text);
   if (!answer.ok) throw new Error("no answer");
   return (answer.completion["choices"] as { message: Json }[])[0]!.message;
 }
 
 function streamedMessage(events: readonly Buffer[], fields: Json = {}): Json {
-  const stream = bedrock.adapter.translation!.openStream!(contextOf(fields, CLAUDE));
+  const stream = asChat(bedrock.adapter.translation).openStream(contextOf(fields, CLAUDE));
   const parts = [...stream.push(Buffer.concat(events)), ...stream.end()];
   const message: Record<string, unknown> = { role: "assistant", content: "" };
   const calls: { id: string; type: string; function: { name: string; arguments: string } }[] = [];

@@ -1,7 +1,8 @@
 /** What Cohere's answers become, by kind: arguments, names, ends. Whole and streamed alike. */
 import { describe, expect, test } from "vitest";
-import type { AnswerContext, StreamPart } from "../../../../src/providers/adapter.ts";
+import type { AnswerContext } from "../../../../src/providers/adapter.ts";
 import { cohere } from "../../../../src/providers/cohere.ts";
+import { asChat, type StreamPart } from "../../../support/as-chat.ts";
 import { streamedAnswer, wholeAnswer } from "../../../support/fixtures.ts";
 
 type Json = Record<string, unknown>;
@@ -12,12 +13,12 @@ const contextOf = (fields: Json): AnswerContext => ({
   traceId: "tr_1",
   createdAt: 1_795_000_000,
 });
-const { toCompletion, openStream } = cohere.adapter.translation!;
+const { toCompletion, openStream } = asChat(cohere.adapter.translation);
 
 const whole = (text: string, fields: Json = {}) => toCompletion(JSON.parse(text), contextOf(fields), text);
 
 function stream(texts: readonly string[], fields: Json = {}): StreamPart[] {
-  const reader = openStream!(contextOf(fields));
+  const reader = openStream(contextOf(fields));
   const text = texts.map((each) => `data: ${each}\n\n`).join("");
   return [...reader.push(Buffer.from(text)), ...reader.end()];
 }

@@ -2,8 +2,9 @@ import { existsSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { JsonEdit } from "../../../../src/lib/json.ts";
-import type { AdapterCall, AnswerContext, StreamPart, UpstreamRequest } from "../../../../src/providers/adapter.ts";
+import type { AdapterCall, AnswerContext, UpstreamRequest } from "../../../../src/providers/adapter.ts";
 import { cohere } from "../../../../src/providers/cohere.ts";
+import { asChat, type StreamPart } from "../../../support/as-chat.ts";
 import { allFixtures, bytesOf, type Fixture, named, streamedAnswer, wholeAnswer } from "../../../support/fixtures.ts";
 import { foreignKeys, hostileChat } from "../../../support/hostile-chat.ts";
 import { cutStep } from "../../../support/tries.ts";
@@ -511,7 +512,7 @@ describe("requests", () => {
 });
 
 function translate(pieces: readonly Uint8Array[]): StreamPart[] {
-  const stream = cohere.adapter.translation?.openStream?.(CONTEXT);
+  const stream = asChat(cohere.adapter.translation).openStream(CONTEXT);
   if (stream === undefined) throw new Error("no stream");
   return [...pieces.flatMap((piece) => stream.push(piece)), ...stream.end()];
 }
@@ -561,7 +562,7 @@ describe("answers", () => {
   });
 
   test.each(named(FIXTURES.filter(({ kind }) => kind === "json")))("$name", ({ fixture }) => {
-    const answer = cohere.adapter.translation?.toCompletion(JSON.parse(bytesOf(fixture).toString()), CONTEXT);
+    const answer = asChat(cohere.adapter.translation).toCompletion(JSON.parse(bytesOf(fixture).toString()), CONTEXT);
     if (answer?.ok !== true) throw new Error("refused");
     expectAnswer(wholeAnswer(answer.completion as never), fixture);
     expectUsage(answer.completion["usage"] as Json, fixture);
@@ -587,7 +588,7 @@ describe("answers", () => {
       },
     ]);
     expect(chunks.at(-1)?.["usage"]).toMatchObject({ billed_units: { input_tokens: 9, output_tokens: 2 } });
-    const whole = cohere.adapter.translation?.toCompletion(
+    const whole = asChat(cohere.adapter.translation).toCompletion(
       JSON.parse(bytesOf(find("cohere/whole-reasoning.json")).toString()),
       CONTEXT,
     );
@@ -672,9 +673,9 @@ describe("answers", () => {
   test("any JSON as an answer: no throw", () => {
     fc.assert(
       fc.property(fc.jsonValue(), fc.jsonValue(), (message, usage) => {
-        cohere.adapter.translation?.toCompletion({ message, usage, finish_reason: "COMPLETE" }, CONTEXT);
+        asChat(cohere.adapter.translation).toCompletion({ message, usage, finish_reason: "COMPLETE" }, CONTEXT);
         const nested = { content: message, tool_calls: message, citations: usage };
-        cohere.adapter.translation?.toCompletion({ message: nested, usage, logprobs: usage }, CONTEXT);
+        asChat(cohere.adapter.translation).toCompletion({ message: nested, usage, logprobs: usage }, CONTEXT);
         const events = ["content-delta", "tool-call-start", "tool-call-delta", "citation-start", "message-end"];
         const text = events.map((type) => `data: ${JSON.stringify({ type, delta: { message: nested, usage } })}\n\n`);
         translate([Buffer.from(text.join(""))]);
@@ -738,7 +739,7 @@ describe("errors", () => {
     ["USER_CANCEL", "server_error"],
   ])("a whole answer that ended with %s is a failure", (finish_reason, kind) => {
     const body = { id: "a", message: { role: "assistant", content: [] }, finish_reason };
-    const answer = cohere.adapter.translation?.toCompletion(body, CONTEXT);
+    const answer = asChat(cohere.adapter.translation).toCompletion(body, CONTEXT);
     expect(answer).toMatchObject({ ok: false, failure: { class: kind, tryNext: true } });
   });
 });

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { StreamPart } from "../../../../src/providers/adapter.ts";
 import { google } from "../../../../src/providers/google.ts";
+import { asChat, type StreamPart } from "../../../support/as-chat.ts";
 import { allFixtures, bytesOf, type Fixture, named, streamedAnswer, wholeAnswer } from "../../../support/fixtures.ts";
 import { cutStep } from "../../../support/tries.ts";
 import { ending, stream, toText, translate, whole, wholeOf } from "./support.ts";
@@ -353,7 +353,12 @@ describe("answers", () => {
   });
 
   test("what is held back is bounded", () => {
-    const translator = google.adapter.translation!.openStream!({ fields: {}, model: "m", traceId: "t", createdAt: 1 });
+    const translator = asChat(google.adapter.translation).openStream({
+      fields: {},
+      model: "m",
+      traceId: "t",
+      createdAt: 1,
+    });
     const block = new TextEncoder().encode(`${"x".repeat(65_536)}\n\n`);
     for (let count = 0; count < 15; count++) translator.push(block);
     expect(translator.isOverlong).toBe(false);

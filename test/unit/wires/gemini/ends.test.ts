@@ -1,7 +1,7 @@
 /** An answer that Google itself calls broken, or that has no end at all, never passes for a finished one. */
 import { describe, expect, test } from "vitest";
-import type { StreamPart } from "../../../../src/providers/adapter.ts";
 import { google } from "../../../../src/providers/google.ts";
+import type { StreamPart } from "../../../support/as-chat.ts";
 import { streamedAnswer } from "../../../support/fixtures.ts";
 import { ending, type Json, stream, toText, translate, whole } from "./support.ts";
 

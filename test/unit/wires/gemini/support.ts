@@ -1,7 +1,8 @@
 /** Google's adapter as the relay calls it, and its wire as the core does. */
 import { JsonEdit } from "../../../../src/lib/json.ts";
-import type { AdapterCall, AnswerContext, StreamPart } from "../../../../src/providers/adapter.ts";
+import type { AdapterCall, AnswerContext } from "../../../../src/providers/adapter.ts";
 import { google } from "../../../../src/providers/google.ts";
+import { asChat, type StreamPart } from "../../../support/as-chat.ts";
 
 export type Json = Readonly<Record<string, unknown>>;
 
@@ -18,7 +19,7 @@ const contextOf = (fields: Json): AnswerContext => ({
 
 /** The stream's parts. `fields`: the request that it answers. */
 export function translate(chunks: Iterable<Uint8Array>, fields: Json = {}): StreamPart[] {
-  const stream = google.adapter.translation!.openStream!(contextOf(fields));
+  const stream = asChat(google.adapter.translation).openStream(contextOf(fields));
   const parts = [...chunks].flatMap((chunk) => [...stream.push(chunk)]);
   return [...parts, ...stream.end()];
 }
@@ -33,7 +34,7 @@ export const stream = (...events: unknown[]): Uint8Array => streamOf(...events.m
 
 /** A whole answer, from its text. */
 export const wholeOf = (text: string, fields: Json = {}) =>
-  google.adapter.translation!.toCompletion(JSON.parse(text), contextOf(fields), text);
+  asChat(google.adapter.translation).toCompletion(JSON.parse(text), contextOf(fields), text);
 export const whole = (body: unknown, fields: Json = {}) => wholeOf(JSON.stringify(body), fields);
 
 export interface Message extends Json {

@@ -103,7 +103,7 @@ test("a whole answer calls the custom tool with its text", () => {
       },
     ],
   };
-  const read = groq?.adapter.translation?.toCompletion(body, context, JSON.stringify(body));
+  const read = groq?.adapter.translation?.toCompletion?.(body, context, JSON.stringify(body));
   expect(read).toMatchObject({ ok: true });
   expect(JSON.stringify(read)).toContain(
     JSON.stringify({ id: "a", type: "custom", custom: { name: "apply.patch", input: PATCH } }).slice(1, -1),

@@ -5,6 +5,7 @@ import { JsonEdit } from "../../../../src/lib/json.ts";
 import { type Bridge, bridged } from "../../../../src/wires/bridge.ts";
 import { responsesWire } from "../../../../src/wires/openai-responses/wire.ts";
 import { chunksOf } from "../../../support/answers.ts";
+import { asChat } from "../../../support/as-chat.ts";
 
 const bridge: Bridge = bridged(
   {
@@ -70,7 +71,7 @@ const REPLAYED = [
 
 function wholeMessage(): Json {
   const body = { id: "resp_1", model: "gpt-test-1", status: "completed", output: OUTPUT, usage: USAGE };
-  const read = bridge.translation.toCompletion(body, context, JSON.stringify(body));
+  const read = asChat(bridge.translation).toCompletion(body, context, JSON.stringify(body));
   if (!read.ok) throw new Error("not read");
   expect(read.completion).toMatchObject({
     object: "chat.completion",
@@ -95,7 +96,7 @@ function streamedMessage(): Json {
       );
     }).join("") +
     line({ type: "response.completed", response: { output: [], usage: USAGE } });
-  const translator = bridge.translation.openStream?.(context);
+  const translator = asChat(bridge.translation).openStream(context);
   const parts = chunksOf(text, [64]).flatMap((chunk) => translator?.push(chunk) ?? []);
   return messageOf([...parts, ...(translator?.end() ?? [])].map((part) => ("chunk" in part ? part.chunk : {})));
 }
@@ -195,9 +196,9 @@ test("a citation's place counts in the whole text", () => {
   const part = (text: string, annotations: readonly Json[]): Json => ({ type: "output_text", text, annotations });
   const output = [{ id: "m", type: "message", content: [part("First. ", []), part("Hi", [annotation])] }];
   const body = { status: "completed", output };
-  const whole = bridge.translation.toCompletion(body, context);
+  const whole = asChat(bridge.translation).toCompletion(body, context);
   const line = `data: ${JSON.stringify({ type: "response.completed", response: { output } })}\n\n`;
-  const chunks = bridge.translation.openStream?.(context).push(new TextEncoder().encode(line)) ?? [];
+  const chunks = asChat(bridge.translation).openStream(context).push(new TextEncoder().encode(line)) ?? [];
   const streamed = messageOf(chunks.map((each) => ("chunk" in each ? each.chunk : {})));
   const [choice] = whole.ok ? (whole.completion["choices"] as Json[]) : [];
   for (const message of [choice?.["message"], streamed]) {

@@ -242,7 +242,7 @@ describe("schemas and names of tools", () => {
     const context = { fields: { ...dotted }, model: "m", traceId: "tr_1", createdAt: 0 };
     const message = { role: "assistant", content: null, tool_calls: [call(alias)] };
     const whole = { choices: [{ index: 0, message, finish_reason: "tool_calls" }] };
-    const answer = translation?.toCompletion(whole, context);
+    const answer = translation?.toCompletion?.(whole, context);
     expect(JSON.stringify(answer)).toContain('"name":"cal.list/all"');
     const delta = { tool_calls: [{ index: 0, ...call(alias) }] };
     const event = `data: ${JSON.stringify({ choices: [{ index: 0, delta, finish_reason: "tool_calls" }] })}\n\n`;
