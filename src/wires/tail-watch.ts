@@ -55,6 +55,8 @@ export class Tail {
   #content = 0;
   #open = 0;
   #head = "";
+  /** The end of what was measured, shorter than the mark of an event. */
+  #edge = "";
   #units = 0;
   #bytes = 0;
   #tail = "";
@@ -70,6 +72,11 @@ export class Tail {
     this.#hasTools = hasTools;
     this.#envelope = envelopeOf(preamble);
     this.add(text, utf8Length(text));
+    const isKnown = text.length === preamble.reduce((sum, { raw }) => sum + (raw?.length ?? 0), 0);
+    if (this.#envelope === 0 || !isKnown) return;
+    // What was read event by event needs no estimate.
+    this.#content = preamble.reduce((sum, { events }) => sum + textLength(events), 0);
+    this.#open = 0;
   }
 
   /** The protocol's end came, and no finish reason before it. */
@@ -90,16 +97,20 @@ export class Tail {
     if (this.#hasTools) this.#scanTools(text);
   }
 
-  #measure(text: string): void {
-    let from = 0;
+  #measure(added: string): void {
+    // Most reads end where an event does, so the mark of the next one may begin in the read before.
+    const text = this.#edge + added;
+    let from = this.#edge.length;
     for (let at = text.indexOf(NEXT_EVENT); at !== -1; at = text.indexOf(NEXT_EVENT, from)) {
-      this.#grow(text, from, at);
-      if (this.#isOutput) this.#content += Math.max(0, this.#open - this.#envelope);
+      this.#grow(text, from, Math.max(from, at));
+      const marked = Math.max(0, from - at);
+      if (this.#isOutput) this.#content += Math.max(0, this.#open - marked - this.#envelope);
       this.#open = 0;
       this.#head = "";
       from = at + NEXT_EVENT.length;
     }
     this.#grow(text, from, text.length);
+    this.#edge = text.slice(-(NEXT_EVENT.length - 1));
   }
 
   #grow(text: string, from: number, end: number): void {
@@ -274,11 +285,15 @@ export abstract class TailWatch implements TailWatcher {
 /** What is left of the first event with text when the text is taken away. */
 function envelopeOf(preamble: readonly StreamItem[]): number {
   for (const { raw, events } of preamble) {
-    const text = events.reduce((sum, event) => sum + ("text" in event ? event.text.length : 0), 0);
-    if (raw !== null && text > 0) return Math.max(0, raw.length - text);
+    const text = textLength(events);
+    // All of an event is measured but the mark at its beginning.
+    if (raw !== null && text > 0) return Math.max(0, raw.length - NEXT_EVENT.length - text);
   }
   return 0;
 }
+
+const textLength = (events: StreamItem["events"]): number =>
+  events.reduce((sum, event) => sum + ("text" in event ? event.text.length : 0), 0);
 
 function lastBoundary(text: string): number {
   let behind = 0;

@@ -1,0 +1,37 @@
+/** How much a stream said whose bytes move natively, by which an answer without figures is charged. */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { ChatTailWatch } from "../../../src/wires/openai-chat/stream/tail-watch.ts";
+import { chunks } from "../../support/upstream.ts";
+
+const WORDS = "one two three four five six seven eight nine ten eleven twelve";
+const EVENTS = chunks(WORDS, { finish: null, usage: null, done: false });
+
+/** What is measured of `text` behind the first event with content, when it is read in these pieces. */
+function unitsOf(pieces: readonly string[]): number {
+  const [role = "", first = ""] = EVENTS;
+  const events = [{ kind: "text", choice: 0, text: "one " } as const];
+  const preamble = [
+    { raw: role, isPlain: true, events: [], ends: false },
+    { raw: first, isPlain: true, events, ends: false },
+  ];
+  const watch = new ChatTailWatch({ traceId: "tr_1", hasTools: false, text: role + first, preamble });
+  for (const piece of pieces) watch.add(piece, piece.length);
+  return watch.output().units;
+}
+
+test("does not depend on where it was cut into reads", () => {
+  const text = EVENTS.slice(2).join("");
+  const whole = unitsOf([text]);
+  // The last event may have its empty line besides.
+  expect([WORDS.length, WORDS.length + 1]).toContain(whole);
+  expect(unitsOf(EVENTS.slice(2))).toBe(whole);
+  const cuts = fc.uniqueArray(fc.nat(text.length), { maxLength: 20 });
+  fc.assert(
+    fc.property(cuts, (places) => {
+      const ends = [...places.toSorted((a, b) => a - b), text.length];
+      expect(unitsOf(ends.map((end, at) => text.slice(ends[at - 1] ?? 0, end)))).toBe(whole);
+    }),
+    { numRuns: 200 },
+  );
+});
