@@ -61,12 +61,13 @@ async function assetsOf(files: Map<string, string>) {
     scripts[name] = add(name, "js", built.outputFiles?.[0]?.text ?? "");
   }
   const consoleAssets = await consoleOf(files);
-  const css = await Promise.all(
-    ["tokens", "site", "reading"].map((name) => readFile(join(HERE, `styles/${name}.css`), "utf8")),
-  );
+  const css = await Promise.all(PAGE_SHEETS.map((name) => readFile(join(HERE, `styles/${name}.css`), "utf8")));
   const withoutScript = add("noscript", "css", await readFile(join(HERE, "styles/noscript.css"), "utf8"));
   return { style: add("site", "css", css.join("\n")), withoutScript, scripts, console: consoleAssets };
 }
+
+/** Style sheets of every page, in their order. */
+const PAGE_SHEETS = ["tokens", "site", "home", "reading", "models"] as const;
 
 /** What the console loads lies below `/console/`, so that the fence of `FLOW_ADMIN_HOST` holds for it too. */
 async function consoleOf(files: Map<string, string>) {
@@ -87,7 +88,7 @@ async function consoleOf(files: Map<string, string>) {
     files.set(name, text);
     if (basename(path).startsWith("console-")) script = `/${name}`;
   }
-  const sheets = ["tokens", "site", "reading", "console", "console-parts", "console-pages", "chart"].map((name) =>
+  const sheets = [...PAGE_SHEETS, "console", "console-parts", "console-figures", "console-pages", "chart"].map((name) =>
     readFile(join(HERE, `styles/${name}.css`), "utf8"),
   );
   const css = (await Promise.all(sheets)).join("\n");
