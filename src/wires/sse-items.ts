@@ -41,11 +41,11 @@ export class SseItems implements ItemReader {
   }
 
   push(bytes: Uint8Array): StreamItem[] {
-    return this.#read(this.#decoder.decode(bytes, { stream: true }));
+    return this.read(this.#decoder.decode(bytes, { stream: true }));
   }
 
   end(): StreamItem[] {
-    const items = this.#read(this.#decoder.decode());
+    const items = this.read(this.#decoder.decode());
     const last = this.#splitter.flush();
     if (last !== null) items.push(this.#item(last.raw, last.data));
     const body = this.#preamble === null ? undefined : tryParseJson(this.#preamble);
@@ -55,7 +55,8 @@ export class SseItems implements ItemReader {
     return items;
   }
 
-  #read(text: string): StreamItem[] {
+  /** The same of text that was decoded before. Not to be mixed with `push`. */
+  read(text: string): StreamItem[] {
     if (this.#preamble !== null && this.#preamble.length <= MAX_PREAMBLE_LENGTH) this.#preamble += text;
     return this.#splitter.push(text).map(({ raw, data }) => this.#item(raw, data));
   }

@@ -108,6 +108,8 @@ export interface StreamItem {
 export interface ItemReader {
   push(bytes: Uint8Array): readonly StreamItem[];
   end(): readonly StreamItem[];
+  /** What the text said that was handed on and not read, where the stream breaks. Absent: all was read. */
+  unread?(): readonly AnswerEvent[];
   readonly isOverlong: boolean;
   /** The provider answers with one document in place of a stream: it says nothing before its end. */
   readonly isDocument?: boolean;
@@ -200,8 +202,8 @@ export type ReadWhole =
  * How answers of a provider that speaks the door's own wire reach the client: as they came, but for what the router adds.
  */
 export interface SameWire {
-  /** A stream event by event: its text, and what it says. */
-  openItems(context: AnswerContext): ItemReader;
+  /** A stream event by event: its text, and what it says. `isQuiet`: what is not needed for the books may be left unread. */
+  openItems(context: AnswerContext, isQuiet?: boolean): ItemReader;
   /** Ends a stream of which the items were forwarded. */
   openForwarder(context: AnswerContext): AnswerWriter;
   readWhole(text: string, body: Json, context: AnswerContext): ReadWhole;

@@ -64,7 +64,7 @@ export function readingOf(
     openItems(withExtras) {
       if (sameWire !== undefined) {
         // Names and forms in the answer are the client's own: the request was not translated.
-        const items = sameWire.openItems({ ...context, conversation: null });
+        const items = sameWire.openItems({ ...context, conversation: null }, lane === "native" && !withExtras);
         return withExtras ? new RewrittenItems(items) : items;
       }
       if (translation?.openReader !== undefined) return new EventItems(translation.openReader(answerContext));

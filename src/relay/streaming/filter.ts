@@ -66,6 +66,11 @@ export class EventFilter {
     return text;
   }
 
+  /** For the books alone: the client has the text of it. */
+  note(events: readonly AnswerEvent[]): void {
+    this.#read(events);
+  }
+
   /** An item in the door's own wire: it goes out as it came, or waits for the end. */
   #forward({ raw, events, ends, closes }: StreamItem): string {
     if (ends && closes !== true) {

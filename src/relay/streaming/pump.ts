@@ -112,6 +112,7 @@ async function forward(
     }
   }
   idle.end();
+  if (!filter.isFinished()) filter.note(items.unread?.() ?? []);
   // Some wires count as they go, and tell it at their end: of an answer that was left or broke off it is all there is.
   if (!isEnd && !filter.isFinished()) noteUsage(items.end(), control);
   // Whatever the upstream still wants to say is not part of the answer.

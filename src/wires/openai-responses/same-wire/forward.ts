@@ -12,7 +12,7 @@ const ITEM_ADDED = /(?:^event: ?|"type":\s*")response\.output_item\.added"?\s/;
 const ITEM_DONE = /(?:^event: ?|"type":\s*")response\.output_item\.done"?\s/;
 /** The type of an event is within so many characters of its beginning. */
 const HEAD_LENGTH = 160;
-const SEQUENCE = /"sequence_number":\s*(\d{1,9})/;
+const SEQUENCE = /"sequence_number":\s*(\d{1,9})/g;
 /** A response above that is not stored. In characters. */
 const MAX_KEPT_LENGTH = 8_388_608;
 
@@ -20,6 +20,7 @@ export class ResponseForwarder implements AnswerWriter {
   readonly #context: AnswerContext;
   readonly #members: Json;
   #first = "";
+  /** The last event, or the last batch of them. */
   #last = "";
   #count = 0;
   /** The events that closed items, and all of those that are open. */
@@ -37,7 +38,7 @@ export class ResponseForwarder implements AnswerWriter {
 
   forward(raw: string): string {
     this.#last = raw;
-    this.#count++;
+    this.#count += Math.max(1, raw.split("\n\n").length - 1);
     const head = `${raw.slice(0, HEAD_LENGTH)} `.replaceAll(",", " ");
     if (SNAPSHOT.test(head)) {
       const edited = withMembers(raw, this.#members);
@@ -85,7 +86,7 @@ export class ResponseForwarder implements AnswerWriter {
   }
 
   fail(message: string): string {
-    const numbered = SEQUENCE.exec(this.#last)?.[1];
+    const numbered = [...this.#last.matchAll(SEQUENCE)].at(-1)?.[1];
     const sequence = numbered === undefined ? this.#count : Number(numbered) + 1;
     return failedEvent(
       this.#context,

@@ -8,13 +8,17 @@ import { objectsOf, textOf, WIRE } from "../items.ts";
 import { readAnswer } from "../read-answer.ts";
 import { ResponsesReader } from "../read-stream.ts";
 import { ResponseForwarder, setMembers } from "./forward.ts";
+import { QuietItems } from "./quiet-items.ts";
 
 const COMPACTION = "response.compaction";
 
 /** `members`: of the response, what the request decides; asked when an answer begins. */
 export function sameWire(members: () => Json): SameWire {
   return {
-    openItems: (context) => new SseItems(new ResponsesReader(context)),
+    openItems(context, isQuiet = false) {
+      const reader = new ResponsesReader(context);
+      return isQuiet ? new QuietItems(reader) : new SseItems(reader);
+    },
     openForwarder: (context) => new ResponseForwarder(context, members()),
     readWhole(text, body, context) {
       const read = readAnswer(text, body, context);
