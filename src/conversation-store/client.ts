@@ -8,6 +8,7 @@ import { callWithRetry } from "../durable/call.ts";
 import { RouterError } from "../http/errors.ts";
 import { isJsonObject, tryParseJson } from "../lib/json.ts";
 import type { ConversationStore } from "./conversation-store.ts";
+import { inputItemId, responseIdIn } from "./item-ids.ts";
 import { type Owner, Seal } from "./seal.ts";
 import { type Encrypted, MAX_RESPONSE_BYTES, type Part, type ReadAnswer } from "./types.ts";
 
@@ -20,6 +21,8 @@ type Stub = DurableObjectStub<ConversationStore>;
 /** The longest that an answer's end is held back while it is stored. */
 const STORE_LIMIT_MS = 2_000;
 const READ_LIMIT_MS = 5_000;
+/** Each is a call of the store. */
+const MAX_LISTED_RESPONSES = 32;
 /** A character has at least one byte: what is surely too large is not encrypted first. */
 const MAX_TEXT_LENGTH = MAX_RESPONSE_BYTES;
 
@@ -89,18 +92,31 @@ export type FoundItems =
 
 /** Stored items by their ids, all or none. Rejects likewise. */
 export async function readItems(namespace: Namespace, reader: Reader, ids: readonly string[]): Promise<FoundItems> {
-  if (ids.length === 0) return { ok: true, items: new Map() };
-  const read = await ask(namespace, reader, (store, mark) => store.holding(ids, mark), reader.hold);
+  const items = await listedItems(namespace, reader, ids);
+  const wanted = new Set(ids.filter((id) => !items.has(id)));
+  if (wanted.size === 0) return { ok: true, items };
+  const read = await ask(namespace, reader, (store, mark) => store.holding([...wanted], mark), reader.hold);
   if (!read.ok) return read;
-  const wanted = new Set(ids);
-  const items = new Map<string, Json>();
   for (const { input, response } of read.responses) {
     for (const item of [...input, ...outputOf(response)]) {
       const { id } = item;
-      if (typeof id === "string" && wanted.has(id)) items.set(id, item);
+      if (typeof id === "string" && wanted.delete(id)) items.set(id, item);
     }
   }
-  return items.size === wanted.size ? { ok: true, items } : { ok: false, reason: "not_found" };
+  return wanted.size === 0 ? { ok: true, items } : { ok: false, reason: "not_found" };
+}
+
+/** Those that came without an id, by the id under which they are listed. It says which response they are of. */
+async function listedItems(namespace: Namespace, reader: Reader, ids: readonly string[]): Promise<Map<string, Json>> {
+  const items = new Map<string, Json>();
+  const responseIds = [...new Set(ids.flatMap((id) => responseIdIn(id) ?? []))].slice(0, MAX_LISTED_RESPONSES);
+  for (const responseId of responseIds) {
+    const read = await ask(namespace, reader, (store, mark) => store.get(responseId, mark), reader.hold);
+    for (const { input } of read.ok ? read.responses : []) {
+      for (const [at, item] of input.entries()) items.set(inputItemId(item, responseId, at), item);
+    }
+  }
+  return new Map(ids.flatMap((id) => (items.has(id) ? [[id, items.get(id)!] as const] : [])));
 }
 
 /** `false` where there was none. Rejects with `ledger_unavailable`. */

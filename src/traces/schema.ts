@@ -175,7 +175,7 @@ export function traceTime(traceId: string): number | null {
 }
 
 /** As responses, items and calls carry it: whole, or its characters behind a prefix and before an index. */
-const DERIVED_ID = /(?:tr_|^[a-z]{2,8}_)([0-9A-Za-z]{32})(?:[0-9a-f]{4})?(?:_\d{1,4})?$/;
+const DERIVED_ID = /(?:tr_|^[a-z]{2,8}_)([0-9A-Za-z]{32})(?:i?[0-9a-f]{4})?(?:_\d{1,4})?$/;
 
 /** The trace id that another id of ours was made from; `null` for text that is none. */
 export function traceIdIn(id: string): string | null {

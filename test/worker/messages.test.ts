@@ -50,6 +50,8 @@ describe("whole answers", () => {
     expect(response.headers.get("request-id")).toMatch(/^tr_/);
     const message = (await response.json()) as Message;
     expect(message).toMatchObject({
+      // A message's id is known by its beginning, and leads to its trace.
+      id: `msg_${(response.headers.get("request-id") ?? "").replace("tr_", "")}`,
       type: "message",
       role: "assistant",
       content: [{ type: "text", text: "It is sunny." }],

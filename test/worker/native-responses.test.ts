@@ -250,6 +250,28 @@ describe("streams", () => {
       expect(await rig.trace(openai, answer)).toMatchObject({ status: "error" });
     }
   });
+
+  test.each([true, false])(
+    "that say `error` alone get the protocol's last event behind it (stored: %s)",
+    async (store) => {
+      const begun = told([SAID]).slice(0, 5);
+      const error = { type: "error", code: "server_error", message: "It broke.", param: null, sequence_number: 5 };
+      const own = `event: error\ndata: ${JSON.stringify(error)}\n\n`;
+      rig.upstream.script({ events: [...begun, own] });
+      const answer = await ask(openai, { stream: true, store });
+      const { text, isBroken } = await readStream(answer);
+      expect(isBroken).toBe(false);
+      const read = readProtocol(text, { errorEvent: true });
+      expect([read.faults, read.types.at(-1)]).toEqual([[], "response.failed"]);
+      expect(text.startsWith(store ? "event: response.created" : begun.join("") + own)).toBe(true);
+      expect(read.response).toMatchObject({
+        ...{ id: "resp_up", status: "failed", error: { code: "server_error" } },
+        output: [{ type: "message", content: [{ text: "It ra" }] }],
+        flow: { code: "stream_interrupted" },
+      });
+      expect(await rig.trace(openai, answer)).toMatchObject({ status: "error", error_code: "stream_interrupted" });
+    },
+  );
 });
 
 describe("approval", () => {

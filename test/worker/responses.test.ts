@@ -216,6 +216,11 @@ describe("conversations", () => {
       data: [{ type: "message", role: "user", content: [{ type: "input_text", text: "Keep it." }] }],
       has_more: false,
     });
+    const [listed] = items["data"] as Json[];
+    // No item of the output has the same id, and it can be referred to.
+    expect((own["output"] as Json[]).map(({ id }) => id)).not.toContain(listed?.["id"]);
+    await askFor(chat, { input: [{ type: "item_reference", id: listed?.["id"] }], store: false });
+    expect(sentBody()["messages"]).toMatchObject([{ role: "user", content: "Keep it." }]);
     const other = await rig.route({ providers: ["groq"] });
     for (const [method, below] of [
       ["GET", ""],

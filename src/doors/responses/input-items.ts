@@ -1,20 +1,11 @@
 /** The input items of a stored response, page by page. */
 import type { Json } from "../../conversation/part.ts";
 import type { StoredResponse } from "../../conversation-store/client.ts";
+import { inputItemId } from "../../conversation-store/item-ids.ts";
 import { RouterError } from "../../http/errors.ts";
 
 const DEFAULT_LIMIT = 20;
 const MAX_LIMIT = 100;
-/** What ids of items begin with, by type. */
-const PREFIXES: Readonly<Record<string, string>> = {
-  message: "msg",
-  function_call: "fc",
-  function_call_output: "fco",
-  custom_tool_call: "ctc",
-  custom_tool_call_output: "ctco",
-  reasoning: "rs",
-};
-
 /**
  * A page of them, the last one first unless `order` is `asc`. Items that came without an id have one that is the same
  * each time. https://platform.openai.com/docs/api-reference/responses/input-items
@@ -42,12 +33,11 @@ export function inputItems({ id, input }: StoredResponse, query: URLSearchParams
 }
 
 function identified(item: Json, responseId: string, at: number): Json {
-  if (typeof item["id"] === "string" && item["id"] !== "") return item;
+  const id = inputItemId(item, responseId, at);
+  if (id === item["id"]) return item;
   const { type = "message" } = item;
-  const prefix = (typeof type === "string" ? PREFIXES[type] : undefined) ?? "item";
-  const own = `${prefix}_${responseId.replace(/^resp_/, "")}${at.toString(16).padStart(4, "0")}`;
   const content = item["role"] !== undefined && typeof item["content"] === "string" ? contentOf(item) : {};
-  return { type, ...item, ...content, id: own };
+  return { type, ...item, ...content, id };
 }
 
 /** Text alone as the list that a stored message always has. */

@@ -27,7 +27,7 @@ export function writeAnswer(answer: Answer, context: AnswerContext): Json {
   const parts = choice?.parts ?? [];
   const finish = choice?.finish ?? { reason: "stop" };
   return {
-    id: answer.id ?? `msg_${context.traceId}`,
+    id: messageId(answer.id, context.traceId),
     type: "message",
     role: "assistant",
     model: answer.model ?? context.model,
@@ -40,6 +40,11 @@ export function writeAnswer(answer: Answer, context: AnswerContext): Json {
     ...finish.details,
     usage: { ...writeUsage(answer.usage), ...tierMember(answer.extra) },
   };
+}
+
+/** Clients know a message by the beginning of its id. One that another wire made is replaced by the trace's. */
+export function messageId(id: string | undefined, traceId: string): string {
+  return id?.startsWith("msg_") === true ? id : `msg_${traceId.replace(/^tr_/, "")}`;
 }
 
 /** Arguments that are no JSON object have no place in a `tool_use`: such an answer is not to be written. */

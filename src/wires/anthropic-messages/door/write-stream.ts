@@ -23,7 +23,7 @@ import {
   redacted,
   signatureOf,
 } from "./answer-blocks.ts";
-import { tierMember } from "./write-answer.ts";
+import { messageId, tierMember } from "./write-answer.ts";
 
 /** A block that has begun. The first one is open to the client, the others wait. */
 interface Block {
@@ -250,7 +250,7 @@ export class MessageStream implements AnswerWriter {
     if (this.#hasBegun) return;
     this.#hasBegun = true;
     const message = {
-      id: this.#id ?? `msg_${this.#context.traceId}`,
+      id: messageId(this.#id, this.#context.traceId),
       ...{ type: "message", role: "assistant" },
       model: this.#model ?? this.#context.model,
       ...{ content: [], stop_reason: null, stop_sequence: null },

@@ -16,7 +16,7 @@ const INSIDE =
   /^event: (response\.(?:(?:output|reasoning|reasoning_summary)_text|refusal|content_part|reasoning_summary_part|function_call_arguments|custom_tool_call_input)\.(?:delta|done|added))\ndata: ?\{"type": ?"\1"/;
 /** What that looks at, at most. */
 const HEAD_LENGTH = 160;
-const ITEM = /^event: response\.output_item\.(added|done)\n/;
+const ITEM = /^event: response\.output_item\.(added|done)$/gm;
 /** More is read before its item is closed: it is not to be kept. In characters. */
 const MAX_UNREAD_LENGTH = 1_048_576;
 
@@ -50,6 +50,8 @@ export class QuietItems implements ItemReader {
 
   end(): StreamItem[] {
     const items = this.#take(this.#decoder.decode());
+    // Before the reader learns of the end: nothing counts behind it.
+    if (this.#unread.length > 0) items.push({ raw: null, isPlain: false, events: this.unread(), ends: false });
     const rest = this.#takeRest();
     if (rest !== "") items.push(...this.#items.read(rest));
     return [...items, ...this.#items.end()];
@@ -97,6 +99,7 @@ export class QuietItems implements ItemReader {
 
   #read(text: string): StreamItem[] {
     const items = this.#items.read(text);
+    this.#noteItems(text);
     this.#hasContent ||= items.some(({ events }) => events.some(hasContent));
     return items;
   }
@@ -109,9 +112,7 @@ export class QuietItems implements ItemReader {
       const end = found === -1 ? text.length : found + BREAK.length;
       if (!this.#isInside(text, at)) {
         this.#skip(text.slice(unreadFrom, at), items);
-        const event = text.slice(at, end);
-        for (const item of this.#items.read(event)) items.push(item);
-        this.#noteItem(event);
+        for (const item of this.#read(text.slice(at, end))) items.push(item);
         unreadFrom = end;
       }
       at = end;
@@ -139,12 +140,11 @@ export class QuietItems implements ItemReader {
   }
 
   /** A closed item has said everything again. What is open next to it is kept with it. */
-  #noteItem(event: string): void {
-    const [, how] = ITEM.exec(event) ?? [];
-    if (how === "added") this.#openItems++;
-    if (how !== "done") return;
-    this.#openItems = Math.max(0, this.#openItems - 1);
-    if (this.#openItems === 0) this.#forgetUnread();
+  #noteItems(text: string): void {
+    for (const [, how] of text.matchAll(ITEM)) {
+      this.#openItems = Math.max(0, this.#openItems + (how === "added" ? 1 : -1));
+      if (this.#openItems === 0) this.#forgetUnread();
+    }
   }
 
   #forgetUnread(): void {

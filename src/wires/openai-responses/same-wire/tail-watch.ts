@@ -31,6 +31,8 @@ const GRAMMAR: TailGrammar = {
   isEvent: (data) => data.trim() === "[DONE]" || isJsonObject(tryParseJson(data)),
 };
 
+/** The protocol's own last word on a response that broke. Clients go on reading behind an `error` event. */
+const FAILED = /"type":\s*"response\.(?:failed|cancelled)"/;
 const SEQUENCE = /"sequence_number":\s*(\d{1,9})/g;
 
 /** A longer answer is not kept to be repeated should it break. In characters. */
@@ -61,7 +63,7 @@ export class ResponseTailWatch extends TailWatch {
   }
 
   failing(message: string): string {
-    if (this.tail.error() === "named") return "";
+    if (this.tail.error() !== null && FAILED.test(this.tail.evidence())) return "";
     const event = tryParseJson(dataOf(`${this.#first}\n\n`));
     const head = isJsonObject(event) && isJsonObject(event["response"]) ? event["response"] : {};
     const last = [...this.tail.evidence().matchAll(SEQUENCE)].at(-1)?.[1];
