@@ -12,6 +12,7 @@ import { inputItemId, responseIdIn } from "./item-ids.ts";
 import { type Owner, Seal } from "./seal.ts";
 import { type Encrypted, MAX_RESPONSE_BYTES, type Part, type ReadAnswer } from "./types.ts";
 
+export { inputItemId } from "./item-ids.ts";
 export type { Owner } from "./seal.ts";
 
 type Json = Readonly<Record<string, unknown>>;

@@ -1,7 +1,6 @@
 /** The input items of a stored response, page by page. */
 import type { Json } from "../../conversation/part.ts";
-import type { StoredResponse } from "../../conversation-store/client.ts";
-import { inputItemId } from "../../conversation-store/item-ids.ts";
+import { inputItemId, type StoredResponse } from "../../conversation-store/client.ts";
 import { RouterError } from "../../http/errors.ts";
 
 const DEFAULT_LIMIT = 20;
