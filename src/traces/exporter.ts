@@ -192,6 +192,7 @@ export function parseHeaders(text: string): Headers {
   return headers;
 }
 
+/** The pairs of such a list, without those that have no name. */
 function pairsOf(text: string): readonly (readonly [string, string])[] {
   return text.split(",").flatMap((pair) => {
     const separator = pair.indexOf("=");
@@ -199,6 +200,8 @@ function pairsOf(text: string): readonly (readonly [string, string])[] {
     return name === "" ? [] : [[name, decodePercent(pair.slice(separator + 1).trim())] as const];
   });
 }
+
+/** A stray `%` is taken as it is: operators paste values that were never encoded. */
 function decodePercent(text: string): string {
   try {
     return decodeURIComponent(text);

@@ -21,11 +21,12 @@ export function encodeBase62(value: number, length: number): string {
   return text;
 }
 
-/** The first `length` characters that `bytes` spell, for truncated digests. Needs `bytes.length >= length`. */
+/** The whole number that `text` spells. Its characters have to be of the alphabet. */
 export function decodeBase62(text: string): number {
   return [...text].reduce((value, character) => value * 62 + ALPHABET.indexOf(character), 0);
 }
 
+/** The first `length` characters that `bytes` spell, for truncated digests. Needs `bytes.length >= length`. */
 export function digestBase62(bytes: Uint8Array, length: number): string {
   let text = "";
   for (const byte of bytes.subarray(0, length)) text += ALPHABET.charAt(byte % 62);
