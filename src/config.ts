@@ -77,6 +77,14 @@ const DEFAULT_BODY_MIB = 10;
 const MAX_BODY_MIB = 16;
 const MAX_TRACE_DAYS = 30;
 
+const EXPORTER_VARIABLES = [
+  "OTEL_EXPORTER_OTLP_ENDPOINT",
+  "OTEL_EXPORTER_OTLP_HEADERS",
+  "OTEL_SERVICE_NAME",
+  "OTEL_RESOURCE_ATTRIBUTES",
+  "FLOW_ALLOW_PRIVATE_UPSTREAMS",
+] as const;
+
 export interface Settings {
   /** Empty: no key is valid and none can be made. */
   readonly pepper: string;
@@ -99,13 +107,7 @@ export interface Settings {
   readonly hasSandbox: boolean;
   readonly allowsPrivateUpstreams: boolean;
   /** Where spans go, under the names that OpenTelemetry gives its variables. */
-  readonly exporter: {
-    readonly OTEL_EXPORTER_OTLP_ENDPOINT?: string;
-    readonly OTEL_EXPORTER_OTLP_HEADERS?: string;
-    readonly OTEL_SERVICE_NAME?: string;
-    readonly OTEL_RESOURCE_ATTRIBUTES?: string;
-    readonly FLOW_ALLOW_PRIVATE_UPSTREAMS?: string;
-  };
+  readonly exporter: { readonly [Name in (typeof EXPORTER_VARIABLES)[number]]?: string };
 }
 
 interface Known {
@@ -138,14 +140,6 @@ function tellUnknown(env: object): void {
   }
 }
 
-const EXPORTER_VARIABLES = [
-  "OTEL_EXPORTER_OTLP_ENDPOINT",
-  "OTEL_EXPORTER_OTLP_HEADERS",
-  "OTEL_SERVICE_NAME",
-  "OTEL_RESOURCE_ATTRIBUTES",
-  "FLOW_ALLOW_PRIVATE_UPSTREAMS",
-] as const;
-
 type Read = (name: Variable) => string | undefined;
 
 function readSettings(read: Read): Settings {
@@ -157,11 +151,11 @@ function readSettings(read: Read): Settings {
     traceDays: wholeNumberOf("FLOW_TRACE_DAYS", read, MAX_TRACE_DAYS, MAX_TRACE_DAYS),
     operators: usableOperators(read),
     adminHost: (read("FLOW_ADMIN_HOST") ?? "").trim().toLowerCase(),
-    logsEveryRequest: isSwitched("FLOW_LOG_REQUESTS", read, "1"),
-    storesResponses: !isSwitched("FLOW_RESPONSES_STORE", read, "0"),
+    logsEveryRequest: switchOf("FLOW_LOG_REQUESTS", read, false),
+    storesResponses: switchOf("FLOW_RESPONSES_STORE", read, true),
     jurisdiction: read("FLOW_JURISDICTION") ?? "",
-    hasSandbox: isSwitched("FLOW_SANDBOX", read, "1"),
-    allowsPrivateUpstreams: isSwitched("FLOW_ALLOW_PRIVATE_UPSTREAMS", read, "1"),
+    hasSandbox: switchOf("FLOW_SANDBOX", read, false),
+    allowsPrivateUpstreams: switchOf("FLOW_ALLOW_PRIVATE_UPSTREAMS", read, false),
     exporter: given(read, EXPORTER_VARIABLES),
   };
 }
@@ -193,13 +187,14 @@ function previousPepperOf(pepper = ""): string {
   return "";
 }
 
-/** Has a variable that is `0` or `1` the value that changes something? */
-function isSwitched(name: Variable, read: Read, value: "0" | "1"): boolean {
+/** A variable that is `0` or `1`. */
+function switchOf(name: Variable, read: Read, normal: boolean): boolean {
   const text = read(name);
-  if (text !== undefined && text !== "0" && text !== "1") {
-    log({ event: "variable_ignored", name, reason: "neither 0 nor 1", effect: `it is ${value === "1" ? 0 : 1}` });
+  if (text === "0" || text === "1") return text === "1";
+  if (text !== undefined) {
+    log({ event: "variable_ignored", name, reason: "neither 0 nor 1", effect: `it is ${normal ? 1 : 0}` });
   }
-  return text === value;
+  return normal;
 }
 
 /** A variable that is a number from 1 to `most`. */
