@@ -6,8 +6,9 @@
  * budget's period or zone was changed, and kept up with every booking after that. Where retention has deleted charges of
  * the period, whole days in UTC that touch it stand in: that is never less than what was spent.
  */
-import { spanOf } from "../lib/time/calendar.ts";
+import { DAY_MS, dayStart, spanOf } from "../lib/time/calendar.ts";
 import type { Charges } from "./charges.ts";
+import type { Folded } from "./folded.ts";
 import { type PeriodSums, periodName, type SpendChanges, UTC } from "./periods.ts";
 import type { Traces } from "./trace/traces.ts";
 import type { Budget } from "./types.ts";
@@ -21,7 +22,6 @@ type Window = {
   readonly nano_usd: number;
 };
 
-const DAY_MS = 86_400_000;
 /** The last day whose name sorts behind all before it. */
 const LAST_DAY = Date.UTC(9999, 11, 31);
 const COLUMNS = "period, time_zone, start_at, end_at, nano_usd";
@@ -31,6 +31,7 @@ export interface Booked {
   readonly sums: PeriodSums;
   readonly charges: Charges;
   readonly traces: Traces;
+  readonly folded: Folded;
 }
 
 export class BudgetWindow {
@@ -88,11 +89,7 @@ export class BudgetWindow {
  */
 export function spentSince({ sums, charges, traces }: Booked, start: number, end: number): number {
   const whole = sums.ofDays(start, Math.min(end, LAST_DAY)).nanoUsd;
-  const ofDays = (): number => charges.sumBetween(start - (start % DAY_MS), ceilDay(end));
+  const ofDays = (): number => charges.sumBetween(dayStart(start), dayStart(end - 1) + DAY_MS);
   const areKept = traces.reachBackTo(start) && (traces.hasDeleted || ofDays() >= whole);
   return areKept ? charges.sumBetween(start, end) : whole;
-}
-
-function ceilDay(time: number): number {
-  return Math.ceil(time / DAY_MS) * DAY_MS;
 }

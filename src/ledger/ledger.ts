@@ -80,7 +80,7 @@ export class Ledger {
     this.repricing = new Repricing(sql, this.account, this.folded);
     this.outbox = new Outbox(sql);
     this.refusals = new Refusals(sql, this.account, traceDays);
-    const booked = { sums: this.#sums, charges: this.attempts.charges, traces: this.traces };
+    const booked = { sums: this.#sums, charges: this.attempts.charges, traces: this.traces, folded: this.folded };
     this.#window = new BudgetWindow(sql, booked);
     this.shares = new Shares(sql, booked, this.attempts.holds);
     this.load();

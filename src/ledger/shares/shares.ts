@@ -7,9 +7,8 @@
  */
 import type { BudgetShortage, BudgetTerms, Lease, Part } from "../../budgets/types.ts";
 import { isJsonObject, parseJson, tryParseJson } from "../../lib/json.ts";
-import { spanOf } from "../../lib/time/calendar.ts";
+import { dayStart, spanOf } from "../../lib/time/calendar.ts";
 import { type Booked, spentSince } from "../budget-window.ts";
-import { Folded } from "../folded.ts";
 import type { Holds } from "../holds.ts";
 import { type SpendChanges, type SpendSource, UTC } from "../periods.ts";
 import type { Reservation } from "../types.ts";
@@ -51,7 +50,6 @@ export interface Share {
   bound: number;
 }
 
-const DAY_MS = 86_400_000;
 const ALL = { app: null, tag: null };
 
 export class Shares {
@@ -144,14 +142,13 @@ export class Shares {
    * before did not keep what it deleted or because the sums came from another deployment, all of whole days: never less.
    */
   #spentBefore({ app, tag }: BudgetTerms, periodAt: number, endAt: number): number {
-    const { sums, charges } = this.#booked;
+    const { sums, charges, folded } = this.#booked;
     const startAt = Math.max(periodAt, tag?.since ?? 0);
     const scope = { app, tag };
     const whole = startAt === 0 ? sums.of("total").nanoUsd : spentSince(this.#booked, startAt, endAt);
     if (app === null && tag === null) return whole;
-    const folded = new Folded(this.#sql);
-    const dayAt = startAt - (startAt % DAY_MS);
-    const known = charges.sumOfScope(ALL, dayAt, endAt) + folded.sumOfScope(ALL, dayAt, endAt);
+    const dayAt = dayStart(startAt);
+    const known = charges.sumBetween(dayAt, endAt) + folded.sumOfScope(ALL, dayAt, endAt);
     if (known < whole) return whole;
     return charges.sumOfScope(scope, startAt, endAt) + folded.sumOfScope(scope, startAt, endAt);
   }

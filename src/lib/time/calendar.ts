@@ -16,7 +16,8 @@ export interface Span {
   readonly end: number;
 }
 
-const DAY_MS = 86_400_000;
+/** A day of UTC, in ms. */
+export const DAY_MS = 86_400_000;
 /** No zone is further from UTC than 14 hours, and no clock was ever set by more than a day. */
 const REACH_MS = 40 * 3_600_000;
 const EVER: Span = { start: Number.NEGATIVE_INFINITY, end: Number.POSITIVE_INFINITY };
@@ -30,6 +31,11 @@ const clocks = new Map<string, Intl.DateTimeFormat>();
 const MAX_CLOCKS = 500;
 /** The span that was found last, by zone and period. */
 const found = new Map<string, Span>();
+
+/** When the day in UTC begins that `at` (epoch ms) belongs to. */
+export function dayStart(at: number): number {
+  return at - (at % DAY_MS);
+}
 
 export function isTimeZone(zone: string): boolean {
   return zone.length <= MAX_ZONE_LENGTH && ZONE.test(zone) && clockOf(zone) !== null;
