@@ -1,5 +1,5 @@
 /** Which tools a provider runs by itself: search, fetch, code, MCP. The client never sees a call of them to answer. */
-import type { ProviderTool } from "./conversation.ts";
+import type { ProviderTool, Tool, ToolChoice } from "./conversation.ts";
 
 /**
  * By type, without a version, in lower case and without underscores. An allow-list: a tool that is not here may be one
@@ -26,6 +26,41 @@ export function isProviderRun({ type }: Pick<ProviderTool, "type">): boolean {
 
 function plainOf(type: string): string {
   return type.replace(VERSION, "").replaceAll("_", "").toLowerCase();
+}
+
+/**
+ * Does `choice` force the model to use `tool`, so that an answer without it would be another one? `isCallable`: which
+ * others of `tools` the target can be offered; where one has to be called and none of them can be, `tool` is forced.
+ */
+export function isForced(
+  tool: ProviderTool,
+  choice: ToolChoice | undefined,
+  tools: readonly Tool[],
+  isCallable: (tool: Tool) => boolean = ({ kind }) => kind !== "provider",
+): boolean {
+  const isNamed = (name: unknown): boolean => name !== undefined && (name === tool.name || name === tool.type);
+  switch (choice?.kind) {
+    case "required":
+      return !tools.some((each) => each !== tool && isCallable(each));
+    case "tool":
+      return isNamed(choice.name);
+    case "allowed":
+      return choice.mode === "required" && isNamed(choice.names[0]) && choice.names.length === 1;
+    case "provider": {
+      const { type, name } = choice.source;
+      return isNamed(type) || isNamed(name);
+    }
+    default:
+      return false;
+  }
+}
+
+/** Names a tool of the request as a whole that is neither a function nor free text: one of a provider's. */
+const PROVIDER_TOOL_PATH = /^(?:input\[\d+\]\.)?tools\[\d+\](?:\.(?!custom\b|strict\b)\w+)?$/;
+
+/** Is a loss at `path` one of a tool that a provider runs? */
+export function isProviderToolPath(path: string): boolean {
+  return PROVIDER_TOOL_PATH.test(path);
 }
 
 /** Tools that a provider defines and the client runs: their calls come to the client like any other. */

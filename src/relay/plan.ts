@@ -6,6 +6,7 @@
  */
 import type { Capability } from "../catalog/model-facts.ts";
 import type { WireId } from "../conversation/part.ts";
+import { isProviderToolPath } from "../conversation/provider-tools.ts";
 import type { Forecast, TargetState } from "../health/client.ts";
 import { RouterError } from "../http/errors.ts";
 import { COMPACT } from "../http/hints.ts";
@@ -227,7 +228,9 @@ function capableCandidates(candidates: readonly Candidate[], input: PlanInput): 
     return left;
   };
   const capable = only((lack) => lack === null);
-  if (capable.length > 0) return capable;
+  // A search that nothing forces makes an answer better, and is no reason not to answer.
+  const lesser = candidates.filter((_, index) => isLesser(lacks[index] ?? null));
+  if (capable.length > 0) return [...capable, ...lesser];
   // No candidate supports the option: it is dropped and named, as it is for a sole target.
   const willing = only((lack) => lack?.kind === "wish");
   if (willing.length > 0) return willing;
@@ -235,6 +238,10 @@ function capableCandidates(candidates: readonly Candidate[], input: PlanInput): 
   if (windows.length === candidates.length) throw tooLong(Math.max(...windows), input);
   const reasons = candidates.map(({ name }, index) => `${name} ${reasonOf(lacks[index] ?? null)}`).join("; ");
   throw new RouterError("no_capable_target", `No target of this route can serve this request: ${reasons}.`);
+}
+
+function isLesser(lack: Lack | null): boolean {
+  return lack?.kind === "wish" && isProviderToolPath(lack.name);
 }
 
 function lackOf(candidate: Candidate, needs: readonly Capability[], input: PlanInput): Lack | null {

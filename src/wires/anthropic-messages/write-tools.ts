@@ -6,7 +6,7 @@
 import type { Conversation, FunctionTool, ProviderTool, Tool, ToolChoice } from "../../conversation/conversation.ts";
 import { changesMeaning, harmless, type Loss, unmet } from "../../conversation/loss.ts";
 import { type Json, unreachable } from "../../conversation/part.ts";
-import { isProviderRun } from "../../conversation/provider-tools.ts";
+import { isForced, isProviderRun } from "../../conversation/provider-tools.ts";
 import { closed } from "../closed-schema.ts";
 import { asFunction, customLoss } from "../custom-tools.ts";
 import { foldedRoot } from "../root-schema.ts";
@@ -57,7 +57,7 @@ export function writeTools(conversation: Conversation, setting: ToolSetting): Wr
   const choice = controls.toolChoice;
   const offered = offeredTools(tools, choice, traits);
   const isStrict = mayBeStrict(offered, setting);
-  const all = offered.flatMap((tool) => writeTool(tool, isStrict, choice, setting));
+  const all = offered.flatMap((tool) => writeTool(tool, tools, isStrict, choice, setting));
   if (format.kind === "tool") {
     const isAlone = all.length === 0 || choice?.kind === "none";
     const forced = isAlone ? { type: "tool", name: ANSWER_TOOL } : { type: "any" };
@@ -113,6 +113,7 @@ function mayBeStrict(tools: readonly Tool[], { traits, losses }: ToolSetting): b
 
 function writeTool(
   tool: Tool,
+  tools: readonly Tool[],
   isStrict: boolean,
   choice: ToolChoice | undefined,
   setting: ToolSetting,
@@ -125,7 +126,7 @@ function writeTool(
       losses.push(customLoss(tool));
       return [functionTool(asFunction(tool), names.sent(tool), false)];
     case "provider":
-      return writeProviderTool(tool, choice, losses);
+      return writeProviderTool(tool, tools, choice, losses);
     default:
       return unreachable(tool);
   }
@@ -142,19 +143,24 @@ function functionTool({ description, parameters }: FunctionTool, name: string, i
 }
 
 /** One that another provider runs by itself is left out where nothing forces it: the answer may do without. */
-function writeProviderTool(tool: ProviderTool, choice: ToolChoice | undefined, losses: Loss[]): readonly Json[] {
+function writeProviderTool(
+  tool: ProviderTool,
+  tools: readonly Tool[],
+  choice: ToolChoice | undefined,
+  losses: Loss[],
+): readonly Json[] {
   const { wire, source, path, type } = tool;
   if (wire === "anthropic-messages") return [source];
   const own = providerTool(source, (name) => losses.push(harmless(`${path}.${name}`, "member")));
   if (own !== null) return [own];
-  if (isProviderRun(tool) && !isForced(tool, choice)) losses.push(unmet(path, "tool"));
+  if (isProviderRun(tool) && !isForced(tool, choice, tools, isCallable)) losses.push(unmet(path, "tool"));
   else losses.push(changesMeaning(path, "tool", `There is no tool of type ${type.slice(0, 64)} here.`));
   return [];
 }
 
-function isForced({ type, name }: ProviderTool, choice: ToolChoice | undefined): boolean {
-  if (choice?.kind === "tool") return choice.name === name || choice.name === type;
-  return choice?.kind === "provider" && choice.source["type"] === type;
+/** Tools of Anthropic's own are its to judge, in whichever wire they came. */
+function isCallable(tool: Tool): boolean {
+  return tool.kind !== "provider" || tool.wire === "anthropic-messages" || providerTool(tool.source, () => {}) !== null;
 }
 
 function choiceOf(

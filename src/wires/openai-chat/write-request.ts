@@ -6,8 +6,9 @@
  * https://platform.openai.com/docs/api-reference/chat/create
  */
 import type { Controls, Conversation, Tool, ToolChoice, Turn } from "../../conversation/conversation.ts";
-import { changesMeaning, harmless, type Loss } from "../../conversation/loss.ts";
+import { changesMeaning, harmless, type Loss, unmet } from "../../conversation/loss.ts";
 import { type Json, type Media, type Part, unreachable } from "../../conversation/part.ts";
+import { isForced, isProviderRun } from "../../conversation/provider-tools.ts";
 import { writeAssistantMessage } from "./write-answer.ts";
 
 export interface WrittenFields {
@@ -19,14 +20,15 @@ export interface WrittenFields {
 export function writeRequest(conversation: Conversation, model: string): WrittenFields {
   const losses: Loss[] = [];
   const messages = conversation.turns.flatMap((turn) => writeTurn(turn, losses));
-  const tools = conversation.tools.flatMap((tool) => writeTool(tool, losses));
+  const tools = conversation.tools.flatMap((tool) => writeTool(tool, conversation, losses));
+  const choice = conversation.controls.toolChoice;
   const fields = {
     model,
     messages,
     ...(conversation.stream ? { stream: true } : {}),
     ...writeControls(conversation.controls, conversation.spelling, losses),
     ...(tools.length === 0 ? {} : { tools }),
-    ...(tools.length === 0 ? {} : choiceMember(conversation.controls.toolChoice, losses)),
+    ...(tools.length === 0 && choice?.kind !== "provider" ? {} : choiceMember(choice, losses)),
   };
   for (const other of conversation.others) if (!other.asksForNothing) losses.push(harmless(other.path, "member"));
   return { fields, losses };
@@ -147,7 +149,7 @@ function filePart({ media, name }: Extract<Part, { kind: "file" }>): Json | null
   }
 }
 
-function writeTool(tool: Tool, losses: Loss[]): Json[] {
+function writeTool(tool: Tool, { tools, controls }: Conversation, losses: Loss[]): Json[] {
   switch (tool.kind) {
     case "function": {
       const { name, description, parameters, strict, cache } = tool;
@@ -168,10 +170,13 @@ function writeTool(tool: Tool, losses: Loss[]): Json[] {
       };
       return [{ type: "custom", custom }];
     }
-    case "provider":
-      // Nothing forces it, so the answer can do without: it is left out and named.
-      losses.push(harmless(tool.path, "tool"));
+    case "provider": {
+      const why = `There is no tool of the type \`${tool.type.slice(0, 64)}\` here.`;
+      // The answer can do without a search that nothing forces; for a call of the client's own it waits.
+      const mayMiss = isProviderRun(tool) && !isForced(tool, controls.toolChoice, tools);
+      losses.push(mayMiss ? unmet(tool.path, "tool", why) : changesMeaning(tool.path, "tool", why));
       return [];
+    }
     default:
       return unreachable(tool);
   }

@@ -2,7 +2,7 @@
 import type { ProviderTool, ResponseFormat, Tool, ToolChoice } from "../../conversation/conversation.ts";
 import { changesMeaning, harmless, type Loss, unmet } from "../../conversation/loss.ts";
 import { type Json, unreachable } from "../../conversation/part.ts";
-import { isProviderRun } from "../../conversation/provider-tools.ts";
+import { isForced, isProviderRun } from "../../conversation/provider-tools.ts";
 import { isJsonObject } from "../../lib/json.ts";
 import { foldedRoot } from "../root-schema.ts";
 import type { ToolNames } from "../tool-names.ts";
@@ -28,12 +28,18 @@ export function writeTools(
   losses: Loss[],
 ): Json[] {
   return tools.flatMap((tool) => {
-    const written = writeTool(tool, choice, names, losses);
+    const written = writeTool(tool, tools, choice, names, losses);
     return written === null ? [] : [written];
   });
 }
 
-function writeTool(tool: Tool, choice: ToolChoice | undefined, names: SentNames, losses: Loss[]): Json | null {
+function writeTool(
+  tool: Tool,
+  tools: readonly Tool[],
+  choice: ToolChoice | undefined,
+  names: SentNames,
+  losses: Loss[],
+): Json | null {
   const { path } = tool;
   switch (tool.kind) {
     case "function": {
@@ -52,8 +58,8 @@ function writeTool(tool: Tool, choice: ToolChoice | undefined, names: SentNames,
       };
     }
     case "provider":
-      if (tool.wire === WIRE && KNOWN_TOOLS.has(tool.type)) return tool.source;
-      losses.push(lostTool(tool, choice));
+      if (isKnown(tool)) return tool.source;
+      losses.push(lostTool(tool, choice, tools));
       return null;
     default:
       return unreachable(tool);
@@ -61,10 +67,14 @@ function writeTool(tool: Tool, choice: ToolChoice | undefined, names: SentNames,
 }
 
 /** What a provider runs by itself makes an answer better; a tool of the client's is waited for. */
-function lostTool(tool: ProviderTool, choice: ToolChoice | undefined): Loss {
-  const isForced = choice?.kind === "provider" || choice?.kind === "required";
+function lostTool(tool: ProviderTool, choice: ToolChoice | undefined, tools: readonly Tool[]): Loss {
   const why = `The tool \`${tool.type}\` is another provider's.`;
-  return isProviderRun(tool) && !isForced ? unmet(tool.path, "tool", why) : changesMeaning(tool.path, "tool", why);
+  const mayMiss = isProviderRun(tool) && !isForced(tool, choice, tools, isKnown);
+  return mayMiss ? unmet(tool.path, "tool", why) : changesMeaning(tool.path, "tool", why);
+}
+
+function isKnown(tool: Tool): boolean {
+  return tool.kind !== "provider" || (tool.wire === WIRE && KNOWN_TOOLS.has(tool.type));
 }
 
 /** Chat keeps a grammar's members one level deeper. */

@@ -1,6 +1,7 @@
 /** Which top-level members of a request one provider and model does not get, and what that means for the request. */
-import { type Loss, unmet } from "../../../conversation/loss.ts";
+import { changesMeaning, type Loss, unmet } from "../../../conversation/loss.ts";
 import type { Json } from "../../../conversation/part.ts";
+import { isProviderRun } from "../../../conversation/provider-tools.ts";
 import { isJsonObject } from "../../../lib/json.ts";
 import type { ModelLimits, ProviderRow } from "../../../providers/provider-row.ts";
 import { isFreeText } from "../../custom-tools.ts";
@@ -131,12 +132,27 @@ export function toolsLost(row: ProviderRow, fields: Json): Loss[] {
     if (custom !== undefined) {
       return [unmet(isFreeText(custom["format"]) ? `tools[${at}].custom` : `tools[${at}].custom.format`, "tool")];
     }
-    // What a provider that is open to anything makes of other types is its own to say.
-    if (tool["type"] !== "custom" && row.knows === undefined) return [];
+    if (tool["type"] !== "custom" && !isUnknownTool(row, tool)) return [];
     const why = `Provider ${row.id} knows function tools only.`;
-    return [{ path: `tools[${at}]`, code: "tool", weight: "changes_meaning", why }];
+    return [mayMiss(tool, fields) ? unmet(`tools[${at}]`, "tool", why) : changesMeaning(`tools[${at}]`, "tool", why)];
   });
 }
+
+/** What a provider that is open to anything makes of other types is its own to say. */
+export function isUnknownTool(row: ProviderRow, tool: Json): boolean {
+  const isRead = isJsonObject(tool["function"]) || tool["type"] === "custom" || takesCustomTools(row);
+  return row.knows !== undefined && !isRead;
+}
+
+/** A tool that another provider runs by itself, and nothing forces. */
+function mayMiss(tool: Json, { tools, tool_choice: choice }: Json): boolean {
+  const { type } = tool;
+  if (typeof type !== "string" || !isProviderRun({ type })) return false;
+  if (choice === "required") return Array.isArray(tools) && tools.some((each) => isJsonObject(each) && isOwn(each));
+  return !isJsonObject(choice) || isOwn(choice) || choice["type"] === "allowed_tools";
+}
+
+const isOwn = ({ type }: Json): boolean => type === "function" || type === "custom";
 
 /** Answers in sound that came without their text: a provider whose messages have no place for one would get nothing. */
 export function soundsLost({ id, knowsOfMessages }: ProviderRow, { messages }: Json): Loss[] {

@@ -2,10 +2,12 @@
 import type { Json } from "../../../conversation/part.ts";
 import { isJsonObject, JsonEdit } from "../../../lib/json.ts";
 import { editElements } from "../../../lib/json-spans.ts";
+import { elementTexts } from "../../../lib/json-text.ts";
 import type { ProviderRow } from "../../../providers/provider-row.ts";
 import { TEXT_INPUT, textArguments, withGrammar } from "../../custom-tools.ts";
 import { foldedRoot } from "../../root-schema.ts";
 import type { ToolNames } from "../../tool-names.ts";
+import { isUnknownTool } from "./members.ts";
 import { customOf, takesCustomTools } from "./names.ts";
 
 /** What a tool of a closed schema may have. */
@@ -31,6 +33,10 @@ export function writeTools(body: JsonEdit, fields: Json, rules: ToolRules): read
     if (raw === undefined || !Array.isArray(list)) continue;
     const edited = editElements(raw, (text, at) => editTool(text, list[at], member, rules, dropped));
     if (edited !== raw) body.setRaw(member, edited);
+    // Only tools of other providers were offered, and the target has none of them.
+    if (elementTexts(edited).length === 0 && list.length > 0) {
+      for (const name of [member, "tool_choice", "parallel_tool_calls"]) body.remove(name);
+    }
   }
   if (rules.names !== null) writeChoices(body, fields, rules.names);
   if (!takesCustomTools(rules.row)) writeFunctionChoice(body, fields["tool_choice"], rules.names);
@@ -44,8 +50,10 @@ function editTool(
   member: "tools" | "functions",
   rules: ToolRules,
   dropped: Set<string>,
-): string | undefined {
+): string | null | undefined {
   if (!isJsonObject(tool)) return undefined;
+  // Its loss was weighed before: nothing forces it.
+  if (member === "tools" && isUnknownTool(rules.row, tool)) return null;
   const edit = new JsonEdit(text);
   if (member === "functions") editFunction(edit, tool, rules, dropped, member);
   else {

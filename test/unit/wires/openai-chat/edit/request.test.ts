@@ -80,13 +80,27 @@ describe("closed schemas", () => {
     ["groq", { n: 2 }, "n"],
     ["mistral", { modalities: ["text", "audio"] }, "modalities"],
     ["mistral", { functions: [{ name: "f" }] }, "functions"],
-    ["groq", { tools: [{ type: "web_search" }] }, "tools[0]"],
+    ["groq", { tools: [{ type: "local_shell" }] }, "tools[0]"],
+    ["groq", { tools: [{ type: "web_search" }], tool_choice: "required" }, "tools[0]"],
+    ["groq", { tools: [tool(), { type: "web_search" }], tool_choice: { type: "web_search" } }, "tools[1]"],
     ["perplexity", { tools: [tool()] }, "tools"],
   ])("%s: %j would be another request without %s, and is not sent", async (id, sent, path) => {
     await expect(send(id, sent)).rejects.toThrow(UntranslatableRequest);
     const provider = findProvider(id);
     expect(provider?.lacks?.({ messages: [ASK], ...sent }, "some-model")).toBe(path);
     expect(provider?.refuses?.({ messages: [ASK], ...sent }, "some-model")).toMatchObject({ param: path });
+  });
+
+  test.each([
+    ["alone", { tools: [{ type: "web_search" }], tool_choice: "auto" }, undefined],
+    ["next to a function", { tools: [{ type: "web_search" }, tool()], tool_choice: "required" }, [tool()]],
+  ])("a search that another provider would run is left out and named: %s", async (_, sent, tools) => {
+    const written = await send("groq", sent);
+    expect(written.droppedParams).toEqual(["tools[0]"]);
+    const body = JSON.parse(String(written.body)) as Record<string, unknown>;
+    expect([body["tools"], "tool_choice" in body]).toEqual([tools, tools !== undefined]);
+    expect(findProvider("groq")?.lacks?.({ messages: [ASK], ...sent }, "some-model")).toBe("tools[0]");
+    expect(findProvider("groq")?.refuses?.({ messages: [ASK], ...sent }, "some-model") ?? null).toBeNull();
   });
 
   test.each(["openai", "azure", "openrouter", "vllm", "own"])("%s gets tools of any kind", async (id) => {
