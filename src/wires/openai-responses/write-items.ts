@@ -198,6 +198,7 @@ class ItemWriter {
       this.#customCalls.add(id);
       return { type: "custom_tool_call", ...common, input: args };
     }
+    this.#customCalls.delete(id);
     return { type: "function_call", ...common, arguments: args === "" ? "{}" : args };
   }
 

@@ -53,6 +53,19 @@ function merged(turns: readonly Turn[]): Turn[] {
   return all;
 }
 
+test("a result belongs to the call of its id that came last", () => {
+  const step = (form: "custom" | "function"): Turn[] => [
+    { role: "assistant", parts: [{ kind: "call", path: "", id: "c", name: "f", form, args: "{}" }], path: "" },
+    { role: "tool", parts: [{ kind: "result", path: "", callId: "c", form, parts: [] }], path: "" },
+  ];
+  const conversation = {
+    ...responsesWire.readRequest({ model: "m", input: "hi" }),
+    turns: [...step("custom"), ...step("function")],
+  };
+  const types = (write(conversation).body["input"] as Json[]).map(({ type }) => type);
+  expect(types).toEqual(["custom_tool_call", "custom_tool_call_output", "function_call", "function_call_output"]);
+});
+
 test("reading what was written for a provider gives the conversation back", () => {
   fc.assert(
     fc.property(conversations, (conversation) => {
