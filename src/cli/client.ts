@@ -14,6 +14,12 @@ const PAGE_SIZE = 1_000;
 const BLOCKED: readonly unknown[] = ["promotion_blocked", "promotion_required"];
 const WRONG_ADDRESS = "Is the Flow Layer at this address?";
 
+/** What the host's advice means for this command, by the code of the error. */
+const ADVICE: Readonly<Record<string, string>> = {
+  promotion_blocked: " In this command: --force <reason>.",
+  unknown_environment: " In this command: --new-env.",
+};
+
 /** What the host refused. `code` and `details` are those of its error. */
 export class RefusedError extends CommandError {
   override readonly name = "RefusedError";
@@ -54,8 +60,13 @@ export function createClient(terminal: Terminal, host: Host): Client {
 /** With an API key. Throws where there is none. */
 export function createKeyClient(terminal: Terminal, host: Host): Client {
   if (host.apiKey !== "") return clientWith(terminal, host.base, host.apiKey, "[API key]");
-  throw new CommandError("There is no API key. Set FLOW_LAYER_API_KEY; `flow-layer keys create` makes one.");
+  throw noApiKey(host);
 }
+
+export const noApiKey = ({ base }: Host): CommandError =>
+  new CommandError(
+    `There is no API key for ${base.origin}. Make one with \`flow-layer keys create\`, then set FLOW_LAYER_API_KEY or run \`flow-layer login --api-key\`.`,
+  );
 
 /** Without any credential. */
 export const createOpenClient = (terminal: Terminal, host: Host): Client => clientWith(terminal, host.base, "", "");
@@ -111,7 +122,8 @@ export function refused(origin: string, status: number, value: unknown, token: s
   // A host that repeats the token, as no host of ours does, must not bring it into a build log.
   const text = safe(String(message));
   const said = token === "" ? text : text.replaceAll(token, hidden);
-  return new RefusedError(`${said} (${status} ${safe(String(code))})`, status, error);
+  const advice = Object.hasOwn(ADVICE, String(code)) ? ADVICE[String(code)] : "";
+  return new RefusedError(`${said}${advice} (${status} ${safe(String(code))})`, status, error);
 }
 
 export interface Page {

@@ -50,13 +50,15 @@ export function findHost(terminal: Terminal, { url, profile, env }: HostOptions)
   const key = terminal.variables["FLOW_LAYER_API_KEY"]?.trim() ?? "";
   const token = terminal.variables["FLOW_ADMIN_TOKEN"]?.trim() ?? "";
   const wanted = profile ?? (url === undefined && variable === "" && named !== "" ? named : undefined);
-  if (wanted !== undefined) return ofProfile(wanted, profileOf(terminal, wanted));
+  // Where FLOW_LAYER_URL is set, the key of the environment belongs to that address.
+  const unclaimed = variable === "" ? key : "";
+  if (wanted !== undefined) return ofProfile(wanted, profileOf(terminal, wanted), unclaimed);
   const local = localInstance(terminal.directory, env);
   const address = url ?? variable;
   if (address !== "") return ofAddress(terminal, address, token, key, local);
   if (local !== null) return { ...local, apiKey: local.apiKey === "" ? key : local.apiKey };
   const { active } = readProfiles(terminal);
-  if (active !== null) return ofProfile(active, profileOf(terminal, active));
+  if (active !== null) return ofProfile(active, profileOf(terminal, active), key);
   throw new CommandError(
     "No host is known here. Start one with `npm start` in its checkout, run `flow-layer login`, or set FLOW_LAYER_URL and FLOW_ADMIN_TOKEN.",
   );
@@ -75,8 +77,9 @@ function ofAddress(terminal: Terminal, address: string, token: string, key: stri
   return { ...known, base, apiKey: key === "" ? known.apiKey : key };
 }
 
-function ofProfile(name: string, { url, token, apiKey = "" }: Profile): Host {
-  return { base: baseOf(url), token, apiKey, source: `profile ${name}` };
+/** `key` serves where the profile keeps none. */
+function ofProfile(name: string, { url, token, apiKey = "" }: Profile, key = ""): Host {
+  return { base: baseOf(url), token, apiKey: apiKey === "" ? key : apiKey, source: `profile ${name}` };
 }
 
 const originOf = (text: string): string => (URL.canParse(text) ? new URL(text).origin : "");

@@ -135,7 +135,8 @@ export const encode = (text: string): string => {
 /** `<env>/<route>` as a path below `/admin/routes`. */
 export function routePath(route: string): { env: string; name: string; path: string } {
   const [env = "", name = "", ...more] = route.split("/");
-  if (env === "" || name === "" || more.length > 0) throw new CommandError("Name the route as <env>/<route>.");
+  if (env === "" || name === "" || more.length > 0)
+    throw new CommandError("Name the route as <env>/<route>, such as production/best-reasoning.");
   return { env, name, path: `/admin/routes/${encode(env)}/${encode(name)}` };
 }
 

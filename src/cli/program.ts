@@ -66,10 +66,11 @@ function fill(program: Program, spec: CommandSpec, terminal: Terminal, ended: En
 
 function readInput(program: Program, terminal: Terminal): CommandInput {
   const usage = `${pathOf(program)} ${program.usage()}`;
-  const values = Object.entries(program.optsWithGlobals()).map(([name, value]) => [
-    name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`),
-    value,
-  ]);
+  const values = Object.entries(program.optsWithGlobals()).map(([name, value]) => {
+    const dashed = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    // Commander has `--no-stream` as `stream: false`; commands ask for the option as it is written.
+    return value === false ? [`no-${dashed}`, true] : [dashed, value];
+  });
   return inputOf(terminal, program.args, Object.fromEntries(values), usage);
 }
 

@@ -17,9 +17,14 @@ export interface StreamEnd {
 }
 
 /** Sends a streamed request and hands on its text as it comes. Throws what the host refuses. */
-export async function streamChat(client: Client, request: Json, onText: (text: string) => void): Promise<StreamEnd> {
+export async function streamChat(
+  client: Client,
+  request: Json,
+  onText: (text: string) => void,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<StreamEnd> {
   const body = JSON.stringify({ ...request, stream: true });
-  const response = await client.send("POST", "/v1/chat/completions", { body });
+  const response = await client.send("POST", "/v1/chat/completions", { body, headers });
   if (!response.ok || response.body === null) {
     throw refused(client.origin, response.status, tryParseJson(await response.text()), "", "");
   }
@@ -51,6 +56,13 @@ export async function streamChat(client: Client, request: Json, onText: (text: s
     endedWell = false;
   }
   return { headers: response.headers, text, error, endedWell, isDone, flow };
+}
+
+/** Providers of the answer's attempts that refused the router's own credential, by id. */
+export function refusedCredentials(headers: Headers): string[] {
+  const attempts = (headers.get("x-flowlayer-attempt-log") ?? "").split(", ").map((entry) => entry.split(";"));
+  const refused = attempts.filter(([, outcome]) => outcome === "auth");
+  return [...new Set(refused.map(([target = ""]) => target.split("/")[0] ?? ""))];
 }
 
 /** `openai/gpt-5.2 in 812 ms, $0.0012`, from the headers of an answer. */

@@ -38,7 +38,7 @@ Exit codes
       name: "chat <route> [message...]",
       summary: "send one request; without a message it is read from the standard input",
       options: [
-        ["--env <env>", "which key of a local instance: production or staging"],
+        ["--env <env>", "the key's environment; chooses the key of a local instance"],
         ["--app <app>", "the app it counts for"],
         ["--system <text>", "a system message"],
         ["--latency-budget <ms>", "see the policy's latency.budget_ms"],
@@ -158,7 +158,7 @@ Exit codes
         ["--route <name>", "agent-reasoning by default"],
         ["--fast-route <name>", "for small tasks of Claude Code; fast-eval by default"],
         ["--env <env>", "which key of a local instance"],
-        ["--write", "into .claude/settings.local.json, respectively ~/.codex/config.toml"],
+        ["--write", "into .claude/settings.local.json or ~/.codex/config.toml"],
       ],
       run: code,
     },
@@ -167,7 +167,7 @@ Exit codes
       summary: "keep a host and its admin token as a profile",
       options: [["--api-key", "an API key too, for chat and code"]],
       notes:
-        "The token is asked for, or read from the standard input. It is kept in\n~/.config/flow-layer/, for your user only.",
+        "The token is asked for, or read from the standard input, where the key of\n--api-key is the second line. Both are kept in ~/.config/flow-layer/, which only\nyour user can read.",
       run: login,
     },
     { name: "logout", summary: "forget a profile", run: logout },

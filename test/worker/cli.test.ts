@@ -1,6 +1,7 @@
 /** The command against a host: the whole way of a policy, a key and a trace, from files and words alone. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { pendingCall, prepare } from "../support/operations.ts";
+import { startUpstream } from "../support/upstream.ts";
 import { startWorker, type TestWorker } from "../support/worker.ts";
 import { folderOf, run } from "../unit/cli/harness.ts";
 
@@ -144,6 +145,33 @@ test("doctor tries a request, its trace and a broken stream, and leaves nothing 
   const left = JSON.parse((await flow("routes", "list", "--json")).out).data.map(({ name }: { name: string }) => name);
   expect(left.filter((name: string) => name.startsWith("flow-probe"))).toEqual([]);
   expect((await flow("keys", "list", "--json", "--status", "active")).out).not.toContain("flow-layer doctor");
+}, 60_000);
+
+test("a provider that refuses its key is named by doctor and chat, although another target answers", async () => {
+  const upstream = await startUpstream();
+  const vars = { OPENAI_API_KEY: "sk-mistyped", OPENAI_BASE_URL: `${upstream.url}/v1` };
+  const host = await startWorker({ vars });
+  try {
+    upstream.script({ status: 401, json: { error: { message: "Incorrect API key provided." } } });
+    await host.putRoute("production", "steady", {
+      targets: [{ provider: "openai", model: "gpt-5-mini" }, ...POLICY.targets],
+    });
+    const { key } = await host.createKey();
+    const variables = { FLOW_LAYER_URL: host.url, FLOW_ADMIN_TOKEN: host.adminToken, FLOW_LAYER_API_KEY: key };
+    const spec = { variables, directory: folder.directory };
+    const checked = JSON.parse((await run(["doctor", "--route", "steady", "--json"], spec)).out) as {
+      checks: { name: string; state: string; detail: string }[];
+    };
+    expect(checked.checks.find(({ name }) => name === "request")).toMatchObject({
+      state: "warning",
+      detail: expect.stringContaining("openai refused the key of this host"),
+    });
+    const answered = await run(["chat", "steady", "Hello."], spec);
+    expect(answered).toMatchObject({ code: 0, err: expect.stringContaining("check the provider's secret") });
+  } finally {
+    await host.stop();
+    await upstream.stop();
+  }
 }, 60_000);
 
 test("the demo shows four failures that no client sees", async () => {

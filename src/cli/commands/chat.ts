@@ -2,7 +2,7 @@
 import { isJsonObject, tryParseJson } from "../../lib/json.ts";
 import { refused } from "../client.ts";
 import type { CommandInput } from "../input.ts";
-import { answeredBy, streamChat } from "../requests.ts";
+import { answeredBy, refusedCredentials, streamChat } from "../requests.ts";
 import { CommandError, EXIT_ERROR, EXIT_OK } from "../terminal.ts";
 import { safe, safeLines } from "../text.ts";
 
@@ -12,7 +12,12 @@ export async function chat(input: CommandInput): Promise<number> {
   if (message === "") throw new CommandError('Say what to send: flow-layer chat best-reasoning "Hello."');
   const client = input.keyClient();
   const budget = input.whole("latency-budget");
-  const app = input.text("app");
+  const [app, env] = [input.text("app"), input.text("env")];
+  // A key belongs to one environment: the host refuses another one, where the command could only ignore it.
+  const headers = {
+    ...(app === undefined ? {} : { "x-flowlayer-app": app }),
+    ...(env === undefined ? {} : { "x-flowlayer-env": env }),
+  };
   const system = input.text("system");
   const request = {
     model: route.includes("/") ? route : `flow/${route}`,
@@ -22,8 +27,7 @@ export async function chat(input: CommandInput): Promise<number> {
     ],
     ...(budget === undefined ? {} : { route: { latency_budget_ms: budget } }),
   };
-  if (input.isJson || input.has("no-stream") || app !== undefined) {
-    const headers = app === undefined ? {} : { "x-flowlayer-app": app };
+  if (input.isJson || input.has("no-stream")) {
     const response = await client.send("POST", "/v1/chat/completions", { body: JSON.stringify(request), headers });
     const value = tryParseJson(await response.text());
     if (!response.ok || !isJsonObject(value)) throw refused(client.origin, response.status, value, "", "");
@@ -33,7 +37,7 @@ export async function chat(input: CommandInput): Promise<number> {
     tell(input, response.headers);
     return EXIT_OK;
   }
-  const ended = await streamChat(client, request, (text) => input.terminal.write(safeLines(text)));
+  const ended = await streamChat(client, request, (text) => input.terminal.write(safeLines(text)), headers);
   input.terminal.write("\n");
   tell(input, ended.headers);
   if (ended.error === null && ended.endedWell) return EXIT_OK;
@@ -45,4 +49,7 @@ export async function chat(input: CommandInput): Promise<number> {
 
 function tell({ terminal }: CommandInput, headers: Headers): void {
   terminal.writeError(`${safe(answeredBy(headers))}  ${safe(headers.get("x-request-id") ?? "")}\n`);
+  for (const provider of refusedCredentials(headers)) {
+    terminal.writeError(`${safe(provider)} refused the key that the host has for it: check the provider's secret.\n`);
+  }
 }

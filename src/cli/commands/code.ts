@@ -2,6 +2,7 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isJsonObject, tryParseJson } from "../../lib/json.ts";
+import { noApiKey } from "../client.ts";
 import type { CommandInput } from "../input.ts";
 import { CommandError, EXIT_OK } from "../terminal.ts";
 import { safe } from "../text.ts";
@@ -17,9 +18,9 @@ export async function code(input: CommandInput): Promise<number> {
 }
 
 function settings(input: CommandInput) {
-  const { base, apiKey } = input.host();
-  if (apiKey === "")
-    throw new CommandError("There is no API key. Set FLOW_LAYER_API_KEY; `flow-layer keys create` makes one.");
+  const host = input.host();
+  const { base, apiKey } = host;
+  if (apiKey === "") throw noApiKey(host);
   const url = `${base.origin}${base.pathname.replace(/\/+$/, "")}`;
   return { url, apiKey, route: input.text("route") ?? DEFAULT_ROUTE, fast: input.text("fast-route") ?? FAST_ROUTE };
 }

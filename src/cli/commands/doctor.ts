@@ -2,7 +2,7 @@
 import { isJsonObject, tryParseJson } from "../../lib/json.ts";
 import { type Json, listAll } from "../client.ts";
 import type { CommandInput } from "../input.ts";
-import { answeredBy, streamChat } from "../requests.ts";
+import { answeredBy, refusedCredentials, streamChat } from "../requests.ts";
 import { type Colour, table } from "../table.ts";
 import { CommandError, EXIT_ERROR, EXIT_OK } from "../terminal.ts";
 import { withProbe } from "./probe.ts";
@@ -134,8 +134,13 @@ async function checkRequest(input: CommandInput, env: string, add: Add): Promise
     if (route !== "") {
       const request = { model: `flow/${route}`, max_tokens: 16, messages: [{ role: "user", content: PROBE_TEXT }] };
       const answered = await probe.settled(() => streamChat(probe.client, request, () => {}));
-      const said = answeredBy(answered.headers);
-      add("request", answered.endedWell && answered.error === null ? "ok" : "failed", `flow/${route}: ${said}`);
+      const refusing = refusedCredentials(answered.headers);
+      const state =
+        answered.endedWell && answered.error === null ? (refusing.length === 0 ? "ok" : "warning") : "failed";
+      const advice = refusing
+        .map((provider) => `; ${provider} refused the key of this host: check its secret`)
+        .join("");
+      add("request", state, `flow/${route}: ${answeredBy(answered.headers)}${advice}`);
       await checkTrace(input, answered.headers.get("x-request-id") ?? "", add);
     }
     if (!hasSandbox) {

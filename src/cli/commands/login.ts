@@ -10,6 +10,7 @@ import { CommandError, EXIT_OK } from "../terminal.ts";
 import { safe } from "../text.ts";
 
 const DEFAULT_PROFILE = "default";
+const SECRET = /^[\x21-\x7e]+$/;
 
 /** Keeps a host and its admin token after the host has taken it. The token comes from the terminal or standard input. */
 export async function login(input: CommandInput): Promise<number> {
@@ -18,14 +19,24 @@ export async function login(input: CommandInput): Promise<number> {
   const address =
     input.text("url") ?? terminal.variables["FLOW_LAYER_URL"] ?? (await ask(input, "Address of the host: "));
   const base = baseOf(address.trim());
-  const token = await readSecret(input, `Admin token of ${base.origin}: `);
-  if (!/^[\x21-\x7e]+$/.test(token)) throw new CommandError("That is no token. Nothing was kept.");
+  const nextSecret = secretsOf(input);
+  const token = await nextSecret(`Admin token of ${base.origin}: `);
+  if (token === "") {
+    throw new CommandError(
+      "No token was given. Type it when asked, or send it to the standard input. Nothing was kept.",
+    );
+  }
+  if (!SECRET.test(token))
+    throw new CommandError("The token has a space or a character beyond ASCII. Nothing was kept.");
   await listPage(
     clientWith(terminal, base, token, "[admin token]"),
     "/admin/routes",
     new URLSearchParams([["limit", "1"]]),
   );
-  const key = input.has("api-key") ? await readSecret(input, "API key for `chat` and `doctor`: ") : "";
+  const key = input.has("api-key") ? await nextSecret("API key for `chat` and `code`: ") : "";
+  if (input.has("api-key") && !SECRET.test(key)) {
+    throw new CommandError("No API key was given: it is the second line of the standard input. Nothing was kept.");
+  }
   const url = base.href.replace(/\/+$/, "");
   const file = keepProfile(terminal, name, { url, token, ...(key === "" ? {} : { apiKey: key }) });
   input.print({ profile: name, url }, () => `Signed in to ${base.origin} as profile ${name}. Kept in ${safe(file)}.\n`);
@@ -37,10 +48,14 @@ async function ask(input: CommandInput, question: string): Promise<string> {
   throw new CommandError("Say which host: --url https://…");
 }
 
-/** Never from an argument, which everybody on the machine can read. */
-async function readSecret({ terminal }: CommandInput, question: string): Promise<string> {
-  const text = terminal.isInteractive ? await terminal.ask(question, true) : await terminal.readInput?.();
-  return (text ?? "").trim();
+/** Secrets one after the other: typed, or the lines of the standard input. Never from an argument, which everybody on the machine can read. */
+function secretsOf({ terminal }: CommandInput): (question: string) => Promise<string> {
+  let lines: string[] | undefined;
+  return async (question) => {
+    if (terminal.isInteractive) return (await terminal.ask(question, true)).trim();
+    lines ??= ((await terminal.readInput?.()) ?? "").split("\n");
+    return (lines.shift() ?? "").trim();
+  };
 }
 
 export async function logout(input: CommandInput): Promise<number> {

@@ -20,6 +20,8 @@ export interface RunSpec {
   /** What the person answers; absent: there is no terminal. */
   readonly answer?: string;
   readonly fetch?: typeof fetch;
+  /** What the standard input holds. */
+  readonly piped?: string;
 }
 
 export async function run(argv: readonly string[], spec: RunSpec = {}): Promise<Run> {
@@ -40,6 +42,7 @@ export async function run(argv: readonly string[], spec: RunSpec = {}): Promise<
       return spec.answer ?? "";
     },
     fetch: spec.fetch ?? fetch,
+    ...(spec.piped === undefined ? {} : { readInput: async () => spec.piped ?? "" }),
   });
   return { code, out, err, asked };
 }

@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from "vitest";
 import { findHost, keepProfile } from "../../../src/cli/hosts.ts";
+import { refusedCredentials } from "../../../src/cli/requests.ts";
 import { fakeHost, folderOf, listOf, run } from "./harness.ts";
 
 const DEV = {
@@ -40,6 +41,22 @@ test.each<Case>([
   },
   { name: "the environment", variables: OWN, host: "https://other.example.com", token: "own-token", key: "" },
   { name: "a profile", variables: OWN, profile: "prod", host: PROD.url, token: PROD.token, key: PROD.apiKey },
+  {
+    name: "a profile without a key takes the environment's",
+    variables: { FLOW_LAYER_API_KEY: "fl_mine" },
+    profile: "keyless",
+    host: PROD.url,
+    token: PROD.token,
+    key: "fl_mine",
+  },
+  {
+    name: "the environment's key stays with the environment's address",
+    variables: { ...OWN, FLOW_LAYER_API_KEY: "fl_mine" },
+    profile: "keyless",
+    host: PROD.url,
+    token: PROD.token,
+    key: "",
+  },
   { name: "the address of a profile", url: PROD.url, host: PROD.url, token: PROD.token, key: PROD.apiKey },
   { name: "the local address", url: "http://localhost:8787/v1", ...LOCAL, key: "fl_p" },
   {
@@ -69,6 +86,7 @@ test.each<Case>([
     fetch,
   };
   keepProfile(terminal, "prod", PROD);
+  keepProfile(terminal, "keyless", { url: PROD.url, token: PROD.token });
   const found = findHost(terminal, { url, profile, env });
   expect([found.base.origin, found.token, found.apiKey]).toEqual([host, token, key]);
 });
@@ -93,6 +111,41 @@ test("login keeps what the host has taken, and the default profile serves from a
 });
 
 test.each([
+  { piped: "the-token\nfl_key\n", code: 0, says: "profile prod", key: "Bearer fl_key" },
+  { piped: "the-token\n", code: 1, says: "No API key was given", key: null },
+  { piped: "", code: 1, says: "No token was given", key: null },
+])("login takes token and key as two lines of the standard input: $says", async ({ piped, code, says, key }) => {
+  const folder = await folderOf({});
+  remove = folder.remove;
+  const host = fakeHost({
+    "GET /admin/routes": { body: listOf() },
+    "POST /v1/chat/completions": { body: { choices: [{ message: { content: "yes" } }] } },
+  });
+  const spec = {
+    variables: { HOME: folder.directory, FLOW_LAYER_URL: undefined, FLOW_ADMIN_TOKEN: undefined },
+    directory: folder.directory,
+    fetch: host.fetch,
+    piped,
+  };
+  const ended = await run(["login", "--profile", "prod", "--url", PROD.url, "--api-key"], spec);
+  expect([ended.code, ended.out + ended.err]).toEqual([code, expect.stringContaining(says)]);
+  if (key === null) return;
+  const chat = ["chat", "support", "hi", "--no-stream", "--env", "staging", "--app", "studio"];
+  expect(await run(chat, spec)).toMatchObject({ code: 0, out: "yes\n" });
+  // The host decides whether the key is one of that environment.
+  const { headers } = host.calls.at(-1) ?? {};
+  expect(headers).toMatchObject({ authorization: key, "x-flowlayer-env": "staging", "x-flowlayer-app": "studio" });
+});
+
+test.each([
+  { code: "unknown_environment", option: "--new-env" },
+  { code: "promotion_blocked", option: "--force <reason>" },
+])("$code is answered with the option of the command", async ({ code, option }) => {
+  const host = fakeHost({ "GET /admin/keys": { status: 400, body: { error: { code, message: "No." } } } });
+  expect((await run(["keys", "list"], { fetch: host.fetch })).err).toContain(option);
+});
+
+test.each([
   { name: "an SDK's base URL", url: "https://flow.example.com/v1", says: null },
   { name: "no scheme", url: "localhost:9300", says: "http://" },
   {
@@ -114,4 +167,16 @@ test("a reading command that gets no answer says nothing of changes", async () =
   };
   expect((await run(["keys", "list"], { fetch: broken })).err).not.toContain("change");
   expect((await run(["keys", "rotate", "k"], { fetch: broken })).err).toContain("may or may not be made");
+});
+
+test("chat and doctor name a provider that refused its key", () => {
+  const log = "openai/gpt-5.2;auth;401;12ms, openai/gpt-5;auth;401;9ms, sandbox/deep-1;ok;200;40ms";
+  expect(refusedCredentials(new Headers({ "x-flowlayer-attempt-log": log }))).toEqual(["openai"]);
+  expect(refusedCredentials(new Headers())).toEqual([]);
+});
+
+test("an option that takes something away is taken as it is written", async () => {
+  const host = fakeHost({ "PATCH /admin/keys/k": { body: { id: "k" } } });
+  expect((await run(["keys", "update", "k", "--no-limits"], { fetch: host.fetch })).code).toBe(0);
+  expect(host.calls[0]?.body).toEqual({ limits: null });
 });
