@@ -19,11 +19,16 @@ export async function signIn(browser: Browser, instance: Instance, token = insta
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
   const page = await context.newPage();
   const faults = faultsOf(page, instance.url);
+  await signInOn(page, instance, token);
+  return { page, context, faults };
+}
+
+/** Signs in on a page that is there already. */
+export async function signInOn(page: Page, instance: Instance, token = instance.adminToken): Promise<void> {
   await page.goto(`${instance.url}/console`);
   await page.getByLabel("Admin token").fill(token);
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.getByRole("navigation", { name: "Console" }).waitFor();
-  return { page, context, faults };
 }
 
 export async function openPage(page: Page, instance: Instance, address: string): Promise<void> {

@@ -1,16 +1,11 @@
 /** The console as an operator uses it, from signing in to a decision; and what a hostile text in it does: nothing. */
-import type { Browser, BrowserContext, Page } from "playwright-core";
+import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { browserPath, faultsOf, type Instance, launch, seriousIssues, startInstance } from "./browser.ts";
+import { browserPath, type Instance, launch, seriousIssues, startInstance } from "./browser.ts";
+import { CONSOLE_PAGES, HOSTILE, openPage, signIn } from "./console-page.ts";
 
 const path = browserPath();
 if (path === null) console.log("The console is not tested: there is no Chromium on this machine.");
-
-const HOSTILE = `<img src=x onerror="document.title='owned'">`;
-const PAGES = [
-  ...["", "/traces", "/routes", "/keys", "/providers", "/approvals", "/spend", "/prices", "/budgets", "/webhooks"],
-  ...["/audit", "/playground"],
-];
 
 describe.skipIf(path === null)("the console", () => {
   let instance: Instance;
@@ -54,23 +49,6 @@ describe.skipIf(path === null)("the console", () => {
     await chat("flow/held", { tools: [{ type: "function", function: { name: "erase_disk", parameters } }] });
   }
 
-  async function signedIn(
-    token = instance.adminToken,
-  ): Promise<{ page: Page; context: BrowserContext; faults: readonly string[] }> {
-    const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
-    const page = await context.newPage();
-    const faults = faultsOf(page, instance.url);
-    await page.goto(`${instance.url}/console`);
-    await page.getByLabel("Admin token").fill(token);
-    await page.getByRole("button", { name: "Sign in" }).click();
-    await page.getByRole("navigation", { name: "Console" }).waitFor();
-    return { page, context, faults };
-  }
-
-  const open = async (page: Page, address: string): Promise<void> => {
-    await page.goto(`${instance.url}/console${address}`, { waitUntil: "networkidle" });
-  };
-
   test("a wrong token is told what is wrong, and the right one signs in and out", async () => {
     const context = await browser.newContext();
     const page = await context.newPage();
@@ -89,16 +67,15 @@ describe.skipIf(path === null)("the console", () => {
     await context.close();
   });
 
-  describe.each(PAGES)("/console%s", (address) => {
+  describe.each(CONSOLE_PAGES)("/console%s", (address) => {
     test.each([
       { width: 390, colorScheme: "dark" },
       { width: 1440, colorScheme: "light" },
     ] as const)("fits $width px in $colorScheme and has no serious fault", async ({ width, colorScheme }) => {
-      const { page, context, faults } = await signedIn();
+      const { page, context, faults } = await signIn(browser, instance);
       await page.setViewportSize({ width, height: 900 });
       await page.emulateMedia({ colorScheme });
-      await open(page, address);
-      await page.locator("main h1").waitFor();
+      await openPage(page, instance, address);
       expect(await page.locator("h1").count()).toBe(1);
       expect(await page.evaluate("document.documentElement.scrollWidth - innerWidth")).toBeLessThanOrEqual(0);
       expect(await seriousIssues(page)).toEqual([]);
@@ -110,8 +87,8 @@ describe.skipIf(path === null)("the console", () => {
   });
 
   test("a key is created; its secret is shown once, in its place", async () => {
-    const { page, context } = await signedIn();
-    await open(page, "/keys");
+    const { page, context } = await signIn(browser, instance);
+    await openPage(page, instance, "/keys");
     await page.getByRole("button", { name: "Create key" }).click();
     await page.getByLabel("Name", { exact: true }).fill(HOSTILE);
     await page.getByLabel("Budget (USD)").fill("5");
@@ -128,8 +105,8 @@ describe.skipIf(path === null)("the console", () => {
   });
 
   test("a policy is published, refused where it is wrong, and rolled back", async () => {
-    const { page, context } = await signedIn();
-    await open(page, "/routes");
+    const { page, context } = await signIn(browser, instance);
+    await openPage(page, instance, "/routes");
     await page.getByRole("button", { name: "New route" }).click();
     await page.getByLabel("Name", { exact: true }).fill("from-console");
     await page.getByRole("button", { name: "Write its policy" }).click();
@@ -151,14 +128,14 @@ describe.skipIf(path === null)("the console", () => {
   });
 
   test("two tabs: what somebody published meanwhile is shown next to the draft, and not overwritten", async () => {
-    const { page, context } = await signedIn();
+    const { page, context } = await signIn(browser, instance);
     const put = (model: string): Promise<Response> =>
       admin("/admin/routes/staging/two-tabs", {
         method: "PUT",
         body: JSON.stringify({ targets: [{ provider: "sandbox", model }] }),
       });
     await put("one");
-    await open(page, "/routes/staging/two-tabs");
+    await openPage(page, instance, "/routes/staging/two-tabs");
     const policy = page.getByLabel("Policy", { exact: true });
     await policy.fill('{"targets":[{"provider":"sandbox","model":"mine"}]}');
     await put("theirs");
@@ -170,8 +147,8 @@ describe.skipIf(path === null)("the console", () => {
   });
 
   test("a tool call that waits is shown with its arguments as text, and approved", async () => {
-    const { page, context } = await signedIn();
-    await open(page, "/approvals");
+    const { page, context } = await signIn(browser, instance);
+    await openPage(page, instance, "/approvals");
     const row = page.getByRole("row").filter({ hasText: "erase_disk" }).first();
     await row.waitFor();
     await row.getByLabel("Reason").fill("looked at");
@@ -186,7 +163,7 @@ describe.skipIf(path === null)("the console", () => {
   test("a trace is found by its id, with its attempts and a line to repeat it", async () => {
     const response = await chat("flow/best-reasoning", {}, { "x-client-request-id": "console-1" });
     const id = response.headers.get("x-flowlayer-trace-id") ?? "";
-    const { page, context } = await signedIn();
+    const { page, context } = await signIn(browser, instance);
     await page.getByLabel("Search").fill(id);
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { level: 1, name: id }).waitFor();
@@ -197,8 +174,8 @@ describe.skipIf(path === null)("the console", () => {
   });
 
   test("an ended session is asked for again, and what was typed stays", async () => {
-    const { page, context } = await signedIn();
-    await open(page, "/routes/staging/best-reasoning");
+    const { page, context } = await signIn(browser, instance);
+    await openPage(page, instance, "/routes/staging/best-reasoning");
     const policy = page.getByLabel("Policy", { exact: true });
     const draft = '{"targets":[{"provider":"sandbox","model":"kept"}]}';
     await policy.fill(draft);

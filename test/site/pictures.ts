@@ -6,6 +6,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { browserPath, type Instance, launch, startInstance } from "./browser.ts";
+import { signInOn } from "./console-page.ts";
 
 const OUT = join(import.meta.dirname, "../../.github/images");
 const SIZE = { width: 1280, height: 800 };
@@ -45,13 +46,6 @@ const PICTURES: readonly (readonly [name: string, address: string, step?: Step])
   ["approvals", "/console/approvals"],
 ];
 
-async function signIn(page: Page, { url, adminToken }: Instance): Promise<void> {
-  await page.goto(`${url}/console`);
-  await page.getByLabel("Admin token").fill(adminToken);
-  await page.getByRole("button", { name: "Sign in" }).click();
-  await page.getByRole("navigation", { name: "Console" }).waitFor();
-}
-
 /** PNG to WebP, by the browser itself. */
 async function webp(page: Page, png: Buffer): Promise<Buffer> {
   const url = (await page.evaluate(`(async () => {
@@ -71,7 +65,7 @@ const IN_DARK = ["overview", "trace"];
 async function take(browser: Browser, instance: Instance, colorScheme: "light" | "dark"): Promise<void> {
   const context = await browser.newContext({ viewport: SIZE, deviceScaleFactor: SCALE, colorScheme });
   const page = await context.newPage();
-  await signIn(page, instance);
+  await signInOn(page, instance);
   const blank = await context.newPage();
   for (const [name, address, step] of PICTURES) {
     if (colorScheme === "dark" && !IN_DARK.includes(name)) continue;
