@@ -2,8 +2,7 @@
 import { useState } from "hono/jsx/dom";
 import { Mark } from "./frame.tsx";
 import { useAct } from "./load.ts";
-import { Field, submit } from "./parts/field.tsx";
-import { Failure } from "./parts/notice.tsx";
+import { Field, Submit, submit } from "./parts/field.tsx";
 import { type Person, signIn } from "./session.ts";
 
 export function SignIn({ onPerson, hasEnded }: { onPerson: (person: Person) => void; hasEnded: boolean }) {
@@ -37,10 +36,7 @@ export function SignIn({ onPerson, hasEnded }: { onPerson: (person: Person) => v
         required
         hint="After npm start it stands in .flowlayer/dev.json as admin_token."
       />
-      {act.error === null ? null : <Failure error={act.error} />}
-      <button type="submit" class="primary" disabled={act.isBusy}>
-        Sign in
-      </button>
+      <Submit act={act}>Sign in</Submit>
     </form>
   );
 }

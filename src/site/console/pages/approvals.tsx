@@ -66,7 +66,7 @@ export function ApprovalsPage({ place, person, env }: PageProps) {
         </div>
       </header>
       <State of={list} />
-      {full.error === null ? null : <Failure error={full.error} retry={full.reload} />}
+      <Failure error={full.error} retry={full.reload} />
       <Table
         caption="Approvals"
         rows={rows}
@@ -152,7 +152,7 @@ function Decision({ approval, onDone }: { approval: Approval; onDone: () => void
           Deny
         </button>
       </div>
-      {act.error === null ? null : <Failure error={act.error} />}
+      <Failure error={act.error} />
     </div>
   );
 }

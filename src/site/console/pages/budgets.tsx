@@ -4,7 +4,7 @@ import { call, type List } from "../api.ts";
 import type { PageProps } from "../frame.tsx";
 import { useAct, useLoad } from "../load.ts";
 import { Bar } from "../parts/badge.tsx";
-import { Choice, Dialog, Field, submit } from "../parts/field.tsx";
+import { Choice, Dialog, Field, Submit, submit } from "../parts/field.tsx";
 import { relative, UNKNOWN, usd } from "../parts/figures.ts";
 import { Failure, State } from "../parts/notice.tsx";
 import { Table } from "../parts/table.tsx";
@@ -61,7 +61,7 @@ export function BudgetsPage({ person }: PageProps) {
         ) : null}
       </header>
       <State of={list} />
-      {act.error === null ? null : <Failure error={act.error} />}
+      <Failure error={act.error} />
       <Table
         caption="Budgets"
         rows={list.data?.data ?? []}
@@ -177,10 +177,7 @@ function EditBudget({ budget, onClose }: { budget: Budget | null; onClose: () =>
             ["notify", "notify only"],
           ]}
         />
-        {act.error === null ? null : <Failure error={act.error} />}
-        <button type="submit" class="primary" disabled={act.isBusy}>
-          Save
-        </button>
+        <Submit act={act}>Save</Submit>
       </form>
     </Dialog>
   );

@@ -4,7 +4,7 @@ import { call, withQuery } from "../api.ts";
 import { addressOf, type PageProps } from "../frame.tsx";
 import { useAct, useLoad } from "../load.ts";
 import { Badge, Bar } from "../parts/badge.tsx";
-import { Choice, Dialog, Field, submit } from "../parts/field.tsx";
+import { Choice, Dialog, Field, Submit, submit } from "../parts/field.tsx";
 import { relative, UNKNOWN, usd } from "../parts/figures.ts";
 import { Failure, State } from "../parts/notice.tsx";
 import { may } from "../session.ts";
@@ -55,7 +55,7 @@ export function KeyPage({ id, person, env }: PageProps & { id: string }) {
         )}
       </header>
       <State of={loaded} />
-      {act.error === null ? null : <Failure error={act.error} />}
+      <Failure error={act.error} />
       {key === null ? null : <Facts of={key} />}
       {open === "change" && key !== null ? <ChangeLimits path={path} of={key} onClose={close} /> : null}
       {open === "rotate" ? <Rotate path={path} onClose={close} /> : null}
@@ -137,10 +137,7 @@ function ChangeLimits({ path, of, onClose }: { path: string; of: Key; onClose: (
           options={PERIODS.map((each) => [each, each] as const)}
         />
         <LimitFields limits={limits} onLimits={setLimits} />
-        {act.error === null ? null : <Failure error={act.error} />}
-        <button type="submit" class="primary" disabled={act.isBusy}>
-          Save
-        </button>
+        <Submit act={act}>Save</Submit>
       </form>
     </Dialog>
   );
@@ -160,10 +157,7 @@ function Rotate({ path, onClose }: { path: string; onClose: () => void }) {
         <form onSubmit={submit(rotate)}>
           <p>A new secret begins now. The old one goes on working for the overlap, so that nothing fails meanwhile.</p>
           <Field label="Overlap (seconds)" type="number" value={overlap} onValue={setOverlap} required />
-          {act.error === null ? null : <Failure error={act.error} />}
-          <button type="submit" class="primary" disabled={act.isBusy}>
-            Rotate key
-          </button>
+          <Submit act={act}>Rotate key</Submit>
         </form>
       ) : (
         <>
@@ -207,10 +201,9 @@ function Revoke({ path, name, onClose }: { path: string; name: string; onClose: 
           Every request with <strong>{name}</strong> fails from now on. This cannot be undone.
         </p>
         <Field label="Name of the key" value={typed} onValue={setTyped} hint="Type it to go on." required />
-        {act.error === null ? null : <Failure error={act.error} />}
-        <button type="submit" class="danger" disabled={act.isBusy || typed !== name}>
+        <Submit act={act} kind="danger" isBlocked={typed !== name}>
           Revoke key
-        </button>
+        </Submit>
       </form>
     </Dialog>
   );

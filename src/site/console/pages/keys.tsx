@@ -4,9 +4,9 @@ import { call, type List } from "../api.ts";
 import type { PageProps } from "../frame.tsx";
 import { useAct, useLoad } from "../load.ts";
 import { Badge, Bar } from "../parts/badge.tsx";
-import { Choice, Copy, Dialog, Field, submit } from "../parts/field.tsx";
+import { Choice, Copy, Dialog, Field, Submit, submit } from "../parts/field.tsx";
 import { relative, usd } from "../parts/figures.ts";
-import { Failure, State } from "../parts/notice.tsx";
+import { State } from "../parts/notice.tsx";
 import { Table } from "../parts/table.tsx";
 import { may } from "../session.ts";
 import type { Key } from "../types.ts";
@@ -188,10 +188,7 @@ function CreateKey({ env, onClose }: { env: string; onClose: () => void }) {
             options={PERIODS.map((each) => [each, each] as const)}
           />
           <LimitFields limits={limits} onLimits={setLimits} />
-          {act.error === null ? null : <Failure error={act.error} />}
-          <button type="submit" class="primary" disabled={act.isBusy}>
-            Create key
-          </button>
+          <Submit act={act}>Create key</Submit>
         </form>
       ) : (
         <Secret secret={secret} />

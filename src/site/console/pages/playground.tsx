@@ -178,7 +178,7 @@ function Run(props: { env: string; api: Api; route: string; message: string; con
       <pre class="answer" aria-live="polite">
         {answer.text}
       </pre>
-      {act.error === null ? null : <Failure error={act.error} />}
+      <Failure error={act.error} />
       {answer.headers.length === 0 ? null : (
         <details open>
           <summary>Headers</summary>

@@ -4,7 +4,7 @@ import { call, type List, withQuery } from "../api.ts";
 import type { PageProps } from "../frame.tsx";
 import { useAct, useLoad } from "../load.ts";
 import { Badge } from "../parts/badge.tsx";
-import { Dialog, Field, submit } from "../parts/field.tsx";
+import { Dialog, Field, Submit, submit } from "../parts/field.tsx";
 import { count, relative, UNKNOWN, usd } from "../parts/figures.ts";
 import { Failure, State } from "../parts/notice.tsx";
 import { Table } from "../parts/table.tsx";
@@ -91,7 +91,7 @@ export function PricesPage({ place, person }: PageProps) {
         <Field label="Model" type="search" value={sought} onValue={(q) => setValues(place, { q })} />
       </div>
       <State of={list} />
-      {act.error === null ? null : <Failure error={act.error} />}
+      <Failure error={act.error} />
       <Table
         caption="Prices"
         rows={rows}
@@ -188,10 +188,7 @@ function SetPrice({ price, onClose }: { price: Price; onClose: () => void }) {
           onValue={setCacheRead}
           hint="Empty: as input."
         />
-        {act.error === null ? null : <Failure error={act.error} />}
-        <button type="submit" class="primary" disabled={act.isBusy}>
-          Set price
-        </button>
+        <Submit act={act}>Set price</Submit>
       </form>
     </Dialog>
   );
@@ -244,8 +241,8 @@ function Reprice({ price, person, onClose }: { price: Price; person: Person; onC
         <p>Books what past requests cost by the price in force now. Try it first: a dry run changes nothing.</p>
         <Field label="Since" type="date" value={since} onValue={setSince} required />
         <Field label="Until" type="date" value={until} onValue={setUntil} hint="Not included. Empty: now." />
-        {act.error === null ? null : <Failure error={act.error} />}
-        {look.error === null ? null : <Failure error={look.error} retry={look.reload} />}
+        <Failure error={act.error} />
+        <Failure error={look.error} retry={look.reload} />
         {run === null ? null : (
           <dl class="facts">
             {(

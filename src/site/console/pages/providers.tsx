@@ -4,7 +4,7 @@ import { call, type List } from "../api.ts";
 import type { PageProps } from "../frame.tsx";
 import { useAct, useLoad } from "../load.ts";
 import { Badge } from "../parts/badge.tsx";
-import { Copy, Dialog, Field, submit } from "../parts/field.tsx";
+import { Copy, Dialog, Field, Submit, submit } from "../parts/field.tsx";
 import { count, duration, relative, UNKNOWN } from "../parts/figures.ts";
 import { Failure, State } from "../parts/notice.tsx";
 import { Table } from "../parts/table.tsx";
@@ -79,7 +79,7 @@ export function ProvidersPage({ place, person }: PageProps) {
         </div>
       </header>
       <State of={list} />
-      {act.error === null ? null : <Failure error={act.error} />}
+      <Failure error={act.error} />
       <Table
         caption="Providers"
         rows={rows}
@@ -255,10 +255,9 @@ function Disable({ path, onClose }: { path: string; onClose: () => void }) {
       <form onSubmit={submit(disable)}>
         <p>It leaves every plan within a minute, also where it is a route's only target.</p>
         <Field label="Reason" value={reason} onValue={setReason} required />
-        {act.error === null ? null : <Failure error={act.error} />}
-        <button type="submit" class="danger" disabled={act.isBusy}>
+        <Submit act={act} kind="danger">
           Disable
-        </button>
+        </Submit>
       </form>
     </Dialog>
   );
@@ -291,10 +290,7 @@ function AddEndpoint({ onClose }: { onClose: () => void }) {
           onValue={setSecret}
           hint="The name of a Worker secret, such as UPSTREAM_MY_KEY. Empty: none."
         />
-        {act.error === null ? null : <Failure error={act.error} />}
-        <button type="submit" class="primary" disabled={act.isBusy}>
-          Add
-        </button>
+        <Submit act={act}>Add</Submit>
       </form>
     </Dialog>
   );

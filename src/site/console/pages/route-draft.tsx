@@ -164,7 +164,7 @@ function Explain({ path, draft, isChanged }: { path: string; draft: ParsedDraft;
       <button type="button" onClick={explain} disabled={act.isBusy || (isChanged && draft.policy === null)}>
         Explain
       </button>
-      {act.error === null ? null : <Failure error={act.error} />}
+      <Failure error={act.error} />
       {answer === null ? null : (
         <>
           <p>

@@ -169,7 +169,7 @@ function Promote(props: { routeEnv: string; name: string; reason: string; onDone
       <button type="submit" class="primary" disabled={act.isBusy || (isForced && reason === "")}>
         Promote
       </button>
-      {act.error === null ? null : <Failure error={act.error} />}
+      <Failure error={act.error} />
       {shown == null ? null : (
         <div>
           <h3>{blocked === undefined ? "Promoted. The gates:" : "Not promoted. The gates:"}</h3>

@@ -154,7 +154,7 @@ function Publish(props: {
       <button type="submit" class="primary" disabled={act.isBusy || draft.policy === null}>
         Publish
       </button>
-      {act.error === null ? null : <Failure error={act.error} />}
+      <Failure error={act.error} />
       {act.error?.code === "version_mismatch" ? <Conflict path={path} text={text} /> : null}
       {(warnings ?? []).map((warning) => (
         <p class="slow">{typeof warning === "string" ? warning : warning.message}</p>
@@ -214,7 +214,7 @@ function History(props: {
           <button type="submit" disabled={act.isBusy}>
             Roll back
           </button>
-          {act.error === null ? null : <Failure error={act.error} />}
+          <Failure error={act.error} />
         </form>
       ) : null}
       <Table

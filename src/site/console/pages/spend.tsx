@@ -107,7 +107,7 @@ export function SpendPage({ place, env }: PageProps) {
         />
       </div>
       <State of={spend} asOf={spend.data?.as_of} />
-      {act.error === null ? null : <Failure error={act.error} />}
+      <Failure error={act.error} />
       {spend.data === null ? null : (
         <ul class="tiles">
           <li>

@@ -222,7 +222,7 @@ export function TracesPage({ place, env }: PageProps) {
       </details>
       <Facets facets={list.data?.facets} onPick={(name, value) => setValues(place, { [name]: value })} />
       <State of={list} asOf={list.data?.as_of} />
-      {act.error === null ? null : <Failure error={act.error} />}
+      <Failure error={act.error} />
       <Table
         caption="Traces"
         columns={TRACE_COLUMNS.filter(({ name }) => !hidden.includes(name))}

@@ -4,7 +4,7 @@ import { call, type List } from "../api.ts";
 import type { PageProps } from "../frame.tsx";
 import { useAct, useLoad } from "../load.ts";
 import { Badge } from "../parts/badge.tsx";
-import { Copy, Dialog, Field, submit } from "../parts/field.tsx";
+import { Copy, Dialog, Field, Submit, submit } from "../parts/field.tsx";
 import { relative, UNKNOWN } from "../parts/figures.ts";
 import { Failure, State } from "../parts/notice.tsx";
 import { Table } from "../parts/table.tsx";
@@ -65,7 +65,7 @@ export function WebhooksPage({ person }: PageProps) {
         ) : null}
       </header>
       <State of={list} />
-      {act.error === null ? null : <Failure error={act.error} />}
+      <Failure error={act.error} />
       <Table
         caption="Webhooks"
         rows={list.data?.data ?? []}
@@ -204,10 +204,7 @@ function NewWebhook({ onSecret, onClose }: { onSecret: (secret: string) => void;
             </label>
           ))}
         </fieldset>
-        {act.error === null ? null : <Failure error={act.error} />}
-        <button type="submit" class="primary" disabled={act.isBusy}>
-          Save
-        </button>
+        <Submit act={act}>Save</Submit>
       </form>
     </Dialog>
   );

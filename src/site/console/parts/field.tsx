@@ -1,5 +1,7 @@
 /** Controls with their labels. A label is a visible word, and the same everywhere. */
 import { type Child, useLayoutEffect, useRef, useState } from "hono/jsx/dom";
+import type { Acting } from "../load.ts";
+import { Failure } from "./notice.tsx";
 
 type Change = (value: string) => void;
 
@@ -159,6 +161,19 @@ export function Copy({ text, name = "Copy" }: { text: string; name?: string }) {
     <button type="button" class="quiet" onClick={copy}>
       {name}
     </button>
+  );
+}
+
+/** The end of a form: why its last try was refused, and the button, which rests while a try is under way. */
+export function Submit(props: { act: Acting; kind?: "primary" | "danger"; isBlocked?: boolean; children: Child }) {
+  const { act, kind = "primary", isBlocked = false, children } = props;
+  return (
+    <>
+      <Failure error={act.error} />
+      <button type="submit" class={kind} disabled={act.isBusy || isBlocked}>
+        {children}
+      </button>
+    </>
   );
 }
 

@@ -16,7 +16,9 @@ function remedyOf({ code, status, detail, message }: ApiError): string {
   return "";
 }
 
-export function Failure({ error, retry }: { error: ApiError; retry?: () => void }) {
+/** What was refused and what to do about it; nothing where nothing failed. */
+export function Failure({ error, retry }: { error: ApiError | null; retry?: () => void }) {
+  if (error === null) return null;
   const remedy = remedyOf(error);
   return (
     <div class="failure" role="alert">
