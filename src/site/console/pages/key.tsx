@@ -1,5 +1,5 @@
 /** One key: spend, limits, and what can be done with it. */
-import { type Child, useEffect, useState } from "hono/jsx/dom";
+import { useEffect, useState } from "hono/jsx/dom";
 import { call, withQuery } from "../api.ts";
 import { addressOf, type PageProps } from "../frame.tsx";
 import { useAct, useLoad } from "../load.ts";
@@ -7,6 +7,7 @@ import { Badge, Bar } from "../parts/badge.tsx";
 import { Choice, Dialog, Field, Submit, submit } from "../parts/field.tsx";
 import { relative, UNKNOWN, usd } from "../parts/figures.ts";
 import { Failure, State } from "../parts/notice.tsx";
+import { type Pair, Pairs } from "../parts/pairs.tsx";
 import { may } from "../session.ts";
 import type { Key } from "../types.ts";
 import { LimitFields, type LimitTexts, limitMembers, NO_LIMITS, PERIODS, Secret } from "./keys.tsx";
@@ -66,7 +67,7 @@ export function KeyPage({ id, person, env }: PageProps & { id: string }) {
 
 function Facts({ of: key }: { of: Key }) {
   const { spend, budget } = key;
-  const facts: readonly (readonly [string, Child])[] = [
+  const facts: readonly Pair[] = [
     ["Id", <code>{key.id}</code>],
     ["Status", <Badge word={key.status} />],
     ["Environment", key.env],
@@ -89,14 +90,7 @@ function Facts({ of: key }: { of: Key }) {
   return (
     <>
       {budget === null ? null : <Bar part={spend?.spent_usd ?? 0} whole={budget.limit_usd} name="Budget" />}
-      <dl class="facts">
-        {facts.map(([name, value]) => (
-          <div>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-      </dl>
+      <Pairs kind="facts" of={facts} />
       <p>
         <a href={withQuery("/console/traces", { key: key.id })}>Traces of this key</a> ·{" "}
         <a href={withQuery("/console/audit", { object: key.id })}>Its audit</a>

@@ -6,6 +6,7 @@ import { useAct, useLoad } from "../load.ts";
 import { Area, Choice, Field, submit } from "../parts/field.tsx";
 import { duration } from "../parts/figures.ts";
 import { Empty, Failure } from "../parts/notice.tsx";
+import { Pairs } from "../parts/pairs.tsx";
 import { Waterfall } from "../parts/waterfall.tsx";
 import type { Route, Trace } from "../types.ts";
 import { deltaOf, eventsOf } from "./playground-stream.ts";
@@ -182,14 +183,10 @@ function Run(props: { env: string; api: Api; route: string; message: string; con
       {answer.headers.length === 0 ? null : (
         <details open>
           <summary>Headers</summary>
-          <dl class="headers">
-            {answer.headers.map(([name, value]) => (
-              <div>
-                <dt>{name.replace("x-flowlayer-", "")}</dt>
-                <dd>{value}</dd>
-              </div>
-            ))}
-          </dl>
+          <Pairs
+            kind="headers"
+            of={answer.headers.map(([name, value]) => [name.replace("x-flowlayer-", ""), value] as const)}
+          />
         </details>
       )}
       <RunTrace id={answer.totalMs === null ? null : answer.traceId} />

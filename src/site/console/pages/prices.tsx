@@ -7,6 +7,7 @@ import { Badge } from "../parts/badge.tsx";
 import { Dialog, Field, Submit, submit } from "../parts/field.tsx";
 import { count, relative, UNKNOWN, usd } from "../parts/figures.ts";
 import { Failure, State } from "../parts/notice.tsx";
+import { Pairs } from "../parts/pairs.tsx";
 import { Table } from "../parts/table.tsx";
 import { setValues } from "../place.ts";
 import { may, type Person } from "../session.ts";
@@ -244,24 +245,18 @@ function Reprice({ price, person, onClose }: { price: Price; person: Person; onC
         <Failure error={act.error} />
         <Failure error={look.error} retry={look.reload} />
         {run === null ? null : (
-          <dl class="facts">
-            {(
-              [
-                ["State", `${run.status}${run.dry_run ? ", dry run" : ""}`],
-                ["Charges", count(run.charges)],
-                ["Keys", count(run.keys)],
-                ["Before", usd(run.before_usd)],
-                ["After", usd(run.after_usd)],
-                ["Difference", usd(run.difference_usd)],
-                ["Exact", run.exact ? "yes" : "within a nano-dollar a request"],
-              ] as const
-            ).map(([name, value]) => (
-              <div>
-                <dt>{name}</dt>
-                <dd>{value}</dd>
-              </div>
-            ))}
-          </dl>
+          <Pairs
+            kind="facts"
+            of={[
+              ["State", `${run.status}${run.dry_run ? ", dry run" : ""}`],
+              ["Charges", count(run.charges)],
+              ["Keys", count(run.keys)],
+              ["Before", usd(run.before_usd)],
+              ["After", usd(run.after_usd)],
+              ["Difference", usd(run.difference_usd)],
+              ["Exact", run.exact ? "yes" : "within a nano-dollar a request"],
+            ]}
+          />
         )}
         <div class="row">
           <button type="submit" disabled={act.isBusy}>

@@ -7,6 +7,7 @@ import { Badge } from "../parts/badge.tsx";
 import { Copy } from "../parts/field.tsx";
 import { count, duration, relative, UNKNOWN, usd } from "../parts/figures.ts";
 import { State } from "../parts/notice.tsx";
+import { type Pair, Pairs } from "../parts/pairs.tsx";
 import { Table } from "../parts/table.tsx";
 import { Waterfall } from "../parts/waterfall.tsx";
 import type { Attempt, Trace } from "../types.ts";
@@ -37,7 +38,7 @@ function curlOf({ route, api = "chat", stream }: Trace): string {
 
 function Facts({ trace }: { trace: Trace }) {
   const { latency } = trace;
-  const facts: readonly (readonly [string, unknown])[] = [
+  const facts: readonly Pair[] = [
     ["Time (UTC)", `${trace.created_at.slice(0, 19).replace("T", " ")} (${relative(trace.created_at)})`],
     ["API", `${trace.api ?? "chat"}, ${trace.stream ? "streamed" : "not streamed"}`],
     ["Environment, app", `${trace.env}, ${trace.app}`],
@@ -72,16 +73,7 @@ function Facts({ trace }: { trace: Trace }) {
         .join(", ") || UNKNOWN,
     ],
   ];
-  return (
-    <dl class="facts">
-      {facts.map(([name, value]) => (
-        <div>
-          <dt>{name}</dt>
-          <dd>{value as string}</dd>
-        </div>
-      ))}
-    </dl>
-  );
+  return <Pairs kind="facts" of={facts} />;
 }
 
 function tilesOf(trace: Trace): readonly (readonly [name: string, value: unknown, detail: string])[] {
@@ -198,14 +190,7 @@ export function TracePage({ id, env }: PageProps & { id: string }) {
           </div>
           <details>
             <summary>Headers of the answer</summary>
-            <dl class="headers">
-              {answerHeaders(trace).map(([name, value]) => (
-                <div>
-                  <dt>{name}</dt>
-                  <dd>{value}</dd>
-                </div>
-              ))}
-            </dl>
+            <Pairs kind="headers" of={answerHeaders(trace)} />
           </details>
           <h2>Repeat it</h2>
           <p class="hint">Messages are not kept, so a placeholder stands for them.</p>
