@@ -24,14 +24,6 @@ interface Evidence {
   readonly as_of?: string;
 }
 
-const GATES: Readonly<Record<string, string>> = {
-  min_requests: "Enough requests",
-  min_success_rate: "Share of successes",
-  min_success_lower_bound: "Success that these few requests prove (lower bound, 95 %)",
-  max_p95_latency_ms: "Slowest twentieth (p95)",
-  max_cost_usd_per_request: "Cost of a request",
-};
-
 const percent = (value: number | null): string => (value === null ? "–" : `${(100 * value).toFixed(1)} %`);
 
 function figure(name: string, value: number | null): string {
@@ -54,28 +46,36 @@ const NEXT: Readonly<Record<string, string>> = { development: "staging", staging
 const ENVS = ["production", "staging", "development"];
 
 interface Rule {
-  readonly name: string;
-  readonly isMost: boolean;
+  readonly words: string;
   readonly measure: (evidence: Evidence) => number | null;
 }
 
 /** The gates that a policy can set, as the control plane measures them when it promotes. */
-const RULES: readonly Rule[] = [
-  { name: "min_requests", isMost: false, measure: ({ requests }) => requests },
-  { name: "min_success_rate", isMost: false, measure: ({ success_rate }) => success_rate },
-  { name: "min_success_lower_bound", isMost: false, measure: ({ success_lower_bound }) => success_lower_bound },
-  { name: "max_p95_latency_ms", isMost: true, measure: ({ total_ms }) => total_ms.p95 },
-  { name: "max_cost_usd_per_request", isMost: true, measure: ({ cost_usd_per_request }) => cost_usd_per_request },
-];
+const RULES: Readonly<Record<string, Rule>> = {
+  min_requests: { words: "Enough requests", measure: ({ requests }) => requests },
+  min_success_rate: { words: "Share of successes", measure: ({ success_rate }) => success_rate },
+  min_success_lower_bound: {
+    words: "Success that these few requests prove (lower bound, 95 %)",
+    measure: ({ success_lower_bound }) => success_lower_bound,
+  },
+  max_p95_latency_ms: { words: "Slowest twentieth (p95)", measure: ({ total_ms }) => total_ms.p95 },
+  max_cost_usd_per_request: {
+    words: "Cost of a request",
+    measure: ({ cost_usd_per_request }) => cost_usd_per_request,
+  },
+};
+
+/** Whether the gate's figure is the most that may be; otherwise the least. */
+const isMost = (gate: string): boolean => gate.startsWith("max");
 
 /** How the evidence stands against the gates of the policy, before anybody promotes. */
 function standing(evidence: Evidence, promotion: unknown): readonly Gate[] {
   const set = (typeof promotion === "object" && promotion !== null ? promotion : {}) as Record<string, unknown>;
-  return RULES.flatMap(({ name, isMost, measure }) => {
+  return Object.entries(RULES).flatMap(([name, { measure }]) => {
     const wanted = set[name];
     if (typeof wanted !== "number") return [];
     const measured = measure(evidence);
-    const passed = measured !== null && (isMost ? measured <= wanted : measured >= wanted);
+    const passed = measured !== null && (isMost(name) ? measured <= wanted : measured >= wanted);
     return [{ name, wanted, measured, passed }];
   });
 }
@@ -86,8 +86,8 @@ function Gates({ gates }: { gates: readonly Gate[] }) {
     <ul class="gates">
       {gates.map(({ name, wanted, measured, passed }) => (
         <li>
-          <Badge word={passed ? "passed" : "failed"} /> {GATES[name] ?? name}: {figure(name, measured)}, wanted{" "}
-          {name.startsWith("max") ? "at most" : "at least"} {figure(name, wanted)}
+          <Badge word={passed ? "passed" : "failed"} /> {RULES[name]?.words ?? name}: {figure(name, measured)}, wanted{" "}
+          {isMost(name) ? "at most" : "at least"} {figure(name, wanted)}
         </li>
       ))}
     </ul>
