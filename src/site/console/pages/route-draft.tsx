@@ -96,7 +96,7 @@ export function Draft(props: { text: string; published: string; onText: (text: s
         <button type="button" disabled={draft.policy === null} onClick={() => onText(pretty(text))}>
           Format
         </button>
-        {isChanged(text, published) ? (
+        {pretty(text) !== pretty(published) ? (
           <button type="button" onClick={() => onText(null)}>
             Discard draft
           </button>
@@ -106,19 +106,19 @@ export function Draft(props: { text: string; published: string; onText: (text: s
   );
 }
 
-const isChanged = (text: string, published: string): boolean => pretty(text) !== pretty(published);
-
 /** What the draft changes, and who would answer by it. */
 export function Review({ path, text, published }: { path: string; text: string; published: string }) {
+  const [before, after] = [pretty(published), pretty(text)];
+  const isChanged = before !== after;
   return (
     <>
-      {isChanged(text, published) ? (
+      {isChanged ? (
         <details open>
           <summary>Difference to what is published</summary>
-          <Difference before={pretty(published).split("\n")} after={pretty(text).split("\n")} />
+          <Difference before={before.split("\n")} after={after.split("\n")} />
         </details>
       ) : null}
-      <Explain path={path} draft={parseDraft(text)} isChanged={isChanged(text, published)} />
+      <Explain path={path} draft={parseDraft(text)} isChanged={isChanged} />
     </>
   );
 }
