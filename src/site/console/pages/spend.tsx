@@ -24,9 +24,9 @@ const GROUPS = ["key", "app", "env", "route", "provider", "model", "api"] as con
 /** The first of this month; in its first week the day thirty days ago. */
 function monthStart(): string {
   const now = new Date();
+  if (now.getUTCDate() >= 7) return `${now.toISOString().slice(0, 7)}-01`;
   // On the first days of a month, the month before is what a reader wants to see.
-  const day = now.getUTCDate() < 7 ? new Date(now.getTime() - 30 * DAY_MS) : now;
-  return now.getUTCDate() < 7 ? day.toISOString().slice(0, 10) : `${now.toISOString().slice(0, 7)}-01`;
+  return new Date(now.getTime() - 30 * DAY_MS).toISOString().slice(0, 10);
 }
 
 const DAY_MS = 86_400_000;
