@@ -19,13 +19,11 @@ import { TracePage } from "./pages/trace.tsx";
 import { TracesPage } from "./pages/traces.tsx";
 import { WebhooksPage } from "./pages/webhooks.tsx";
 import { Empty } from "./parts/notice.tsx";
-import { type Place, usePlace } from "./place.ts";
+import { FIRST_ENVS, type Place, usePlace } from "./place.ts";
 import { forgetPerson, knownPerson, type Person, signOut } from "./session.ts";
 import { SignIn } from "./sign-in.tsx";
 import type { Approval, Route } from "./types.ts";
 
-/** The environments that exist from the start. */
-const FIRST_ENVS = ["production", "staging", "development"];
 const PENDING_EVERY_MS = 10_000;
 
 function NotFound() {

@@ -58,6 +58,9 @@ export function setValues(place: Place, values: Readonly<Record<string, string>>
   go(withValues(place, values), { replace: true });
 }
 
+/** The environments that exist from the start. */
+export const FIRST_ENVS = ["production", "staging", "development"];
+
 const PERIODS = { hour: 3_600_000, day: 86_400_000, week: 7 * 86_400_000, month: 30 * 86_400_000 } as const;
 export type Period = keyof typeof PERIODS;
 export const PERIOD_NAMES: readonly (readonly [Period, string])[] = [

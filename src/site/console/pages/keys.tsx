@@ -8,6 +8,7 @@ import { Choice, Copy, Dialog, Field, Submit, submit } from "../parts/field.tsx"
 import { relative, usd } from "../parts/figures.ts";
 import { State } from "../parts/notice.tsx";
 import { Table } from "../parts/table.tsx";
+import { FIRST_ENVS } from "../place.ts";
 import { may } from "../session.ts";
 import type { Key } from "../types.ts";
 
@@ -86,7 +87,6 @@ export function KeysPage({ person, env }: PageProps) {
   );
 }
 
-const ENVS = ["production", "staging", "development"];
 export const PERIODS = ["day", "week", "month", "total"] as const;
 
 /** What a key may do in a minute and at once, and until when; what is empty is left out. */
@@ -170,7 +170,7 @@ function CreateKey({ env, onClose }: { env: string; onClose: () => void }) {
             label="Environment"
             value={of}
             onValue={setOf}
-            options={[...new Set([...ENVS, of])].map((each) => [each, each] as const)}
+            options={[...new Set([...FIRST_ENVS, of])].map((each) => [each, each] as const)}
           />
           <Field label="App" value={apps} onValue={setApps} hint="One, or several with commas. Empty: all." />
           <Field

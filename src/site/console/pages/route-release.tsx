@@ -7,6 +7,7 @@ import { Choice, submit } from "../parts/field.tsx";
 import { count, duration, usd } from "../parts/figures.ts";
 import { Failure, State } from "../parts/notice.tsx";
 import { Table } from "../parts/table.tsx";
+import { FIRST_ENVS } from "../place.ts";
 import { may, type Person } from "../session.ts";
 import type { Gate } from "../types.ts";
 
@@ -43,7 +44,6 @@ function inWords({ requests, success_rate, success_lower_bound, fallback_rate, t
 }
 
 const NEXT: Readonly<Record<string, string>> = { development: "staging", staging: "production", production: "staging" };
-const ENVS = ["production", "staging", "development"];
 
 interface Rule {
   readonly words: string;
@@ -160,7 +160,7 @@ function Promote(props: { routeEnv: string; name: string; reason: string; onDone
         label="Promote to"
         value={to}
         onValue={setTo}
-        options={ENVS.filter((each) => each !== routeEnv).map((each) => [each, each] as const)}
+        options={FIRST_ENVS.filter((each) => each !== routeEnv).map((each) => [each, each] as const)}
       />
       <label class="check">
         <input type="checkbox" checked={isForced} onChange={() => setForced(!isForced)} />

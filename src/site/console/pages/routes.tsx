@@ -7,12 +7,11 @@ import { Choice, Dialog, Field, submit } from "../parts/field.tsx";
 import { count, duration, relative, share, usd } from "../parts/figures.ts";
 import { State } from "../parts/notice.tsx";
 import { Table } from "../parts/table.tsx";
-import { go } from "../place.ts";
+import { FIRST_ENVS, go } from "../place.ts";
 import { may } from "../session.ts";
 import type { Route, StatsRow } from "../types.ts";
 
 const DAY_MS = 86_400_000;
-const ENVS = ["production", "staging", "development"];
 
 export function RoutesPage({ person, env }: PageProps) {
   const list = useLoad("routes", () => call<List<Route>>("/admin/routes?limit=1000"));
@@ -118,7 +117,7 @@ function NewRoute({ env, onClose }: { env: string; onClose: () => void }) {
           label="Environment"
           value={of}
           onValue={setOf}
-          options={[...new Set([...ENVS, of])].map((each) => [each, each] as const)}
+          options={[...new Set([...FIRST_ENVS, of])].map((each) => [each, each] as const)}
         />
         <button type="submit" class="primary">
           Write its policy
