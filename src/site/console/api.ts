@@ -105,3 +105,6 @@ export interface List<T> {
   readonly next_cursor: string | null;
   readonly as_of?: string;
 }
+
+/** What a page shows where there is nothing to ask for. */
+export const EMPTY_LIST: List<never> = { data: [], has_more: false, next_cursor: null };

@@ -1,5 +1,5 @@
 /** What is going on: figures of a period next to those of the period before, and what needs a person. */
-import { call, type List, withQuery } from "../api.ts";
+import { call, EMPTY_LIST, type List, withQuery } from "../api.ts";
 import type { PageProps } from "../frame.tsx";
 import { type Loaded, useLoad } from "../load.ts";
 import { Chart, type Mark } from "../parts/chart.tsx";
@@ -239,7 +239,7 @@ function ByGroup(props: {
   const keys = useLoad(`names ${by === "key"}`, () =>
     by === "key"
       ? call<List<{ readonly id: string; readonly name: string }>>("/admin/keys?limit=1000")
-      : Promise.resolve({ data: [], has_more: false, next_cursor: null }),
+      : Promise.resolve(EMPTY_LIST),
   );
   const groups = Map.groupBy(of.data?.data ?? [], (row) => row.group[by] ?? "");
   const sums: GroupRow[] = [...groups].map(([name, members]) => ({

@@ -1,6 +1,6 @@
 /** One route: its policy as a draft, who would answer, publishing, evidence, promotion, the way back. */
 import { useEffect, useState } from "hono/jsx/dom";
-import { ApiError, call, type List, withQuery } from "../api.ts";
+import { ApiError, call, EMPTY_LIST, type List, withQuery } from "../api.ts";
 import { addressOf, type PageProps } from "../frame.tsx";
 import { useAct, useLoad } from "../load.ts";
 import { Badge } from "../parts/badge.tsx";
@@ -38,7 +38,7 @@ export function RoutePage({ person, env, routeEnv, name }: PageProps & { routeEn
   const loaded = useLoad(path, async () => ({ route: await readRoute(path) }));
   const versions = useLoad(`${path} versions`, async () =>
     call<List<Version>>(`${path}/versions?limit=50`).catch((error: unknown) => {
-      if (error instanceof ApiError && error.status === 404) return { data: [], has_more: false, next_cursor: null };
+      if (error instanceof ApiError && error.status === 404) return EMPTY_LIST;
       throw error;
     }),
   );

@@ -1,5 +1,5 @@
 /** One request: what was tried, why each target was left or skipped, what it cost. */
-import { call, type List, withQuery } from "../api.ts";
+import { call, EMPTY_LIST, type List, withQuery } from "../api.ts";
 import { addressOf, type PageProps } from "../frame.tsx";
 import { useLoad } from "../load.ts";
 import { answerHeaders } from "../parts/answer-headers.ts";
@@ -98,7 +98,7 @@ export function TracePage({ id, env }: PageProps & { id: string }) {
   const session = trace?.session_id ?? "";
   const near = useLoad(`near ${session}`, () =>
     session === ""
-      ? Promise.resolve({ data: [], has_more: false, next_cursor: null } satisfies List<Trace>)
+      ? Promise.resolve(EMPTY_LIST)
       : call<List<Trace>>(withQuery("/admin/traces", { session, limit: 20 })),
   );
   return (
