@@ -3,12 +3,15 @@ import { type Child, useEffect, useRef, useState } from "hono/jsx/dom";
 import { DIALOG_CHANGED, submit } from "./parts/field.tsx";
 import { go, type Place, setValues } from "./place.ts";
 import { may, type Person } from "./session.ts";
+import type { Approval } from "./types.ts";
 
 export interface PageProps {
   readonly place: Place;
   readonly person: Person;
   /** The environment that the reader looks at; empty: all of them. */
   readonly env: string;
+  /** Tool calls of all environments that wait for a person, as the frame reads them again and again. */
+  readonly waiting: readonly Approval[];
 }
 
 /** Path and name of each page, in groups: watch, release, access, money, notices. */

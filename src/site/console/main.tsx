@@ -94,17 +94,11 @@ function SignedIn({ place, person, onSignOut }: { place: Place; person: Person; 
     () => call<List<Approval>>("/admin/approvals?status=pending&limit=100&arguments=false"),
     PENDING_EVERY_MS,
   );
+  const waiting = pending.data?.data ?? [];
   const envs = [...new Set([...FIRST_ENVS, ...(routes.data?.data ?? []).map((route) => route.env)])];
   return (
-    <Frame
-      place={place}
-      person={person}
-      env={env}
-      envs={envs}
-      pending={pending.data?.data.length ?? 0}
-      onSignOut={onSignOut}
-    >
-      <Page place={place} person={person} env={env} />
+    <Frame place={place} person={person} env={env} envs={envs} pending={waiting.length} onSignOut={onSignOut}>
+      <Page place={place} person={person} env={env} waiting={waiting} />
     </Frame>
   );
 }

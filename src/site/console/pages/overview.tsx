@@ -76,7 +76,7 @@ interface AuditEntry {
 
 const POLICY_ACTIONS = /^route\./;
 
-export function OverviewPage({ place, env }: PageProps) {
+export function OverviewPage({ place, env, waiting }: PageProps) {
   const period = periodOf(place);
   const by = GROUPS.find((group) => group === place.query.get("by")) ?? "route";
   // Whole minutes, so that the address of the question stays while the page is read again.
@@ -168,7 +168,7 @@ export function OverviewPage({ place, env }: PageProps) {
           </li>
         ))}
       </ul>
-      <Attention env={env} />
+      <Attention waiting={waiting.filter((approval) => env === "" || approval.env === env)} />
       {series.data === null ? null : rows.length === 0 ? (
         <Empty>
           No request in this period. Send the first one from the <a href="/console/playground">playground</a> or the{" "}
@@ -314,26 +314,20 @@ interface BudgetState {
 }
 
 /** What wants a person: breakers that are open, budgets near their end, calls that wait. */
-function Attention({ env }: { env: string }) {
+function Attention({ waiting }: { waiting: readonly Approval[] }) {
   const providers = useLoad(
     "attention providers",
     () => call<List<ProviderTargets>>("/admin/providers?configured=true"),
     EVERY_MS,
   );
   const budgets = useLoad("attention budgets", () => call<List<BudgetState>>("/admin/budgets"), EVERY_MS);
-  const approvals = useLoad(
-    `attention approvals ${env}`,
-    () => call<List<Approval>>("/admin/approvals?status=pending&limit=100&arguments=false"),
-    EVERY_MS,
-  );
   const open = (providers.data?.data ?? []).flatMap(({ id, targets = [] }) =>
     targets.filter((target) => target.state === "open").map(({ model }) => `${id}/${model}`),
   );
   const near = (budgets.data?.data ?? []).filter(
     ({ limit_usd, status }) => status !== undefined && status.spent_usd >= 0.8 * limit_usd,
   );
-  const pending = (approvals.data?.data ?? []).filter((approval) => env === "" || approval.env === env);
-  if (open.length + near.length + pending.length === 0) return null;
+  if (open.length + near.length + waiting.length === 0) return null;
   return (
     <ul class="attention">
       {open.map((target) => (
@@ -348,10 +342,10 @@ function Attention({ env }: { env: string }) {
           </a>
         </li>
       ))}
-      {pending.length === 0 ? null : (
+      {waiting.length === 0 ? null : (
         <li class="held">
           <a href="/console/approvals">
-            {pending.length} tool {pending.length === 1 ? "call waits" : "calls wait"} for a decision
+            {waiting.length} tool {waiting.length === 1 ? "call waits" : "calls wait"} for a decision
           </a>
         </li>
       )}
