@@ -30,7 +30,9 @@ const DEAR_KEYS = new RegExp(
 );
 const DEAR_TYPES =
   /^(?:web_?search|web_?fetch|code_?(?:execution|interpreter)|mcp|file_?search|live_?search|x_?search|browser_?search|image_?generation|document_library|url_context|google_search|video|video_url|document_url|container_upload|builtin_function|openrouter:)/i;
-const MEDIA = /\.(?:mp4|mov|webm|avi|mkv|pdf|mp3|wav|ogg|m4a)(?:$|[?#])|youtu\.?be|^gs:|^s3:|\/files\//i;
+const MEDIA = /\.(?:mp4|mov|webm|avi|mkv|pdf|mp3|wav|ogg|m4a)(?:$|[?#])|youtu\.?be|^gs:|^s3:/i;
+/** A provider's store of files, which may hold anything. Anthropic's `image` block takes a picture from it or nothing. */
+const FILES = /\/files\//i;
 /** Names and texts of the client's own below these say nothing. */
 const OPAQUE = new Set([
   "arguments",
@@ -60,14 +62,15 @@ interface Found {
   n: number;
 }
 
-function walk(value: unknown, key: string, found: Found): void {
+/** `isImage`: it stands in a block that is documented to take pictures only. */
+function walk(value: unknown, key: string, found: Found, isImage = false): void {
   if (typeof value === "string") {
     if (value.length > 64 && BASE64.test(value)) {
       found.images++;
       if (/^data:(?:video|audio|application)\//.test(value)) found.dear ??= `data: ${value.slice(0, 30)}`;
     } else if (/^https?:|^gs:|^s3:/.test(value) && !OPAQUE.has(key)) {
       found.images++;
-      if (MEDIA.test(value)) found.dear ??= value;
+      if (MEDIA.test(value) || (!isImage && FILES.test(value))) found.dear ??= value;
     } else found.textBytes += Buffer.byteLength(value);
     if (key === "type" && DEAR_TYPES.test(value)) found.dear ??= `type ${value}`;
     return;
@@ -77,16 +80,22 @@ function walk(value: unknown, key: string, found: Found): void {
     if (key === "n" || key === "candidateCount" || key === "num_generations") found.n = Math.max(found.n, value);
     return;
   }
-  if (Array.isArray(value)) for (const each of value) walk(each, key, found);
+  if (Array.isArray(value)) for (const each of value) walk(each, key, found, isImage);
   else if (typeof value === "object" && value !== null) {
     for (const [name, each] of Object.entries(value as Json)) {
       const asks = each !== null && each !== false && !(Array.isArray(each) && each.length === 0);
       if (DEAR_KEYS.test(name) && asks && !isPicture(each)) found.dear ??= `member ${name}`;
       if (typeof each === "object" && OPAQUE.has(name)) found.textBytes += Buffer.byteLength(JSON.stringify(each));
       // A budget of thoughts is within the cap.
-      else if (name !== "reasoning" && name !== "thinking") walk(each, name, found);
+      else if (name !== "reasoning" && name !== "thinking")
+        walk(each, name, found, isImage || isImageBlock(value as Json));
     }
   }
+}
+
+/** https://platform.claude.com/docs/en/build-with-claude/vision: JPEG, PNG, GIF and WebP, all else is an error. */
+function isImageBlock({ type, source }: Json): boolean {
+  return type === "image" && typeof source === "object" && source !== null;
 }
 
 /** Google's address of a file may be that of a picture. */
