@@ -6,8 +6,10 @@
  * window of time is a list of names.
  */
 import { ENV_NAME } from "../lib/text/name-patterns.ts";
+import { DAY_MS, dayStart } from "../lib/time/calendar.ts";
 
-export const DAY_MS = 86_400_000;
+export { DAY_MS, dayStart };
+
 export const HOUR_MS = 3_600_000;
 /** Counters are kept per slot: a window that begins inside a day adds up slots. */
 export const SLOT_MS = 600_000;
@@ -30,10 +32,6 @@ export interface Span {
   readonly since: number;
   /** Exclusive. */
   readonly until: number;
-}
-
-export function dayStart(at: number): number {
-  return Math.floor(at / DAY_MS) * DAY_MS;
 }
 
 export function trailName(env: string, at: number): string {

@@ -34,7 +34,7 @@ const found = new Map<string, Span>();
 
 /** When the day in UTC begins that `at` (epoch ms) belongs to. */
 export function dayStart(at: number): number {
-  return at - (at % DAY_MS);
+  return Math.floor(at / DAY_MS) * DAY_MS;
 }
 
 export function isTimeZone(zone: string): boolean {

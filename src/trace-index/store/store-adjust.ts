@@ -1,10 +1,10 @@
 /** Corrections of booked costs, as the sums and the traces of a day take them. */
 import { isJsonObject, tryParseJson } from "../../lib/json.ts";
 import { traceTime } from "../../traces/schema.ts";
+import { HOUR_MS } from "../calendar.ts";
 import { noCounts, summedTags, type UsageRow } from "../usage.ts";
 import type { Layout } from "./store-layout.ts";
 
-const HOUR_MS = 3_600_000;
 const OF_TRACE = "WHERE created_at = ? AND id = ?";
 
 /** What a ledger's repricing says, as far as it is read here: see `ledger/repricing.ts`. */

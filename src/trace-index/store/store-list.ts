@@ -5,13 +5,12 @@
  * walked through, and one answer looks at a limited number of traces. Where it stopped before it had enough, it says so.
  */
 import { bodyConditions, type FacetRow, facetStatement, toFacetRow } from "../../traces/filter.ts";
-import type { TrailDay } from "../calendar.ts";
+import { HOUR_MS, type TrailDay } from "../calendar.ts";
 import { OTHER_NAMES } from "../group-names.ts";
 import type { DayFacetsQuery, DayList, DayListQuery, ListedTrace, Position } from "../types.ts";
 import { HOUR } from "../usage-schema.sql.ts";
 import type { Layout } from "./store-layout.ts";
 
-const HOUR_MS = HOUR * 1_000;
 /** Traces that one answer looks at: at their columns alone, or into their JSON. */
 const LOOKED_AT = { columns: 100_000, json: 20_000 } as const;
 /** Combinations of values that one answer may have, and traces that it may count: a question about less has fewer. */

@@ -5,7 +5,7 @@
  * counted again from its traces.
  */
 import { tryParseJson } from "../../lib/json.ts";
-import { DAY_MS, type Span, type TrailDay } from "../calendar.ts";
+import { DAY_MS, HOUR_MS, type Span, type TrailDay } from "../calendar.ts";
 import { type AttemptFacts, factsOf, NO_TOKENS } from "../counted-trace.ts";
 import { GroupNames, type NameLimits, OTHER_NAMES } from "../group-names.ts";
 import { type CountedFacts, summedTags, type UsageRow, UsageTally, usageOf } from "../usage.ts";
@@ -13,7 +13,6 @@ import { mergeSums, sumRows, sumUsage, type UsageQuestion, type UsageSum } from 
 import { addUsage, HOUR, hasUsage, MINUTE } from "../usage-schema.sql.ts";
 import { type Layout, layoutOf } from "./store-layout.ts";
 
-const HOUR_MS = HOUR * 1_000;
 const MINUTE_MS = MINUTE * 1_000;
 /** Traces that are counted from their rows at a time. */
 const CHUNK = 1_000;
@@ -26,7 +25,8 @@ export interface DayUsageQuery extends UsageQuestion {
   readonly until: number;
 }
 
-interface StoredTrace extends Record<string, SqlStorageValue> {
+/** What a stored trace is counted by. */
+export interface CountedRow extends Record<string, SqlStorageValue> {
   seq: number;
   created_at: number;
   key_id: string;
@@ -36,13 +36,17 @@ interface StoredTrace extends Record<string, SqlStorageValue> {
   provider: string;
   attempts: string;
   unadmitted_nano_usd: number;
+}
+
+interface StoredTrace extends CountedRow {
   /** Empty where it was dropped. */
   body: string;
 }
 
-const storedIn = ({ from, json }: Layout): string => `
-  SELECT trace.seq AS seq, created_at, key_id, app, route, status, provider, attempts, unadmitted_nano_usd,
-    ${json} AS body FROM ${from}`;
+export const COUNTED =
+  "trace.seq AS seq, created_at, key_id, app, route, status, provider, attempts, unadmitted_nano_usd";
+
+const storedIn = ({ from, json }: Layout): string => `SELECT ${COUNTED}, ${json} AS body FROM ${from}`;
 
 export class UsageStore {
   readonly #sql: SqlStorage;

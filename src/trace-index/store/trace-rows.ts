@@ -8,7 +8,7 @@ import type { TraceFacts } from "../counted-trace.ts";
 import type { TrailRow } from "../types.ts";
 import { type Layout, layoutOf } from "./store-layout.ts";
 import type { AttemptTally } from "./store-metrics.ts";
-import { factsOfRow, readAttempts, type UsageBatch } from "./store-usage.ts";
+import { COUNTED, type CountedRow, factsOfRow, readAttempts, type UsageBatch } from "./store-usage.ts";
 
 /** JSON that is too old is dropped in spans of this length, one a transaction. */
 const STRIP_MS = 600_000;
@@ -21,25 +21,13 @@ const INSERT_WHOLE = `
   INSERT INTO trace (${COLUMNS}, json) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING seq`;
 // A settled trace has the time of the one that it replaces.
 const FIND_UNSETTLED = `
-  SELECT seq, created_at, key_id, app, route, status, provider, attempts, unadmitted_nano_usd FROM trace
+  SELECT ${COUNTED} FROM trace
   WHERE created_at = ?1 AND id = ?2 AND unsettled_attempts > 0 AND (?3 = 0 OR ?3 > unsettled_attempts)`;
 
 interface AddedRow {
   readonly seq: number;
   /** How many more traces can be listed: -1 to 1. */
   readonly bodies: number;
-}
-
-interface UnsettledRow extends Record<string, SqlStorageValue> {
-  seq: number;
-  created_at: number;
-  key_id: string;
-  app: string;
-  route: string;
-  status: string;
-  provider: string;
-  attempts: string;
-  unadmitted_nano_usd: number;
 }
 
 interface BodyState extends Record<string, SqlStorageValue> {
@@ -125,7 +113,7 @@ export class TraceRows {
   /** In place of a row that says less; `null` where the one that is known stays. */
   #replace(facts: TraceFacts, row: TrailRow, json: string, usage: UsageBatch, attempts: AttemptTally): AddedRow | null {
     const { id, createdAt } = facts;
-    const [known] = this.#sql.exec<UnsettledRow>(FIND_UNSETTLED, createdAt, id, row.unsettledAttempts ?? 0).toArray();
+    const [known] = this.#sql.exec<CountedRow>(FIND_UNSETTLED, createdAt, id, row.unsettledAttempts ?? 0).toArray();
     if (known === undefined) return null;
     const counted = readAttempts(known.attempts).map((attempt) => ({ ...attempt, outcome: UNSETTLED }));
     usage.add(factsOfRow({ ...known, env: facts.env }, counted), known.unadmitted_nano_usd, -1);
