@@ -3,8 +3,8 @@
  * item repeats all that was said of it.
  *
  * Every event is read up to the first content. From there on events about the inside of an item are not, until their
- * item is closed. Where the stream breaks before that, they are read then (`unread`), so that the books are as exact
- * as if they had been read at once.
+ * item is closed. Where the stream breaks or ends before that, or says an error, or its item is closed without its text,
+ * they are read before (`unread`), so that the books are as exact as if they had been read at once.
  */
 import { type AnswerEvent, hasContent } from "../../../conversation/answer.ts";
 import { type EventReader, MAX_EVENT_LENGTH, SseItems } from "../../sse-items.ts";
@@ -16,6 +16,10 @@ const INSIDE =
   /^event: (response\.(?:(?:output|reasoning|reasoning_summary)_text|refusal|content_part|reasoning_summary_part|function_call_arguments|custom_tool_call_input)\.(?:delta|done|added))\ndata: ?\{"type": ?"\1"/;
 /** What that looks at, at most. */
 const HEAD_LENGTH = 160;
+const ADDED = "event: response.output_item.added\n";
+const DONE = "event: response.output_item.done\n";
+/** In a closing event that repeats something. Text inside JSON has its quotes escaped. */
+const REPEATS = /"(?:text|refusal|arguments|input)": ?"[^"]/;
 const ITEM = /^event: response\.output_item\.(added|done)$/gm;
 /** More is read before its item is closed: it is not to be kept. In characters. */
 const MAX_UNREAD_LENGTH = 1_048_576;
@@ -51,7 +55,7 @@ export class QuietItems implements ItemReader {
   end(): StreamItem[] {
     const items = this.#take(this.#decoder.decode());
     // Before the reader learns of the end: nothing counts behind it.
-    if (this.#unread.length > 0) items.push({ raw: null, isPlain: false, events: this.unread(), ends: false });
+    this.#readUnread(items);
     const rest = this.#takeRest();
     if (rest !== "") items.push(...this.#items.read(rest));
     return [...items, ...this.#items.end()];
@@ -66,7 +70,11 @@ export class QuietItems implements ItemReader {
   #take(text: string): StreamItem[] {
     // Other line ends, of which no text of a model has any.
     this.#hasReturns ||= text.includes("\r");
-    if (this.#hasReturns) return this.#items.read(this.#takeRest() + text);
+    if (this.#hasReturns) {
+      const items: StreamItem[] = [];
+      this.#readUnread(items);
+      return [...items, ...this.#items.read(this.#takeRest() + text)];
+    }
     const behind = this.#boundaryIn(text);
     if (behind === 0) {
       this.#keep(text);
@@ -112,7 +120,11 @@ export class QuietItems implements ItemReader {
       const end = found === -1 ? text.length : found + BREAK.length;
       if (!this.#isInside(text, at)) {
         this.#skip(text.slice(unreadFrom, at), items);
-        for (const item of this.#read(text.slice(at, end))) items.push(item);
+        const event = text.slice(at, end);
+        // Behind an error nothing counts, and an item that is closed says no more.
+        const isEnough = event.startsWith(ADDED) || (event.startsWith(DONE) && REPEATS.test(event));
+        if (!isEnough) this.#readUnread(items);
+        for (const item of this.#read(event)) items.push(item);
         unreadFrom = end;
       }
       at = end;
@@ -134,9 +146,11 @@ export class QuietItems implements ItemReader {
     items.push({ raw, isPlain: false, events: NOTHING, ends: false });
     this.#unread.push(raw);
     this.#unreadLength += raw.length;
-    if (this.#unreadLength > MAX_UNREAD_LENGTH) {
-      items.push({ raw: null, isPlain: false, events: this.unread(), ends: false });
-    }
+    if (this.#unreadLength > MAX_UNREAD_LENGTH) this.#readUnread(items);
+  }
+
+  #readUnread(items: StreamItem[]): void {
+    if (this.#unread.length > 0) items.push({ raw: null, isPlain: false, events: this.unread(), ends: false });
   }
 
   /** A closed item has said everything again. What is open next to it is kept with it. */

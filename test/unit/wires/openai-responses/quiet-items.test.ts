@@ -67,6 +67,37 @@ test("whole or broken off anywhere, in any chunks, they say what reading every e
   );
 });
 
+/** Of one item: its first delta, which is read, 100 more, and `last`. */
+const behindDeltas = (last: readonly object[]): string =>
+  [
+    { type: "response.created", response: { id: "resp_1" } },
+    { type: "response.output_item.added", output_index: 0, item: { type: "message", id: "msg_1", content: [] } },
+    ...Array.from({ length: 101 }, () => {
+      return { type: "response.output_text.delta", output_index: 0, content_index: 0, delta: "word " };
+    }),
+    ...last,
+  ]
+    .map((event) => `event: ${(event as { type: string }).type}\ndata: ${JSON.stringify(event)}\n\n`)
+    .join("");
+
+const closed = (content: readonly object[]): object => {
+  return { type: "response.output_item.done", output_index: 0, item: { type: "message", id: "msg_1", content } };
+};
+const completed = { type: "response.completed", response: { id: "resp_1", status: "completed", output: [] } };
+
+test.each([
+  ["an error", [{ type: "error", message: "No more." }]],
+  ["a failed response", [{ type: "response.failed", response: { id: "resp_1", error: { code: "server_error" } } }]],
+  ["an end without items", [completed]],
+  ["an item that is closed without its text", [closed([]), completed]],
+  ["an item of an empty text", [closed([{ type: "output_text", text: "" }]), completed]],
+  ["an item with its text", [closed([{ type: "output_text", text: "word ".repeat(101) }]), completed]],
+])("what came before it is known to the books: %s", (_, last) => {
+  const quiet = told(new QuietItems(new ResponsesReader(context)), behindDeltas(last), [700]);
+  expect(quiet).toMatchObject({ lengths: [505, 0, 0, 0] });
+  expect(quiet).toEqual(told(new SseItems(new ResponsesReader(context)), behindDeltas(last), [700]));
+});
+
 test("an event leaves with the chunk that completes it", () => {
   const text = streamed([
     { kind: "text", choice: 0, text: "One" },
