@@ -1,11 +1,10 @@
 /** Keeps those rows of a long table in the document that are near the reader's view. */
+import { REST_MS, rowHeight, rowsNear, within } from "../parts/row-range.ts";
 
 /** Fewer rows are all in the document: a browser's own search finds them. */
 const WINDOWED_FROM = 80;
-const MARGIN = 6;
 const STEP = 5;
 const FIRST_GUESS_PX = 34;
-const REST_MS = 150;
 
 export class RowWindow<Row> {
   readonly #body: HTMLTableSectionElement;
@@ -56,10 +55,7 @@ export class RowWindow<Row> {
   /** Heights and places as they are now: asking for them makes the browser lay the page out. */
   measure(): void {
     const rows = [...this.#body.rows].filter((row) => row.cells[0]?.className !== "gap");
-    const [first, last] = [rows[0]?.getBoundingClientRect(), rows.at(-1)?.getBoundingClientRect()];
-    if (first !== undefined && last !== undefined && last.bottom > first.top) {
-      this.#height = (last.bottom - first.top) / rows.length;
-    }
+    this.#height = rowHeight(rows) ?? this.#height;
     this.#top = this.#body.getBoundingClientRect().top + scrollY;
     this.#look();
   }
@@ -70,12 +66,8 @@ export class RowWindow<Row> {
     let [first, end] = [0, total];
     if (total > WINDOWED_FROM) {
       if (this.#top === 0) this.#top = this.#body.getBoundingClientRect().top + scrollY;
-      const passed = (scrollY - this.#top) / this.#height;
-      first = Math.min(Math.max(0, Math.floor((passed - MARGIN) / STEP) * STEP), total - STEP);
-      end = Math.min(
-        total,
-        Math.max(first + STEP, Math.ceil((passed + innerHeight / this.#height + MARGIN) / STEP) * STEP),
-      );
+      const scrolled = { passed: scrollY - this.#top, view: innerHeight, row: this.#height };
+      ({ first, end } = within(rowsNear(scrolled, STEP), total, STEP));
     }
     if (first === this.#first && end === this.#end) return;
     [this.#first, this.#end] = [first, end];

@@ -1,23 +1,13 @@
 /** Which rows of a long table are near the reader's view: only those are in the document. */
 import { useEffect, useRef, useState } from "hono/jsx/dom";
+import { REST_MS, type RowRange, rowHeight, rowsNear, within } from "../../parts/row-range.ts";
 
 /** Fewer rows are all in the document: a browser's own search finds them. */
 const WINDOWED_FROM = 200;
-/** Rows above and below the view, so that a flick shows rows and no gap. */
-const MARGIN = 6;
-/** The window moves by whole steps: a scroll within one changes nothing. */
 const STEP = 8;
-/** After a scroll, when the browser has laid out what came. */
-const REST_MS = 150;
 const FIRST_GUESS_PX = 28;
 
-interface Range {
-  readonly first: number;
-  /** Not included. */
-  readonly end: number;
-}
-
-export interface RowWindow extends Range {
+export interface RowWindow extends RowRange {
   readonly isWindowed: boolean;
   /** Height of what is left out, in px. */
   readonly above: number;
@@ -49,7 +39,7 @@ export function useRowWindow(count: number, columns: string): RowWindow {
   const body = useRef<HTMLTableSectionElement>(null);
   const height = useRef(FIRST_GUESS_PX);
   const isWindowed = count > WINDOWED_FROM;
-  const [range, setRange] = useState<Range>({ first: 0, end: WINDOWED_FROM / 2 });
+  const [range, setRange] = useState<RowRange>({ first: 0, end: WINDOWED_FROM / 2 });
   useEffect(() => {
     if (!isWindowed) return;
     let frame = 0;
@@ -59,22 +49,15 @@ export function useRowWindow(count: number, columns: string): RowWindow {
     const look = (): void => {
       frame = 0;
       const px = height.current ?? FIRST_GUESS_PX;
-      const passed = (scrollY - top) / px;
-      const first = Math.max(0, Math.floor((passed - MARGIN) / STEP) * STEP);
-      const end = Math.min(count, Math.ceil((passed + view / px + MARGIN) / STEP) * STEP);
-      setRange((now) => (now.first === first && now.end === end ? now : { first, end }));
+      const near = within(rowsNear({ passed: scrollY - top, view, row: px }, STEP), count, STEP);
+      setRange((now) => (now.first === near.first && now.end === near.end ? now : near));
     };
     const measure = (): void => {
       const element = body.current;
       if (element === null) return;
       top = element.getBoundingClientRect().top + scrollY;
       view = innerHeight;
-      const rows = element.querySelectorAll("tr[data-row]");
-      const [first, last] = [rows[0]?.getBoundingClientRect(), rows[rows.length - 1]?.getBoundingClientRect()];
-      // Measured over many rows, because the screen rounds the height of one.
-      if (first !== undefined && last !== undefined && last.bottom > first.top) {
-        height.current = (last.bottom - first.top) / rows.length;
-      }
+      height.current = rowHeight([...element.querySelectorAll("tr[data-row]")]) ?? height.current;
       look();
     };
     let timer = 0;
@@ -103,8 +86,8 @@ export function useRowWindow(count: number, columns: string): RowWindow {
       thawColumns(body.current);
     };
   }, [count, isWindowed, columns]);
-  const first = isWindowed ? Math.min(range.first, Math.max(0, count - STEP)) : 0;
-  const end = isWindowed ? Math.min(count, Math.max(range.end, first + STEP)) : count;
+  // The list may have become shorter since the last look.
+  const { first, end } = isWindowed ? within(range, count, STEP) : { first: 0, end: count };
   const px = height.current ?? FIRST_GUESS_PX;
   return { first, end, isWindowed, above: first * px, below: (count - end) * px, body };
 }
