@@ -3,6 +3,7 @@ import { raw } from "hono/html";
 import { codeBlock } from "../markdown.ts";
 import { type ModelRow, newerThan } from "../model-rows.ts";
 import { count, money } from "../parts/figures.ts";
+import { type Heading, Table } from "../parts/table.tsx";
 import { termsOf } from "../provider-terms.ts";
 
 /** The same model elsewhere goes by the last part of its id. */
@@ -94,41 +95,37 @@ function withCode(text: string) {
   return text.split("`").map((part, at) => (at % 2 === 1 ? <code>{part}</code> : part));
 }
 
+const TIER_HEADINGS: readonly Heading[] = [
+  { name: "Prompt above", isNumber: true },
+  { name: "Input $", isNumber: true },
+  { name: "Output $", isNumber: true },
+];
+
 function PriceTiers({ row }: { readonly row: ModelRow }) {
   if (row.tiers.length === 0) return null;
   return (
     <>
       <h2>Price tiers</h2>
-      <section class="table" tabindex={0} aria-label="Price tiers">
-        <table>
-          <caption>Price tiers</caption>
-          <thead>
-            <tr>
-              <th scope="col" class="number">
-                Prompt above
-              </th>
-              <th scope="col" class="number">
-                Input $
-              </th>
-              <th scope="col" class="number">
-                Output $
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {[{ above: 0, input: row.input, output: row.output }, ...row.tiers].map((tier) => (
-              <tr>
-                <td class="number">{count(tier.above)}</td>
-                <td class="number">{money(tier.input)}</td>
-                <td class="number">{money(tier.output)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </section>
+      <Table caption="Price tiers" headings={TIER_HEADINGS}>
+        {[{ above: 0, input: row.input, output: row.output }, ...row.tiers].map((tier) => (
+          <tr>
+            <td class="number">{count(tier.above)}</td>
+            <td class="number">{money(tier.input)}</td>
+            <td class="number">{money(tier.output)}</td>
+          </tr>
+        ))}
+      </Table>
     </>
   );
 }
+
+const TARGET_HEADINGS: readonly Heading[] = [
+  { name: "Target" },
+  { name: "Input $", isNumber: true },
+  { name: "Output $", isNumber: true },
+  { name: "Cached $", isNumber: true },
+  { name: "Window", isNumber: true },
+];
 
 /** The same model at other providers, the one at hand among them, so that prices can be compared. */
 function Elsewhere({ row, others }: { readonly row: ModelRow; readonly others: readonly ModelRow[] }) {
@@ -138,49 +135,31 @@ function Elsewhere({ row, others }: { readonly row: ModelRow; readonly others: r
   return (
     <>
       <h2>Also served by</h2>
-      <section class="table" tabindex={0} aria-label="Also served by">
-        <table>
-          <caption>Also served by</caption>
-          <thead>
-            <tr>
-              <th scope="col">Target</th>
-              <th scope="col" class="number">
-                Input $
-              </th>
-              <th scope="col" class="number">
-                Output $
-              </th>
-              <th scope="col" class="number">
-                Cached $
-              </th>
-              <th scope="col" class="number">
-                Window
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {all.map((other) => (
-              <tr class={other === row ? "this" : undefined}>
-                <td>
-                  {other === row ? (
-                    <code>{`${other.provider}/${other.id}`}</code>
-                  ) : (
-                    <a href={other.path}>
-                      <code>{`${other.provider}/${other.id}`}</code>
-                    </a>
-                  )}
-                </td>
-                <td class="number">{money(other.input)}</td>
-                <td class="number">{money(other.output)}</td>
-                <td class="number">{money(other.cached)}</td>
-                <td class="number">{count(other.window)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </section>
+      <Table caption="Also served by" headings={TARGET_HEADINGS}>
+        {all.map((other) => (
+          <tr class={other === row ? "this" : undefined}>
+            <td>
+              {other === row ? (
+                <Target of={other} />
+              ) : (
+                <a href={other.path}>
+                  <Target of={other} />
+                </a>
+              )}
+            </td>
+            <td class="number">{money(other.input)}</td>
+            <td class="number">{money(other.output)}</td>
+            <td class="number">{money(other.cached)}</td>
+            <td class="number">{count(other.window)}</td>
+          </tr>
+        ))}
+      </Table>
     </>
   );
+}
+
+function Target({ of }: { readonly of: ModelRow }) {
+  return <code>{`${of.provider}/${of.id}`}</code>;
 }
 
 function Fact({ name, value, detail }: { readonly name: string; readonly value: string; readonly detail: string }) {

@@ -4,6 +4,7 @@
  */
 import type { ModelRow } from "../model-rows.ts";
 import { count, money } from "../parts/figures.ts";
+import { type Heading, Table } from "../parts/table.tsx";
 
 const ABILITIES = ["tools", "JSON schema", "reasoning", "embeddings", "open weights"];
 const TAKES = ["image", "audio", "video", "files"];
@@ -93,38 +94,24 @@ export function ProviderModels({ provider, rows }: { readonly provider: string; 
 
 function ModelTable({ rows }: { readonly rows: readonly ModelRow[] }) {
   return (
-    <section class="table" data-scroll tabindex={0} aria-label="Models">
-      <table class="models">
-        <caption>Models</caption>
-        <thead>
-          <tr>
-            {COLUMNS.map(([key, name, kind]) => (
-              <th scope="col" data-sort={key} class={kind}>
-                {name}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map((row) => (
-            <tr>
-              <td>
-                <a href={row.path}>{row.id}</a>
-              </td>
-              <td>{row.provider}</td>
-              <td class="number">{money(row.input)}</td>
-              <td class="number">{money(row.output)}</td>
-              <td class="number">{money(row.cached)}</td>
-              <td class="number">{count(row.window)}</td>
-              <td>{row.modalities}</td>
-              <td>{row.abilities.join(", ")}</td>
-              <td>{row.released}</td>
-              <td>{row.status}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </section>
+    <Table caption="Models" kind="models" headings={COLUMNS}>
+      {rows.map((row) => (
+        <tr>
+          <td>
+            <a href={row.path}>{row.id}</a>
+          </td>
+          <td>{row.provider}</td>
+          <td class="number">{money(row.input)}</td>
+          <td class="number">{money(row.output)}</td>
+          <td class="number">{money(row.cached)}</td>
+          <td class="number">{count(row.window)}</td>
+          <td>{row.modalities}</td>
+          <td>{row.abilities.join(", ")}</td>
+          <td>{row.released}</td>
+          <td>{row.status}</td>
+        </tr>
+      ))}
+    </Table>
   );
 }
 
@@ -142,15 +129,15 @@ function Select(props: { label: string; name: string; all: string; values: reado
   );
 }
 
-const COLUMNS = [
-  ["id", "Model", ""],
-  ["provider", "Provider", ""],
-  ["input", "Input $", "number"],
-  ["output", "Output $", "number"],
-  ["cached", "Cached $", "number"],
-  ["window", "Window", "number"],
-  ["modalities", "Modalities", ""],
-  ["abilities", "Abilities", ""],
-  ["released", "Released", ""],
-  ["status", "Status", ""],
-] as const;
+const COLUMNS: readonly Heading[] = [
+  { key: "id", name: "Model" },
+  { key: "provider", name: "Provider" },
+  { key: "input", name: "Input $", isNumber: true },
+  { key: "output", name: "Output $", isNumber: true },
+  { key: "cached", name: "Cached $", isNumber: true },
+  { key: "window", name: "Window", isNumber: true },
+  { key: "modalities", name: "Modalities" },
+  { key: "abilities", name: "Abilities" },
+  { key: "released", name: "Released" },
+  { key: "status", name: "Status" },
+];
