@@ -126,6 +126,9 @@ export function modelsCsv(rows: readonly ModelRow[]): string {
   return `${[header, ...lines].join("\r\n")}\r\n`;
 }
 
+/** The same model elsewhere goes by the last part of its id. */
+export const baseName = (id: string): string => (id.split("/").at(-1) ?? id).toLowerCase();
+
 /** What models of one family have in common: the id without versions and dates. */
 const familyOf = (id: string): string =>
   id.replace(/[-.@]?\d[\d.]*o?/g, "").replace(/-(?:preview|latest|exp|beta)/g, "");

@@ -2,7 +2,7 @@
 import { errorsMarkdown } from "./errors.ts";
 import { llmsText, sitemap } from "./listing.ts";
 import { renderMarkdown } from "./markdown.ts";
-import { modelRows, modelsCsv } from "./model-rows.ts";
+import { baseName, modelRows, modelsCsv, newerThan } from "./model-rows.ts";
 import { consolePage } from "./pages/console.tsx";
 import { Docs } from "./pages/docs.tsx";
 import { Home } from "./pages/home.tsx";
@@ -75,15 +75,14 @@ function docPages({ content, openapi, policySchema }: Sources): readonly DocPage
 export function siteFiles(sources: Sources): ReadonlyMap<string, string> {
   const files = new Map<string, string>();
   const { assets } = sources;
-  const docs = docPages(sources);
+  const docs = docPages(sources).map((doc) => ({ ...doc, rendered: renderMarkdown(doc.markdown) }));
   const rows = modelRows();
   files.set("index.html", page(assets, { path: "/", title: "The Flow Layer", scripts: ["run"] }, Home()));
-  const search = docs.flatMap(({ path, title, markdown }) =>
-    renderMarkdown(markdown).sections.map((each) => ({ ...each, path, page: title })),
+  const search = docs.flatMap(({ path, title, rendered }) =>
+    rendered.sections.map((each) => ({ ...each, path, page: title })),
   );
   files.set("docs/search.json", JSON.stringify(search));
   for (const doc of docs) {
-    const rendered = renderMarkdown(doc.markdown);
     files.set(
       `${doc.path.slice(1)}.html`,
       page(
@@ -94,7 +93,7 @@ export function siteFiles(sources: Sources): ReadonlyMap<string, string> {
           description: doc.description,
           scripts: doc.markdown.includes(RUN_MARK) ? ["docs", "run"] : ["docs"],
         },
-        Docs({ doc, rendered, docs }),
+        Docs({ doc, rendered: doc.rendered, docs }),
       ),
     );
     files.set(`${doc.path.slice(1)}.md`, `# ${doc.title}\n\n${doc.markdown.replace(`${RUN_MARK}\n\n`, "").trim()}\n`);
@@ -131,6 +130,7 @@ export function siteFiles(sources: Sources): ReadonlyMap<string, string> {
   }
   files.set("models.json", JSON.stringify(rows.map(({ source: _source, trust: _trust, ...row }) => row)));
   files.set("models.csv", modelsCsv(rows));
+  const namesakes = Map.groupBy(rows, ({ id }) => baseName(id));
   for (const row of rows) {
     files.set(
       `${row.path.slice(1)}.html`,
@@ -142,7 +142,7 @@ export function siteFiles(sources: Sources): ReadonlyMap<string, string> {
           description: `Prices, window and abilities of ${row.id} at ${row.provider}.`,
           scripts: [],
         },
-        Model({ row, rows }),
+        Model({ row, namesakes: namesakes.get(baseName(row.id)) ?? [], newer: newerThan(row, rows) }),
       ),
     );
   }

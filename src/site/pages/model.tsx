@@ -1,19 +1,21 @@
 /** One model: what it costs, what it takes, who else serves it, what came after it, and how to put it into a policy. */
 import { raw } from "hono/html";
 import { codeBlock } from "../markdown.ts";
-import { type ModelRow, newerThan } from "../model-rows.ts";
+import type { ModelRow } from "../model-rows.ts";
 import { count, money } from "../parts/figures.ts";
 import { type Heading, Table } from "../parts/table.tsx";
 import { termsOf } from "../provider-terms.ts";
 
-/** The same model elsewhere goes by the last part of its id. */
-const baseName = (id: string): string => (id.split("/").at(-1) ?? id).toLowerCase();
-
 const usd = (value: number | null, otherwise: string): string => (value === null ? otherwise : `$${money(value)}`);
 
-export function Model({ row, rows }: { readonly row: ModelRow; readonly rows: readonly ModelRow[] }) {
-  const elsewhere = rows.filter((other) => other !== row && baseName(other.id) === baseName(row.id));
-  const newer = newerThan(row, rows);
+export function Model(props: {
+  readonly row: ModelRow;
+  /** Those of all providers that have its name, itself among them. */
+  readonly namesakes: readonly ModelRow[];
+  readonly newer: ModelRow | null;
+}) {
+  const { row, namesakes, newer } = props;
+  const elsewhere = namesakes.filter((other) => other !== row);
   const policy = JSON.stringify({ targets: [{ provider: row.provider, model: row.id }] }, null, 2);
   const terms = termsOf(row);
   return (
