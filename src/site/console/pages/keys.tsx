@@ -4,6 +4,7 @@ import { call, type List } from "../api.ts";
 import type { PageProps } from "../frame.tsx";
 import { useAct, useLoad } from "../load.ts";
 import { Badge, Bar } from "../parts/badge.tsx";
+import { curlText } from "../parts/curl.ts";
 import { Choice, Copy, Dialog, Field, Submit, submit } from "../parts/field.tsx";
 import { relative, usd } from "../parts/figures.ts";
 import { State } from "../parts/notice.tsx";
@@ -201,10 +202,7 @@ function CreateKey({ env, onClose }: { env: string; onClose: () => void }) {
 export function Secret({ secret }: { secret: string }) {
   const snippet = [
     `export FLOW_LAYER_API_KEY=${secret}`,
-    `curl ${location.origin}/v1/chat/completions \\`,
-    `  -H "Authorization: Bearer $FLOW_LAYER_API_KEY" \\`,
-    `  -H "Content-Type: application/json" \\`,
-    `  -d '{"model":"flow/best-reasoning","messages":[{"role":"user","content":"Hello"}]}'`,
+    curlText("/v1/chat/completions", `{"model":"flow/best-reasoning","messages":[{"role":"user","content":"Hello"}]}`),
   ].join("\n");
   return (
     <div>

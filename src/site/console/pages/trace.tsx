@@ -4,6 +4,7 @@ import { addressOf, type PageProps } from "../frame.tsx";
 import { useLoad } from "../load.ts";
 import { answerHeaders } from "../parts/answer-headers.ts";
 import { Badge } from "../parts/badge.tsx";
+import { curlText } from "../parts/curl.ts";
 import { Copy } from "../parts/field.tsx";
 import { count, duration, relative, UNKNOWN, usd } from "../parts/figures.ts";
 import { State } from "../parts/notice.tsx";
@@ -13,8 +14,9 @@ import { Waterfall } from "../parts/waterfall.tsx";
 import type { Attempt, Trace } from "../types.ts";
 import { TRACE_COLUMNS } from "./traces.tsx";
 
+const CHAT_PATH = "/v1/chat/completions";
 const PATHS: Readonly<Record<string, string>> = {
-  chat: "/v1/chat/completions",
+  chat: CHAT_PATH,
   messages: "/v1/messages",
   responses: "/v1/responses",
   embeddings: "/v1/embeddings",
@@ -27,13 +29,7 @@ function curlOf({ route, api = "chat", stream }: Trace): string {
       ? { input: "YOUR TEXT" }
       : { messages: [{ role: "user", content: "YOUR MESSAGE" }], ...(api === "messages" ? { max_tokens: 1024 } : {}) };
   const body = JSON.stringify({ model: route ?? "flow/best-reasoning", ...content, ...(stream ? { stream } : {}) });
-  const lines = [
-    `curl ${location.origin}${PATHS[api] ?? PATHS["chat"]} \\`,
-    `  -H "Authorization: Bearer $FLOW_LAYER_API_KEY" \\`,
-    `  -H "Content-Type: application/json" \\`,
-    `  -d '${body}'`,
-  ];
-  return lines.join("\n");
+  return curlText(PATHS[api] ?? CHAT_PATH, body);
 }
 
 function Facts({ trace }: { trace: Trace }) {
