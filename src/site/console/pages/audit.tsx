@@ -4,7 +4,7 @@ import type { PageProps } from "../frame.tsx";
 import { useLoad } from "../load.ts";
 import { Difference } from "../parts/difference.tsx";
 import { Field } from "../parts/field.tsx";
-import { relative } from "../parts/figures.ts";
+import { dayStart, relative } from "../parts/figures.ts";
 import { State } from "../parts/notice.tsx";
 import { Table } from "../parts/table.tsx";
 import { setValues } from "../place.ts";
@@ -51,11 +51,10 @@ function Changes({ entry: { before, after, detail } }: { entry: Entry }) {
 export function AuditPage({ place }: PageProps) {
   const { query } = place;
   const valueIn = (name: string): string => query.get(name) ?? "";
-  const day = (text: string): string => (text === "" ? "" : `${text}T00:00:00Z`);
   const address = withQuery("/admin/audit", {
     ...Object.fromEntries(FILTERS.map(([name]) => [name, valueIn(name)])),
-    since: day(valueIn("since")),
-    until: day(valueIn("until")),
+    since: dayStart(valueIn("since")),
+    until: dayStart(valueIn("until")),
     cursor: valueIn("cursor"),
     limit: 100,
   });

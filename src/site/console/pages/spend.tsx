@@ -4,7 +4,7 @@ import type { PageProps } from "../frame.tsx";
 import { useAct, useLoad } from "../load.ts";
 import { Chart } from "../parts/chart.tsx";
 import { Choice, Field } from "../parts/field.tsx";
-import { count, usd } from "../parts/figures.ts";
+import { count, dayStart, usd } from "../parts/figures.ts";
 import { Failure, State } from "../parts/notice.tsx";
 import { Table } from "../parts/table.tsx";
 import { setValues } from "../place.ts";
@@ -35,8 +35,8 @@ const MOST_DAYS = 400;
 
 /** Every day of the range, `2026-11-30`: one without a request is a day without spend, not a gap. */
 function daysOf(since: string, until: string): readonly string[] {
-  const start = Date.parse(`${since}T00:00:00Z`);
-  const end = until === "" ? Date.now() : Date.parse(`${until}T00:00:00Z`);
+  const start = Date.parse(dayStart(since));
+  const end = until === "" ? Date.now() : Date.parse(dayStart(until));
   if (Number.isNaN(start) || Number.isNaN(end)) return [];
   const count = Math.min(MOST_DAYS, Math.max(1, Math.ceil((end - start) / DAY_MS)));
   return Array.from({ length: count }, (_, at) => new Date(start + at * DAY_MS).toISOString().slice(0, 10));
@@ -49,15 +49,19 @@ export function SpendPage({ place, env }: PageProps) {
   const first = query.get("by") ?? "route";
   const second = query.get("and") ?? "";
   const bucket = query.get("bucket") ?? "";
-  const day = (text: string): string => (text === "" ? "" : `${text}T00:00:00Z`);
   const asked = {
-    since: day(since),
-    until: day(until),
+    since: dayStart(since),
+    until: dayStart(until),
     group_by: [first, second].filter((each) => each !== "").join(","),
   };
   const address = withQuery("/admin/spend", { ...asked, bucket });
   const spend = useLoad(address, () => call<Spend>(address));
-  const daily = withQuery("/admin/spend", { since: day(since), until: day(until), group_by: "env", bucket: "day" });
+  const daily = withQuery("/admin/spend", {
+    since: dayStart(since),
+    until: dayStart(until),
+    group_by: "env",
+    bucket: "day",
+  });
   const days = useLoad(daily, () => call<Spend>(daily));
   const act = useAct();
   const save = (): void => {

@@ -7,7 +7,7 @@ import type { PageProps } from "../frame.tsx";
 import { useAct, useLoad } from "../load.ts";
 import { Badge } from "../parts/badge.tsx";
 import { Choice, Field } from "../parts/field.tsx";
-import { clock, count, duration, relative, usd } from "../parts/figures.ts";
+import { clock, count, dayStart, duration, relative, usd } from "../parts/figures.ts";
 import { Failure, State } from "../parts/notice.tsx";
 import { type Column, Table } from "../parts/table.tsx";
 import { type Place, setValues } from "../place.ts";
@@ -52,7 +52,7 @@ interface TraceList extends List<Trace> {
 
 /** `2026-11-30` and `2026-11-30T12:00` are read as UTC, as everything here. */
 const timeOf = (text: string): string =>
-  text === "" ? "" : /^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00Z` : /Z$/.test(text) ? text : `${text}Z`;
+  /^\d{4}-\d\d-\d\d$/.test(text) ? dayStart(text) : text === "" || text.endsWith("Z") ? text : `${text}Z`;
 
 export const TRACE_COLUMNS: readonly Column<Trace>[] = [
   {

@@ -49,6 +49,9 @@ export function clock(time: string): string {
   return Number.isNaN(date.getTime()) ? time : date.toISOString().slice(11, 19);
 }
 
+/** The beginning of a day that a reader chose, as the control plane takes it; no day stays none. */
+export const dayStart = (day: string): string => (day === "" ? "" : `${day}T00:00:00Z`);
+
 export function share(part: number, whole: number): string {
   return whole === 0 ? UNKNOWN : `${((100 * part) / whole).toFixed(part === whole || part === 0 ? 0 : 1)} %`;
 }
