@@ -2,7 +2,7 @@
 import type { Attempt, Trace } from "../types.ts";
 
 const attemptText = ({ provider, model, outcome, status, duration_ms }: Attempt): string =>
-  `${provider}/${model};${outcome};${status ?? ""};${Math.round(duration_ms)}ms`;
+  `${provider}/${model};${outcome};${status ?? "-"};${Math.round(duration_ms)}ms`;
 
 /** Name and value of each that is known, in the order of the contract. */
 export function answerHeaders(trace: Trace): readonly (readonly [name: string, value: string])[] {
