@@ -16,6 +16,14 @@ const LINE_END = /\r\n|\n|\r/;
 const NEXT_EVENT = "\ndata:";
 /** A tool's name is found even when two reads split it. */
 const TOOL_OVERLAP_LENGTH = 256;
+/**
+ * What OpenAI pads events with, so that their length does not tell that of their text.
+ * https://docs.rs/async-openai/0.42.3/async_openai/types/responses/struct.ResponseStreamOptions.html
+ */
+const PADDING_NAME = '"obfuscation"';
+const PADDING = /"obfuscation": ?"([^"\\]{0,256})"/g;
+/** Padding is found even when two reads split it. */
+const PADDING_OVERLAP_LENGTH = 288;
 /** The type of an event stands within so many characters of its data. */
 const HEAD_LENGTH = 80;
 
@@ -57,6 +65,10 @@ export class Tail {
   #head = "";
   /** The end of what was measured, shorter than the mark of an event. */
   #edge = "";
+  readonly #isPadded: boolean;
+  /** Characters of padding in what was measured. */
+  #padding = 0;
+  #paddingScan = "";
   #units = 0;
   #bytes = 0;
   #tail = "";
@@ -71,12 +83,13 @@ export class Tail {
     this.#grammar = grammar;
     this.#hasTools = hasTools;
     this.#envelope = envelopeOf(preamble);
+    this.#isPadded = text.includes(PADDING_NAME);
     this.add(text, utf8Length(text));
     const isKnown = text.length === preamble.reduce((sum, { raw }) => sum + (raw?.length ?? 0), 0);
     if (this.#envelope === 0 || !isKnown) return;
     // What was read event by event needs no estimate.
     this.#content = preamble.reduce((sum, { events }) => sum + textLength(events), 0);
-    this.#open = 0;
+    this.#open = this.#padding = 0;
   }
 
   /** The protocol's end came, and no finish reason before it. */
@@ -90,6 +103,7 @@ export class Tail {
     this.#units += text.length;
     this.#bytes += bytes;
     this.#measure(text);
+    if (this.#isPadded) this.#scanPadding(text);
     this.showsReasoning ||= reasoning.test(text);
     if (hiddenReasoning !== undefined) this.hidesReasoning ||= hiddenReasoning.test(text);
     this.#tail += text;
@@ -117,6 +131,16 @@ export class Tail {
     this.#open += end - from;
     if (this.#grammar.outputMark === undefined || this.#head.length >= HEAD_LENGTH) return;
     this.#head += text.slice(from, Math.min(end, from + HEAD_LENGTH - this.#head.length));
+  }
+
+  #scanPadding(text: string): void {
+    const scan = this.#paddingScan + text;
+    let behind = 0;
+    for (const match of scan.matchAll(PADDING)) {
+      this.#padding += match[1]?.length ?? 0;
+      behind = match.index + match[0].length;
+    }
+    this.#paddingScan = scan.slice(Math.max(behind, scan.length - PADDING_OVERLAP_LENGTH));
   }
 
   get #isOutput(): boolean {
@@ -205,7 +229,8 @@ export class Tail {
 
   /** What stands around the text of an event is alike in all of them. */
   output(): { readonly units: number; readonly bytes: number } {
-    const units = this.#content + (this.#isOutput ? Math.max(0, this.#open - this.#envelope) : 0);
+    const measured = this.#content + (this.#isOutput ? Math.max(0, this.#open - this.#envelope) : 0);
+    const units = Math.max(0, measured - this.#padding);
     return { units, bytes: units + Math.max(0, this.#bytes - this.#units) };
   }
 
@@ -287,10 +312,13 @@ function envelopeOf(preamble: readonly StreamItem[]): number {
   for (const { raw, events } of preamble) {
     const text = textLength(events);
     // All of an event is measured but the mark at its beginning.
-    if (raw !== null && text > 0) return Math.max(0, raw.length - NEXT_EVENT.length - text);
+    if (raw !== null && text > 0) return Math.max(0, raw.length - NEXT_EVENT.length - text - paddingLength(raw));
   }
   return 0;
 }
+
+const paddingLength = (raw: string): number =>
+  [...raw.matchAll(PADDING)].reduce((sum, [, padding = ""]) => sum + padding.length, 0);
 
 const textLength = (events: StreamItem["events"]): number =>
   events.reduce((sum, event) => sum + ("text" in event ? event.text.length : 0), 0);

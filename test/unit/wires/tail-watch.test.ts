@@ -8,9 +8,8 @@ const WORDS = "one two three four five six seven eight nine ten eleven twelve";
 const EVENTS = chunks(WORDS, { finish: null, usage: null, done: false });
 
 /** What is measured of `text` behind the first event with content, when it is read in these pieces. */
-function unitsOf(pieces: readonly string[]): number {
-  const [role = "", first = ""] = EVENTS;
-  const events = [{ kind: "text", choice: 0, text: "one " } as const];
+function unitsOf(pieces: readonly string[], [role = "", first = ""] = EVENTS, text = "one "): number {
+  const events = [{ kind: "text", choice: 0, text } as const];
   const preamble = [
     { raw: role, isPlain: true, events: [], ends: false },
     { raw: first, isPlain: true, events, ends: false },
@@ -34,4 +33,21 @@ test("does not depend on where it was cut into reads", () => {
     }),
     { numRuns: 200 },
   );
+});
+
+test("does not depend on padding that makes all events equally long", () => {
+  const said = ["I", ...Array.from({ length: 60 }, (_, at) => [" see", " nothing", ".", " reasonable"][at % 4] ?? "")];
+  const padded = said.map((content) => {
+    const chunk = { choices: [{ index: 0, delta: { content } }], obfuscation: "x".repeat(16 - content.length) };
+    return `data: ${JSON.stringify(chunk)}\n\n`;
+  });
+  const [first = "", ...rest] = padded;
+  const text = rest.join("");
+  const length = said.join("").length;
+  for (const size of [7, 100, 1_000, text.length]) {
+    const pieces = Array.from({ length: Math.ceil(text.length / size) }, (_, at) =>
+      text.slice(at * size, (at + 1) * size),
+    );
+    expect([length, length + 1]).toContain(unitsOf(pieces, ["", first], "I"));
+  }
 });
