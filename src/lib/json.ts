@@ -28,6 +28,15 @@ export function tryParseJson(text: string): unknown {
   }
 }
 
+/**
+ * A value where JSON should have a word: a text as it is, a number spelled out, and of what has parts only its kind.
+ * `String` would run the `toString` that a client's object brings, and take a list of one text for that text.
+ */
+export function wordOf(value: unknown): string {
+  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "array" : "object";
+  return String(value);
+}
+
 /** Digits or an exponent that a double may not hold. */
 const INEXACT = /\d[\d.]{15}|[eE][+-]?\d{3}/;
 

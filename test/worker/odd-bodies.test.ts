@@ -28,6 +28,48 @@ test.each(["anthropic", "google", "bedrock", "cohere"])(
   },
 );
 
+/** An object that no `String` can write, where a word belongs; and a list of one word, which `String` would take for it. */
+const NO_WORDS = [{ toString: 1, valueOf: 1 }, ["text"], [[{ toString: 1 }]], 7, true];
+
+const user = (content: unknown) => ({ messages: [{ role: "user", content }] });
+const item = (one: object) => ({ input: [one] });
+const PLACES: readonly { readonly path: string; readonly bodyOf: (odd: unknown) => object }[] = [
+  { path: "messages", bodyOf: (odd) => user([{ type: odd }]) },
+  { path: "messages", bodyOf: (odd) => ({ ...user("hi"), system: [{ type: odd }] }) },
+  { path: "messages", bodyOf: (odd) => user([{ type: "image", source: { type: odd } }]) },
+  { path: "messages", bodyOf: (odd) => user([{ type: "tool_result", tool_use_id: odd, content: odd }]) },
+  {
+    path: "messages",
+    bodyOf: (odd) => ({ messages: [{ role: "assistant", content: [{ type: "tool_use", id: odd, name: odd }] }] }),
+  },
+  { path: "messages/count_tokens", bodyOf: (odd) => user([{ type: odd }]) },
+  ...["responses", "responses/input_tokens", "responses/compact"].flatMap((path) => [
+    { path, bodyOf: (odd: unknown) => item({ type: odd, role: "user" }) },
+    { path, bodyOf: (odd: unknown) => item({ role: "user", content: [odd] }) },
+    { path, bodyOf: (odd: unknown) => item({ role: "user", content: [{ type: odd }] }) },
+    { path, bodyOf: (odd: unknown) => item({ role: "assistant", content: [{ type: odd }] }) },
+    { path, bodyOf: (odd: unknown) => item({ type: "function_call_output", call_id: "a", output: [{ type: odd }] }) },
+    { path, bodyOf: (odd: unknown) => ({ input: "hi", tools: [{ type: odd }], tool_choice: { type: odd } }) },
+  ]),
+];
+
+test.each(PLACES.map((place) => ({ ...place, shown: JSON.stringify(place.bodyOf("?")) })))(
+  "/v1/$path: what is no word is the client's fault, and nothing unexpected: $shown",
+  async (place) => {
+    const route = await rig.route({ providers: ["groq"] });
+    for (const odd of NO_WORDS) {
+      const body = JSON.stringify({ model: route.model, max_tokens: 9, ...place.bodyOf(odd) });
+      const init = { method: "POST", headers: rig.headers(route), body };
+      const response = await rig.worker.fetch(`/v1/${place.path}`, init);
+      const text = await response.text();
+      // A count is an estimate of whatever is there.
+      const isCount = /tokens$/.test(place.path) && response.status === 200;
+      expect(isCount || [400, 404].includes(response.status), `${response.status} ${body} ${text}`).toBe(true);
+    }
+    expect(rig.worker.logs()).not.toContain("unexpected_error");
+  },
+);
+
 test("a hundred thousand calls in one message are read in a moment", async () => {
   const route = await rig.route();
   const calls = Array.from({ length: 60_000 }, () => ({ id: "a" }));

@@ -5,7 +5,7 @@
  * https://platform.claude.com/docs/en/api/messages
  */
 import type { Bound, Json, Media, Part } from "../../conversation/part.ts";
-import { isJsonObject } from "../../lib/json.ts";
+import { isJsonObject, wordOf } from "../../lib/json.ts";
 import { isProviderBlock } from "./provider-blocks.ts";
 
 const WIRE = "anthropic-messages";
@@ -20,7 +20,7 @@ export function readBlock(block: Json, path: string): Part | null {
 
 function readUnmarked(block: Json, path: string): Part | null {
   const { type, text, source } = block;
-  const opaque: Part = { kind: "opaque", wire: WIRE, type: String(type), source: block, path };
+  const opaque: Part = { kind: "opaque", wire: WIRE, type: wordOf(type), source: block, path };
   switch (type) {
     case "text": {
       if (typeof text !== "string") return opaque;

@@ -4,7 +4,7 @@
  * https://developers.openai.com/api/reference/resources/responses/methods/create
  */
 import type { Bound, Json, Part } from "../../conversation/part.ts";
-import { isJsonObject } from "../../lib/json.ts";
+import { isJsonObject, wordOf } from "../../lib/json.ts";
 
 export const WIRE = "openai-responses";
 
@@ -57,7 +57,7 @@ const REPLAYED: Readonly<Record<string, readonly string[]>> = {
 
 /** A rebuilt item that may go back; `null` for any other. The source may be a client's. */
 export function replayedItem(source: Json | undefined): Json | null {
-  const type = String(source?.["type"]);
+  const type = wordOf(source?.["type"]);
   const names = Object.hasOwn(REPLAYED, type) ? REPLAYED[type] : undefined;
   return source === undefined || names === undefined ? null : { type, ...picked(source, names) };
 }
@@ -76,7 +76,7 @@ export function isProviderItem(item: Json): boolean {
  * `shell_call` in a container of the provider's is not for the client.
  */
 export function readClientCall(item: Json, path: string, provider: string | null): Part | null {
-  const type = String(item["type"]);
+  const type = wordOf(item["type"]);
   const kind = CLIENT_CALLS.get(type);
   if (kind === undefined || (type === "shell_call" && isHosted(item))) return null;
   const action = kind.action.map((name) => item[name]).find((value) => value !== undefined && value !== null);
@@ -118,7 +118,7 @@ export function clientResultItem({ callId, bound }: Extract<Part, { kind: "resul
 
 /** The client's result of such a call; `null` for every other item. */
 export function readClientResult(item: Json, path: string): Part | null {
-  if (!CLIENT_RESULTS.has(String(item["type"]))) return null;
+  if (!CLIENT_RESULTS.has(wordOf(item["type"]))) return null;
   const { output } = item;
   const image = isJsonObject(output) ? textOf(output["image_url"]) : undefined;
   const text = typeof output === "string" ? output : output === undefined ? "" : JSON.stringify(output);
@@ -175,7 +175,7 @@ const ANNOTATIONS: Readonly<Record<string, readonly string[]>> = {
 
 /** A rebuilt citation of this wire; `null` for another wire's. */
 export function annotationOf(citation: Json): Json | null {
-  const type = String(citation["type"]);
+  const type = wordOf(citation["type"]);
   const names = Object.hasOwn(ANNOTATIONS, type) ? ANNOTATIONS[type] : undefined;
   return names === undefined ? null : { type, ...picked(citation, names) };
 }
@@ -187,7 +187,7 @@ export function textOf(value: unknown): string | undefined {
 
 /** A value where a part belongs, which is none: no wire has a form for it. */
 export function oddPart(value: unknown, path: string): Part {
-  const type = isJsonObject(value) ? String(value["type"]) : Array.isArray(value) ? "array" : String(value);
+  const type = wordOf(isJsonObject(value) ? value["type"] : value);
   return { kind: "opaque", wire: WIRE, type, source: isJsonObject(value) ? value : {}, path };
 }
 

@@ -1,7 +1,7 @@
 /** `input` of a Responses request as turns: items that one side made one after the other are its turn. */
 import type { Turn } from "../../conversation/conversation.ts";
 import type { Bound, Json, Part } from "../../conversation/part.ts";
-import { isJsonObject } from "../../lib/json.ts";
+import { isJsonObject, wordOf } from "../../lib/json.ts";
 import type { ToolName } from "../tool-names.ts";
 import { mediaOf, oddPart, readClientResult, textOf, WIRE } from "./items.ts";
 import { OutputParts } from "./read-output.ts";
@@ -37,7 +37,7 @@ class Turns {
     if ((type === undefined || type === "message") && role !== "assistant") {
       const isKnown = role === "user" || role === "system" || role === "developer";
       // Some provider may read a message of another role as the result of a tool.
-      const unknown: Part = { kind: "opaque", wire: WIRE, type: String(role), source: item, path: `${path}.role` };
+      const unknown: Part = { kind: "opaque", wire: WIRE, type: wordOf(role), source: item, path: `${path}.role` };
       const parts = isKnown ? readContent(item["content"], `${path}.content`) : [unknown];
       this.#push({ role: isKnown ? role : "user", parts, path });
       return;
@@ -50,8 +50,8 @@ class Turns {
     const output = this.#assistant(path);
     const before = output.parts.length;
     if (!output.add(item, path)) {
-      const place = `${path}.${String(type)}`;
-      output.parts.push({ kind: "opaque", wire: WIRE, type: String(type), source: item, path: place });
+      const place = `${path}.${wordOf(type)}`;
+      output.parts.push({ kind: "opaque", wire: WIRE, type: wordOf(type), source: item, path: place });
     }
     const made = output.parts[before];
     if (made?.kind === "call" && made.bound?.data !== undefined) this.#clientCalls.add(made.id);
@@ -115,7 +115,7 @@ function readContent(content: unknown, path: string): Part[] {
 const GIVEN_OUT: Bound = { wire: WIRE, provider: null };
 
 function readPart(source: Json, path: string): Part | null {
-  const type = String(source["type"]);
+  const type = wordOf(source["type"]);
   const opaque: Part = { kind: "opaque", wire: WIRE, type, source, path };
   switch (type) {
     case "input_text":

@@ -1,6 +1,6 @@
 /** Items that a model made, as parts of its turn: of a history that a client sends, and of an answer. */
 import type { Bound, Json, Part, ReasoningPart } from "../../conversation/part.ts";
-import { isJsonObject } from "../../lib/json.ts";
+import { isJsonObject, wordOf } from "../../lib/json.ts";
 import { argumentsText } from "../call-arguments.ts";
 import type { ToolName } from "../tool-names.ts";
 import { disclose, isEnclosed } from "./envelope.ts";
@@ -57,7 +57,7 @@ export class OutputParts {
 
   addBlock(item: Json, path: string): void {
     const bound: Bound = { wire: WIRE, provider: this.#provider, data: item };
-    this.parts.push({ kind: "block", path: inside(path, `.${String(item["type"])}`), bound });
+    this.parts.push({ kind: "block", path: inside(path, `.${wordOf(item["type"])}`), bound });
   }
 
   #addCall(item: Json, form: "function" | "custom", args: string, path: string): void {
@@ -173,6 +173,6 @@ function messageParts(item: Json, path: string, provider: string | null): Part[]
     if (type === "refusal" && typeof refusal === "string") {
       return refusal === "" ? [] : [{ kind: "refusal", text: refusal, path: place }];
     }
-    return [{ kind: "opaque", wire: WIRE, type: String(type), source: part, path: place }];
+    return [{ kind: "opaque", wire: WIRE, type: wordOf(type), source: part, path: place }];
   });
 }

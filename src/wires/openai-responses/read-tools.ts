@@ -2,7 +2,7 @@
 import type { OpaqueMember, ResponseFormat, Tool, ToolChoice } from "../../conversation/conversation.ts";
 import type { Json } from "../../conversation/part.ts";
 import { RouterError } from "../../http/errors.ts";
-import { isJsonObject } from "../../lib/json.ts";
+import { isJsonObject, wordOf } from "../../lib/json.ts";
 import type { ToolName } from "../tool-names.ts";
 import { CLIENT_TOOLS, textOf, WIRE } from "./items.ts";
 
@@ -177,7 +177,7 @@ export function readToolChoice(choice: unknown, { nameOf }: ReadTools): ToolChoi
   if (type === "allowed_tools" && Array.isArray(tools)) {
     const names = tools.flatMap((tool): string[] => {
       if (!isJsonObject(tool)) return [];
-      return [textOf(tool["name"]) === undefined ? String(tool["type"]) : nameOf(tool).name];
+      return [textOf(tool["name"]) === undefined ? wordOf(tool["type"]) : nameOf(tool).name];
     });
     return { kind: "allowed", mode: mode === "required" ? "required" : "auto", names };
   }

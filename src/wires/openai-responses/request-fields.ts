@@ -8,6 +8,7 @@ import * as z from "zod/mini";
 import type { Json } from "../../conversation/part.ts";
 import { RouterError } from "../../http/errors.ts";
 import { EXPLAINED, invalidField } from "../../http/validation-errors.ts";
+import { wordOf } from "../../lib/json.ts";
 import { textOf } from "./items.ts";
 
 const flag = z.nullish(z.boolean("must be true or false"));
@@ -85,7 +86,7 @@ function checkItem(item: Json, path: string): void {
     if (textOf(item[needed]) === undefined) throw missing(`${path}.${needed}`);
     return;
   }
-  for (const name of NEEDED[String(type)] ?? []) if (textOf(item[name]) === undefined) throw missing(`${path}.${name}`);
+  for (const name of NEEDED[wordOf(type)] ?? []) if (textOf(item[name]) === undefined) throw missing(`${path}.${name}`);
 }
 
 function missing(param: string): RouterError {

@@ -188,11 +188,13 @@ function userParts(content: unknown, path: string): Part[] {
 }
 
 function readResult(block: Json, path: string): Part {
-  const { tool_use_id: id, content, is_error: isError, cache_control: mark, toolset_name: toolset } = block;
+  const { content, is_error: isError, cache_control: mark, toolset_name: toolset } = block;
+  const id = block["tool_use_id"] ?? "";
+  if (typeof id !== "string") return opaque(block, path);
   return {
     kind: "result",
     path,
-    callId: String(id ?? ""),
+    callId: id,
     form: "function",
     parts: readContent(content, `${path}.content`),
     ...(typeof isError === "boolean" ? { isError } : {}),
@@ -250,7 +252,10 @@ function addCarried(
 }
 
 function readCall(block: Json, path: string, exact: string | undefined, carried: Part["bound"]): Part {
-  const { id, name, input, caller, toolset_name: toolset, cache_control: mark } = block;
+  const { input, caller, toolset_name: toolset, cache_control: mark } = block;
+  const [id, name] = [block["id"] ?? "", block["name"] ?? ""];
+  // An id that is no text is read as one by some providers and not by others.
+  if (typeof id !== "string" || typeof name !== "string") return opaque(block, path);
   const data = {
     ...(isJsonObject(caller) && caller["type"] !== "direct" ? { caller } : {}),
     ...(typeof toolset === "string" ? { toolset_name: toolset } : {}),
@@ -260,8 +265,8 @@ function readCall(block: Json, path: string, exact: string | undefined, carried:
   return {
     kind: "call",
     path,
-    id: String(id ?? ""),
-    name: String(name ?? ""),
+    id,
+    name,
     form: "function",
     args: inputText(input, exact),
     ...(bound === undefined ? {} : { bound }),

@@ -1,7 +1,7 @@
 /** `tools` and `tool_choice` of a Messages request. */
 import type { FunctionTool, OpaqueMember, Tool, ToolChoice } from "../../../conversation/conversation.ts";
 import type { Json } from "../../../conversation/part.ts";
-import { isJsonObject } from "../../../lib/json.ts";
+import { isJsonObject, wordOf } from "../../../lib/json.ts";
 
 const WIRE = "anthropic-messages";
 const FUNCTION_MEMBERS: ReadonlySet<string> = new Set([
@@ -23,7 +23,7 @@ export function readTools(list: unknown): ReadTools {
     const { type, name } = tool;
     if (type !== undefined && type !== null && type !== "custom") {
       const own = typeof name === "string" ? { name } : {};
-      tools.push({ kind: "provider", wire: WIRE, type: String(type), ...own, source: tool, path });
+      tools.push({ kind: "provider", wire: WIRE, type: wordOf(type), ...own, source: tool, path });
       continue;
     }
     tools.push(functionTool(tool, path));
