@@ -50,14 +50,14 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ],
   ],
   // A door: how its key, request, errors and answers look. The relay does the rest.
-  "doors/chat": ["config", "http/errors", "relay", "wires/bridge", "wires/openai-chat", "lib"],
+  "doors/chat": ["config", "http/errors", "relay", "wires/asked", "wires/openai-chat", "lib"],
   "doors/azure": [
     ...["config", "http/errors", "relay", "doors/chat", "doors/embeddings", "wires/openai-chat"],
     ...["wires/openai-embeddings", "lib"],
   ],
   "doors/messages": [
     ...["config", "http", "relay", "pricing/count", "wires/anthropic-messages/door"],
-    ...["wires/anthropic-messages/same-wire", "wires/bridge", "wires/openai-chat", "conversation", "lib"],
+    ...["wires/anthropic-messages/same-wire", "wires/openai-chat", "conversation", "lib"],
   ],
   "doors/embeddings": ["config", "http/errors", "relay", "wires/openai-embeddings", "lib"],
   // A page's request, in the place of a client's.
@@ -66,19 +66,18 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...["traces/schema", "lib"],
   ],
   // What doors that are not chat have in common.
-  "doors/gate-view": [
-    ...["conversation", "relay/door", "wires/bridge", "wires/known-members", "wires/openai-chat/request-fields"],
-  ],
-  "doors/to-request": ["conversation", "wires/bridge", "wires/known-members", "wires/openai-chat", "lib"],
+  "doors/gate-view": [...["conversation", "relay/door", "wires/known-members", "wires/openai-chat/request-fields"]],
+  "doors/to-request": ["conversation", "wires/known-members", "wires/openai-chat", "lib"],
   "doors/responses": [
     ...["config", "conversation", "conversation-store/client", "http", "relay", "pricing/count", "policy/schema"],
-    ...["wires/openai-responses", "wires/bridge", "wires/openai-chat", "lib"],
+    ...["wires/openai-responses", "wires/openai-chat", "lib"],
   ],
   relay: [
     ...["budgets", "prices", "policy", "pricing", "ledger/types", "health", "keys", "approvals", "traces", "providers"],
     ...["catalog", "wires/openai-chat/chunk", "wires/openai-chat/request-fields", "wires/openai-chat/read-demand"],
     ...[
       "wires/wire",
+      "wires/asked",
       "wires/bridge",
       "wires/event-items",
       "wires/openai-chat/door-wire",
@@ -116,6 +115,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     "policy",
     "health",
     "providers",
+    "wires/asked",
     "catalog",
     "traces",
     "conversation",
@@ -163,7 +163,15 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "ledger/client": ["traces", "durable", "http/errors", "lib", "lib/log"],
   providers: ["wires/openai-chat", "conversation/part", "traces/schema", "lib"],
   "providers/adapter": [
-    ...["catalog/model-facts", "conversation/part", "wires/openai-chat", "wires/wire", "traces/schema", "lib"],
+    ...[
+      "catalog/model-facts",
+      "conversation/part",
+      "wires/asked",
+      "wires/openai-chat",
+      "wires/wire",
+      "traces/schema",
+      "lib",
+    ],
   ],
   // How a provider embeds, beside its chat.
   "providers/embeddings": ["embedding", "wires/openai-embeddings", "pricing/count", "lib"],
@@ -377,8 +385,8 @@ const WIRES_SHARE = [
     "wires/openai-chat/usage.ts",
   ],
 ];
-/** The one file that joins wires: it speaks chat on one side and any wire on the other. */
-const WIRE_BRIDGE = "wires/bridge.ts";
+/** The files that join wires: they speak chat on one side and any wire on the other. */
+const WIRE_BRIDGES: readonly string[] = ["wires/asked.ts", "wires/bridge.ts"];
 
 const stem = (path: string): string => path.replace(/\.[a-z]+$/, "");
 
@@ -443,7 +451,7 @@ function partFault(from: string, to: string): string | null {
   const isCall = RELAY_CALLS.some(([caller, called]) => caller === from && called === to);
   if (folder === "relay" && !RELAY_COMPOSERS.includes(from) && !RELAY_SHARED.includes(to) && !isCall) return "part";
   if (folder === "providers" && from !== PROVIDER_REGISTRY && !ADAPTERS_SHARE.includes(to)) return "adapter";
-  if (folder === "wires" && from !== WIRE_BRIDGE && to.split("/").length > 2 && !WIRES_SHARE.includes(to))
+  if (folder === "wires" && !WIRE_BRIDGES.includes(from) && to.split("/").length > 2 && !WIRES_SHARE.includes(to))
     return "wire";
   return null;
 }

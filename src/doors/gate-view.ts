@@ -2,7 +2,6 @@
 import type { Part } from "../conversation/part.ts";
 import { toolTurnsOf } from "../conversation/tool-turns.ts";
 import type { GateView, Unread } from "../relay/door.ts";
-import { conversationOf } from "../wires/bridge.ts";
 import { type Known, unreadMembers, withoutUnread } from "../wires/known-members.ts";
 import type { ChatRequest } from "../wires/openai-chat/request-fields.ts";
 
@@ -13,7 +12,7 @@ export function conversationGateView(
   reread: (text: string) => ChatRequest,
 ): GateView {
   const { own } = request;
-  const conversation = conversationOf(request.fields);
+  const conversation = request.conversation();
   const { turns } = conversation;
   return {
     hasResults: turns.some(({ parts }) => parts.some(({ kind }) => kind === "result")),

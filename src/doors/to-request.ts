@@ -2,7 +2,6 @@
 import type { Conversation } from "../conversation/conversation.ts";
 import type { Json } from "../conversation/part.ts";
 import { isJsonObject, type JsonMember, parseJson, scanJson } from "../lib/json.ts";
-import { noteConversation } from "../wires/bridge.ts";
 import { type Known, unreadMembers } from "../wires/known-members.ts";
 import type { ChatRequest, OwnBody } from "../wires/openai-chat/request-fields.ts";
 import { writeRequest } from "../wires/openai-chat/write-request.ts";
@@ -21,7 +20,6 @@ export function toRequest(
   own: OwnBody,
 ): ChatRequest {
   const written = writeRequest(conversation, model);
-  noteConversation(written.fields, conversation, clientFields);
   let chat: { readonly text: string; readonly members: readonly JsonMember[] } | undefined;
   // A target that speaks the client's wire never asks for it.
   const toChat = (): NonNullable<typeof chat> => {
@@ -41,6 +39,8 @@ export function toRequest(
       return toChat().members;
     },
     fields: written.fields,
+    conversation: () => conversation,
+    clientFields,
     chatLosses: written.losses,
   };
 }

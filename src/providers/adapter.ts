@@ -8,6 +8,7 @@ import type { EmbeddingFacts } from "../catalog/model-facts.ts";
 import type { WireId } from "../conversation/part.ts";
 import type { JsonEdit } from "../lib/json.ts";
 import type { FailureClass } from "../traces/schema.ts";
+import type { Asked } from "../wires/asked.ts";
 import type { ChunkView } from "../wires/openai-chat/chunk.ts";
 import type { AnswerReader, ReadAnswer } from "../wires/wire.ts";
 import type { EmbeddingAdapter } from "./embeddings/adapter.ts";
@@ -25,8 +26,11 @@ export interface ProviderConfig {
 }
 
 export interface AdapterCall {
+  /** What every wire but the body's own is written from. */
+  readonly asked: Asked;
   /**
-   * The client's body, `route` removed. The adapter may edit it: it is made for one attempt and not read afterwards.
+   * The body for targets of its wire, `route` removed: the client's own, or for chat the same in chat. The adapter may
+   * edit it: it is made for one attempt and not read afterwards.
    */
   readonly body: JsonEdit;
   /** The same body, parsed. Never mutated. */
@@ -104,8 +108,7 @@ export interface UpstreamError {
 
 /** What a translator may need of the call whose answer it reads. */
 export interface AnswerContext {
-  /** The client's body, parsed. */
-  readonly fields: Readonly<Record<string, unknown>>;
+  readonly asked: Asked;
   /** Upstream model id, for providers that do not name the model that answered. */
   readonly model: string;
   /** Ours: stands in for the provider's message id where there is none. */
@@ -193,8 +196,7 @@ export interface Refusal {
 
 /** What a provider has to know of a request to choose among its APIs. */
 export interface TargetRequest {
-  /** The client's body, parsed. */
-  readonly fields: Readonly<Record<string, unknown>>;
+  readonly asked: Asked;
   /** Upstream model id, and what the catalogue knows of it. */
   readonly model: string;
   readonly facts: {
@@ -222,12 +224,12 @@ export interface Provider {
   /** In place of a pool of numbered names. */
   readonly credentials?: (secrets: Secrets) => readonly { readonly number: number; readonly config: ProviderConfig }[];
   /** The first thing the request asks for that this provider cannot do, whatever the model; `null` when it can do all. */
-  readonly lacks?: (fields: Readonly<Record<string, unknown>>, model?: string) => string | null;
+  readonly lacks?: (asked: Asked, model?: string) => string | null;
   /**
    * What of the request's content cannot be sent to this provider at all (a part, a tool, a modality, `n`), and why;
    * `null` when all of it can. Narrower than `lacks`: a target that is the only one is refused for nothing else.
    */
-  readonly refuses?: (fields: Readonly<Record<string, unknown>>, model: string) => Refusal | null;
+  readonly refuses?: (asked: Asked, model: string) => Refusal | null;
   /** The same provider by its API that speaks `wire`, where it has one; `config` is its own. */
   readonly inWire?: (wire: WireId, config: ProviderConfig) => Provider | undefined;
   /** The same provider by another of its APIs, for requests that this one does not serve. */

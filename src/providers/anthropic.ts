@@ -44,12 +44,12 @@ function configure(secrets: Secrets): ProviderConfig | null {
 
 function send(
   { path, body, headers, losses }: WrittenRequest,
-  { config, stream, fields }: AdapterCall,
+  { config, stream, asked }: AdapterCall,
 ): UpstreamRequest {
   return {
     url: config.baseUrl + path,
     headers: { ...headers, ...upstreamHeaders(config, stream) },
     body,
-    droppedParams: droppedParams(losses, fields),
+    droppedParams: droppedParams(losses, asked),
   };
 }

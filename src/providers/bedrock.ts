@@ -77,7 +77,7 @@ async function signed(
 
 /** The bytes that are signed are the bytes that are sent. */
 async function send({ path, body, losses }: WrittenRequest, call: AdapterCall): Promise<UpstreamRequest> {
-  const { config, stream, fields } = call;
+  const { config, stream, asked } = call;
   const url = `${config.baseUrl}${path}`;
   return {
     url,
@@ -86,7 +86,7 @@ async function send({ path, body, losses }: WrittenRequest, call: AdapterCall): 
       ...(await signature(url, body, config.settings)),
     },
     body,
-    droppedParams: droppedParams(losses, fields),
+    droppedParams: droppedParams(losses, asked),
   };
 }
 

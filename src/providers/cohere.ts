@@ -33,11 +33,11 @@ const CAPABILITY: readonly RegExp[] = [
 const { translation, toUpstream, lacks, refuses } = bridged(
   cohereWire,
   "cohere",
-  (written, { config, stream, fields }) => ({
+  (written, { config, stream, asked }) => ({
     url: `${config.baseUrl}${written.path}`,
     headers: upstreamHeaders(config, stream),
     body: written.body,
-    droppedParams: droppedParams(written.losses, fields),
+    droppedParams: droppedParams(written.losses, asked),
   }),
 );
 

@@ -18,11 +18,11 @@ const BASE_URL = "https://generativelanguage.googleapis.com/v1beta";
 /** The first that is set is used. */
 const SECRETS = ["GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY"] as const;
 
-const bridge = bridged(geminiWire, ID, (written, { config, stream, fields }) => ({
+const bridge = bridged(geminiWire, ID, (written, { config, stream, asked }) => ({
   url: config.baseUrl + written.path,
   headers: upstreamHeaders(config, stream),
   body: written.body,
-  droppedParams: droppedParams(written.losses, fields),
+  droppedParams: droppedParams(written.losses, asked),
 }));
 
 export const google: Provider = {

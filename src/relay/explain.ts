@@ -108,7 +108,7 @@ export async function explain(subject: Subject): Promise<Explanation> {
     candidates = plan({
       route,
       wire: wire?.id ?? "openai-chat",
-      fields: request.fields,
+      asked: request,
       textLength: operation?.longest ?? textLength,
       ...(operation === undefined ? {} : { subject: INPUT }),
       secrets: secretsOf(env),

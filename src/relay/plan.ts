@@ -16,6 +16,7 @@ import type { Provider, Refusal, Secrets } from "../providers/adapter.ts";
 import { credentialsOf } from "../providers/credential-pool.ts";
 import { missingNames } from "../providers/index.ts";
 import type { FailureClass } from "../traces/schema.ts";
+import type { Asked } from "../wires/asked.ts";
 import type { Candidate, Plan, ResolvedRoute } from "./types.ts";
 
 export interface PlanInput {
@@ -24,8 +25,7 @@ export interface PlanInput {
   readonly wire: WireId;
   /** What is asked of that wire's API besides an answer: only targets that have it can serve the request. */
   readonly action?: string | undefined;
-  /** The request body, parsed. */
-  readonly fields: Readonly<Record<string, unknown>>;
+  readonly asked: Asked;
   /** What a text that is too long is to the client. Default: the conversation. */
   readonly subject?: { readonly noun: string; readonly param: string };
   /** Length of the body without base64, which is no text: the only measure of a prompt that needs no tokenizer. */
@@ -74,7 +74,7 @@ export function plan(input: PlanInput): Plan {
   const ordered = keptWith(input.preferred, inStrategyOrder(allowed, input));
   const first = ordered[0]!;
   if (!route.mayFallBack || ordered.length === 1) {
-    const refusal = refusalOf(first, input.fields);
+    const refusal = refusalOf(first, input.asked);
     if (refusal !== null) throw new RouterError("no_capable_target", refusal.message, { param: refusal.param });
     return { candidates: [first], drawn: first, passedOver: null };
   }
@@ -123,7 +123,7 @@ function whyPassedOver(first: Candidate, capable: readonly Candidate[], { stateO
 }
 
 function configuredCandidates(input: PlanInput): Candidate[] {
-  const { route, wire, action, fields, secrets, findProvider, isDisabled, onConfigured, onSkipped } = input;
+  const { route, wire, action, asked, secrets, findProvider, isDisabled, onConfigured, onSkipped } = input;
   const candidates: Candidate[] = [];
   route.policy.targets.forEach((target, index) => {
     if (isDisabled(target)) {
@@ -146,7 +146,7 @@ function configuredCandidates(input: PlanInput): Candidate[] {
       return { name, target, facts, provider, config, credentials, lane: laneOf(provider, wire) };
     };
     const written = (): Candidate => {
-      return toCandidate(found.forRequest?.({ fields, model, params, facts, config }) ?? found);
+      return toCandidate(found.forRequest?.({ asked, model, params, facts, config }) ?? found);
     };
     const native = found.inWire?.(wire, config);
     if (action !== undefined && native?.adapter.actions?.includes(action) !== true) {
@@ -217,7 +217,7 @@ type Lack =
   | { readonly kind: "length"; readonly window: number };
 
 function capableCandidates(candidates: readonly Candidate[], input: PlanInput): readonly Candidate[] {
-  const needs = neededCapabilities(input.fields);
+  const needs = neededCapabilities(input.asked.fields);
   const lacks = candidates.map((candidate) => lackOf(candidate, needs, input));
   const only = (isLeft: (lack: Lack | null) => boolean): readonly Candidate[] => {
     const left = candidates.filter((_, index) => isLeft(lacks[index] ?? null));
@@ -246,8 +246,8 @@ function isLesser(lack: Lack | null): boolean {
 
 function lackOf(candidate: Candidate, needs: readonly Capability[], input: PlanInput): Lack | null {
   const { facts, provider, target } = candidate;
-  const missing = lackingMember(provider, target.model, input.fields);
-  const isWish = missing !== null && provider.refuses !== undefined && refusalOf(candidate, input.fields) === null;
+  const missing = lackingMember(provider, target.model, input.asked);
+  const isWish = missing !== null && provider.refuses !== undefined && refusalOf(candidate, input.asked) === null;
   if (missing !== null && !isWish) return { kind: "ability", name: missing };
   const need = needs.find((each) => facts.capabilities?.[each] === false);
   if (need !== undefined) return { kind: "ability", name: need };
@@ -257,9 +257,9 @@ function lackOf(candidate: Candidate, needs: readonly Capability[], input: PlanI
 }
 
 /** The content that `candidate` cannot be sent. A body so odd that the question fails is for the attempt to refuse. */
-function refusalOf({ provider, target }: Candidate, fields: PlanInput["fields"]): Refusal | null {
+function refusalOf({ provider, target }: Candidate, asked: Asked): Refusal | null {
   try {
-    return provider.refuses?.(fields, target.model) ?? null;
+    return provider.refuses?.(asked, target.model) ?? null;
   } catch {
     return null;
   }
@@ -284,9 +284,9 @@ function tooLong(window: number, { textLength, subject = CONVERSATION }: PlanInp
 }
 
 /** What of the request the provider has no room for. A body so odd that the question itself fails has none anywhere. */
-function lackingMember(provider: Provider, model: string, fields: PlanInput["fields"]): string | null {
+function lackingMember(provider: Provider, model: string, asked: Asked): string | null {
   try {
-    return provider.lacks?.(fields, model) ?? null;
+    return provider.lacks?.(asked, model) ?? null;
   } catch {
     return "messages";
   }

@@ -10,7 +10,7 @@ import { stableDraw } from "../lib/stable-draw.ts";
 import { isDisabled } from "../policy/disabled.ts";
 import { promptTokens } from "../pricing/count.ts";
 import type { Provider } from "../providers/adapter.ts";
-import { notedConversation } from "../wires/bridge.ts";
+import { foreignConversation } from "../wires/asked.ts";
 import { readContentDemand } from "../wires/openai-chat/read-demand.ts";
 import type { ChatRequest } from "../wires/openai-chat/request-fields.ts";
 import { Admission } from "./admission/admission.ts";
@@ -116,7 +116,7 @@ function planFor(
     route,
     wire: run.door.wire.id,
     action: request.action,
-    fields: request.fields,
+    asked: request,
     textLength,
     secrets: secretsOf(run.env),
     findProvider: (id) => toldOf(findProvider(id), request),
@@ -222,7 +222,7 @@ async function resumeStep(
   // As for an answer that comes now: a stream that is never sent would wait until `total_ms` to be read.
   if (run.http.signal.aborted) throw new ClientGone();
   const createdAt = Math.floor(exchange.receivedAt / 1000);
-  const context = { model: "", provider: "", traceId, createdAt, conversation: notedConversation(request.fields) };
+  const context = { model: "", provider: "", traceId, createdAt, conversation: foreignConversation(request) };
   const reader = { wire: run.door.wire, context };
   const ending = { httpStatus: 200, toolCalls: toolsOf(step, reader) } as const;
   if (request.stream) {

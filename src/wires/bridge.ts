@@ -1,8 +1,6 @@
 /**
- * A wire of the core behind the adapter that the request path knows.
- *
- * Requests are still known to the relay by their fields in chat, from which the conversation is read once. Answers are
- * read to the core, and every door writes them in its own wire.
+ * A wire of the core behind the adapter that the request path knows: a target of that wire is asked in what is written
+ * from the client's conversation, and its answers are read to the core, which every door writes in its own wire.
  */
 import type { Conversation } from "../conversation/conversation.ts";
 import { firstSerious, firstUnserved, type Loss } from "../conversation/loss.ts";
@@ -14,6 +12,7 @@ import type {
   Translation,
   UpstreamRequest,
 } from "../providers/adapter.ts";
+import { type Asked, foreignConversation } from "./asked.ts";
 import { effectiveFields } from "./openai-chat/chat-wire.ts";
 import { readControls, readRequest } from "./openai-chat/read-request.ts";
 import { UntranslatableRequest } from "./untranslatable.ts";
@@ -25,9 +24,9 @@ export interface Bridge {
   readonly translation: Translation;
   readonly toUpstream: (call: AdapterCall) => UpstreamRequest | Promise<UpstreamRequest>;
   /** For the plan: the first thing this target cannot serve the request with. */
-  readonly lacks: (fields: Json, model?: string) => string | null;
+  readonly lacks: (asked: Asked, model?: string) => string | null;
   /** For a target that is the only one: the first content that it cannot be sent. */
-  readonly refuses: (fields: Json, model: string) => Refusal | null;
+  readonly refuses: (asked: Asked, model: string) => Refusal | null;
 }
 
 /** `send` makes the HTTP request of what was written: address, headers, signature. */
@@ -36,12 +35,12 @@ export function bridged(
   provider: string,
   send: (written: WrittenRequest, call: AdapterCall) => UpstreamRequest | Promise<UpstreamRequest>,
 ): Bridge {
-  const known = new WeakMap<Json, Map<string, readonly Loss[]>>();
-  const lossesOf = (fields: Json, model: string): readonly Loss[] => {
-    const byModel = known.get(fields) ?? new Map<string, readonly Loss[]>();
-    known.set(fields, byModel);
+  const known = new WeakMap<Asked["conversation"], Map<string, readonly Loss[]>>();
+  const lossesOf = ({ conversation }: Asked, model: string): readonly Loss[] => {
+    const byModel = known.get(conversation) ?? new Map<string, readonly Loss[]>();
+    known.set(conversation, byModel);
     const target = { provider, model, maxOutputTokens: undefined };
-    const losses = byModel.get(model) ?? wire.writeRequest(conversationOf(fields), target).losses;
+    const losses = byModel.get(model) ?? wire.writeRequest(conversation(), target).losses;
     byModel.set(model, losses);
     return losses;
   };
@@ -52,9 +51,9 @@ export function bridged(
     },
     toUpstream(call) {
       const without = call.without ?? [];
-      const asked = askedOf(call, without);
+      const filled = withParams(call, without);
       const conversation: Conversation = {
-        ...(without.includes("strict") ? loose(asked) : asked),
+        ...(without.includes("strict") ? loose(filled) : filled),
         stream: call.stream,
       };
       const { model, maxOutputTokens, config, params, openHeaders } = call;
@@ -65,9 +64,9 @@ export function bridged(
       const sent = send(written, call);
       return without.length === 0 ? sent : Promise.resolve(sent).then((request) => named(request, call));
     },
-    lacks: (fields, model = "") => firstUnserved(lossesOf(fields, model))?.path ?? null,
-    refuses(fields, model) {
-      const serious = firstSerious(lossesOf(fields, model));
+    lacks: (asked, model = "") => firstUnserved(lossesOf(asked, model))?.path ?? null,
+    refuses(asked, model) {
+      const serious = firstSerious(lossesOf(asked, model));
       if (serious === undefined) return null;
       const { path, why = `\`${path}\` cannot be sent to this target.` } = serious;
       return { param: path, message: why };
@@ -75,47 +74,15 @@ export function bridged(
   };
 }
 
-/** A long conversation is read once for a request, however many targets and answers ask for it. */
-const conversations = new WeakMap<Json, Conversation>();
-
-/** Fields of requests that came by another wire, with the client's own conversation. */
-const foreign = new WeakMap<Json, { readonly clientFields: Json }>();
-
-/**
- * `fields` say in chat what `conversation` says: a wire of another kind is written from the conversation itself, and the
- * client gets the names of members in its own spelling.
- */
-export function noteConversation(fields: Json, conversation: Conversation, clientFields: Json): void {
-  conversations.set(fields, conversation);
-  foreign.set(fields, { clientFields });
-}
-
-/** The members of the request as the client spelled them. */
-export function clientFieldsOf(fields: Json): Json {
-  return foreign.get(fields)?.clientFields ?? fields;
-}
-
 /** The conversation with what the policy's `params` fill in, less what a refusal named. */
-function askedOf(call: AdapterCall, without: readonly string[]): Conversation {
-  if (Object.keys(call.params).length === 0 && without.length === 0) return conversationOf(call.fields);
-  if (!foreign.has(call.fields)) return readRequest(withoutMembers(effectiveFields(call), without));
-  const own = conversationOf(call.fields);
+function withParams({ asked, params }: AdapterCall, without: readonly string[]): Conversation {
+  if (Object.keys(params).length === 0 && without.length === 0) return asked.conversation();
+  const own = foreignConversation(asked);
+  if (own === null) return readRequest(withoutMembers(effectiveFields(asked.fields, params), without));
   const given = Object.entries(own.controls).filter(([name, value]) => {
     return value !== undefined && !without.includes(own.spelling[name as keyof typeof own.spelling] ?? name);
   });
-  return { ...own, controls: { ...readControls(call.params), ...Object.fromEntries(given) } };
-}
-
-/** The client's own conversation of a request that came by another wire; `null` for one that came by chat. */
-export function notedConversation(fields: Json): Conversation | null {
-  return foreign.has(fields) ? conversationOf(fields) : null;
-}
-
-/** What `fields` ask for, as the client said it. */
-export function conversationOf(fields: Json): Conversation {
-  const conversation = conversations.get(fields) ?? readRequest(fields);
-  conversations.set(fields, conversation);
-  return conversation;
+  return { ...own, controls: { ...readControls(params), ...Object.fromEntries(given) } };
 }
 
 /** The provider's word for the token limit is its wire's own: that one stays. */
@@ -140,8 +107,8 @@ function loose(conversation: Conversation): Conversation {
 }
 
 /** With what this attempt does without, as far as the client sent it. */
-function named(request: UpstreamRequest, { without = [], fields }: AdapterCall): UpstreamRequest {
-  const names = without.filter((name) => name === "strict" || (!KEPT.has(name) && Object.hasOwn(fields, name)));
+function named(request: UpstreamRequest, { without = [], asked }: AdapterCall): UpstreamRequest {
+  const names = without.filter((name) => name === "strict" || (!KEPT.has(name) && Object.hasOwn(asked.fields, name)));
   return { ...request, droppedParams: [...new Set([...request.droppedParams, ...names.map(printable)])] };
 }
 
@@ -151,8 +118,8 @@ const MAX_NAMED = 32;
  * The names for `x-flowlayer-dropped-params`, in the order of the client's members: only members that the client itself
  * sent are named.
  */
-export function droppedParams(losses: readonly Loss[], fields: Json): readonly string[] {
-  const order = new Map(Object.keys(clientFieldsOf(fields)).map((name, at) => [name, at]));
+export function droppedParams(losses: readonly Loss[], { fields, clientFields = fields }: Asked): readonly string[] {
+  const order = new Map(Object.keys(clientFields).map((name, at) => [name, at]));
   const placeOf = (path: string): number => order.get(firstOf(path)) ?? order.size;
   const sent = losses.map(({ path }) => path).filter((path) => order.has(firstOf(path)) || path.includes("."));
   sent.sort((a, b) => placeOf(a) - placeOf(b));
@@ -169,6 +136,6 @@ function printable(name: string): string {
   return /^[\w.[\]-]{1,64}$/.test(name) ? name : "other";
 }
 
-function toContext(provider: string, { fields, model, traceId, createdAt }: CallContext): AnswerContext {
-  return { provider, model, traceId, createdAt, conversation: conversationOf(fields) };
+function toContext(provider: string, { asked, model, traceId, createdAt }: CallContext): AnswerContext {
+  return { provider, model, traceId, createdAt, conversation: asked.conversation() };
 }

@@ -5,6 +5,7 @@
  * Twice the body may cost twice the multiple at most when a clock is all there is to measure with: what is quadratic
  * costs four times as much, and then eight.
  */
+
 import { expect, test } from "vitest";
 import { readResults } from "../../src/approvals/calls.ts";
 import { canonicalJson } from "../../src/approvals/match.ts";
@@ -40,12 +41,12 @@ async function workOn(text: string, provider: Provider, model: string): Promise<
     for (const { calls } of gate.hasResults ? readResults(gate.toolTurns()) : []) {
       for (const call of calls) if (call.arguments !== null) canonicalJson(call.arguments);
     }
-    provider.lacks?.(fields, model);
-    provider.refuses?.(fields, model);
+    provider.lacks?.(request, model);
+    provider.refuses?.(request, model);
     const config = { baseUrl: "https://a.example", headers: {}, settings: { region: "us-east-1" } };
     const body = new JsonEdit(request.text, request.members).remove("route");
     const common = { stream: request.stream, params: {}, maxOutputTokens: 1_000 };
-    await provider.adapter.toUpstream({ ...common, body, fields, model, config });
+    await provider.adapter.toUpstream({ ...common, asked: request, body, fields, model, config });
   } catch (error) {
     // A refusal is an answer too, and what it took counts.
     if (!(error instanceof RouterError) && !(error instanceof Error && error.name === "UntranslatableRequest"))

@@ -5,10 +5,12 @@
  * bytes at all make a reader throw or hang. The seed of each file is printed: with `FLOW_SEED` set to the run's number
  * the same cuts come again.
  */
+
 import { crc32 } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import type { AnswerContext } from "../../src/providers/adapter.ts";
 import { findProvider, providerIds } from "../../src/providers/index.ts";
+import { askedInChat } from "../../src/wires/asked.ts";
 import { openItems } from "../../src/wires/openai-chat/stream/items.ts";
 import type { StreamItem } from "../../src/wires/wire.ts";
 import { asChat } from "../support/as-chat.ts";
@@ -39,7 +41,7 @@ function seedOf({ file, provider }: Fixture): number {
 
 function contextOf(fixture: Fixture): AnswerContext {
   const fields = { model: "flow/soak", messages: [{ role: "user", content: "hi" }], stream: true, ...fixture.request };
-  return { fields, model: "soak-model", traceId: "tr_soak", createdAt: 1_795_000_000 };
+  return { asked: askedInChat(fields), model: "soak-model", traceId: "tr_soak", createdAt: 1_795_000_000 };
 }
 
 function readerOf(fixture: Fixture): Reader {

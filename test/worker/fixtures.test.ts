@@ -3,9 +3,11 @@
  * random places, with and without usage asked for. The project's own are written by hand; recorded ones are replayed
  * too where they lie beside the checkout.
  */
+
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findProvider } from "../../src/providers/index.ts";
 import type { Trace } from "../../src/traces/schema.ts";
+import { askedInChat } from "../../src/wires/asked.ts";
 import { type ChatRig, type ErrorBody, startChatRig, type TestRoute } from "../support/chat.ts";
 import {
   type Answer,
@@ -134,7 +136,7 @@ function expectWireUsage(usage: unknown, wanted: Expected): void {
   expect(total_tokens).toBe(prompt_tokens + completion_tokens);
 }
 
-const CONTEXT = { fields: {}, model: "m", traceId: "tr_1", createdAt: 0 };
+const CONTEXT = { asked: askedInChat({}), model: "m", traceId: "tr_1", createdAt: 0 };
 
 /** Providers of OpenAI's wire whose whole answers here need no mending. */
 const isUntouched = (id: string): boolean =>

@@ -11,7 +11,6 @@ import { bearerToken } from "../../relay/authenticate.ts";
 import type { Door } from "../../relay/door.ts";
 import { relay } from "../../relay/relay.ts";
 import { nativeCount } from "../../relay/request/count.ts";
-import { clientFieldsOf } from "../../wires/bridge.ts";
 import { readContentDemand } from "../../wires/openai-chat/read-demand.ts";
 import { KNOWN } from "../../wires/openai-responses/same-wire/known.ts";
 import { responsesDoor } from "../../wires/openai-responses/wire.ts";
@@ -41,7 +40,7 @@ export function responsesApi({ env }: Context<AppEnv>, action?: string): Door {
       return parsed.request;
     },
     gateView: (request) =>
-      conversationGateView(request, KNOWN, (text) => readOwn(text, request, clientFieldsOf(request.fields))),
+      conversationGateView(request, KNOWN, (text) => readOwn(text, request, request.clientFields ?? request.fields)),
     keeperOf(policy) {
       if (read === null || !read.mayStore) return null;
       if (!mayKeep(env, policy.responses)) members = { ...members, store: false };

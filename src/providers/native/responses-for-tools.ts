@@ -28,13 +28,13 @@ export function withResponsesForTools(provider: Provider, addressOf: ResponsesAd
   };
 }
 
-function needsResponses({ fields, params, facts }: TargetRequest): boolean {
+function needsResponses({ asked, params, facts }: TargetRequest): boolean {
   if (facts.responses_for_tools !== true) return false;
-  const asked = effectiveFields({ fields, params });
-  if (!isListed(asked["tools"]) && !isListed(asked["functions"])) return false;
+  const fields = effectiveFields(asked.fields, params);
+  if (!isListed(fields["tools"]) && !isListed(fields["functions"])) return false;
   // Asking a model to stop thinking is useless where that cannot be switched off.
   const canBeOff = facts.efforts?.includes("none") ?? true;
-  return !(canBeOff && isThinkingOff(readControls(asked).reasoning));
+  return !(canBeOff && isThinkingOff(readControls(fields).reasoning));
 }
 
 function isListed(value: unknown): boolean {
@@ -56,9 +56,9 @@ function overResponses(provider: Provider, addressOf: ResponsesAddress, request:
       },
       classify: (error) => (isPathUnknown(error) ? missingFrom(place) : classify(provider, error)),
     },
-    lacks: (fields) => (isMissing(place, Date.now()) ? "tools" : bridge.lacks(fields, model)),
-    refuses: (fields) =>
-      isMissing(place, Date.now()) ? { param: "tools", message: NO_TOOLS } : bridge.refuses(fields, model),
+    lacks: (asked) => (isMissing(place, Date.now()) ? "tools" : bridge.lacks(asked, model)),
+    refuses: (asked) =>
+      isMissing(place, Date.now()) ? { param: "tools", message: NO_TOOLS } : bridge.refuses(asked, model),
   };
 }
 
@@ -70,11 +70,11 @@ function bridgeTo(id: string, addressOf: ResponsesAddress, efforts: readonly str
     writeRequest: (conversation, target) =>
       responsesWire.writeRequest(conversation, { ...target, reasons: true, efforts }),
   };
-  return bridged(wire, id, (written, { config, stream, fields }) => ({
+  return bridged(wire, id, (written, { config, stream, asked }) => ({
     url: addressOf(config),
     headers: upstreamHeaders(config, stream),
     body: written.body,
-    droppedParams: droppedParams(written.losses, fields),
+    droppedParams: droppedParams(written.losses, asked),
   }));
 }
 

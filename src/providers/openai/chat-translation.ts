@@ -13,13 +13,13 @@ const NO_HEADERS = new Headers();
 
 /** OpenAI's own wire: answers pass as they are, where they are as they should be. */
 export function chatTranslation(row: ProviderRow): Translation {
-  const optionsOf = ({ traceId, fields }: AnswerContext): MendOptions => {
+  const optionsOf = ({ traceId, asked: { fields } }: AnswerContext): MendOptions => {
     const names = aliasesFor(row, fields);
     const ownName = names === null ? undefined : (sent: string) => names.own(sent).name;
     return { seed: traceId, finishWords: row.finishWords, ownName, textTools: textToolsFor(row, fields, names) };
   };
   return {
-    passesNatively: ({ fields }) =>
+    passesNatively: ({ asked: { fields } }) =>
       row.clean !== undefined && aliasesFor(row, fields) === null && textToolsFor(row, fields, null) === null,
     toCompletion: (body, context, text) => completionOf(row, text ?? JSON.stringify(body), body, optionsOf(context)),
     openFrames: (context) => new FrameReader(optionsOf(context)),

@@ -36,8 +36,8 @@ function chatProvider(row: ProviderRow): Provider {
     requires: requiredSets(row),
     pool: row.secrets,
     configure: quirks.configure ?? ((secrets) => configure(row, secrets)),
-    lacks: (fields, model) => (isNoChat ? "messages" : missingCapability(row, fields, model, limitsOf)),
-    refuses: (fields) => (isNoChat ? noChat(row.id) : contentRefusal(row, fields)),
+    lacks: ({ fields }, model) => (isNoChat ? "messages" : missingCapability(row, fields, model, limitsOf)),
+    refuses: ({ fields }) => (isNoChat ? noChat(row.id) : contentRefusal(row, fields)),
     ...(embedding === undefined ? {} : { embedding: openAiEmbeddings(embedding, row) }),
   };
 }

@@ -8,7 +8,7 @@ import type { ContentDemand } from "../../conversation/demand.ts";
 import { type ConversationDemand, readDemand } from "../../conversation/read-demand.ts";
 import { utf8Length } from "../../lib/text/utf8-length.ts";
 import { unknownMember, unknownOther } from "../../pricing/free-members.ts";
-import { notedConversation } from "../../wires/bridge.ts";
+import { type Asked, foreignConversation } from "../../wires/asked.ts";
 import { readToolDemand } from "../../wires/openai-chat/read-demand.ts";
 import type { ChatRequest, OwnBody } from "../../wires/openai-chat/request-fields.ts";
 import type { Candidate } from "../types.ts";
@@ -65,7 +65,7 @@ export class PromptReader {
 
   /** `null` for a request that came in chat. */
   #ownDemand(): OwnDemand | null {
-    if (this.#own === undefined) this.#own = ownDemand(this.#request.fields);
+    if (this.#own === undefined) this.#own = ownDemand(this.#request);
     return this.#own;
   }
 
@@ -83,8 +83,8 @@ interface OwnDemand extends ConversationDemand {
   readonly unknownMember: string | null;
 }
 
-function ownDemand(fields: Json): OwnDemand | null {
-  const conversation = notedConversation(fields);
+function ownDemand(asked: Asked): OwnDemand | null {
+  const conversation = foreignConversation(asked);
   if (conversation === null) return null;
   const { others } = conversation;
   const members = others.flatMap(({ name, path, source }) => (name === path ? [[name, source] as const] : []));

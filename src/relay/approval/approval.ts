@@ -37,7 +37,7 @@ import { unexpectedFault } from "../../http/internal-error.ts";
 import { sha256, toHex } from "../../keys/hash.ts";
 import { stringifyRaw } from "../../lib/raw-json.ts";
 import { keyIdOfTrace } from "../../traces/schema.ts";
-import { notedConversation } from "../../wires/bridge.ts";
+import { foreignConversation } from "../../wires/asked.ts";
 import type { ChatRequest } from "../../wires/openai-chat/request-fields.ts";
 import type { AnswerContext } from "../../wires/wire.ts";
 import type { Door, GateView, Unread } from "../door.ts";
@@ -255,7 +255,7 @@ export class ToolApproval implements CallGate {
 
   /** Members of namespaces by the name that people write rules for: `<namespace>.<name>`. */
   #named<Call extends { readonly name: string }>(calls: readonly Call[]): readonly Call[] {
-    const { namespaces } = notedConversation(this.#request.fields) ?? {};
+    const { namespaces } = foreignConversation(this.#request) ?? {};
     if (namespaces === undefined) return calls;
     return calls.map((call) => {
       const own = namespaces.get(call.name);

@@ -6,7 +6,8 @@ import type { AdapterCall, ProviderAdapter, UpstreamFailure, UpstreamRequest } f
 import { describeError } from "../../providers/classify.ts";
 import { diagnosed, unanswered } from "../../providers/diagnosis.ts";
 import { openHeadersOf } from "../../providers/provider-settings.ts";
-import { droppedParams, notedConversation } from "../../wires/bridge.ts";
+import { foreignConversation } from "../../wires/asked.ts";
+import { droppedParams } from "../../wires/bridge.ts";
 import { EventItems } from "../../wires/event-items.ts";
 import type { ChatRequest } from "../../wires/openai-chat/request-fields.ts";
 import { openItems } from "../../wires/openai-chat/stream/items.ts";
@@ -36,7 +37,7 @@ export function tariffOf(
 }
 
 export function readingOf(
-  { fields }: ChatRequest,
+  asked: ChatRequest,
   { name, provider, target, config, lane }: Candidate,
   record: Attempt,
   wire: DoorWire,
@@ -49,8 +50,8 @@ export function readingOf(
     traceId,
     createdAt: Math.floor(record.startedAt / 1000),
   };
-  const answerContext = { ...common, fields };
-  const context = { ...common, provider: provider.id, conversation: notedConversation(fields) };
+  const answerContext = { ...common, asked };
+  const context = { ...common, provider: provider.id, conversation: foreignConversation(asked) };
   const sameWire = lane === "translated" ? undefined : wire.sameWire;
   const isClean = sameWire === undefined ? translation?.passesNatively?.(answerContext) === true : lane === "native";
   return {
@@ -108,8 +109,14 @@ function callOf(
   clientHeaders: Exchange["clientHeaders"],
 ): AdapterCall {
   const sent = lane === "translated" ? request : (request.own ?? request);
+  let body: JsonEdit | undefined;
   return {
-    body: new JsonEdit(sent.text, sent.members).remove("route"),
+    asked: request,
+    // A target of another wire never asks for it, and for a client of another wire it would have to be written.
+    get body() {
+      body ??= new JsonEdit(sent.text, sent.members).remove("route");
+      return body;
+    },
     fields: sent.fields,
     stream: request.stream,
     model: target.model,
@@ -165,9 +172,9 @@ function unsentHeaders(
 }
 
 /** Members of another wire's request that a target that speaks chat did not receive. */
-function untold({ chatLosses = [], fields }: ChatRequest, { lane, provider }: Candidate): readonly string[] {
+function untold(request: ChatRequest, { lane, provider }: Candidate): readonly string[] {
   const isChat = lane === "translated" && provider.adapter.translation?.openReader === undefined;
-  return isChat ? droppedParams(chatLosses, fields) : [];
+  return isChat ? droppedParams(request.chatLosses ?? [], request) : [];
 }
 
 /** Items of a stream whose text is not in the door's wire: everything is written from its events. */

@@ -77,6 +77,7 @@ async function ask({ provider, config, model }: CountTarget, { request, http }: 
   const own = request.own ?? request;
   const { adapter } = provider;
   const { url, headers, body } = await adapter.toUpstream({
+    asked: request,
     body: new JsonEdit(own.text, own.members).remove("route"),
     fields: own.fields,
     stream: false,

@@ -66,7 +66,7 @@ function planFor(
     route,
     // The protocol of the same providers: which lane a target takes is the same for both.
     wire: "openai-chat",
-    fields: request.fields,
+    asked: request,
     textLength: operation.longest,
     subject: INPUT,
     secrets: secretsOf(run.env),

@@ -13,9 +13,8 @@ export function toldOf(provider: Provider | undefined, { chatLosses = [] }: Chat
     if (chosen.adapter.translation?.openReader !== undefined) return chosen;
     return {
       ...chosen,
-      lacks: (fields, model) => (isSerious ? null : chosen.lacks?.(fields, model)) ?? loss.path,
-      refuses: (fields, model) =>
-        isSerious ? { param: loss.path, message } : (chosen.refuses?.(fields, model) ?? null),
+      lacks: (asked, model) => (isSerious ? null : chosen.lacks?.(asked, model)) ?? loss.path,
+      refuses: (asked, model) => (isSerious ? { param: loss.path, message } : (chosen.refuses?.(asked, model) ?? null)),
     };
   };
   return { ...told(provider), forRequest: (request) => told(provider.forRequest?.(request) ?? provider) };

@@ -1,6 +1,5 @@
 /** What several readers of a chat request share: the policy's `params` under the client's fields, and inline bytes. */
 import type { Json } from "../../conversation/part.ts";
-import type { AdapterCall } from "../../providers/adapter.ts";
 
 /** A policy's `params` are tastes. Who answers, to what and in which shape is not theirs to say. */
 const NOT_PARAMS: ReadonlySet<string> = new Set(["model", "messages", "stream", "stream_options", "route"]);
@@ -12,14 +11,14 @@ export function isPolicyParam(name: string): boolean {
 }
 
 /** The client's fields over the target's `params`. */
-export function effectiveFields(call: Pick<AdapterCall, "fields" | "params">): Json {
+export function effectiveFields(sent: Json, params: Json): Json {
   const fields: Record<string, unknown> = {};
-  const isLimited = LIMIT_FIELDS.some((name) => call.fields[name] !== undefined);
-  for (const [name, value] of Object.entries(call.params)) {
+  const isLimited = LIMIT_FIELDS.some((name) => sent[name] !== undefined);
+  for (const [name, value] of Object.entries(params)) {
     const isLimit = LIMIT_FIELDS.some((each) => each === name);
     if (isPolicyParam(name) && !(isLimit && isLimited)) fields[name] = value;
   }
-  for (const [name, value] of Object.entries(call.fields)) fields[name] = value;
+  for (const [name, value] of Object.entries(sent)) fields[name] = value;
   delete fields["route"];
   return fields;
 }

@@ -21,6 +21,7 @@ import {
 } from "../../lib/json.ts";
 import { confusedKey, type KeyLevel, keyLevel } from "../../lib/json-keys.ts";
 import { editElements } from "../../lib/json-spans.ts";
+import { type Asked, askedInChat } from "../asked.ts";
 
 /** Members of all objects together. A conversation of 10,000 messages has 20,000. */
 export const MAX_MEMBERS = 100_000;
@@ -107,7 +108,7 @@ const REQUEST_KEYS = keyLevel(Object.keys(ChatFields.shape), {
   tools: keyLevel(["type", "name"], { function: keyLevel(["name"]), custom: keyLevel(["name"]) }),
 });
 
-export interface ChatRequest {
+export interface ChatRequest extends Asked {
   readonly model: string;
   readonly stream: boolean;
   /** The client asked for the usage event of a stream. */
@@ -116,8 +117,6 @@ export interface ChatRequest {
   /** The client's own text and where its members stand. */
   readonly text: string;
   readonly members: readonly JsonMember[];
-  /** The same, parsed. Numbers may have lost precision here: never the source of what is forwarded. */
-  readonly fields: Readonly<Record<string, unknown>>;
   /** The body in the wire in which it came, where that is not chat: what a provider of that wire gets. */
   readonly own?: OwnBody;
   /** What is asked of that wire's API besides an answer, by the last part of its path. */
@@ -150,10 +149,11 @@ export function parseChatRequest(body: string): ChatRequest {
     controls: controls ?? {},
     text,
     members,
-    fields,
+    ...askedInChat(fields),
   };
 }
 
+/** A body: its text, where its members stand, and the same parsed, where numbers may have lost precision. */
 export type Document = Pick<ChatRequest, "text" | "fields" | "members">;
 
 /**

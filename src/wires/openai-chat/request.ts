@@ -75,7 +75,7 @@ export function toOpenAiRequest(
   body.set("model", call.model);
   fillParams(call);
   writeTokenLimit(row, call, without);
-  const fields = effectiveFields(call);
+  const fields = effectiveFields(sent, call.params);
   const limits = limitsFor(row, fields, call.model, limitsOf);
   const losses = lossesOf(row, fields, limits, without);
   const serious = firstSerious(losses);

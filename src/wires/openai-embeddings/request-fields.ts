@@ -8,6 +8,7 @@ import { RouterError } from "../../http/errors.ts";
 import { EXPLAINED, invalidField } from "../../http/validation-errors.ts";
 import { isJsonObject, JsonEdit, parseJson, scanJson } from "../../lib/json.ts";
 import { keyLevel } from "../../lib/json-keys.ts";
+import { askedInChat } from "../asked.ts";
 import { type ChatRequest, controlsOf, RouteControls, readDocument } from "../openai-chat/request-fields.ts";
 
 /** OpenAI's own limit, and the most that any provider takes in a call. */
@@ -49,7 +50,7 @@ export function parseEmbeddingsRequest(body: string): ChatRequest {
       param: "route.resume",
     });
   }
-  return { model, stream: false, includeUsage: false, controls, text, members, fields };
+  return { model, stream: false, includeUsage: false, controls, text, members, ...askedInChat(fields) };
 }
 
 /** SDKs send `null` for every option that was not set, and providers refuse some of them. */

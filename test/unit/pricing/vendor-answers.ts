@@ -2,8 +2,10 @@
  * An answer of each translated provider around a usage object of its own, whole and streamed, and its usage on our
  * wire.
  */
+
 import type { AnswerContext } from "../../../src/providers/adapter.ts";
 import { findProvider } from "../../../src/providers/index.ts";
+import { askedInChat } from "../../../src/wires/asked.ts";
 import { usageOf } from "../../../src/wires/openai-chat/chunk.ts";
 import { asChat } from "../../support/as-chat.ts";
 import { event } from "../../support/aws-event-stream.ts";
@@ -111,7 +113,7 @@ export function streamUsage(provider: string, model: string, native: Native): un
 }
 
 const contextOf = (model: string): AnswerContext => ({
-  fields: {},
+  asked: askedInChat({}),
   model,
   traceId: "tr_1",
   createdAt: 1_795_000_000,

@@ -1,11 +1,17 @@
 import { describe, expect, test } from "vitest";
-import { JsonEdit } from "../../../src/lib/json.ts";
 import type { AnswerContext, UpstreamRequest } from "../../../src/providers/adapter.ts";
 import { findProvider } from "../../../src/providers/index.ts";
+import { askedInChat } from "../../../src/wires/asked.ts";
+import { inChat } from "../../support/asked.ts";
 import { allFixtures, bytesOf, named } from "../../support/fixtures.ts";
 
 const azure = findProvider("azure")!;
-const CONTEXT: AnswerContext = { fields: {}, model: "my-deployment", traceId: "tr_1", createdAt: 1_795_000_000 };
+const CONTEXT: AnswerContext = {
+  asked: askedInChat({}),
+  model: "my-deployment",
+  traceId: "tr_1",
+  createdAt: 1_795_000_000,
+};
 const SECRETS = { AZURE_API_KEY: "key", AZURE_RESOURCE_NAME: "res" };
 const FIXTURES = allFixtures().filter(({ provider }) => provider === "azure");
 
@@ -14,8 +20,7 @@ async function send(secrets: Record<string, unknown>, text: string, model = "my-
   if (config === null) throw new Error("not configured");
   const fields = JSON.parse(text);
   return azure.adapter.toUpstream({
-    body: new JsonEdit(text),
-    fields,
+    ...inChat(fields, text),
     stream: fields.stream === true,
     model,
     params: {},

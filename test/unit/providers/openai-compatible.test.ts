@@ -1,10 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { JsonEdit } from "../../../src/lib/json.ts";
 import type { AdapterCall, UpstreamRequest } from "../../../src/providers/adapter.ts";
 import { findProvider } from "../../../src/providers/index.ts";
 import { ROWS } from "../../../src/providers/rows.ts";
+import { askedInChat } from "../../../src/wires/asked.ts";
 import { missingCapability } from "../../../src/wires/openai-chat/request.ts";
+import { inChat } from "../../support/asked.ts";
 
 const CONFIG = { baseUrl: "https://api.vendor.com/v1", headers: { authorization: "Bearer key" } };
 
@@ -13,8 +14,7 @@ async function send(id: string, text: string, options: Partial<AdapterCall> = {}
   if (provider === undefined) throw new Error(`no provider ${id}`);
   const fields = JSON.parse(text);
   return provider.adapter.toUpstream({
-    body: new JsonEdit(text),
-    fields,
+    ...inChat(fields, text),
     stream: fields.stream === true,
     model: "upstream-model",
     params: {},
@@ -336,6 +336,6 @@ describe("what a provider cannot do", () => {
     ["openai", { tools: [{}], n: 5, logprobs: true }, null],
   ])("%s with %j lacks %s", (id, fields, name) => {
     expect(missingCapability(row(id), fields)).toBe(name);
-    expect(findProvider(id)?.lacks?.(fields)).toBe(name);
+    expect(findProvider(id)?.lacks?.(askedInChat(fields))).toBe(name);
   });
 });

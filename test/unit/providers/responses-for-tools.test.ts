@@ -1,9 +1,11 @@
 /** Which requests go over the Responses API, where to, and how long an endpoint without it is remembered. */
+
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { findModel } from "../../../src/catalog/index.ts";
-import { JsonEdit } from "../../../src/lib/json.ts";
 import type { Provider, TargetRequest } from "../../../src/providers/adapter.ts";
 import { findProvider } from "../../../src/providers/index.ts";
+import { askedInChat } from "../../../src/wires/asked.ts";
+import { inChat } from "../../support/asked.ts";
 
 const openai = findProvider("openai")!;
 const azure = findProvider("azure")!;
@@ -20,7 +22,7 @@ function requestOf(
   const model = more.model ?? "gpt-5.6";
   return {
     ...{
-      fields: { messages: MESSAGES, tools: TOOLS },
+      asked: askedInChat({ messages: MESSAGES, tools: TOOLS }),
       model,
       facts: findModel(provider.id, model) ?? {},
       params: {},
@@ -33,9 +35,8 @@ function requestOf(
 const chosen = (provider: Provider, request: TargetRequest): Provider => provider.forRequest?.(request) ?? provider;
 
 async function urlOf(provider: Provider, request: TargetRequest): Promise<string> {
-  const { fields, model, params, config } = request;
-  const body = new JsonEdit(JSON.stringify(fields));
-  const call = { body, fields, stream: false, model, params, maxOutputTokens: undefined, config };
+  const { asked, model, params, config } = request;
+  const call = { ...inChat(asked.fields), stream: false, model, params, maxOutputTokens: undefined, config };
   return (await chosen(provider, request).adapter.toUpstream(call)).url;
 }
 
@@ -73,7 +74,9 @@ describe("which API serves", () => {
   // Only the answers of the other API have to be translated.
   const over = (more: Partial<TargetRequest>): boolean =>
     chosen(openai, requestOf(openai, OPENAI, more)).adapter.translation?.openReader !== undefined;
-  const asking = (fields: object): Partial<TargetRequest> => ({ fields: { messages: MESSAGES, ...fields } });
+  const asking = (fields: object): Partial<TargetRequest> => ({
+    asked: askedInChat({ messages: MESSAGES, ...fields }),
+  });
   test.each<[string, Partial<TargetRequest>, boolean]>([
     ["tools", asking({ tools: TOOLS }), true],
     ["tools with an effort", asking({ tools: TOOLS, reasoning_effort: "high" }), true],
@@ -110,19 +113,19 @@ describe("an endpoint without the path", () => {
   test("lacks tools for an hour, at that address and for that model", async () => {
     const here = requestOf(openai, { ...OPENAI, OPENAI_BASE_URL: "https://hour.vendor.com/v1" });
     const target = chosen(openai, here);
-    expect(target.lacks?.(here.fields)).toBeNull();
+    expect(target.lacks?.(here.asked)).toBeNull();
     const error = { status: 404, headers: new Headers(), body: undefined };
     expect(target.adapter.classify(error)).toMatchObject({ class: "capability", tryNext: true, trySame: false });
     const again = chosen(openai, here);
-    expect(again.lacks?.(here.fields)).toBe("tools");
-    expect(again.refuses?.(here.fields, here.model)).toMatchObject({ param: "tools" });
+    expect(again.lacks?.(here.asked)).toBe("tools");
+    expect(again.refuses?.(here.asked, here.model)).toMatchObject({ param: "tools" });
     await expect(urlOf(openai, here)).rejects.toThrow();
     for (const other of [{ ...here, model: "gpt-5.5" }, requestOf(openai, OPENAI)]) {
-      expect(chosen(openai, other).lacks?.(other.fields)).toBeNull();
+      expect(chosen(openai, other).lacks?.(other.asked)).toBeNull();
     }
     vi.setSystemTime(Date.now() + 3_599_000);
-    expect(chosen(openai, here).lacks?.(here.fields)).toBe("tools");
+    expect(chosen(openai, here).lacks?.(here.asked)).toBe("tools");
     vi.setSystemTime(Date.now() + 2_000);
-    expect(chosen(openai, here).lacks?.(here.fields)).toBeNull();
+    expect(chosen(openai, here).lacks?.(here.asked)).toBeNull();
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { JsonEdit } from "../../../src/lib/json.ts";
 import type { AdapterCall } from "../../../src/providers/adapter.ts";
 import { findProvider } from "../../../src/providers/index.ts";
+import { inChat } from "../../support/asked.ts";
 
 const HELLO = { model: "flow/x", messages: [{ role: "user", content: "Say hello, please" }] };
 const WEATHER = {
@@ -58,8 +58,7 @@ function ask(
   const config = sandbox?.configure({ FLOW_SANDBOX: "1" });
   if (sandbox?.send === undefined || config === null || config === undefined) throw new Error("no sandbox");
   const call: AdapterCall = {
-    body: new JsonEdit(JSON.stringify(fields)),
-    fields,
+    ...inChat(fields),
     stream: fields["stream"] === true,
     model: "sandbox-model",
     params: {},

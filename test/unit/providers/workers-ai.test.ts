@@ -1,9 +1,15 @@
 import { describe, expect, test } from "vitest";
 import type { AnswerContext } from "../../../src/providers/adapter.ts";
 import { findProvider } from "../../../src/providers/index.ts";
+import { askedInChat } from "../../../src/wires/asked.ts";
 import { allFixtures, bytesOf, named, wholeAnswer } from "../../support/fixtures.ts";
 
-const CONTEXT: AnswerContext = { fields: {}, model: "@cf/example", traceId: "tr_1", createdAt: 1_795_000_000 };
+const CONTEXT: AnswerContext = {
+  asked: askedInChat({}),
+  model: "@cf/example",
+  traceId: "tr_1",
+  createdAt: 1_795_000_000,
+};
 const FIXTURES = allFixtures().filter(({ provider }) => provider === "workers-ai");
 const adapter = findProvider("workers-ai")?.adapter;
 

@@ -12,6 +12,7 @@ import { openAiProvider } from "../../../src/providers/openai/openai-compatible.
 import { type PlanInput, plan } from "../../../src/relay/plan.ts";
 import { resolve } from "../../../src/relay/resolve.ts";
 import type { Caller, Candidate, Plan, ResolvedRoute } from "../../../src/relay/types.ts";
+import { askedInChat } from "../../../src/wires/asked.ts";
 import { type ChatRequest, parseChatRequest } from "../../../src/wires/openai-chat/request-fields.ts";
 import { randomFrom } from "../../support/random.ts";
 import { stubScheduler } from "../../support/scheduler.ts";
@@ -96,7 +97,7 @@ function planFor(route: ResolvedRoute, setting: Setting, chance: PlanInput["draw
   return plan({
     route,
     wire: "openai-chat",
-    fields: setting.fields ?? {},
+    asked: askedInChat(setting.fields ?? {}),
     textLength: setting.textLength ?? 100,
     secrets: { KEY: "secret" },
     findProvider: (id) => PROVIDERS.get(id),

@@ -1,12 +1,14 @@
 /** What the bridge makes of a writer's losses. */
+
 import { expect, test } from "vitest";
 import type { Conversation } from "../../../src/conversation/conversation.ts";
 import { changesMeaning, harmless, type Loss, unmet } from "../../../src/conversation/loss.ts";
-import { JsonEdit } from "../../../src/lib/json.ts";
 import type { AdapterCall } from "../../../src/providers/adapter.ts";
+import { askedInChat } from "../../../src/wires/asked.ts";
 import { bridged, droppedParams, UntranslatableRequest } from "../../../src/wires/bridge.ts";
 import type { RequestTarget, UpstreamWire } from "../../../src/wires/wire.ts";
 import { asChat } from "../../support/as-chat.ts";
+import { inChat } from "../../support/asked.ts";
 
 const FIELDS = { model: "flow/x", messages: [{ role: "user", content: "hi" }], seed: 1, logprobs: true };
 
@@ -24,13 +26,12 @@ function bridgeOf(losses: readonly Loss[], seen: RequestTarget[] = []) {
     url: written.path,
     headers: {},
     body: written.body,
-    droppedParams: droppedParams(written.losses, FIELDS),
+    droppedParams: droppedParams(written.losses, askedInChat(FIELDS)),
   }));
 }
 
 const call = (params: object = {}): AdapterCall => ({
-  body: new JsonEdit(JSON.stringify(FIELDS)),
-  fields: FIELDS,
+  ...inChat(FIELDS),
   stream: false,
   model: "m",
   params: params as AdapterCall["params"],
@@ -40,19 +41,19 @@ const call = (params: object = {}): AdapterCall => ({
 
 test("what is harmless is named, and keeps no target from its turn", () => {
   const bridge = bridgeOf([harmless("seed"), harmless("not_sent")]);
-  expect(bridge.lacks(FIELDS)).toBeNull();
+  expect(bridge.lacks(askedInChat(FIELDS))).toBeNull();
   expect(bridge.toUpstream(call())).toMatchObject({ droppedParams: ["seed"] });
 });
 
 test("a wish that cannot be followed puts the target behind others, and is named where it is the only one", () => {
   const bridge = bridgeOf([unmet("logprobs")]);
-  expect(bridge.lacks(FIELDS)).toBe("logprobs");
+  expect(bridge.lacks(askedInChat(FIELDS))).toBe("logprobs");
   expect(bridge.toUpstream(call())).toMatchObject({ droppedParams: ["logprobs"] });
 });
 
 test("content that would be missing is refused, with its path and why", () => {
   const bridge = bridgeOf([unmet("logprobs"), changesMeaning("messages[0].content[1]", "part", "No sounds here.")]);
-  expect(bridge.lacks(FIELDS)).toBe("messages[0].content[1]");
+  expect(bridge.lacks(askedInChat(FIELDS))).toBe("messages[0].content[1]");
   expect(() => bridge.toUpstream(call())).toThrow(UntranslatableRequest);
   expect(() => bridge.toUpstream(call())).toThrow("No sounds here.");
 });
@@ -71,16 +72,17 @@ test("a conversation is read once, and written once per model, however often the
       return FIELDS.messages;
     },
   };
+  const asked = askedInChat(fields);
   const seen: RequestTarget[] = [];
   const bridge = bridgeOf([], seen);
-  bridge.lacks(fields, "a");
+  bridge.lacks(asked, "a");
   const once = reads;
   for (const model of ["a", "b", "a"]) {
-    expect(bridge.lacks(fields, model)).toBeNull();
-    expect(bridge.refuses(fields, model)).toBeNull();
+    expect(bridge.lacks(asked, model)).toBeNull();
+    expect(bridge.refuses(asked, model)).toBeNull();
   }
-  void bridge.toUpstream({ ...call(), fields });
-  asChat(bridge.translation).openStream({ fields, model: "a", traceId: "tr_1", createdAt: 1 });
+  void bridge.toUpstream({ ...call(), asked });
+  asChat(bridge.translation).openStream({ asked, model: "a", traceId: "tr_1", createdAt: 1 });
   expect(seen.map(({ model }) => model)).toEqual(["a", "b", "m"]);
   expect(reads).toBe(once);
 });
@@ -99,7 +101,7 @@ test("a member that the target refused before is left out and named; its word fo
   const { toUpstream } = bridged(wire, "cohere", () => ({ url: "", headers: {}, body: "", droppedParams: [] }));
   const tools = [{ type: "function", function: { name: "f", strict: true } }];
   const fields = { ...FIELDS, temperature: 0.5, max_tokens: 7, tools };
-  const sent = await toUpstream({ ...call(), fields, without: ["temperature", "max_tokens", "strict"] });
+  const sent = await toUpstream({ ...call(), ...inChat(fields), without: ["temperature", "max_tokens", "strict"] });
   expect(conversations[0]?.controls).toMatchObject({ seed: 1, maxOutputTokens: 7 });
   expect(conversations[0]?.controls.temperature).toBeUndefined();
   expect(conversations[0]?.tools).toMatchObject([{ strict: false }]);

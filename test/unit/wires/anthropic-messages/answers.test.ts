@@ -1,9 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { JsonEdit } from "../../../../src/lib/json.ts";
 import type { AnswerContext } from "../../../../src/providers/adapter.ts";
 import { anthropic } from "../../../../src/providers/anthropic.ts";
+import { askedInChat } from "../../../../src/wires/asked.ts";
 import { asChat, type ChatStream, type StreamPart } from "../../../support/as-chat.ts";
+import { inChat } from "../../../support/asked.ts";
 import {
   allFixtures,
   bytesOf,
@@ -17,7 +18,7 @@ import { cutStep } from "../../../support/tries.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
-const CONTEXT: AnswerContext = { fields: {}, model: "asked", traceId: "tr_1", createdAt: 1_795_000_000 };
+const CONTEXT: AnswerContext = { asked: askedInChat({}), model: "asked", traceId: "tr_1", createdAt: 1_795_000_000 };
 const FIXTURES = allFixtures().filter(({ provider }) => provider === "anthropic");
 const STREAMS = FIXTURES.filter(isStream);
 const encoder = new TextEncoder();
@@ -205,8 +206,7 @@ describe("what OpenAI has no place for", () => {
       ],
     };
     const request = await anthropic.adapter.toUpstream({
-      body: new JsonEdit(JSON.stringify(fields)),
-      fields,
+      ...inChat(fields),
       stream: false,
       model: "claude-sonnet-4-6",
       params: {},

@@ -1,9 +1,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { JsonEdit } from "../../../../src/lib/json.ts";
 import type { AdapterCall, UpstreamRequest } from "../../../../src/providers/adapter.ts";
 import { anthropic } from "../../../../src/providers/anthropic.ts";
+import { askedInChat } from "../../../../src/wires/asked.ts";
 import { asChat } from "../../../support/as-chat.ts";
+import { inChat } from "../../../support/asked.ts";
 
 type Json = Record<string, unknown>;
 
@@ -17,8 +18,7 @@ const PAIRS = new URL("../../../../../shared/fixtures/request-pairs.json", impor
 
 async function send(fields: Json, options: Partial<AdapterCall> = {}): Promise<UpstreamRequest> {
   return anthropic.adapter.toUpstream({
-    body: new JsonEdit(JSON.stringify(fields)),
-    fields,
+    ...inChat(fields),
     stream: fields["stream"] === true,
     model: "claude-sonnet-4-6",
     params: {},
@@ -492,7 +492,7 @@ describe("what the provider would refuse", () => {
     const answer = asChat(anthropic.adapter.translation).toCompletion(
       { content: [block], stop_reason: "tool_use" },
       {
-        fields: { messages, tools: [tool("calendar.list/events"), tool("calendar_list_events")] },
+        asked: askedInChat({ messages, tools: [tool("calendar.list/events"), tool("calendar_list_events")] }),
         ...{ model: "m", traceId: "tr_1", createdAt: 1 },
       },
     );
@@ -566,7 +566,12 @@ describe("a tool that takes free text", () => {
 
   test.each([PATCH, "", "\u2028 \\ {}"])("answers with the text alone: %j", (input) => {
     const block = { type: "tool_use", id: "t", name: "patch", input: { input } };
-    const context = { fields: { messages: HELLO, tools: [custom] }, model: "m", traceId: "tr_1", createdAt: 1 };
+    const context = {
+      asked: askedInChat({ messages: HELLO, tools: [custom] }),
+      model: "m",
+      traceId: "tr_1",
+      createdAt: 1,
+    };
     const text = JSON.stringify({ content: [block], stop_reason: "tool_use" });
     const answer = asChat(anthropic.adapter.translation).toCompletion(JSON.parse(text), context, text);
     expect(answer).toMatchObject({
@@ -668,7 +673,7 @@ describe("what no Claude can do", () => {
     ],
     [{ messages: HELLO, seed: 1 }, null],
   ])("%j: %s", (fields, wanted) => {
-    expect(anthropic.lacks?.(fields)).toBe(wanted);
+    expect(anthropic.lacks?.(askedInChat(fields))).toBe(wanted);
   });
 });
 

@@ -2,12 +2,14 @@
  * A turn of Claude's goes back exactly as it came, whole or streamed, though a chat message has one text, one list of
  * calls and no order between them: the provider refuses a turn whose thinking was moved, and forgets one that was lost.
  */
+
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { JsonEdit } from "../../../../src/lib/json.ts";
 import type { AnswerContext } from "../../../../src/providers/adapter.ts";
 import { anthropic } from "../../../../src/providers/anthropic.ts";
+import { askedInChat } from "../../../../src/wires/asked.ts";
 import { asChat } from "../../../support/as-chat.ts";
+import { inChat } from "../../../support/asked.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -19,7 +21,7 @@ interface Block {
 
 const QUESTION = { role: "user", content: "Which tides?" };
 const CONTEXT: AnswerContext = {
-  fields: { messages: [QUESTION] },
+  asked: askedInChat({ messages: [QUESTION] }),
   model: "claude-opus-5",
   traceId: "tr_1",
   createdAt: 1_795_000_000,
@@ -152,8 +154,7 @@ async function sentBack(message: Json, model = "claude-opus-5"): Promise<{ conte
     messages: [QUESTION, JSON.parse(JSON.stringify(message)), ...results, { role: "user", content: "?" }],
   };
   const request = await anthropic.adapter.toUpstream({
-    body: new JsonEdit(JSON.stringify(fields)),
-    fields,
+    ...inChat(fields),
     stream: false,
     model,
     params: {},

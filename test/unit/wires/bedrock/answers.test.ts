@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { AnswerContext } from "../../../../src/providers/adapter.ts";
 import { bedrock } from "../../../../src/providers/bedrock.ts";
+import { askedInChat } from "../../../../src/wires/asked.ts";
 import { asChat, type StreamPart } from "../../../support/as-chat.ts";
 import { event, exception, frame, messages, type SourceLine } from "../../../support/aws-event-stream.ts";
 import { allFixtures, bytesOf, type Fixture, named, streamedAnswer, wholeAnswer } from "../../../support/fixtures.ts";
@@ -16,7 +17,7 @@ const FIXTURES = allFixtures().filter(({ provider }) => provider === "bedrock");
 const STREAMS = FIXTURES.filter(({ kind }) => kind === "eventstream");
 
 const contextOf = (fields: Json = {}, model = "us.anthropic.claude-sonnet-4-5"): AnswerContext => ({
-  fields,
+  asked: askedInChat(fields),
   model,
   traceId: "tr_1",
   createdAt: 1_795_000_000,

@@ -1,11 +1,12 @@
 import { existsSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { JsonEdit } from "../../../../src/lib/json.ts";
 import type { AdapterCall, UpstreamRequest } from "../../../../src/providers/adapter.ts";
 import { bedrock } from "../../../../src/providers/bedrock.ts";
 import { findProvider } from "../../../../src/providers/index.ts";
+import { askedInChat } from "../../../../src/wires/asked.ts";
 import { traitsOf } from "../../../../src/wires/bedrock/models.ts";
+import { inChat } from "../../../support/asked.ts";
 import { foreignKeys, hostileChat } from "../../../support/hostile-chat.ts";
 
 type Json = Record<string, unknown>;
@@ -26,8 +27,7 @@ const SAID_HI = { messages: [{ role: "user", content: [{ text: "hi" }] }] };
 
 async function send(fields: Json, options: Partial<AdapterCall> = {}): Promise<UpstreamRequest> {
   return bedrock.adapter.toUpstream({
-    body: new JsonEdit(JSON.stringify(fields)),
-    fields,
+    ...inChat(fields),
     stream: fields["stream"] === true,
     model: CLAUDE,
     params: {},
@@ -45,7 +45,7 @@ async function sent(fields: Json, options: Partial<AdapterCall> = {}): Promise<J
 const dropped = async (fields: Json, options: Partial<AdapterCall> = {}): Promise<readonly string[]> =>
   (await send({ model: "flow/x", messages: HELLO, ...fields }, options)).droppedParams;
 
-const lacks = (fields: Json): string | null => bedrock.lacks!({ messages: HELLO, ...fields });
+const lacks = (fields: Json): string | null => bedrock.lacks!(askedInChat({ messages: HELLO, ...fields }));
 
 afterEach(() => {
   vi.useRealTimers();
@@ -1072,7 +1072,7 @@ test("whatever a request holds, it is written from what is built here, or named 
   let sentCount = 0;
   await fc.assert(
     fc.asyncProperty(hostileChat, fc.constantFrom(CLAUDE, OPUS, NOVA, LLAMA, BINDING, "x"), async (fields, model) => {
-      bedrock.lacks?.(fields, model);
+      bedrock.lacks?.(askedInChat(fields), model);
       const request = await send(fields, { model }).catch(() => null);
       if (request === null) return;
       sentCount++;

@@ -1,10 +1,12 @@
 /** Tools on the way out and calls on the way back, by kind. Whole and streamed alike. */
+
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { JsonEdit } from "../../../../src/lib/json.ts";
 import type { AnswerContext } from "../../../../src/providers/adapter.ts";
 import { bedrock } from "../../../../src/providers/bedrock.ts";
+import { askedInChat } from "../../../../src/wires/asked.ts";
 import { asChat, type StreamPart } from "../../../support/as-chat.ts";
+import { inChat } from "../../../support/asked.ts";
 import { event } from "../../../support/aws-event-stream.ts";
 import { streamedAnswer, wholeAnswer } from "../../../support/fixtures.ts";
 
@@ -18,13 +20,13 @@ const LLAMA = "us.meta.llama3-3-70b-instruct-v1:0";
 const HELLO = [{ role: "user", content: "hi" }];
 const tool = (name: string, more: Json = {}): Json => ({ type: "function", function: { name, ...more } });
 const contextOf = (fields: Json, model = CLAUDE): AnswerContext => ({
-  ...{ fields, model, traceId: "tr_1", createdAt: 1_795_000_000 },
+  ...{ asked: askedInChat(fields), model, traceId: "tr_1", createdAt: 1_795_000_000 },
 });
 
 async function send(fields: Json, model: string): Promise<{ body: Json; dropped: readonly string[] }> {
   const { body, droppedParams } = await bedrock.adapter.toUpstream({
-    body: new JsonEdit(JSON.stringify(fields)),
-    ...{ fields: { messages: HELLO, ...fields }, model, params: {}, stream: false, maxOutputTokens: undefined },
+    ...inChat({ messages: HELLO, ...fields }),
+    ...{ model, params: {}, stream: false, maxOutputTokens: undefined },
     config: { baseUrl: "https://a.example", headers: {} },
   });
   return { body: JSON.parse(body) as Json, dropped: droppedParams };

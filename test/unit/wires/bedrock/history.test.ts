@@ -1,12 +1,14 @@
 /** A conversation goes back to Bedrock as its models made it, and nothing that was forged goes with it. */
+
 import { describe, expect, test } from "vitest";
-import { JsonEdit } from "../../../../src/lib/json.ts";
 import type { AnswerContext } from "../../../../src/providers/adapter.ts";
 import { bedrock } from "../../../../src/providers/bedrock.ts";
+import { askedInChat } from "../../../../src/wires/asked.ts";
 import { CallIds } from "../../../../src/wires/bedrock/call-ids.ts";
 import { bedrockWire } from "../../../../src/wires/bedrock/wire.ts";
 import { readRequest } from "../../../../src/wires/openai-chat/read-request.ts";
 import { asChat } from "../../../support/as-chat.ts";
+import { inChat } from "../../../support/asked.ts";
 import { event } from "../../../support/aws-event-stream.ts";
 import { growthOf } from "../../../support/work.ts";
 
@@ -18,13 +20,13 @@ const NOVA = "us.amazon.nova-2-lite-v1:0";
 const HELLO = { role: "user", content: "hi" };
 const tool = (name: string): Json => ({ type: "function", function: { name } });
 const contextOf = (fields: Json, model: string): AnswerContext => ({
-  ...{ fields, model, traceId: "tr_1", createdAt: 1_795_000_000 },
+  ...{ asked: askedInChat(fields), model, traceId: "tr_1", createdAt: 1_795_000_000 },
 });
 
 async function textSent(fields: Json, model = CLAUDE, params: Json = {}): Promise<string> {
   const request = await bedrock.adapter.toUpstream({
-    body: new JsonEdit(JSON.stringify(fields)),
-    ...{ fields, model, params, stream: false, maxOutputTokens: undefined },
+    ...inChat(fields),
+    ...{ model, params, stream: false, maxOutputTokens: undefined },
     config: { baseUrl: "https://a.example", headers: {} },
   });
   return request.body;

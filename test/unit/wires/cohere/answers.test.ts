@@ -1,14 +1,16 @@
 /** What Cohere's answers become, by kind: arguments, names, ends. Whole and streamed alike. */
+
 import { describe, expect, test } from "vitest";
 import type { AnswerContext } from "../../../../src/providers/adapter.ts";
 import { cohere } from "../../../../src/providers/cohere.ts";
+import { askedInChat } from "../../../../src/wires/asked.ts";
 import { asChat, type StreamPart } from "../../../support/as-chat.ts";
 import { streamedAnswer, wholeAnswer } from "../../../support/fixtures.ts";
 
 type Json = Record<string, unknown>;
 
 const contextOf = (fields: Json): AnswerContext => ({
-  fields,
+  asked: askedInChat(fields),
   model: "command-example",
   traceId: "tr_1",
   createdAt: 1_795_000_000,

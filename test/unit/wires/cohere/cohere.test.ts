@@ -1,17 +1,23 @@
 import { existsSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { JsonEdit } from "../../../../src/lib/json.ts";
 import type { AdapterCall, AnswerContext, UpstreamRequest } from "../../../../src/providers/adapter.ts";
 import { cohere } from "../../../../src/providers/cohere.ts";
+import { askedInChat } from "../../../../src/wires/asked.ts";
 import { asChat, type StreamPart } from "../../../support/as-chat.ts";
+import { inChat } from "../../../support/asked.ts";
 import { allFixtures, bytesOf, type Fixture, named, streamedAnswer, wholeAnswer } from "../../../support/fixtures.ts";
 import { foreignKeys, hostileChat } from "../../../support/hostile-chat.ts";
 import { cutStep } from "../../../support/tries.ts";
 
 type Json = Record<string, unknown>;
 
-const CONTEXT: AnswerContext = { fields: {}, model: "command-example", traceId: "tr_1", createdAt: 1_795_000_000 };
+const CONTEXT: AnswerContext = {
+  asked: askedInChat({}),
+  model: "command-example",
+  traceId: "tr_1",
+  createdAt: 1_795_000_000,
+};
 const CONFIG = { baseUrl: "https://api.cohere.com/v2", headers: { authorization: "Bearer key" } };
 const HELLO = [{ role: "user", content: "hi" }];
 const FIXTURES = allFixtures().filter(({ provider }) => provider === "cohere");
@@ -19,8 +25,7 @@ const PAIRS = new URL("../../../../../shared/fixtures/request-pairs.json", impor
 
 async function send(fields: Json, options: Partial<AdapterCall> = {}): Promise<UpstreamRequest> {
   return cohere.adapter.toUpstream({
-    body: new JsonEdit(JSON.stringify(fields)),
-    fields,
+    ...inChat(fields),
     stream: fields["stream"] === true,
     model: "command-example",
     params: {},
@@ -415,7 +420,7 @@ describe("requests", () => {
     ],
     [{ messages: HELLO }, null],
   ])("%j lacks %s", (fields, name) => {
-    expect(cohere.lacks?.(fields)).toBe(name);
+    expect(cohere.lacks?.(askedInChat(fields))).toBe(name);
   });
 
   test("content that would be missing is refused, and says why", async () => {
@@ -456,7 +461,7 @@ describe("requests", () => {
   test("whatever a request holds, only what is built here is sent", async () => {
     await fc.assert(
       fc.asyncProperty(hostileChat, async (fields) => {
-        cohere.lacks?.(fields);
+        cohere.lacks?.(askedInChat(fields));
         const request = await send(fields).catch(() => null);
         if (request === null) return;
         expect(foreignKeys(JSON.parse(request.body), VOCABULARY, new Set(["parameters", "data"]))).toEqual([]);

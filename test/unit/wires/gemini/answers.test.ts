@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { google } from "../../../../src/providers/google.ts";
+import { askedInChat } from "../../../../src/wires/asked.ts";
 import { asChat, type StreamPart } from "../../../support/as-chat.ts";
 import { allFixtures, bytesOf, type Fixture, named, streamedAnswer, wholeAnswer } from "../../../support/fixtures.ts";
 import { cutStep } from "../../../support/tries.ts";
@@ -354,7 +355,7 @@ describe("answers", () => {
 
   test("what is held back is bounded", () => {
     const translator = asChat(google.adapter.translation).openStream({
-      fields: {},
+      asked: askedInChat({}),
       model: "m",
       traceId: "t",
       createdAt: 1,

@@ -3,10 +3,12 @@
  * members and shapes that the writer builds. In particular it holds as many calls and results as the approval gate can
  * read in the conversation: those of `tool_calls`, `function_call` and the roles `tool` and `function`.
  */
+
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { RouterError } from "../../../../src/http/errors.ts";
 import { google } from "../../../../src/providers/google.ts";
+import { askedInChat } from "../../../../src/wires/asked.ts";
 import { UntranslatableRequest } from "../../../../src/wires/bridge.ts";
 import { geminiWire } from "../../../../src/wires/gemini/wire.ts";
 import { readRequest } from "../../../../src/wires/openai-chat/read-request.ts";
@@ -294,7 +296,7 @@ test.each<[string, Json]>([
 ])("%s is refused", async (_, odd) => {
   const messages = [{ role: "user", content: "hi" }, odd];
   await expect(send({ messages })).rejects.toBeInstanceOf(UntranslatableRequest);
-  expect(google.lacks?.({ messages })).toMatch(/^messages\[1\]/);
+  expect(google.lacks?.(askedInChat({ messages }))).toMatch(/^messages\[1\]/);
 });
 
 test.each<[string, Json]>([

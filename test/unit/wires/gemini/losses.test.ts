@@ -1,6 +1,8 @@
 /** What Gemini cannot express: what another target is preferred for, what the request is refused for, what is named. */
+
 import { describe, expect, test } from "vitest";
 import { google } from "../../../../src/providers/google.ts";
+import { askedInChat } from "../../../../src/wires/asked.ts";
 import { UntranslatableRequest } from "../../../../src/wires/bridge.ts";
 import { streamedAnswer } from "../../../support/fixtures.ts";
 import { type Json, messageOf, send, stream, toText, translate, whole } from "./support.ts";
@@ -35,7 +37,7 @@ const UNMET: readonly (readonly [string, Json, string])[] = [
 ];
 
 test.each(UNMET)("another target goes first: %s", async (_, fields, path) => {
-  expect(google.lacks?.({ messages: HI, ...fields })).toBe(path);
+  expect(google.lacks?.(askedInChat({ messages: HI, ...fields }))).toBe(path);
   const { droppedParams } = await send({ messages: HI, ...fields });
   expect(droppedParams).toContain(path);
 });
@@ -113,7 +115,7 @@ const REFUSED: readonly (readonly [string, Json, string])[] = [
 
 test.each(REFUSED)("the request is refused: %s", async (_, fields, path) => {
   const request = { messages: HI, ...fields };
-  expect(google.lacks?.(request)).toBe(path);
+  expect(google.lacks?.(askedInChat(request))).toBe(path);
   const refusal: unknown = await send(request).catch((error: unknown) => error);
   expect(refusal).toBeInstanceOf(UntranslatableRequest);
   const { loss, message } = refusal as UntranslatableRequest;
@@ -130,7 +132,7 @@ test.each<{ name: string; fields: Json }>([
   { name: "an image address", fields: says(image("https://example.com/")) },
   { name: "verbosity as usual", fields: { verbosity: "medium", min_p: 0, repetition_penalty: 1 } },
 ])("no other target is needed: $name", ({ fields }) => {
-  expect(google.lacks?.({ messages: HI, ...fields })).toBeNull();
+  expect(google.lacks?.(askedInChat({ messages: HI, ...fields }))).toBeNull();
 });
 
 test("what is lost inside messages is named, each name once", async () => {

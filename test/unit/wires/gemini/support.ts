@@ -1,8 +1,10 @@
 /** Google's adapter as the relay calls it, and its wire as the core does. */
-import { JsonEdit } from "../../../../src/lib/json.ts";
+
 import type { AdapterCall, AnswerContext } from "../../../../src/providers/adapter.ts";
 import { google } from "../../../../src/providers/google.ts";
+import { askedInChat } from "../../../../src/wires/asked.ts";
 import { asChat, type StreamPart } from "../../../support/as-chat.ts";
+import { inChat } from "../../../support/asked.ts";
 
 export type Json = Readonly<Record<string, unknown>>;
 
@@ -11,7 +13,7 @@ const CONFIG = { baseUrl: BASE_URL, headers: { "x-goog-api-key": "key" } };
 export const DUMMY = "skip_thought_signature_validator";
 
 const contextOf = (fields: Json): AnswerContext => ({
-  fields,
+  asked: askedInChat(fields),
   model: "asked-model",
   traceId: "tr_1",
   createdAt: 1_700_000_000,
@@ -55,8 +57,7 @@ export const ending = (finishReason: string | undefined, parts: unknown[] = [{ t
 /** What the client's request becomes, sent: `text` is the exact body. */
 export async function send(fields: Json, options: Partial<AdapterCall> = {}) {
   const { url, headers, body, droppedParams } = await google.adapter.toUpstream({
-    body: new JsonEdit(JSON.stringify(fields)),
-    fields,
+    ...inChat(fields),
     stream: fields["stream"] === true,
     model: "gemini-3.8-flash",
     params: {},

@@ -1,9 +1,11 @@
 /** Custom tools at a provider that knows functions only: out as functions with one text, back as what they are. */
+
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { JsonEdit } from "../../../../src/lib/json.ts";
 import { findProvider } from "../../../../src/providers/index.ts";
+import { askedInChat } from "../../../../src/wires/asked.ts";
 import { FrameReader } from "../../../../src/wires/openai-chat/read-frames.ts";
+import { textInChat } from "../../../support/asked.ts";
 
 type Json = Record<string, unknown>;
 
@@ -21,7 +23,7 @@ if (groq === undefined) throw new Error("groq is missing");
 async function sent(more: Json = {}): Promise<{ readonly body: Json; readonly dropped: readonly string[] }> {
   const text = JSON.stringify({ ...FIELDS, ...more });
   const { body, droppedParams } = await groq!.adapter.toUpstream({
-    ...{ body: new JsonEdit(text), fields: JSON.parse(text) as Json, stream: false, model: "m", params: {} },
+    ...{ ...textInChat(text), stream: false, model: "m", params: {} },
     ...{ maxOutputTokens: undefined, config: { baseUrl: "https://api.example/v1", headers: {} } },
   });
   return { body: JSON.parse(body) as Json, dropped: droppedParams };
@@ -83,13 +85,13 @@ describe("requests", () => {
   });
 
   test("go to a provider that has such tools first, where there is one", () => {
-    expect(groq?.lacks?.(FIELDS, "m")).toBe("tools[0].custom.format");
-    expect(groq?.refuses?.(FIELDS, "m")).toBeNull();
-    expect(findProvider("openai")?.lacks?.(FIELDS, "m")).toBeNull();
+    expect(groq?.lacks?.(askedInChat(FIELDS), "m")).toBe("tools[0].custom.format");
+    expect(groq?.refuses?.(askedInChat(FIELDS), "m")).toBeNull();
+    expect(findProvider("openai")?.lacks?.(askedInChat(FIELDS), "m")).toBeNull();
   });
 });
 
-const context = { fields: FIELDS, model: "m", traceId: `tr_${"0".repeat(32)}`, createdAt: 1 };
+const context = { asked: askedInChat(FIELDS), model: "m", traceId: `tr_${"0".repeat(32)}`, createdAt: 1 };
 
 test("a whole answer calls the custom tool with its text", () => {
   const called = { name: "apply_patch", arguments: JSON.stringify({ input: PATCH }) };

@@ -1,11 +1,13 @@
 /** A chat request answered over the Responses wire, and its answer sent back in the next request. */
+
 import { describe, expect, test } from "vitest";
 import type { Json } from "../../../../src/conversation/part.ts";
-import { JsonEdit } from "../../../../src/lib/json.ts";
+import { askedInChat } from "../../../../src/wires/asked.ts";
 import { type Bridge, bridged } from "../../../../src/wires/bridge.ts";
 import { responsesWire } from "../../../../src/wires/openai-responses/wire.ts";
 import { chunksOf } from "../../../support/answers.ts";
 import { asChat } from "../../../support/as-chat.ts";
+import { inChat } from "../../../support/asked.ts";
 
 const bridge: Bridge = bridged(
   {
@@ -25,14 +27,14 @@ const user = { role: "user", content: "Go" };
 async function upstream(messages: readonly unknown[]): Promise<Json> {
   const fields = { model: "flow/x", messages, tools };
   const call = {
-    ...{ body: new JsonEdit(JSON.stringify(fields)), fields, stream: true, model: "gpt-test", params: {} },
+    ...{ ...inChat(fields), stream: true, model: "gpt-test", params: {} },
     ...{ maxOutputTokens: undefined, config: { baseUrl: "", headers: {} } },
   };
   return JSON.parse((await bridge.toUpstream(call)).body) as Json;
 }
 
 const context = {
-  fields: { messages: [user], tools },
+  asked: askedInChat({ messages: [user], tools }),
   model: "gpt-test",
   traceId: `tr_${"0".repeat(32)}`,
   createdAt: 1,

@@ -1,12 +1,13 @@
 /** No member that this router's own wires write reaches a provider that did not write it. */
+
 import { expect, test } from "vitest";
 import type { AnswerEvent } from "../../../../../src/conversation/answer.ts";
 import type { Bound, Part } from "../../../../../src/conversation/part.ts";
-import { JsonEdit } from "../../../../../src/lib/json.ts";
 import { findProvider, operatorProvider, providerIds } from "../../../../../src/providers/index.ts";
 import { ROWS } from "../../../../../src/providers/rows.ts";
 import { writeAnswer } from "../../../../../src/wires/openai-chat/write-answer.ts";
 import { ChunkStream } from "../../../../../src/wires/openai-chat/write-stream.ts";
+import { textInChat } from "../../../../support/asked.ts";
 
 const CONTEXT = { provider: "p", model: "m", traceId: "tr_1", createdAt: 0, conversation: null };
 /** What a message of OpenAI's may have. https://platform.openai.com/docs/api-reference/chat/create */
@@ -65,7 +66,7 @@ test.each(others)("%s", async (id) => {
     messages: [{ role: "user", content: "hi" }, ...sent, { role: "user", content: "x" }],
   });
   const { body } = await findProvider(id)!.adapter.toUpstream({
-    ...{ body: new JsonEdit(text), fields: JSON.parse(text), stream: false, model: "m", params: {} },
+    ...{ ...textInChat(text), stream: false, model: "m", params: {} },
     ...{ maxOutputTokens: undefined, config: { baseUrl: "https://x.example", headers: {} } },
   });
   const keeps = ROWS.find((row) => row.id === id)?.history?.keeps ?? [];
@@ -90,7 +91,7 @@ test("an operator's own endpoint gets back what it may have signed itself: the e
   const message = { role: "assistant", content: null, tool_calls: [signed], server_tool_blocks: [{}] };
   const text = JSON.stringify({ model: "m", messages: [message] });
   const { body } = await provider.adapter.toUpstream({
-    ...{ body: new JsonEdit(text), fields: JSON.parse(text), stream: false, model: "m", params: {} },
+    ...{ ...textInChat(text), stream: false, model: "m", params: {} },
     ...{ maxOutputTokens: undefined, config: { baseUrl: "https://x.example", headers: {} } },
   });
   expect((JSON.parse(body) as { messages: object[] }).messages[0]).toEqual({

@@ -1,17 +1,17 @@
 /** What of the conversation so far reaches a provider of OpenAI's protocol. */
+
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { JsonEdit } from "../../../../../src/lib/json.ts";
 import { findProvider } from "../../../../../src/providers/index.ts";
 import { nineOf } from "../../../../../src/wires/openai-chat/edit/call-ids.ts";
+import { textInChat } from "../../../../support/asked.ts";
 
 async function sent(id: string, messages: string): Promise<string> {
   const provider = findProvider(id);
   if (provider === undefined) throw new Error(`no provider ${id}`);
   const text = `{"model":"m","messages":${messages}}`;
   const { body } = await provider.adapter.toUpstream({
-    body: new JsonEdit(text),
-    fields: JSON.parse(text),
+    ...textInChat(text),
     stream: false,
     model: "m",
     params: {},

@@ -1,9 +1,11 @@
 /** What each provider of OpenAI's protocol gets of a request, and what the client is told of the rest. */
+
 import { describe, expect, test } from "vitest";
-import { JsonEdit } from "../../../../../src/lib/json.ts";
 import type { AdapterCall, UpstreamRequest } from "../../../../../src/providers/adapter.ts";
 import { findProvider, operatorProvider } from "../../../../../src/providers/index.ts";
+import { askedInChat } from "../../../../../src/wires/asked.ts";
 import { UntranslatableRequest } from "../../../../../src/wires/untranslatable.ts";
+import { textInChat } from "../../../../support/asked.ts";
 
 type Json = Record<string, unknown>;
 
@@ -15,8 +17,7 @@ async function send(id: string, sent: object, options: Partial<AdapterCall> = {}
   if (provider === undefined) throw new Error(`no provider ${id}`);
   const text = JSON.stringify({ model: "flow/x", messages: [ASK], ...sent });
   return provider.adapter.toUpstream({
-    body: new JsonEdit(text),
-    fields: JSON.parse(text),
+    ...textInChat(text),
     stream: false,
     model: "some-model",
     params: {},
@@ -87,8 +88,8 @@ describe("closed schemas", () => {
   ])("%s: %j would be another request without %s, and is not sent", async (id, sent, path) => {
     await expect(send(id, sent)).rejects.toThrow(UntranslatableRequest);
     const provider = findProvider(id);
-    expect(provider?.lacks?.({ messages: [ASK], ...sent }, "some-model")).toBe(path);
-    expect(provider?.refuses?.({ messages: [ASK], ...sent }, "some-model")).toMatchObject({ param: path });
+    expect(provider?.lacks?.(askedInChat({ messages: [ASK], ...sent }), "some-model")).toBe(path);
+    expect(provider?.refuses?.(askedInChat({ messages: [ASK], ...sent }), "some-model")).toMatchObject({ param: path });
   });
 
   test.each([
@@ -99,8 +100,8 @@ describe("closed schemas", () => {
     expect(written.droppedParams).toEqual(["tools[0]"]);
     const body = JSON.parse(String(written.body)) as Record<string, unknown>;
     expect([body["tools"], "tool_choice" in body]).toEqual([tools, tools !== undefined]);
-    expect(findProvider("groq")?.lacks?.({ messages: [ASK], ...sent }, "some-model")).toBe("tools[0]");
-    expect(findProvider("groq")?.refuses?.({ messages: [ASK], ...sent }, "some-model") ?? null).toBeNull();
+    expect(findProvider("groq")?.lacks?.(askedInChat({ messages: [ASK], ...sent }), "some-model")).toBe("tools[0]");
+    expect(findProvider("groq")?.refuses?.(askedInChat({ messages: [ASK], ...sent }), "some-model") ?? null).toBeNull();
   });
 
   test.each(["openai", "azure", "openrouter", "vllm", "own"])("%s gets tools of any kind", async (id) => {
@@ -184,9 +185,9 @@ describe("sampling that a model fixes", () => {
 
   test("a wish makes another target better, a temperature does not", () => {
     const openai = findProvider("openai");
-    expect(openai?.lacks?.({ messages: [ASK], stop: ["x"] }, "gpt-5")).toBe("stop");
-    expect(openai?.lacks?.({ messages: [ASK], temperature: 0.2 }, "gpt-5")).toBeNull();
-    expect(openai?.refuses?.({ messages: [ASK], stop: ["x"] }, "gpt-5")).toBeNull();
+    expect(openai?.lacks?.(askedInChat({ messages: [ASK], stop: ["x"] }), "gpt-5")).toBe("stop");
+    expect(openai?.lacks?.(askedInChat({ messages: [ASK], temperature: 0.2 }), "gpt-5")).toBeNull();
+    expect(openai?.refuses?.(askedInChat({ messages: [ASK], stop: ["x"] }), "gpt-5")).toBeNull();
   });
 });
 
@@ -253,7 +254,7 @@ describe("schemas and names of tools", () => {
   test("and the client's own come back, whole and streamed", async () => {
     const translation = findProvider("openai")?.adapter.translation;
     const alias = ((await bodyOf("openai", dotted))["tools"] as { function: { name: string } }[])[0]!.function.name;
-    const context = { fields: { ...dotted }, model: "m", traceId: "tr_1", createdAt: 0 };
+    const context = { asked: askedInChat({ ...dotted }), model: "m", traceId: "tr_1", createdAt: 0 };
     const message = { role: "assistant", content: null, tool_calls: [call(alias)] };
     const whole = { choices: [{ index: 0, message, finish_reason: "tool_calls" }] };
     const answer = translation?.toCompletion?.(whole, context);
@@ -263,7 +264,9 @@ describe("schemas and names of tools", () => {
     const frames = translation?.openFrames?.(context).push(Buffer.from(event));
     expect(frames?.[0]?.raw).toContain('"name":"cal.list/all"');
     expect(translation?.passesNatively?.(context)).toBe(false);
-    expect(translation?.passesNatively?.({ ...context, fields: { messages: [ASK], tools: [tool()] } })).toBe(true);
+    expect(
+      translation?.passesNatively?.({ ...context, asked: askedInChat({ messages: [ASK], tools: [tool()] }) }),
+    ).toBe(true);
   });
 });
 
