@@ -36,3 +36,28 @@ export function growthOf(size: number, run: (size: number) => () => unknown): nu
   const [once, twice] = [run(size), run(2 * size)];
   return workOf(twice) / workOf(once);
 }
+
+/** How much longer than linear a run of eight times the size may take: quadratic work takes 64 times as long. */
+const LINEAR_AT_MOST = 30;
+const TIMES = 8;
+const TRIES = 6;
+
+/**
+ * Says whether `run` takes time in proportion to its size, for work in native code that cannot be counted. It compares
+ * the code with itself, the fastest of several runs, so neither a slow machine nor a busy one makes it fail.
+ */
+export function isLinear(size: number, run: (size: number) => unknown): boolean {
+  const fastest = (each: number): number => {
+    const times = [0, 1, 2].map(() => {
+      const startedAt = performance.now();
+      run(each);
+      return performance.now() - startedAt;
+    });
+    return Math.min(...times);
+  };
+  run(size);
+  for (let tries = 0; tries < TRIES; tries++) {
+    if (fastest(TIMES * size) < LINEAR_AT_MOST * Math.max(0.02, fastest(size))) return true;
+  }
+  return false;
+}

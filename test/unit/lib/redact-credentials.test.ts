@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { redactCredentials } from "../../../src/lib/redact-credentials.ts";
+import { isLinear } from "../../support/work.ts";
 
 const CANARY = "CaNaRy0123456789";
 
@@ -53,8 +54,6 @@ test("control and direction characters become one space, what cannot be seen goe
   expect(redactCredentials(`${"x ".repeat(4)}😀`, 9).isWellFormed()).toBe(true);
 });
 
-test("hostile text is cheap", () => {
-  const started = performance.now();
-  for (const piece of ["eyJ", "sk-", "Bearer ", "://a", "A", "-"]) redactCredentials(piece.repeat(100_000), 500);
-  expect(performance.now() - started).toBeLessThan(250);
+test.each(["eyJ", "sk-", "Bearer ", "://a", "A", "-"])("hostile text costs what its length does: %j", (piece) => {
+  expect(isLinear(10_000, (size) => redactCredentials(piece.repeat(size), 500))).toBe(true);
 });
