@@ -4,7 +4,9 @@
  * Default deny: every path under `/v1` needs a key before it says whether it exists, every path under `/admin` an
  * operator's token; only `/health` and `/openapi.json` are open.
  */
-import { type Context, Hono } from "hono";
+import type { Context } from "hono";
+import { TrieRouter } from "hono/router/trie-router";
+import { Hono } from "hono/tiny";
 import { authorize } from "./admin/access/authorize.ts";
 import { deleteSession, postSession } from "./admin/access/session.ts";
 import { adminApp } from "./admin/app.ts";
@@ -38,7 +40,8 @@ import { getOpenApi } from "./openapi/served.ts";
 import { reportRefusal } from "./relay/refusal.ts";
 import { newTraceId } from "./traces/schema.ts";
 
-export const app = new Hono<AppEnv>();
+// Only this one of Hono's routers takes paths whose parts are a name here and a parameter there.
+export const app = new Hono<AppEnv>({ router: new TrieRouter() });
 
 // The id part of a bearer key: a trace id carries it, so that a trace is found with one call.
 const KEY_ID = /(?:^| )fl_[a-z0-9-]+_([0-9A-Za-z]{12})_/i;

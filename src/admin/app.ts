@@ -4,7 +4,7 @@
  * Everything is authorized first, unknown paths and wrong methods too, so that a stranger learns nothing about what
  * exists. Handlers throw `RouterError`; the main app renders it.
  */
-import { Hono } from "hono";
+import { Hono } from "hono/tiny";
 import { RouterError } from "../http/errors.ts";
 import { type AdminEnv, authorize } from "./access/authorize.ts";
 import { approvalsApp } from "./approvals.ts";

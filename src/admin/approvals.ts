@@ -4,7 +4,8 @@
  * The list says which calls there are, the record of each key what became of them. The audit line of a decision is
  * written when the record announces it.
  */
-import { type Context, Hono } from "hono";
+import type { Context } from "hono";
+import { Hono } from "hono/tiny";
 import { decideCall, showApprovals } from "../approvals/client.ts";
 import { DecisionRequest, decided, onePlace } from "../approvals/decision.ts";
 import { APPROVAL_STATUSES, type Approval } from "../approvals/types.ts";

@@ -1,5 +1,5 @@
 /** `/admin/audit`: who changed what, newest first. No line holds a secret, so it can be shown to every operator. */
-import { Hono } from "hono";
+import { Hono } from "hono/tiny";
 import { withControl } from "../control/client.ts";
 import { listBody, readTime } from "../http/pagination.ts";
 import { listParameters, matching, readQuery } from "../http/query.ts";

@@ -3,7 +3,7 @@
  *
  * It exists only where the sandbox does: on a deployment made-up requests would be figures that lie.
  */
-import { Hono } from "hono";
+import { Hono } from "hono/tiny";
 import * as z from "zod/mini";
 import { settingsOf } from "../config.ts";
 import { withControl } from "../control/client.ts";

@@ -5,7 +5,8 @@
  * which refuses the next call of a budgeted key at once, and then to KV, which the other requests read. A change of
  * terms goes the other way: the ledger only hears of it early, and learns of it from the next reservation otherwise.
  */
-import { type Context, Hono } from "hono";
+import type { Context } from "hono";
+import { Hono } from "hono/tiny";
 import { eraseCalls } from "../approvals/client.ts";
 import { settingsOf } from "../config.ts";
 import { controlPlane, withControl } from "../control/client.ts";

@@ -2,7 +2,8 @@
  * `/admin/metrics`: counters of the UTC day in Prometheus' text format
  * (https://prometheus.io/docs/instrumenting/exposition_formats/). They begin at 0 at midnight.
  */
-import { type Context, Hono } from "hono";
+import type { Context } from "hono";
+import { Hono } from "hono/tiny";
 import { withControl } from "../control/client.ts";
 import { refuseQuery } from "../http/query.ts";
 import { toUsd } from "../lib/money.ts";

@@ -5,7 +5,8 @@
  * The evidence is that of exactly this version. What was decided, and on what, is kept with the version and in the audit
  * log. The control plane publishes only while both routes are as they were when it was decided.
  */
-import { type Context, Hono } from "hono";
+import type { Context } from "hono";
+import { Hono } from "hono/tiny";
 import * as z from "zod/mini";
 import { controlPlane, withControl } from "../control/client.ts";
 import { demandsOf, judge } from "../control/promotion.ts";

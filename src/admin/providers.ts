@@ -5,7 +5,8 @@
  * own provider the address is shown, as it came in here. The figures are those of each target's own object and advisory:
  * one that does not answer is `unknown` and holds up nothing.
  */
-import { type Context, Hono } from "hono";
+import type { Context } from "hono";
+import { Hono } from "hono/tiny";
 import { secretsOf, settingsOf } from "../config.ts";
 import { withControl } from "../control/client.ts";
 import type { TargetUse } from "../control/types.ts";

@@ -4,7 +4,8 @@
  * A policy is checked here, completely, before it becomes a version; the facts of its models are looked up here too,
  * so that neither the control plane nor the request path needs the catalogue.
  */
-import { type Context, Hono } from "hono";
+import type { Context } from "hono";
+import { Hono } from "hono/tiny";
 import * as z from "zod/mini";
 import { secretsOf } from "../config.ts";
 import { controlPlane, withControl } from "../control/client.ts";

@@ -1,5 +1,5 @@
 /** `/admin/settings`: what operators change while the deployment runs. */
-import { Hono } from "hono";
+import { Hono } from "hono/tiny";
 import * as z from "zod/mini";
 import { withControl } from "../control/client.ts";
 import { BODY_LIMITS } from "../http/body.ts";

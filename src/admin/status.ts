@@ -4,7 +4,8 @@
  *
  * Asks, and changes nothing. Of ledgers those of the newest keys are asked: all of them would be one call per key.
  */
-import { type Context, Hono } from "hono";
+import type { Context } from "hono";
+import { Hono } from "hono/tiny";
 import { secretsOf } from "../config.ts";
 import { withControl } from "../control/client.ts";
 import { targetSnapshot } from "../health/client.ts";

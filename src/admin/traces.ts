@@ -4,7 +4,8 @@
  * Lists come from the trail's index, which is at most 5 s behind; a single trace comes from the ledger of its key, which
  * its id names.
  */
-import { type Context, Hono } from "hono";
+import type { Context } from "hono";
+import { Hono } from "hono/tiny";
 import { showApprovals } from "../approvals/client.ts";
 import { settingsOf } from "../config.ts";
 import { withControl } from "../control/client.ts";

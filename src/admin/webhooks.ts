@@ -1,5 +1,6 @@
 /** `/admin/webhooks`: which receivers get which events, with which signature, and what became of it. */
-import { type Context, Hono } from "hono";
+import type { Context } from "hono";
+import { Hono } from "hono/tiny";
 import * as z from "zod/mini";
 import { settingsOf } from "../config.ts";
 import { controlPlane, withControl } from "../control/client.ts";

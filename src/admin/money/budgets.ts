@@ -4,7 +4,8 @@
  * A change is written first, then shown to the budget's own object, which asks the ledgers what its period had spent
  * before. One that does not answer hears of it from the first request that meets the budget.
  */
-import { type Context, Hono } from "hono";
+import type { Context } from "hono";
+import { Hono } from "hono/tiny";
 import { type BudgetRecord, BudgetRequest } from "../../budgets/record.ts";
 import { forgetBudgets } from "../../budgets/store.ts";
 import type { BudgetStatus } from "../../budgets/types.ts";

@@ -4,7 +4,8 @@
  * A change is known everywhere within 60 s, and an attempt costs what its isolate knew when it started. Money that is
  * booked moves by a repricing only.
  */
-import { type Context, Hono } from "hono";
+import type { Context } from "hono";
+import { Hono } from "hono/tiny";
 import { entryId, findModel } from "../../catalog/index.ts";
 import { withControl } from "../../control/client.ts";
 import type { PriceEntry, TargetUse } from "../../control/types.ts";

@@ -1,5 +1,6 @@
 /** `/admin/spend/reprice`: puts right what past requests of a model cost. */
-import { type Context, Hono } from "hono";
+import type { Context } from "hono";
+import { Hono } from "hono/tiny";
 import * as z from "zod/mini";
 import { withControl } from "../../control/client.ts";
 import { callWithRetry } from "../../durable/call.ts";

@@ -1,5 +1,6 @@
 /** `/admin/spend`: what the deployment has spent, in groups, by the day or the month, as JSON or CSV. */
-import { type Context, Hono } from "hono";
+import type { Context } from "hono";
+import { Hono } from "hono/tiny";
 import { withControl } from "../../control/client.ts";
 import { readTime } from "../../http/pagination.ts";
 import { badParameter, oneOf, readQuery } from "../../http/query.ts";

@@ -1,5 +1,6 @@
 /** `/admin/stats`: how requests fared, in buckets of minutes, hours or days. */
-import { type Context, Hono } from "hono";
+import type { Context } from "hono";
+import { Hono } from "hono/tiny";
 import { withControl } from "../../control/client.ts";
 import { RouterError } from "../../http/errors.ts";
 import { readTime } from "../../http/pagination.ts";
