@@ -44,6 +44,8 @@ export class Attempts {
   readonly #account: Account;
   /** `null` until a limit asks for it. */
   #window: RateWindow | null = null;
+  /** Requests that reserved nothing and count all the same, epoch ms, of the last minute. No row says so. */
+  #counted: readonly number[] = [];
 
   constructor(sql: SqlStorage, account: Account) {
     this.#sql = sql;
@@ -65,13 +67,15 @@ export class Attempts {
     return this.#window;
   }
 
-  /** Counts a request that reserves nothing. `false`: the limit of requests is reached. */
-  countRequest(traceId: string, limits: Limits | null, now: number): boolean {
-    if (limits === null) return true;
+  /** Counts a request that reserves nothing. `null`: done; else how long the limit of requests leaves no room, ms. */
+  countRequest(traceId: string, limits: Limits | null, now: number): number | null {
+    if (limits === null) return null;
     const window = this.window(traceId, now);
-    if (window.wait(limits, 1, 0, now) !== null) return false;
+    const wait = window.wait(limits, 1, 0, now);
+    if (wait !== null) return wait.retryAfterMs;
+    this.#counted = [...this.#counted.filter((at) => at > now - WINDOW_MS), now];
     window.add(now, 1, 0);
-    return true;
+    return null;
   }
 
   standing(traceId: string, attempt: number): Standing {
@@ -242,6 +246,7 @@ export class Attempts {
       ...[oldest, now - WINDOW_MS],
     );
     for (const { at, requests, tokens } of seconds.toArray()) window.add(at, requests, tokens);
+    for (const at of this.#counted) window.add(at, 1, 0);
     return window;
   }
 }

@@ -107,8 +107,8 @@ export class KeyLedger extends DurableObject<Cloudflare.Env> {
     return answer;
   }
 
-  /** Counts one request against the key's limit of them, in memory alone. `false`: it is reached. */
-  async countRequest(keyId: string, terms: KeyTerms): Promise<boolean> {
+  /** Counts one request against the key's limit of them, in memory alone. A number: there is no room for so many ms. */
+  async countRequest(keyId: string, terms: KeyTerms): Promise<number | null> {
     return this.#transact(() => this.#ledger.countRequest(keyId, terms, Date.now()));
   }
 

@@ -128,8 +128,8 @@ export class Ledger {
     return refusal === null ? { ok: true, ...facts } : { ok: false, ...refusal, ...facts };
   }
 
-  /** Counts a request that reserves nothing. `keyId`: the key's own. `false`: its limit of requests is reached. */
-  countRequest(keyId: string, terms: KeyTerms, now: number): boolean {
+  /** Counts a request that reserves nothing. `keyId`: the key's own. A number: its limit leaves no room for so many ms. */
+  countRequest(keyId: string, terms: KeyTerms, now: number): number | null {
     this.account.learn(terms);
     return this.attempts.countRequest(`tr_${keyId}`, this.account.terms?.limits ?? null, now);
   }

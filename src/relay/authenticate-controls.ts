@@ -47,8 +47,17 @@ const CONTROL_HEADERS = [
   ],
 ] as const;
 
+/** Asks what would become of the request. */
+export const EXPLAIN_HEADER = "X-FlowLayer-Explain";
+
 /** Throws 400 `invalid_header` for a value that the member of `route` would not take. */
 export function readControlHeaders(headers: Headers, known: Known): RouteControls {
+  // A misspelt one would make a request that is paid of one that asks what it would cost.
+  const explain = headers.get(EXPLAIN_HEADER);
+  if (explain !== null && booleanText(explain) === undefined) {
+    const message = `\`${EXPLAIN_HEADER}\` must be \`true\` or \`false\`.`;
+    throw new RouterError("invalid_header", message, { param: EXPLAIN_HEADER, headers: known });
+  }
   let controls: Record<string, unknown> | undefined;
   for (const [header, member, read, rule] of CONTROL_HEADERS) {
     const text = headers.get(header);

@@ -1,6 +1,6 @@
 /** Explained and not done: the order, the reasons, the bounds and what a key's books would say, with no provider asked. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type ChatRig, startChatRig, type TestRoute } from "../support/chat.ts";
+import { type ChatRig, expectError, startChatRig, type TestRoute } from "../support/chat.ts";
 import { completion } from "../support/upstream.ts";
 
 let rig: ChatRig;
@@ -188,6 +188,25 @@ describe("x-flowlayer-explain: true", () => {
     });
     const ask = (): Promise<Response> => rig.ask(route, {}, { headers: HEADERS });
     expect([(await ask()).status, (await ask()).status, (await ask()).status]).toEqual([200, 200, 429]);
+  });
+
+  test("counts where an admission was tried too, and its refusal says when to come back", async () => {
+    const route = await rig.route({ key: { limits: { requests_per_minute: 2 } } });
+    const ask = (): Promise<Response> => rig.ask(route, {}, { headers: HEADERS });
+    expect([(await ask()).status, (await ask()).status]).toEqual([200, 200]);
+    const { error } = await expectError(await ask(), { status: 429, code: "rate_limit_exceeded", retry: true });
+    expect(error.limit).toEqual({ kind: "requests_per_minute", limit: 2, resets_at: expect.stringMatching(/Z$/) });
+    // Requests that are sent count together with them.
+    expect((await rig.ask(route)).status).toBe(429);
+  });
+
+  test("a header that is no boolean is refused: the request would be paid", async () => {
+    const route = await rig.route();
+    const ask = (value: string): Promise<Response> => rig.ask(route, {}, { headers: { "x-flowlayer-explain": value } });
+    const { error } = await expectError(await ask("yes"), { status: 400, code: "invalid_header" });
+    expect(error.param).toBe("X-FlowLayer-Explain");
+    noCalls();
+    expect(await (await ask("False")).json()).toHaveProperty("choices");
   });
 
   test("takes the scope `chat`", async () => {

@@ -410,6 +410,22 @@ describe("refusals that compute", () => {
 });
 
 describe("the limits of a key", () => {
+  test.each([false, true])(
+    "one request after the other is one at a time, however soon it comes (stream: %s)",
+    async (stream) => {
+      const route = await rig.route({ key: { limits: { concurrency: 1 } } });
+      const events = chunks("hi");
+      rig.upstream.scriptFor(route.models[0]!, stream ? { events } : { json: completion() });
+      const statuses: number[] = [];
+      for (let sent = 0; sent < 12; sent++) {
+        const response = await rig.ask(route, { stream });
+        await response.text();
+        statuses.push(response.status);
+      }
+      expect(statuses).toEqual(statuses.map(() => 200));
+    },
+  );
+
   test("tokens per minute hold in a crowd that names no cap", async () => {
     const route = await rig.route({ key: { limits: { tokens_per_minute: 10_000 } } });
     rig.upstream.scriptFor(route.models[0]!, { json: completion({ usage: usage(10, 8_000) }), headMs: 200 });

@@ -26,6 +26,7 @@ import type {
   Unavailable,
 } from "../types.ts";
 import { gateOf, reserveAt } from "./gates.ts";
+import { whenPlaced } from "./places.ts";
 import { GATHER_MS, type HeardAnswer, isGathering, reserveTogether } from "./reservation.ts";
 
 export { type PeriodRow, periodEnd } from "../periods.ts";
@@ -83,9 +84,11 @@ export function reserve(
   reservation: Reservation,
   waitUntil: (work: Promise<unknown>) => void,
 ): Promise<HeardAnswer> {
-  // Calls that are under way must not be refused for the sake of one that is not.
-  if (isGathering(keyId)) return reserveBeside(namespace, keyId, reservation, waitUntil, 0);
-  return reserveWithin(namespace, keyId, reservation, RESERVE_LIMIT_MS);
+  return whenPlaced(namespace, keyId, waitUntil, () => {
+    // Calls that are under way must not be refused for the sake of one that is not.
+    if (isGathering(keyId)) return reserveTogetherOrAlone(namespace, keyId, reservation, waitUntil, 0);
+    return reserveWithin(namespace, keyId, reservation, RESERVE_LIMIT_MS);
+  });
 }
 
 /** What `reserve` would answer at this moment. Holds nothing, and never rejects. */
@@ -98,18 +101,32 @@ export async function preview(
   return ask(namespace, keyId, RESERVE_LIMIT_MS, call).catch(() => ({ ok: false, reason: "unavailable" }));
 }
 
-/** Counts a request that asks no provider. `false`: the key's limit of requests is reached. Rejects with `ledger_unavailable`. */
-export function countRequest(namespace: Ledgers, keyId: string, terms: KeyTerms): Promise<boolean> {
+/**
+ * Counts a request that asks no provider. A number: the key's limit of requests leaves no room for so many ms. Rejects
+ * with `ledger_unavailable`.
+ */
+export function countRequest(namespace: Ledgers, keyId: string, terms: KeyTerms): Promise<number | null> {
   return ask(namespace, keyId, CALL_LIMIT_MS, (ledger) => ledger.countRequest(keyId, terms));
 }
 
 /** The same for an attempt that is under way: slower by some milliseconds, and far cheaper where there are many. */
-export async function reserveBeside(
+export function reserveBeside(
   namespace: Ledgers,
   keyId: string,
   reservation: Reservation,
   waitUntil: (work: Promise<unknown>) => void,
-  gatherMs = GATHER_MS,
+): Promise<HeardAnswer> {
+  return whenPlaced(namespace, keyId, waitUntil, () =>
+    reserveTogetherOrAlone(namespace, keyId, reservation, waitUntil, GATHER_MS),
+  );
+}
+
+async function reserveTogetherOrAlone(
+  namespace: Ledgers,
+  keyId: string,
+  reservation: Reservation,
+  waitUntil: (work: Promise<unknown>) => void,
+  gatherMs: number,
 ): Promise<HeardAnswer> {
   const startedAt = Date.now();
   const answer = await reserveTogether(namespace, keyId, reservation, waitUntil, gatherMs);

@@ -29,6 +29,9 @@ const MAX_PAUSE_MS = 2_000;
 /** Before an overloaded ledger is asked again. Below `SENDER_SILENCE_MS`, or the sender would pass for dead. */
 const OVERLOAD_PAUSE_MS = 4_000;
 
+/** How long a request that was refused waits for settlements that may set its place free. */
+const FLUSH_LIMIT_MS = 1_000;
+
 interface Batch {
   readonly entries: readonly Entry[];
   /** Epoch ms of the sender's last sign of life. */
@@ -65,6 +68,22 @@ export function settleSoon(
   const entry: Entry = { row, state: "queued", batch: null };
   queues.add(keyId, entry);
   waitUntil(see({ namespace, keyId, noteAnswer }, entry));
+}
+
+/**
+ * Books at once what of the key has ended and is still being gathered. `false`: there was nothing. Never rejects, and
+ * waits for a second at most: what is not booked by then goes on in `waitUntil`.
+ */
+export async function settleNow(
+  namespace: DurableObjectNamespace<KeyLedger>,
+  keyId: string,
+  waitUntil: (work: Promise<unknown>) => void,
+): Promise<boolean> {
+  if (!queues.has(keyId)) return false;
+  const sending = send({ namespace, keyId, noteAnswer: () => {} }, take(keyId), Date.now() + GIVE_UP_AFTER_MS);
+  waitUntil(sending);
+  await withTimeout(FLUSH_LIMIT_MS, () => sending).catch(() => {});
+  return true;
 }
 
 /** Stays until `entry` is settled or lost, and does itself what no other request has done. */

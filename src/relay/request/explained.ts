@@ -2,13 +2,15 @@
  * `x-flowlayer-explain: true` on any door: what would become of the request, as JSON, also for a stream. It counts as one
  * request, costs nothing and leaves no trace.
  */
-import { RouterError } from "../../http/errors.ts";
 import { countRequest } from "../../ledger/client/client.ts";
+import { ledgerRefusal } from "../admission/admission-refusals.ts";
+import { EXPLAIN_HEADER } from "../authenticate-controls.ts";
 import { explain, type Subject } from "../explain.ts";
 import type { AnyRun } from "./run.ts";
 
+/** What is neither was refused with the other headers. */
 export function wantsExplanation(headers: Headers): boolean {
-  return headers.get("x-flowlayer-explain")?.toLowerCase() === "true";
+  return headers.get(EXPLAIN_HEADER)?.toLowerCase() === "true";
 }
 
 export async function explainStep(
@@ -19,11 +21,11 @@ export async function explainStep(
   const { key } = asked.caller;
   if (key.limits?.requests_per_minute !== undefined) {
     const terms = { version: key.version, budget: key.budget, limits: key.limits };
-    if (!(await countRequest(env.KEY_LEDGER, key.id, terms))) {
+    const waitMs = await countRequest(env.KEY_LEDGER, key.id, terms);
+    if (waitMs !== null) {
       // Without its route the request is one that was refused before it reached one: it leaves no settled trace.
       exchange.route = null;
-      const message = `The limit of ${key.limits.requests_per_minute} requests per minute is reached. Try again in a minute.`;
-      throw new RouterError("rate_limit_exceeded", message, { headers: { "retry-after": "60" } });
+      throw ledgerRefusal("requests", key, { waitMs, tokens: 0, rate: null, now: Date.now() });
     }
   }
   const now = Date.now();
