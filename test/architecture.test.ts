@@ -311,8 +311,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "doors/pages": ["config", "admin/access/operator", "site/security-headers", "lib"],
   // Pages say what a provider takes from the rows that requests are written by.
   site: ["catalog", "http/errors", "providers/rows", "providers/provider-row", "lib/json"],
-  // Islands that parse what the API answers.
-  "site/console": ["lib/json"],
+  // Islands that parse what the API answers, and write an attempt as headers and the log do.
+  "site/console": ["lib/json", "traces/attempt-log"],
   "site/build": ["openapi/document", "providers/index"],
   dev: [],
   cli: ["policy", "http/validation-errors", "lib"],

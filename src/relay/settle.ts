@@ -11,6 +11,7 @@ import { noteSettled } from "../ledger/client/budget-cache.ts";
 import { type SettleRow, settleSoon } from "../ledger/client/client.ts";
 import { log, logError } from "../lib/log.ts";
 import { type CostBasis, isOffCheck, reprice } from "../pricing/price.ts";
+import { attemptLog } from "../traces/attempt-log.ts";
 import { exportSoon } from "../traces/exporter.ts";
 import type { SkippedTarget, Trace } from "../traces/schema.ts";
 import type { Bill } from "./billing.ts";
@@ -106,9 +107,6 @@ function checkCost(traceId: string, { provider, model, endedAt }: Attempt, { cos
   log({ event: "cost_off_check", trace_id: traceId, provider, model, reported_nano_usd, computed_nano_usd });
 }
 
-const attemptText = ({ provider, model, outcome, status, duration_ms }: Trace["attempts"][number]): string =>
-  `${provider}/${model};${outcome};${status ?? "-"};${duration_ms}ms`;
-
 /** Field by field, so that what a later release adds to a trace is not logged by accident. */
 const attemptFields = (attempt: Trace["attempts"][number]) => ({
   provider: attempt.provider,
@@ -146,7 +144,7 @@ function logRequest(trace: Trace): void {
     fallback: trace.fallback,
     fallback_reason: trace.fallback_reason,
     // What the response headers say, for readers of the log.
-    attempt_log: isPlain ? undefined : trace.attempts.map(attemptText).join(", "),
+    attempt_log: isPlain ? undefined : attemptLog(trace.attempts),
     attempt_details: isPlain ? undefined : trace.attempts.map(attemptFields),
     skipped: isPlain ? undefined : (trace.skipped ?? []).map(skippedFields),
     first_token_ms: trace.latency.first_token_ms,

@@ -7,6 +7,7 @@ import { headerList, headerText } from "../http/headers.ts";
 import type { RateState, RequestOrigin } from "../ledger/types.ts";
 import { toUsd, toUsdText } from "../lib/money.ts";
 import type { Diagnosis } from "../providers/adapter.ts";
+import { attemptLog, type LoggedAttempt } from "../traces/attempt-log.ts";
 import type { TraceParent } from "../traces/otlp.ts";
 import type { AttemptOutcome, FailureClass, SkippedTarget, Trace, TraceStatus } from "../traces/schema.ts";
 import { type Conversation, conversationMembers } from "./affinity.ts";
@@ -243,7 +244,7 @@ export class Exchange {
       headers["x-flowlayer-fallback"] = String(this.fellBack);
       if (this.fellBack && this.firstFailure !== null) headers["x-flowlayer-fallback-reason"] = this.firstFailure;
     }
-    if (this.attempts.length > 0) headers["x-flowlayer-attempt-log"] = this.attempts.map(attemptLogEntry).join(", ");
+    if (this.attempts.length > 0) headers["x-flowlayer-attempt-log"] = attemptLog(this.attempts.map(logged));
     const winner = this.winner;
     if (winner !== undefined) {
       headers["x-flowlayer-provider"] = winner.provider;
@@ -381,7 +382,6 @@ export class Exchange {
   }
 }
 
-function attemptLogEntry(attempt: Attempt): string {
-  const name = headerText(`${attempt.provider}/${attempt.model}`);
-  return `${name};${attempt.outcome};${attempt.status ?? "-"};${attempt.endedAt - attempt.startedAt}ms`;
-}
+const logged = ({ provider, model, outcome, status, startedAt, endedAt }: Attempt): LoggedAttempt => ({
+  ...{ provider: headerText(provider), model: headerText(model), outcome, status, duration_ms: endedAt - startedAt },
+});

@@ -6,7 +6,7 @@
  */
 import { migrateTables } from "../durable/call.ts";
 import type { TrailDelta } from "./spread/delta.ts";
-import { DIRECTORY_TABLES } from "./spread/directory.ts";
+import { DIRECTORY_TABLES, SETTLED_TABLE } from "./spread/directory.ts";
 import type { CountRow, ErrorRow, LatencyRow } from "./tally.ts";
 import { USAGE_TABLE } from "./usage-schema.sql.ts";
 
@@ -117,6 +117,7 @@ const STEPS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   `,
   DIRECTORY_TABLES,
+  SETTLED_TABLE,
 ];
 
 const ADD_COUNT = `

@@ -37,11 +37,23 @@ export const DIRECTORY_TABLES = `
   ) STRICT;
 `;
 
+/** What was promised for times further ahead than an instance after this one would assume. */
+export const SETTLED_TABLE = `
+  CREATE TABLE settled (
+    singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
+    to_at INTEGER NOT NULL
+  ) STRICT;
+`;
+const KEEP_SETTLED = `
+  INSERT INTO settled (singleton, to_at) VALUES (1, ?) ON CONFLICT DO UPDATE SET to_at = max(to_at, excluded.to_at)`;
+
 export class Directory {
   readonly #sql: SqlStorage;
   #steps: SpreadStep[] | null = null;
   /** Nothing changes for times below it: it was answered so, or a trace of that time was taken. Epoch ms. */
   #settledTo: number;
+  /** What of it outlives this instance, epoch ms; `null`: not read yet. */
+  #keptTo: number | null = null;
   readonly #loads = new Map<string, { readonly load: number; readonly at: number }>();
   #own = { units: 0, since: 0, load: 0 };
 
@@ -53,12 +65,30 @@ export class Directory {
 
   forget(): void {
     this.#steps = null;
+    this.#keptTo = null;
   }
 
   /** Settles where traces up to `neededAt` go. The tables have to be there. */
   spread(now: number, neededAt = now): Spread {
-    this.#settledTo = Math.max(this.#settledTo, now + SETTLED_MS, neededAt + 1);
+    this.#settle(Math.max(now + SETTLED_MS, neededAt + 1), now);
     return { steps: this.#load(), until: this.#settledTo };
+  }
+
+  /**
+   * Nothing changes below `to` any more. What an instance that starts now would not assume by itself is written: traces
+   * of clocks that are ahead, for a minute more at a time, so that each of them costs no row of its own.
+   */
+  #settle(to: number, now: number): void {
+    this.#settledTo = Math.max(this.#settledTo, this.#kept(), to);
+    if (to <= now + 2 * SETTLED_MS || to <= this.#kept()) return;
+    this.#keptTo = to + 2 * SETTLED_MS;
+    this.#settledTo = Math.max(this.#settledTo, this.#keptTo);
+    this.#sql.exec(KEEP_SETTLED, this.#keptTo);
+  }
+
+  #kept(): number {
+    this.#keptTo ??= this.#sql.exec<{ to_at: number }>("SELECT to_at FROM settled").toArray()[0]?.to_at ?? 0;
+    return this.#keptTo;
   }
 
   /** As `spread`, without a promise: for traces that are there. */
@@ -133,7 +163,7 @@ export class Directory {
     const current = last?.shards ?? 0;
     const wanted = wantedShards(current, load, dayRows >= DAY_ROWS);
     if (wanted === current || (wanted < current && now - (last?.from ?? 0) < SHRINK_AFTER_MS)) return;
-    this.#settledTo = Math.max(this.#settledTo, now);
+    this.#settledTo = Math.max(this.#settledTo, this.#kept(), now);
     this.#addStep({ from: this.#settledTo, shards: wanted });
   }
 

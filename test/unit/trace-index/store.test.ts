@@ -542,7 +542,7 @@ describe("a request that nobody had settled", () => {
     const sql = startSplitSql();
     feed(new TrailStore(sql, ROOMY), [settled]);
     sql.exec("ALTER TABLE trace DROP COLUMN unsettled_attempts");
-    for (const table of ["usage", "adjusted", "attempt_count", "spread", "shard", "pending"])
+    for (const table of ["usage", "adjusted", "attempt_count", "spread", "shard", "pending", "settled"])
       sql.exec(`DROP TABLE ${table}`);
     for (const column of ["usage_seq", "changes", "archived"]) sql.exec(`ALTER TABLE trail DROP COLUMN ${column}`);
     sql.exec("DELETE FROM migration WHERE step >= 1");

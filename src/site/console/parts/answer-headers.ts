@@ -1,8 +1,6 @@
 /** The headers that a client got with its answer, made again from the trace: what a reader of a log compares with. */
-import type { Attempt, Trace } from "../types.ts";
-
-const attemptText = ({ provider, model, outcome, status, duration_ms }: Attempt): string =>
-  `${provider}/${model};${outcome};${status ?? "-"};${Math.round(duration_ms)}ms`;
+import { attemptLog } from "../../../traces/attempt-log.ts";
+import type { Trace } from "../types.ts";
 
 /** Name and value of each that is known, in the order of the contract. */
 export function answerHeaders(trace: Trace): readonly (readonly [name: string, value: string])[] {
@@ -19,7 +17,7 @@ export function answerHeaders(trace: Trace): readonly (readonly [name: string, v
     ["x-flowlayer-attempts", attempts.length],
     ["x-flowlayer-fallback", trace.fallback],
     ["x-flowlayer-fallback-reason", trace.fallback_reason],
-    ["x-flowlayer-attempt-log", attempts.map(attemptText).join(", ") || null],
+    ["x-flowlayer-attempt-log", attemptLog(attempts) || null],
     ["x-flowlayer-latency-budget-ms", latency.budget_ms],
     ["x-flowlayer-latency-budget-met", latency.budget_met],
     ["x-flowlayer-hedge", hedge === undefined ? null : hedge.winner ? "won" : "lost"],
