@@ -40,8 +40,10 @@ import { getOpenApi } from "./openapi/served.ts";
 import { reportRefusal } from "./relay/refusal.ts";
 import { newTraceId } from "./traces/schema.ts";
 
-// Only this one of Hono's routers takes paths whose parts are a name here and a parameter there.
-export const app = new Hono<AppEnv>({ router: new TrieRouter() });
+export const app = new Hono<AppEnv>();
+// Only this one of Hono's routers takes paths whose parts are a name here and a parameter there. The preset has its own
+// and reads no option for it.
+app.router = new TrieRouter();
 
 // The id part of a bearer key: a trace id carries it, so that a trace is found with one call.
 const KEY_ID = /(?:^| )fl_[a-z0-9-]+_([0-9A-Za-z]{12})_/i;
