@@ -28,7 +28,7 @@ export default defineConfig({
           name: "shared process",
           include: ["test/**/*.test.ts"],
           // Clients run with `npm run test:clients`.
-          exclude: ["test/bench/**", "test/clients/**", "node_modules/**", ...OWN_PROCESS],
+          exclude: ["test/bench/**", "test/clients/**", "**/node_modules/**", ...OWN_PROCESS],
           // Starting a process and loading the packages again for every file took a fifth of the processor time.
           isolate: false,
           setupFiles: ["test/support/between-files.ts"],

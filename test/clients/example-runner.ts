@@ -8,8 +8,8 @@ import { startWorker, type TestWorker } from "../support/worker.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 const EXAMPLES = join(ROOT, "test/clients/examples");
-/** Below the checkout, so that packages are found, and not in git. */
-const WORK = join(ROOT, ".clients/examples");
+/** Beside the packages, so that they are found, and not in git. */
+const WORK = join(ROOT, "test/clients/.work");
 export const LOCAL_ADDRESS = "http://localhost:8787";
 
 export interface ExampleRig {

@@ -1,10 +1,10 @@
 /** The package as `npm pack` makes it, in a folder of its own: no sources, no packages beside it. */
 import { execFile } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { VERSION } from "../../src/cli/version.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
@@ -35,4 +35,36 @@ test("the command runs outside the checkout", async () => {
   expect(stdout.trim()).toBe(VERSION);
   const failed = run(process.execPath, [command, "keys", "list"], { cwd: folder, env });
   await expect(failed).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining("No host is known here") });
+});
+
+describe("the lockfiles", () => {
+  const audit = readFileSync(join(ROOT, ".ci/audit"), "utf8");
+  const folders = globSync("test/**/package-lock.json", { cwd: ROOT, exclude: (path) => path.includes("node_modules") })
+    .map((path) => dirname(path))
+    .toSorted();
+
+  test("each is audited and kept up to date", () => {
+    expect(folders).toEqual(["test/clients", "test/clients/cli", "test/site"]);
+    expect(audit).toContain(`for folder in . ${folders.join(" ")};`);
+    const quoted = folders.map((folder) => `"/${folder}"`).join(", ");
+    expect(readFileSync(join(ROOT, ".github/dependabot.yml"), "utf8")).toContain(`directories: [${quoted}]`);
+  });
+
+  test("what the audit calls shipped is what the source imports, and is pinned exactly", () => {
+    const sources = globSync("src/**/*.{ts,tsx}", { cwd: ROOT }).filter((path) => !path.endsWith("build.ts"));
+    const imported = sources.flatMap((path) =>
+      [
+        ...readFileSync(join(ROOT, path), "utf8").matchAll(
+          /^(?:import|export) .*from "([a-z@][^"/:]*)(?:\/[^":]*)?";$/gm,
+        ),
+      ].map(([, name]) => `"${name}"`),
+    );
+    expect(audit).toContain(`const shipped = [${[...new Set(imported)].toSorted().join(", ")}];`);
+    for (const folder of [".", ...folders]) {
+      const { dependencies, devDependencies } = JSON.parse(readFileSync(join(ROOT, folder, "package.json"), "utf8"));
+      for (const version of Object.values({ ...dependencies, ...devDependencies })) {
+        expect(version).toMatch(/^\d+\.\d+\.\d+(-[a-z]+(\.\d+)?)?$/);
+      }
+    }
+  });
 });

@@ -1,5 +1,4 @@
 /** Chat requests whose model is given tools over the Responses API only, over HTTP. */
-import OpenAI from "openai";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type ChatRig, expectError, expectStory, startChatRig, type TestRoute } from "../support/chat.ts";
 import { collect } from "../support/sse.ts";
@@ -67,7 +66,11 @@ describe.each([
     rig.upstream.scriptFor(path, { json: WHOLE });
     const route = await rig.route({ providers: [provider], targets: [{ model: MODEL }] });
     const response = await rig.ask(route, { tools: [TOOL], reasoning_effort: "high", seed: 7 });
-    const body = (await response.json()) as OpenAI.ChatCompletion & { flow: { cost_usd: number } };
+    const body = (await response.json()) as {
+      [member: string]: unknown;
+      choices: unknown[];
+      flow: { cost_usd: number };
+    };
     expect(response.status).toBe(200);
     expect(body.choices[0]).toMatchObject({
       finish_reason: "tool_calls",
@@ -78,8 +81,8 @@ describe.each([
         ],
       },
     });
-    expect(body.model).toBe("gpt-5.6-sol");
-    expect(body.usage).toMatchObject({ prompt_tokens: 20, completion_tokens: 12, total_tokens: 32 });
+    expect(body["model"]).toBe("gpt-5.6-sol");
+    expect(body["usage"]).toMatchObject({ prompt_tokens: 20, completion_tokens: 12, total_tokens: 32 });
     expect(body.flow.cost_usd).toBeGreaterThan(0);
     expect(response.headers.get("x-flowlayer-dropped-params")).toBe("seed");
     expect(sent()).toMatchObject({
@@ -106,27 +109,6 @@ describe.each([
       source: "upstream",
     });
   });
-});
-
-test("the answer goes back as it came, also when the client's library puts it together", async () => {
-  rig.upstream.scriptFor(RESPONSES, [
-    { events: EVENTS, headers: { "content-type": "text/event-stream" } },
-    { json: TEXT },
-  ]);
-  const route = await routeTo(MODEL);
-  const client = new OpenAI({ apiKey: route.key, baseURL: `${rig.worker.url}/v1`, maxRetries: 0 });
-  const user = { role: "user", content: "Go" } as const;
-  const tools = [TOOL as OpenAI.ChatCompletionFunctionTool];
-  const stream = client.chat.completions.stream({ model: route.model, messages: [user], tools });
-  const { message } = (await stream.finalChatCompletion()).choices[0]!;
-  const result = { role: "tool", tool_call_id: "call_1", content: "found" } as const;
-  const second = await client.chat.completions.create({ model: route.model, messages: [user, message, result], tools });
-  expect(second.choices[0]?.message.content).toBe("Done.");
-  expect((sent(1)["input"] as object[]).slice(1)).toEqual([
-    { type: "reasoning", id: "rs_1", summary: [], encrypted_content: "gAAAA-thoughts" },
-    { type: "function_call", call_id: "call_1", name: "look_up", arguments: '{"id":9007199254740993}' },
-    { type: "function_call_output", call_id: "call_1", output: "found" },
-  ]);
 });
 
 describe("chat completions serve", () => {

@@ -2,7 +2,6 @@
  * `stream_recovery: "resume"`: a broken stream goes on with the next target, when that says the same again; text of two
  * models is never spliced.
  */
-import OpenAI from "openai";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { Trace } from "../../src/traces/schema.ts";
 import { type ChatRig, chatBody, type RouteSpec, startChatRig, type TestRoute, vendorError } from "../support/chat.ts";
@@ -266,18 +265,6 @@ describe.concurrent("the next target says the same", () => {
       expect(played.usageEvents).toBe(1);
       expect(played.chunks.at(-1)?.["usage"]).toEqual(USED);
     }
-  });
-
-  test("the OpenAI SDK sees an ordinary answer", async () => {
-    const route = await resuming();
-    play(route, CUT, { events: AGAIN });
-    const client = new OpenAI({ baseURL: `${rig.worker.url}/v1`, apiKey: route.key, maxRetries: 0 });
-    const messages = [{ role: "user" as const, content: "hi" }];
-    const answer = await client.chat.completions.stream({ model: route.model, messages }).finalChatCompletion();
-    expect(answer).toMatchObject({
-      id: "chatcmpl-test",
-      choices: [{ message: { role: "assistant", content: TEXT }, finish_reason: "stop" }],
-    });
   });
 
   test("its thoughts are not those of the first one, and are left out", async () => {

@@ -1,6 +1,5 @@
 /** Answers: any of them is written so that reading it gives it back, whole and as a stream in any pieces. */
 import * as fc from "fast-check";
-import { ResponseStream as SdkStream } from "openai/lib/responses/ResponseStream";
 import { describe, expect, test } from "vitest";
 import type { Answer, AnswerEvent } from "../../../../src/conversation/answer.ts";
 import type { Conversation } from "../../../../src/conversation/conversation.ts";
@@ -82,28 +81,19 @@ test("reading what was written gives the answer back, whole and streamed in any 
   );
 });
 
-test("the stream keeps the protocol, ends in the whole answer, and SDKs put the same together", async () => {
-  await fc.assert(
-    fc.asyncProperty(answers, async (answer) => {
+test("the stream keeps the protocol and ends in the whole answer", () => {
+  fc.assert(
+    fc.property(answers, (answer) => {
       const text = streamed(inPieces(eventsOf(answer)), { trace_id: "tr_1" });
       const { faults, response, items } = readProtocol(text);
       expect(faults).toEqual([]);
       expect(response?.["output"]).toEqual(items);
       const whole = { ...responsesWire.writeAnswer(answer, context), completed_at: 0 };
       expect({ ...response, completed_at: 0 }).toEqual({ ...whole, flow: { trace_id: "tr_1" } });
-      const final = (await accumulated(text)) as unknown as Json;
-      expect((final["output"] as Json[]).map(({ id }) => id)).toEqual(items.map(({ id }) => id));
     }),
     { numRuns: 150 },
   );
 });
-
-/** By OpenAI's own client, which takes one JSON object per line. */
-async function accumulated(text: string): Promise<object> {
-  const lines = text.split("\n").filter((line) => line.startsWith("data: {"));
-  const bytes = new TextEncoder().encode(lines.map((line) => `${line.slice(6)}\n`).join(""));
-  return SdkStream.fromReadableStream(new Blob([bytes]).stream() as never).finalResponse();
-}
 
 test("any events, in any order, are written without a throw and within the protocol", () => {
   const choice = 0;
