@@ -104,12 +104,13 @@ export function chatBody(route: TestRoute, body: object = {}): object {
   return { model: route.model, messages: [{ role: "user", content: "hi" }], ...body };
 }
 
-/** `vars` go to the Worker; a base URL given here wins over that of the scripted upstream. `front`: see `worker.ts`. */
-export async function startChatRig(
-  vars: Readonly<Record<string, string>> = {},
-  front?: string,
-  inspect?: true,
-): Promise<ChatRig> {
+/** The Worker and the provider behind it. */
+interface Parts {
+  readonly worker: TestWorker;
+  readonly upstream: Upstream;
+}
+
+async function startParts(vars: Readonly<Record<string, string>>, front?: string, inspect?: true): Promise<Parts> {
   const upstream = await startUpstream();
   const provided = ROWS.flatMap(({ id, secrets }) => [
     [baseUrlName(id), `${upstream.url}/v1`],
@@ -123,6 +124,49 @@ export async function startChatRig(
     ...(front === undefined ? {} : { front }),
     ...(inspect === undefined ? {} : { inspect }),
   });
+  return { worker, upstream };
+}
+
+/** `vars` go to the Worker; a base URL given here wins over that of the scripted upstream. `front`: see `worker.ts`. */
+export async function startChatRig(
+  vars: Readonly<Record<string, string>> = {},
+  front?: string,
+  inspect?: true,
+): Promise<ChatRig> {
+  const parts = await startParts(vars, front, inspect);
+  return rigOn(parts, "chat", async () => {
+    await parts.worker.stop();
+    await parts.upstream.stop();
+  });
+}
+
+interface Shared {
+  parts: Promise<Parts> | null;
+  files: number;
+}
+/** Modules are loaded anew for each file, what is global is not. */
+const global = globalThis as { flowSharedRig?: Shared };
+
+/**
+ * The rig that all files of this process share which need nothing of their own: one after the other, with routes, keys
+ * and models of their own, and without the calls, scripts and log of those before. Its Worker ends with the process.
+ *
+ * It is none for a file that counts what the whole deployment does, changes what is not its own, measures the process,
+ * or leaves bodies unread.
+ */
+export async function sharedChatRig(): Promise<ChatRig> {
+  global.flowSharedRig ??= { parts: null, files: 0 };
+  const shared = global.flowSharedRig;
+  shared.parts ??= startParts({});
+  const parts = await shared.parts;
+  parts.worker.forgetLogs();
+  return rigOn(parts, `chat-${++shared.files}`, async () => {
+    parts.upstream.hangUp();
+    parts.upstream.reset();
+  });
+}
+
+function rigOn({ worker, upstream }: Parts, prefix: string, stop: () => Promise<void>): ChatRig {
   let routeCount = 0;
   let many: { readonly key: CreatedKey; readonly env: Env } | null = null;
 
@@ -140,7 +184,7 @@ export async function startChatRig(
       many = { key: await worker.createKey(), env: await worker.bindings() };
     },
     async route({ providers = PAIR, policy = {}, targets = [], key } = {}) {
-      const name = `chat-${++routeCount}`;
+      const name = `${prefix}-${++routeCount}`;
       const models = providers.map((_, index) => `${name}-model-${index}`);
       const { timeouts, retry, ...rest } = policy as Record<string, Record<string, unknown>>;
       const whole = {
@@ -175,10 +219,7 @@ export async function startChatRig(
       const list = await worker.fetch("/v1/traces", { headers: headers(route) });
       return ((await list.json()) as { data: readonly Trace[] }).data;
     },
-    async stop() {
-      await worker.stop();
-      await upstream.stop();
-    },
+    stop,
   };
 }
 

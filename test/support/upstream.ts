@@ -66,6 +66,8 @@ export interface Upstream {
   callsTo(pathOrModel: string): Call[];
   droppedByRouter(): number;
   openSockets(): number;
+  /** Ends every call that is not answered yet, as a provider does that goes down. */
+  hangUp(): void;
   /** Forgets calls and scripts. */
   reset(): void;
   stop(): Promise<void>;
@@ -176,6 +178,7 @@ class ScriptBook {
 /** Starts a provider on a free port of 127.0.0.1. Without a script it answers `completion()`. */
 export async function startUpstream(): Promise<Upstream> {
   const sockets = new Set<Socket>();
+  const busy = new Set<Socket>();
   const calls: Call[] = [];
   const book = new ScriptBook();
   const server = createServer(async (request, response) => {
@@ -185,12 +188,17 @@ export async function startUpstream(): Promise<Upstream> {
     // Kept apart: `response.socket` is null as soon as the connection is gone.
     const socket = request.socket;
     response.on("error", () => {});
+    busy.add(socket);
     const gone = (): void => {
+      busy.delete(socket);
       call.closedAt ??= Date.now();
       call.closedBy ??= "router";
     };
     socket.once("close", gone);
-    response.once("finish", () => socket.off("close", gone));
+    response.once("finish", () => {
+      busy.delete(socket);
+      socket.off("close", gone);
+    });
     await play(book.next(call), call, response, socket);
   });
   // A connection that this side closes for being idle may be the one that the Worker has just chosen for its next call.
@@ -211,6 +219,9 @@ export async function startUpstream(): Promise<Upstream> {
     callsTo: (where) => calls.filter((call) => call.path === where || call.model === where),
     droppedByRouter: () => calls.filter((call) => call.closedBy === "router").length,
     openSockets: () => sockets.size,
+    hangUp() {
+      for (const socket of busy) socket.destroy();
+    },
     reset() {
       calls.length = 0;
       book.clear();

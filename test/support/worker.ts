@@ -71,6 +71,8 @@ export interface TestWorker {
   bindings(): Promise<Env>;
   /** All that the Worker wrote to its console so far, errors nobody caught included, one line each. */
   logs(): string;
+  /** `logs` says nothing of what was before. */
+  forgetLogs(): void;
   /** Where a debugger connects. Needs `WorkerSpec.inspect`. */
   inspector(): Promise<URL>;
   stop(): Promise<void>;
@@ -226,6 +228,7 @@ export async function startWorker(spec: WorkerSpec = {}): Promise<TestWorker> {
     // Miniflare makes the bindings from the options above, which name exactly the members of Env.
     bindings: () => miniflare.getBindings() as Promise<unknown> as Promise<Env>,
     logs: () => lines.join("\n"),
+    forgetLogs: () => lines.splice(0),
     inspector: () => miniflare.getInspectorURL(),
     stop: () => miniflare.dispose(),
   };

@@ -1,13 +1,13 @@
 /** A conversation stays with the target that answers it: its cache is there. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type ChatRig, startChatRig, type TestRoute, vendorError } from "../support/chat.ts";
+import { type ChatRig, sharedChatRig, type TestRoute, vendorError } from "../support/chat.ts";
 import { completion, type Script, usage } from "../support/upstream.ts";
 
 const ANSWER: Script = { json: completion() };
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
 });
 afterAll(() => rig.stop());
 

@@ -1,13 +1,13 @@
 /** A target at Anthropic, over HTTP: what reaches it, what is refused before, what moves on, and what is booked. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type ChatRig, chatBody, expectError, startChatRig } from "../support/chat.ts";
+import { type ChatRig, chatBody, expectError, sharedChatRig } from "../support/chat.ts";
 import { streamedAnswer } from "../support/fixtures.ts";
 import { connectRaw, requestText } from "../support/raw.ts";
 import { completion, type Script } from "../support/upstream.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
 });
 afterAll(() => rig.stop());
 beforeEach(() => rig.upstream.reset());

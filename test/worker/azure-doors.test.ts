@@ -1,13 +1,13 @@
 /** The addresses and the credential of Azure OpenAI's clients, in front of the same routes. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type ChatRig, startChatRig, type TestRoute } from "../support/chat.ts";
+import { type ChatRig, sharedChatRig, type TestRoute } from "../support/chat.ts";
 import { type EmbeddingsBody, embeddingRoute, openAiEmbeds, vectorFor } from "../support/embeddings.ts";
 import { completion } from "../support/upstream.ts";
 
 let rig: ChatRig;
 let route: TestRoute;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
   route = await rig.route({ providers: ["groq"] });
 });
 afterAll(() => rig.stop());

@@ -1,13 +1,13 @@
 /** Every answer that a provider billed is booked, whatever the client named its members and whenever it left. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { event } from "../support/aws-event-stream.ts";
-import { type ChatRig, chatBody, startChatRig, type TestRoute } from "../support/chat.ts";
+import { type ChatRig, chatBody, sharedChatRig, type TestRoute } from "../support/chat.ts";
 import { connectRaw, requestText } from "../support/raw.ts";
 import { chunks, type Script } from "../support/upstream.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
 });
 afterAll(() => rig.stop());
 beforeEach(() => rig.upstream.reset());

@@ -5,7 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type ChatRig, startChatRig } from "../support/chat.ts";
+import { type ChatRig, sharedChatRig } from "../support/chat.ts";
 import { readMessage } from "../support/messages-protocol.ts";
 import { eventData, readStream } from "../support/sse.ts";
 
@@ -47,7 +47,7 @@ const messages = recordingsIn("fixtures").filter(
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
 });
 afterAll(() => rig.stop());
 beforeEach(() => rig.upstream.reset());

@@ -1,11 +1,11 @@
 /** Bad input at the door of embeddings: each is refused by the parameter at fault, before a provider is called. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type ChatRig, type ErrorBody, startChatRig } from "../support/chat.ts";
+import { type ChatRig, type ErrorBody, sharedChatRig } from "../support/chat.ts";
 import { embeddingRoute } from "../support/embeddings.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
 });
 afterAll(() => rig.stop());
 

@@ -1,6 +1,6 @@
 /** Batches that are larger than one call: how they are divided and joined, what they cost, and what becomes of a broken part. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type ChatRig, type ErrorBody, startChatRig } from "../support/chat.ts";
+import { type ChatRig, type ErrorBody, sharedChatRig } from "../support/chat.ts";
 import {
   type EmbeddingsBody,
   embed,
@@ -14,7 +14,7 @@ import type { Script } from "../support/upstream.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
 });
 afterAll(() => rig.stop());
 

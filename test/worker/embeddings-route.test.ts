@@ -1,12 +1,12 @@
 /** Embedding routes behind everything that holds for every route: policies, kinds, limits, clocks, explain. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type ChatRig, type ErrorBody, startChatRig } from "../support/chat.ts";
+import { type ChatRig, type ErrorBody, sharedChatRig } from "../support/chat.ts";
 import { type EmbeddingsBody, embed, embeddingRoute, fromBase64, openAiEmbeds } from "../support/embeddings.ts";
 import { connectRaw, requestText } from "../support/raw.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
   const body = { protocol: "openai", base_url: `${rig.upstream.url}/v1` };
   await rig.worker.admin("/admin/providers/own", { method: "PUT", body });
 });

@@ -1,6 +1,6 @@
 /** `POST /v1/embeddings` over HTTP: what reaches which provider, what comes back, what it costs, what is refused. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type ChatRig, type ErrorBody, startChatRig } from "../support/chat.ts";
+import { type ChatRig, type ErrorBody, sharedChatRig } from "../support/chat.ts";
 import {
   type EmbeddingsBody,
   embed,
@@ -14,7 +14,7 @@ import {
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
   const body = { protocol: "openai", base_url: `${rig.upstream.url}/v1` };
   await rig.worker.admin("/admin/providers/own", { method: "PUT", body });
 });

@@ -1,12 +1,12 @@
 /** A 200 that says nothing, and by its own figures wrote nothing, is no answer: the next target is asked. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type ChatRig, startChatRig } from "../support/chat.ts";
+import { type ChatRig, sharedChatRig } from "../support/chat.ts";
 import { collect } from "../support/sse.ts";
 import { chunks, completion, type Script, usage } from "../support/upstream.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
 });
 afterAll(() => rig.stop());
 beforeEach(() => rig.upstream.reset());

@@ -4,7 +4,7 @@
  * whatever route it comes by.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { type ChatRig, expectError, startChatRig, type TestRoute } from "../support/chat.ts";
+import { type ChatRig, expectError, sharedChatRig, type TestRoute } from "../support/chat.ts";
 import { completion } from "../support/upstream.ts";
 
 let rig: ChatRig;
@@ -12,7 +12,7 @@ let rig: ChatRig;
 const routes = {} as Record<"gated" | "recorded" | "open", TestRoute>;
 const RULES = { require_approval: true, wait_ms: 0, auto_approve: ["web_search*"], deny: ["web_search_secret"] };
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
   routes.open = await rig.route({ providers: ["openai"] });
   routes.gated = await rig.route({ providers: ["openai"], policy: { tools: RULES } });
   const recorder = await rig.route({ providers: ["openai"], policy: { tools: RULES } });

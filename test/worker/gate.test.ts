@@ -3,13 +3,13 @@
  * back, whatever route or flag they come with.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { type ChatRig, expectError, startChatRig, type TestRoute } from "../support/chat.ts";
+import { type ChatRig, expectError, sharedChatRig, type TestRoute } from "../support/chat.ts";
 import { collect } from "../support/sse.ts";
 import { chunks, completion } from "../support/upstream.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
 });
 afterAll(() => rig.stop());
 beforeEach(() => rig.upstream.reset());

@@ -1,12 +1,12 @@
 /** A target at Google, over HTTP: what reaches it, what is refused before, and what a broken answer of its costs. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type ChatRig, expectError, startChatRig } from "../support/chat.ts";
+import { type ChatRig, expectError, sharedChatRig } from "../support/chat.ts";
 import { streamedAnswer } from "../support/fixtures.ts";
 import type { Script } from "../support/upstream.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
 });
 afterAll(() => rig.stop());
 beforeEach(() => rig.upstream.reset());

@@ -1,12 +1,12 @@
 /** What a latency budget does: it reorders, it hedges, the loser is ended and accounted, and headers and trace say so. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type ChatRig, chatBody, expectError, expectStory, startChatRig, type TestRoute } from "../support/chat.ts";
+import { type ChatRig, chatBody, expectError, expectStory, sharedChatRig, type TestRoute } from "../support/chat.ts";
 import { connectRaw, requestText } from "../support/raw.ts";
 import { chunks, completion, type Script } from "../support/upstream.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
 });
 afterAll(async () => {
   const logs = rig.worker.logs();

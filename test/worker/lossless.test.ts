@@ -1,6 +1,6 @@
 /** What of a request reaches the provider: every byte of the body but the router's own, and nothing of the headers. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { CANARY_SECRET, type ChatRig, chatBody, startChatRig, type TestRoute } from "../support/chat.ts";
+import { CANARY_SECRET, type ChatRig, chatBody, sharedChatRig, type TestRoute } from "../support/chat.ts";
 import { readStream } from "../support/sse.ts";
 import { chunks, completion, startUpstream, type Upstream } from "../support/upstream.ts";
 
@@ -8,7 +8,7 @@ let rig: ChatRig;
 let canary: Upstream;
 beforeAll(async () => {
   canary = await startUpstream();
-  rig = await startChatRig();
+  rig = await sharedChatRig();
 });
 afterAll(async () => {
   await rig.stop();

@@ -1,6 +1,6 @@
 /** The Messages door over HTTP: credentials, shapes, translation both ways, streams, errors and breaks. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type ChatRig, startChatRig, type TestRoute } from "../support/chat.ts";
+import { type ChatRig, sharedChatRig, type TestRoute } from "../support/chat.ts";
 import { eventData, readStream } from "../support/sse.ts";
 import { chunks, completion } from "../support/upstream.ts";
 
@@ -8,7 +8,7 @@ let rig: ChatRig;
 let chat: TestRoute;
 let claude: TestRoute;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
   chat = await rig.route({ providers: ["openai"] });
   claude = await rig.route({ providers: ["anthropic"] });
 });

@@ -1,11 +1,11 @@
 /** Bounds hold behind every door: what chat has no word for reaches Claude all the same, and counts. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { billedWire } from "../support/billed.ts";
-import { type ChatRig, startChatRig, type TestRoute } from "../support/chat.ts";
+import { type ChatRig, sharedChatRig, type TestRoute } from "../support/chat.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
 });
 afterAll(() => rig.stop());
 beforeEach(() => rig.upstream.reset());

@@ -3,7 +3,7 @@
  * Anthropic, and others that document the same API.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type ChatRig, type RouteSpec, startChatRig, type TestRoute } from "../support/chat.ts";
+import { type ChatRig, type RouteSpec, sharedChatRig, type TestRoute } from "../support/chat.ts";
 import { readMessage } from "../support/messages-protocol.ts";
 import { readStream } from "../support/sse.ts";
 import { completion } from "../support/upstream.ts";
@@ -13,7 +13,7 @@ type Json = Record<string, unknown>;
 let rig: ChatRig;
 let claude: TestRoute;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
   claude = await rig.route({ providers: ["anthropic"] });
 });
 afterAll(() => rig.stop());

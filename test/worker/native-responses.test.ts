@@ -1,6 +1,6 @@
 /** Responses to a provider that speaks Responses: bytes in, bytes out, with a state that is the layer's own. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type ChatRig, startChatRig, type TestRoute } from "../support/chat.ts";
+import { type ChatRig, sharedChatRig, type TestRoute } from "../support/chat.ts";
 import { readProtocol } from "../support/responses-protocol.ts";
 import { readStream } from "../support/sse.ts";
 import { completion } from "../support/upstream.ts";
@@ -10,7 +10,7 @@ type Json = Record<string, unknown>;
 let rig: ChatRig;
 let openai: TestRoute;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
   openai = await rig.route({ providers: ["openai"] });
 });
 afterAll(() => rig.stop());

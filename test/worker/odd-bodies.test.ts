@@ -1,11 +1,11 @@
 /** Bodies that no provider's words exist for: the client's fault alone, and nobody else notices. */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type ChatRig, expectError, startChatRig } from "../support/chat.ts";
+import { type ChatRig, expectError, sharedChatRig } from "../support/chat.ts";
 import { textOf } from "../support/sse.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
 });
 afterAll(() => rig.stop());
 

@@ -1,11 +1,11 @@
 /** `GET /v1/key`: a key's holder sees what it may do, what it has spent, and what is left. */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type ChatRig, expectError, startChatRig } from "../support/chat.ts";
+import { type ChatRig, expectError, sharedChatRig } from "../support/chat.ts";
 import { completion, usage } from "../support/upstream.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
 });
 afterAll(() => rig.stop());
 

@@ -3,14 +3,14 @@
  * another target where something does. Tools that the client runs are never left out.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type ChatRig, startChatRig, type TestRoute } from "../support/chat.ts";
+import { type ChatRig, sharedChatRig, type TestRoute } from "../support/chat.ts";
 import { completion } from "../support/upstream.ts";
 
 type Json = Record<string, unknown>;
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
 });
 afterAll(() => rig.stop());
 beforeEach(() => rig.upstream.reset());

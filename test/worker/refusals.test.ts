@@ -1,11 +1,11 @@
 /** A refusal that another provider may not share: once more without the member it names, then the next target. */
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { type ChatRig, expectError, startChatRig } from "../support/chat.ts";
+import { type ChatRig, expectError, sharedChatRig } from "../support/chat.ts";
 import { chunks, completion, type Script } from "../support/upstream.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
 });
 afterAll(() => rig.stop());
 beforeEach(() => rig.upstream.reset());

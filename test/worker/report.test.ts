@@ -1,12 +1,12 @@
 /** `route.report`: a stream says at its end what it has used and cost. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type ChatRig, expectError, startChatRig, type TestRoute } from "../support/chat.ts";
+import { type ChatRig, expectError, sharedChatRig, type TestRoute } from "../support/chat.ts";
 import { chunks, completion, type Script, usage } from "../support/upstream.ts";
 
 let rig: ChatRig;
 let route: TestRoute;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
   route = await rig.route({ providers: ["openai"], targets: [{ model: "gpt-4o-mini" }], key: { budget: BUDGET } });
 });
 afterAll(() => rig.stop());

@@ -1,11 +1,11 @@
 /** Chat requests whose model is given tools over the Responses API only, over HTTP. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type ChatRig, expectError, expectStory, startChatRig, type TestRoute } from "../support/chat.ts";
+import { type ChatRig, expectError, expectStory, sharedChatRig, type TestRoute } from "../support/chat.ts";
 import { collect } from "../support/sse.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
 });
 afterAll(() => rig.stop());
 beforeEach(() => rig.upstream.reset());

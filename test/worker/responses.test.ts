@@ -1,6 +1,6 @@
 /** The Responses door over HTTP: shapes, streams, conversations that are stored, approval, errors and breaks. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type ChatRig, type RouteSpec, startChatRig, type TestRoute } from "../support/chat.ts";
+import { type ChatRig, type RouteSpec, sharedChatRig, startChatRig, type TestRoute } from "../support/chat.ts";
 import { readProtocol } from "../support/responses-protocol.ts";
 import { readStream } from "../support/sse.ts";
 import { chunks, completion } from "../support/upstream.ts";
@@ -8,7 +8,7 @@ import { chunks, completion } from "../support/upstream.ts";
 let rig: ChatRig;
 let chat: TestRoute;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
   chat = await rig.route({ providers: ["groq"] });
 });
 afterAll(() => rig.stop());

@@ -4,14 +4,14 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { Trace } from "../../src/traces/schema.ts";
-import { type ChatRig, chatBody, type RouteSpec, startChatRig, type TestRoute, vendorError } from "../support/chat.ts";
+import { type ChatRig, chatBody, type RouteSpec, sharedChatRig, type TestRoute, vendorError } from "../support/chat.ts";
 import { connectRaw, type RawClient, requestText } from "../support/raw.ts";
 import { type Collected, collect, eventData, textOf } from "../support/sse.ts";
 import { chunks, completion, type Script, usage } from "../support/upstream.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
 });
 afterAll(() => rig.stop());
 afterEach(() => {

@@ -1,12 +1,12 @@
 /** No form of a call in an answer, streamed or whole, passes the approval gate undecided: what a provider writes is its own. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { event } from "../support/aws-event-stream.ts";
-import { type ChatRig, startChatRig, type TestRoute } from "../support/chat.ts";
+import { type ChatRig, sharedChatRig, type TestRoute } from "../support/chat.ts";
 import type { Script } from "../support/upstream.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
 });
 afterAll(async () => {
   const logs = rig.worker.logs();

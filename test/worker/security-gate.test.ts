@@ -1,11 +1,11 @@
 /** No unapproved result of a tool, in whatever spelling, reaches a provider of any wire behind the approval gate. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type ChatRig, startChatRig, type TestRoute } from "../support/chat.ts";
+import { type ChatRig, sharedChatRig, type TestRoute } from "../support/chat.ts";
 import { RESULT, SMUGGLED, type Smuggled } from "./security-gate.table.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
 });
 afterAll(async () => {
   const logs = rig.worker.logs();

@@ -1,7 +1,7 @@
 /** No key passes its limit: what cannot be bounded is not sent, and every answer that a provider billed is booked. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { billedWire } from "../support/billed.ts";
-import { type ChatRig, chatBody, type ErrorBody, startChatRig, type TestRoute } from "../support/chat.ts";
+import { type ChatRig, chatBody, type ErrorBody, sharedChatRig, type TestRoute } from "../support/chat.ts";
 import { pricedModel } from "../support/models.ts";
 import { connectRaw, requestText } from "../support/raw.ts";
 import { chunks, type Script } from "../support/upstream.ts";
@@ -9,7 +9,7 @@ import { UNBOUNDED, type Unbounded } from "./security-money.table.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
 });
 afterAll(async () => {
   const logs = rig.worker.logs();

@@ -1,13 +1,13 @@
 /** What is on record for a key holds whatever the call is called later, and tools that a provider runs count as calls. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { billedWire } from "../support/billed.ts";
-import { type ChatRig, type ErrorBody, startChatRig, type TestRoute } from "../support/chat.ts";
+import { type ChatRig, type ErrorBody, sharedChatRig, type TestRoute } from "../support/chat.ts";
 import { completion } from "../support/upstream.ts";
 import { RESULT, SMUGGLED } from "./security-gate.table.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
 });
 afterAll(async () => {
   const logs = rig.worker.logs();

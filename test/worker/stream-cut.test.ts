@@ -1,13 +1,13 @@
 /** Streams that break after their first byte: what the client is told, and what the trace says. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type ChatRig, startChatRig, type TestRoute } from "../support/chat.ts";
+import { type ChatRig, sharedChatRig, type TestRoute } from "../support/chat.ts";
 import { collect, eventData, textOf } from "../support/sse.ts";
 import { chunks, type Script } from "../support/upstream.ts";
 import { CUTS, ERRORS, FINISH, HALF, MODES, ONE, ROLE, TWO } from "./stream-cut.table.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
   await rig.prepareForMany();
 });
 afterAll(() => rig.stop());

@@ -1,12 +1,12 @@
 /** How a stream that moves natively is judged by its tail: long last events, and errors that are none. */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type ChatRig, startChatRig } from "../support/chat.ts";
+import { type ChatRig, sharedChatRig } from "../support/chat.ts";
 import { readStream } from "../support/sse.ts";
 import { usage } from "../support/upstream.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
 });
 afterAll(() => rig.stop());
 

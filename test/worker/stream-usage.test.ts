@@ -1,12 +1,12 @@
 /** What a stream used: where providers hide it, who gets to see it, and when its trace is there. */
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { type ChatRig, startChatRig } from "../support/chat.ts";
+import { type ChatRig, sharedChatRig } from "../support/chat.ts";
 import { collect } from "../support/sse.ts";
 import { chunks } from "../support/upstream.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
 });
 afterAll(() => rig.stop());
 beforeEach(() => rig.upstream.reset());

@@ -1,13 +1,13 @@
 /** A streamed answer on its way to the client: which bytes arrive, in which framing, and what is held back until when. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type ChatRig, startChatRig } from "../support/chat.ts";
+import { type ChatRig, sharedChatRig } from "../support/chat.ts";
 import { cutsAtEveryPlace } from "../support/fixtures.ts";
 import { collect, eventData } from "../support/sse.ts";
 import { chunks } from "../support/upstream.ts";
 
 let rig: ChatRig;
 beforeAll(async () => {
-  rig = await startChatRig();
+  rig = await sharedChatRig();
   await rig.prepareForMany();
 });
 afterAll(() => rig.stop());
