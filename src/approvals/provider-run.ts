@@ -11,6 +11,8 @@ import { matchesGlob, type ToolRules } from "./match.ts";
 const SEARCH_MEMBERS: ReadonlySet<string> = new Set([
   ...["web_search_options", "web_search", "plugins", "search_parameters", "enable_search", "search_options"],
 ]);
+/** Only on their own wire do these words say what a block is. */
+const NO_TOOL_WIRE: Bound["wire"] = "anthropic-messages";
 /** Blocks that tell of no tool: what a provider made of a long conversation, files that the client uploaded. */
 const NO_TOOL: ReadonlySet<unknown> = new Set(["compaction", "fallback", "container_upload"]);
 /** `web_search_tool_result`, `web_search_call`: what is before it is the tool. */
@@ -45,8 +47,8 @@ export class BlockFilter {
     this.#rules = rules;
   }
 
-  mayPass({ data = {} }: Bound): boolean {
-    const names = this.#names.of(data);
+  mayPass(bound: Bound): boolean {
+    const names = this.#names.of(bound);
     return names === null || isNamed(names, this.#rules);
   }
 }
@@ -56,8 +58,8 @@ class BlockNames {
   readonly #byId = new Map<unknown, readonly string[]>();
 
   /** `null`: of none. */
-  of(data: Json): readonly string[] | null {
-    if (NO_TOOL.has(data["type"])) return null;
+  of({ wire, data = {} }: Bound): readonly string[] | null {
+    if (wire === NO_TOOL_WIRE && NO_TOOL.has(data["type"])) return null;
     const names = this.#byId.get(data["tool_use_id"]) ?? namesOf(data);
     if (typeof data["id"] === "string") this.#byId.set(data["id"], names);
     return names;
@@ -82,7 +84,7 @@ function* runByProvider({ tools, others, turns }: Conversation): Generator<RunBy
   const blocks = new BlockNames();
   for (const { parts } of turns) {
     for (const part of parts) {
-      const names = part.kind === "block" ? blocks.of(part.bound.data ?? {}) : null;
+      const names = part.kind === "block" ? blocks.of(part.bound) : null;
       if (names !== null) yield { path: part.path, names };
     }
   }

@@ -3,9 +3,9 @@
  *
  * Knows neither clock nor runtime. Every method is synchronous and belongs to a transaction of its caller.
  */
-import type { CallKind } from "../conversation/tool-turns.ts";
 import { randomBase62 } from "../lib/text/base62.ts";
 import { migrate } from "./approvals-schema.sql.ts";
+import { COLUMNS, NamedCalls, type Row, UndecidedCalls } from "./call-rows.ts";
 import { canonicalJson, sameArguments } from "./match.ts";
 import type {
   AnswerToRecord,
@@ -41,36 +41,11 @@ const MAX_ARGUMENTS_BYTES = 1_500_000;
 const MAX_BODY_BYTES = 1_800_000;
 const MAX_NAME_LENGTH = 1_000;
 const MAX_CALLS = 256;
-/** A legacy result is compared with so many calls of its name. */
-const MAX_LEGACY_ROWS = 200;
 const OWN_ID_LENGTH = 24;
 const PRUNED_AT_A_TIME = 500;
 /** Arguments that a list has at once. A page of 1,000 such calls has 4 million characters. */
 const OUTLINE_CHARACTERS = 4_096;
 
-type Row = {
-  readonly seq: number;
-  readonly id: string;
-  readonly trace_id: string;
-  readonly kind: CallKind;
-  readonly name: string;
-  readonly arguments: string | null;
-  readonly sha256: string;
-  /** `pending`, `approved`, `denied`, or one that a later release knows. */
-  readonly status: string;
-  readonly key_id: string;
-  readonly env: string;
-  readonly app: string;
-  readonly route: string;
-  readonly created_at_ms: number;
-  readonly expires_at_ms: number;
-  readonly decided_by: string | null;
-  readonly decided_at_ms: number | null;
-  readonly reason: string | null;
-};
-
-const COLUMNS = `seq, id, trace_id, kind, name, arguments, sha256, status, key_id, env, app, route, created_at_ms, expires_at_ms,
-  decided_by, decided_at_ms, reason`;
 const INSERT_CALL = `
   INSERT INTO call (id, trace_id, position, kind, name, arguments, sha256, status, key_id, env, app, route,
     created_at_ms, expires_at_ms, decided_by, decided_at_ms, unsent)
@@ -141,8 +116,9 @@ export class CallRecord {
       this.#sql.exec("UPDATE belief SET none_until_ms = ?", now + BELIEF_MS + BELIEF_MARGIN_MS);
       return { verdicts: claims.map(() => "unknown"), recorded: claims.map(() => null), noneForMs: BELIEF_MS };
     }
+    const known = new NamedCalls(this.#sql);
     const twins = app === null ? null : new UndecidedCalls(this.#sql, app, now);
-    const judged = claims.map((claim) => this.#judge(claim, twins, now));
+    const judged = claims.map((claim) => this.#judge(claim, known, twins, now));
     return {
       verdicts: judged.map(({ verdict }) => verdict),
       recorded: judged.map(({ recorded }) => recorded),
@@ -150,8 +126,8 @@ export class CallRecord {
     };
   }
 
-  #judge(claim: ResultClaim, undecided: UndecidedCalls | null, now: number): Judgement {
-    const verdict = claim.by === "id" ? this.#judgeById(claim, now) : this.#judgeByName(claim, now);
+  #judge(claim: ResultClaim, known: NamedCalls, undecided: UndecidedCalls | null, now: number): Judgement {
+    const verdict = claim.by === "id" ? this.#judgeById(claim, now) : this.#judgeByName(claim, known, now);
     const twin = verdict === "unknown" ? (undecided?.find(claim.calls) ?? null) : null;
     return twin === null ? { verdict, recorded: null } : { verdict: verdictOn(twin, now), recorded: twin.id };
   }
@@ -166,16 +142,15 @@ export class CallRecord {
   }
 
   /** The newest call of this name with these arguments decides. */
-  #judgeByName({ id: name, calls }: ResultClaim, now: number): ClaimVerdict {
-    const query = `SELECT ${COLUMNS} FROM call WHERE name = ? ORDER BY seq DESC LIMIT ?`;
-    const rows = this.#sql.exec<Row>(query, name, MAX_LEGACY_ROWS).toArray();
-    if (rows.length === 0) return "unknown";
+  #judgeByName({ id: name, calls }: ResultClaim, known: NamedCalls, now: number): ClaimVerdict {
+    const named = known.of(name);
+    if (named.rows.length === 0) return "unknown";
     const text = calls[0]?.arguments ?? null;
     if (text === null) return "altered";
-    const canonical = canonicalJson(text);
-    const found = rows.find(({ arguments: known }) => {
-      if (known === null || known === text) return known !== null;
-      return canonical !== null && canonical === canonicalJson(known);
+    const same = canonicalJson(text);
+    const found = named.rows.find((row, at) => {
+      if (row.arguments === null || row.arguments === text) return row.arguments !== null;
+      return same !== null && same === named.canonical(at);
     });
     return found === undefined ? "altered" : verdictOn(found, now);
   }
@@ -292,61 +267,6 @@ function verdictOn(row: Row, now: number): ClaimVerdict {
 interface Judgement {
   readonly verdict: ClaimVerdict;
   readonly recorded: string | null;
-}
-
-/**
- * Calls of one app that are not approved, while they may be decided. Each name is looked up once, however many results
- * ask for it.
- */
-class UndecidedCalls {
-  readonly #sql: SqlStorage;
-  readonly #app: string;
-  readonly #now: number;
-  readonly #byName = new Map<string, NamedCalls>();
-
-  constructor(sql: SqlStorage, app: string, now: number) {
-    this.#sql = sql;
-    this.#app = app;
-    this.#now = now;
-  }
-
-  /** The newest of the name and the arguments of one of `calls`. */
-  find(calls: readonly CallClaim[]): Row | null {
-    for (const call of calls) {
-      const named = this.#byName.get(call.name) ?? this.#load(call.name);
-      const found = named.rows.length === 0 || call.arguments === null ? undefined : this.#search(named, call);
-      if (found !== undefined) return found;
-    }
-    return null;
-  }
-
-  #search({ rows, canonical }: NamedCalls, call: CallClaim): Row | undefined {
-    const text = call.arguments ?? "";
-    const same = call.kind === "custom" ? null : canonicalJson(text);
-    const found = rows.find((row, at) => row.arguments === text || (same !== null && canonical[at] === same));
-    if (found !== undefined || rows.length < MAX_LEGACY_ROWS) return found;
-    const query = `SELECT ${COLUMNS} FROM call WHERE name = ? AND ${UNDECIDED} AND arguments = ? LIMIT 1`;
-    return this.#sql.exec<Row>(query, call.name, this.#app, this.#now, text).toArray()[0];
-  }
-
-  #load(name: string): NamedCalls {
-    const query = `SELECT ${COLUMNS} FROM call WHERE name = ? AND ${UNDECIDED} ORDER BY seq DESC LIMIT ?`;
-    const rows = this.#sql.exec<Row>(query, name, this.#app, this.#now, MAX_LEGACY_ROWS).toArray();
-    const canonical = rows.map(({ kind, arguments: text }) =>
-      kind === "custom" || text === null ? null : canonicalJson(text),
-    );
-    const named = { rows, canonical };
-    this.#byName.set(name, named);
-    return named;
-  }
-}
-
-const UNDECIDED = "app = ? AND status <> 'approved' AND expires_at_ms > ?";
-
-interface NamedCalls {
-  readonly rows: readonly Row[];
-  /** One spelling of each row's arguments, `null` where only the same text is the same. */
-  readonly canonical: readonly (string | null)[];
 }
 
 function isSameCall(row: Row, call: CallClaim): boolean {

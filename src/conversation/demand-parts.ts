@@ -58,8 +58,12 @@ function id3Length(head: Uint8Array): number | null {
   return 10 + [6, 7, 8, 9].reduce((length, at) => (length << 7) | ((head[at] ?? 0) & 0x7f), 0);
 }
 
+const WHITE = /\s/;
+
 function bytesAt(text: string, start: number, at: number): Uint8Array | undefined {
   const from = start + Math.floor(at / 3) * 4;
+  // White space moves all that is behind it.
+  if (WHITE.test(text.slice(start, from + HEAD_BYTES * 2))) return undefined;
   const piece = text
     .slice(from, from + ((HEAD_BYTES + 3) / 3) * 4)
     .replaceAll("-", "+")
@@ -73,12 +77,14 @@ function bytesAt(text: string, start: number, at: number): Uint8Array | undefine
 }
 
 export function mediumOf(mediaType: string): Medium {
-  const [kind] = mediaType.toLowerCase().split("/", 1);
+  const [kind, form = ""] = mediaType.toLowerCase().split("/", 2);
+  // A drawing is text, and no rule says how much of it is read.
+  if (form.startsWith("svg")) return "file";
   return kind === "image" || kind === "audio" || kind === "video" ? kind : "file";
 }
 
 const PICTURES: ReadonlySet<string> = new Set([
-  ...["png", "jpg", "jpeg", "jfif", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif", "ico", "svg"],
+  ...["png", "jpg", "jpeg", "jfif", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif", "ico"],
 ]);
 const VIDEOS: ReadonlySet<string> = new Set([
   ...["mp4", "m4v", "mov", "webm", "mkv", "avi", "mpg", "mpeg", "mpegps", "wmv", "flv", "3gp", "3gpp", "ogv", "ts"],
@@ -89,7 +95,7 @@ const SOUNDS: ReadonlySet<string> = new Set([
 ]);
 const FILES: ReadonlySet<string> = new Set([
   ...["pdf", "doc", "docx", "ppt", "pptx", "xls", "xlsx", "odt", "ods", "odp", "rtf", "epub", "txt", "md", "csv"],
-  ...["html", "htm", "xml", "json", "zip", "gz", "tar", "ps", "tex"],
+  ...["html", "htm", "xml", "json", "zip", "gz", "tar", "ps", "tex", "svg", "svgz"],
 ]);
 /** Hosts whose addresses are films, whatever they are called. */
 const FILM_HOST = /(?:^|\.)(?:youtube\.com|youtube-nocookie\.com|youtu\.be|vimeo\.com)$/i;
@@ -122,6 +128,16 @@ export function hasReference(value: unknown): boolean {
   return Object.entries(value).some(([name, each]) => REFERENCES.has(name) || hasReference(each));
 }
 
+const CLIENT_TOOLS: ReadonlySet<unknown> = new Set([undefined, null, "function", "custom", "namespace"]);
+
+/** Does a block of an earlier turn declare tools that a provider runs? A search for tools that the client made may. */
+export function declaresProviderTools({ tools }: Json): boolean {
+  return Array.isArray(tools) && tools.some((tool) => !isJsonObject(tool) || !CLIENT_TOOLS.has(tool["type"]));
+}
+
+/** The only tool with a cap on what one call brings. https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-fetch-tool */
+const FETCH = /^web_?fetch(?:_|$)/i;
+
 export function providerTool(tool: Json, path: string): ProviderToolDemand {
   const { type, max_uses, max_content_tokens } = tool;
   const names = Object.keys(tool);
@@ -131,7 +147,9 @@ export function providerTool(tool: Json, path: string): ProviderToolDemand {
     type: name,
     path,
     ...(isCount(max_uses) ? { maxCalls: max_uses } : {}),
-    ...(isCount(max_content_tokens) ? { maxTokensPerCall: max_content_tokens } : {}),
+    ...(FETCH.test(name) && isCount(max_content_tokens) && max_content_tokens > 0
+      ? { maxTokensPerCall: max_content_tokens }
+      : {}),
   };
 }
 

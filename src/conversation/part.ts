@@ -105,6 +105,8 @@ export interface CallPart extends PartBase {
   readonly isLegacy?: boolean | undefined;
   /** Exactly as the model or the client wrote it: never parsed and written again. */
   readonly args: string;
+  /** It came as a value in place of a text, and a number of it was rounded when it was read. */
+  readonly isUnclear?: true | undefined;
 }
 
 /** What the client's tool answered. */

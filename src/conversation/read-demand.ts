@@ -5,7 +5,7 @@
 import { utf8Length } from "../lib/text/utf8-length.ts";
 import type { Conversation } from "./conversation.ts";
 import type { ContentDemand, MediaPart, Medium, ToolDemand } from "./demand.ts";
-import { addressed, hasReference, inline, mediumOf, providerTool } from "./demand-parts.ts";
+import { addressed, declaresProviderTools, hasReference, inline, mediumOf, providerTool } from "./demand-parts.ts";
 import { type Media, type Part, unreachable } from "./part.ts";
 
 export interface ConversationDemand {
@@ -70,7 +70,7 @@ class PartReader {
         this.#medium(part.media, part.kind, path);
         return;
       case "block":
-        if (hasReference(part.bound.data)) this.unknownPart ??= path;
+        if (hasReference(part.bound.data) || declaresProviderTools(part.bound.data ?? {})) this.unknownPart ??= path;
         return;
       case "opaque":
         if (!TEXT_BLOCKS.has(part.type) || hasReference(part.source)) this.unknownPart ??= path;

@@ -32,8 +32,9 @@ export interface ToolTurn {
   readonly isOpen: boolean;
 }
 
-export function seenCall({ id, name, namespace, form, isLegacy, args }: CallPart): SeenCall {
+export function seenCall({ id, name, namespace, form, isLegacy, args, isUnclear }: CallPart): SeenCall {
   return {
+    ...(isUnclear === true ? { isUnclear } : {}),
     id: isLegacy === true || id === "" ? null : id,
     kind: isLegacy === true ? "legacy" : form,
     name: namespace === undefined ? name : `${namespace}.${name}`,

@@ -43,6 +43,14 @@ const INEXACT = /\d[\d.]{15}|[eE][+-]?\d{3}/;
 /** May `parseJson` round a number of `text`? Strings of digits count as well. */
 export const mayRound = (text: string): boolean => INEXACT.test(text);
 
+/** Does a parsed value hold a number that had other digits, or may have had, before it was read? */
+export function isRounded(value: unknown): boolean {
+  if (typeof value === "number") {
+    return !Number.isFinite(value) || (Number.isInteger(value) && !Number.isSafeInteger(value));
+  }
+  return typeof value === "object" && value !== null && Object.values(value).some(isRounded);
+}
+
 /** As `JSON.rawJSON`, which TypeScript's library does not have yet. */
 interface ExactJson {
   parse(

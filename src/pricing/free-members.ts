@@ -33,6 +33,7 @@ const FREE_MEMBERS: ReadonlySet<string> = new Set([
   ...["prompt_cache_key", "prompt_cache_retention", "prompt_cache_isolation_key", "cache_control", "safetySettings"],
   ...["safety_settings"],
 ]);
+const RATE_WORDS: ReadonlySet<string> = new Set(["service_tier", "speed", "inference_geo"]);
 /**
  * What other wires write of a chat request in addition to their own words for the above, and what has a price of its
  * own.
@@ -60,7 +61,10 @@ export function unknownMember(
   if (!isSameWire) return PAID_ELSEWHERE.find((name) => !asksForNothing(fields[name])) ?? null;
   const { freeMembers = [] } = termsOf(provider);
   for (const [name, value] of Object.entries(fields)) {
-    if (FREE_MEMBERS.has(name) || freeMembers.includes(name) || asksForNothing(value)) continue;
+    if (asksForNothing(value)) continue;
+    // What chooses a rate has a price only as a word.
+    if (RATE_WORDS.has(name) && typeof value !== "string") return name;
+    if (FREE_MEMBERS.has(name) || freeMembers.includes(name)) continue;
     if (name === "modalities" && isTextOrSound(value)) continue;
     // The fee by the size of the search is in the model's price, and the most of it is held.
     if (name === "web_search_options" && price?.request !== undefined && hasOnlySearchSize(value)) continue;

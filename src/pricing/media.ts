@@ -42,31 +42,34 @@ const LEAST_BYTES_PER_SECOND = 1_000;
 
 function leastBytesPerSecond(head: Uint8Array | undefined): number | null {
   if (head === undefined) return null;
-  const name = String.fromCharCode(...head.slice(0, 12));
-  if (name.startsWith("RIFF") && name.slice(8) === "WAVE") return waveBytesPerSecond(head);
-  const isCompact = SILENCE_IS_FREE.some(([at, mark]) => name.slice(at).startsWith(mark));
-  // 0xfff1 and 0xfff9 begin a frame of AAC.
-  const isAac = head[0] === 0xff && ((head[1] ?? 0) & 0xf6) === 0xf0;
-  return isCompact || isAac ? null : LEAST_BYTES_PER_SECOND;
+  const name = String.fromCharCode(...head);
+  if (name.startsWith("RIFF") && name.slice(8, 12) === "WAVE") return waveBytesPerSecond(head);
+  const isContainer = CONTAINERS.some((mark) => name.startsWith(mark)) || ANYWHERE.some((mark) => name.includes(mark));
+  return isContainer || isCompactFrame(head) ? null : LEAST_BYTES_PER_SECOND;
 }
 
-/** The offset in the head, and the expected bytes. */
-const SILENCE_IS_FREE: readonly (readonly [number, string])[] = [
-  ...([
-    [0, "fLaC"],
-    [0, "OggS"],
-    [4, "ftyp"],
-    [0, "\x1aE\xdf\xa3"],
-    [0, "#!AMR"],
-    [0, "caff"],
-    [0, "ADIF"],
-  ] as const),
-  ...([
-    [0, "wvpk"],
-    [0, "MAC "],
-    [0, "FORM"],
-  ] as const),
+/** A frame of AAC (ADTS 0xfff1 and 0xfff9, LOAS 0x56e), of AC-3 or DTS, or a packet of an MPEG stream. */
+function isCompactFrame([first = 0, second = 0, third = 0]: Uint8Array): boolean {
+  if (first === 0xff) return (second & 0xf6) === 0xf0;
+  if (first === 0x56) return (second & 0xe0) === 0xe0;
+  if (first === 0x0b) return second === 0x77;
+  if (first === 0x7f) return second === 0xfe;
+  return first === 0x47 || (first === 0 && second === 0 && third === 1);
+}
+
+/**
+ * How everything begins that a decoder takes for sound and in which silence takes next to nothing, or whose rate is its
+ * own to say. What begins like none of them, and is not raw, is no sound to anybody.
+ * https://en.wikipedia.org/wiki/List_of_file_signatures
+ */
+const CONTAINERS: readonly string[] = [
+  ...["RIFF", "RF64", "BW64", "RIFX", "riff", "FORM", "FRM8", "LIST", "caff", ".snd", "dns.", "FLV", "DSD ", "NIST_1A"],
+  ...["#!AMR", "#!SILK", "ADIF", "wvpk", "MAC ", "TTA1", "TTA2", "MPCK", "MP+", "OFR ", "LA0", "ajkg", "TWIN", "Speex"],
+  ...["0&\xb2u", ".RMF", ".ra\xfd", "Creative Voice File", "MThd", "2BIT", "IMPM", "Extended Module", "KW\xa9", "PK"],
+  ...["\x1f\x8b", "BZh", "7z\xbc\xaf", "\xfd7zXZ", "(\xb5/\xfd"],
 ];
+/** Decoders find these behind some other bytes, too. */
+const ANYWHERE: readonly string[] = ["fLaC", "OggS", "ftyp", "moov", "mdat", "\x1aE\xdf\xa3"];
 
 const PCM_FORMATS: ReadonlySet<number> = new Set([0x0001, 0x0003, 0x0006, 0x0007, 0xfffe]);
 /** https://learn.microsoft.com/en-us/windows/win32/api/mmeapi/ns-mmeapi-waveformatex. */

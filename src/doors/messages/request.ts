@@ -12,7 +12,13 @@ import { isJsonObject, JsonEdit, parseJson } from "../../lib/json.ts";
 import { keyLevel } from "../../lib/json-keys.ts";
 import { messagesDoor } from "../../wires/anthropic-messages/door/door.ts";
 import { KNOWN } from "../../wires/anthropic-messages/same-wire/known.ts";
-import { type ChatRequest, controlsOf, RouteControls, readDocument } from "../../wires/openai-chat/request-fields.ts";
+import {
+  type ChatRequest,
+  controlsOf,
+  PRICED_KEYS,
+  RouteControls,
+  readDocument,
+} from "../../wires/openai-chat/request-fields.ts";
 import { type AskedRequest, ownBody, toRequest } from "../to-request.ts";
 
 const positiveInteger = z.int("must be a positive integer").check(z.minimum(1, "must be a positive integer"));
@@ -43,10 +49,11 @@ function hasUniqueNames(tools: readonly z.infer<typeof Tool>[]): boolean {
 }
 
 const BLOCK = keyLevel(["type", "text", "id", "name", "input", "tool_use_id", "is_error", "source", "content"]);
-const KEYS = keyLevel(Object.keys(MessagesFields.shape), {
+const OWN_PRICED = ["mcp_servers", "container", "context_management", "fallbacks", "output_config"];
+const KEYS = keyLevel([...Object.keys(MessagesFields.shape), ...PRICED_KEYS, ...OWN_PRICED], {
   route: keyLevel(Object.keys(RouteControls.shape)),
-  messages: keyLevel(["role"], { content: BLOCK }),
-  system: keyLevel(["type", "text"]),
+  messages: keyLevel(["role"], { content: BLOCK }, true),
+  system: keyLevel(["type", "text"], {}, true),
   tools: keyLevel(["type", "name"]),
   tool_choice: keyLevel(["type", "name"]),
   thinking: keyLevel(["type", "budget_tokens"]),

@@ -10,7 +10,13 @@ import { RouterError } from "../../http/errors.ts";
 import { EXPLAINED, invalidField } from "../../http/validation-errors.ts";
 import { isJsonObject, JsonEdit } from "../../lib/json.ts";
 import { keyLevel } from "../../lib/json-keys.ts";
-import { type ChatRequest, controlsOf, RouteControls, readDocument } from "../../wires/openai-chat/request-fields.ts";
+import {
+  type ChatRequest,
+  controlsOf,
+  PRICED_KEYS,
+  RouteControls,
+  readDocument,
+} from "../../wires/openai-chat/request-fields.ts";
 import { readRequest } from "../../wires/openai-responses/read-request.ts";
 import { withResolvedText } from "../../wires/openai-responses/references.ts";
 import { checkFields, ResponsesFields } from "../../wires/openai-responses/request-fields.ts";
@@ -24,10 +30,12 @@ const PART = keyLevel(["type", "text", "image_url", "file_id", "file_data", "fil
 const ITEM = keyLevel(
   ["type", "id", "role", "call_id", "name", "namespace", "arguments", "input", "encrypted_content", "status"],
   { content: PART, output: PART, summary: PART },
+  true,
 );
 const TOOL = keyLevel(["type", "name"], { tools: keyLevel(["type", "name"]) });
 /** What another reader must not understand differently: it chooses the model, the bound, the gate and the route. */
-const KEYS = keyLevel([...Object.keys(ResponsesFields.shape), "background", "conversation"], {
+const OWN_KEYS = ["background", "conversation", "prompt", "context_management"];
+const KEYS = keyLevel([...Object.keys(ResponsesFields.shape), ...PRICED_KEYS, ...OWN_KEYS], {
   route: keyLevel(Object.keys(RouteControls.shape)),
   input: ITEM,
   tools: TOOL,

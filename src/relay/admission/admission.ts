@@ -59,6 +59,8 @@ const BYTES_PER_TOKEN = 4;
 /** A client may name any cap. No answer is as long, and the ledger refuses numbers that it cannot add up. */
 const MAX_BOUND_TOKENS = 1_000_000_000;
 
+const NO_MODEL_CAP = "Use a model of which the catalogue knows how much it writes at most.";
+
 export interface AdmissionInput {
   readonly ledgers: DurableObjectNamespace<KeyLedger>;
   readonly key: KeyRecord;
@@ -172,7 +174,8 @@ export class Admission {
     const maxOutputTokens =
       estimate === undefined ? (bound?.outputTokens ?? route.policy.limits.max_output_tokens) : undefined;
     const named = this.#ownCap ?? ownCap(candidate.target.params);
-    const isSet = maxOutputTokens !== undefined && (named === undefined || maxOutputTokens < named);
+    const isSet =
+      !this.#isUncapped && maxOutputTokens !== undefined && (named === undefined || maxOutputTokens < named);
     return {
       number: this.#attempts++,
       maxOutputTokens,
@@ -306,8 +309,10 @@ export class Admission {
     if (prices === null) throw unpriced(candidate.name, this.#boundedBy);
     const { limits } = route.policy;
     const named = [this.#ownCap, ownCap(params), limits.max_output_tokens];
-    const cap = estimate === undefined ? outputCap(named, modelCap) : 0;
-    const leastCap = this.#ownCap === undefined ? Math.min(cap, limits.min_output_tokens) : 1;
+    const cap = this.#isUncapped ? modelCap : estimate === undefined ? outputCap(named, modelCap) : 0;
+    if (cap === undefined) throw unbounded({ path: "model", remedy: NO_MODEL_CAP }, candidate.name, this.#boundedBy);
+    const shortest = this.#ownCap === undefined ? Math.min(cap, limits.min_output_tokens) : 1;
+    const leastCap = this.#isUncapped ? cap : shortest;
     if (prices.every((price) => isFree(price, provider))) return { of: () => 0, cap, leastCap };
     const demand = estimate === undefined ? this.#prompt.demandOf(candidate) : null;
     const prompt = demand === null ? estimate!.promptBound(candidate) : this.#promptBound(candidate, demand);
@@ -324,6 +329,11 @@ export class Admission {
     };
     if (of(1) === null) throw unpriced(`${provider}/${model}`, this.#boundedBy);
     return { of, cap, leastCap };
+  }
+
+  /** What is asked for besides an answer has no cap on its output: the model's own is all that bounds it. */
+  get #isUncapped(): boolean {
+    return this.#input.request.action !== undefined;
   }
 
   get #boundedBy(): BoundedBy {

@@ -58,9 +58,33 @@ export function isProviderBlock(type: unknown): boolean {
   return typeof type === "string" && (OWN_TYPES.has(type) || OWN_RESULT.test(type));
 }
 
+/**
+ * Blocks that tell of no tool, and so pass the approval gate without a name: the members that each is made of, and
+ * nothing may hide in them.
+ */
+const PLAIN: ReadonlyMap<unknown, readonly string[]> = new Map<unknown, readonly string[]>([
+  ["compaction", ["type", "content", "encrypted_content", "signature"]],
+  ["container_upload", ["type", "file_id"]],
+  ["fallback", ["type", "from", "to", "trigger"]],
+]);
+
+function plainBlock(source: Json, names: readonly string[]): Json {
+  const known = names.flatMap((name): (readonly [string, unknown])[] => {
+    const value = source[name];
+    if (value === undefined) return [];
+    if (!isJsonObject(value)) return Array.isArray(value) ? [] : [[name, value]];
+    const { model, type } = value;
+    const words = Object.entries({ type, model }).filter(([, word]) => typeof word === "string");
+    return [[name, Object.fromEntries(words)]];
+  });
+  return Object.fromEntries(known);
+}
+
 /** The block to send for `source`; `null` for none that the provider made. */
 export function providerBlock(source: Json): Json | null {
   const { type, input, ...rest } = source;
+  const plain = PLAIN.get(type);
+  if (plain !== undefined) return plainBlock(source, plain);
   if (!isProviderBlock(type) || hidesClientBlock(rest, 0)) return null;
   return built(source, MEMBERS);
 }

@@ -100,8 +100,13 @@ const MESSAGE = keyLevel(
   },
   true,
 );
+/** Members of every door's body that choose a price, or tools that nothing else of the request names. */
+export const PRICED_KEYS: readonly string[] = [
+  ...["service_tier", "speed", "inference_geo", "modalities", "functions", "function_call", "tool_choice"],
+  ...["web_search_options", "web_search", "plugins", "search_parameters", "enable_search", "search_options"],
+];
 /** What another reader must not understand differently: it chooses the model, the bound, the gate and the route. */
-const REQUEST_KEYS = keyLevel(Object.keys(ChatFields.shape), {
+const REQUEST_KEYS = keyLevel([...Object.keys(ChatFields.shape), ...PRICED_KEYS], {
   route: keyLevel(Object.keys(RouteControls.shape)),
   stream_options: keyLevel(["include_usage"]),
   messages: MESSAGE,

@@ -2,7 +2,7 @@
 
 import type { Json } from "../../conversation/part.ts";
 import type { SeenCall, SeenResult, ToolTurn } from "../../conversation/tool-turns.ts";
-import { isJsonObject } from "../../lib/json.ts";
+import { isJsonObject, isRounded } from "../../lib/json.ts";
 import { isFilled } from "./chunk.ts";
 
 /** Does the conversation hold a result of a tool? Cheap: asked of every request. */
@@ -66,14 +66,6 @@ function readCall(call: Json): SeenCall {
 
 function argumentsOf(given: unknown): Pick<SeenCall, "arguments" | "isUnclear"> {
   return { arguments: argumentText(given), ...(isRounded(given) ? { isUnclear: true } : {}) };
-}
-
-/** Does it hold a number that had other digits, or may have had, before it was read? */
-function isRounded(value: unknown): boolean {
-  if (typeof value === "number") {
-    return !Number.isFinite(value) || (Number.isInteger(value) && !Number.isSafeInteger(value));
-  }
-  return typeof value === "object" && value !== null && Object.values(value).some(isRounded);
 }
 
 const textOf = (value: unknown): string => (typeof value === "string" ? value : "");

@@ -4,7 +4,7 @@
  * https://developers.openai.com/api/reference/resources/responses/methods/create
  */
 import type { Bound, Json, Part } from "../../conversation/part.ts";
-import { isJsonObject, wordOf } from "../../lib/json.ts";
+import { isJsonObject, isRounded, wordOf } from "../../lib/json.ts";
 
 export const WIRE = "openai-responses";
 
@@ -79,7 +79,10 @@ export function readClientCall(item: Json, path: string, provider: string | null
   const type = wordOf(item["type"]);
   const kind = CLIENT_CALLS.get(type);
   if (kind === undefined || (type === "shell_call" && isHosted(item))) return null;
-  const action = kind.action.map((name) => item[name]).find((value) => value !== undefined && value !== null);
+  const given = kind.action.filter((name) => item[name] !== undefined && item[name] !== null);
+  // With more than one of them the provider chooses which it reads.
+  const [only = ""] = given;
+  const action = given.length > 1 ? picked(item, given) : item[only];
   return {
     kind: "call",
     path,
@@ -87,6 +90,8 @@ export function readClientCall(item: Json, path: string, provider: string | null
     name: kind.name,
     form: "function",
     args: JSON.stringify(action ?? {}),
+    // An answer is recorded as it is read here; only a history may have had other digits.
+    ...(provider === null && isRounded(action) ? { isUnclear: true } : {}),
     bound: { wire: WIRE, provider, data: item },
   };
 }
@@ -119,13 +124,7 @@ export function clientResultItem({ callId, bound }: Extract<Part, { kind: "resul
 /** The client's result of such a call; `null` for every other item. */
 export function readClientResult(item: Json, path: string): Part | null {
   if (!CLIENT_RESULTS.has(wordOf(item["type"]))) return null;
-  const { output } = item;
-  const image = isJsonObject(output) ? textOf(output["image_url"]) : undefined;
-  const text = typeof output === "string" ? output : output === undefined ? "" : JSON.stringify(output);
-  const part: Part =
-    image === undefined
-      ? { kind: "text", text, path: `${path}.output` }
-      : { kind: "image", media: mediaOf(image), path: `${path}.output` };
+  const part = outputPart(item["output"], `${path}.output`);
   return {
     kind: "result",
     path,
@@ -135,6 +134,18 @@ export function readClientResult(item: Json, path: string): Part | null {
     ...(item["status"] === "failed" ? { isError: true } : {}),
     bound: { wire: WIRE, provider: null, data: item },
   };
+}
+
+/** Ids of files mean something to providers of this wire only. */
+export const GIVEN_OUT: Bound = { wire: WIRE, provider: null };
+
+function outputPart(output: unknown, path: string): Part {
+  const image = isJsonObject(output) ? textOf(output["image_url"]) : undefined;
+  const id = isJsonObject(output) ? textOf(output["file_id"]) : undefined;
+  if (id !== undefined) return { kind: "image", media: { kind: "id", id }, path, bound: GIVEN_OUT };
+  if (image !== undefined) return { kind: "image", media: mediaOf(image), path };
+  const text = typeof output === "string" ? output : output === undefined ? "" : JSON.stringify(output);
+  return { kind: "text", text, path };
 }
 
 const DATA_URL = /^data:([a-z0-9.+-]+\/[a-z0-9.+-]+)?(?:;[a-z0-9-]+=[^;,]*){0,8};base64,/i;

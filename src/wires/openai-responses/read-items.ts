@@ -1,9 +1,9 @@
 /** `input` of a Responses request as turns: items that one side made one after the other are its turn. */
 import type { Turn } from "../../conversation/conversation.ts";
-import type { Bound, Json, Part } from "../../conversation/part.ts";
+import type { Json, Part } from "../../conversation/part.ts";
 import { isJsonObject, wordOf } from "../../lib/json.ts";
 import type { ToolName } from "../tool-names.ts";
-import { mediaOf, oddPart, readClientResult, textOf, WIRE } from "./items.ts";
+import { GIVEN_OUT, mediaOf, oddPart, readClientResult, textOf, WIRE } from "./items.ts";
 import { OutputParts } from "./read-output.ts";
 import { leadingToolItems } from "./read-tools.ts";
 
@@ -111,9 +111,6 @@ function readContent(content: unknown, path: string): Part[] {
   });
 }
 
-/** Ids of files mean something to providers of this wire only. */
-const GIVEN_OUT: Bound = { wire: WIRE, provider: null };
-
 function readPart(source: Json, path: string): Part | null {
   const type = wordOf(source["type"]);
   const opaque: Part = { kind: "opaque", wire: WIRE, type, source, path };
@@ -133,7 +130,9 @@ function readPart(source: Json, path: string): Part | null {
       const named = detail === undefined ? {} : { detail };
       // Written so by clients that come from chat completions.
       const address = isJsonObject(url) ? url["url"] : url;
-      if (typeof address === "string" && address !== "") {
+      const isAddressed = typeof address === "string" && address !== "";
+      // With both of them the provider chooses which it reads.
+      if (isAddressed && (id === undefined || id === null)) {
         return { kind: "image", media: mediaOf(address), ...named, path };
       }
       if (typeof id !== "string" || id === "") return opaque;

@@ -1,6 +1,6 @@
 /** Items that a model made, as parts of its turn: of a history that a client sends, and of an answer. */
 import type { Bound, Json, Part, ReasoningPart } from "../../conversation/part.ts";
-import { isJsonObject, wordOf } from "../../lib/json.ts";
+import { isJsonObject, isRounded, wordOf } from "../../lib/json.ts";
 import { argumentsText } from "../call-arguments.ts";
 import type { ToolName } from "../tool-names.ts";
 import { disclose, isEnclosed } from "./envelope.ts";
@@ -70,6 +70,7 @@ export class OutputParts {
       ...this.#nameOf(item),
       form,
       args,
+      ...(form === "function" && isRounded(item["arguments"]) ? { isUnclear: true } : {}),
       ...(bound === undefined ? {} : { bound }),
     });
   }

@@ -67,7 +67,8 @@ describe("the ceiling of a picture", () => {
 
 function sound(head: string | Uint8Array, bytes: number): MediaPart {
   const base64Length = Math.ceil(bytes / 3) * 4;
-  return { medium: "audio", path: "messages[0].content[0]", base64Length, head: new Uint8Array(Buffer.from(head)) };
+  const bytesOf = typeof head === "string" ? Buffer.from(head, "latin1") : head;
+  return { medium: "audio", path: "messages[0].content[0]", base64Length, head: new Uint8Array(bytesOf) };
 }
 
 function wave(format: number, sampleRate: number, byteRate: number, blockAlign: number): Uint8Array {
@@ -93,6 +94,26 @@ describe("the ceiling of sound", () => {
     ["nor Ogg", "google", sound("OggS", 3_000), null],
     ["nor MP4", "google", sound("\0\0\0\x20ftypM4A ", 3_000), null],
     ["nor AAC", "google", sound(new Uint8Array([0xff, 0xf1]), 3_000), null],
+    ...(
+      [
+        ["FLAC behind another byte", "\0fLaC"],
+        ["Ogg behind another byte", "\0\0OggS"],
+        ["TTA", "TTA1"],
+        ["WMA", "0&\xb2u\x8ef\xcf\x11"],
+        ["AVI", "RIFF\0\0\0\0AVI LIST"],
+        ["a long WAVE", "RF64\xff\xff\xff\xffWAVEds64"],
+        ["Matroska", "\x1aE\xdf\xa3"],
+        ["Flash", "FLV\x01"],
+        ["DSD", "DSD \x1c"],
+        ["a transport stream", "G@\0\x10"],
+        ["a program stream", "\0\0\x01\xba"],
+        ["AAC with its length", "V\xe0\0"],
+        ["AC-3", "\x0bw"],
+        ["DTS", "\x7f\xfe\x80\x01"],
+        ["an archive", "PK\x03\x04"],
+        ["Sun's sound", ".snd"],
+      ] as const
+    ).map(([name, head]): [string, string, MediaPart, null] => [`nor ${name}`, "google", sound(head, 3_000), null]),
     ["nor what is no base64", "google", { ...sound("x", 3_000), head: undefined }, null],
   ])("%s", (_, provider, part, tokens) => {
     const ceiling = audioCeiling(provider, part);

@@ -7,7 +7,14 @@ import type { Json } from "../../../conversation/part.ts";
 import { type KnownMembers, members } from "../../known-members.ts";
 
 const ANY = ["type", "cache_control"];
-const SOURCE = members(["type", "media_type", "data", "url", "file_id"]);
+/** By type: a member of another type next to it may be what a reader goes by. */
+const SOURCES: ReadonlyMap<unknown, KnownMembers> = new Map<unknown, KnownMembers>([
+  ["base64", members(["type", "media_type", "data"])],
+  ["text", members(["type", "media_type", "data"])],
+  ["url", members(["type", "url"])],
+  ["file", members(["type", "file_id"])],
+]);
+const sourceOf = (source: Json): KnownMembers | null => SOURCES.get(source["type"]) ?? null;
 /** Text: of an object in place of it nothing is read. */
 const TEXT_ONLY: KnownMembers = {};
 /**
@@ -16,8 +23,8 @@ const TEXT_ONLY: KnownMembers = {};
  */
 const BLOCKS: ReadonlyMap<unknown, KnownMembers> = new Map<unknown, KnownMembers>([
   ["text", members([...ANY, "text", "citations"])],
-  ["image", members(ANY, { source: SOURCE })],
-  ["document", members([...ANY, "title", "context", "citations"], { source: SOURCE })],
+  ["image", members(ANY, { source: sourceOf })],
+  ["document", members([...ANY, "title", "context", "citations"], { source: sourceOf })],
   ["thinking", members(["type", "thinking", "signature"])],
   ["redacted_thinking", members(["type", "data"])],
   ["container_upload", members([...ANY, "file_id"])],
