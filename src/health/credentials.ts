@@ -89,14 +89,19 @@ export function noteEnd(provider: string, number: number): void {
   state.inFlight = Math.max(0, state.inFlight - 1);
 }
 
-/** What an answer says of it, good or bad. `waitMs`: what a refusal asks for. */
+/** What an answer says of it, good or bad. `headers`: where there is one to choose instead. `waitMs`: what a refusal asks for. */
 export function noteAnswer(
   provider: string,
   number: number,
-  { status, headers, waitMs, now }: { status: number; headers: Headers; waitMs?: number | undefined; now: number },
+  {
+    status,
+    headers,
+    waitMs,
+    now,
+  }: { status: number; headers: Headers | null; waitMs?: number | undefined; now: number },
 ): void {
   const state = stateOf(provider, number);
-  const share = shareLeft(headers);
+  const share = headers === null ? null : shareLeft(headers);
   if (share !== null) {
     state.share = share;
     state.heardAt = now;

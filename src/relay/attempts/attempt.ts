@@ -326,8 +326,9 @@ export class RunningAttempt implements StreamedAttempt {
     record.status = response.status;
     record.providerRequestId = requestIdOf(response.headers);
     const { status, headers } = response;
+    const heard = candidate.credentials.length > 1 ? headers : null;
     const noted = (waitMs?: number): void =>
-      noteAnswer(record.provider, record.credential, { status, headers, waitMs, now: Date.now() });
+      noteAnswer(record.provider, record.credential, { status, headers: heard, waitMs, now: Date.now() });
     if (response.ok) noted();
     if (!response.ok) {
       const { text, isLate } = await readTextWithin(response, MAX_ERROR_BODY_BYTES, MAX_ERROR_BODY_MS);
