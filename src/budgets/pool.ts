@@ -28,6 +28,9 @@ const MAX_SKEW_MS = 10_000;
 /** The number of ledgers that hold something is counted again after it. */
 const COUNT_EVERY_MS = 1_000;
 
+/** In the place of a key: what another deployment had spent. */
+const ELSEWHERE = "";
+
 const STEPS = [
   `
   -- One row. A record of NULL: the budget was deleted. \`top\`: everything of an older era is over.
@@ -127,6 +130,11 @@ export class Pool {
     this.#definedAt = now;
     this.#sql.exec("UPDATE pool SET defined_at = ?", now);
     this.#begin(startOf(record, now));
+    const { carried } = record;
+    if (carried !== undefined && carried.start_at === this.#startAt) {
+      const { nano_usd: nanoUsd } = carried;
+      this.#put({ keyId: ELSEWHERE }, { seq: 0, held: nanoUsd, spent: nanoUsd, until: 0 }, undefined);
+    }
     this.noteInventory(NOT_BEGUN);
   }
 

@@ -55,6 +55,8 @@ export const BudgetRecord = z.strictObject({
   tag_since: z.int(),
   created_at: z.string(),
   updated_at: z.string(),
+  /** What another deployment had spent of it in the period that began then (epoch ms), where it was imported. */
+  carried: z.optional(z.strictObject({ start_at: z.int(), nano_usd: z.int() })),
 });
 export type BudgetRecord = z.infer<typeof BudgetRecord>;
 
@@ -93,8 +95,12 @@ export function termsOf({
   on_exceeded,
   limit_usd,
   tag_since,
+  carried,
 }: BudgetRecord): BudgetTerms {
   const { app = null } = scope;
   const tag = scope.tag === undefined ? null : { ...scope.tag, since: tag_since };
-  return { id, era, app, tag, period, ...(time_zone === undefined ? {} : { time_zone }), on_exceeded, limit_usd };
+  return {
+    ...{ id, era, app, tag, period, ...(time_zone === undefined ? {} : { time_zone }), on_exceeded, limit_usd },
+    ...(carried === undefined ? {} : { carriedAt: carried.start_at }),
+  };
 }

@@ -18,6 +18,8 @@ export interface BudgetTerms {
   readonly on_exceeded: "deny" | "notify";
   /** For what a refusal says; the pool's own is in force. */
   readonly limit_usd: number;
+  /** The period (epoch ms of its start) of which the pool knows what another deployment had spent. */
+  readonly carriedAt?: number;
 }
 
 /** What a ledger has of a budget. Whole nano-USD, in the period that began at `start` (epoch ms, 0 where it never began). */

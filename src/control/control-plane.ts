@@ -243,12 +243,10 @@ export class ControlPlane extends DurableObject<Env> {
     return this.#budgets.delete(id, actor);
   }
 
-  /** By id. */
   listBudgets(): BudgetRecord[] {
     return this.#budgets.list();
   }
 
-  /** All that operators added, by id. */
   listProviders(): ProviderRecord[] {
     return this.#providers.list();
   }
@@ -263,23 +261,26 @@ export class ControlPlane extends DurableObject<Env> {
     return { ...transfer.waitingChanges(this.#sql), alarmAt: await this.ctx.storage.getAlarm() };
   }
 
-  exportRows(kind: transfer.Kind, limit: number, offset: number): transfer.TransferRow[] {
-    return transfer.rowsOf(this.#sql, kind, limit, offset);
+  exportRows(kind: transfer.TransferKind, limit: number, after: transfer.RowKey | null): transfer.TransferRow[] {
+    return transfer.rowsOf(this.#sql, kind, limit, after);
   }
 
-  isEmpty(): boolean {
-    return transfer.isEmptyPlane(this.#sql);
+  /** See `transfer.stage`. */
+  stageImport(id: string, first: number, lines: readonly transfer.TransferLine[]): boolean {
+    return this.ctx.storage.transactionSync(() => transfer.stage(this.#sql, id, first, lines));
   }
 
-  /** Everything or nothing; `false`: it is not empty. */
-  async importRows(lines: readonly transfer.TransferLine[], actor: string): Promise<boolean> {
+  stagedSums(id: string, after: number, limit: number): transfer.StagedSums[] {
+    return transfer.stagedSums(this.#sql, id, after, limit);
+  }
+
+  async commitImport(id: string, count: number, actor: string): Promise<transfer.ImportResult> {
     const tables = [this.#keys, this.#routes, this.#providers, this.#prices, this.#disabled, this.#budgets];
-    const isDone = this.ctx.storage.transactionSync(() =>
-      transfer.importInto(this.#sql, lines, tables, this.#journal, actor),
-    );
+    const run = () => transfer.importStaged(this.#sql, id, count, { tables, journal: this.#journal, actor });
+    const result = this.ctx.storage.transactionSync(run);
     this.#publisher.guard(Date.now());
     await this.#publisher.publish();
-    return isDone;
+    return result;
   }
 
   metricsView(): MetricsView {

@@ -191,6 +191,17 @@ const STEPS: readonly string[] = [
     at_ms INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- Lines of an import until all of it is there.
+  CREATE TABLE import_line (
+    import_id TEXT NOT NULL,
+    line INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    data TEXT NOT NULL,
+    sums TEXT,
+    PRIMARY KEY (import_id, line)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /** Brings the tables up to date. Run inside a transaction; safe at every start. */

@@ -1,57 +1,48 @@
 /**
  * The whole of the control plane out of one deployment and into a fresh one: rows as they are, so that hashes, versions
  * and the audit go along. Numbers of changes go up by what the new deployment has counted already.
+ *
+ * An import comes in parts of some hundred lines, which wait in a table of their own, and takes effect in one transaction
+ * when all of it is there: neither end ever holds a deployment in memory.
  */
+import { BudgetRecord } from "../budgets/record.ts";
 import { parseJson } from "../lib/json.ts";
 import { newWebhookSecret } from "../notices/signing.ts";
 import type { Journal } from "./journal.ts";
+import { type Columns, TABLES, type TransferKind, type TransferRow, type Value } from "./transfer-rows.ts";
 
-type Value = string | number | null;
-export type TransferRow = Readonly<Record<string, Value>>;
+export type { TransferKind, TransferRow };
+/** What names a row. */
+export type RowKey = readonly Value[];
+
+/** Lines that are moved at a time. */
+const PAGE_LINES = 200;
 
 export interface TransferLine {
-  readonly kind: Kind;
+  readonly kind: TransferKind;
   readonly row: TransferRow;
+  /** What the ledgers or the pool of the row have summed up, as JSON. */
+  readonly sums?: string | undefined;
 }
 
-/** What is exported, by the table that holds it, with the columns that an import takes. `seq`: the number of a change. */
-const TABLES = {
-  key: ["key_record", ["seq", "id", "env", "name", "created_at_ms", "record", "digest"]],
-  route: ["route_version", ["seq", "env", "name", "version", "record", "digest"]],
-  active: ["route_active", ["env", "name", "seq", "index_entry"]],
-  provider: ["provider", ["id", "record", "digest"]],
-  price: [
-    "price",
-    ["seq", "provider", "model", "valid_from_ms", "valid_until_ms", "record", "updated_by", "updated_at_ms"],
-  ],
-  budget: ["budget", ["id", "record", "digest"]],
-  setting: ["setting", ["name", "record", "updated_by", "updated_at_ms"]],
-  disabled: ["disabled", ["name", "reason", "until_ms", "actor", "at_ms"]],
-  webhook: ["webhook", ["id", "url", "events", "created_at_ms", "disabled_at_ms"]],
-  audit: [
-    "audit",
-    [
-      ...["seq", "at_ms", "actor", "action", "object", "before_digest", "after_digest", "reason", "detail"],
-      ...["before_members", "after_members"],
-    ],
-  ],
-} as const satisfies Record<string, readonly [table: string, columns: readonly string[]]>;
-
-export type Kind = keyof typeof TABLES;
-export const KINDS = Object.keys(TABLES) as readonly Kind[];
-
-/** All rows of a kind, oldest first, a page at a time. */
-export function rowsOf(sql: SqlStorage, kind: Kind, limit: number, offset: number): TransferRow[] {
-  return sql.exec<Record<string, Value>>(selectOf(kind), limit, offset).toArray();
+/** Rows of a kind behind those that were read, in the order of its key. `after`: the key of the last one. */
+export function rowsOf(sql: SqlStorage, kind: TransferKind, limit: number, after: RowKey | null) {
+  const { table, columns, key } = TABLES[kind];
+  const names = columns.map(({ name }) => name).join(", ");
+  const order = key.join(", ");
+  // By its key, and not by its place: rows come and go meanwhile.
+  const where = after === null ? "" : `WHERE (${order}) > (${key.map(() => "?").join(", ")})`;
+  const query = `SELECT ${names} FROM ${table} ${where} ORDER BY ${order} LIMIT ?`;
+  return sql.exec<Record<string, Value>>(query, ...(after ?? []), limit).toArray();
 }
 
-function selectOf(kind: Kind): string {
-  const [table, columns] = TABLES[kind];
-  return `SELECT ${columns.join(", ")} FROM ${table} ORDER BY 1 LIMIT ? OFFSET ?`;
-}
+/** What the next page of a kind begins behind. */
+export const keyOfRow = (kind: TransferKind, row: TransferRow): RowKey => {
+  return TABLES[kind].key.map((name) => row[name] ?? null);
+};
 
 /** Has it a key, a route or a budget? */
-export function isEmptyPlane(sql: SqlStorage): boolean {
+function isEmptyPlane(sql: SqlStorage): boolean {
   const query = `
     SELECT EXISTS (SELECT 1 FROM key_record) OR EXISTS (SELECT 1 FROM route_version)
       OR EXISTS (SELECT 1 FROM budget) AS taken`;
@@ -59,47 +50,73 @@ export function isEmptyPlane(sql: SqlStorage): boolean {
 }
 
 /**
- * Writes the rows. Run inside a transaction, on a plane that is empty. `secretOf`: a new secret for a webhook. Answers the
- * highest number of a change.
+ * Lines of the import `id` wait, and what an earlier one has left goes. Run inside a transaction; repeatable. `false`: the
+ * plane is not empty, and nothing waits.
  */
-function insertAll(sql: SqlStorage, lines: readonly TransferLine[], secretOf: () => string): number {
+export function stage(sql: SqlStorage, id: string, first: number, lines: readonly TransferLine[]): boolean {
+  sql.exec("DELETE FROM import_line WHERE import_id <> ?", id);
+  if (!isEmptyPlane(sql)) return false;
+  const insert = "INSERT OR REPLACE INTO import_line (import_id, line, kind, data, sums) VALUES (?, ?, ?, ?, ?)";
+  for (const [at, { kind, row, sums }] of lines.entries()) {
+    sql.exec(insert, id, first + at, kind, JSON.stringify(row), sums ?? null);
+  }
+  return true;
+}
+
+export interface StagedSums {
+  readonly line: number;
+  /** JSON of the key's row. */
+  readonly data: string;
+  readonly sums: string;
+}
+
+/** What keys of the import have spent, by the line they came in, behind `after`. */
+export function stagedSums(sql: SqlStorage, id: string, after: number, limit: number): StagedSums[] {
+  const query = `SELECT line, data, sums FROM import_line
+    WHERE import_id = ? AND line > ? AND kind = 'key' AND sums IS NOT NULL ORDER BY line LIMIT ?`;
+  return sql.exec<{ line: number; data: string; sums: string }>(query, id, after, limit).toArray();
+}
+
+function* stagedLines(sql: SqlStorage, id: string): Generator<TransferLine> {
+  const query = "SELECT line, kind, data, sums FROM import_line WHERE import_id = ? AND line > ? ORDER BY line LIMIT ?";
+  type Row = { line: number; kind: string; data: string; sums: string | null };
+  for (let after = -1; ; ) {
+    const rows = sql.exec<Row>(query, id, after, PAGE_LINES).toArray();
+    for (const { kind, data, sums } of rows) {
+      // `stage` wrote them from lines that were checked.
+      yield { kind: kind as TransferKind, row: parseJson(data) as TransferRow, sums: sums ?? undefined };
+    }
+    const last = rows.at(-1);
+    if (last === undefined) return;
+    after = last.line;
+  }
+}
+
+/** Answers the highest number of a change. */
+function insertAll(sql: SqlStorage, lines: Iterable<TransferLine>): number {
   const offset = sql.exec<{ top: number }>("SELECT coalesce(max(seq), 0) AS top FROM audit").one().top;
-  for (const { kind, row } of lines) {
-    const [, columns] = TABLES[kind];
-    const names: readonly string[] = kind === "webhook" ? [...columns, "secret"] : columns;
-    const values = names.map((name): Value => {
-      if (name === "secret") return secretOf();
-      const value = row[name] ?? null;
-      return name === "seq" && typeof value === "number" ? value + offset : value;
-    });
-    sql.exec(insertOf(kind, names), ...values);
+  for (const line of lines) {
+    const { table, columns } = TABLES[line.kind];
+    const own = columns.map(({ name }) => columnOf(line, name, offset));
+    const names = columns.map(({ name }) => name);
+    const isWebhook = line.kind === "webhook";
+    const all = isWebhook ? [...names, "secret"] : names;
+    const values = isWebhook ? [...own, newWebhookSecret()] : own;
+    sql.exec(insertInto(table, all), ...values);
   }
   return sql.exec<{ top: number }>("SELECT coalesce(max(seq), 0) AS top FROM audit").one().top;
 }
 
-function insertOf(kind: Kind, names: readonly string[]): string {
-  const [table] = TABLES[kind];
+function insertInto(table: string, names: readonly string[]): string {
   return `INSERT OR REPLACE INTO ${table} (${names.join(", ")}) VALUES (${names.map(() => "?").join(", ")})`;
 }
 
-/** `null` where the parsed line is a row of a kind: a text, a number or nothing in each column, and JSON in its record. */
-export function faultOf(kind: Kind, row: unknown): string | null {
-  const [, columns] = TABLES[kind];
-  if (typeof row !== "object" || row === null || Array.isArray(row)) return "`row` must be an object";
-  const members = new Map<string, unknown>(Object.entries(row));
-  for (const [name, value] of members) {
-    if (!(columns as readonly string[]).includes(name)) return `\`row.${name.slice(0, 60)}\` is unknown`;
-    if (value !== null && typeof value !== "string" && !Number.isSafeInteger(value))
-      return `\`row.${name}\` is malformed`;
-  }
-  const record = members.get("record");
-  try {
-    if (typeof record === "string") parseJson(record);
-  } catch {
-    return "`row.record` is not JSON";
-  }
-  const required = columns[0];
-  return members.get(required) == null ? `\`row.${required}\` is missing` : null;
+function columnOf({ kind, row, sums }: TransferLine, name: Columns[number]["name"], offset: number): Value {
+  const value = row[name] ?? null;
+  if (name === "seq" && typeof value === "number") return value + offset;
+  if (kind !== "budget" || name !== "record" || typeof value !== "string" || sums === undefined) return value;
+  // The ledgers of the new deployment know days only, and of no app or tag: what was spent before is carried along.
+  return JSON.stringify({ ...BudgetRecord.parse(parseJson(value)), carried: parseJson(sums) });
 }
 
 /** Whatever KV holds of a table. */
@@ -107,19 +124,28 @@ interface Republished {
   republish(seq: number): void;
 }
 
-/** Run inside a transaction; `false`: the plane is not empty, and nothing was written. */
-export function importInto(
-  sql: SqlStorage,
-  lines: readonly TransferLine[],
-  tables: readonly Republished[],
-  journal: Pick<Journal, "note">,
-  actor: string,
-): boolean {
-  if (!isEmptyPlane(sql)) return false;
-  const seq = insertAll(sql, lines, newWebhookSecret);
-  for (const table of tables) table.republish(seq);
-  journal.note({ actor, action: "import", object: "deployment", detail: { lines: lines.length } });
-  return true;
+export type ImportResult = "done" | "not_empty" | "overtaken";
+
+/** What an import needs besides the tables that it fills. */
+export interface Importing {
+  readonly tables: readonly Republished[];
+  readonly journal: Pick<Journal, "note">;
+  readonly actor: string;
+}
+
+/**
+ * Lines that wait take effect. Run inside a transaction. Unless it is `done`, nothing was written: the plane is not empty,
+ * or not all of the `count` lines are there because another import has begun meanwhile.
+ */
+export function importStaged(sql: SqlStorage, id: string, count: number, into: Importing): ImportResult {
+  if (!isEmptyPlane(sql)) return "not_empty";
+  const query = "SELECT count(*) AS staged FROM import_line WHERE import_id = ?";
+  if (sql.exec<{ staged: number }>(query, id).one().staged !== count) return "overtaken";
+  const seq = insertAll(sql, stagedLines(sql, id));
+  sql.exec("DELETE FROM import_line");
+  for (const table of into.tables) table.republish(seq);
+  into.journal.note({ actor: into.actor, action: "import", object: "deployment", detail: { lines: count } });
+  return "done";
 }
 
 /** What waits for KV, and since when, epoch ms. */

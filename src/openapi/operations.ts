@@ -378,7 +378,7 @@ export const OPERATIONS: readonly Operation[] = [
     "post /admin/import",
     "An export into a fresh deployment",
     [200, "Import"],
-    [...(["invalid_request", "not_empty", "request_too_large"] as const)],
+    [...(["invalid_request", "not_empty"] as const)],
   ),
   operator("get /admin/status", "Whether everything that the service needs works", [200, "Status"]),
   operator("get /admin/audit", "Who changed what, newest first", [200, "AuditEntryList"], BAD, {

@@ -52,6 +52,8 @@ beforeAll(async () => {
   const zone = { period: "week", time_zone: "Pacific/Auckland" };
   await request("/admin/budgets/zone", { scope: { env: "production" }, limit_usd: 100, ...zone });
   await request("/admin/settings", { spend_tags: ["team"] });
+  // Nothing of this team was spent, though its key has spent: sums of days know no tags.
+  await request("/admin/budgets/team", { scope: { tag: { name: "team", value: "x" } }, limit_usd: 1, period: "day" });
   await request("/admin/webhooks/hook", { url: "https://hooks.example.com/x", events: ["route.published"] });
   await request("/admin/providers/groq", { disabled: true, reason: "dispute" }, "PATCH");
   const refused = (await (await chat(old, key.key)).json()) as { error: { limit: { bound_usd: number } } };
@@ -98,8 +100,8 @@ test("in a fresh deployment everything is there, and the key goes on with what i
   const fresh = await start();
   try {
     const done = await put(fresh, lines);
-    expect([done.status, await done.json()]).toMatchObject([200, { imported: { key: 1, route: 2, budget: 3 } }]);
-    for (const id of BUDGETS) {
+    expect([done.status, await done.json()]).toMatchObject([200, { imported: { key: 1, route: 2, budget: 4 } }]);
+    for (const id of [...BUDGETS, "team"]) {
       const before = await used(old, id);
       await vi.waitFor(async () => expect([id, await used(fresh, id)]).toEqual([id, before]), 10_000);
     }
@@ -108,6 +110,11 @@ test("in a fresh deployment everything is there, and the key goes on with what i
     expect(answer.status).toBe(200);
     await answer.text();
     await vi.waitFor(async () => expect(await spent(fresh)).toBeCloseTo(2 * (await spent(old)), 9), { timeout: 5_000 });
+    for (const id of BUDGETS) {
+      const twice = 2 * (await used(old, id));
+      await vi.waitFor(async () => expect([id, await used(fresh, id)]).toEqual([id, twice]), 10_000);
+    }
+    expect(await used(fresh, "team")).toBe(0);
     // Its budget had room for two requests, one of which was made elsewhere.
     expect((await chat(fresh, key.key)).status).toBe(402);
     const ledger = await fresh.admin(`/admin/keys/${key.id}/ledger`);
@@ -149,6 +156,68 @@ test("an export of many pages has every line once, and what comes in is what wen
   }
 }, 60_000);
 
+test("an export under traffic names no version that it does not hold", async () => {
+  const [one, other] = await Promise.all([start(), start()]);
+  try {
+    const publish = async (round: number): Promise<void> => {
+      const targets = [{ provider: "openai", model: `${MODEL}-${round}` }];
+      await Promise.all(["a", "b", "c", "d"].map((name) => one.putRoute("staging", name, { targets })));
+    };
+    await publish(0);
+    let isOver = false;
+    const publishing = (async () => {
+      for (let round = 1; !isOver; round++) await publish(round);
+    })();
+    const exports = [];
+    for (let tries = 0; tries < 5; tries++) exports.push(await (await one.admin("/admin/export")).text());
+    isOver = true;
+    await publishing;
+    for (const text of exports) {
+      const values = text
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line));
+      const numbers = new Set(values.filter(({ kind }) => kind === "route").map(({ row }) => row.seq));
+      const active = values.filter(({ kind }) => kind === "active");
+      expect(active).toHaveLength(4);
+      for (const { row } of active) expect(numbers.has(row.seq)).toBe(true);
+    }
+    expect((await put(other, exports.at(-1) ?? "")).status).toBe(200);
+    expect((await other.admin("/admin/routes/staging/a")).status).toBe(200);
+  } finally {
+    await Promise.all([one.stop(), other.stop()]);
+  }
+}, 60_000);
+
+test("an import is as large as it is: it passes through, and nothing of it is held", async () => {
+  const fresh = await start();
+  try {
+    const columns = { at_ms: 1, actor: "a", action: "key.update", object: "key x" };
+    const lineOf = (seq: number) =>
+      JSON.stringify({
+        kind: "audit",
+        row: { seq, ...columns, detail: JSON.stringify({ text: "x".repeat(500_000) }) },
+      });
+    const many = Array.from({ length: 60 }, (_, at) => lineOf(1_000_000 + at)).join("\n");
+    const large = `${lines.trimEnd()}\n${many}\n`;
+    expect(large.length).toBeGreaterThan(28 * 1024 * 1024);
+    const done = await put(fresh, large);
+    expect([done.status, await done.json()]).toMatchObject([200, { imported: { key: 1, audit: expect.any(Number) } }]);
+    expect((await chat(fresh, key.key)).status).toBe(200);
+    const { status } = await fresh.admin("/admin/audit?action=key.update&limit=2");
+    expect(status).toBe(200);
+    // Its last line is bad: nothing came in, and the same deployment takes the right one.
+    const other = await start();
+    const bad = await put(other, `${large}{"kind":"audit","row":{}}\n`);
+    expect([bad.status, await bad.json()]).toMatchObject([400, { error: { line: large.split("\n").length } }]);
+    expect(await (await other.admin("/admin/audit")).json()).toMatchObject({ data: [] });
+    expect((await put(other, lines)).status).toBe(200);
+    await other.stop();
+  } finally {
+    await fresh.stop();
+  }
+}, 60_000);
+
 describe("an import that is not whole changes nothing", () => {
   let fresh: TestWorker;
   beforeAll(async () => {
@@ -166,6 +235,24 @@ describe("an import that is not whole changes nothing", () => {
     ["a row without its number", () => `${lines}{"kind":"key","row":{"id":"x"},"sums":[]}`, null],
     ["an unknown column", () => `${headOf()}\n{"kind":"provider","row":{"id":"x","evil":1}}`, 2],
     ["a record that is no JSON", () => `${headOf()}\n{"kind":"provider","row":{"id":"x","record":"{"}}`, 2],
+    [
+      "a record that is none of its kind",
+      () => `${headOf()}\n{"kind":"budget","row":{"id":"x","record":"{}","digest":"d"}}`,
+      2,
+    ],
+    [
+      "a record of another row",
+      () => lines.replace('"kind":"budget","row":{"id":"all"', '"kind":"budget","row":{"id":"al"'),
+      null,
+    ],
+    ["a row without a column", () => `${headOf()}\n{"kind":"disabled","row":{"name":"x"}}`, 2],
+    ["a number in the place of a text", () => `${headOf()}\n{"kind":"setting","row":{"name":1}}`, 2],
+    [
+      "a sum that is malformed",
+      () => lines.replace(/"sum":\{"period_start":[^,]+/g, '"sum":{"period_start":"x"'),
+      null,
+    ],
+    ["a line without an end", () => `${headOf()}\n${"x".repeat(5_000_000)}`, 2],
     ["sums that are malformed", () => `${headOf()}\n{"kind":"key","row":{"seq":1},"sums":[{"period":1}]}`, 2],
   ] as const satisfies readonly (readonly [string, () => string, number | null])[])("%s", async (_, text, line) => {
     const response = await put(fresh, text());

@@ -113,7 +113,7 @@ async function statuses(c: Context<AdminEnv>, records: readonly BudgetRecord[]) 
  * corrected price has made the past more expensive.
  */
 function toBody(
-  { era: _era, version: _version, tag_since: _since, ...record }: BudgetRecord,
+  { era: _era, version: _version, tag_since: _since, carried: _carried, ...record }: BudgetRecord,
   status: BudgetStatus | null,
 ) {
   const { periodStart = null, resetsAt = null, spentNanoUsd = 0, leasedNanoUsd = 0 } = status ?? {};

@@ -48,7 +48,8 @@ export class BudgetTable {
       let record: BudgetRecord = { ...made, version: 0, era: 0 };
       this.#journal.commit({ ...change, before: row?.digest ?? null, after }, (seq) => {
         const keepsEra = before !== null && isSame({ ...before, limit_usd: request.limit_usd }, request);
-        record = { ...made, version: seq, era: keepsEra ? before.era : seq };
+        const kept = keepsEra ? { era: before.era, carried: before.carried } : { era: seq };
+        record = { ...made, version: seq, ...kept };
         const insert = "INSERT OR REPLACE INTO budget (id, record, digest) VALUES (?, ?, ?)";
         this.#sql.exec(insert, id, JSON.stringify(record), after);
         this.#publication.add(BUDGETS_KEY, JSON.stringify(this.list()), seq);
@@ -80,12 +81,12 @@ export class BudgetTable {
     return { ok: true, version };
   }
 
-  /** By id. */
   /** Sends the list to KV again. */
   republish(seq: number): void {
     if (this.list().length > 0) this.#publication.add(BUDGETS_KEY, JSON.stringify(this.list()), seq);
   }
 
+  /** By id. */
   list(): BudgetRecord[] {
     return this.#sql
       .exec<{ record: string }>("SELECT record FROM budget ORDER BY id")

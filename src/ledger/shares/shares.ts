@@ -141,16 +141,19 @@ export class Shares {
    * The booked charges of its requests, those that are deleted by the hour. Where these are not all, because a release
    * before did not keep what it deleted or because the sums came from another deployment, all of whole days: never less.
    */
-  #spentBefore({ app, tag }: BudgetTerms, periodAt: number, endAt: number): number {
+  #spentBefore({ app, tag, carriedAt }: BudgetTerms, periodAt: number, endAt: number): number {
     const { sums, charges, folded } = this.#booked;
     const startAt = Math.max(periodAt, tag?.since ?? 0);
     const scope = { app, tag };
+    const own = (): number => charges.sumOfScope(scope, startAt, endAt) + folded.sumOfScope(scope, startAt, endAt);
+    // The pool has what came from another deployment.
+    if (carriedAt === periodAt) return own();
     const whole = startAt === 0 ? sums.of("total").nanoUsd : spentSince(this.#booked, startAt, endAt);
     if (app === null && tag === null) return whole;
     const dayAt = dayStart(startAt);
     const known = charges.sumBetween(dayAt, endAt) + folded.sumOfScope(ALL, dayAt, endAt);
     if (known < whole) return whole;
-    return charges.sumOfScope(scope, startAt, endAt) + folded.sumOfScope(scope, startAt, endAt);
+    return own();
   }
 
   /** The budget is no more, or of another scope. */
