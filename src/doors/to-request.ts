@@ -4,7 +4,7 @@ import type { Json } from "../conversation/part.ts";
 import { isJsonObject, type JsonMember, parseJson, scanJson } from "../lib/json.ts";
 import { type Known, unreadMembers } from "../wires/known-members.ts";
 import type { ChatRequest, OwnBody } from "../wires/openai-chat/request-fields.ts";
-import { writeRequest } from "../wires/openai-chat/write-request.ts";
+import { boundLosses, writeRequest } from "../wires/openai-chat/write-request.ts";
 
 /** Longest text in chat that is kept in addition to the client's own body, in characters. */
 const MAX_KEPT_LENGTH = 262_144;
@@ -41,7 +41,7 @@ export function toRequest(
     fields: written.fields,
     conversation: () => conversation,
     clientFields,
-    chatLosses: written.losses,
+    chatLosses: [...written.losses, ...boundLosses(conversation)],
   };
 }
 
@@ -54,6 +54,10 @@ export function ownBody(text: string, known: Known, parsed?: Json): OwnBody {
     fields,
     members: scanJson(text).members,
     unreadInContent: () => unreadMembers(fields, known).find((path) => CONTENT.test(path)) ?? null,
+    untranslated() {
+      const paths = unreadMembers(fields, known, "", true).filter((path) => CONTENT.test(path));
+      return [...new Set(paths.map((path) => path.replace(/\[\d+\]/g, "")))];
+    },
   };
 }
 

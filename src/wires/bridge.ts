@@ -2,7 +2,7 @@
  * A wire of the core behind the adapter that the request path knows: a target of that wire is asked in what is written
  * from the client's conversation, and its answers are read to the core, which every door writes in its own wire.
  */
-import type { Conversation } from "../conversation/conversation.ts";
+import type { Controls, Conversation } from "../conversation/conversation.ts";
 import { firstSerious, firstUnserved, type Loss } from "../conversation/loss.ts";
 import type { Json } from "../conversation/part.ts";
 import type {
@@ -112,6 +112,20 @@ function named(request: UpstreamRequest, { without = [], asked }: AdapterCall): 
   return { ...request, droppedParams: [...new Set([...request.droppedParams, ...names.map(printable)])] };
 }
 
+/** Names of chat's members, as the client spelled what they are for. */
+export function inClientSpelling(names: readonly string[], asked: Asked): readonly string[] {
+  const conversation = foreignConversation(asked);
+  if (conversation === null) return names;
+  const { spelling, controls, tools } = conversation;
+  const offered = tools.filter(({ kind }) => kind !== "provider");
+  return names.map((name) => {
+    if (name === "reasoning_effort") return controls.reasoning?.path ?? name;
+    const [, at, rest = ""] = /^tools\[(\d{1,6})\](.*)$/.exec(name) ?? [];
+    if (at !== undefined) return `${offered[Number(at)]?.path ?? `tools[${at}]`}${rest}`;
+    return spelling[name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()) as keyof Controls] ?? name;
+  });
+}
+
 const MAX_NAMED = 32;
 
 /**
@@ -123,7 +137,12 @@ export function droppedParams(losses: readonly Loss[], { fields, clientFields = 
   const placeOf = (path: string): number => order.get(firstOf(path)) ?? order.size;
   const sent = losses.map(({ path }) => path).filter((path) => order.has(firstOf(path)) || path.includes("."));
   sent.sort((a, b) => placeOf(a) - placeOf(b));
-  return [...new Set(sent.map(printable))].slice(0, MAX_NAMED);
+  return namesOf(sent);
+}
+
+/** As the header may hold them. */
+export function namesOf(paths: readonly string[]): readonly string[] {
+  return [...new Set(paths.map(printable))].slice(0, MAX_NAMED);
 }
 
 function firstOf(path: string): string {
@@ -133,7 +152,7 @@ function firstOf(path: string): string {
 
 /** The names end in a header, and unknown members may have any name. */
 function printable(name: string): string {
-  return /^[\w.[\]-]{1,64}$/.test(name) ? name : "other";
+  return /^[\w.[\]-]{1,96}$/.test(name) ? name : "other";
 }
 
 function toContext(provider: string, { asked, model, traceId, createdAt }: CallContext): AnswerContext {

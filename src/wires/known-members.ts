@@ -22,25 +22,26 @@ export function members(names: readonly string[], below: KnownMembers = {}): Kno
   return { ...Object.fromEntries(names.map((name) => [name, null])), ...below };
 }
 
-/** Paths of the members of `value` that are not known. */
-export function unreadMembers(value: unknown, known: Known, path = ""): readonly string[] {
+/** Paths of the members of `value` that are not known. `onlySaid`: a `null` asks for nothing and is not among them. */
+export function unreadMembers(value: unknown, known: Known, path = "", onlySaid = false): readonly string[] {
   const found: string[] = [];
-  visit(value, known, path, found);
+  visit(value, known, path, found, onlySaid);
   return found;
 }
 
-function visit(value: unknown, known: Known, path: string, found: string[]): void {
+function visit(value: unknown, known: Known, path: string, found: string[], onlySaid: boolean): void {
   if (Array.isArray(value)) {
-    for (let at = 0; at < value.length; at++) visit(value[at], known, `${path}[${at}]`, found);
+    for (let at = 0; at < value.length; at++) visit(value[at], known, `${path}[${at}]`, found, onlySaid);
     return;
   }
   const tree = treeOf(value, known);
   if (tree === null) return;
   for (const [name, below] of Object.entries(value as Json)) {
     const place = path === "" ? name : `${path}.${name}`;
-    if (!Object.hasOwn(tree, name)) found.push(place);
-    else if (tree[name] !== null && tree[name] !== undefined && typeof below === "object") {
-      visit(below, tree[name], place, found);
+    if (!Object.hasOwn(tree, name)) {
+      if (!onlySaid || below !== null) found.push(place);
+    } else if (tree[name] !== null && tree[name] !== undefined && typeof below === "object") {
+      visit(below, tree[name], place, found, onlySaid);
     }
   }
 }

@@ -102,7 +102,9 @@ export function readOwn(
   if (!conversation.turns.some(({ path, parts }) => path !== "instructions" && parts.length > 0)) {
     throw new RouterError("invalid_request", "`input`: must have content.", { param: "input" });
   }
-  return toRequest(conversation, asked, clientFields, own);
+  // What is stored is stored here: no provider is asked to keep anything.
+  const stateless = { ...conversation, controls: { ...conversation.controls, store: undefined } };
+  return toRequest(stateless, asked, clientFields, own);
 }
 
 /** Members that are read: `null` means absent, and an empty list of tools asks for none. */

@@ -7,7 +7,7 @@ import { describeError } from "../../providers/classify.ts";
 import { diagnosed, unanswered } from "../../providers/diagnosis.ts";
 import { openHeadersOf } from "../../providers/provider-settings.ts";
 import { foreignConversation } from "../../wires/asked.ts";
-import { droppedParams } from "../../wires/bridge.ts";
+import { droppedParams, inClientSpelling, namesOf } from "../../wires/bridge.ts";
 import { EventItems } from "../../wires/event-items.ts";
 import type { ChatRequest } from "../../wires/openai-chat/request-fields.ts";
 import { openItems } from "../../wires/openai-chat/stream/items.ts";
@@ -98,8 +98,10 @@ function droppedOf(
   clientHeaders: Exchange["clientHeaders"],
 ): readonly string[] {
   const { leftOut = [] } = request;
+  const named = isChat(candidate) ? inClientSpelling(dropped, request) : dropped;
+  const unread = candidate.lane === "translated" ? namesOf(request.own?.untranslated() ?? []) : [];
   const unsent = candidate.lane === "translated" ? unsentHeaders(wire, candidate.provider, clientHeaders) : [];
-  return [...leftOut, ...dropped, ...untold(request, candidate), ...unsent];
+  return [...leftOut, ...named, ...untold(request, candidate), ...unread, ...unsent];
 }
 
 function callOf(
@@ -172,9 +174,12 @@ function unsentHeaders(
 }
 
 /** Members of another wire's request that a target that speaks chat did not receive. */
-function untold(request: ChatRequest, { lane, provider }: Candidate): readonly string[] {
-  const isChat = lane === "translated" && provider.adapter.translation?.openReader === undefined;
-  return isChat ? droppedParams(request.chatLosses ?? [], request) : [];
+function untold(request: ChatRequest, candidate: Candidate): readonly string[] {
+  return isChat(candidate) ? droppedParams(request.chatLosses ?? [], request) : [];
+}
+
+function isChat({ lane, provider }: Candidate): boolean {
+  return lane === "translated" && provider.adapter.translation?.openReader === undefined;
 }
 
 /** Items of a stream whose text is not in the door's wire: everything is written from its events. */

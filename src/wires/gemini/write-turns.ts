@@ -235,10 +235,9 @@ class TurnWriter {
     if (part.kind === "text" && part.citations !== undefined) {
       this.#losses.push(harmless("messages.citations", "member"));
     }
-    if (part.kind === "file" && part.name !== undefined)
-      this.#losses.push(harmless("messages.file.filename", "member"));
-    if (part.kind === "file" && part.options !== undefined)
-      this.#losses.push(harmless("messages.file.options", "member"));
+    if (part.kind !== "file") return;
+    if (part.name !== undefined) this.#losses.push(harmless("messages.file.filename", "member"));
+    for (const name of Object.keys(part.options ?? {})) this.#losses.push(harmless(`messages.file.${name}`, "member"));
   }
 }
 

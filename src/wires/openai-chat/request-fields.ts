@@ -136,6 +136,8 @@ export interface ChatRequest extends Asked {
 export interface OwnBody extends Document {
   /** The first member of its content, by its path, that is not read here; `null`: all of it is. */
   readonly unreadInContent: () => string | null;
+  /** The same members, each once and without its place: no translation of the body has them. */
+  readonly untranslated: () => readonly string[];
 }
 
 /** Checks a request body. Throws `invalid_json` or `invalid_request` that names the field and the remedy. */

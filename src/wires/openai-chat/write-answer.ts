@@ -156,9 +156,10 @@ export function layoutDetail(tokens: readonly LayoutToken[], index: number): Jso
 
 function writeCall(call: Extract<Part, { kind: "call" }>): Json {
   const name = call.namespace === undefined ? call.name : `${call.namespace}__${call.name}`;
-  const { id, args, bound } = call;
-  if (call.form === "custom") return { id, type: "custom", custom: { name, input: args }, ...writeCallExtra(bound) };
-  return { id, type: "function", function: { name, arguments: args }, ...writeCallExtra(bound) };
+  const { id, args, bound, cache } = call;
+  const more = { ...writeCallExtra(bound), ...(cache === undefined ? {} : { cache_control: cache }) };
+  if (call.form === "custom") return { id, type: "custom", custom: { name, input: args }, ...more };
+  return { id, type: "function", function: { name, arguments: args }, ...more };
 }
 
 function imagePart(media: Extract<Part, { kind: "image" }>["media"], bound: Bound | undefined): Json {

@@ -47,11 +47,75 @@ function writeTurn(turn: Turn, losses: Loss[]): Json[] {
     case "tool":
       return turn.parts.flatMap((part) => (part.kind === "result" ? [resultMessage(part, losses)] : []));
     case "assistant":
-      for (const part of turn.parts) if (part.kind === "opaque") losses.push(unknownPart(part));
-      return [{ ...writeAssistantMessage(turn.parts), ...named }];
+      for (const part of turn.parts) losses.push(...assistantLosses(part));
+      return [{ ...writeAssistantMessage(turn.parts), ...markedContent(turn.parts), ...named }];
     default:
       return unreachable(turn.role);
   }
+}
+
+/** Parts that no assistant's message has. */
+function assistantLosses(part: Part): Loss[] {
+  switch (part.kind) {
+    case "text":
+      return citationLosses(part);
+    case "opaque":
+      return [unknownPart(part)];
+    case "image":
+      // One that its provider made goes back to it only.
+      return part.bound === undefined ? [misplaced(part.path)] : [];
+    case "audio":
+    case "video":
+    case "file":
+    case "result":
+      return [misplaced(part.path)];
+    case "refusal":
+    case "reasoning":
+    case "call":
+    case "block":
+      return [];
+    default:
+      return unreachable(part);
+  }
+}
+
+/**
+ * What providers bound to their own answers, in a conversation that came by another wire: chat has places for it, and
+ * no target that speaks chat is sent what is there.
+ */
+export function boundLosses({ turns }: Conversation): Loss[] {
+  return turns.flatMap(({ role, parts }) => (role === "assistant" ? parts.flatMap(boundLoss) : []));
+}
+
+function boundLoss({ kind, path, bound }: Part): Loss[] {
+  if (bound === undefined) return [];
+  if (kind === "block") return [harmless(named(path, bound.data?.["type"]), "bound")];
+  // Thoughts in plain words are said in chat as well.
+  const isProven = bound.signature !== undefined || bound.encrypted !== undefined;
+  return kind === "reasoning" && !isProven ? [] : [harmless(path, "bound")];
+}
+
+/** The place of something that is lost as a whole, with its type. */
+function named(path: string, type: unknown): string {
+  return typeof type !== "string" || path.endsWith(`.${type}`) ? path : `${path}.${type}`;
+}
+
+function misplaced(path: string): Loss {
+  return changesMeaning(path, "part", `\`${path}\` does not belong into this turn.`);
+}
+
+function citationLosses({ path, citations }: Extract<Part, { kind: "text" }>): Loss[] {
+  return citations === undefined ? [] : [harmless(`${path}.citations`, "bound")];
+}
+
+/** Cache marks need a list of texts to hang on; an answer is one string without them. */
+function markedContent(parts: readonly Part[]): Json {
+  const texts = parts.filter((part) => part.kind === "text");
+  if (texts.every(({ cache }) => cache === undefined)) return {};
+  const content = texts.map(({ text, cache }) => {
+    return { type: "text", text, ...(cache === undefined ? {} : { cache_control: cache }) };
+  });
+  return { content };
 }
 
 /** Results stand before what the user says: each is a message of its own in chat. */
@@ -78,7 +142,10 @@ function resultMessage(part: Extract<Part, { kind: "result" }>, losses: Loss[]):
 function writeContent(parts: readonly Part[], losses: Loss[]): string | Json[] {
   const [only] = parts;
   if (parts.length === 0) return "";
-  if (parts.length === 1 && only?.kind === "text" && only.cache === undefined) return only.text;
+  if (parts.length === 1 && only?.kind === "text" && only.cache === undefined) {
+    losses.push(...citationLosses(only));
+    return only.text;
+  }
   return parts.flatMap((part) => {
     const written = writePart(part, losses);
     return written === null ? [] : [part.cache === undefined ? written : { ...written, cache_control: part.cache }];
@@ -92,6 +159,7 @@ function writePart(part: Part, losses: Loss[]): Json | null {
   };
   switch (part.kind) {
     case "text":
+      losses.push(...citationLosses(part));
       return { type: "text", text: part.text };
     case "refusal":
       return { type: "refusal", refusal: part.text };
@@ -109,6 +177,7 @@ function writePart(part: Part, losses: Loss[]): Json | null {
       return url === null ? unknown(`\`${part.path}\` is a film by id.`) : { type: "video_url", video_url: { url } };
     }
     case "file":
+      for (const name of Object.keys(part.options ?? {})) losses.push(harmless(`${part.path}.${name}`, "member"));
       return filePart(part) ?? unknown(`\`${part.path}\` is a document by address or id, which chat cannot carry.`);
     case "reasoning":
     case "block":
@@ -119,7 +188,8 @@ function writePart(part: Part, losses: Loss[]): Json | null {
       return null;
     case "call":
     case "result":
-      return unknown(`\`${part.path}\` does not belong into this turn.`);
+      losses.push(misplaced(part.path));
+      return null;
     default:
       return unreachable(part);
   }
@@ -174,7 +244,7 @@ function writeTool(tool: Tool, { tools, controls }: Conversation, losses: Loss[]
       const why = `There is no tool of the type \`${tool.type.slice(0, 64)}\` here.`;
       // The answer can do without a search that nothing forces; for a call of the client's own it waits.
       const mayMiss = isProviderRun(tool) && !isForced(tool, controls.toolChoice, tools);
-      losses.push(mayMiss ? unmet(tool.path, "tool", why) : changesMeaning(tool.path, "tool", why));
+      losses.push(mayMiss ? unmet(named(tool.path, tool.type), "tool", why) : changesMeaning(tool.path, "tool", why));
       return [];
     }
     default:

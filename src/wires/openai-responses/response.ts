@@ -1,5 +1,5 @@
 /** The `response` object around an output: what the request asked for, repeated as OpenAI does, and how it ended. */
-import type { Conversation } from "../../conversation/conversation.ts";
+import type { Conversation, ToolChoice } from "../../conversation/conversation.ts";
 import type { Json } from "../../conversation/part.ts";
 import type { AnswerContext } from "../wire.ts";
 import { type SentNames, writeFormat, writeToolChoice, writeTools } from "./write-tools.ts";
@@ -37,11 +37,11 @@ export function responseHead(id: string, model: string, { conversation, createdA
   };
 }
 
-function askedFor({ controls, tools, turns }: Conversation): Json {
+function askedFor(conversation: Conversation): Json {
+  const { controls, turns } = conversation;
   const { reasoning, responseFormat, toolChoice } = controls;
   const [first] = turns;
   const [part] = first?.path === "instructions" ? first.parts : [];
-  const written = writeTools(tools, toolChoice, OWN_NAMES, []);
   return {
     instructions: part?.kind === "text" ? part.text : null,
     max_output_tokens: controls.maxOutputTokens ?? null,
@@ -57,13 +57,40 @@ function askedFor({ controls, tools, turns }: Conversation): Json {
       format: (responseFormat === undefined ? undefined : writeFormat(responseFormat, [])) ?? { type: "text" },
       verbosity: controls.verbosity ?? "medium",
     },
-    tool_choice: (toolChoice === undefined ? undefined : writeToolChoice(toolChoice, tools, OWN_NAMES, [])) ?? "auto",
-    tools: written,
+    tool_choice: (toolChoice === undefined ? undefined : ownChoice(toolChoice, conversation)) ?? "auto",
+    tools: ownTools(conversation),
     top_logprobs: controls.topLogprobs ?? 0,
     top_p: controls.topP ?? 1,
     truncation: controls.truncation ?? "disabled",
     user: controls.user ?? null,
   };
+}
+
+/** The tools as they were declared: those of a namespace inside it, at the place of the first of them. */
+function ownTools({ tools, controls, namespaces, others }: Conversation): Json[] {
+  const opened = new Map<string, Json[]>();
+  return tools.flatMap((tool): Json[] => {
+    const written = writeTools([tool], controls.toolChoice, OWN_NAMES, []);
+    const own = tool.kind === "provider" ? undefined : namespaces?.get(tool.name);
+    if (own === undefined) return written;
+    const members = written.map((each) => ({ ...each, name: own.name }));
+    const group = opened.get(own.namespace);
+    if (group !== undefined) {
+      group.push(...members);
+      return [];
+    }
+    opened.set(own.namespace, members);
+    const path = `${tool.path.replace(/\.tools\[\d+\]$/, "")}.description`;
+    const { source: description } = others.find((other) => other.path === path) ?? {};
+    const described = description === undefined ? {} : { description };
+    return [{ type: "namespace", name: own.namespace, ...described, tools: members }];
+  });
+}
+
+function ownChoice(choice: ToolChoice, { tools, namespaces }: Conversation): Json | string | undefined {
+  const own = choice.kind === "tool" ? namespaces?.get(choice.name) : undefined;
+  const written = writeToolChoice(choice, tools, OWN_NAMES, []);
+  return own === undefined || typeof written !== "object" ? written : { ...written, ...own };
 }
 
 /** What is repeated to the client has the client's names. */

@@ -269,6 +269,12 @@ class HistoryWriter {
       );
       this.dropped.add(`messages.${MARK}`);
     }
+    // A list of texts is there for its marks, and not every provider takes one of the assistant.
+    const { content } = message;
+    const isList = message["role"] === "assistant" && Array.isArray(content);
+    if (isList && hasMarkedPart(content) && content.every(isPlainText)) {
+      edit.set("content", content.map(({ text }) => text).join(""));
+    }
   }
 
   #removeUnknown(message: Json, edit: JsonEdit): void {
@@ -301,6 +307,11 @@ function hasMarks(message: Json): boolean {
 
 function hasMarkedPart(list: unknown): boolean {
   return Array.isArray(list) && list.some((each) => isJsonObject(each) && each[MARK] !== undefined);
+}
+
+function isPlainText(part: unknown): part is { readonly text: string } {
+  if (!isJsonObject(part) || part["type"] !== "text" || typeof part["text"] !== "string") return false;
+  return Object.keys(part).every((name) => name === "type" || name === "text" || name === MARK);
 }
 
 function isExtended(call: unknown): boolean {
