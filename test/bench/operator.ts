@@ -31,7 +31,7 @@ async function filled(keys: number): Promise<TestWorker> {
   await worker.createKey();
   const now = Date.now();
   const day = new Date(now).toISOString().slice(0, 10);
-  const index = (await worker.bindings()).TRAIL_INDEX.getByName(`production:${day}`);
+  const index = worker.bindings().TRAIL_INDEX.getByName(`production:${day}`);
   const perKey = TRACES / keys;
   for (let key = 0; key < keys; key++) {
     const keyId = `k${String(key).padStart(11, "0")}`;

@@ -32,7 +32,7 @@ async function tookMs(
 test("a year of 1,000 keys is asked for in less than a second", { timeout: 900_000 }, async () => {
   // An environment is asked for once it has a key.
   await rig.worker.createKey({ env: "production" });
-  const { SPEND_ARCHIVE } = await rig.worker.bindings();
+  const { SPEND_ARCHIVE } = rig.worker.bindings();
   const today = new Date();
   const end = Date.UTC(today.getUTCFullYear(), today.getUTCMonth(), 1);
   const start = Date.UTC(today.getUTCFullYear(), today.getUTCMonth() - 12, 1);
@@ -91,7 +91,7 @@ test("100,000 charges are repriced while requests go on", { timeout: 900_000 }, 
     key: { budget: { limit_usd: 1_000, period: "day" } },
   });
   const others = await Promise.all(Array.from({ length: LEDGERS - 1 }, () => rig.worker.createKey()));
-  const { KEY_LEDGER } = await rig.worker.bindings();
+  const { KEY_LEDGER } = rig.worker.bindings();
   const since = Date.now() - 3_600_000;
   const basis = JSON.stringify({
     ...{ raw: null, row: null, catalog: "", conditions: { provider: "openai", startedAt: since } },

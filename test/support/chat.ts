@@ -181,7 +181,7 @@ function rigOn({ worker, upstream }: Parts, prefix: string, stop: () => Promise<
     upstream,
     headers,
     async prepareForMany() {
-      many = { key: await worker.createKey(), env: await worker.bindings() };
+      many = { key: await worker.createKey(), env: worker.bindings() };
     },
     async route({ providers = PAIR, policy = {}, targets = [], key } = {}) {
       const name = `${prefix}-${++routeCount}`;

@@ -10,6 +10,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { extname, join, relative } from "node:path";
 import { Miniflare, type MiniflareOptions } from "miniflare";
 import type { Env } from "../../src/config.ts";
+import { bindingsModule, bindingsOf } from "./bindings.ts";
 import { BUNDLE_ERROR_VARIABLE, BUNDLE_VARIABLE } from "./build.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
@@ -68,7 +69,7 @@ export interface TestWorker {
   /** Publishes a policy. Throws when it is refused. */
   putRoute(env: string, name: string, policy: unknown): Promise<PublishedRoute>;
   /** KV and Durable Object stubs, as the Worker itself sees them. */
-  bindings(): Promise<Env>;
+  bindings(): Env;
   /** All that the Worker wrote to its console so far, errors nobody caught included, one line each. */
   logs(): string;
   /** `logs` says nothing of what was before. */
@@ -122,9 +123,9 @@ export async function productManifest(front: string | undefined): Promise<Manife
     const type = extension === ".js" ? "esm" : "text";
     modules[relative(directory, path)] = { type, contents: await readFile(path, "utf8") };
   }
-  if (front === undefined) return { mainModule: "index.js", modulesRoot: directory, modules };
-  modules["front.js"] = { type: "esm", contents: front };
-  return { mainModule: "front.js", modulesRoot: directory, modules };
+  if (front !== undefined) modules["front.js"] = { type: "esm", contents: front };
+  modules["bindings.js"] = { type: "esm", contents: bindingsModule(front === undefined ? "index.js" : "front.js") };
+  return { mainModule: "bindings.js", modulesRoot: directory, modules };
 }
 
 function scriptManifest(script: string): Manifest {
@@ -225,8 +226,7 @@ export async function startWorker(spec: WorkerSpec = {}): Promise<TestWorker> {
       const path = `/admin/routes/${env}/${name}?new_env=true`;
       return (await expectStatus(await admin(path, { method: "PUT", body: policy }), 200, path)) as PublishedRoute;
     },
-    // Miniflare makes the bindings from the options above, which name exactly the members of Env.
-    bindings: () => miniflare.getBindings() as Promise<unknown> as Promise<Env>,
+    bindings: () => bindingsOf(url),
     logs: () => lines.join("\n"),
     forgetLogs: () => lines.splice(0),
     inspector: () => miniflare.getInspectorURL(),

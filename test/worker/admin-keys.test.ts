@@ -35,7 +35,7 @@ async function statusOf(key: string): Promise<number> {
 }
 
 async function stored(id: string): Promise<KeyRecord> {
-  const { CONFIG } = await worker.bindings();
+  const { CONFIG } = worker.bindings();
   return KeyRecord.parse(await CONFIG.get(keyRecordKey(id), "json"));
 }
 

@@ -61,7 +61,7 @@ describe("PUT /admin/providers/{id}", () => {
     const answer = await okBody(await put({ base_url: `${base()}/`, secret: "UPSTREAM_LAB_KEY" }));
     const record = { id, protocol: "openai", base_url: base(), secret: "UPSTREAM_LAB_KEY", clean: false };
     expect(answer).toEqual({ ...record, configured: true, missing: [] });
-    const { CONFIG } = await worker.bindings();
+    const { CONFIG } = worker.bindings();
     expect(ProviderRecord.parse(await CONFIG.get(providerKey(id), "json"))).toEqual(record);
     const list = await worker.admin("/admin/providers?limit=1000");
     const text = await list.text();
@@ -245,7 +245,7 @@ describe("routes to an operator's provider", () => {
   });
 
   test("a strict deployment does not call what an earlier setting let in", async () => {
-    const { CONFIG } = await strict.bindings();
+    const { CONFIG } = strict.bindings();
     const record = { id, protocol: "openai", base_url: base(), secret: null };
     await okBody(await put({ base_url: "https://api.lab.com" }, id, strict));
     await strict.putRoute("production", id, { targets: [{ provider: id, model: "m" }] });
@@ -269,7 +269,7 @@ describe("DELETE /admin/providers/{id}", () => {
     const response = await remove();
     expect([response.status, await response.text()]).toEqual([204, ""]);
     expect(await provider()).toBe("sandbox");
-    const { CONFIG } = await worker.bindings();
+    const { CONFIG } = worker.bindings();
     expect(await CONFIG.get(providerKey(id))).toBeNull();
     expect((await listed()).map((entry) => entry["id"])).not.toContain(id);
     const policy = { targets: [target] };

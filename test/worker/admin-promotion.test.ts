@@ -48,7 +48,7 @@ const promote = (body: object = {}) =>
   worker.admin(`/admin/routes/${name}/promote`, { body: { from: "staging", to: "production", ...body } });
 
 async function inKv(key: string): Promise<unknown> {
-  return (await worker.bindings()).CONFIG.get(key, "json");
+  return worker.bindings().CONFIG.get(key, "json");
 }
 
 async function ask(key: string, model: string): Promise<Response> {
@@ -317,7 +317,7 @@ describe("warnings", () => {
 async function tried(requests: number, spec: TraceSpec & { readonly failed?: number } = {}): Promise<void> {
   const { failed = 0, ...rest } = spec;
   const at = Date.now();
-  const { TRAIL_INDEX } = await worker.bindings();
+  const { TRAIL_INDEX } = worker.bindings();
   const members = { env: "staging", route: `flow/${name}`, at, ...rest };
   const rows = Array.from({ length: requests }, (_, index) =>
     toRow(

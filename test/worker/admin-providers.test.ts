@@ -159,14 +159,14 @@ describe("the list", () => {
     for (let asked = 0; asked < 24; asked++) await ask();
     await expect.poll(() => targetOf(model), { timeout: 6_000 }).toMatchObject({ state: "open", ejections: 1 });
     const { open_until } = (await targetOf(model)) ?? {};
-    const { CONFIG } = await worker.bindings();
+    const { CONFIG } = worker.bindings();
     const published = () => CONFIG.get<{ open: Record<string, number> }>("health", "json");
     await expect.poll(async () => (await published())?.open[target], { timeout: 6_000 }).toBeDefined();
     expect(Date.parse(open_until ?? "")).toBe((await published())?.open[target]);
   });
 
   test("a target that no route names is listed while its breaker is published as open", async () => {
-    const { CONTROL_PLANE } = await worker.bindings();
+    const { CONTROL_PLANE } = worker.bindings();
     const control = CONTROL_PLANE.getByName("control");
     const at = Date.now();
     const target = "groq/gone/model";
@@ -246,7 +246,7 @@ describe("who may read it", () => {
 
 describe("what breakers become", () => {
   test("many changes within a second end in KV as one list, and leave no audit line", async () => {
-    const { CONFIG, CONTROL_PLANE } = await worker.bindings();
+    const { CONFIG, CONTROL_PLANE } = worker.bindings();
     const control = CONTROL_PLANE.getByName("control");
     const audit = async (): Promise<string> => (await worker.admin("/admin/audit?limit=1")).text();
     const before = await audit();

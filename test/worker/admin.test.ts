@@ -385,7 +385,7 @@ describe("keys", () => {
       expect([response.status, await response.text()]).toEqual([204, ""]);
     }
     expect(await read(await worker.admin(`/admin/keys/${id}`))).toMatchObject({ id, status: "revoked" });
-    const { CONFIG } = await worker.bindings();
+    const { CONFIG } = worker.bindings();
     const stored = KeyRecord.parse(await CONFIG.get(keyRecordKey(id), "json"));
     expect(stored).toMatchObject({ status: "revoked", version: 2 });
     expect((await worker.fetch("/v1/models", { headers: authorization })).status).toBe(401);
@@ -411,7 +411,7 @@ describe("keys", () => {
 
   test("no answer but the first holds a token, a secret or its hash", async () => {
     const { id, key } = await worker.createKey({ name: "secretive" });
-    const { CONFIG } = await worker.bindings();
+    const { CONFIG } = worker.bindings();
     const record = KeyRecord.parse(await CONFIG.get(keyRecordKey(id), "json"));
     const secret = key.slice(-40);
     const forbidden = [key, secret, secret.slice(0, 32), secret.slice(-8), record.secrets[0]?.hash ?? key];
@@ -439,7 +439,7 @@ describe("routes", () => {
     expect({ ...(await read(await worker.admin(path))), warnings: [] }).toEqual(route);
 
     const name = String(route["name"]);
-    const { CONFIG } = await worker.bindings();
+    const { CONFIG } = worker.bindings();
     const active = RouteRecord.parse(await CONFIG.get(routeKey("production", name), "json"));
     expect(active).toMatchObject({ version: 1, facts: [{ price: { input: 0, output: 0 } }] });
     expect(RouteRecord.parse(await CONFIG.get(routeKey("production", name, 1), "json"))).toEqual(active);
@@ -470,7 +470,7 @@ describe("routes", () => {
     const rest = await list(`${path}/versions?limit=1&cursor=${page.next_cursor}`);
     expect(rest.data.map((each) => each["version"])).toEqual([1]);
     expect(await read(await put(path.replace("production", "staging")))).toMatchObject({ env: "staging", version: 1 });
-    const { CONFIG } = await worker.bindings();
+    const { CONFIG } = worker.bindings();
     const name = path.split("/").at(-1) ?? "";
     expect(await CONFIG.get(routeKey("production", name, 1), "json")).toMatchObject({
       policy: { strategy: "ordered" },
@@ -501,7 +501,7 @@ describe("routes", () => {
     await Promise.all(Array.from({ length: 8 }, () => put(path)));
     const versions = (await list(`${path}/versions`)).data.map((each) => each["version"]);
     expect(versions).toEqual([10, 9, 8, 7, 6, 5, 4, 3, 2, 1]);
-    const { CONFIG } = await worker.bindings();
+    const { CONFIG } = worker.bindings();
     const name = path.split("/").at(-1) ?? "";
     expect(await CONFIG.get(routeKey("production", name), "json")).toMatchObject({ version: 10 });
   });

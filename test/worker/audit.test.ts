@@ -43,7 +43,7 @@ test("a budget that was raised stands there with both amounts, and a secret with
   ]);
   expect(Object.keys(found[2]?.after ?? {})).toEqual(["budget"]);
   expect(await lines(`object=${key.id}`)).toEqual(found);
-  const hashes = (await (await worker.bindings()).CONFIG.get(`key:${key.id}`)) ?? "";
+  const hashes = (await worker.bindings().CONFIG.get(`key:${key.id}`)) ?? "";
   for (const [, hash = "?"] of hashes.matchAll(/"hash":"([^"]+)"/g)) {
     expect(JSON.stringify(found)).not.toContain(hash);
   }

@@ -79,7 +79,7 @@ async function setUp(): Promise<Known> {
   const revoked = await worker.createKey();
   await worker.admin(`/admin/keys/${revoked.id}`, { method: "DELETE" });
   const unknown = await worker.createKey();
-  const { CONFIG } = await worker.bindings();
+  const { CONFIG } = worker.bindings();
   await CONFIG.delete(keyRecordKey(unknown.id));
   const foreign = await worker.createKey();
   const answer = await post(foreign.key, chatBody());

@@ -38,7 +38,7 @@ describe("the store of a key", () => {
   let store: Env["CONVERSATION_STORE"];
   beforeAll(async () => {
     worker = await startWorker();
-    store = (await worker.bindings()).CONVERSATION_STORE;
+    store = worker.bindings().CONVERSATION_STORE;
   });
   afterAll(() => worker.stop());
 
@@ -111,7 +111,7 @@ describe("on disk", () => {
     const owner = newOwner(`zq${"q7x".repeat(10)}`);
     const canary = "zq-canary-of-this-conversation";
     const first = await startWorker({ persist: directory });
-    await storeResponse((await first.bindings()).CONVERSATION_STORE, owner, kept("resp_1", canary));
+    await storeResponse(first.bindings().CONVERSATION_STORE, owner, kept("resp_1", canary));
     await first.stop();
     const files = await filesIn(directory);
     expect(files.some((file) => file.includes("resp_1"))).toBe(true);
@@ -120,7 +120,7 @@ describe("on disk", () => {
       expect(files.filter((file) => file.includes(text))).toEqual([]);
     }
     const second = await startWorker({ persist: directory });
-    const read = await readResponse((await second.bindings()).CONVERSATION_STORE, owner, "resp_1");
+    const read = await readResponse(second.bindings().CONVERSATION_STORE, owner, "resp_1");
     await second.stop();
     expect(read?.response).toEqual(kept("resp_1", canary).response);
   });

@@ -23,13 +23,13 @@ test("a deployment with a jurisdiction answers, and notes it with its first chan
   await worker.putRoute("production", "r", POLICY);
   const { key } = await worker.createKey({ env: "production", budget: { limit_usd: 5, period: "month" } });
   expect((await ask(worker, key)).status).toBe(200);
-  const { CONFIG } = await worker.bindings();
+  const { CONFIG } = worker.bindings();
   expect(JSON.parse((await CONFIG.get("jurisdiction")) ?? "")).toEqual({ jurisdiction: "eu" });
 });
 
 test("another jurisdiction is 503 with the way out, on both planes, and health still answers", async () => {
   worker = await startWorker({ vars: { FLOW_JURISDICTION: "us" } });
-  const { CONFIG } = await worker.bindings();
+  const { CONFIG } = worker.bindings();
   await CONFIG.put("jurisdiction", JSON.stringify({ jurisdiction: "eu" }));
   const refused = await ask(worker, "fl_production_x");
   expect([refused.status, await refused.json()]).toMatchObject([
@@ -48,6 +48,6 @@ test("another jurisdiction is 503 with the way out, on both planes, and health s
 test("a deployment without one notes nothing", async () => {
   worker = await startWorker();
   await worker.putRoute("production", "r", POLICY);
-  const { CONFIG } = await worker.bindings();
+  const { CONFIG } = worker.bindings();
   expect(await CONFIG.get("jurisdiction")).toBeNull();
 });

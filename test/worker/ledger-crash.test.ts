@@ -74,28 +74,28 @@ const hold = (keyId: string, members: Partial<Reservation> = {}): Reservation =>
 test("a ledger of the version before keeps its spend and goes on", async () => {
   const old = row(OLD_KEY, 60_000);
   const before = await startWorker({ persist: directory, front: OLD_FRONT });
-  await (await before.bindings()).KEY_LEDGER.getByName(OLD_KEY).settle([old]);
+  await before.bindings().KEY_LEDGER.getByName(OLD_KEY).settle([old]);
   await before.stop();
 
   const worker = await startWorker({ persist: directory });
-  const ledger = async () => (await worker.bindings()).KEY_LEDGER.getByName(OLD_KEY);
-  expect(await (await ledger()).spend(BUDGET)).toMatchObject({ spentNanoUsd: 60_000, requests: 1 });
+  const ledger = worker.bindings().KEY_LEDGER.getByName(OLD_KEY);
+  expect(await ledger.spend(BUDGET)).toMatchObject({ spentNanoUsd: 60_000, requests: 1 });
   // Sent again, as its sender may have lost the answer.
-  await (await ledger()).settle([old]);
-  expect(await (await ledger()).reserve(hold(OLD_KEY, { boundNanoUsd: 40_001 }))).toMatchObject({ reason: "budget" });
+  await ledger.settle([old]);
+  expect(await ledger.reserve(hold(OLD_KEY, { boundNanoUsd: 40_001 }))).toMatchObject({ reason: "budget" });
   const last = hold(OLD_KEY, { boundNanoUsd: 40_000 });
-  expect(await (await ledger()).reserve(last)).toMatchObject({ ok: true, remainingNanoUsd: 0 });
-  await (await ledger()).settle([row(OLD_KEY, 5_000, { id: last.traceId })]);
-  expect(await (await ledger()).audit()).toMatchObject({
+  expect(await ledger.reserve(last)).toMatchObject({ ok: true, remainingNanoUsd: 0 });
+  await ledger.settle([row(OLD_KEY, 5_000, { id: last.traceId })]);
+  expect(await ledger.audit()).toMatchObject({
     ...{ isConsistent: true, openReservations: 0, total: { spentNanoUsd: 65_000, requests: 2 } },
   });
-  expect((await (await ledger()).trace(old.id))?.id).toBe(old.id);
+  expect((await ledger.trace(old.id))?.id).toBe(old.id);
   await worker.stop();
 });
 
 test("a Worker killed under load has held all that it granted, and nobody's settlement is lost or doubled", async () => {
   const before = await startWorker({ persist: directory });
-  const { KEY_LEDGER } = await before.bindings();
+  const { KEY_LEDGER } = before.bindings();
   const granted: Reservation[] = [];
   const booked: string[] = [];
   const requests = Array.from({ length: 150 }, async (_, index) => {
@@ -115,17 +115,17 @@ test("a Worker killed under load has held all that it granted, and nobody's sett
   const [grantedBefore, bookedBefore] = [[...granted], [...booked]];
 
   const worker = await startWorker({ persist: directory });
-  const ledger = async () => (await worker.bindings()).KEY_LEDGER.getByName(CRASH_KEY);
-  const found = await (await ledger()).audit();
+  const ledger = worker.bindings().KEY_LEDGER.getByName(CRASH_KEY);
+  const found = await ledger.audit();
   expect(found.isConsistent).toBe(true);
   expect(found.total.requests).toBeGreaterThanOrEqual(bookedBefore.length);
   expect(found.openReservations + found.total.requests + found.expired).toBeGreaterThanOrEqual(grantedBefore.length);
   expect(found.total.spentNanoUsd + found.reservedNanoUsd).toBeLessThanOrEqual(100_000);
   // Everything that was granted is settled now, what was settled already once more.
   const rows = grantedBefore.map(({ traceId }) => row(CRASH_KEY, 400, { id: traceId }));
-  await (await ledger()).settle(rows);
-  await expect.poll(async () => (await (await ledger()).audit()).unshippedTraces, { timeout: 6_000 }).toBe(0);
-  const after = await (await ledger()).audit();
+  await ledger.settle(rows);
+  await expect.poll(async () => (await ledger.audit()).unshippedTraces, { timeout: 6_000 }).toBe(0);
+  const after = await ledger.audit();
   expect(after.isConsistent).toBe(true);
   expect(after.total.requests).toBeGreaterThanOrEqual(grantedBefore.length);
   expect(after.total.spentNanoUsd).toBe(after.total.requests * 400 + after.expiredNanoUsd);
@@ -168,7 +168,7 @@ test("what a killed Worker had held is in traces and /admin/spend to the nano-do
     });
   upstream.script([{ json: completion() }, { hang: true }]);
   expect((await ask(before)).status).toBe(200);
-  const books = async () => (await before.bindings()).KEY_LEDGER.getByName(key.id).spend(null);
+  const books = async () => before.bindings().KEY_LEDGER.getByName(key.id).spend(null);
   await expect.poll(async () => (await books()).requests, { timeout: 5_000 }).toBe(1);
   const held = ask(before).catch(() => null);
   // A reservation beside its call may come after it.
@@ -178,8 +178,8 @@ test("what a killed Worker had held is in traces and /admin/spend to the nano-do
   await upstream.stop();
 
   const worker = await startWorker({ persist: directory, vars });
-  const ledger = async () => (await worker.bindings()).KEY_LEDGER.getByName(key.id);
-  const audit = async () => (await ledger()).audit();
+  const ledger = worker.bindings().KEY_LEDGER.getByName(key.id);
+  const audit = async () => ledger.audit();
   const spendOf = async (group: string): Promise<Spend> =>
     (await (await worker.admin(`/admin/spend?group_by=${group}`)).json()) as Spend;
   const ofKey = async (): Promise<unknown> => {
@@ -209,7 +209,7 @@ test("what a killed Worker had held is in traces and /admin/spend to the nano-do
   // The settlement has only been late.
   const attempts = [{ ...unsettled?.attempts[0], outcome: "ok", winner: true, cost_usd: 0.000_000_4 }];
   const trace = { ...unsettled, status: "ok", error_code: undefined, attempts, cost_usd: 0.000_000_4 };
-  await (await ledger()).settle([row(key.id, 400, { id: unsettled?.id ?? "", trace: JSON.stringify(trace) })]);
+  await ledger.settle([row(key.id, 400, { id: unsettled?.id ?? "", trace: JSON.stringify(trace) })]);
   await expect.poll(async () => (await audit()).unshippedTraces, { timeout: 8_000 }).toBe(0);
   const after = await audit();
   expect(after).toMatchObject({ isConsistent: true, expired: 0, expiredNanoUsd: 0 });

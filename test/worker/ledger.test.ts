@@ -79,7 +79,7 @@ describe("over HTTP", () => {
     const key = await worker.createKey();
     expect((await askAndSettle(key, "free")).trace.cost_usd).toBe(0);
     expect((await askAndSettle(key, "unpriced")).trace.cost_usd).toBeNull();
-    const { KEY_LEDGER } = await worker.bindings();
+    const { KEY_LEDGER } = worker.bindings();
     expect(await KEY_LEDGER.getByName(key.id).spend(null)).toEqual({
       spentNanoUsd: 0,
       reservedNanoUsd: 0,
@@ -183,7 +183,7 @@ describe("over HTTP", () => {
     expect(Object.groupBy(settled, ({ status }) => status).ok).toHaveLength(120);
     const sumNanoUsd = settled.reduce((sum, { cost_usd }) => sum + Math.round((cost_usd ?? 0) * 1e9), 0);
     expect(sumNanoUsd).toBeGreaterThan(0);
-    const { KEY_LEDGER } = await worker.bindings();
+    const { KEY_LEDGER } = worker.bindings();
     expect(await KEY_LEDGER.getByName(key.id).spend(null)).toEqual({
       spentNanoUsd: sumNanoUsd,
       reservedNanoUsd: 0,
@@ -211,7 +211,7 @@ describe("over HTTP", () => {
 describe("the ledger itself", () => {
   let ledgers: Env["KEY_LEDGER"];
   beforeAll(async () => {
-    ({ KEY_LEDGER: ledgers } = await worker.bindings());
+    ({ KEY_LEDGER: ledgers } = worker.bindings());
   });
 
   const NO_TERMS: KeyTerms = { version: 1, budget: null, limits: null };

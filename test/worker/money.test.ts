@@ -582,7 +582,7 @@ describe("without a wait", () => {
     rig.upstream.scriptFor(route.models[0]!, ANSWER);
     await (await rig.ask(route, CAPPED)).text();
     await quiet(route);
-    const { KEY_LEDGER } = await rig.worker.bindings();
+    const { KEY_LEDGER } = rig.worker.bindings();
     const budget = { limit_usd: 0.000_000_1, period: "day" as const };
     await KEY_LEDGER.getByName(route.keyId).applyTerms({ version: 1_000, budget, limits: null });
     rig.upstream.scriptFor(route.models[0]!, script);
@@ -634,7 +634,7 @@ describe("a key whose budget is spent to the nano-dollar, as this isolate does n
     rig.upstream.scriptFor(route.models[0]!, ANSWER);
     await (await rig.ask(route, CAPPED)).text();
     await quiet(route);
-    const { KEY_LEDGER } = await rig.worker.bindings();
+    const { KEY_LEDGER } = rig.worker.bindings();
     const budget = { limit_usd: ANSWER_USD, period: "day" as const };
     await KEY_LEDGER.getByName(route.keyId).applyTerms({ version: 1_000, budget, limits: null });
     rig.upstream.scriptFor(route.models[0]!, { hang: true });
@@ -711,7 +711,7 @@ describe("a small budget", () => {
 });
 
 describe("an isolate that dies", () => {
-  const ledgerOf = async ({ keyId }: TestRoute) => (await rig.worker.bindings()).KEY_LEDGER.getByName(keyId);
+  const ledgerOf = ({ keyId }: TestRoute) => rig.worker.bindings().KEY_LEDGER.getByName(keyId);
 
   test("leaves the trace of a request that no budget held anything for, once that was a second old", async () => {
     const route = await pricedRoute();
@@ -736,7 +736,7 @@ describe("an isolate that dies", () => {
     await setFaults(rig.worker, { clockMs: 31_000 });
     try {
       const [id, terms] = [newTraceId(route.keyId, Date.now()), { version: 0, budget: null, limits: null }];
-      const other = await (await ledgerOf(route)).reserve({
+      const other = await ledgerOf(route).reserve({
         ...{ traceId: id, attempt: 0, boundNanoUsd: 0, boundTokens: 0, expiresAt: Date.now() + 60_000 },
         ...{ provider: "openai", model: "another", terms, isolate: "another" },
       });

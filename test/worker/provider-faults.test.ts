@@ -61,7 +61,7 @@ beforeAll(async () => {
   const addresses = Object.entries(places.baseUrls).map(([place, url]) => [baseUrlName(PLACES[place as Place]), url]);
   rig = await startChatRig(Object.fromEntries(addresses), FAULTS_FRONT);
   key = await rig.worker.createKey();
-  env = await rig.worker.bindings();
+  env = rig.worker.bindings();
   rig.upstream.script(playSecond);
   rig.upstream.scriptFor(SLOW_MODEL, (call) => ({ ...playSecond(call), headMs: SLOW_MS }));
 });

@@ -92,7 +92,7 @@ test("a flood of one key's failures opens the shared breaker for that key alone"
     await (await rig.ask(route, { messages, route: { only: ["vllm"] } })).text();
   });
   await Promise.all(flood);
-  const { CONFIG } = await rig.worker.bindings();
+  const { CONFIG } = rig.worker.bindings();
   const target = `vllm/${route.models[0]}`;
   const published = async () => await CONFIG.get<Record<string, Record<string, unknown>>>("health", "json");
   await expect

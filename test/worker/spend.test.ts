@@ -57,7 +57,7 @@ async function ask(route: TestRoute, init: RequestInit = {}): Promise<void> {
 
 /** The alarms of these days' objects. */
 async function ring(env: string, ...days: readonly number[]): Promise<void> {
-  const { TRAIL_INDEX } = await rig.worker.bindings();
+  const { TRAIL_INDEX } = rig.worker.bindings();
   for (const day of days) {
     await (TRAIL_INDEX.getByName(`${env}:${iso(day).slice(0, 10)}`) as unknown as Ringing).ring();
   }
@@ -66,7 +66,7 @@ async function ring(env: string, ...days: readonly number[]): Promise<void> {
 /** What is read once the trail has the requests of these keys. */
 function shipped<T>(keyIds: readonly string[], read: () => Promise<T>): () => Promise<T> {
   return async () => {
-    const { KEY_LEDGER } = await rig.worker.bindings();
+    const { KEY_LEDGER } = rig.worker.bindings();
     for (const id of keyIds) await (KEY_LEDGER.getByName(id) as unknown as Ringing).ring();
     return read();
   };

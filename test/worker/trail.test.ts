@@ -151,7 +151,7 @@ const nameOf = ({ env, created_at }: Trace): string => `${env}:${created_at.slic
 
 /** As a ledger sends it. */
 async function ingest(traces: readonly Trace[], unadmittedNanoUsd = 0): Promise<void> {
-  const { TRAIL_INDEX } = await worker.bindings();
+  const { TRAIL_INDEX } = worker.bindings();
   for (const [name, ofObject] of Map.groupBy(traces, nameOf)) {
     for (const [keyId, own] of Map.groupBy(ofObject, ({ key_id }) => key_id)) {
       const rows = own.map((trace) => toRow(trace, unadmittedNanoUsd));
@@ -280,7 +280,7 @@ describe("GET /admin/traces", () => {
   test("asks every environment that has a key, each once", async () => {
     const envs = [newEnv(), newEnv()];
     await Promise.all([...envs, ...envs].map((env) => worker.createKey({ env })));
-    const { CONTROL_PLANE } = await worker.bindings();
+    const { CONTROL_PLANE } = worker.bindings();
     const known = await CONTROL_PLANE.getByName("control").listEnvironments();
     expect(known).toEqual(expect.arrayContaining(envs));
     expect(known).toEqual([...new Set(known)].toSorted());
@@ -478,7 +478,7 @@ describe("fed by the ledgers", () => {
     await expect.poll(listed, { timeout: 5_000 }).toEqual(asked.toSorted());
     const rebuild = await worker.admin("/admin/traces/rebuild?limit=2", { method: "POST" });
     expect(await rebuild.json()).toMatchObject({ object: "rebuild", keys: 2, traces: 6, failed: [] });
-    const { KEY_LEDGER } = await worker.bindings();
+    const { KEY_LEDGER } = worker.bindings();
     for (const { id } of keys) {
       await expect
         .poll(async () => (await KEY_LEDGER.getByName(id).audit()).unshippedTraces, { timeout: 5_000 })
@@ -536,14 +536,13 @@ describe("fed by the ledgers", () => {
 });
 
 describe("the object of a day", () => {
-  const objectOf = async (name: string): Promise<DurableObjectStub<TrailIndex>> =>
-    (await worker.bindings()).TRAIL_INDEX.getByName(name);
+  const objectOf = (name: string): DurableObjectStub<TrailIndex> => worker.bindings().TRAIL_INDEX.getByName(name);
 
   test("takes a trace once, however many send it at the same time", async () => {
     const env = newEnv();
     const key = await worker.createKey({ env });
     const trace = makeTrace({ env, key });
-    const object = await objectOf(nameOf(trace));
+    const object = objectOf(nameOf(trace));
     await Promise.all(Array.from({ length: 40 }, () => object.ingest({ keyId: key.id, rows: [toRow(trace)] })));
     expect(idsOf((await list(`env=${env}&${RECENT}`)).data)).toEqual([trace.id]);
     expect(await groupOf("env", env)).toMatchObject({ requests: 1, cost_usd: 0.000_001 });
@@ -564,7 +563,7 @@ describe("the object of a day", () => {
     const env = newEnv();
     const key = await worker.createKey({ env });
     const trace = makeTrace({ env, key });
-    const object = await objectOf(nameOf(trace));
+    const object = objectOf(nameOf(trace));
     const rows = [
       { seq: 900, trace: '{"half":', unadmittedNanoUsd: 0 },
       { ...toRow(trace), seq: 901 },
