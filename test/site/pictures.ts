@@ -17,8 +17,6 @@ type Step = (page: Page) => Promise<void>;
 
 /** Name, address, and what is done before the picture. */
 const PICTURES: readonly (readonly [name: string, address: string, step?: Step])[] = [
-  ["home", "/"],
-  ["models", "/models?q=claude&compare=anthropic%2Fclaude-opus-5%2Canthropic%2Fclaude-sonnet-5"],
   ["overview", "/console"],
   [
     "trace",
@@ -59,8 +57,8 @@ async function webp(page: Page, png: Buffer): Promise<Buffer> {
   return Buffer.from(url, "base64");
 }
 
-/** The large ones of the README are there for dark readers, too. */
-const IN_DARK = ["overview", "trace"];
+/** The large one of the README is there for dark readers, too. */
+const IN_DARK = ["overview"];
 
 async function take(browser: Browser, instance: Instance, colorScheme: "light" | "dark"): Promise<void> {
   const context = await browser.newContext({ viewport: SIZE, deviceScaleFactor: SCALE, colorScheme });

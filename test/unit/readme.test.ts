@@ -108,7 +108,7 @@ test("the page of errors has a section with a remedy for every code that the Wor
 });
 
 test("README.md is short, and what it shows is the tested file", () => {
-  expect(Buffer.byteLength(readme)).toBeLessThan(12_500);
+  expect(Buffer.byteLength(readme)).toBeLessThan(11_000);
   const examples = join(ROOT, "test/clients/examples");
   const shown = [...readme.matchAll(/```(?:js|python)\n([\s\S]*?)```/g)].map(([, code = ""]) => code);
   const tested = readdirSync(examples).map((name) => readFileSync(join(examples, name), "utf8"));

@@ -6,8 +6,6 @@ const flow = createOpenAICompatible({
   name: "flowlayer",
   baseURL: "http://localhost:8787/v1",
   apiKey: process.env.FLOW_LAYER_API_KEY,
-  includeUsage: true,
-  supportsStructuredOutputs: true,
 });
 const { text } = await generateText({
   model: flow("flow/best-reasoning"),

@@ -3,7 +3,6 @@ const response = await fetch("http://localhost:8787/v1/chat/completions", {
   headers: {
     Authorization: `Bearer ${process.env.FLOW_LAYER_API_KEY}`,
     "Content-Type": "application/json",
-    "X-FlowLayer-App": "studio-console",
   },
   body: JSON.stringify({
     model: "flow/best-reasoning",
