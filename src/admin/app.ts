@@ -110,5 +110,5 @@ for (const [path, methods] of Object.entries(METHODS)) {
 }
 
 adminApp.all("*", () => {
-  throw new RouterError("not_found", "No such admin endpoint.");
+  throw new RouterError("not_found", "No such admin endpoint. GET /openapi.json lists them.");
 });

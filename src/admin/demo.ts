@@ -21,7 +21,8 @@ export const demoApp = new Hono<AdminEnv>();
 
 /** `{key}`: the id of a key that nothing was sent with. One that has requests gets none. Answers how many were added. */
 demoApp.post("/", async (c) => {
-  if (!settingsOf(c.env).hasSandbox) throw new RouterError("not_found", "No such admin endpoint.");
+  if (!settingsOf(c.env).hasSandbox)
+    throw new RouterError("not_found", "No such admin endpoint. GET /openapi.json lists them.");
   const { key } = await readJson(c, DemoRequest, BODY_LIMITS.admin);
   const record = await withControl(c.env.CONTROL_PLANE, (control) => control.getKey(key));
   if (record === null) throw new RouterError("not_found", "There is no such key.", { param: "key" });

@@ -58,7 +58,9 @@ export function unknownEnvironment(param = "env"): RouterError {
   return new RouterError("unknown_environment", message, { param });
 }
 
-export const noSuchRoute = (): RouterError => new RouterError("not_found", "No such route or version.");
+const NO_ROUTE =
+  "No such route or version. GET /admin/routes lists the routes, GET /admin/routes/{env}/{name}/versions those of one.";
+export const noSuchRoute = (): RouterError => new RouterError("not_found", NO_ROUTE);
 
 type Results = PutRouteResult | RollbackResult | RollbackView | DeleteRouteResult | PromoteRouteResult;
 type Refusal = Extract<Results, { ok: false }>;

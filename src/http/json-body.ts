@@ -58,6 +58,6 @@ function check<Schema extends z.ZodMiniType>(text: string, schema: Schema): z.in
     throw new RouterError("invalid_request", `The request body is nested deeper than ${MAX_DEPTH} levels.`);
   }
   const parsed = schema.safeParse(value, EXPLAINED);
-  if (!parsed.success) throw invalidField(parsed.error.issues[0]);
+  if (!parsed.success) throw invalidField(parsed.error.issues);
   return parsed.data;
 }

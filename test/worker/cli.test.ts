@@ -145,6 +145,22 @@ test("doctor tries a request, its trace and a broken stream, and leaves nothing 
   const left = JSON.parse((await flow("routes", "list", "--json")).out).data.map(({ name }: { name: string }) => name);
   expect(left.filter((name: string) => name.startsWith("flow-probe"))).toEqual([]);
   expect((await flow("keys", "list", "--json", "--status", "active")).out).not.toContain("flow-layer doctor");
+  // Its one failure is made on purpose, and no operator has to wonder whose it was.
+  const since = new Date(Date.now() - 60_000).toISOString();
+  const appOf = async (path: string) =>
+    (await (await worker.admin(path)).json()) as { data: Record<string, unknown>[] };
+  const ours = () => appOf(`/admin/traces?app=flow-layer-doctor&since=${since}`);
+  await expect.poll(async () => (await ours()).data.length, { timeout: 12_000 }).toBe(1);
+  // Whatever doctor left would be listed by the time that a later request is.
+  const { key } = await worker.createKey();
+  const headers = { authorization: `Bearer ${key}`, "content-type": "application/json", "x-flowlayer-app": "later" };
+  const body = JSON.stringify({ model: "flow/steady", messages: [{ role: "user", content: "Hello." }] });
+  await (await worker.fetch("/v1/chat/completions", { method: "POST", headers, body })).text();
+  const later = () => appOf(`/admin/traces?app=later&since=${since}`);
+  await expect.poll(async () => (await later()).data.length, { timeout: 12_000 }).toBe(1);
+  expect((await ours()).data).toMatchObject([{ route: "flow/steady", status: "ok" }]);
+  const { data: spent } = await appOf("/admin/spend?group_by=route");
+  expect(JSON.stringify(spent)).not.toContain("flow-probe");
 }, 60_000);
 
 test("a provider that refuses its key is named by doctor and chat, although another target answers", async () => {

@@ -48,6 +48,8 @@ test("an unknown key is named; without the sandbox there is no such endpoint", a
   expect((await worker.admin("/admin/demo", { body: { key: "AAAAAAAAAAAA" } })).status).toBe(404);
   const deployed = await startWorker({ vars: { FLOW_SANDBOX: "0" } });
   const response = await deployed.admin("/admin/demo", { body: { key: "AAAAAAAAAAAA" } });
-  expect(await response.json()).toMatchObject({ error: { message: "No such admin endpoint." } });
+  expect(await response.json()).toMatchObject({
+    error: { message: "No such admin endpoint. GET /openapi.json lists them." },
+  });
   await deployed.stop();
 });

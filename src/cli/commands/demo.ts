@@ -25,7 +25,7 @@ export async function demo(input: CommandInput): Promise<number> {
     throw new CommandError("The demo needs the sandbox, which `npm start` has. This host has none.");
   }
   const env = input.text("env") ?? "production";
-  const rows = await withProbe(input, env, [], async (probe) => {
+  const rows = await withProbe(input, { env, command: "demo" }, async (probe) => {
     const found: {
       readonly first: string;
       readonly attempts: string;

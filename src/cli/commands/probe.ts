@@ -20,11 +20,20 @@ export interface Probe {
   settled<T>(send: () => Promise<T>): Promise<T>;
 }
 
-/** Runs `use` with a route in `env` and a key for it and `others`, and takes both away again. */
+export interface ProbeSpec {
+  readonly env: string;
+  /** Routes that its key may call besides its own. */
+  readonly others?: readonly string[];
+  /** The command that asks, which its key is named after. */
+  readonly command: "demo" | "doctor";
+  /** What its requests said is erased at the end: a failure that was made on purpose must not look like a user's. */
+  readonly isErased?: boolean;
+}
+
+/** Runs `use` with a route and a key for it, and takes both away again. */
 export async function withProbe<T>(
   input: CommandInput,
-  env: string,
-  others: readonly string[],
+  { env, others = [], command, isErased = false }: ProbeSpec,
   use: (probe: Probe) => Promise<T>,
 ): Promise<T> {
   const admin = input.client();
@@ -33,7 +42,7 @@ export async function withProbe<T>(
   const path = `/admin/routes/${encode(env)}/${route}`;
   const expires = new Date(Date.now() + KEY_MINUTES * 60_000).toISOString();
   const request = {
-    name: "flow-layer doctor",
+    name: `flow-layer ${command}`,
     env,
     routes: [route, ...others],
     scopes: ["chat", "traces:read"],
@@ -55,6 +64,7 @@ export async function withProbe<T>(
     });
   } finally {
     // The key expires anyway and the route is harmless without it, so a failed removal must not hide the result.
+    if (isErased) await admin.call("DELETE", `/admin/keys/${encode(id)}/data`).catch(() => null);
     await admin.call("DELETE", `/admin/keys/${encode(id)}`).catch(() => null);
     if (hasRoute) await admin.call("DELETE", path).catch(() => null);
   }

@@ -68,7 +68,7 @@ export function checkPolicy(text: string, env: string, name: string): PolicyFile
   if (twice !== null) return `\`${twice}\` is given twice.`;
   const { $schema: _schema, ...policy } = isJsonObject(value) ? value : { value };
   const parsed = RoutePolicy.safeParse(isJsonObject(value) ? policy : value, EXPLAINED);
-  if (!parsed.success) return invalidField(parsed.error.issues[0]).message;
+  if (!parsed.success) return invalidField(parsed.error.issues).message;
   return {
     env,
     name,

@@ -66,7 +66,7 @@ export function parseMessagesRequest(body: string, action?: string): ChatRequest
   const present = own === text ? fields : objectOf(parseJson(own));
   const route = isJsonObject(present["route"]) ? { route: controlsOf(present["route"]) } : {};
   const parsed = MessagesFields.safeParse({ ...present, ...route }, EXPLAINED);
-  if (!parsed.success) throw invalidField(parsed.error.issues[0]);
+  if (!parsed.success) throw invalidField(parsed.error.issues);
   const { model, stream, route: controls } = parsed.data;
   // Usage is part of every stream of this wire.
   const asked = { model, stream: stream ?? false, includeUsage: true, controls: controls ?? {} };

@@ -126,6 +126,6 @@ function withoutNulls(fields: Json): Json {
 function controlsFrom({ route }: Json): RouteControls {
   const given = isJsonObject(route) ? controlsOf(route) : route;
   const parsed = Controls.safeParse(given === undefined ? {} : { route: given }, EXPLAINED);
-  if (!parsed.success) throw invalidField(parsed.error.issues[0]);
+  if (!parsed.success) throw invalidField(parsed.error.issues);
   return parsed.data.route ?? {};
 }

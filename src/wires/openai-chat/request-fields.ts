@@ -147,7 +147,7 @@ export function parseChatRequest(body: string): ChatRequest {
   const route = isJsonObject(fields["route"]) ? { route: controlsOf(fields["route"]) } : {};
   const cut = { ...upToFault(fields, "messages", Message), ...upToFault(fields, "tools", Tool) };
   const parsed = ChatFields.safeParse({ ...fields, ...route, ...cut }, EXPLAINED);
-  if (!parsed.success) throw invalidField(parsed.error.issues[0]);
+  if (!parsed.success) throw invalidField(parsed.error.issues);
   const { model, stream, stream_options, route: controls } = parsed.data;
   return {
     model,

@@ -42,7 +42,7 @@ export function parseEmbeddingsRequest(body: string): ChatRequest {
   const { text, fields, members } = withoutNulls(readDocument(body, REQUEST_KEYS, "`model` and `input`"));
   const route = isJsonObject(fields["route"]) ? { route: controlsOf(fields["route"]) } : {};
   const parsed = EmbeddingsFields.safeParse({ ...fields, ...route }, EXPLAINED);
-  if (!parsed.success) throw invalidField(parsed.error.issues[0]);
+  if (!parsed.success) throw invalidField(parsed.error.issues);
   checkInput(fields["input"]);
   const { model, route: controls = {} } = parsed.data;
   if (controls.resume !== undefined) {

@@ -54,7 +54,7 @@ export function checkFields(fields: Json): ResponsesFields {
     throw new RouterError("invalid_request", `\`${name}\` is not supported. ${remedy}`, { param: name });
   }
   const parsed = ResponsesFields.safeParse(withoutTail(fields), EXPLAINED);
-  if (!parsed.success) throw invalidField(parsed.error.issues[0]);
+  if (!parsed.success) throw invalidField(parsed.error.issues);
   const { input } = fields;
   if (Array.isArray(input)) for (const [at, item] of input.entries()) checkItem(item as Json, `input[${at}]`);
   return parsed.data;
