@@ -1,5 +1,6 @@
 /** Stage 5, a whole answer: the upstream's text, read within bounds and checked to be an answer. */
 import { type Answer, type Finish, outputPieces } from "../../conversation/answer.ts";
+import { answerOf } from "../../conversation/fold.ts";
 import type { Json } from "../../conversation/part.ts";
 import { isNothing } from "../../conversation/usage.ts";
 import { isJsonObject, isTooDeep, tryParseJson } from "../../lib/json.ts";
@@ -30,6 +31,7 @@ export async function openWhole(
   // Google's endpoint wraps its errors into a list.
   const isWrapped = Array.isArray(parsed) && parsed.length === 1 && isJsonObject(parsed[0]) && hasError(parsed[0]);
   const body: unknown = isWrapped ? parsed[0] : parsed;
+  if (text !== null && parsed === undefined && EVENTS.test(text)) return openEvents(text, response, reading, received);
   if (text === null || !isJsonObject(body)) return { ok: false, failure: NOT_AN_ANSWER };
   const { sameWire, translation, wire } = reading;
   // What another wire's answer is made of may look like a failure in OpenAI's.
@@ -63,6 +65,34 @@ export async function openWhole(
   return { ok: true, value: { text: whole, body: answer, toAnswer, isPlain, context } };
 }
 
+/** How a stream of events begins. */
+const EVENTS = /^\s*(?:data|event|id|retry)?:/;
+
+/** A provider that streams whatever it is asked for: its events add up to the answer. */
+function openEvents(text: string, response: Response, reading: Reading, received: Received): Opened<WholeAnswer> {
+  const items = reading.openItems(true);
+  const events = [...items.push(new TextEncoder().encode(text)), ...items.end()].flatMap((item) => item.events);
+  const error = events.find((event) => event.kind === "error");
+  const answer = answerOf(events);
+  if (error !== undefined || answer === null) {
+    received.noteFailed(events.findLast((event) => event.kind === "usage")?.raw);
+    const { status, headers } = response;
+    const failure = error === undefined ? NOT_AN_ANSWER : reading.classify({ status, headers, body: error.body });
+    return { ok: false, failure };
+  }
+  return accepted(answer, received) ? rewritten(answer, reading) : { ok: false, failure: NOT_AN_ANSWER };
+}
+
+/** What is known of an answer once all of it is there. False: it says nothing, and by its figures is none. */
+function accepted(answer: Answer, received: Received): boolean {
+  received.isWhole = true;
+  received.noteAnswerId(answer.id);
+  received.noteUsage(answer.rawUsage);
+  received.countWhole(() => outputPieces(answer));
+  const isSilent = answer.choices.every(({ parts, finish }) => parts.length === 0 && isDone(finish));
+  return !(isNothing(answer.rawUsage) && isSilent);
+}
+
 /** An answer that goes from the provider's wire to the door's with no chat between: as it came where both are the same. */
 function openDirect(text: string, body: Json, reading: Reading, received: Received): Opened<WholeAnswer> {
   const { sameWire, translation, context, answerContext } = reading;
@@ -74,13 +104,7 @@ function openDirect(text: string, body: Json, reading: Reading, received: Receiv
     return read ?? { ok: false, failure: NOT_AN_ANSWER };
   }
   const { answer } = read;
-  received.isWhole = true;
-  received.noteAnswerId(answer.id);
-  received.noteUsage(answer.rawUsage);
-  received.countWhole(() => outputPieces(answer));
-  if (isNothing(answer.rawUsage) && answer.choices.every(({ parts, finish }) => parts.length === 0 && isDone(finish))) {
-    return { ok: false, failure: NOT_AN_ANSWER };
-  }
+  if (!accepted(answer, received)) return { ok: false, failure: NOT_AN_ANSWER };
   if (own?.ok !== true) return rewritten(answer, reading);
   const { isPlain = false } = own;
   return {

@@ -10,6 +10,7 @@ import { isNothing } from "../../conversation/usage.ts";
 import type { UpstreamFailure } from "../../providers/adapter.ts";
 import type { ItemReader, StreamItem } from "../../wires/wire.ts";
 import type { Opened, OpenStream, Reading, StreamedAttempt, StreamOptions } from "../types.ts";
+import { DocumentItems, isDocument } from "./document.ts";
 import { nativeStream } from "./native.ts";
 import { pumpStream } from "./pump.ts";
 
@@ -52,13 +53,26 @@ export async function openStream(
   }
   const reader = response.body.getReader();
   const isRead = options.gate !== null || options.resumption !== null;
-  const items = reading.openItems(isRead);
+  const items = itemsOf(response, reading, isRead);
   const peeked = await peek(async () => (await reader.read()).value, items, response, reading, attempt);
   if (!peeked.ok) return peeked;
   const { describe, context } = reading;
   const source = { reader, items, preamble: peeked.value, attempt, describe, context };
-  const forwarder = isRead ? undefined : reading.sameWire?.openForwarder(context);
+  // A document has no text of the wire's events that could be forwarded.
+  const forwarder = isRead || items.isDocument === true ? undefined : reading.sameWire?.openForwarder(context);
   return { ok: true, value: pumpStream(source, options, forwarder ?? options.wire.openWriter(context)) };
+}
+
+function itemsOf(response: Response, reading: Reading, isRead: boolean): ItemReader {
+  const { sameWire, translation, context, answerContext } = reading;
+  const items = reading.openItems(isRead);
+  const read = translation?.readAnswer;
+  // Chat reads both itself.
+  if (!isDocument(response) || (sameWire === undefined && read === undefined)) return items;
+  return new DocumentItems(items, (text, body) => {
+    const own = sameWire?.readWhole(text, body, { ...context, conversation: null });
+    return own ?? read?.(text, body, answerContext) ?? { ok: false, failure: NOT_AN_ANSWER };
+  });
 }
 
 function isNative(response: Response, options: StreamOptions, { isClean, sameWire }: Reading): boolean {
