@@ -13,6 +13,11 @@ const CASES: readonly (readonly [text: string, got: string])[] = [
   ["nu", "nu"],
   ["nullable", "nullable"],
   ['"null"', '"null"'],
+  ['"{\\"n\\":1.0}"', '{"n":1.0}'],
+  [' "{}"', "{}"],
+  ['"[1]"', '"[1]"'],
+  ['"{"', '"{"'],
+  ['"a" b', '"a" b'],
 ];
 
 test.each(CASES)("%j as a whole: %s", (text, got) => {

@@ -197,7 +197,10 @@ export class CallStream {
     const isLateName = known !== undefined && known.name === undefined && isFilledText(detail.name);
     if (isLateName) known.name = detail.name;
     const name = known === undefined || isLateName ? this.#ids.nameOf(detail.name) : detail.name;
-    const isRepeated = known !== undefined && (isFilledText(call["id"]) || (isFilledText(detail.name) && !isLateName));
+    // What a call began with is said once: some clients take a second id, type or name, or a `null`, for a new one.
+    const isRepeated =
+      known !== undefined &&
+      (call["id"] !== undefined || call["type"] !== undefined || (detail.name !== undefined && !isLateName));
     const isFine =
       index === call["index"] &&
       (known !== undefined || (id === call["id"] && isFilledText(call["type"]))) &&
@@ -210,7 +213,7 @@ export class CallStream {
     if (index !== call["index"]) edit.set("index", index);
     if (id !== undefined && id !== call["id"]) edit.set("id", id);
     if (known === undefined && !isFilledText(call["type"])) edit.set("type", detail.isCustom ? "custom" : "function");
-    if (known !== undefined && edit.has("id")) edit.remove("id");
+    if (known !== undefined) edit.remove("id").remove("type");
     const member = detail.isCustom ? "custom" : "function";
     const own = new JsonEdit(edit.raw(member) ?? "{}");
     if (known !== undefined && !isLateName) own.remove("name");

@@ -40,7 +40,7 @@ export function finishWord(
   return means === "stop" || means === "function_call" || means === "tool_calls" ? ends : means;
 }
 
-/** Some providers send an empty word with every chunk. */
+/** Some providers send an empty word, or that of nothing, with every chunk. */
 export function isFinishWord(value: unknown): value is string {
-  return typeof value === "string" && value !== "";
+  return typeof value === "string" && value !== "" && value !== "null";
 }

@@ -36,7 +36,8 @@ interface OpenChoice {
   hasUnreadableCalls: boolean;
   /** It said something. */
   hasContent: boolean;
-  isFinished: boolean;
+  /** The finish reason that the client got. */
+  finish: string | null;
 }
 
 const DONE: ChunkFrame = { data: "[DONE]", view: { kind: "done", chunk: {} }, isExact: true };
@@ -60,6 +61,10 @@ export class ChunkMender {
     if (bare === "") return NOTHING;
     if (bare === "[DONE]") return [...this.#finishAll(), DONE];
     const parsed = tryParseJson(data);
+    // Some leave the empty line between events out.
+    if (parsed === undefined && data.includes("\n")) {
+      return data.split("\n").flatMap((line) => this.push(line).map((frame) => ({ ...frame, isExact: false })));
+    }
     // Google's endpoint wraps its errors into a list.
     const chunk: unknown = Array.isArray(parsed) && parsed.length === 1 ? parsed[0] : parsed;
     if (!isJsonObject(chunk)) return NOTHING;
@@ -125,12 +130,14 @@ export class ChunkMender {
     state.hasUnreadableCalls ||= hasUnreadable(delta["tool_calls"]);
     const mended = this.#mendDelta(delta, state, memberCut(cut, isWholeMessage ? "message" : "delta"), hasFinish);
     if (hasFinish) {
-      state.isFinished = true;
       for (const [call, text] of mended.owed) before.push(this.#frame(index, owedDelta(call, text), null));
     }
     const calls = callsMade(state);
-    const keepsWord = !hasFinish || (calls === "none" && state.hasUnreadableCalls);
-    const word = keepsWord ? finish : finishWord(finish, calls, this.#options.finishWords);
+    const keepsWord = calls === "none" && state.hasUnreadableCalls;
+    const ends = hasFinish && !keepsWord ? finishWord(finish, calls, this.#options.finishWords) : finish;
+    // A client takes the first end for the end, and gets it once. A word of no meaning is no end.
+    const word = hasFinish ? (ends === state.finish ? null : ends) : typeof finish === "string" ? null : finish;
+    if (hasFinish) state.finish = String(ends);
     const isFine = choice["index"] === index && isJsonObject(choice["delta"]) && word === finish;
     if (isFine && mended.text === undefined) return undefined;
     const edit = new JsonEdit(cut());
@@ -184,8 +191,8 @@ export class ChunkMender {
     // An answer that ends before it said anything is no answer.
     if (![...this.#choices.values()].some(({ hasContent }) => hasContent)) return frames;
     for (const [index, state] of this.#choices) {
-      if (state.isFinished) continue;
-      state.isFinished = true;
+      if (state.finish !== null) continue;
+      state.finish = "stop";
       for (const [call, text] of state.calls.close()) {
         frames.push(this.#frame(index, owedDelta(call, text), null));
       }
@@ -205,7 +212,7 @@ export class ChunkMender {
     let state = this.#choices.get(index);
     if (state === undefined) {
       const calls = new CallStream(this.#ids);
-      state = { calls, hasLegacyCall: false, hasUnreadableCalls: false, hasContent: false, isFinished: false };
+      state = { calls, hasLegacyCall: false, hasUnreadableCalls: false, hasContent: false, finish: null };
       this.#choices.set(index, state);
     }
     return state;
