@@ -7,7 +7,8 @@
  */
 import type { Price } from "../catalog/model-facts.ts";
 import type { Usage } from "../conversation/usage.ts";
-import { basisOf, type CostBasis, costOf } from "../pricing/price.ts";
+import { costOfIterations, type MixedCost } from "../pricing/iterations.ts";
+import { basisOf, type Conditions, type CostBasis, costOf } from "../pricing/price.ts";
 import { readConditions } from "../pricing/surcharge-rules.ts";
 import { countedUsage, readUsage } from "../pricing/usage.ts";
 import type { UsageSource } from "../traces/schema.ts";
@@ -17,6 +18,8 @@ import type { AbortReason } from "./types.ts";
 /** What an attempt is charged by, known before it starts. */
 export interface Tariff {
   readonly price: Price | undefined;
+  /** The price of another model of the provider's at the same time; `undefined`: it is unknown. */
+  readonly priceOf?: ((model: string) => Price | undefined) | undefined;
   /** Names the row of prices it was found in, for the trace; `null`: there is none. */
   readonly priceRow: string | null;
   /** Address the provider is called at: it may decide the region. */
@@ -104,14 +107,29 @@ function fullBill(attempt: BillableAttempt, promptTokens: () => number): Bill {
   const isExact = reported !== null && received.isWhole;
   const usage = isExact ? reported : atLeast(reported, received, promptTokens);
   const conditions = readConditions(received.rawUsage, { provider, startedAt, baseUrl: tariff.baseUrl });
-  const cost = costOf(usage, tariff.price, conditions);
+  const mixed = mixedCost(tariff, received, usage, conditions);
+  // Kept as one figure: no row of one model's prices gives it again.
+  const charged = mixed === null ? usage : { ...usage, reportedNanoUsd: mixed.nanoUsd };
+  const cost = costOf(charged, mixed === null ? tariff.price : undefined, conditions);
   const bill: Bill = {
     usage,
     usageSource: isExact || usage === reported ? "upstream" : "counted",
     costNanoUsd: cost.nanoUsd,
-    costBasis: basisOf(received.rawUsage, usage, cost, conditions),
+    costBasis: basisOf(received.rawUsage, charged, cost, conditions),
   };
+  if (mixed?.isComplete === false) return atBound(bill, attempt.boundNanoUsd);
   return isBound(attempt, bill, reported, isExact) ? atBound(bill, attempt.boundNanoUsd) : bill;
+}
+
+/** `null`: one model made the answer, or the price of the one that was asked is unknown. */
+function mixedCost(
+  { price, priceOf }: Tariff,
+  { rawUsage }: Received,
+  usage: Usage,
+  conditions: Conditions,
+): MixedCost | null {
+  if (price === undefined || priceOf === undefined || usage.reportedNanoUsd !== undefined) return null;
+  return costOfIterations(rawUsage, usage, price, priceOf, conditions);
 }
 
 /** The provider's partial figures and what came behind them. Without figures, our count of both sides. */

@@ -162,6 +162,18 @@ test("each attempt that the provider made by itself is booked", async () => {
   expect(JSON.parse(callsToClaude()[0]?.body ?? "")).toMatchObject({ fallbacks: "default" });
 });
 
+test("a fallback of its own is paid at that model's price", async () => {
+  const iterations = [
+    { type: "message", model: CLAUDE, input_tokens: 1_000, output_tokens: 50 },
+    { type: "fallback_message", model: "claude-opus-5", ...USAGE },
+  ];
+  rig.upstream.script({ json: answer("end_turn", { usage: { ...USAGE, iterations } }) });
+  const response = await rig.ask(await claudeOnly(), { fallbacks: "default" });
+  expect(await response.json()).toMatchObject({
+    flow: { cost_usd: (1_000 * 3 + 50 * 15 + 2_000 * 5 + 300 * 25) / 1e6 },
+  });
+});
+
 test.each([
   "The compiled grammar is too large, which would cause performance issues.",
   "tools.0.custom.input_schema: JSON schema is invalid. It does not support this keyword",

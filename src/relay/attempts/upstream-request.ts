@@ -28,6 +28,7 @@ export function tariffOf(
   const known = prices.find(target.provider, target.model, now);
   return {
     price: known?.price,
+    priceOf: (model) => prices.find(target.provider, model, now)?.price,
     priceRow: known?.row ?? null,
     baseUrl: config.baseUrl,
     thinks: effort === "none" ? false : facts.reasoning,

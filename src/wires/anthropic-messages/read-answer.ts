@@ -37,7 +37,7 @@ export function readAnswer(text: string, body: unknown, context: AnswerContext, 
     answer: {
       id: textOr(body["id"]),
       model: textOr(body["model"]),
-      choices: [{ parts: content.parts, finish: readFinish(body, content.calls, content.hasAnswerTool) }],
+      choices: [{ parts: content.parts, finish: readFinish(body, content.calls) }],
       usage: counts,
       rawUsage,
       extra: { ...tierOf(usage), ...containerOf(body) },
@@ -53,7 +53,6 @@ export function containerOf({ container }: Json): Json {
 class WholeContent {
   readonly parts: Part[] = [];
   calls = 0;
-  hasAnswerTool = false;
   readonly #context: AnswerContext;
   readonly #text: string;
   readonly #tools: AnsweredTools;
@@ -69,7 +68,6 @@ class WholeContent {
     const { type, name, input } = block;
     const { provider } = this.#context;
     if (type === "tool_use" && name === ANSWER_TOOL) {
-      this.hasAnswerTool = true;
       this.parts.push({ kind: "text", text: this.#input(input, at), path: "" });
     } else if (type === "tool_use") {
       const call = this.#tools.callOf(block, this.calls++, provider);

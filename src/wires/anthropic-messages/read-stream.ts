@@ -57,7 +57,6 @@ export class MessagesReader implements AnswerReader, EventReader {
   #preamble: string | null = "";
   #usage: Json = NOTHING;
   #calls = 0;
-  #hasAnswerTool = false;
   #isFinished = false;
   #isOver = false;
   /** The client speaks this wire, and can send a turn back that the provider has paused. */
@@ -185,7 +184,6 @@ export class MessagesReader implements AnswerReader, EventReader {
     };
     this.#blocks.set(index, open);
     if (call !== undefined) this.#events.push({ kind: "call_start", choice: CHOICE, index: open.call, ...call });
-    if (kind === "answer") this.#hasAnswerTool = true;
     // Blocks begin empty, but need not.
     if (kind === "text") {
       this.#onText(open, block["text"]);
@@ -308,7 +306,7 @@ export class MessagesReader implements AnswerReader, EventReader {
     if (refusal !== undefined) this.#events.push({ kind: "refusal", choice: CHOICE, text: refusal });
     const container = containerOf(delta);
     if (Object.keys(container).length > 0) this.#events.push({ kind: "extra", choice: null, members: container });
-    const finish = readFinish(delta, this.#calls, this.#hasAnswerTool);
+    const finish = readFinish(delta, this.#calls);
     this.#events.push({ kind: "finish", choice: CHOICE, finish });
   }
 }

@@ -32,13 +32,13 @@ export const PAUSED: Json = {
 };
 
 /** `source`: what says `stop_reason`. An unknown reason is taken for an end of the model's choice. */
-export function readFinish(source: Json, calls: number, hasAnswerTool: boolean): Finish {
+export function readFinish(source: Json, calls: number): Finish {
   const native = String(source["stop_reason"]);
   const reason = REASONS.get(native) ?? "stop";
   const sequence = source["stop_sequence"];
   const details = source["stop_details"];
   return {
-    reason: ended(reason, calls, hasAnswerTool),
+    reason: ended(reason, calls),
     native,
     ...(typeof sequence === "string" ? { stopSequence: sequence } : {}),
     ...(isJsonObject(details) ? { details: { stop_details: details } } : {}),
@@ -46,8 +46,8 @@ export function readFinish(source: Json, calls: number, hasAnswerTool: boolean):
 }
 
 /** The client has to run a tool only where there is a call; where there is one, the answer did not just stop. */
-function ended(reason: FinishReason, calls: number, hasAnswerTool: boolean): FinishReason {
-  if (reason === "tool_calls" && calls === 0 && hasAnswerTool) return "stop";
+function ended(reason: FinishReason, calls: number): FinishReason {
+  if (reason === "tool_calls" && calls === 0) return "stop";
   return reason === "stop" && calls > 0 ? "tool_calls" : reason;
 }
 

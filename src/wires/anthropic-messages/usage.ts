@@ -85,7 +85,15 @@ export function withLater(usage: Json, later: unknown): Json {
 /** The usage that the bill is made from, in chat's shape. */
 export function rawUsageOf(counts: TokenCounts, usage: Json): Json {
   const extras = EXTRAS.filter((name) => usage[name] !== undefined && usage[name] !== null);
-  return toChatUsage(counts, Object.fromEntries(extras.map((name) => [name, usage[name]])));
+  const own = toChatUsage(counts, Object.fromEntries(extras.map((name) => [name, usage[name]])));
+  const { iterations } = usage;
+  return Array.isArray(iterations) ? { ...own, iterations: iterations.map(inChatToo) } : own;
+}
+
+/** What one call of a model used, in both conventions: it may have a price of its own. */
+function inChatToo(iteration: unknown): unknown {
+  const counts = isJsonObject(iteration) ? readCounts(iteration) : null;
+  return isJsonObject(iteration) && counts !== null ? { ...iteration, ...rawUsageOf(counts, iteration) } : iteration;
 }
 
 /** OpenAI's name of the tier that served; the provider says it in its usage. */

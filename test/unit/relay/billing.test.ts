@@ -1,5 +1,6 @@
 /** What an attempt costs, by what came of it: never less than is known, and never zero for what is not. */
 import { describe, expect, test } from "vitest";
+import { reprice } from "../../../src/pricing/price.ts";
 import { type BillableAttempt, billOf, sumOf, type Tariff, unadmittedNanoUsd } from "../../../src/relay/billing.ts";
 import { type OutputPiece, Received } from "../../../src/relay/received.ts";
 
@@ -191,4 +192,42 @@ test("a sum with an unknown cost is unknown", () => {
   const unknown = billOf(attempt({ isWhole: true }, { tariff: { ...TARIFF, price: undefined } }), () => 0);
   expect(sumOf([known, known])).toBe(74);
   expect(sumOf([known, unknown])).toBeNull();
+});
+
+describe("an answer that several models of a provider made", () => {
+  const dear = { input: 5_000, output: 50_000 };
+  const priceOf = (model: string) => (model === "dear" ? dear : model === "own" ? TARIFF.price : undefined);
+  const answered = (iterations: object[], more: Partial<BillableAttempt> = {}) =>
+    attempt(
+      { isWhole: true, usage: { ...usage(30, 3), iterations } },
+      { provider: "anthropic", tariff: { ...TARIFF, priceOf }, ...more },
+    );
+  const own = { type: "message", model: "own", ...usage(10, 1) };
+  const other = { type: "fallback_message", model: "dear", ...usage(20, 2) };
+
+  test("each is paid at the price of the model that it names", () => {
+    const bill = billOf(answered([own, other]), () => 0);
+    expect(bill.costNanoUsd).toBe(10 * 1 + 1 * 10 + 20 * 5 + 2 * 50);
+    expect(bill).toMatchObject({ usage: { promptTokens: 30, completionTokens: 3 }, usageSource: "upstream" });
+    // What is stored gives the same sum again, whatever one model's price becomes.
+    expect(reprice(bill.costBasis!).nanoUsd).toBe(bill.costNanoUsd);
+  });
+
+  test("an advisor with a price is no doubt any more", () => {
+    const advisor = { ...other, type: "advisor_message" };
+    expect(billOf(answered([own, advisor]), () => 0)).toMatchObject({ costNanoUsd: 220, usageSource: "upstream" });
+  });
+
+  test("a model without a price costs the bound, or more", () => {
+    const unknown = { ...other, model: "nobody-knows" };
+    const bound = billOf(answered([own, unknown], { boundNanoUsd: 5_000 }), () => 0);
+    expect(bound).toMatchObject({ costNanoUsd: 5_000, usageSource: "upper_bound" });
+    expect(billOf(answered([own, unknown], { boundNanoUsd: 1 }), () => 0).costNanoUsd).toBe(60);
+  });
+
+  test("one model alone is paid by the totals", () => {
+    const bill = billOf(answered([own, { ...own, type: "compaction" }]), () => 0);
+    expect(bill.costNanoUsd).toBe(30 + 3 * 10);
+    expect(bill.costBasis?.row).not.toBeNull();
+  });
 });
