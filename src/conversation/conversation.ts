@@ -105,7 +105,8 @@ export interface Controls {
   readonly topK?: number | undefined;
   readonly minP?: number | undefined;
   readonly stop?: readonly string[] | undefined;
-  readonly seed?: number | undefined;
+  /** What no number holds exactly is an object that `JSON.stringify` writes as it was spelled (`parseExactJson`). */
+  readonly seed?: number | Json | undefined;
   readonly n?: number | undefined;
   readonly presencePenalty?: number | undefined;
   readonly frequencyPenalty?: number | undefined;

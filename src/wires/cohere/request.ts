@@ -76,7 +76,7 @@ export function writeRequest(conversation: Conversation, target: RequestTarget):
 
 function samplingOf({ controls }: Conversation): Json {
   const { temperature, topP, topK, seed, logprobs } = controls;
-  const stops = controls.stop?.slice(0, MAX_STOPS) ?? [];
+  const stops = stopsOf(controls).slice(0, MAX_STOPS);
   return {
     ...(temperature === undefined ? {} : { temperature }),
     ...(seed === undefined ? {} : { seed }),
@@ -107,7 +107,12 @@ function penaltyLosses({ controls, spelling }: Conversation): Loss[] {
 }
 
 function stopLosses({ controls, spelling }: Conversation): Loss[] {
-  return (controls.stop?.length ?? 0) > MAX_STOPS ? [unmet(spelling.stop ?? "stop")] : [];
+  return stopsOf(controls).length > MAX_STOPS ? [unmet(spelling.stop ?? "stop")] : [];
+}
+
+/** An empty one asks for nothing. */
+function stopsOf({ stop = [] }: Conversation["controls"]): readonly string[] {
+  return stop.filter((each) => each !== "");
 }
 
 interface Format {

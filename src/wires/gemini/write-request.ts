@@ -129,8 +129,7 @@ function generationConfig(
     ...member("maxOutputTokens", smaller(controls.maxOutputTokens, maxOutputTokens)),
     ...(stops.length === 0 ? {} : { stopSequences: stops.slice(0, MAX_STOPS) }),
     ...(n !== undefined && n > 1 ? { candidateCount: n } : {}),
-    // A seed has 32 bits here. Any fixed smaller number serves as well as a larger one.
-    ...member("seed", seed !== undefined && Math.abs(seed) > MAX_SEED ? seed % MAX_SEED : seed),
+    ...member("seed", seedOf(seed)),
     // Newer models refuse penalties; 0 asks for none.
     ...member("presencePenalty", presencePenalty || undefined),
     ...member("frequencyPenalty", frequencyPenalty || undefined),
@@ -140,6 +139,13 @@ function generationConfig(
     ...modalitiesMember(controls.modalities),
     ...member("thinkingConfig", thinkingConfig),
   };
+}
+
+/** A seed has 32 bits here. Any fixed smaller number serves as well as a larger one. */
+function seedOf(seed: Controls["seed"]): number | undefined {
+  if (typeof seed === "number") return Math.abs(seed) > MAX_SEED ? seed % MAX_SEED : seed;
+  const text = seed === undefined ? "" : JSON.stringify(seed);
+  return /^-?\d+$/.test(text) ? Number(BigInt(text) % BigInt(MAX_SEED)) : undefined;
 }
 
 function member(name: string, value: unknown): Json {

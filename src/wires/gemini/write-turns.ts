@@ -62,11 +62,15 @@ export function writeTurns(
 
 const partsOf = ({ parts }: Content): Json[] => parts;
 
-/** Neighbours of one role are one turn, but results stand alone. */
+/** Neighbours of one role are one turn, but results stand alone, and right behind their calls. */
 function addContent(contents: Content[], content: Content): void {
   if (content.parts.length === 0) return;
   const last = contents.at(-1);
-  if (last?.role === content.role && last.isResults === content.isResults) {
+  const isLate = content.isResults && last?.role === "user" && !last.isResults;
+  const before = isLate ? contents.at(-2) : undefined;
+  if (before?.isResults === true) before.parts.push(...content.parts);
+  else if (before?.parts.some((part) => part["functionCall"] !== undefined) === true) contents.splice(-1, 0, content);
+  else if (last?.role === content.role && last.isResults === content.isResults) {
     for (const part of content.parts) last.parts.push(part);
   } else contents.push(content);
 }

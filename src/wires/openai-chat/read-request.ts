@@ -105,7 +105,7 @@ export function readControls(fields: Json): Controls {
     topK: number("top_k"),
     minP: number("min_p"),
     stop: stopsOf(fields["stop"]),
-    seed: number("seed"),
+    seed: number("seed") ?? object("seed"),
     n: number("n"),
     presencePenalty: number("presence_penalty"),
     frequencyPenalty: number("frequency_penalty"),

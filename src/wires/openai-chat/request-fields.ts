@@ -188,19 +188,19 @@ export function readDocument(
   refuseShape(shape);
   const confused = confusedKey(text, fields, shape, keys);
   if (confused !== null) throw confusingKey(confused.path, confused.kind);
-  return { text, fields: withExactSchemas(fields, text, shape.members), members: shape.members };
+  return { text, fields: withExactNumbers(fields, text, shape.members), members: shape.members };
 }
 
-/** Members of any door's request that hold schemas, whose numbers go on as they were spelled. */
-const WITH_SCHEMAS: ReadonlySet<string> = new Set(["tools", "functions", "response_format", "output_config", "text"]);
+/** Members of any door's request whose numbers go on as they were spelled: those with schemas, and a seed. */
+const EXACT: ReadonlySet<string> = new Set(["tools", "functions", "response_format", "output_config", "text", "seed"]);
 
-function withExactSchemas(
+function withExactNumbers(
   fields: Readonly<Record<string, unknown>>,
   text: string,
   members: Document["members"],
 ): Document["fields"] {
   const exact = members.flatMap(({ key, valueStart, valueEnd }) => {
-    const raw = WITH_SCHEMAS.has(key) ? text.slice(valueStart, valueEnd) : "";
+    const raw = EXACT.has(key) ? text.slice(valueStart, valueEnd) : "";
     return mayRound(raw) ? [[key, parseExactJson(raw)] as const] : [];
   });
   return exact.length === 0 ? fields : { ...fields, ...Object.fromEntries(exact) };
@@ -256,7 +256,7 @@ function withoutAbsent(document: Document): Document {
   const scanned = scanJson(edited).members;
   return {
     text: edited,
-    fields: isJsonObject(value) ? withExactSchemas(value, edited, scanned) : {},
+    fields: isJsonObject(value) ? withExactNumbers(value, edited, scanned) : {},
     members: scanned,
   };
 }
