@@ -71,6 +71,13 @@ export class BudgetWindow {
     return window.nano_usd;
   }
 
+  /** Makes the running sum again: another release has booked without it. Belongs to a transaction. */
+  recount(): void {
+    if (this.#window === null) return;
+    const { nano_usd: _, ...period } = this.#window;
+    this.#begin(period);
+  }
+
   /** Keeps the running sum equal to what was booked in its period. */
   add({ moves }: SpendChanges): void {
     const window = this.#window;

@@ -9,6 +9,7 @@ import { migrateTables, skipSteps } from "../durable/call.ts";
 import {
   BUDGET_WINDOW,
   CHARGE_VIEW,
+  ELSEWHERE,
   FOLDED,
   FRESH,
   HOLD,
@@ -148,12 +149,23 @@ ${INLINE.map(([name, type]) => `  ALTER TABLE request ADD COLUMN charge_${name} 
   ALTER TABLE request ADD COLUMN ends_holds INTEGER NOT NULL DEFAULT 0;
   ${HOLD_VIEW}
   `,
+  `
+  -- 1 once the release before has booked something, until this one has made its own sums again.
+  ALTER TABLE ledger ADD COLUMN booked_elsewhere INTEGER NOT NULL DEFAULT 0;
+  ${ELSEWHERE}
+  `,
 ];
 
 /** The tables of a new ledger as the steps leave them, without the steps: those cost a request some milliseconds. */
 function makeTables(sql: SqlStorage): void {
   sql.exec(FRESH);
   skipSteps(sql, STEPS);
+}
+
+/** Whether the release before has booked something since this was asked last. Belongs to a transaction. */
+export function takeBookedElsewhere(sql: SqlStorage): boolean {
+  const query = "UPDATE ledger SET booked_elsewhere = 0 WHERE booked_elsewhere = 1 RETURNING singleton";
+  return sql.exec(query).toArray().length > 0;
 }
 
 /** Makes the tables, and takes a ledger of the first version over: its sums stand, its traces go to the index. */

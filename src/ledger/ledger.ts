@@ -15,7 +15,7 @@ import { BudgetWindow } from "./budget-window.ts";
 import type { InlineCharge } from "./charges.ts";
 import { Folded } from "./folded.ts";
 import { assertReservation, countOf, readRow } from "./incoming.ts";
-import { prepareTables } from "./ledger-schema.sql.ts";
+import { prepareTables, takeBookedElsewhere } from "./ledger-schema.sql.ts";
 import { Outbox } from "./outbox.ts";
 import { type PeriodRow, PeriodSums, SpendChanges, UTC } from "./periods.ts";
 import { Refusals } from "./refusals.ts";
@@ -84,6 +84,8 @@ export class Ledger {
     this.#window = new BudgetWindow(sql, booked);
     this.shares = new Shares(sql, booked, this.attempts.holds);
     this.load();
+    // After a rollback: the release before knows only days, months and all in UTC.
+    if (takeBookedElsewhere(sql)) for (const each of [this.#window, this.shares]) each.recount();
   }
 
   /** Reads again what is kept in memory. */

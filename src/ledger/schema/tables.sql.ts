@@ -207,6 +207,13 @@ export const HOLD_VIEW = `
   END;
 `;
 
+/** Only the release before writes charges through the view: sums that it does not know are to be made again. */
+export const ELSEWHERE = `
+  CREATE TRIGGER charge_elsewhere INSTEAD OF INSERT ON charge BEGIN
+    UPDATE ledger SET booked_elsewhere = 1 WHERE booked_elsewhere = 0;
+  END;
+`;
+
 const COLUMNS = INLINE.map(([name, type]) => `charge_${name} ${type}`).join(", ");
 
 /** A ledger that is new. */
@@ -218,7 +225,8 @@ export const FRESH = `
     trimmed_traces INTEGER NOT NULL,
     shipped_seq INTEGER NOT NULL DEFAULT 0,
     ship_from TEXT NOT NULL DEFAULT '',
-    is_folding INTEGER NOT NULL DEFAULT 0
+    is_folding INTEGER NOT NULL DEFAULT 0,
+    booked_elsewhere INTEGER NOT NULL DEFAULT 0
   ) STRICT;
   INSERT INTO ledger (singleton, revoked, trimmed_traces) VALUES (1, 0, 0);
   CREATE TABLE request (
@@ -269,4 +277,4 @@ export const FRESH = `
     refused INTEGER NOT NULL DEFAULT 0,
     folded_since INTEGER NOT NULL DEFAULT 0
   ) STRICT;
-  ${UNADMITTED}${TOKEN_DEBT}${REFUSAL}${BUDGET_WINDOW}${SHARE}${FOLDED}${SLOT}${OUTBOX_VIEW}${CHARGE_VIEW}${HOLD_VIEW}`;
+  ${UNADMITTED}${TOKEN_DEBT}${REFUSAL}${BUDGET_WINDOW}${SHARE}${FOLDED}${SLOT}${OUTBOX_VIEW}${CHARGE_VIEW}${HOLD_VIEW}${ELSEWHERE}`;

@@ -89,6 +89,16 @@ export class Shares {
     this.#countHolds();
   }
 
+  /** Counts again what was spent: another release has booked without budgets. Belongs to a transaction. */
+  recount(): void {
+    for (const share of this.#shares.values()) {
+      share.spent = this.#spentBefore(share.terms, share.startAt, share.endAt);
+      share.held = Math.max(share.held, share.spent + share.reserved);
+      share.isNews = true;
+      this.#sql.exec("UPDATE share SET spent = ?, held = ? WHERE id = ?", share.spent, share.held, share.id);
+    }
+  }
+
   get isEmpty(): boolean {
     return this.#shares.size === 0;
   }

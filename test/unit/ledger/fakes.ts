@@ -149,7 +149,8 @@ export function asBefore(sql: SqlStorage): void {
   sql.exec("ALTER TABLE held RENAME TO hold");
   sql.exec("ALTER TABLE waiting RENAME TO outbox");
   sql.exec("ALTER TABLE charge_row RENAME TO charge");
-  for (const column of ["shipped_seq", "ship_from", "is_folding"]) sql.exec(`ALTER TABLE ledger DROP COLUMN ${column}`);
+  for (const column of ["shipped_seq", "ship_from", "is_folding", "booked_elsewhere"])
+    sql.exec(`ALTER TABLE ledger DROP COLUMN ${column}`);
   const added = columns("request").filter(
     (name) => name.startsWith("charge_") || ["ship_seq", "ends_holds"].includes(name),
   );
