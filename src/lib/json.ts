@@ -291,6 +291,9 @@ export function scanArray(text: string, start: number): { start: number; end: nu
   return elements;
 }
 
+/** So few members are searched faster than sorted by their keys. */
+const FEW_MEMBERS = 32;
+
 /**
  * Changes to the outermost object of a JSON text. Everything not named stays byte for byte, white space included.
  *
@@ -299,6 +302,7 @@ export function scanArray(text: string, start: number): { start: number; end: nu
 export class JsonEdit {
   readonly #text: string;
   readonly #members: readonly JsonMember[];
+  #byKey: ReadonlyMap<string, JsonMember> | undefined;
   readonly #values = new Map<string, string | null>();
   readonly #names = new Map<string, string>();
 
@@ -311,12 +315,19 @@ export class JsonEdit {
   raw(key: string): string | undefined {
     const edited = this.#values.get(key);
     if (edited !== undefined) return edited ?? undefined;
-    const member = this.#members.findLast((each) => each.key === key);
+    const member = this.#find(key);
     return member === undefined ? undefined : this.#text.slice(member.valueStart, member.valueEnd);
   }
 
   has(key: string): boolean {
     return this.raw(key) !== undefined;
+  }
+
+  /** Of equal keys the last one. A client may ask for each of a hundred thousand members to be looked up. */
+  #find(key: string): JsonMember | undefined {
+    if (this.#members.length <= FEW_MEMBERS) return this.#members.findLast((each) => each.key === key);
+    this.#byKey ??= new Map(this.#members.map((each) => [each.key, each]));
+    return this.#byKey.get(key);
   }
 
   /** Puts `json`, itself JSON text, under `key`. */

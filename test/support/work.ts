@@ -3,7 +3,18 @@
  * Clocks say little on a busy machine; these counts are the same on every one.
  */
 
-const COUNTED = ["shift", "unshift", "splice", "concat", "slice", "indexOf", "includes", "find", "findIndex"] as const;
+const COUNTED = [
+  "shift",
+  "unshift",
+  "splice",
+  "concat",
+  "slice",
+  "indexOf",
+  "includes",
+  "find",
+  "findLast",
+  "findIndex",
+] as const;
 
 /** What `run` does with lists, sets and maps, in elements touched at worst. */
 export function workOf(run: () => unknown): number {

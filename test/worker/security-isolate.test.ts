@@ -156,6 +156,18 @@ describe("lists inside a body that an adapter walks", () => {
       }),
     },
     {
+      name: "members of a message that nobody knows",
+      make: (count) => ({
+        messages: [
+          {
+            role: "user",
+            content: "a",
+            ...Object.fromEntries(Array.from({ length: count }, (_, at) => [`k${at}`, 1])),
+          },
+        ],
+      }),
+    },
+    {
       name: "system messages",
       make: (count) => ({
         messages: [

@@ -11,7 +11,7 @@ import {
   scanJson,
   tryParseJson,
 } from "../../../src/lib/json.ts";
-import { isLinear } from "../../support/work.ts";
+import { growthOf, isLinear } from "../../support/work.ts";
 
 /** Key and raw value of each outermost member. */
 const membersOf = (text: string): [string, string][] =>
@@ -477,4 +477,17 @@ describe("a text that would take memory out of all proportion to its length", ()
   ])("is not one with $name", ({ value }) => {
     expect(tryParseJson(JSON.stringify(value))).toEqual(value);
   });
+});
+
+test("an object whose every member is looked up and removed takes work by its length", () => {
+  const growth = growthOf(500, (size) => {
+    const names = Array.from({ length: size }, (_, at) => `k${at}`);
+    const text = JSON.stringify(Object.fromEntries(names.map((name) => [name, 1])));
+    return () => {
+      const edit = new JsonEdit(text);
+      for (const name of names) if (edit.has(name)) edit.remove(name);
+      expect(edit.toString()).toBe("{}");
+    };
+  });
+  expect(growth).toBeLessThan(2.5);
 });
