@@ -10,7 +10,7 @@ import { isJsonObject, tryParseJson } from "../lib/json.ts";
 import type { ConversationStore } from "./conversation-store.ts";
 import { inputItemId, responseIdIn } from "./item-ids.ts";
 import { type Owner, Seal } from "./seal.ts";
-import { type Encrypted, MAX_RESPONSE_BYTES, type Part, type ReadAnswer } from "./types.ts";
+import { type Encrypted, MAX_RESPONSE_BYTES, type Part, type ReadAnswer, type ReadTerms } from "./types.ts";
 
 export { inputItemId } from "./item-ids.ts";
 export type { Owner } from "./seal.ts";
@@ -62,10 +62,23 @@ export async function storeResponse(namespace: Namespace, owner: Owner, kept: Re
   }
 }
 
-/** `null` where it is not found. Rejects with `ledger_unavailable` where the store does not answer. */
-export async function readResponse(namespace: Namespace, owner: Owner, id: string): Promise<StoredResponse | null> {
-  const read = await ask(namespace, owner, (store, mark) => store.get(id, mark));
-  return read.ok ? (read.responses[0] ?? null) : null;
+/** The text of a stored `response` object. `null` where it is not found. Rejects as `readConversation` does. */
+export async function readResponse(namespace: Namespace, reader: Reader, id: string): Promise<string | null> {
+  return readPart(namespace, reader, id, "response");
+}
+
+/** The items that its request sent. `null` where it is not found. Rejects likewise. */
+export async function readInput(namespace: Namespace, reader: Reader, id: string): Promise<readonly Json[] | null> {
+  const text = await readPart(namespace, reader, id, "input");
+  return text === null ? null : objectsOf(tryParseJson(text));
+}
+
+async function readPart(namespace: Namespace, reader: Reader, id: string, part: Part): Promise<string | null> {
+  const seal = await Seal.of(reader);
+  const answer = await bytesOf(namespace, reader, seal, (store, terms) => store.get(id, seal.mark, { ...terms, part }));
+  const [found] = answer.ok ? answer.responses : [];
+  if (found === undefined) return null;
+  return seal.open(found[part], placeOf(id, part)).catch(() => null);
 }
 
 export type Conversation =
@@ -82,7 +95,7 @@ export interface Reader extends Owner {
  * `hold` throws.
  */
 export async function readConversation(namespace: Namespace, reader: Reader, id: string): Promise<Conversation> {
-  const read = await ask(namespace, reader, (store, mark) => store.chain(id, mark), reader.hold);
+  const read = await ask(namespace, reader, (store, mark, terms) => store.chain(id, mark, terms));
   if (!read.ok) return read;
   return { ok: true, items: read.responses.flatMap(({ input, response }) => [...input, ...outputOf(response)]) };
 }
@@ -96,7 +109,7 @@ export async function readItems(namespace: Namespace, reader: Reader, ids: reado
   const items = await listedItems(namespace, reader, ids);
   const wanted = new Set(ids.filter((id) => !items.has(id)));
   if (wanted.size === 0) return { ok: true, items };
-  const read = await ask(namespace, reader, (store, mark) => store.holding([...wanted], mark), reader.hold);
+  const read = await ask(namespace, reader, (store, mark, terms) => store.holding([...wanted], mark, terms));
   if (!read.ok) return read;
   for (const { input, response } of read.responses) {
     for (const item of [...input, ...outputOf(response)]) {
@@ -112,7 +125,7 @@ async function listedItems(namespace: Namespace, reader: Reader, ids: readonly s
   const items = new Map<string, Json>();
   const responseIds = [...new Set(ids.flatMap((id) => responseIdIn(id) ?? []))].slice(0, MAX_LISTED_RESPONSES);
   for (const responseId of responseIds) {
-    const read = await ask(namespace, reader, (store, mark) => store.get(responseId, mark), reader.hold);
+    const read = await ask(namespace, reader, (store, mark, terms) => store.get(responseId, mark, terms));
     for (const { input } of read.ok ? read.responses : []) {
       for (const [at, item] of input.entries()) items.set(inputItemId(item, responseId, at), item);
     }
@@ -131,20 +144,51 @@ export function eraseResponses(namespace: Namespace, keyId: string): Promise<voi
   return reach(async () => await namespace.getByName(keyId).erase());
 }
 
-type Read = { readonly ok: true; readonly responses: readonly StoredResponse[] } | Extract<ReadAnswer, { ok: false }>;
+type Answer = Exclude<ReadAnswer, { reason: "larger" }>;
+type Read = { readonly ok: true; readonly responses: readonly StoredResponse[] } | Extract<Answer, { ok: false }>;
+
+/** Most conversations are shorter. Longer ones are asked for again, once there is room for them. */
+const EXPECTED_BYTES = 262_144;
+
+/**
+ * What the store has, once it is counted: many reads at once must not bring more than the isolate has room for. Gives
+ * back what was counted and did not come.
+ */
+async function bytesOf(
+  namespace: Namespace,
+  { keyId, hold }: Reader,
+  { mark }: Seal,
+  call: (store: Stub, terms: ReadTerms, mark: Uint8Array) => Promise<ReadAnswer>,
+): Promise<Answer> {
+  let room = EXPECTED_BYTES;
+  hold(room);
+  let answer = await reach(async () => await call(namespace.getByName(keyId), { room }, mark));
+  if (!answer.ok && answer.reason === "larger") {
+    hold(answer.bytes - room);
+    room = answer.bytes;
+    answer = await reach(async () => await call(namespace.getByName(keyId), { room }, mark));
+  }
+  const came = answer.ok
+    ? answer.responses.reduce((sum, each) => sum + each.input.length + each.response.length, 0)
+    : 0;
+  hold(came - room);
+  // What is stored under an id does not grow: by now it is another one.
+  return answer.ok || answer.reason !== "larger" ? answer : { ok: false, reason: "not_found" };
+}
 
 async function ask(
   namespace: Namespace,
-  owner: Owner,
-  call: (store: Stub, mark: Uint8Array) => Promise<ReadAnswer>,
-  hold: Reader["hold"] = () => {},
+  reader: Reader,
+  call: (store: Stub, mark: Uint8Array, terms: ReadTerms) => Promise<ReadAnswer>,
 ): Promise<Read> {
-  const seal = await Seal.of(owner);
-  const answer = await reach(async () => await call(namespace.getByName(owner.keyId), seal.mark));
+  const seal = await Seal.of(reader);
+  const answer = await bytesOf(namespace, reader, seal, (store, terms, mark) => call(store, mark, terms));
   if (!answer.ok) return answer;
-  hold(answer.responses.reduce((sum, { input, response }) => sum + input.byteLength + response.byteLength, 0));
   try {
-    return { ok: true, responses: await Promise.all(answer.responses.map((each) => opened(each, seal))) };
+    const responses: StoredResponse[] = [];
+    // One after the other: all of them in plain text and in bytes at once are twice as much.
+    for (const each of answer.responses) responses.push(await opened(each, seal));
+    return { ok: true, responses };
   } catch {
     return { ok: false, reason: "not_found" };
   }

@@ -8,7 +8,7 @@ import { DurableObject } from "cloudflare:workers";
 import { inJurisdiction } from "../config.ts";
 import { AlarmSchedule } from "../durable/alarm-schedule.ts";
 import { ResponseStore } from "./store.ts";
-import type { ReadAnswer, ResponseToStore, StoreAnswer } from "./types.ts";
+import type { ReadAnswer, ReadTerms, ResponseToStore, StoreAnswer } from "./types.ts";
 
 /** Expired responses are invisible at once; their bytes may stay for so long. */
 const PRUNE_PAUSE_MS = 60_000;
@@ -31,17 +31,17 @@ export class ConversationStore extends DurableObject {
     return answer;
   }
 
-  async get(id: string, mark: Uint8Array): Promise<ReadAnswer> {
-    return this.#store.get(id, mark, Date.now());
+  async get(id: string, mark: Uint8Array, terms?: ReadTerms): Promise<ReadAnswer> {
+    return this.#store.get(id, mark, Date.now(), terms);
   }
 
   /** The conversation that ends with `id`, oldest response first. */
-  async chain(id: string, mark: Uint8Array): Promise<ReadAnswer> {
-    return this.#store.chain(id, mark, Date.now());
+  async chain(id: string, mark: Uint8Array, terms?: ReadTerms): Promise<ReadAnswer> {
+    return this.#store.chain(id, mark, Date.now(), terms);
   }
 
-  async holding(itemIds: readonly string[], mark: Uint8Array): Promise<ReadAnswer> {
-    return this.#store.holding(itemIds, mark, Date.now());
+  async holding(itemIds: readonly string[], mark: Uint8Array, terms?: ReadTerms): Promise<ReadAnswer> {
+    return this.#store.holding(itemIds, mark, Date.now(), terms);
   }
 
   async delete(id: string, mark: Uint8Array): Promise<boolean> {

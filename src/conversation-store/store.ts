@@ -14,6 +14,7 @@ import {
   MAX_RESPONSE_BYTES,
   type Part,
   type ReadAnswer,
+  type ReadTerms,
   type ResponseToStore,
   type StoreAnswer,
 } from "./types.ts";
@@ -23,6 +24,7 @@ const MAX_PIECE_BYTES = 1_000_000;
 const PRUNED_AT_A_TIME = 200;
 /** What came before a response is kept as long as it; written again only when that is this much of its time longer. */
 const RENEWED_SHARE = 4;
+const ALL: ReadTerms = { room: Number.POSITIVE_INFINITY };
 const NOT_FOUND: ReadAnswer = { ok: false, reason: "not_found" };
 
 type Row = {
@@ -104,13 +106,16 @@ export class ResponseStore {
     return this.#sql.exec<{ bytes: number }>("SELECT bytes FROM total").one().bytes;
   }
 
-  get(id: string, mark: Uint8Array, now: number): ReadAnswer {
+  get(id: string, mark: Uint8Array, now: number, { room, part }: ReadTerms = ALL): ReadAnswer {
     const row = this.#find(id, mark, now);
-    return row === null ? NOT_FOUND : { ok: true, responses: [this.#read(id)] };
+    if (row === null) return NOT_FOUND;
+    const bytes = part === undefined ? row.bytes : this.#bytesOf(id, part);
+    if (bytes > room) return { ok: false, reason: "larger", bytes };
+    return { ok: true, responses: [this.#read(id, part)] };
   }
 
   /** The conversation that ends with `id`, oldest first. Not found where any part of it is gone. */
-  chain(id: string, mark: Uint8Array, now: number): ReadAnswer {
+  chain(id: string, mark: Uint8Array, now: number, { room }: ReadTerms = ALL): ReadAnswer {
     const ids: string[] = [];
     let bytes = 0;
     for (let next: string | null = id; next !== null; ) {
@@ -121,11 +126,12 @@ export class ResponseStore {
       if (bytes > MAX_READ_BYTES || ids.length > MAX_CHAIN_LENGTH) return { ok: false, reason: "too_large" };
       next = row.previous_id;
     }
+    if (bytes > room) return { ok: false, reason: "larger", bytes };
     return { ok: true, responses: ids.reverse().map((each) => this.#read(each)) };
   }
 
   /** The responses that hold these items, the newest of each. Not found where one of the items is in none. */
-  holding(itemIds: readonly string[], mark: Uint8Array, now: number): ReadAnswer {
+  holding(itemIds: readonly string[], mark: Uint8Array, now: number, { room }: ReadTerms = ALL): ReadAnswer {
     if (itemIds.length > MAX_ITEM_IDS) return { ok: false, reason: "too_large" };
     const found = new Map<string, Row>();
     for (const itemId of itemIds) {
@@ -134,7 +140,9 @@ export class ResponseStore {
       found.set(row.id, row);
     }
     const rows = [...found.values()];
-    if (rows.reduce((sum, row) => sum + row.bytes, 0) > MAX_READ_BYTES) return { ok: false, reason: "too_large" };
+    const bytes = rows.reduce((sum, row) => sum + row.bytes, 0);
+    if (bytes > MAX_READ_BYTES) return { ok: false, reason: "too_large" };
+    if (bytes > room) return { ok: false, reason: "larger", bytes };
     return { ok: true, responses: rows.map((row) => this.#read(row.id)) };
   }
 
@@ -150,8 +158,15 @@ export class ResponseStore {
     return row !== undefined && isOpen(row, mark, now) ? row : null;
   }
 
-  #read(id: string): Encrypted {
-    return { id, input: this.#readPart(id, "input"), response: this.#readPart(id, "response") };
+  #read(id: string, only?: Part): Encrypted {
+    const read = (part: Part): Uint8Array =>
+      only === undefined || only === part ? this.#readPart(id, part) : new Uint8Array();
+    return { id, input: read("input"), response: read("response") };
+  }
+
+  #bytesOf(id: string, part: Part): number {
+    const query = "SELECT COALESCE(SUM(LENGTH(data)), 0) AS bytes FROM piece WHERE response_id = ? AND part = ?";
+    return this.#sql.exec<{ bytes: number }>(query, id, part).one().bytes;
   }
 
   #readPart(id: string, part: Part): Uint8Array {

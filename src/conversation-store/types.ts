@@ -32,4 +32,13 @@ export type StoreAnswer = { readonly ok: true } | { readonly ok: false; readonly
 export type ReadAnswer =
   /** In the order in which they were made, or in which they were asked for. */
   | { readonly ok: true; readonly responses: readonly Encrypted[] }
-  | { readonly ok: false; readonly reason: "not_found" | "too_large" };
+  | { readonly ok: false; readonly reason: "not_found" | "too_large" }
+  /** It has more bytes than the caller has room for. */
+  | { readonly ok: false; readonly reason: "larger"; readonly bytes: number };
+
+/** What a caller takes of a response, and how many bytes of it. A release before this one took all of it. */
+export interface ReadTerms {
+  readonly room: number;
+  /** Absent: both parts. */
+  readonly part?: Part;
+}

@@ -200,7 +200,7 @@ function tooLate(): RouterError {
   return new RouterError("invalid_request", "The request body took too long to arrive. Send it without pauses.");
 }
 
-function overloaded(): RouterError {
+export function overloaded(): RouterError {
   const message = "This instance holds as many request bodies as it can. Retry in a second.";
   return new RouterError("overloaded", message, { headers: { "retry-after": retryAfter(1_000) } });
 }

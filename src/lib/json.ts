@@ -323,7 +323,7 @@ export class JsonEdit {
     return this.raw(key) !== undefined;
   }
 
-  /** Of equal keys the last one. A client may ask for each of a hundred thousand members to be looked up. */
+  /** The last one of equal keys. A client may send a hundred thousand members, each of which is looked up. */
   #find(key: string): JsonMember | undefined {
     if (this.#members.length <= FEW_MEMBERS) return this.#members.findLast((each) => each.key === key);
     this.#byKey ??= new Map(this.#members.map((each) => [each.key, each]));

@@ -81,6 +81,26 @@ describe("large bodies", () => {
     expect((await ask(goOn)).status).toBe(200);
   });
 
+  test("ten at once of what is stored end in answers or `overloaded`, and none of it stays counted", async () => {
+    const route = await rig.route({ providers: ["deepinfra"] });
+    rig.upstream.script({ json: completion() });
+    const init = { method: "POST", headers: rig.headers(route) };
+    const body = JSON.stringify({ model: route.model, input: "a".repeat(7 * MIB) });
+    const stored = (await (await rig.worker.fetch("/v1/responses", { ...init, body })).json()) as { id: string };
+    const read = async (path: string): Promise<string> => {
+      const answer = await rig.worker.fetch(`/v1/responses/${stored.id}${path}`, { headers: rig.headers(route) });
+      const text = await answer.text();
+      return answer.status === 200 ? "ok" : codeOf(text);
+    };
+    for (let round = 0; round < 2; round++) {
+      const codes = new Set(await Promise.all(Array.from({ length: 10 }, () => read("/input_items"))));
+      expect([...codes].toSorted()).toEqual(["ok", "overloaded"]);
+    }
+    // The response itself is short, whatever was asked.
+    expect(new Set(await Promise.all(Array.from({ length: 10 }, () => read(""))))).toEqual(new Set(["ok"]));
+    expect(await read("/input_items")).toBe("ok");
+  });
+
   test("a body beyond 10 MiB is refused by its length alone", async () => {
     const route = await rig.route();
     const client = await connectRaw(rig.worker.url);

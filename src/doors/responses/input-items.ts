@@ -9,7 +9,7 @@ const MAX_LIMIT = 100;
  * A page of them, the last one first unless `order` is `asc`. Items that came without an id have one that is the same
  * each time. https://platform.openai.com/docs/api-reference/responses/input-items
  */
-export function inputItems({ id, input }: StoredResponse, query: URLSearchParams): Json {
+export function inputItems({ id, input }: Pick<StoredResponse, "id" | "input">, query: URLSearchParams): Json {
   const order = query.get("order") ?? "desc";
   if (order !== "asc" && order !== "desc") throw bad("order", "must be asc or desc");
   const limit = Number(query.get("limit") ?? DEFAULT_LIMIT);

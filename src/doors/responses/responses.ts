@@ -2,9 +2,16 @@
 import type { Context } from "hono";
 import { type AppEnv, settingsOf } from "../../config.ts";
 import type { Json } from "../../conversation/part.ts";
-import { deleteResponse as deleteStored, type Owner, readResponse } from "../../conversation-store/client.ts";
+import {
+  deleteResponse as deleteStored,
+  type Owner,
+  type Reader,
+  readInput,
+  readResponse,
+} from "../../conversation-store/client.ts";
 import { OpenBody } from "../../http/body.ts";
 import { errorResponse, RouterError } from "../../http/errors.ts";
+import { AnswerRoom } from "../../http/held-answer.ts";
 import { Deadlines } from "../../lib/time/deadline.ts";
 import { promptTokens } from "../../pricing/count.ts";
 import { bearerToken } from "../../relay/authenticate.ts";
@@ -90,9 +97,21 @@ export async function getResponse(context: Context<AppEnv>): Promise<Response> {
     const message = "A stored response is not streamed again. Leave `stream` out.";
     throw new RouterError("invalid_request", message, { param: "stream" });
   }
-  const stored = await readResponse(context.env.CONVERSATION_STORE, owner, idOf(context));
-  if (stored === null) throw notStored();
-  return context.json(stored.response);
+  const id = idOf(context);
+  return answerStored(owner, (reader) => readResponse(context.env.CONVERSATION_STORE, reader, id));
+}
+
+/** What `read` finds, counted against what the isolate may hold until it is sent. */
+async function answerStored(owner: Owner, read: (reader: Reader) => Promise<string | null>): Promise<Response> {
+  const room = new AnswerRoom(Date.now());
+  try {
+    const text = await read({ ...owner, hold: room.hold });
+    if (text === null) throw notStored();
+    return room.respond(text);
+  } catch (error) {
+    room.release();
+    throw error;
+  }
 }
 
 export async function deleteResponse(context: Context<AppEnv>): Promise<Response> {
@@ -104,9 +123,11 @@ export async function deleteResponse(context: Context<AppEnv>): Promise<Response
 
 export async function getInputItems(context: Context<AppEnv>): Promise<Response> {
   const owner = await authenticateOwner(context, "chat");
-  const stored = await readResponse(context.env.CONVERSATION_STORE, owner, idOf(context));
-  if (stored === null) throw notStored();
-  return context.json(inputItems(stored, new URL(context.req.url).searchParams));
+  const id = idOf(context);
+  return answerStored(owner, async (reader) => {
+    const input = await readInput(context.env.CONVERSATION_STORE, reader, id);
+    return input === null ? null : JSON.stringify(inputItems({ id, input }, new URL(context.req.url).searchParams));
+  });
 }
 
 const MAX_ID_LENGTH = 256;
