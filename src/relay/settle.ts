@@ -59,7 +59,7 @@ export class Settlement {
     this.#onBooked();
     for (const attempt of exchange.attempts) checkCost(trace.id, attempt, exchange.bill(attempt));
     exportSoon(settingsOf(this.#env).exporter, trace, exchange.parent, this.#waitUntil);
-    if (settingsOf(this.#env).logsEveryRequest || trace.status !== "ok" || trace.fallback) {
+    if (settingsOf(this.#env).logsEveryRequest || !isPlain(trace)) {
       logRequest(trace);
     }
   }
@@ -122,9 +122,14 @@ const attemptFields = (attempt: Trace["attempts"][number]) => ({
 
 const skippedFields = ({ provider, model, reason, detail }: SkippedTarget) => ({ provider, model, reason, detail });
 
+/** Nothing failed: no credential was refused either, and no target asked again, though the request was answered there. */
+function isPlain({ status, fallback, attempts }: Trace): boolean {
+  return status === "ok" && !fallback && attempts.every(({ outcome }) => outcome === "ok" || outcome === "cancelled");
+}
+
 /** A failure of the router or its providers is an error; what a client may not do is none. */
 function logRequest(trace: Trace): void {
-  const isPlain = trace.status === "ok" && !trace.fallback;
+  const hasDetails = !isPlain(trace);
   const write = trace.status === "error" && trace.http_status >= 500 ? logError : log;
   write({
     event: "request",
@@ -144,9 +149,9 @@ function logRequest(trace: Trace): void {
     fallback: trace.fallback,
     fallback_reason: trace.fallback_reason,
     // What the response headers say, for readers of the log.
-    attempt_log: isPlain ? undefined : attemptLog(trace.attempts),
-    attempt_details: isPlain ? undefined : trace.attempts.map(attemptFields),
-    skipped: isPlain ? undefined : (trace.skipped ?? []).map(skippedFields),
+    attempt_log: hasDetails ? attemptLog(trace.attempts) : undefined,
+    attempt_details: hasDetails ? trace.attempts.map(attemptFields) : undefined,
+    skipped: hasDetails ? (trace.skipped ?? []).map(skippedFields) : undefined,
     first_token_ms: trace.latency.first_token_ms,
     total_ms: trace.latency.total_ms,
     prompt_tokens: trace.usage.prompt_tokens,

@@ -121,7 +121,9 @@ export interface Pops {
   stop(): Promise<void>;
 }
 
-async function workers(count: number, vars: Readonly<Record<string, string>>): Promise<WorkerOptions[]> {
+type Vars = Readonly<Record<string, string>>;
+
+async function workers(count: number, vars: Vars, own: readonly Vars[]): Promise<WorkerOptions[]> {
   const { compatibilityDate, compatibilityFlags, classes } = await wranglerFacts();
   const env: NonNullable<WorkerOptions["config"]["env"]> = { CONFIG: { type: "kv", id: "config" } };
   for (const { binding, className } of classes) {
@@ -139,13 +141,19 @@ async function workers(count: number, vars: Readonly<Record<string, string>>): P
   };
   const manifest = await productManifest(POP_FRONT);
   const pops = Array.from({ length: count }, (_, pop): WorkerOptions => {
-    return { config: { name: `pop-${pop}`, compatibilityDate, compatibilityFlags, env, manifest, exports: {} }, dev };
+    const texts = Object.entries(own[pop] ?? {}).map(([name, value]) => [name, { type: "text", value }] as const);
+    const bound = { ...env, ...Object.fromEntries(texts) };
+    const config = { name: `pop-${pop}`, compatibilityDate, compatibilityFlags, env: bound, manifest, exports: {} };
+    return { config, dev };
   });
   return [core, ...pops];
 }
 
-/** `vars`: variables and secrets of all of them, besides those that make admin calls and keys work. */
-export async function startPops(count: number, vars: Readonly<Record<string, string>>): Promise<Pops> {
+/**
+ * `vars`: variables and secrets of all of them, besides those that make admin calls and keys work. `own`: of single ones,
+ * as while a deployment is under way.
+ */
+export async function startPops(count: number, vars: Vars, own: readonly Vars[] = []): Promise<Pops> {
   const lines: string[] = [];
   const adminToken = randomBytes(24).toString("hex");
   const all = {
@@ -155,7 +163,13 @@ export async function startPops(count: number, vars: Readonly<Record<string, str
     ...vars,
   };
   const miniflare = new Miniflare({
-    ...{ host: "127.0.0.1", port: 0, cf: false, telemetry: { enabled: false }, workers: await workers(count, all) },
+    ...{
+      host: "127.0.0.1",
+      port: 0,
+      cf: false,
+      telemetry: { enabled: false },
+      workers: await workers(count, all, own),
+    },
     handleStructuredLogs: ({ message }) => lines.push(message),
     handleUncaughtError: (error) => lines.push(error.stack ?? error.message),
   });

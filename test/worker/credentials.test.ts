@@ -130,6 +130,16 @@ describe("a pool of credentials", () => {
     const moved = responses.find((each) => each.headers.get("x-flowlayer-attempts") === "2");
     if (moved !== undefined) {
       expect(moved.headers.get("x-flowlayer-fallback")).toBe("false");
+      // Nobody fell back, and yet an operator finds the refused credential in the log.
+      const traceId = moved.headers.get("x-request-id") ?? "";
+      const told = () =>
+        worker
+          .logs()
+          .split("\n")
+          .find((line) => line.includes(traceId) && line.includes("attempt_details"));
+      await expect
+        .poll(told, { timeout: 5_000 })
+        .toMatch(new RegExp(`"status":${status},"duration_ms":\\d+,"credential":1`));
       expect(await attemptsOf(moved)).toMatchObject([
         { credential: 1, status },
         { credential: 2, status: 200, winner: true },
