@@ -103,6 +103,11 @@ describe("Messages", () => {
       ["messages.mood", "messages.content.x_new"],
     ],
     [
+      "members of the wrong type, which a provider of this wire would judge",
+      { ...messages(SAID), temperature: "hot", stop_sequences: ["a", 5], metadata: [], service_tier: null },
+      ["temperature", "stop_sequences", "metadata"],
+    ],
+    [
       "a search that nothing forces",
       { ...messages(SAID), tools: [{ type: "web_search_20250305", name: "web_search" }] },
       ["tools[0].web_search_20250305"],
@@ -142,6 +147,11 @@ describe("Responses", () => {
       "a control that the provider lacks, in this API's words",
       { input: "a", text: { verbosity: "low" } },
       ["text.verbosity"],
+    ],
+    [
+      "members of the wrong type, which a provider of this wire would judge",
+      { input: "a", temperature: "hot", user: 5, text: { verbosity: 1 }, reasoning: { effort: [] }, top_p: null },
+      ["temperature", "user", "text.verbosity", "reasoning.effort"],
     ],
     [
       "the grammar of a tool, by its place among the client's tools",

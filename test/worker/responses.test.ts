@@ -291,7 +291,7 @@ describe("errors", () => {
     ["conversation", { conversation: "conv_1" }, 400, "invalid_request", "conversation"],
     ["no input", { input: undefined }, 400, "invalid_request", "input"],
     ["an empty input", { input: [] }, 400, "invalid_request", "input"],
-    ["an item that is none", { input: [7] }, 400, "invalid_request", "input"],
+    ["an item that is none", { input: [7] }, 400, "invalid_request", "input[0]"],
     ["a result of no call", { input: [{ type: "function_call_output" }] }, 400, "invalid_request", "input[0].call_id"],
     ["max_output_tokens 0", { max_output_tokens: 0 }, 400, "invalid_request", "max_output_tokens"],
     ["an unknown route", { model: "flow/nowhere" }, 400, "unknown_route", "model"],

@@ -48,7 +48,11 @@ function hasUniqueNames(tools: readonly z.infer<typeof Tool>[]): boolean {
   return new Set(names).size === names.length;
 }
 
-const BLOCK = keyLevel(["type", "text", "id", "name", "input", "tool_use_id", "is_error", "source", "content"]);
+const SOURCE = keyLevel(["type", "media_type", "data", "url", "file_id"]);
+const BLOCK = keyLevel(["type", "text", "id", "name", "input", "tool_use_id", "is_error"], {
+  source: SOURCE,
+  content: keyLevel(["type", "text"], { source: SOURCE }),
+});
 const OWN_PRICED = ["mcp_servers", "container", "context_management", "fallbacks", "output_config"];
 const KEYS = keyLevel([...Object.keys(MessagesFields.shape), ...PRICED_KEYS, ...OWN_PRICED], {
   route: keyLevel(Object.keys(RouteControls.shape)),

@@ -8,6 +8,7 @@ import type { Controls, Conversation, OpaqueMember, ReasoningControl, Turn } fro
 import type { Json } from "../../conversation/part.ts";
 import { RouterError } from "../../http/errors.ts";
 import { isJsonObject } from "../../lib/json.ts";
+import { oddMembers } from "../unknown-members.ts";
 import { textOf, WIRE } from "./items.ts";
 import { readItems } from "./read-items.ts";
 import { readFormat, readToolChoice, readTools } from "./read-tools.ts";
@@ -21,6 +22,11 @@ const READ_MEMBERS: ReadonlySet<string> = new Set([
   ...["max_output_tokens", "temperature", "top_p", "top_logprobs", "service_tier", "metadata", "truncation", "user"],
   ...["prompt_cache_key", "prompt_cache_retention", "safety_identifier"],
 ]);
+const KINDS = {
+  ...({ temperature: "number", top_p: "number", top_logprobs: "number", service_tier: "string" } as const),
+  ...({ truncation: "string", user: "string", prompt_cache_key: "string", prompt_cache_retention: "string" } as const),
+  ...({ safety_identifier: "string" } as const),
+};
 const READ_TEXT: ReadonlySet<string> = new Set(["format", "verbosity"]);
 /** `generate_summary` is the older name of `summary`. */
 const READ_REASONING: ReadonlySet<string> = new Set(["effort", "summary", "generate_summary"]);
@@ -128,9 +134,15 @@ function readReasoning(reasoning: unknown): ReasoningControl | undefined {
 /** Members that the core has no place for, those inside `text`, `reasoning` and `include` too. */
 function topLevel(fields: Json): OpaqueMember[] {
   const { text, reasoning, include } = fields;
-  const others = membersOf(fields, READ_MEMBERS, "");
-  if (isJsonObject(text)) others.push(...membersOf(text, READ_TEXT, "text."));
-  if (isJsonObject(reasoning)) others.push(...membersOf(reasoning, READ_REASONING, "reasoning."));
+  const others = [...membersOf(fields, READ_MEMBERS, ""), ...oddMembers(WIRE, fields, KINDS)];
+  if (isJsonObject(text)) {
+    others.push(...membersOf(text, READ_TEXT, "text."));
+    others.push(...oddMembers(WIRE, text, { format: "object", verbosity: "string" }, "text."));
+  }
+  if (isJsonObject(reasoning)) {
+    others.push(...membersOf(reasoning, READ_REASONING, "reasoning."));
+    others.push(...oddMembers(WIRE, reasoning, { effort: "string", summary: "string" }, "reasoning."));
+  }
   const extras = (Array.isArray(include) ? include : []).filter((name) => !READ_INCLUDES.has(name));
   if (extras.length > 0) {
     others.push({ wire: WIRE, name: "include", path: "include", source: extras, asksForNothing: false });

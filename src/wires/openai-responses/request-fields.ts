@@ -43,9 +43,6 @@ const REFUSED = [
   ["conversation", "Leave it out, and send the whole input or `previous_response_id`."],
 ] as const;
 
-/** Elements of a list that are checked as one. */
-const FEW = 1_000;
-
 /** Throws 400 that names the first member at fault. */
 export function checkFields(fields: Json): ResponsesFields {
   for (const [name, remedy] of REFUSED) {
@@ -53,19 +50,13 @@ export function checkFields(fields: Json): ResponsesFields {
     if (value === undefined || value === null || value === false) continue;
     throw new RouterError("invalid_request", `\`${name}\` is not supported. ${remedy}`, { param: name });
   }
-  const parsed = ResponsesFields.safeParse(withoutTail(fields), EXPLAINED);
+  const { input } = fields;
+  // Items are checked one by one: the fault of one is named by its own place, and many would take all memory.
+  const parsed = ResponsesFields.safeParse(Array.isArray(input) ? { ...fields, input: [] } : fields, EXPLAINED);
   if (!parsed.success) throw invalidField(parsed.error.issues);
-  const { input } = fields;
-  if (Array.isArray(input)) for (const [at, item] of input.entries()) checkItem(item as Json, `input[${at}]`);
-  return parsed.data;
-}
-
-/** A long list up to its first fault: only that one is named, and the others would take all memory. */
-function withoutTail(fields: Json): Json {
-  const { input } = fields;
-  if (!Array.isArray(input) || input.length <= FEW) return fields;
-  const at = input.findIndex((item) => !Item.safeParse(item).success);
-  return at === -1 ? fields : { ...fields, input: input.slice(0, at + 1) };
+  if (!Array.isArray(input)) return parsed.data;
+  for (const [at, item] of input.entries()) checkItem(item, at);
+  return { ...parsed.data, input };
 }
 
 /** What says whose result an item is, or what it calls: approvals depend on it. */
@@ -77,8 +68,13 @@ const NEEDED: Readonly<Record<string, readonly string[]>> = {
   item_reference: ["id"],
 };
 
-function checkItem(item: Json, path: string): void {
+function checkItem(item: Json, at: number): void {
+  const checked = Item.safeParse(item, EXPLAINED);
+  if (!checked.success) {
+    throw invalidField(checked.error.issues.map((issue) => ({ ...issue, path: ["input", at, ...issue.path] })));
+  }
   const { type } = item;
+  const path = `input[${at}]`;
   if (type === undefined || type === null || type === "message") {
     const needed = type === "message" || item["content"] !== undefined ? "role" : "type";
     // An item with an id alone is a reference, as the SDKs' types allow.

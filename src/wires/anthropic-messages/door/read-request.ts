@@ -16,6 +16,7 @@ import type {
 import type { Json, Part } from "../../../conversation/part.ts";
 import { isJsonObject } from "../../../lib/json.ts";
 import { elementTexts, memberText } from "../../../lib/json-text.ts";
+import { oddMembers } from "../../unknown-members.ts";
 import { inputText } from "../calls.ts";
 import { readBlock } from "../read-blocks.ts";
 import { isCarried, uncarried } from "./carried.ts";
@@ -39,6 +40,10 @@ const READ_MEMBERS: ReadonlySet<string> = new Set([
   ],
   ...["top_k", "stop_sequences", "metadata", "service_tier", "output_config", "route"],
 ]);
+const KINDS = {
+  ...({ temperature: "number", top_p: "number", top_k: "number", stop_sequences: "strings" } as const),
+  ...({ service_tier: "string", metadata: "object", output_config: "object" } as const),
+};
 const OUTPUT_MEMBERS: ReadonlySet<string> = new Set(["effort", "format"]);
 
 const SPELLING: Conversation["spelling"] = {
@@ -74,7 +79,10 @@ function otherMembers(fields: Json): OpaqueMember[] {
   if (rest.length > 0) members.push(["output_config", Object.fromEntries(rest)]);
   const { user_id: _id, ...account } = isJsonObject(fields["metadata"]) ? fields["metadata"] : {};
   if (Object.keys(account).length > 0) members.push(["metadata", account]);
-  return members.map(([name, source]) => ({ wire: WIRE, name, path: name, source, asksForNothing: isNothing(source) }));
+  const unknown = members.map(([name, source]): OpaqueMember => {
+    return { wire: WIRE, name, path: name, source, asksForNothing: isNothing(source) };
+  });
+  return [...unknown, ...oddMembers(WIRE, fields, KINDS)];
 }
 
 function isNothing(value: unknown): boolean {

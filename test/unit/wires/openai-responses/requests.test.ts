@@ -754,7 +754,7 @@ describe("a client's request", () => {
     ["no model", { model: undefined }, "model"],
     ["no input", { input: undefined }, "input"],
     ["an input that is none", { input: 5 }, "input"],
-    ["an item that is none", { input: ["Hi"] }, "input"],
+    ["an item that is none", { input: ["Hi"] }, "input[0]"],
     ["an item without a role", { input: [{ content: "Hi" }] }, "input[0].role"],
     ["an item without anything", { input: [{}] }, "input[0].type"],
     ["a result without its call", { input: [{ type: "function_call_output", output: "x" }] }, "input[0].call_id"],

@@ -201,6 +201,8 @@ describe("members", () => {
       "mcp_servers",
       "output_config",
       "metadata",
+      // One of its texts is a number.
+      "stop_sequences",
       "tools[0].defer_loading",
     ]);
     expect(tools.map(({ kind }) => kind)).toEqual(["function", "provider"]);

@@ -1,0 +1,198 @@
+/**
+ * Bad inputs of the Messages and the Responses door, each sent to a real Worker: refused in the door's own shape without
+ * a provider call, or passed on as it came where it is the provider's to judge. The inputs themselves are in the table.
+ */
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { storeResponse } from "../../src/conversation-store/client.ts";
+import { ERRORS } from "../../src/http/errors.ts";
+import { parseKey } from "../../src/keys/format.ts";
+import { keyRecordKey } from "../../src/keys/record.ts";
+import { billedWire, wireAt } from "../support/billed.ts";
+import { CANARY_SECRET, type ChatRig, startChatRig, type TestRoute } from "../support/chat.ts";
+import { DOOR_INPUTS, type DoorKnown, type DoorRefusal, type DoorRow } from "./door-inputs.table.ts";
+
+let rig: ChatRig;
+const knownOf = new Map<DoorRow["door"], DoorKnown>();
+let natives: Readonly<Record<DoorRow["door"], TestRoute>>;
+
+beforeAll(async () => {
+  rig = await startChatRig();
+  answer();
+  const route = await rig.route({ providers: ["groq"] });
+  const messages = await rig.route({ providers: ["anthropic"] });
+  const responses = await rig.route({ providers: ["openai"] });
+  natives = { messages, responses };
+  const key = await rig.worker.createKey();
+  const known = await setUp(route, key);
+  for (const [door, { model }] of Object.entries(natives)) {
+    knownOf.set(door as DoorRow["door"], { ...known, native: model });
+  }
+}, 30_000);
+afterAll(() => rig.stop());
+beforeEach(() => {
+  rig.upstream.reset();
+  answer();
+});
+
+const USED = { input: 3, output: 2 };
+
+function answer(): void {
+  rig.upstream.script(({ path }) => billedWire(wireAt(path, "openai")).whole("Said.", USED));
+}
+
+type Item = { readonly id: string };
+
+async function store(key: string, model: string, more: object = {}): Promise<{ id: string; output: readonly Item[] }> {
+  const response = await rig.worker.fetch("/v1/responses", {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
+    body: JSON.stringify({ model, input: "Hi.", ...more }),
+  });
+  expect(response.status).toBe(200);
+  return (await response.json()) as { id: string; output: readonly Item[] };
+}
+
+async function setUp(route: TestRoute, created: { id: string; key: string }): Promise<Omit<DoorKnown, "native">> {
+  const { worker } = rig;
+  const [other, revoked, unknown, staging, narrow, web, reader] = await Promise.all([
+    worker.createKey(),
+    worker.createKey(),
+    worker.createKey(),
+    worker.createKey({ env: "staging" }),
+    worker.createKey({ routes: ["elsewhere"] }),
+    worker.createKey({ apps: ["web"] }),
+    worker.createKey({ scopes: ["models", "traces:read"] }),
+  ]);
+  await worker.admin(`/admin/keys/${revoked.id}`, { method: "DELETE" });
+  await (await worker.bindings()).CONFIG.delete(keyRecordKey(unknown.id));
+  const rotated = await store(created.key, route.model);
+  const rotation = await worker.admin(`/admin/keys/${created.id}/rotate`, { body: { overlap_seconds: 0 } });
+  const { key } = (await rotation.json()) as { key: string };
+  const [own, foreign, deleted, unstored] = await Promise.all([
+    store(key, route.model),
+    store(other.key, route.model),
+    store(key, route.model),
+    store(key, route.model, { store: false }),
+  ]);
+  const headers = { authorization: `Bearer ${key}` };
+  await worker.fetch(`/v1/responses/${deleted.id}`, { method: "DELETE", headers });
+  const expired = await expiring(created.id, key);
+  return {
+    ...{ key, otherKey: other.key, stagingKey: staging.key, revokedKey: revoked.key, unknownKey: unknown.key },
+    ...{ narrowKey: narrow.key, webKey: web.key, readerKey: reader.key, adminToken: worker.adminToken },
+    route: route.model,
+    responses: {
+      ...{ own: own.id, foreign: foreign.id, expired, deleted: deleted.id, rotated: rotated.id },
+      unstored: unstored.id,
+    },
+    items: { own: idIn(own), foreign: idIn(foreign), deleted: idIn(deleted) },
+  };
+}
+
+const idIn = ({ output }: { output: readonly Item[] }): string => output[0]?.id ?? "";
+
+/** A response that was there until its time was over. */
+async function expiring(keyId: string, key: string): Promise<string> {
+  const parsed = parseKey(key);
+  if (parsed === null) throw new Error("no key");
+  const store = (await rig.worker.bindings()).CONVERSATION_STORE;
+  const id = `resp_expired${keyId}`;
+  const response = { id, object: "response", output: [] };
+  await storeResponse(
+    store,
+    { keyId, secret: parsed.secret },
+    { id, previousId: null, ttlMs: 1_500, input: [], response },
+  );
+  const read = async (): Promise<number> => {
+    const headers = { authorization: `Bearer ${key}` };
+    return (await rig.worker.fetch(`/v1/responses/${id}`, { headers })).status;
+  };
+  expect(await read()).toBe(200);
+  await vi.waitFor(async () => expect(await read()).toBe(404), { timeout: 10_000 });
+  return id;
+}
+
+const PATHS = { messages: "/v1/messages", responses: "/v1/responses" } as const;
+
+const TYPES: Readonly<Record<number, string>> = {
+  ...{ 400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error" },
+  ...{ 405: "invalid_request_error", 413: "request_too_large", 415: "invalid_request_error" },
+};
+
+function expectRefused(door: DoorRow["door"], answer: Response, text: string, wanted: DoorRefusal): void {
+  const body = JSON.parse(text) as { type?: string; error: Record<string, unknown>; request_id?: string; flow: object };
+  const { error } = body;
+  const type = door === "messages" ? TYPES[wanted.status] : ERRORS[wanted.code].type;
+  expect([answer.status, error["code"], error["type"]], text).toEqual([wanted.status, wanted.code, type]);
+  if (wanted.param !== undefined) expect(error["param"], text).toBe(wanted.param);
+  if (wanted.says !== undefined) expect(error["message"]).toMatch(wanted.says);
+  expect(error["message"]).toEqual(expect.stringMatching(/^\S.{10,}$/s));
+  if (wanted.allow !== undefined) expect(answer.headers.get("allow")).toBe(wanted.allow);
+  const id = answer.headers.get("x-request-id");
+  expect(id).toMatch(/^tr_[0-9A-Za-z]{32}$/);
+  expect(body.flow).toMatchObject({ trace_id: id });
+  expect(answer.headers.get("content-type")).toMatch(/^application\/json/);
+  expect(answer.headers.get("x-should-retry")).toBe("false");
+  if (door !== "messages") return;
+  expect([body.type, body.request_id, answer.headers.get("request-id")]).toEqual(["error", id, id]);
+}
+
+test.each(DOOR_INPUTS)("$name", async ({ door, send, expect: wanted, arrives = (sent) => sent }) => {
+  const known = knownOf.get(door)!;
+  const { method = "POST", path = PATHS[door], headers = {}, body } = send(known);
+  const all = { authorization: `Bearer ${known.key}`, "content-type": "application/json", ...headers };
+  const response = await rig.worker.fetch(path, {
+    method,
+    headers: Object.fromEntries(
+      Object.entries(all).flatMap(([name, value]) => (value === null ? [] : [[name, value]])),
+    ),
+    ...(body === undefined ? {} : { body }),
+  });
+  const text = await response.text();
+  for (const secret of [known.key, known.otherKey, known.adminToken, CANARY_SECRET]) expect(text).not.toContain(secret);
+  if (typeof wanted === "string") {
+    expect(response.status, text).toBe(200);
+    if (wanted === "estimated") {
+      expect([response.headers.get("x-flowlayer-token-count"), rig.upstream.calls.length]).toEqual(["estimated", 0]);
+      return;
+    }
+    expect(rig.upstream.calls).toHaveLength(1);
+    const { body: sent = "", headers: sentHeaders = {} } = rig.upstream.calls[0] ?? {};
+    expect(JSON.stringify(sentHeaders)).not.toMatch(/fl_production|sk-ant-/);
+    if (wanted === "answered") return;
+    const [model = ""] = natives[door].models;
+    expect(sent).toBe(arrives(String(body).replace(JSON.stringify(known.native), JSON.stringify(model))));
+    expect(response.headers.get("x-flowlayer-dropped-params")).toBeNull();
+    return;
+  }
+  expectRefused(door, response, text, wanted);
+  expect(rig.upstream.calls).toHaveLength(0);
+});
+
+test("HEAD / needs no key", async () => {
+  const response = await rig.worker.fetch("/", { method: "HEAD" });
+  expect([response.status, await response.text()]).toEqual([200, ""]);
+});
+
+test("HEAD of the doors is refused without a body, HEAD of a stored response is answered without one", async () => {
+  const { key, responses } = knownOf.get("responses")!;
+  const headers = { authorization: `Bearer ${key}` };
+  for (const [path, status] of [
+    ["/v1/messages", 405],
+    ["/v1/responses", 405],
+    [`/v1/responses/${responses.own}`, 200],
+    [`/v1/responses/${responses.own}/input_items`, 200],
+  ] as const) {
+    const response = await rig.worker.fetch(path, { method: "HEAD", headers });
+    expect([path, response.status, await response.text()]).toEqual([path, status, ""]);
+  }
+});
+
+test("no two rows are the same", () => {
+  const names = DOOR_INPUTS.map(({ name }) => name);
+  expect(names.filter((name, index) => names.indexOf(name) !== index)).toEqual([]);
+});
+
+test("nothing broke inside the Worker", () => {
+  expect(rig.worker.logs()).not.toMatch(/unexpected_error|uncaught/i);
+});
