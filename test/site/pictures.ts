@@ -17,6 +17,8 @@ type Step = (page: Page) => Promise<void>;
 
 /** Name, address, and what is done before the picture. */
 const PICTURES: readonly (readonly [name: string, address: string, step?: Step])[] = [
+  ["home", "/"],
+  ["models", "/models?q=claude&compare=anthropic%2Fclaude-opus-5%2Canthropic%2Fclaude-sonnet-5"],
   ["overview", "/console"],
   [
     "trace",
