@@ -99,9 +99,10 @@ const LAST_RESORT: readonly (readonly [RegExp, Kind])[] = [
   // vLLM, DeepSeek, Together; xAI ("maximum prompt length"); Mistral ("maximum context length").
   [/\bmaximum (?:context|prompt) length\b/i, "context_length"],
   [
-    /\bcontext (?:window|length) (?:exceed|limit)|\bexceeds? (?:the )?(?:model'?s )?context (?:window|length)\b/i,
+    /\bcontext (?:window|length) (?:exceed|limit)|\b(?:exceeds?|longer than) (?:the )?(?:model'?s )?context (?:window|length|limit)\b/i,
     "context_length",
   ],
+  [/\bmax_new_tokens`? must be <=/i, "context_length"],
   [/\bprompt is too long\b|^Range of input length\b/i, "context_length"],
   // xAI answers a wrong key of ours with 400 and a code that says only "invalid argument".
   [/^Incorrect API key provided\b/, "auth"],
@@ -272,7 +273,8 @@ export function errorDetails(body: unknown): Details {
   // OpenRouter wraps what the provider behind it said.
   const raw = objectOf(objectOf(objectOf(body)["error"])["metadata"])["raw"];
   const inner = typeof raw === "string" ? tryParseJson(raw.slice(0, MAX_RAW_LENGTH)) : raw;
-  if (!isJsonObject(inner)) return details;
+  // Not every provider says it in JSON.
+  if (!isJsonObject(inner)) return isText(raw) ? { ...details, message: raw } : details;
   const { codes, message, param } = readOwnDetails(inner);
   return {
     ...details,

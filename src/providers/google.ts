@@ -115,6 +115,7 @@ const MESSAGES: readonly (readonly [RegExp, Kind])[] = [
  */
 const NOT_HERE: readonly RegExp[] = [
   /^(?:Forced function calling|Function calling|Tool use) .{0,100}\bis unsupported\b/i,
+  /^The thinking (?:level|budget) \(|^Invalid value at '|\bnumber of function response parts\b/i,
   /^Thinking (?:level|budget) .{0,60}\bnot supported\b|\bonly works in thinking mode\b/i,
   /\bis not (?:enabled|supported|available) (?:for|in|by|on) (?:this model|the model|models\/)/i,
   /^(?:Built-in tools|Multiple tools|Search (?:as a )?tool|Search Grounding)\b.{0,160}\b(?:cannot|not supported|not enabled)\b/i,

@@ -39,6 +39,8 @@ const VALUE_CODES: ReadonlySet<string> = new Set([
   ],
   // A picture that one provider cannot read or fetch.
   ...["invalid_image_format", "invalid_image_url", "image_too_small", "failed_to_download_image"],
+  // Thoughts that another account or provider encrypted.
+  "invalid_encrypted_content",
   ...["unsupported_content_type", "unsupported_message_role", "unsupported_tool", "unsupported_modality"],
   // Types of faults that pydantic names (https://docs.pydantic.dev/latest/errors/validation_errors/).
   ...["literal_error", "enum", "string_pattern_mismatch", "union_tag_invalid", "too_long", "string_too_long"],
@@ -61,20 +63,33 @@ const VALUE_WORDS: readonly RegExp[] = [
   /^invalid \w{1,40}: only\b|\bonly the default\b|\bonly \S{1,40} (?:is|are) (?:allowed|supported)\b/i,
   /\bcannot be (?:used|combined|set|specified) (?:with|together|when|for)\b/i,
   /\b(?:for|with|by|on|in) (?:this|the (?:requested|selected|specified)) model\b/i,
+  /\b(?:is|are|be) only (?:allowed|supported|available|enabled|set|\w{2,12}able) (?:for|when|by|with|in|to)\b/i,
+  /\bis enabled only for\b|\bis unavailable now\b|\b\w{1,40} only supports? (?!up to\b)\w/i,
+  /^['"`]?[a-z]\w{1,40}['"`]?:? must be one of\b|\bvalid range of \w{1,40} is\b|^Invalid [a-z]+_[a-z_]{1,40} (?:argument|value)\b/i,
+  /\bwhen thinking is enabled\b|\binvalid (?:reasoning|thinking)|\b(?:reasoning|thinking) (?:budget|effort|level)\b.{0,60}\binvalid\b/i,
+  /\bmust be verified to\b|\borgani[sz]ation has not enabled\b/i,
   /\b(?:cannot|can not|may not) both be \w|\bmay not be (?:used|set|enabled|specified)\b/i,
   /\bmust be (?:set to )?['"`]?(?:true|false|enabled|disabled)\b/i,
   // Schemas and tools.
   /\binput_schema\b|\bnesting depth\b|\b(?:json )?schema\b[^.]{0,60}\b(?:nest|depth|deep)/i,
   /^Invalid schema for\b|\bschema is too (?:large|complex)\b|\bgrammar is too large\b|\binvalid (?:json )?schema\b/i,
-  /^Invalid '(?:tools|functions|tool_choice|response_format)\b/i,
+  /^Invalid '(?:tools|functions|tool_choice|response_format)\b|\b(?:function|tool) name is invalid\b/i,
+  /\bjson[ _]schema\b.{0,40}\bnot (?:supported|valid)\b|\bnot a valid \w{1,40} flavou?red json schema\b/i,
+  // OpenAI's own rule for JSON, which Alibaba shares.
+  /\bmust contain the word ['"`]?json\b/i,
   /\btool choice requires\b|\btoo many tools\b|\bmaximum of \d{1,6} tools\b/i,
   // Kinds of content, as serde, vLLM and others say it.
   /\bvalue must be one of \["|\bone of the following must be satisfied\b/i,
   /\bunknown variant `|\bis not a multimodal model\b|\bAt most \d{1,4} (?:image|audio|video)/i,
+  // An address that one provider cannot fetch.
+  /\b(?:unable|failed) to (?:download|fetch)\b|\bcannot fetch\b|\berror while downloading\b/i,
   /\b(?:image|audio|video|file)s? (?:input )?(?:is|are) not (?:supported|allowed)\b/i,
   // Roles and their order, where they are one provider's own rule.
   /^(?:Last message must have role|Expected last role|Unexpected role)\b|\bshould alternate with\b/i,
   /\b(?:invalid|unsupported|unknown) role\b|\bfunction call turn comes immediately after\b/i,
+  /^Conversation roles must alternate\b|\bsystem (?:role|message)s?\b.{0,30}\b(?:not supported|at the beginning|not allowed)\b/i,
+  // A turn of the assistant's that says nothing, which others take or leave out.
+  /\b(?:role ['"`]assistant['"`] must not be empty|content (?:or|and) tool_calls|text content is empty)\b/i,
   /^Tool call id was\b|\btool_call_id\b.{0,40}\b(?:length|at most|characters|pattern)\b/i,
   // Thoughts that have to come back.
   /\bExpected `thinking` or `redacted_thinking`|\bmust start with a thinking block\b/i,
@@ -118,18 +133,27 @@ const HARMLESS: ReadonlySet<string> = new Set([
 /** A path of the provider's as a name for `AdapterCall.without`. */
 function memberIn(path: string | undefined): string | undefined {
   if (path === undefined || path.length > 200 || !/^[\w.[\]*-]+$/.test(path)) return undefined;
-  const segments = path.split(/[.[\]]/).filter((each) => each !== "");
+  const segments = path.split(/[.[\]]/).filter((each) => each !== "" && !ROLES.has(each));
   while (segments[0] === "body" || segments[0] === "request") segments.shift();
   const last = segments.at(-1);
   if (last === undefined || last === "validation_error") return undefined;
   if (segments.includes("cache_control")) return "cache_control";
   if (last === "strict") return "strict";
-  if (segments.length === 1) return last;
+  // xAI names members as its own code spells them.
+  if (segments.length === 1) return last.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
   const [first, at = "", member] = segments;
   return first === "messages" && /^\d+$|^\*$/.test(at) && segments.length === 3 ? `messages.${member}` : undefined;
 }
 
+/** Cerebras puts the role of a message into the path. */
+const ROLES: ReadonlySet<string> = new Set(["system", "user", "assistant", "tool"]);
+
 const NAMED: readonly RegExp[] = [
+  // Fireworks and Mistral, xAI, and NVIDIA.
+  /\bExtra inputs are not permitted, field: ['"`]([\w.[\]-]{1,100})/i,
+  /\b(?:argument|parameter) not supported on this model: (\w{1,40})/i,
+  /\bUnsupported parameter\(s\): ['"`]?([\w.[\]-]{1,100})/i,
+  /^['"`]?([a-z]\w{1,40})['"`]?:? must be one of\b/i,
   /^Unrecognized request arguments? supplied: ([\w.]{1,100})\s*$/i,
   /^Unsupported (?:value|parameter): ['"`]([\w.[\]-]{1,100})['"`]/i,
   /\bproperty ['"`]([\w.[\]-]{1,100})['"`] is\b/i,

@@ -34,6 +34,7 @@ const WORDS: readonly (readonly [RegExp, Kind])[] = [
   ],
   [/\b(?:is|are) (?:not supported|deprecated|not compatible|incompatible|not available)\b/i, "capability"],
   [/\b(?:does|do) not (?:support|allow|accept)\b|\bnot supported (?:for|on|by|with) th(?:is|e) model\b/i, "capability"],
+  [/\bfor the `anthropic-beta` header\b|\bblocks with cache_control\b/i, "capability"],
   [/\bExtra inputs are not permitted\b|\bInput tag '[^']{0,100}' found using\b/i, "capability"],
   [/^[\w.[\]-]{1,200}: (?:String should match pattern|Input should be)\b/i, "capability"],
   [/^max_tokens: \d+ > \d+\b/i, "capability"],

@@ -76,6 +76,7 @@ const OURS =
 const CAPABILITY: readonly RegExp[] = [
   /\b(?:does|do) ?n[o']t support\b|\bdo(?:es)? not (?:allow|accept)\b/i,
   /\b(?:is|are) (?:not supported|deprecated|not compatible|incompatible|not available)\b|\bnot supported (?:for|on|by|with) th(?:is|e) model\b/i,
+  /\bprompt caching\b/i,
   /\bcannot both be specified\b|\bExtra inputs are not permitted\b|\bextraneous key \[/i,
   /\bmaximum tokens you requested exceeds the model limit\b|^max_tokens: \d+ > \d+\b/i,
   /\bfailed to satisfy constraint: Member must\b/i,

@@ -116,6 +116,9 @@ describe("failures", () => {
       "* GenerateContentRequest.tools[0].function_declarations[0].name: Invalid function name.",
       "The specified schema produces a constraint that has too many states for serving.",
       "Unsupported MIME type: image/tiff",
+      "The thinking budget (5) is invalid. Please choose a value between 128 and 32768.",
+      "Invalid value at 'generation_config.seed' (TYPE_INT32), 5000000000",
+      "Please ensure that the number of function response parts is equal to the number of function call parts.",
       "Cannot fetch content from the provided URL.",
     ].map((message): [string, number, unknown, Partial<UpstreamFailure>] => [
       `what another target may take: ${message}`,

@@ -498,6 +498,7 @@ describe("errors", () => {
     ["The model returned the following errors: Output blocked by content filtering policy", "content_filter"],
     ["The text 'Input is too long' is not allowed in a tool's name.", "invalid_request"],
     ["This model doesn't support tool use in streaming mode.", "capability"],
+    ["You invoked an unsupported model or your request did not allow prompt caching.", "capability"],
     ["This model doesn't support the image field. Remove image and try again.", "capability"],
     ["This model does not support assistant message prefill.", "capability"],
     ["The model returned the following errors: `temperature` is deprecated for this model.", "capability"],
