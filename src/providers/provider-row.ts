@@ -16,8 +16,8 @@ export interface HistoryRules {
   readonly details?: string;
   /** Content parts of type `thinking` are known. */
   readonly thinkingParts?: true;
-  /** Ids of tool calls are nine letters or digits. */
-  readonly callIds?: "nine";
+  /** Ids of tool calls are nine letters or digits; or no longer than 40 characters. */
+  readonly callIds?: "nine" | "short";
   /** Members of assistant messages and calls that stay though this router writes them too: the provider's own. */
   readonly keeps?: readonly string[];
   /** A conversation that ends with the assistant: its last message is marked so, or a turn of the user's is put behind. */

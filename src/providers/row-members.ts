@@ -43,6 +43,24 @@ export const CEREBRAS_MESSAGES = {
   tool: ["role", "content", "tool_call_id", "name"],
 } as const;
 
+/** https://docs.fireworks.ai/api-reference/post-chatcompletions. Any other is refused: "Extra inputs are not permitted". */
+export const FIREWORKS_KNOWS = [
+  ...["model", "messages", "stream", "stream_options", "temperature", "top_p", "max_tokens", "max_completion_tokens"],
+  ...["stop", "seed", "response_format", "tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"],
+  ...["presence_penalty", "frequency_penalty", "repetition_penalty", "n", "user", "logprobs", "top_logprobs"],
+  ...["logit_bias", "prediction", "speculation", "metadata", "service_tier", "reasoning_effort", "reasoning_history"],
+  ...["thinking", "top_k", "min_p", "typical_p", "mirostat_lr", "mirostat_target", "ignore_eos", "echo", "echo_last"],
+  ...["context_length_exceeded_behavior", "prompt_truncate_len", "prompt_cache_key", "prompt_cache_isolation_key"],
+  ...["prompt_cache_max_len", "perf_metrics_in_response", "raw_output", "return_token_ids", "safe_tokenization"],
+] as const;
+export const FIREWORKS_MESSAGES = {
+  system: ["role", "content", "name"],
+  user: ["role", "content", "name"],
+  assistant: ["role", "content", "name", "tool_calls", "function_call", "reasoning_content"],
+  tool: ["role", "content", "tool_call_id", "name"],
+  function: ["role", "content", "name"],
+} as const;
+
 /** Members of other providers' protocols, which OpenAI refuses by name. */
 export const FOREIGN = [
   ...["top_k", "min_p", "repetition_penalty", "cache_control", "thinking", "enable_thinking", "thinking_budget"],

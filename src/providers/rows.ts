@@ -8,6 +8,8 @@ import type { ProviderRow } from "./provider-row.ts";
 import {
   CEREBRAS_KNOWS,
   CEREBRAS_MESSAGES,
+  FIREWORKS_KNOWS,
+  FIREWORKS_MESSAGES,
   FOREIGN,
   GROQ_KNOWS,
   GROQ_MESSAGES,
@@ -64,7 +66,7 @@ export const ROWS: readonly ProviderRow[] = [
     efforts: "known",
     fixedSampling: true,
     // Members it does not know are refused, and thoughts are not sent back on this API.
-    history: { reasoning: "none" },
+    history: { reasoning: "none", callIds: "short" },
   },
   {
     id: "groq",
@@ -140,8 +142,11 @@ export const ROWS: readonly ProviderRow[] = [
     source: "https://docs.fireworks.ai/api-reference/post-chatcompletions",
     baseUrl: "https://api.fireworks.ai/inference/v1",
     secrets: ["FIREWORKS_API_KEY"],
+    knows: FIREWORKS_KNOWS,
+    knowsOfMessages: FIREWORKS_MESSAGES,
     spell: { reasoning_effort: { minimal: "low", xhigh: "high" } },
     efforts: "known",
+    history: { reasoning: "reasoning_content" },
   },
   {
     id: "openrouter",

@@ -18,7 +18,7 @@ const COMMON = {
   source: "https://learn.microsoft.com/azure/ai-foundry/openai/latest",
   baseUrl: V1_BASE_URL,
   secrets: ["AZURE_API_KEY"],
-  history: { reasoning: "none" },
+  history: { reasoning: "none", callIds: "short" },
   codes: {
     ratelimitreached: "rate_limited",
     toomanyrequests: "rate_limited",

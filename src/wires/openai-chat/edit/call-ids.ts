@@ -1,4 +1,14 @@
-/** Ids of tool calls as Mistral takes them. */
+/** Ids of tool calls as Mistral and OpenAI take them. */
+import type { HistoryRules } from "../../../providers/provider-row.ts";
+
+/** OpenAI's: "string too long. Expected a string with maximum length 40". */
+const MAX_SHORT = 40;
+
+/** `id` as the provider takes it. */
+export function callIdFor(rule: HistoryRules["callIds"], id: string): string {
+  if (rule === "nine") return nineOf(id);
+  return rule === "short" && id.length > MAX_SHORT ? `call_${nineOf(id)}` : id;
+}
 
 const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /** Primes near 2^32 times the golden ratio and the like: any odd, well mixed number serves. */

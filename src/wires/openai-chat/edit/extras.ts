@@ -12,6 +12,8 @@ import { isLayout } from "../layout.ts";
 export const MESSAGE_EXTRAS: readonly string[] = [
   ...["tool_plan", "citations", "annotations", "images", "stop_sequence", "stop_details", "extra_content"],
   ...["content_parts", "container"],
+  // What Groq and MiniMax add to their own.
+  ...["executed_tools", "audio_content"],
   ...BLOCK_MEMBERS.map(([name]) => name),
 ];
 

@@ -7,11 +7,11 @@
  * byte for byte.
  */
 import type { Json } from "../../../conversation/part.ts";
-import { isJsonObject, JsonEdit, scanArray } from "../../../lib/json.ts";
+import { isJsonObject, JsonEdit, scanArray, tryParseJson } from "../../../lib/json.ts";
 import { editElements } from "../../../lib/json-spans.ts";
 import type { ProviderRow } from "../../../providers/provider-row.ts";
 import type { ToolNames } from "../../tool-names.ts";
-import { nineOf } from "./call-ids.ts";
+import { callIdFor } from "./call-ids.ts";
 import { CALL_EXTRAS, isOwnEntry, MESSAGE_EXTRAS } from "./extras.ts";
 import { hasMedia, splitResult } from "./media.ts";
 import { customOf, takesCustomTools } from "./names.ts";
@@ -85,10 +85,7 @@ class HistoryWriter {
         return this.#row.developerRole !== true;
       case "tool":
       case "function":
-        return (
-          (this.#row.history?.callIds === "nine" && typeof message["tool_call_id"] === "string") ||
-          (this.#row.mediaInResults !== true && hasMedia(message))
-        );
+        return this.#isLongId(message["tool_call_id"]) || (this.#row.mediaInResults !== true && hasMedia(message));
       case "assistant":
         return this.#demandsThoughts(message) || this.#hasForeign(message);
       default:
@@ -101,11 +98,26 @@ class HistoryWriter {
     if (REASONING_FIELDS.some((name) => message[name] !== undefined)) return true;
     const { content, tool_calls: calls, reasoning_details: details } = message;
     if (details !== undefined) return true;
-    if (Array.isArray(calls) && (this.#row.history?.callIds !== undefined || calls.some(isExtended))) return true;
+    if (Array.isArray(calls) && (calls.length === 0 || calls.some((call) => this.#isOddCall(call)))) return true;
+    if (isUnsaid(content) && (Array.isArray(content) || !speaks(message))) return true;
     if (Array.isArray(calls) && !takesCustomTools(this.#row) && calls.some((call) => customOf(call) !== undefined)) {
       return true;
     }
     return Array.isArray(content) && content.some(isThinking);
+  }
+
+  #isLongId(id: unknown): boolean {
+    return typeof id === "string" && callIdFor(this.#row.history?.callIds, id) !== id;
+  }
+
+  /** Clients that put a call together from a stream keep its index, which no request has. */
+  #isOddCall(call: unknown): boolean {
+    if (!isJsonObject(call)) return false;
+    return this.#isLongId(call["id"]) || isExtended(call) || (call["index"] !== undefined && this.#isClosed);
+  }
+
+  get #isClosed(): boolean {
+    return this.#row.knowsOfMessages !== undefined;
   }
 
   /** Members that a closed schema does not have. */
@@ -161,8 +173,8 @@ class HistoryWriter {
 
   #editResult(message: Json, edit: JsonEdit, moved: string[]): void {
     const { tool_call_id: id, name } = message;
-    if (this.#row.history?.callIds === "nine" && typeof id === "string" && nineOf(id) !== id) {
-      edit.set("tool_call_id", nineOf(id));
+    if (typeof id === "string" && this.#isLongId(id)) {
+      edit.set("tool_call_id", callIdFor(this.#row.history?.callIds, id));
     }
     if (this.#names !== null && typeof name === "string") edit.set("name", this.#names.sent({ name }));
     if (this.#row.mediaInResults === true || !hasMedia(message)) return;
@@ -180,6 +192,7 @@ class HistoryWriter {
     this.#writeCalls(message, edit);
     if (this.#names !== null) this.#writeLegacyName(message, edit, this.#names);
     if (this.#row.history?.thinkingParts !== true) removeThinking(message, edit);
+    fillContent(message, edit);
   }
 
   /**
@@ -224,6 +237,8 @@ class HistoryWriter {
     const calls = message["tool_calls"];
     const raw = edit.raw("tool_calls");
     if (raw === undefined || !Array.isArray(calls)) return;
+    // OpenAI refuses an empty list, which others answer with.
+    if (calls.length === 0) edit.remove("tool_calls");
     const edited = editElements(raw, (text, at) => this.#editedCall(text, calls[at]));
     if (edited !== raw) edit.setRaw("tool_calls", edited);
   }
@@ -232,8 +247,8 @@ class HistoryWriter {
     if (!isJsonObject(call)) return undefined;
     const edit = new JsonEdit(text);
     const { id } = call;
-    if (this.#row.history?.callIds === "nine" && typeof id === "string" && nineOf(id) !== id)
-      edit.set("id", nineOf(id));
+    if (typeof id === "string" && this.#isLongId(id)) edit.set("id", callIdFor(this.#row.history?.callIds, id));
+    if (this.#isClosed) edit.remove("index");
     for (const name of CALL_EXTRAS) {
       if (edit.has(name) && this.#row.history?.keeps?.includes(name) !== true) edit.remove(name);
     }
@@ -291,6 +306,29 @@ class HistoryWriter {
       if (!isBlank(message[name])) this.dropped.add(`messages.${name}`);
     }
   }
+}
+
+/** Content that is there and says nothing in a form that some providers refuse: no list, or one of empty texts. */
+function isUnsaid(content: unknown): boolean {
+  if (content === undefined || content === null) return true;
+  return Array.isArray(content) && content.every((part) => isPlainText(part) && part.text === "");
+}
+
+/** Something besides its content is the answer. */
+function speaks(message: Json): boolean {
+  const { function_call: legacy, refusal, audio } = message;
+  return (
+    hasCalls(message) || isJsonObject(legacy) || isJsonObject(audio) || (typeof refusal === "string" && refusal !== "")
+  );
+}
+
+/** An answer that said nothing goes back as an empty text: `null` is for calls alone, and an empty list is none. */
+function fillContent(message: Json, edit: JsonEdit): void {
+  const content = edit.raw("content");
+  const isList = content?.startsWith("[") === true && isUnsaid(tryParseJson(content));
+  const isSilent = content === undefined || content === "null" || isList;
+  if (isSilent && !speaks(message)) edit.set("content", "");
+  else if (isList) edit.set("content", null);
 }
 
 function userTurn(parts: readonly string[]): string {

@@ -2,15 +2,15 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { UpstreamRequest } from "../../../../../src/providers/adapter.ts";
 import { findProvider } from "../../../../../src/providers/index.ts";
 import { nineOf } from "../../../../../src/wires/openai-chat/edit/call-ids.ts";
 import { textInChat } from "../../../../support/asked.ts";
 
-async function sent(id: string, messages: string): Promise<string> {
+async function requestTo(id: string, text: string): Promise<UpstreamRequest> {
   const provider = findProvider(id);
   if (provider === undefined) throw new Error(`no provider ${id}`);
-  const text = `{"model":"m","messages":${messages}}`;
-  const { body } = await provider.adapter.toUpstream({
+  return provider.adapter.toUpstream({
     ...textInChat(text),
     stream: false,
     model: "m",
@@ -18,6 +18,10 @@ async function sent(id: string, messages: string): Promise<string> {
     maxOutputTokens: undefined,
     config: { baseUrl: "https://api.vendor.com/v1", headers: {} },
   });
+}
+
+async function sent(id: string, messages: string): Promise<string> {
+  const { body } = await requestTo(id, `{"model":"m","messages":${messages}}`);
   return body.slice('{"model":"m","messages":'.length, -1);
 }
 
@@ -221,3 +225,66 @@ test.each(["openai", "deepseek", "moonshot", "openrouter", "azure"])(
     );
   },
 );
+
+describe("what an answer has that a request may not", () => {
+  const turn = (members: string): string => `{"role":"assistant",${members}}`;
+  const long = "c".repeat(41);
+  const short = `call_${nineOf(long)}`;
+  test.each<[string, string, string, string]>([
+    ["an empty list of calls", "openai", turn('"content":"so","tool_calls":[]'), turn('"content":"so"')],
+    ["no content at all", "vllm", turn('"content":null'), turn('"content":""')],
+    ["a list of nothing", "xai", turn('"content":[]'), turn('"content":""')],
+    ["empty texts", "mistral", turn('"content":[{"type":"text","text":""}]'), turn('"content":""')],
+    [
+      "empty texts beside calls",
+      "groq",
+      turn(`"content":[{"type":"text","text":""}],"tool_calls":[${call("1")}]`),
+      turn(`"content":null,"tool_calls":[${call("1")}]`),
+    ],
+    [
+      "the index of a call, where the schema is closed",
+      "groq",
+      turn(`"content":null,"tool_calls":[${call("1", ',"index":0')}]`),
+      turn(`"content":null,"tool_calls":[${call("1")}]`),
+    ],
+    [
+      "an id of more than 40 characters",
+      "openai",
+      turn(`"content":null,"tool_calls":[${call(long)}]`),
+      turn(`"content":null,"tool_calls":[${call(short)}]`),
+    ],
+    ["tools that Groq ran", "openai", turn('"content":"so","executed_tools":[1]'), turn('"content":"so"')],
+    [
+      "thoughts under their other name",
+      "fireworks",
+      turn('"content":"so","reasoning":"hm"'),
+      turn('"content":"so","reasoning_content":"hm"'),
+    ],
+  ])("%s", async (_, id, message, got) => {
+    expect(await sent(id, `[${ASK},${message},${ASK}]`)).toBe(`[${ASK},${got},${ASK}]`);
+  });
+
+  test.each([
+    turn('"content":null,"refusal":"no"'),
+    turn('"content":null,"audio":{"id":"a"}'),
+    turn('"content":null,"function_call":{"name":"a","arguments":"{}"}'),
+    turn(`"content":null,"tool_calls":[${call("1", ',"index":0')}]`),
+    turn('"content":[{"type":"text","text":"so"},{"type":"text","text":""}]'),
+  ])("%s stays", async (message) => {
+    expect(await sent("openai", `[${ASK},${message},${ASK}]`)).toBe(`[${ASK},${message},${ASK}]`);
+  });
+
+  test("a result keeps to the short id of its call", async () => {
+    const result = `{"role":"tool","tool_call_id":"${long}","content":"r"}`;
+    expect(await sent("azure", `[${ASK},${result}]`)).toContain(`"tool_call_id":"${short}"`);
+  });
+});
+
+test("Fireworks is sent the members of its own documentation", async () => {
+  const { body, droppedParams } = await requestTo(
+    "fireworks",
+    '{"model":"m","messages":[],"store":true,"verbosity":"low","prompt_cache_key":"k","top_k":3}',
+  );
+  expect(JSON.parse(body)).toEqual({ model: "m", messages: [], prompt_cache_key: "k", top_k: 3 });
+  expect(droppedParams).toEqual(["store", "verbosity"]);
+});
