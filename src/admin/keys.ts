@@ -29,6 +29,7 @@ import {
   revokeLedger,
 } from "../ledger/client/client.ts";
 import { toUsd } from "../lib/money.ts";
+import { eraseTags } from "../spend-archive/spend.ts";
 import { eraseKey } from "../trace-index/client.ts";
 import type { AdminEnv } from "./access/authorize.ts";
 import { readFlag } from "./options.ts";
@@ -139,7 +140,7 @@ keysApp.delete("/:id/data", async (c) => {
   // The ledger first: what it has not sent to the index by then never goes.
   await eraseTraces(c.env.KEY_LEDGER, id);
   await Promise.all([
-    eraseKey(c.env.TRAIL_INDEX, env, id, Date.now()),
+    eraseKey(c.env.TRAIL_INDEX, env, id, Date.now()).then(() => eraseTags(c.env.SPEND_ARCHIVE, env, id, Date.now())),
     eraseCalls(c.env.TOOL_APPROVALS, id),
     eraseResponses(c.env.CONVERSATION_STORE, id),
   ]);

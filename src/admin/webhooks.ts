@@ -7,8 +7,8 @@ import { controlPlane, withControl } from "../control/client.ts";
 import { BODY_LIMITS } from "../http/body.ts";
 import { RouterError } from "../http/errors.ts";
 import { readJson } from "../http/json-body.ts";
-import { listBody, toList } from "../http/pagination.ts";
-import { badParameter, listParameters, refuseQuery } from "../http/query.ts";
+import { badCursor, listBody, readLimit, toList } from "../http/pagination.ts";
+import { badParameter, listParameters, readQuery, refuseQuery } from "../http/query.ts";
 import { RESOURCE_NAME } from "../lib/text/name-patterns.ts";
 import { upstreamUrl } from "../lib/upstream-url.ts";
 import { EVENT_TYPES } from "../notices/types.ts";
@@ -26,8 +26,13 @@ export const WebhookBody = z.strictObject({
 export const webhooksApp = new Hono<AdminEnv>();
 
 webhooksApp.get("/", async (c) => {
-  refuseQuery(c);
-  return c.json(toList(await withControl(c.env.CONTROL_PLANE, (control) => control.listWebhooks()), null));
+  const query = readQuery(c, ["limit", "cursor"]);
+  const limit = readLimit(query.limit);
+  const all = await withControl(c.env.CONTROL_PLANE, (control) => control.listWebhooks());
+  const start = query.cursor === undefined ? 0 : all.findIndex(({ id }) => id === query.cursor) + 1;
+  if (query.cursor !== undefined && start === 0) throw badCursor();
+  const page = all.slice(start, start + limit);
+  return c.json(toList(page, start + limit < all.length ? (page.at(-1)?.id ?? null) : null));
 });
 
 webhooksApp.put("/:id", async (c) => {

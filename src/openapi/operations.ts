@@ -357,7 +357,7 @@ export const OPERATIONS: readonly Operation[] = [
     ["approval_decided", "tool_approval_expired"],
     { body: "Decision", query: { key: "string" } },
   ),
-  operator("get /admin/webhooks", "All webhooks", [200, "WebhookList"]),
+  operator("get /admin/webhooks", "All webhooks", [200, "WebhookList"], BAD, { query: PAGE }),
   operator("put /admin/webhooks/{id}", "A webhook; its secret is shown this once", [201, "NewWebhook"], [], {
     body: "WebhookBody",
   }),

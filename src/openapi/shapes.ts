@@ -274,9 +274,9 @@ const ANSWERS: Readonly<Record<string, Spelling>> = {
     ...{ start: "time", group: "object", names: "object", requests: "integer", errors: "integer", refused: "integer" },
     ...{ fallbacks: "integer", hedges: "integer", prompt_tokens: "integer", cached_tokens: "integer" },
     ...{ completion_tokens: "integer", output_tokens_per_second: "number?", cost_usd: "number?" },
-    ...{ first_token_ms: "FigureQuantiles?", total_ms: "FigureQuantiles?" },
+    ...{ first_token_ms: "FigureQuantiles", total_ms: "FigureQuantiles" },
   },
-  FigureQuantiles: { p50: "number", p95: "number" },
+  FigureQuantiles: { p50: "number?", p95: "number?" },
   SpendRow: {
     ...{ "start?": "time", group: "object", names: "object", requests: "integer", unpriced_requests: "integer" },
     ...{ prompt_tokens: "integer", cached_tokens: "integer", completion_tokens: "integer", cost_usd: "number?" },

@@ -52,6 +52,11 @@ export class SpendArchive extends DurableObject<Cloudflare.Env> {
     await this.#alarms.ringBy(this.#daysEnd(month));
   }
 
+  /** What a key used is counted without its tags from now on. Repeatable. */
+  async eraseTags(keyId: string): Promise<void> {
+    this.ctx.storage.transactionSync(() => this.#store.eraseTags(keyId));
+  }
+
   override async alarm(): Promise<void> {
     this.#alarms.rang();
     try {

@@ -163,3 +163,18 @@ function daysLeft(
   }
   return days;
 }
+
+/** The tags of a key go from all sums that are kept. Repeatable; rejects with `ledger_unavailable`. */
+export async function eraseTags(
+  archives: DurableObjectNamespace<SpendArchive>,
+  env: string,
+  keyId: string,
+  now: number,
+): Promise<void> {
+  await inTurn(monthsOf(now - KEPT_DAYS * DAY_MS, now + DAY_MS), async ({ month }) => {
+    const erase = async (): Promise<void> => archives.getByName(archiveName(env, month)).eraseTags(keyId);
+    await callWithRetry(CALL_LIMIT_MS, erase).catch(() => {
+      throw unavailable();
+    });
+  });
+}

@@ -10,7 +10,7 @@ import { dayStart, nextMonth } from "../trace-index/calendar.ts";
 import { type AdjustmentBatch, adjustedRow } from "../trace-index/store/store-adjust.ts";
 import { type ArchivedDay, COUNT_COLUMNS, PLACE_COLUMNS, type UsageRow } from "../trace-index/usage.ts";
 import { sumUsage, type UsageQuestion, type UsageSum } from "../trace-index/usage-query.ts";
-import { addUsage, DAY, USAGE_TABLE } from "../trace-index/usage-schema.sql.ts";
+import { addUsage, DAY, eraseTags, USAGE_TABLE } from "../trace-index/usage-schema.sql.ts";
 
 /** How many days usage by the day is kept. */
 export const KEPT_DAYS = 400;
@@ -140,6 +140,11 @@ export class ArchiveStore {
   monthly(question: UsageQuestion, monthStart: number): UsageSum[] {
     if (!this.#hasTables) return [];
     return sumUsage(this.#sql, question, { grain: MONTH, since: monthStart, until: monthStart + 1 });
+  }
+
+  /** What a key used is counted without its tags from now on. To be run inside a transaction. */
+  eraseTags(keyId: string): void {
+    if (this.#hasTables) eraseTags(this.#sql, keyId);
   }
 
   dropDays(): void {

@@ -249,11 +249,14 @@ export class TrailIndex extends DurableObject<Cloudflare.Env> {
 
   /** Erases what the requests of a key said of themselves; sums stay. */
   async erase(keyId: string): Promise<void> {
-    this.ctx.storage.transactionSync(() => this.#store.erase(keyId));
-    if (this.#desk !== null || !this.#store.hasTables) return;
-    const day = this.#day();
-    const whole = { since: day.startAt, until: day.startAt + DAY_MS };
-    await this.#siblings.ask(day.env, this.#store.directory.shards(whole, keyId), (shard) => shard.erase(keyId));
+    // What a shard has not sent yet still holds tags: it is added to the sums of the day first, and erased there.
+    await this.#desk?.send();
+    if (this.#desk === null && this.#store.hasTables) {
+      const day = this.#day();
+      const whole = { since: day.startAt, until: day.startAt + DAY_MS };
+      await this.#siblings.ask(day.env, this.#store.directory.shards(whole, keyId), (shard) => shard.erase(keyId));
+    }
+    this.#transact(() => this.#store.erase(keyId));
   }
 
   /** In a shard: says on traces what they cost now. Repeatable. */

@@ -53,6 +53,8 @@ export const USAGE_TABLE = `
 const PLACE = `grain = ? AND at = ? AND ${PLACE_COLUMNS.map((name) => `${name} = ?`).join(" AND ")}`;
 const READ_LATENCY = `SELECT first_token, total FROM usage WHERE ${PLACE}`;
 const ALL_BY_PLACE = `SELECT * FROM usage WHERE grain = ? ORDER BY ${PLACE_COLUMNS.join(", ")}`;
+const NO_TAGS = "{}";
+const TAGGED = "SELECT * FROM usage WHERE key_id = ? AND tags <> ?";
 const COLUMNS = ["grain", "at", ...PLACE_COLUMNS, ...COUNT_COLUMNS, "first_token", "total"];
 const ADD = `
   INSERT INTO usage (${COLUMNS.join(", ")}) VALUES (${COLUMNS.map(() => "?").join(", ")})
@@ -90,22 +92,32 @@ function readHistogram(text: string): BucketCount[] {
   return Array.isArray(value) ? (value as BucketCount[]) : [];
 }
 
+type Stored = Record<string, SqlStorageValue>;
+
+function toUsageRow(stored: Stored, at: number): UsageRow {
+  const place = Object.fromEntries(PLACE_COLUMNS.map((name) => [name, String(stored[name])])) as unknown as UsagePlace;
+  const counts = noCounts();
+  for (const name of COUNT_COLUMNS) counts[name] = Number(stored[name]);
+  const [firstToken, total] = [stored["first_token"], stored["total"]].map((text) => readHistogram(String(text)));
+  return { at, place, counts, firstToken: firstToken ?? [], total: total ?? [] };
+}
+
+/** What a key used is counted without its tags from now on: every other sum stays. To be run inside a transaction. */
+export function eraseTags(sql: SqlStorage, keyId: string): void {
+  const tagged = sql.exec<Stored>(TAGGED, keyId, NO_TAGS).toArray();
+  sql.exec("DELETE FROM usage WHERE key_id = ? AND tags <> ?", keyId, NO_TAGS);
+  for (const stored of tagged) {
+    const row = toUsageRow(stored, Number(stored["at"]));
+    addUsage(sql, Number(stored["grain"]), { ...row, place: { ...row.place, tags: NO_TAGS } });
+  }
+}
+
 /** All rows of one width, each place once, as of one bucket that begins at `at`. In the order of places. */
 export function* readUsage(sql: SqlStorage, grain: number, at: number): Generator<UsageRow> {
-  type Stored = Record<string, SqlStorageValue>;
   let current: UsageRow | null = null;
   for (const stored of sql.exec<Stored>(ALL_BY_PLACE, grain)) {
-    const place = Object.fromEntries(
-      PLACE_COLUMNS.map((name) => [name, String(stored[name])]),
-    ) as unknown as UsagePlace;
-    const counts = noCounts();
-    for (const name of COUNT_COLUMNS) counts[name] = Number(stored[name]);
-    const row: UsageRow = {
-      ...{ at, place, counts },
-      firstToken: readHistogram(String(stored["first_token"])),
-      total: readHistogram(String(stored["total"])),
-    };
-    if (current !== null && PLACE_COLUMNS.every((name) => current?.place[name] === place[name])) {
+    const row = toUsageRow(stored, at);
+    if (current !== null && PLACE_COLUMNS.every((name) => current?.place[name] === row.place[name])) {
       addInto(current, row);
       continue;
     }

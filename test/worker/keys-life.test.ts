@@ -129,8 +129,20 @@ describe("a secret that an isolate's copy does not know", () => {
 });
 
 test("DELETE /admin/keys/{id}/data erases what requests said, and no sum changes", async () => {
+  const settings = { method: "PUT", body: { spend_tags: ["customer"] } };
+  await okBody(await worker.admin("/admin/settings", settings));
   const key = await worker.createKey({ budget: { limit_usd: 1, period: "month" } });
+  const other = await worker.createKey();
   const traceId = await ask(key.key, { route: { tags: { customer: "anna" } } });
+  await settled(other.key, await ask(other.key, { route: { tags: { customer: "anna" } } }));
+  /** What was spent for whom, by key, and in all. */
+  const spentFor = async (id: string) => {
+    const spend = await okBody(await worker.admin("/admin/spend?group_by=key,tag.customer"));
+    const rows = (spend["data"] as { group: Record<string, string | null>; cost_usd: number }[]).filter(
+      ({ group }) => group["key"] === id,
+    );
+    return rows.map(({ group, cost_usd }) => [group["tag.customer"], cost_usd]);
+  };
   const refused = await worker.fetch("/v1/chat/completions", {
     method: "POST",
     headers: { ...bearer(key.key).headers, "content-type": "application/json" },
@@ -142,8 +154,14 @@ test("DELETE /admin/keys/{id}/data erases what requests said, and no sum changes
   await expect.poll(trail, { timeout: 8_000 }).toContain("anna");
   const books = async () => (await worker.admin(`/admin/keys/${key.id}/ledger`)).json();
   const before = await books();
+  await expect.poll(() => spentFor(other.id), { timeout: 8_000 }).toEqual([["anna", expect.any(Number)]]);
+  const [[customer, usd] = []] = await spentFor(key.id);
+  expect(customer).toBe("anna");
   const erase = () => worker.admin(`/admin/keys/${key.id}/data`, { method: "DELETE" });
   expect((await erase()).status).toBe(204);
+  // Its sums know no customer any more; another key's do.
+  expect(await spentFor(key.id)).toEqual([[null, usd]]);
+  expect(await spentFor(other.id)).toEqual([["anna", expect.any(Number)]]);
   expect((await erase()).status).toBe(204);
   for (const id of [traceId, refusedId]) {
     expect((await worker.fetch(`/v1/traces/${id}`, bearer(key.key))).status).toBe(404);

@@ -184,6 +184,8 @@ describe("figures", () => {
       cost_usd: 0.00112,
       completion_tokens: 200,
       total_ms: { p50: expect.any(Number) },
+      // Whole answers have no first token: the figures are there, and unknown.
+      first_token_ms: { p50: null, p95: null },
     });
     const ofKey = rowsOf(await stats(`group_by=key&bucket=day&since=${iso(start)}`)).find(
       ({ group }) => (group as Json)["key"] === route.keyId,

@@ -170,6 +170,22 @@ describe("a webhook", () => {
     expect(await audit.json()).toMatchObject({ data: [{ object: "webhook dead", actor: "router" }] });
   });
 
+  test("is in a list with pages", async () => {
+    for (const id of ["page-a", "page-b"]) expect((await put(id, ["route.published"])).status).toBe(201);
+    type Page = { data: { id: string }[]; has_more: boolean; next_cursor: string | null };
+    const page = async (query: string) => (await (await rig.worker.admin(`/admin/webhooks?${query}`)).json()) as Page;
+    const ids: string[] = [];
+    for (let query = "limit=1"; ; ) {
+      const { data, has_more: hasMore, next_cursor: next } = await page(query);
+      ids.push(...data.map(({ id }) => id));
+      if (!hasMore) break;
+      query = `limit=1&cursor=${next}`;
+    }
+    expect(ids).toEqual((await page("limit=1000")).data.map(({ id }) => id));
+    expect(ids).toEqual(expect.arrayContaining(["page-a", "page-b"]));
+    expect((await rig.worker.admin("/admin/webhooks?cursor=none")).status).toBe(400);
+  });
+
   test("is tested at once", async () => {
     await put("tested", ["route.promoted"]);
     const delivery = await rig.worker.admin("/admin/webhooks/tested/test", { method: "POST" });
