@@ -11,6 +11,10 @@ export interface Faults {
   /** How much longer every call to a ledger takes. */
   readonly ledgerMs?: number;
   readonly health?: "reset" | "hang";
+  /** `garble`: what stored responses are encrypted to comes back with other bytes. */
+  readonly store?: "reset" | "overloaded" | "hang" | "garble";
+  /** How much longer every call to a store of responses takes. */
+  readonly storeMs?: number;
   /** How far the isolate's clock is ahead. */
   readonly clockMs?: number;
   /** Calls to this upstream model: `queued` for 10 s behind six others, or over the `limit` of one request. */
@@ -60,6 +64,11 @@ async function broken(how) {
     : Object.assign(new Error("Durable Object is overloaded."), { overloaded: true });
 }
 
+function garbled(answer) {
+  for (const { response } of answer.responses ?? []) response[response.length - 1] ^= 1;
+  return answer;
+}
+
 function faultyObjects(namespace, faultOf, delayOf = () => 0) {
   return new Proxy(namespace, {
     get(target, member) {
@@ -69,6 +78,7 @@ function faultyObjects(namespace, faultOf, delayOf = () => 0) {
         return new Proxy(stub, {
           get: (_, method) => async (...rest) => {
             if (delayOf() > 0) await scheduler.wait(delayOf());
+            if (faultOf() === "garble") return garbled(await stub[method](...rest));
             return faultOf() === undefined ? stub[method](...rest) : broken(faultOf());
           },
         });
@@ -86,7 +96,8 @@ export default {
     const CONFIG = faultyKv(env.CONFIG);
     const KEY_LEDGER = faultyObjects(env.KEY_LEDGER, () => faults.ledger, () => faults.ledgerMs ?? 0);
     const PROVIDER_HEALTH = faultyObjects(env.PROVIDER_HEALTH, () => faults.health);
-    return app.fetch(request, { ...env, CONFIG, KEY_LEDGER, PROVIDER_HEALTH }, context);
+    const CONVERSATION_STORE = faultyObjects(env.CONVERSATION_STORE, () => faults.store, () => faults.storeMs ?? 0);
+    return app.fetch(request, { ...env, CONFIG, KEY_LEDGER, PROVIDER_HEALTH, CONVERSATION_STORE }, context);
   },
 };
 `;

@@ -196,3 +196,42 @@ test("no two rows are the same", () => {
 test("nothing broke inside the Worker", () => {
   expect(rig.worker.logs()).not.toMatch(/unexpected_error|uncaught/i);
 });
+
+test.each([
+  ["a budget that one request is over", 402, "request_budget_exceeded", "billing_error"],
+  ["a limit of requests", 429, "rate_limit_exceeded", "rate_limit_error"],
+  ["a provider that is switched off", 503, "no_target_configured", "overloaded_error"],
+  ["a provider that is silent", 504, "upstream_timeout", "timeout_error"],
+  ["a provider that fails", 502, "upstream_failed", "api_error"],
+] as const)("messages: %s has the type of its status", async (_name, status, code, type) => {
+  const policy = {
+    retry: { same_target: 0 },
+    timeouts: { first_token_ms: 300 },
+    ...(status === 402 ? { spend: { max_request_usd: 0.000_000_001 } } : {}),
+  };
+  const limits = status === 429 ? { limits: { requests_per_minute: 1 } } : {};
+  const provider = status === 503 ? "cohere" : "groq";
+  const model = status === 402 ? { targets: [{ model: "openai/gpt-oss-120b" }] } : {};
+  const route = await rig.route({ providers: [provider], policy, key: limits, ...model });
+  const ask = () =>
+    rig.worker.fetch("/v1/messages", {
+      method: "POST",
+      headers: rig.headers(route),
+      body: JSON.stringify({ model: route.model, max_tokens: 50, messages: [{ role: "user", content: "Hi." }] }),
+    });
+  if (status === 503) {
+    const body = { disabled: true, reason: "test" };
+    await rig.worker.admin("/admin/providers/cohere", { method: "PATCH", body });
+  }
+  if (status === 429) expect((await ask()).status).toBe(200);
+  if (status === 504) rig.upstream.script({ hang: true });
+  if (status === 502) rig.upstream.script({ status: 500, json: { error: { message: "boom" } } });
+  const response = await ask();
+  const text = await response.text();
+  expect(response.status, text).toBe(status);
+  expect(JSON.parse(text)).toMatchObject({
+    ...{ type: "error", error: { type, code }, request_id: response.headers.get("request-id") },
+    flow: { trace_id: response.headers.get("x-request-id") },
+  });
+  if (status === 429 || status === 503) expect(response.headers.get("retry-after")).toMatch(/^[1-9]\d?$/);
+});
