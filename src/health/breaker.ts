@@ -169,9 +169,15 @@ function whileClosed(breaker: Breaker, evidence: Evidence, now: number): Breaker
   const isBad = requests >= MIN_REQUESTS && failures >= requests * OPEN_FAILURE_RATIO;
   const latest = withLatest(breaker.latest, evidence, now);
   const failed = withFailed(breaker.failed, keysOf(evidence), now);
-  if (isBad || (votes.length >= MIN_VOTES && isMostlyFailing(latest))) return opened(breaker, soleKeyOf(failed), now);
+  const isFailing = isBad || (votes.length >= MIN_VOTES && isMostlyFailing(latest));
+  if (isFailing && isAgainst(evidence)) return opened(breaker, soleKeyOf(failed), now);
   // A clock that went back must not keep ejections from being forgotten.
   return { ...breaker, closedAt: Math.min(breaker.closedAt, now), buckets, votes, latest, failed };
+}
+
+/** Only a report that holds something bad opens: an answer that makes the sample large enough is no reason to. */
+function isAgainst({ failures, probeFailures, isPenalising }: Evidence): boolean {
+  return failures + probeFailures > 0 || isPenalising;
 }
 
 /** Whose failures a report tells of. One that does not say may tell of anybody's. */

@@ -44,6 +44,25 @@ test.each<{ name: string; steps: readonly Step[]; at: number; state: string }>([
   { name: "stays closed below 20 requests", steps: [[0, { failures: 19 }]], at: 0, state: "closed" },
   { name: "opens at 20 requests, all failed", steps: [[0, OUTAGE]], at: 0, state: "open" },
   { name: "opens at exactly half", steps: [[0, { successes: 10, failures: 10 }]], at: 0, state: "open" },
+  {
+    name: "never opens on a good answer, though that makes the sample large enough",
+    steps: [
+      [0, { failures: 19 }],
+      [1, { successes: 1 }],
+    ],
+    at: 1,
+    state: "closed",
+  },
+  {
+    name: "opens on the next failure after it",
+    steps: [
+      [0, { failures: 19 }],
+      [1, { successes: 1 }],
+      [2, { failures: 1 }],
+    ],
+    at: 2,
+    state: "open",
+  },
   { name: "stays closed below half", steps: [[0, { successes: 11, failures: 10 }]], at: 0, state: "closed" },
   {
     name: "does not count rate limits among requests",
@@ -488,7 +507,8 @@ describe("against a model that keeps every report", () => {
             const newFailed = newest.reduce((sum, each) => sum + each.failures + each.probeFailures, 0);
             const newAll = newest.reduce((sum, each) => sum + each.successes + each.probeSuccesses, newFailed);
             const isAgreed = penalising >= 3 && newFailed * 2 >= newAll;
-            if ((all >= 20 && failed * 2 >= all) || isAgreed) {
+            const isAgainst = evidence.failures + probeFailures > 0 || evidence.isPenalising;
+            if (isAgainst && ((all >= 20 && failed * 2 >= all) || isAgreed)) {
               ejections = Math.max(0, ejections - Math.floor((now - closedAt) / 60_000));
               eject();
             }
