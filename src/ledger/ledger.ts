@@ -90,6 +90,7 @@ export class Ledger {
 
   /** Reads again what is kept in memory. */
   load(): void {
+    this.#sums.load();
     this.account.load();
     this.attempts.load();
     this.refusals.load();

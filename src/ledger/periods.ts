@@ -72,14 +72,31 @@ export class SpendChanges {
   }
 }
 
+/** Periods whose sums are kept in memory: a day, a month and all time are in use. */
+const MAX_KNOWN = 16;
+
 export class PeriodSums {
   readonly #sql: SqlStorage;
+  /** Every reservation asks for its budget's period. */
+  readonly #known = new Map<string, PeriodSum>();
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
   }
 
+  /** Forgets what it knows: a transaction was undone. */
+  load(): void {
+    this.#known.clear();
+  }
+
   of(period: string): PeriodSum {
+    const known = this.#known.get(period) ?? this.#read(period);
+    if (this.#known.size >= MAX_KNOWN) this.#known.clear();
+    this.#known.set(period, known);
+    return known;
+  }
+
+  #read(period: string): PeriodSum {
     const [row] = this.#sql
       .exec<{ nano_usd: number; requests: number; unpriced_requests: number }>(
         "SELECT nano_usd, requests, unpriced_requests FROM spend WHERE period = ?",
@@ -102,6 +119,7 @@ export class PeriodSums {
   /** Throws `RangeError` where a sum would leave the exact numbers, so that the caller's transaction ends. */
   add({ byPeriod }: SpendChanges): void {
     for (const [period, { nanoUsd, requests, unpriced }] of byPeriod) {
+      this.#known.delete(period);
       const { nano_usd } = this.#sql
         .exec<{ nano_usd: number }>(
           `INSERT INTO spend (period, nano_usd, requests, unpriced_requests) VALUES (?, ?, ?, ?) ON CONFLICT (period) DO UPDATE SET nano_usd = nano_usd + excluded.nano_usd,
