@@ -7,7 +7,7 @@
  * https://ai.google.dev/api/generate-content#v1beta.GenerateContentResponse
  */
 import type { FinishReason } from "../../conversation/answer.ts";
-import type { Bound, CallPart, ImagePart, Json, ReasoningPart, TextPart } from "../../conversation/part.ts";
+import type { BlockPart, Bound, CallPart, ImagePart, Json, ReasoningPart, TextPart } from "../../conversation/part.ts";
 import { tokenCount } from "../../conversation/usage.ts";
 import { isJsonObject } from "../../lib/json.ts";
 import { onOneLine } from "../../lib/json-text.ts";
@@ -15,11 +15,12 @@ import type { AnswerContext } from "../wire.ts";
 import type { CalledTools } from "./called-tools.ts";
 import { type Cut, elementCuts, memberCut } from "./cuts.ts";
 import { finishWord, goodEnd } from "./ends.ts";
+import { readOwnPart } from "./own-parts.ts";
 import { PartialCall } from "./partial-call.ts";
 import { objectsOf } from "./read-usage.ts";
 
 /** A text without a word is a `reasoning` part of form `redacted`: nothing but its signature is to be kept. */
-export type ReadPart = TextPart | ReasoningPart | CallPart | ImagePart;
+export type ReadPart = TextPart | ReasoningPart | CallPart | ImagePart | BlockPart;
 
 /** Where chat clients find what is Google's alone. */
 const EXTRA_NAME = "google";
@@ -111,6 +112,8 @@ export class CandidateReader {
       const media = { kind: "base64", mediaType, data: inlineData["data"] } as const;
       return [{ kind: "image", path: "", media, ...this.#signed({ signature }) }];
     }
+    const own = readOwnPart(part);
+    if (own !== null) return [own];
     const isOther = typeof part["text"] !== "string" && Object.keys(part).some((name) => !TEXT_MEMBERS.has(name));
     if (isOther) {
       this.#otherParts.push(part);

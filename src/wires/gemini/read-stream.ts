@@ -194,6 +194,8 @@ function eventsOf(part: ReadPart, state: Choice, logprobs: Json | undefined): An
       const url = media.kind === "base64" ? `data:${media.mediaType};base64,${media.data}` : "";
       return [{ kind: "media", choice, media: "image", source: { type: "image_url", image_url: { url } }, bound }];
     }
+    case "block":
+      return [{ kind: "block", choice, bound: part.bound }];
     default:
       return unreachable(part);
   }

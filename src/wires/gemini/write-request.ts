@@ -24,7 +24,7 @@ export function writeRequest(conversation: Conversation, target: RequestTarget):
   const losses: Loss[] = [];
   const names = toolNames(conversation);
   const turns = writeTurns(conversation.turns, target, names, losses);
-  const tools = writeTools(conversation, names, losses);
+  const tools = writeTools(conversation, names, losses, target.model);
   const own = readOwnMembers(conversation, losses);
   noteControls(conversation, losses);
   const body = {

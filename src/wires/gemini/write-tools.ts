@@ -2,7 +2,7 @@
  * Tools and the choice among them, as `tools` and `toolConfig` of Gemini.
  *
  * JSON Schemas go through untouched (`parametersJsonSchema`), because the older `parameters` knows only a part of them.
- * https://ai.google.dev/api/caching#FunctionCallingConfig
+ * https://ai.google.dev/api/caching#FunctionCallingConfig, https://ai.google.dev/gemini-api/docs/tool-combination
  */
 import type { Conversation, ProviderTool, ToolChoice } from "../../conversation/conversation.ts";
 import { changesMeaning, harmless, type Loss, unmet } from "../../conversation/loss.ts";
@@ -12,8 +12,9 @@ import { asFunction, customLoss } from "../custom-tools.ts";
 import type { ToolNames } from "../tool-names.ts";
 import { type ClientTool, clientTools } from "./called-tools.ts";
 import { writeGoogleTool } from "./google-tools.ts";
+import { isGemini3 } from "./thinking.ts";
 
-export function writeTools(conversation: Conversation, names: ToolNames, losses: Loss[]): Json {
+export function writeTools(conversation: Conversation, names: ToolNames, losses: Loss[], model: string): Json {
   const { controls, spelling } = conversation;
   const choice = controls.toolChoice;
   const path = spelling.toolChoice ?? "tool_choice";
@@ -21,7 +22,11 @@ export function writeTools(conversation: Conversation, names: ToolNames, losses:
   const lookup = lookupOf(all);
   const offered = offeredTools(all, lookup, choice);
   const own = conversation.tools.filter((tool) => tool.kind === "provider");
-  const native = writeProviderTools(own, choice, losses);
+  const written = writeProviderTools(own, choice, losses);
+  // Before the third generation a request has the one or the other.
+  const mayMix = offered.length === 0 || isGemini3(model);
+  const native = mayMix ? written : [];
+  if (!mayMix && written.length > 0) losses.push(...own.map(({ path: tool }) => unmet(tool, "tool", NOT_BOTH)));
   const tools = [
     ...(offered.length === 0
       ? []
@@ -37,8 +42,14 @@ export function writeTools(conversation: Conversation, names: ToolNames, losses:
   if (tools.length === 0) return {};
   const config =
     offered.length === 0 ? null : callingConfig(choice, offered, (name) => names.sent(lookup.get(name) ?? { name }));
-  return { tools, ...(config === null ? {} : { toolConfig: { functionCallingConfig: config } }) };
+  const toolConfig = {
+    ...(config === null ? {} : { functionCallingConfig: config }),
+    ...(native.length > 0 && offered.length > 0 ? { includeServerSideToolInvocations: true } : {}),
+  };
+  return { tools, ...(Object.keys(toolConfig).length === 0 ? {} : { toolConfig }) };
 }
+
+const NOT_BOTH = "This model does not take functions and tools that Google runs in one request.";
 
 /** Tools by the names that a client may call them by in its choice: with their namespace in front, where they have one. */
 type Lookup = ReadonlyMap<string, ClientTool>;

@@ -21,6 +21,7 @@ import { RawJson } from "../../lib/raw-json.ts";
 import type { ToolNames } from "../tool-names.ts";
 import type { RequestTarget } from "../wire.ts";
 import { customArgs } from "./called-tools.ts";
+import { OwnParts } from "./own-parts.ts";
 import { isGemini3 } from "./thinking.ts";
 import { writeMedia } from "./write-media.ts";
 
@@ -81,6 +82,7 @@ class TurnWriter {
   readonly #losses: Loss[];
   /** Names of the tools that were called, by the ids of their calls. */
   readonly #called = new Map<string, string>();
+  readonly #ownParts = new OwnParts();
   readonly #isGemini3: boolean;
 
   constructor(target: RequestTarget, names: ToolNames, losses: Loss[]) {
@@ -211,8 +213,12 @@ class TurnWriter {
         const signature = this.#signatureOf(part);
         return [signature === undefined ? written : { ...written, thoughtSignature: signature }];
       }
+      case "block": {
+        const own = part.bound.wire === "gemini" ? this.#ownParts.rebuilt(part.bound.data ?? {}) : null;
+        if (own === null) this.#losses.push(harmless(memberPath(part.path), "bound"));
+        return own === null ? [] : [own];
+      }
       case "reasoning":
-      case "block":
         this.#losses.push(harmless(memberPath(part.path), "bound"));
         return [];
       case "call":

@@ -42,6 +42,7 @@ export function formatOf(wire: WireId): string {
 export const BLOCK_MEMBERS: readonly (readonly [name: string, wire: WireId])[] = [
   ["server_tool_blocks", "anthropic-messages"],
   ["bedrock_blocks", "bedrock"],
+  ["google_parts", "gemini"],
   ["response_items", "openai-responses"],
 ];
 

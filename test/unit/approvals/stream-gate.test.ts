@@ -78,7 +78,10 @@ describe("streams", () => {
   test("whatever the fragments: nothing of a call passes, and approved it comes as it came", () => {
     const call = fc.record({
       name: fc.stringMatching(/^[a-z]{1,8}$/),
-      pieces: fc.array(fc.stringMatching(/^[a-m{":]{1,6}$/), { minLength: 1, maxLength: 5 }),
+      // Arguments that begin as a text are held back to their end: they may be an object that was quoted once more.
+      pieces: fc
+        .array(fc.stringMatching(/^[a-m{":]{1,6}$/), { minLength: 1, maxLength: 5 })
+        .filter(([first]) => first?.startsWith('"') === false),
     });
     fc.assert(
       fc.property(

@@ -25,6 +25,8 @@ const PARTS: readonly Shape[] = [
   { ...INLINE, ...SIGNED },
   { fileData: { mimeType: "text", fileUri: "text" }, ...SIGNED },
   { functionCall: { id: "text", name: "text", args: "json" }, ...SIGNED },
+  { toolCall: { id: "text", toolType: "text", args: "json" }, ...SIGNED },
+  { toolResponse: { id: "text", toolType: "text", response: "json" }, ...SIGNED },
   {
     functionResponse: {
       ...{ id: "text", name: "text", response: { output: "text", error: "text" } },
@@ -42,7 +44,10 @@ const TOOLS: readonly Shape[] = [
   { fileSearch: { fileSearchStoreNames: ["text"], topK: "number", metadataFilter: "text" } },
 ];
 const MEMBERS: Readonly<Record<string, Shape>> = {
-  toolConfig: { functionCallingConfig: { mode: "text", allowedFunctionNames: ["text"] } },
+  toolConfig: {
+    functionCallingConfig: { mode: "text", allowedFunctionNames: ["text"] },
+    includeServerSideToolInvocations: "flag",
+  },
   generationConfig: {
     ...{ temperature: "number", topP: "number", topK: "number", maxOutputTokens: "number", stopSequences: ["text"] },
     ...{ candidateCount: "number", seed: "number", presencePenalty: "number", frequencyPenalty: "number" },
@@ -105,7 +110,19 @@ const NAMES = [
   ...["thoughtSignature", "type", "role", "content", "name", "id", "args", "arguments", "function", "custom", "input"],
   ...["image_url", "url", "file", "file_data", "file_id", "input_audio", "data", "format", "video_url", "refusal"],
   ...["tool_calls", "tool_call_id", "reasoning_details", "signature", "from", "to", "extra_content", "google"],
-  ...["images", "audio", "server_tool_blocks", "bedrock_blocks", "citations", "cache_control", "googleSearch"],
+  ...[
+    "images",
+    "audio",
+    "server_tool_blocks",
+    "bedrock_blocks",
+    "google_parts",
+    "toolCall",
+    "toolResponse",
+    "toolType",
+    "citations",
+    "cache_control",
+    "googleSearch",
+  ],
   ...["urlContext", "codeExecution", "fileSearch", "cachedContent", "safetySettings", "generationConfig", "weight"],
   ...["__proto__", "toString", "constructor", "length"],
 ];

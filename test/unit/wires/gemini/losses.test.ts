@@ -189,7 +189,19 @@ describe("tools that Google runs", () => {
   ])("%s is built anew", async (_, given, built) => {
     const { body, droppedParams } = await send({ messages: HI, tools: [tool("f"), given] });
     expect(body["tools"]).toEqual([{ functionDeclarations: [expect.objectContaining({ name: "f" })] }, built]);
+    expect(body["toolConfig"]).toEqual({ includeServerSideToolInvocations: true });
     expect(droppedParams).toEqual([]);
+  });
+
+  test("an older model has the one or the other: functions go first, and the rest is named", async () => {
+    const tools = [tool("f"), { googleSearch: {} }];
+    const old = await send({ messages: HI, tools }, { model: "gemini-2.5-pro" });
+    expect(old.body["tools"]).toEqual([{ functionDeclarations: [expect.objectContaining({ name: "f" })] }]);
+    expect(old.body["toolConfig"]).toBeUndefined();
+    expect(old.droppedParams).toEqual(["tools[1]"]);
+    const alone = await send({ messages: HI, tools: tools.slice(1) }, { model: "gemini-2.5-pro" });
+    expect(alone.body).toMatchObject({ tools: [{ googleSearch: {} }] });
+    expect(alone.body["toolConfig"]).toBeUndefined();
   });
 
   test("none is offered where no tool shall be called, or only named ones", async () => {
