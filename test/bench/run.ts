@@ -29,6 +29,7 @@ import {
   type StreamResult,
   workerdChildren,
 } from "./measure.ts";
+import { compareMetrics } from "./metrics.ts";
 import { compareOperator } from "./operator.ts";
 import { countRows } from "./rows.ts";
 import { measureTrail } from "./trail.ts";
@@ -191,6 +192,7 @@ const SECTIONS = [
   "hedge",
   "budget",
   "operator",
+  "metrics",
   "rows",
   "trail",
   "hot",
@@ -245,6 +247,7 @@ async function main(): Promise<void> {
       hedge: () => compareHedging(router.worker, key),
       budget: () => compareBudget(bareSide, through, router.worker, vars),
       operator: compareOperator,
+      metrics: compareMetrics,
       rows: () => countRows(provider.baseUrl),
       trail: () => measureTrail(),
       hot: () => compareHotKey(),
