@@ -101,7 +101,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     "lib",
     "lib/log",
   ],
-  "spend-archive": ["config", "trace-index", "durable", "http/errors", "lib"],
+  "spend-archive": ["config", "trace-index", "traces/filter", "durable", "http/errors", "lib"],
   // What a model costs now: operators' prices over the catalogue's.
   prices: ["catalog", "lib"],
   "relay/embedding": [

@@ -340,8 +340,8 @@ export const OPERATIONS: readonly Operation[] = [
     query: {
       ...{ ...SPAN, bucket: "minute|hour|day", group_by: "string", env: "string", app: "string", route: "string" },
       ...{ provider: "string", model: "string", api: "chat|responses|messages|embeddings", status: TRACE_STATUS },
-      key: "string",
-      tag: "string",
+      ...{ key: "string", tag: "string", error_code: "string", fallback: "boolean", session: "string" },
+      ...{ client_request_id: "string", min_cost_usd: "number", min_total_ms: "number" },
     },
   }),
   operator("get /admin/spend", "What was spent, in groups", [200, "Spend"], [...BAD, "range_not_kept"], {

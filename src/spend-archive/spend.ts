@@ -8,8 +8,9 @@
 import { callWithRetry } from "../durable/call.ts";
 import { RouterError } from "../http/errors.ts";
 import { archiveName, DAY_MS, dayStart, MAX_WINDOW_DAYS, nextMonth, trailName } from "../trace-index/calendar.ts";
-import { askTrail, CALL_LIMIT_MS, inTurn, type Trails, unavailable } from "../trace-index/calls.ts";
+import { askTrail, CALL_LIMIT_MS, inTurn, type Trail, type Trails, unavailable } from "../trace-index/calls.ts";
 import { mergeSums, type UsageQuestion, type UsageSum } from "../trace-index/usage-query.ts";
+import type { BodyFilter } from "../traces/filter.ts";
 import type { SpendArchive } from "./spend-archive.ts";
 import { type ArchiveAnswer, KEPT_DAYS } from "./store.ts";
 
@@ -30,6 +31,8 @@ export interface SpanQuestion extends UsageQuestion {
   readonly until: number;
   /** Buckets are months; `bucketMs` is `null` then. */
   readonly byMonth?: boolean;
+  /** Only traces count that match it, so it is answered from them, as long as they are kept. */
+  readonly matching?: BodyFilter | undefined;
 }
 
 /** A group of one environment. */
@@ -53,6 +56,7 @@ export async function findUsage(places: UsagePlaces, question: SpanQuestion): Pr
   // Requests of the future are those of clocks that are ahead.
   const until = Math.min(question.until, dayStart(now) + 2 * DAY_MS);
   if (since >= until) return [];
+  if (question.matching !== undefined) return findMatching(places, question, until);
   const pieces = monthsOf(since, until).map((piece) => ({ ...piece, isMonthly: isMonthly(places, question, piece) }));
   refuseUnkept(places, question, pieces);
   const { byMonth = false, since: _, until: __, ...plain } = question;
@@ -72,6 +76,28 @@ export async function findUsage(places: UsagePlaces, question: SpanQuestion): Pr
     const sums = own.map((each) => (byMonth ? each.sums.map((sum) => ({ ...sum, at: each.month })) : each.sums));
     return mergeSums(sums).map((sum) => ({ ...sum, env }));
   });
+}
+
+/** Throws 400 where there are too many traces to look into. */
+async function findMatching(
+  { envs, trails, now }: UsagePlaces,
+  { matching = {}, byMonth: _, ...question }: SpanQuestion,
+  until: number,
+): Promise<EnvUsage[]> {
+  const days: number[] = [];
+  for (let day = dayStart(question.since); day < until; day += DAY_MS) if (day >= trailStart(now)) days.push(day);
+  const asked = envs.flatMap((env) => days.map((day) => ({ env, day })));
+  const found = await inTurn(asked, async ({ env, day }) => {
+    const ask = (trail: Trail) => trail.usageOfMatching({ ...question, until }, matching);
+    return { env, sums: await askTrail(trails, trailName(env, day), ask) };
+  });
+  if (found.some(({ sums }) => sums === null)) {
+    const message = "There are more traces in this range than one question looks into. Narrow `since` and `until`.";
+    throw new RouterError("invalid_request", message, { param: "since" });
+  }
+  return [...Map.groupBy(found, ({ env }) => env)].flatMap(([env, own]) =>
+    mergeSums(own.map(({ sums }) => sums ?? [])).map((sum) => ({ ...sum, env })),
+  );
 }
 
 interface Piece {

@@ -18,7 +18,7 @@ export type Trails = DurableObjectNamespace<TrailIndex>;
 
 /** The object's questions as their callers see them. */
 export type Trail = {
-  readonly [Name in "list" | "facets" | "metrics" | "usage" | "evidence" | "erase"]: (
+  readonly [Name in "list" | "facets" | "metrics" | "usage" | "usageOfMatching" | "evidence" | "erase"]: (
     ...parameters: Parameters<TrailIndex[Name]>
   ) => ReturnType<TrailIndex[Name]>;
 };

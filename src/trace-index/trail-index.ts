@@ -17,7 +17,7 @@ import { callWithRetry } from "../durable/call.ts";
 import { log } from "../lib/log.ts";
 import { parseStored } from "../lib/stored.ts";
 import { MONEY_KEY, MoneyRecord } from "../prices/book.ts";
-import type { FacetRow } from "../traces/filter.ts";
+import type { BodyFilter, FacetRow } from "../traces/filter.ts";
 import {
   archiveName,
   DAY_MS,
@@ -30,6 +30,7 @@ import {
   type TrailDay,
   trailName,
 } from "./calendar.ts";
+import { usageOfMatching } from "./matching-usage.ts";
 import type { NumberedDelta } from "./spread/delta.ts";
 import { placeOf, type Spread } from "./spread/plan.ts";
 import { SEND_AFTER_MS, ShardDesk, timeOf } from "./spread/shard-desk.ts";
@@ -201,7 +202,6 @@ export class TrailIndex extends DurableObject<Cloudflare.Env> {
     return shards.length === 0 ? list : { ...list, shards };
   }
 
-  /** Counters of the day so far. */
   async metrics(): Promise<DayMetrics> {
     return this.#store.metrics();
   }
@@ -235,6 +235,11 @@ export class TrailIndex extends DurableObject<Cloudflare.Env> {
       ),
     );
     return mergeSums([own, ...parts.flat()]);
+  }
+
+  async usageOfMatching(query: DayUsageQuery, filter: BodyFilter): Promise<UsageSum[] | null> {
+    const place = { store: this.#store, day: this.#day(), tagNames: await this.#tagNames() };
+    return usageOfMatching({ ...place, siblings: this.#desk === null ? this.#siblings : null }, query, filter);
   }
 
   /** What the traces of a part of the day used that are in this object. */

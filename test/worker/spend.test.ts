@@ -194,6 +194,20 @@ describe("figures", () => {
     const minute = rowsOf(await stats(`bucket=minute&since=${iso(start + 10 * HOUR_MS)}&status=ok&key=${route.keyId}`));
     expect(minute.reduce((sum, { requests }) => sum + Number(requests), 0)).toBe(2);
     expect(rowsOf(await stats(`bucket=minute&api=messages&key=${route.keyId}`))).toEqual([]);
+    // Filters of the trace lists that no sum knows: counted from the traces themselves.
+    const since = `&key=${route.keyId}&since=${iso(start)}`;
+    const failed = rowsOf(await stats(`error_code=upstream_failed&group_by=route${since}`));
+    expect(failed).toMatchObject([{ start: iso(start + 10 * HOUR_MS), group: { route: route.model } }]);
+    expect(failed).toMatchObject([{ requests: 1, errors: 1, refused: 0 }]);
+    const requests = async (filter: string) => {
+      return rowsOf(await stats(filter + since)).map((row) => [row["requests"], row["refused"]]);
+    };
+    expect(await requests("fallback=false&bucket=day")).toEqual([[3, 1]]);
+    expect(await requests("fallback=true&bucket=day")).toEqual([]);
+    expect(await requests("min_cost_usd=0.0001&bucket=minute")).toEqual([[2, 0]]);
+    expect(await requests("error_code=unknown_route&bucket=hour")).toEqual([[0, 1]]);
+    expect(await requests("session=none")).toEqual([]);
+    expect((await rig.worker.admin(`/admin/stats?fallback=maybe`)).status).toBe(400);
   });
 
   test.each([

@@ -1,10 +1,12 @@
 /** `/admin/stats`: how requests fared, in buckets of minutes, hours or days. */
 import type { Context } from "hono";
 import { Hono } from "hono/tiny";
+import { settingsOf } from "../../config.ts";
 import { withControl } from "../../control/client.ts";
 import { RouterError } from "../../http/errors.ts";
 import { readTime } from "../../http/pagination.ts";
 import { badParameter, matching, matchingKey, oneOf, readQuery } from "../../http/query.ts";
+import { readTraceFilters, type TraceFilterQuery } from "../../http/trace-filters.ts";
 import { toUsd } from "../../lib/money.ts";
 import { ENV_NAME, RESOURCE_NAME } from "../../lib/text/name-patterns.ts";
 import { type EnvUsage, findUsage, firstKeptDay } from "../../spend-archive/spend.ts";
@@ -12,6 +14,7 @@ import { DAY_MS, dayStart, MAX_WINDOW_DAYS } from "../../trace-index/calendar.ts
 import { asOf } from "../../trace-index/calls.ts";
 import { type BucketCount, quantileMs } from "../../trace-index/histogram.ts";
 import type { Dimension, UsageFilter } from "../../trace-index/usage-query.ts";
+import type { BodyFilter } from "../../traces/filter.ts";
 import { APIS, TRACE_STATUSES } from "../../traces/schema.ts";
 import type { AdminEnv } from "../access/authorize.ts";
 import { PROVIDER_ID, readRoute } from "../traces.ts";
@@ -38,6 +41,8 @@ const PARAMETERS = [
     "key",
     "tag",
   ] as const),
+  // What sums do not say is counted from the traces themselves.
+  ...(["error_code", "fallback", "session", "client_request_id", "min_cost_usd", "min_total_ms"] as const),
 ];
 
 export const statsApp = new Hono<AdminEnv>();
@@ -52,7 +57,9 @@ statsApp.get("/", async (c) => {
   const wanted = readTime("since", query.since) ?? places.now - DEFAULT_SPAN_MS[bucket];
   const since = wanted - (wanted % width);
   const end = readTime("until", query.until) ?? places.now;
-  refuseUnkept(bucket, since, firstKept(bucket, places));
+  const ofTraces = bodyFilter(query);
+  const firstTrace = places.now - settingsOf(c.env).traceDays * DAY_MS;
+  refuseUnkept(bucket, since, Math.max(firstKept(bucket, places), ofTraces === undefined ? 0 : firstTrace));
   const found = await findUsage(places, {
     ...{ groupBy, since, until: Math.ceil(end / width) * width, bucketMs: width, withRefused: true, withLatency: true },
     app: matching("app", query.app, RESOURCE_NAME, "must be the name of an app"),
@@ -63,6 +70,7 @@ statsApp.get("/", async (c) => {
     status: oneOf("status", query.status, TRACE_STATUSES),
     key: matchingKey(query.key),
     tag: await readTag(c, query.tag),
+    matching: ofTraces,
   });
   const groups = mergeEnvs(found, groupBy);
   const { shown, hasMore } = largest(groups);
@@ -76,6 +84,12 @@ statsApp.get("/", async (c) => {
     as_of: asOf(places.now),
   });
 });
+
+/** The filters of the trace lists that sums do not know; `undefined`: none is used. */
+function bodyFilter({ tag: _, api: __, model: ___, ...query }: TraceFilterQuery): BodyFilter | undefined {
+  const filter = readTraceFilters(query);
+  return Object.values(filter).some((value) => value !== undefined) ? filter : undefined;
+}
 
 /** `name:value` of a tag that is summed: of no other is anything counted. */
 async function readTag(c: Context<AdminEnv>, text: string | undefined): Promise<UsageFilter["tag"]> {

@@ -1,7 +1,7 @@
 /** The other objects of the trail, as one of them uses them. */
 import { callWithRetry } from "../../durable/call.ts";
-import type { FacetRow } from "../../traces/filter.ts";
-import { type Shard, shardName } from "../calendar.ts";
+import type { BodyFilter, FacetRow } from "../../traces/filter.ts";
+import { type Shard, type Span, shardName } from "../calendar.ts";
 import type { AdjustmentBatch } from "../store/store-adjust.ts";
 import type { DayFacetsQuery, TrailBatch, TrailReceipt } from "../types.ts";
 import type { UsageQuestion, UsageSum } from "../usage-query.ts";
@@ -17,6 +17,7 @@ interface AnyOfTrail extends DayOfShards {
   erase(keyId: string): Promise<void>;
   facets(query: DayFacetsQuery): Promise<FacetRow[] | null>;
   usageOfTraces(query: UsageQuestion, since: number, until: number): Promise<UsageSum[]>;
+  usageOfMatching(query: UsageQuestion & Span, filter: BodyFilter): Promise<UsageSum[] | null>;
   noteRepriced(batch: AdjustmentBatch): Promise<void>;
 }
 

@@ -5,6 +5,7 @@
  * counted again from its traces.
  */
 import { tryParseJson } from "../../lib/json.ts";
+import { type BodyFilter, bodyConditions } from "../../traces/filter.ts";
 import { DAY_MS, HOUR_MS, type Span, type TrailDay } from "../calendar.ts";
 import { type AttemptFacts, factsOf, NO_TOKENS } from "../counted-trace.ts";
 import { GroupNames, type NameLimits, OTHER_NAMES } from "../group-names.ts";
@@ -43,8 +44,10 @@ interface StoredTrace extends CountedRow {
   body: string;
 }
 
-export const COUNTED =
-  "trace.seq AS seq, created_at, key_id, app, route, status, provider, attempts, unadmitted_nano_usd";
+const COUNTED_NAMES = "seq, created_at, key_id, app, route, status, provider, attempts, unadmitted_nano_usd";
+export const COUNTED = `trace.seq AS ${COUNTED_NAMES}`;
+/** Traces that one object looks into for a question that its sums do not answer. */
+const MAX_MATCHED = 100_000;
 
 const storedIn = ({ from, json }: Layout): string => `SELECT ${COUNTED}, ${json} AS body FROM ${from}`;
 
@@ -120,6 +123,35 @@ export class UsageStore {
       hours.add({ ...row, at: row.at - (row.at % HOUR_MS), place: this.#names.limited(row.place) });
     }
     return sumRows(hours.rows(), query);
+  }
+
+  /**
+   * The same of those traces alone whose JSON says what `filter` asks for; `null`: there are too many to look into.
+   * Traces whose JSON was dropped match nothing.
+   */
+  ofMatching(
+    query: UsageQuestion,
+    filter: BodyFilter,
+    { since, until }: Span,
+    day: TrailDay,
+    tagNames: readonly string[],
+  ): UsageSum[] | null {
+    const layout = layoutOf(this.#sql);
+    const more = bodyConditions(filter, "text");
+    const count = `SELECT count(*) AS found FROM (SELECT 1 FROM ${layout.from}
+      WHERE created_at >= ? AND created_at < ? LIMIT ${MAX_MATCHED + 1})`;
+    if (this.#sql.exec<{ found: number }>(count, since, until).one().found > MAX_MATCHED) return null;
+    const text = `SELECT ${COUNTED_NAMES}, text AS body FROM (
+      SELECT ${COUNTED}, ${layout.json} AS text FROM ${layout.from} WHERE created_at >= ? AND created_at < ?
+    ) WHERE text <> ''${more.sql}`;
+    const batch = new UsageBatch(tagNames);
+    for (const row of this.#sql.exec<StoredTrace>(text, since, until, ...more.bindings)) {
+      batch.add(countedFacts(row, day.env), row.unadmitted_nano_usd);
+    }
+    const width = query.bucketMs === MINUTE_MS ? MINUTE_MS : HOUR_MS;
+    const buckets = new UsageTally();
+    for (const row of batch.tally.rows()) buckets.add({ ...row, at: row.at - (row.at % width) });
+    return sumRows(buckets.rows(), query);
   }
 
   /** Adds to the row of its hour, and to that of its minute where those are kept. */

@@ -313,6 +313,11 @@ export class TrailStore {
     return this.#usage.answer(query, day, tagNames);
   }
 
+  /** See `UsageStore.ofMatching`. */
+  usageOfMatching(...asked: Parameters<UsageStore["ofMatching"]>): UsageSum[] | null {
+    return this.#hasTables ? this.#usage.ofMatching(...asked) : [];
+  }
+
   /** What the traces of a part of the day used, that are in this object. */
   usageOfTraces(query: UsageQuestion, span: Span, day: TrailDay, tagNames: readonly string[]): UsageSum[] {
     return this.#hasTables ? this.#usage.fromTraces(query, span, day, tagNames) : [];
