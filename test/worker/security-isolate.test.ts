@@ -131,6 +131,37 @@ describe("large bodies", () => {
   });
 });
 
+describe("a list of 400,000 faults is refused by its first one", () => {
+  const ones = `[${"1,".repeat(400_000)}1]`;
+  const said = `"max_tokens":9,"messages":[{"role":"user","content":"a"}]`;
+  test.each([
+    { path: "/v1/chat/completions", members: `"messages":${ones}`, param: "messages[0]" },
+    { path: "/v1/chat/completions", members: `"tools":${ones},${said}`, param: "tools[0]" },
+    { path: "/v1/messages", members: `"max_tokens":9,"messages":${ones}`, param: "messages[0]" },
+    {
+      path: "/v1/messages",
+      members: `"max_tokens":9,"messages":[${"{},".repeat(200_000)}{}]`,
+      param: "messages[0].role",
+    },
+    { path: "/v1/messages", members: `"tools":${ones},${said}`, param: "tools[0]" },
+    { path: "/v1/messages", members: `"system":${ones},${said}`, param: "system" },
+    { path: "/v1/messages/count_tokens", members: `"messages":${ones}`, param: "messages[0]" },
+    { path: "/v1/responses", members: `"input":${ones}`, param: "input" },
+    { path: "/v1/responses", members: `"tools":${ones},"input":"a"`, param: "tools[0]" },
+    { path: "/v1/responses", members: `"include":${ones},"input":"a"`, param: "include[0]" },
+  ])("$path: $param", async ({ path, members, param }) => {
+    const route = await rig.route();
+    const body = `{"model":${JSON.stringify(route.model)},${members}}`;
+    const init = { method: "POST", headers: rig.headers(route), body };
+    const took = await cpuOf(async () => {
+      const answer = await rig.worker.fetch(path, init);
+      const { error } = (await answer.json()) as ErrorBody;
+      expect([answer.status, error.code, error.param]).toEqual([400, "invalid_request", param]);
+    });
+    if (!Number.isNaN(took)) expect(took).toBeLessThan(800);
+  });
+});
+
 describe("lists inside a body that an adapter walks", () => {
   const calls = (count: number, id: (at: number) => string): object => ({
     messages: [

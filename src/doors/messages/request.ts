@@ -7,6 +7,7 @@
 import * as z from "zod/mini";
 import type { Json } from "../../conversation/part.ts";
 import { RouterError } from "../../http/errors.ts";
+import { listsUpToFault, shortLists } from "../../http/long-lists.ts";
 import { EXPLAINED, invalidField } from "../../http/validation-errors.ts";
 import { isJsonObject, JsonEdit, parseJson } from "../../lib/json.ts";
 import { keyLevel } from "../../lib/json-keys.ts";
@@ -43,6 +44,11 @@ export const MessagesFields = z.looseObject({
   route: z.optional(RouteControls),
 });
 
+const ROLES: ReadonlySet<unknown> = new Set(["user", "assistant", "system"]);
+const isMessage = (value: unknown): boolean => isJsonObject(value) && ROLES.has(value["role"]);
+const isTool = (value: unknown): boolean =>
+  isJsonObject(value) && ["string", "undefined"].includes(typeof value["name"]);
+
 function hasUniqueNames(tools: readonly z.infer<typeof Tool>[]): boolean {
   const names = tools.flatMap(({ name }) => name ?? []);
   return new Set(names).size === names.length;
@@ -69,7 +75,11 @@ export function parseMessagesRequest(body: string, action?: string): ChatRequest
   const own = withoutAbsent(text, fields);
   const present = own === text ? fields : objectOf(parseJson(own));
   const route = isJsonObject(present["route"]) ? { route: controlsOf(present["route"]) } : {};
-  const parsed = MessagesFields.safeParse({ ...present, ...route }, EXPLAINED);
+  const cut = {
+    ...shortLists(present, { messages: isMessage, system: isJsonObject }),
+    ...listsUpToFault(present, { tools: isTool }),
+  };
+  const parsed = MessagesFields.safeParse({ ...present, ...route, ...cut }, EXPLAINED);
   if (!parsed.success) throw invalidField(parsed.error.issues);
   const { model, stream, route: controls } = parsed.data;
   // Usage is part of every stream of this wire.

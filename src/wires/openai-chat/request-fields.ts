@@ -8,6 +8,7 @@ import * as z from "zod/mini";
 import type { Loss } from "../../conversation/loss.ts";
 import { MAX_DEPTH } from "../../http/body.ts";
 import { RouterError } from "../../http/errors.ts";
+import { listsUpToFault, shortLists } from "../../http/long-lists.ts";
 import { EXPLAINED, invalidField, notParsed } from "../../http/validation-errors.ts";
 import {
   hasMoreValues,
@@ -31,8 +32,6 @@ export const MAX_VALUES = 500_000;
 const LONG_BODY_LENGTH = 1_048_576;
 /** One key. Tool schemas have property names, not documents, for keys. */
 const MAX_KEY_LENGTH = 65_536;
-/** Elements of a list whose faults may all be gathered. */
-const FEW = 1_000;
 
 const positiveInteger = z.int("must be a positive integer").check(z.minimum(1, "must be a positive integer"));
 const providerIds = z.array(z.string().check(z.minLength(1), z.maxLength(64))).check(z.maxLength(64));
@@ -73,6 +72,9 @@ export const ChatFields = z.looseObject({
   ),
   route: z.optional(RouteControls),
 });
+
+const isMessage = (value: unknown): boolean => isJsonObject(value) && typeof value["role"] === "string";
+const isTool = (value: unknown): boolean => Tool.safeParse(value).success;
 
 function hasUniqueNames(tools: readonly z.infer<typeof Tool>[]): boolean {
   const names = tools.flatMap((tool) => tool.function?.name ?? tool.custom?.name ?? []);
@@ -145,7 +147,7 @@ export function parseChatRequest(body: string): ChatRequest {
   const document = readDocument(body);
   const { text, fields, members } = withoutAbsent(document);
   const route = isJsonObject(fields["route"]) ? { route: controlsOf(fields["route"]) } : {};
-  const cut = { ...upToFault(fields, "messages", Message), ...upToFault(fields, "tools", Tool) };
+  const cut = { ...shortLists(fields, { messages: isMessage }), ...listsUpToFault(fields, { tools: isTool }) };
   const parsed = ChatFields.safeParse({ ...fields, ...route, ...cut }, EXPLAINED);
   if (!parsed.success) throw invalidField(parsed.error.issues);
   const { model, stream, stream_options, route: controls } = parsed.data;
@@ -296,18 +298,6 @@ export function controlsOf(route: Readonly<Record<string, unknown>>): Readonly<R
 
 function withoutNulls(record: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(record).filter(([, value]) => value !== null));
-}
-
-/** Truncates a long list after its first invalid element: only that one is reported, and a million issues would exhaust memory. */
-function upToFault(
-  fields: Readonly<Record<string, unknown>>,
-  name: string,
-  element: typeof Message | typeof Tool,
-): Readonly<Record<string, unknown>> {
-  const list = fields[name];
-  if (!Array.isArray(list) || list.length <= FEW) return {};
-  const at = list.findIndex((each) => !element.safeParse(each).success);
-  return at === -1 ? {} : { [name]: list.slice(0, at + 1) };
 }
 
 function refuseShape(shape: ReturnType<typeof scanJson>): void {

@@ -111,7 +111,7 @@ class UnreadReader implements Unread {
       if (isJsonObject(tool)) this.#tool(tool, `tools[${at}]`);
     }
     if (!Array.isArray(messages)) return;
-    for (let at = 0; at < messages.length; at++) if (isJsonObject(messages[at])) this.#message(messages[at], at);
+    for (let at = 0; at < messages.length; at++) if (isJsonObject(messages[at])) this.message(messages[at], at);
   }
 
   #tool(tool: Json, path: string): void {
@@ -120,7 +120,7 @@ class UnreadReader implements Unread {
     this.#members(tool, TOOL, `${path}.`);
   }
 
-  #message(message: Json, at: number): void {
+  message(message: Json, at: number): void {
     const known = MESSAGES.get(message["role"]);
     if (known === undefined) {
       const roles = [...MESSAGES.keys()].join(", ");
@@ -205,15 +205,19 @@ export function withoutUnread(text: string, fields: Json): string {
   if (raw?.startsWith("[") === true && Array.isArray(messages)) {
     edit.setRaw(
       "messages",
-      editElements(raw, (message, at) => cleanMessage(message, messages[at])),
+      editElements(raw, (message, at) => cleanMessage(message, messages[at], at)),
     );
   }
   return edit.toString();
 }
 
-function cleanMessage(raw: string, message: unknown): string | undefined {
+/** Most messages of a long conversation are read as they are: their text is not looked into. */
+function cleanMessage(raw: string, message: unknown, at: number): string | undefined {
   const known = isJsonObject(message) ? MESSAGES.get(message["role"]) : undefined;
   if (known === undefined || !isJsonObject(message)) return undefined;
+  const unread = new UnreadReader();
+  unread.message(message, at);
+  if (unread.members.length === 0) return undefined;
   const edit = new JsonEdit(raw);
   for (const name of Object.keys(message)) if (!known.has(name)) edit.remove(name);
   const { content, tool_calls: calls } = message;
@@ -241,8 +245,9 @@ function cleanContent(raw: string, content: readonly unknown[]): string {
     const value: unknown = content[at];
     const known = isJsonObject(value) ? PARTS.get(value["type"]) : undefined;
     if (known === undefined || !isJsonObject(value)) return undefined;
-    const edit = without(part, value, known);
     const inner = value["content"];
+    if (value["type"] !== "tool_result" && !hasOthers(value, known)) return undefined;
+    const edit = without(part, value, known);
     if (value["type"] === "tool_result" && Array.isArray(inner)) {
       edit.setRaw("content", cleanContent(edit.raw("content") ?? "[]", inner));
     }
@@ -252,6 +257,9 @@ function cleanContent(raw: string, content: readonly unknown[]): string {
 
 function cleanCall(raw: string, call: unknown): string | undefined {
   if (!isJsonObject(call)) return undefined;
+  const { function: called, custom } = call;
+  const isRead = !hasOthers(call, CALL) && !hasOthers(called, FUNCTION) && !hasOthers(custom, CUSTOM);
+  if (isRead) return undefined;
   const edit = without(raw, call, CALL);
   for (const [name, known] of [
     ["function", FUNCTION],
@@ -262,6 +270,12 @@ function cleanCall(raw: string, call: unknown): string | undefined {
     if (isJsonObject(detail) && text !== undefined) edit.setRaw(name, without(text, detail, known).toString());
   }
   return edit.toString();
+}
+
+function hasOthers(value: unknown, known: ReadonlySet<string>): boolean {
+  if (!isJsonObject(value)) return false;
+  for (const name in value) if (!known.has(name)) return true;
+  return false;
 }
 
 function without(raw: string, value: Json, known: ReadonlySet<string>): JsonEdit {

@@ -7,8 +7,9 @@
 import * as z from "zod/mini";
 import type { Json } from "../../conversation/part.ts";
 import { RouterError } from "../../http/errors.ts";
+import { shortLists } from "../../http/long-lists.ts";
 import { EXPLAINED, invalidField } from "../../http/validation-errors.ts";
-import { wordOf } from "../../lib/json.ts";
+import { isJsonObject, wordOf } from "../../lib/json.ts";
 import { textOf } from "./items.ts";
 
 const flag = z.nullish(z.boolean("must be true or false"));
@@ -52,12 +53,15 @@ export function checkFields(fields: Json): ResponsesFields {
   }
   const { input } = fields;
   // Items are checked one by one: the fault of one is named by its own place, and many would take all memory.
-  const parsed = ResponsesFields.safeParse(Array.isArray(input) ? { ...fields, input: [] } : fields, EXPLAINED);
+  const short = { ...shortLists(fields, LISTS), ...(Array.isArray(input) ? { input: [] } : {}) };
+  const parsed = ResponsesFields.safeParse({ ...fields, ...short }, EXPLAINED);
   if (!parsed.success) throw invalidField(parsed.error.issues);
   if (!Array.isArray(input)) return parsed.data;
   for (const [at, item] of input.entries()) checkItem(item, at);
   return { ...parsed.data, input };
 }
+
+const LISTS = { tools: isJsonObject, include: (value: unknown): boolean => typeof value === "string" };
 
 /** What says whose result an item is, or what it calls: approvals depend on it. */
 const NEEDED: Readonly<Record<string, readonly string[]>> = {
