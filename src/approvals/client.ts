@@ -40,6 +40,9 @@ const MAX_BELIEFS = 10_000;
 type Namespace = DurableObjectNamespace<ToolApprovals>;
 type Stub = DurableObjectStub<ToolApprovals>;
 
+/** Ids that no address can name: they would be taken for steps of its path, encoded or not. */
+const NO_SEGMENT: ReadonlySet<string> = new Set([".", "..", ""]);
+
 /** Key id to the epoch ms until which its record is known to be empty. */
 const noneUntil = new Map<string, number>();
 /** Keys whose record knows that calls may come. */
@@ -56,7 +59,7 @@ export async function toRecord(
 ): Promise<CallToRecord[]> {
   const used = new Set(usedIds);
   const own = calls.map(({ id }) => {
-    if (id === null || used.has(id) || !id.isWellFormed()) return null;
+    if (id === null || used.has(id) || !id.isWellFormed() || NO_SEGMENT.has(id)) return null;
     used.add(id);
     return id;
   });

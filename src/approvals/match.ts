@@ -1,5 +1,5 @@
 /** Which tool calls a policy approves or denies by name, and when two spellings of arguments are the same arguments. */
-import { endOfString, isJsonObject, isTooDeep, tryParseJson } from "../lib/json.ts";
+import { endOfString, isJsonObject, isTooDeep, MAX_DEPTH, tryParseJson } from "../lib/json.ts";
 
 /** What a policy says of a call before anyone is asked. */
 export type Verdict = "approved" | "denied" | "pending";
@@ -50,7 +50,7 @@ export function sameArguments(left: string, right: string): boolean {
 /** One spelling for every JSON text of the same value; `null` for what is no JSON, names a key twice or is too deep. */
 export function canonicalJson(text: string): string | null {
   const given = text.trim() === "" ? "{}" : text;
-  const value = tryParseJson(given);
+  const value = tryParseJson(given, MAX_DEPTH + 1);
   if (value === undefined || isTooDeep(value)) return null;
   const reader = new CanonicalReader(given);
   const canonical = reader.value();

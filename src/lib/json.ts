@@ -14,19 +14,27 @@ export class TooMuchJsonError extends SyntaxError {
 }
 
 /** Parses `text`. Throws `SyntaxError` on anything that is not exactly one JSON document (a BOM included), or is too much. */
-export function parseJson(text: string): unknown {
-  if (isTooMuch(text)) throw new TooMuchJsonError();
+export function parseJson(text: string, maxOpen = MAX_OPEN): unknown {
+  if (isTooMuch(text, maxOpen)) throw new TooMuchJsonError();
   return JSON.parse(text);
 }
 
 /** Parses `text`, or gives `undefined` where it is not JSON. For bytes of others, where bad JSON is an expected case. */
-export function tryParseJson(text: string): unknown {
+export function tryParseJson(text: string, maxOpen = MAX_OPEN): unknown {
   try {
-    return parseJson(text);
+    return parseJson(text, maxOpen);
   } catch {
     return undefined;
   }
 }
+
+/** Is `text` the JSON of an object? What does not begin like one is not parsed to find out. */
+export function isObjectText(text: string): boolean {
+  return /^\s*\{/.test(text.slice(0, MAX_INDENT)) && isJsonObject(tryParseJson(text));
+}
+
+/** No more white space than that precedes a real object. */
+const MAX_INDENT = 1_024;
 
 /**
  * A value where JSON should have a word: a text as it is, a number spelled out, and of what has parts only its kind.
@@ -107,7 +115,8 @@ export function isTooDeep(value: unknown, depth = 0): boolean {
   return depth > MAX_DEPTH || Object.values(value).some((each) => isTooDeep(each, depth + 1));
 }
 
-const MAX_DEPTH = 500;
+/** More open objects and lists than any real value has. */
+export const MAX_DEPTH = 500;
 
 /** One `"key": value` of an object, as offsets into its text. `keyStart` is the opening quote; ends are exclusive. */
 export interface JsonMember {

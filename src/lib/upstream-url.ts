@@ -23,11 +23,15 @@ const SPECIAL_USE: ReadonlySet<string> = new Set([
   "example",
   "alt",
   "arpa",
-  ...["lan", "corp", "home", "svc", "intranet", "private", "localdomain"],
+  ...["lan", "corp", "home", "svc", "intranet", "intra", "private", "localdomain", "domain", "workgroup", "cluster"],
+  ...["consul", "mesh", "docker", "router", "belkin", "dlink", "dhcp", "mail", "lokal"],
 ]);
 
-/** Public names that resolve to whatever address they are called after: `10.0.0.7.nip.io`. */
-const ECHOES: readonly string[] = ["nip.io", "sslip.io", "xip.io", "localtest.me", "lvh.me"];
+/** Public names that resolve to the address in them (`10.0.0.7.nip.io`), to this machine or to whatever is near. */
+const ECHOES: readonly string[] = [
+  ...["nip.io", "sslip.io", "xip.io", "localtest.me", "lvh.me", "traefik.me", "vcap.me", "fuf.me", "lacolhost.com"],
+  ...["localho.st", "local.gd", "backname.io", "1u.ms", "rbndr.us", "ip6.name", "mshome.net", "fritz.box"],
+];
 
 /** The checked base URL without a trailing slash, or `null` when it must not be called. */
 export function upstreamUrl(text: string, reach: Reach): string | null {

@@ -14,7 +14,7 @@ import {
   type ResultPart,
   unreachable,
 } from "../../conversation/part.ts";
-import { isJsonObject, tryParseJson } from "../../lib/json.ts";
+import { isJsonObject, isObjectText } from "../../lib/json.ts";
 import { RawJson } from "../../lib/raw-json.ts";
 import type { ToolNames } from "../tool-names.ts";
 import { CallIds } from "./call-ids.ts";
@@ -177,7 +177,7 @@ function inputOf(form: CallPart["form"], args: string): unknown {
   // Written as a function with one text, so that is what the model has called.
   if (form === "custom") return { input: args };
   if (args.trim() === "") return {};
-  return isJsonObject(tryParseJson(args)) ? new RawJson(args) : { arguments: args };
+  return isObjectText(args) ? new RawJson(args) : { arguments: args };
 }
 
 /** Who called, where it was not the model itself, and which toolset the tool is from. */

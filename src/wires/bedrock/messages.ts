@@ -15,7 +15,7 @@ import {
   type ResultPart,
   unreachable,
 } from "../../conversation/part.ts";
-import { isJsonObject, tryParseJson } from "../../lib/json.ts";
+import { isObjectText } from "../../lib/json.ts";
 import { RawJson } from "../../lib/raw-json.ts";
 import { argumentsText } from "../call-arguments.ts";
 import type { ToolNames } from "../tool-names.ts";
@@ -300,7 +300,7 @@ function textBlocks(text: string): Json[] {
 function inputOf({ args, form }: CallPart): unknown {
   if (form === "custom") return { input: args };
   const text = argumentsText(args);
-  return isJsonObject(tryParseJson(text)) ? new RawJson(text) : { arguments: args };
+  return isObjectText(text) ? new RawJson(text) : { arguments: args };
 }
 
 /** `null` for a hint that is not Anthropic's. Five minutes are the default, and only some models know another time. */

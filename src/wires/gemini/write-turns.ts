@@ -16,7 +16,7 @@ import {
   type ResultPart,
   unreachable,
 } from "../../conversation/part.ts";
-import { isJsonObject, tryParseJson } from "../../lib/json.ts";
+import { isObjectText } from "../../lib/json.ts";
 import { RawJson } from "../../lib/raw-json.ts";
 import type { ToolNames } from "../tool-names.ts";
 import type { RequestTarget } from "../wire.ts";
@@ -262,7 +262,7 @@ function memberPath(path: string): string {
 function argsOf({ form, args }: CallPart): unknown {
   if (form === "custom") return customArgs(args);
   if (args.trim() === "") return {};
-  return isJsonObject(tryParseJson(args)) ? new RawJson(args) : { arguments: args };
+  return isObjectText(args) ? new RawJson(args) : { arguments: args };
 }
 
 function signedText(text: string, signature: string): Json {

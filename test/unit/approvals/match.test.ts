@@ -156,3 +156,11 @@ function sorted(value: unknown): unknown {
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([key, each]) => [`key ${key}`, sorted(each)]);
 }
+
+test("arguments that only open lists are no JSON, and are not parsed to find out", () => {
+  const startedAt = performance.now();
+  for (let at = 0; at < 40; at++) expect(canonicalJson("[".repeat(150_000))).toBeNull();
+  // Parsed, each of them takes some 15 ms.
+  expect(performance.now() - startedAt).toBeLessThan(300);
+  expect(canonicalJson(`${"[".repeat(400)}1${"]".repeat(400)}`)).not.toBeNull();
+});
