@@ -146,7 +146,7 @@ describe("a list of 400,000 faults is refused by its first one", () => {
     { path: "/v1/messages", members: `"tools":${ones},${said}`, param: "tools[0]" },
     { path: "/v1/messages", members: `"system":${ones},${said}`, param: "system" },
     { path: "/v1/messages/count_tokens", members: `"messages":${ones}`, param: "messages[0]" },
-    { path: "/v1/responses", members: `"input":${ones}`, param: "input" },
+    { path: "/v1/responses", members: `"input":${ones}`, param: "input[0]" },
     { path: "/v1/responses", members: `"tools":${ones},"input":"a"`, param: "tools[0]" },
     { path: "/v1/responses", members: `"include":${ones},"input":"a"`, param: "include[0]" },
   ])("$path: $param", async ({ path, members, param }) => {

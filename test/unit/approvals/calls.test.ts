@@ -179,11 +179,12 @@ test("ids a conversation uses, doubled ones and missing ones are not recorded as
     { role: "tool", tool_call_id: "b" },
   ];
   expect(usedIds(readToolTurns(messages))).toEqual(["a", "b"]);
-  const calls = ["a", "b", "c", "c", null, "d\ud800"].map(
+  // An address takes dots for steps of its path, so nobody could decide a call of such an id.
+  const calls = ["a", "b", "c", "c", null, "d\ud800", ".", "..", ""].map(
     (id) => ({ id, kind: "function", name: "f", arguments: "é" }) as const,
   );
   const recorded = await toRecord(calls, usedIds(readToolTurns(messages)), { auto_approve: [], deny: ["f"] });
-  expect(recorded.map(({ id }) => id)).toEqual([null, null, "c", null, null, null]);
+  expect(recorded.map(({ id }) => id)).toEqual([null, null, "c", null, null, null, null, null, null]);
   expect(recorded[0]).toMatchObject({
     verdict: "denied",
     sha256: createHash("sha256").update("é").digest("hex"),

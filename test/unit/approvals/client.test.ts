@@ -6,7 +6,6 @@ import {
   expectCalls,
   recordAnswer,
   showApprovals,
-  toRecord,
   waitForDecision,
 } from "../../../src/approvals/client.ts";
 import type { ApprovalStatus, Ruling } from "../../../src/approvals/types.ts";
@@ -253,10 +252,4 @@ describe("a list of approvals", () => {
     const shown = await showApprovals(huge.namespace, [place("a", "only", 2), place("a", "next", 1)]);
     expect([shown.data.length, shown.cutAfter]).toEqual([1, 2]);
   });
-});
-
-test.each([".", "..", "", "\ud800"])("a call whose id is %j gets one that an address can name", async (id) => {
-  const rules = { auto_approve: [], deny: [] };
-  const [recorded] = await toRecord([{ id, kind: "function", name: "f", arguments: "{}" }], [], rules);
-  expect(recorded?.id).toBeNull();
 });
