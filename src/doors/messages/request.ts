@@ -7,10 +7,10 @@
 import * as z from "zod/mini";
 import type { Json } from "../../conversation/part.ts";
 import { RouterError } from "../../http/errors.ts";
-import { listsUpToFault, shortLists } from "../../http/long-lists.ts";
 import { EXPLAINED, invalidField } from "../../http/validation-errors.ts";
 import { isJsonObject, JsonEdit, parseJson } from "../../lib/json.ts";
 import { keyLevel } from "../../lib/json-keys.ts";
+import { listsUpToFault, shortLists } from "../../lib/long-lists.ts";
 import { messagesDoor } from "../../wires/anthropic-messages/door/door.ts";
 import { KNOWN } from "../../wires/anthropic-messages/same-wire/known.ts";
 import {

@@ -8,7 +8,6 @@ import * as z from "zod/mini";
 import type { Loss } from "../../conversation/loss.ts";
 import { MAX_DEPTH } from "../../http/body.ts";
 import { RouterError } from "../../http/errors.ts";
-import { listsUpToFault, shortLists } from "../../http/long-lists.ts";
 import { EXPLAINED, invalidField, notParsed } from "../../http/validation-errors.ts";
 import {
   hasMoreValues,
@@ -22,6 +21,7 @@ import {
 } from "../../lib/json.ts";
 import { confusedKey, type KeyLevel, keyLevel } from "../../lib/json-keys.ts";
 import { editElements } from "../../lib/json-spans.ts";
+import { listsUpToFault, shortLists } from "../../lib/long-lists.ts";
 import { type Asked, askedInChat } from "../asked.ts";
 
 /** Members of all objects together. A conversation of 10,000 messages has 20,000. */

@@ -7,9 +7,9 @@
 import * as z from "zod/mini";
 import type { Json } from "../../conversation/part.ts";
 import { RouterError } from "../../http/errors.ts";
-import { shortLists } from "../../http/long-lists.ts";
 import { EXPLAINED, invalidField } from "../../http/validation-errors.ts";
 import { isJsonObject, wordOf } from "../../lib/json.ts";
+import { shortLists } from "../../lib/long-lists.ts";
 import { textOf } from "./items.ts";
 
 const flag = z.nullish(z.boolean("must be true or false"));
