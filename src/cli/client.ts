@@ -20,6 +20,9 @@ const ADVICE: Readonly<Record<string, string>> = {
   unknown_environment: " In this command: --new-env.",
 };
 
+const NO_ROUTE = "No such route or version.";
+const LISTED = " In this command: routes list, routes versions <env/route>.";
+
 /** What the host refused. `code` and `details` are those of its error. */
 export class RefusedError extends CommandError {
   override readonly name = "RefusedError";
@@ -122,7 +125,7 @@ export function refused(origin: string, status: number, value: unknown, token: s
   // A host that repeats the token, as no host of ours does, must not bring it into a build log.
   const text = safe(String(message));
   const said = token === "" ? text : text.replaceAll(token, hidden);
-  const advice = Object.hasOwn(ADVICE, String(code)) ? ADVICE[String(code)] : "";
+  const advice = Object.hasOwn(ADVICE, String(code)) ? ADVICE[String(code)] : text.startsWith(NO_ROUTE) ? LISTED : "";
   return new RefusedError(`${said}${advice} (${status} ${safe(String(code))})`, status, error);
 }
 

@@ -46,6 +46,7 @@ export function completionWords(root: CommandSpec, words: readonly string[]): st
   const begun = words.at(-1) ?? "";
   let command = root;
   for (const word of words.slice(0, -1)) {
+    if (word.startsWith("-")) continue;
     const next = command.commands?.find((each) => nameOf(each) === word);
     if (next === undefined) break;
     command = next;

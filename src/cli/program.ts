@@ -39,6 +39,8 @@ function fill(program: Program, spec: CommandSpec, terminal: Terminal, ended: En
     showGlobalOptions: true,
     sortSubcommands: false,
     helpWidth: Math.min(terminal.columns ?? 80, 100),
+    // Long names leave few columns, and commander would then not wrap at all.
+    minWidthToWrap: 20,
   });
   program.configureOutput({
     writeOut: (text) => terminal.write(text),
@@ -51,8 +53,8 @@ function fill(program: Program, spec: CommandSpec, terminal: Terminal, ended: En
     else program.option(flags, description);
   }
   if (spec.notes !== undefined) program.addHelpText("after", `\n${spec.notes}`);
-  for (const child of spec.commands ?? []) {
-    const command = program.command(child.name);
+  for (const child of childrenOf(spec)) {
+    const command = program.command(child.name, { hidden: spec.commands?.includes(child) !== true });
     fill(command, child, terminal, ended);
     command.copyInheritedSettings(program);
   }
@@ -62,6 +64,12 @@ function fill(program: Program, spec: CommandSpec, terminal: Terminal, ended: En
       ended.exitCode = await run(readInput(program, terminal));
     });
   }
+}
+
+/** A group that lists by itself takes `list` as well, as `keys` and `routes` have it. */
+function childrenOf({ commands = [], options, summary, run }: CommandSpec): readonly CommandSpec[] {
+  const isListed = run === undefined || commands.length === 0 || commands.some(({ name }) => name === "list");
+  return isListed ? commands : [...commands, { name: "list", summary, run, ...(options ? { options } : {}) }];
 }
 
 function readInput(program: Program, terminal: Terminal): CommandInput {

@@ -19,6 +19,9 @@ const SCENES: readonly Scene[] = [
   { title: "takes three seconds", params: { latency_ms: 3_000 }, latency: { budget_ms: 1_000, hedge_max_ratio: 1 } },
 ];
 
+/** Sets failures that are made on purpose apart from those of users. */
+const AS_DEMO = { "x-flowlayer-app": "flow-layer-demo" };
+
 export async function demo(input: CommandInput): Promise<number> {
   const providers = await listAll(input.client(), "/admin/providers");
   if (!providers.some(({ id, configured }) => id === "sandbox" && configured === true)) {
@@ -44,7 +47,7 @@ export async function demo(input: CommandInput): Promise<number> {
         ...(latency === undefined ? {} : { latency }),
       });
       const request = { model: `flow/${probe.route}`, messages: [{ role: "user", content: "Hello." }] };
-      const answered = await probe.settled(() => streamChat(probe.client, request, () => {}));
+      const answered = await probe.settled(() => streamChat(probe.client, request, () => {}, AS_DEMO));
       found.push({
         first: title,
         attempts: (answered.headers.get("x-flowlayer-attempt-log") ?? "").replaceAll("sandbox/", ""),

@@ -1,6 +1,6 @@
 /** `keys` as it describes itself. */
 import type { CommandSpec } from "../spec.ts";
-import { createKey, getKey, listKeys, pauseKey, revokeKey, rotateKey, updateKey } from "./keys.ts";
+import { createKey, getKey, listKeys, pauseKey, resumeKey, revokeKey, rotateKey, updateKey } from "./keys.ts";
 
 const MEMBERS = [
   ["--app <app...>", "only these apps"],
@@ -63,5 +63,6 @@ export const KEYS: CommandSpec = {
       options: [["--resume", "let it work again"]],
       run: pauseKey,
     },
+    { name: "resume <id>", summary: "let a paused key work again", run: resumeKey },
   ],
 };

@@ -128,6 +128,8 @@ async function changeKey(input: CommandInput, change: Json): Promise<number> {
 export const pauseKey = (input: CommandInput): Promise<number> =>
   changeKey(input, { status: input.has("resume") ? "active" : "paused" });
 
+export const resumeKey = (input: CommandInput): Promise<number> => changeKey(input, { status: "active" });
+
 export async function rotateKey(input: CommandInput): Promise<number> {
   const [id = ""] = input.words;
   const overlap = input.whole("overlap", 0);

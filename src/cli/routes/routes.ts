@@ -37,7 +37,8 @@ export async function getRoute(input: CommandInput): Promise<number> {
   const found = await input.client().call("GET", at === undefined ? path : `${path}/versions/${at}`);
   const { env, name, version: number, active, created_at, actor, origin, policy } = found;
   input.print(found, () => {
-    const members = { route: `${String(env)}/${String(name)}`, version: number, active, created_at, actor, origin };
+    const route = `${String(env)}/${String(name)}`;
+    const members = { route, version: number, active, created_at, actor, origin: originText(origin) };
     return `${record(Object.entries(members))}\n${jsonText(policy)}`;
   });
   return EXIT_OK;
@@ -77,9 +78,14 @@ export async function showEvidence(input: CommandInput): Promise<number> {
     { title: "COUNT", value: ({ count }) => count },
   ];
   const rows = Array.isArray(errors) ? errors.filter(isJsonObject) : [];
-  input.print(evidence, () => `${record(Object.entries(members))}\n${table(columns, rows, "No errors.", input.look)}`);
+  const shown = Object.entries(members).map(([name, value]) => [name, rounded(value)] as const);
+  input.print(evidence, () => `${record(shown)}\n${table(columns, rows, "No errors.", input.look)}`);
   return EXIT_OK;
 }
+
+/** Rates to four places; the JSON has all of them. */
+const rounded = (value: unknown): unknown =>
+  typeof value === "number" && value > 0.001 ? Number(value.toFixed(4)) : value;
 
 export const toLiveRoute = ({ env, name, version, policy }: Json): LiveRoute => {
   if (typeof env === "string" && typeof name === "string" && typeof version === "number") {
@@ -181,5 +187,8 @@ async function versionBefore(client: Client, path: string, active: Json): Promis
   });
   const version = previousVersion(steps, Number(active["version"]));
   if (version !== null) return version;
-  throw new CommandError("There is no earlier version to roll back to.", EXIT_ERROR);
+  throw new CommandError(
+    "There is no earlier version to roll back to. Publish another policy: routes apply.",
+    EXIT_ERROR,
+  );
 }

@@ -105,15 +105,53 @@ test("completions know the commands and the options", () => {
   expect(words("routes", "pro")).toEqual(["promote"]);
   expect(words("keys", "create", "--bud")).toEqual(["--budget"]);
   expect(words("traces", "--js")).toEqual(["--json"]);
+  expect(words("--json", "keys", "res")).toEqual(["resume"]);
 });
 
-function leaves(spec: CommandSpec, path: readonly string[] = []): string[][] {
-  const own = spec.run === undefined ? [] : [[...path]];
-  return [...own, ...(spec.commands ?? []).flatMap((each) => leaves(each, [...path, each.name.split(" ")[0] ?? ""]))];
+/** Every command, and every group of them. */
+function paths(spec: CommandSpec, path: readonly string[] = []): string[][] {
+  return [[...path], ...(spec.commands ?? []).flatMap((each) => paths(each, [...path, each.name.split(" ")[0] ?? ""]))];
 }
 
-test.each(leaves(ROOT).map((path) => ({ path })))("`$path` has help of its own, which fits", async ({ path }) => {
+test.each(paths(ROOT).map((path) => ({ path })))("`$path` has help of its own, which fits", async ({ path }) => {
   const { code, out } = await run([...path, "--help"]);
-  expect([code, out]).toEqual([0, expect.stringContaining(`Usage: flow-layer ${path.join(" ")}`)]);
+  expect([code, out]).toEqual([0, expect.stringContaining(["Usage: flow-layer", ...path].join(" "))]);
   for (const line of out.split("\n")) expect(line.length).toBeLessThanOrEqual(80);
+});
+
+test.each(["prices", "budgets", "webhooks", "approvals", "providers"])("`%s list` is `%s`", async (group) => {
+  const [path, body] = [`GET /admin/${group}`, listOf()];
+  const [short, long] = await Promise.all(
+    [[group], [group, "list"]].map((argv) => run(argv, { fetch: fakeHost({ [path]: { body } }).fetch })),
+  );
+  expect(short?.code).toBe(0);
+  expect(long).toEqual(short);
+});
+
+test("a version says where it comes from in one short line", async () => {
+  const gates = [{ name: "min_requests", wanted: 20, measured: 20, passed: true }];
+  const origin = { kind: "promotion", from: { env: "staging", version: 4 }, gates, evidence: { requests: 20 } };
+  const body = { env: "production", name: "support", version: 2, active: true, actor: "ann", origin, policy: {} };
+  const { out } = await run(["routes", "get", "production/support"], {
+    fetch: fakeHost({ "GET /admin/routes/production/support": { body } }).fetch,
+  });
+  expect(out).toMatch(/^origin +promotion of staging@4$/m);
+});
+
+test("a route that is not there leads to the list", async () => {
+  const message = "No such route or version. GET /admin/routes lists the routes.";
+  const body = { error: { message, code: "not_found" } };
+  const { err } = await run(["routes", "get", "production/supprt"], {
+    fetch: fakeHost({ "GET /admin/routes/production/supprt": { status: 404, body } }).fetch,
+  });
+  expect(err).toContain("In this command: routes list");
+});
+
+test.each([
+  { command: "pause", status: "paused" },
+  { command: "resume", status: "active" },
+])("`keys $command` makes a key $status", async ({ command, status }) => {
+  const host = fakeHost({ "PATCH /admin/keys/k1": { body: { id: "k1", status } } });
+  expect((await run(["keys", command, "k1"], { fetch: host.fetch })).code).toBe(0);
+  expect(host.calls).toMatchObject([{ method: "PATCH", body: { status } }]);
 });
