@@ -88,6 +88,17 @@ describe("an isolate", () => {
     await expect.poll(async () => (await padded(5 * MIB)).status, { timeout: 10_000 }).toBe(200);
   });
 
+  test("is free again within seconds where what was announced does not come", { timeout: 40_000 }, async () => {
+    const held = await hold([10 * MIB, 10 * MIB], 5 * MIB);
+    held[0]?.send(" ".repeat(MIB));
+    await expect.poll(async () => (await padded(5 * MIB)).status, { timeout: 25_000, interval: 500 }).toBe(200);
+    // By its declared length each of them would have had two minutes.
+    for (const client of held) {
+      await expect.poll(() => client.received(), { timeout: 25_000, interval: 200 }).toContain("took too long");
+      client.close();
+    }
+  });
+
   test("counts what it has read of a body without a length", async () => {
     const held = await hold([10 * MIB, 10 * MIB], 5 * MIB);
     const streamed = await announce(null, chunk(" ".repeat(3 * MIB)));
