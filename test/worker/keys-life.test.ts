@@ -128,6 +128,22 @@ describe("a secret that an isolate's copy does not know", () => {
   });
 });
 
+test("the light trace of a refused request names what was asked for, as far as its body says so", async () => {
+  const key = await worker.createKey();
+  const refused = async (text: string) => {
+    const headers = { ...bearer(key.key).headers, "content-type": "application/json" };
+    const response = await worker.fetch("/v1/chat/completions", { method: "POST", headers, body: text });
+    expect(response.status).toBe(400);
+    const id = response.headers.get("x-request-id") ?? "";
+    await settled(key.key, id);
+    return okBody(await worker.fetch(`/v1/traces/${id}`, bearer(key.key)));
+  };
+  const named = await refused('{"model":"flow/paid","messages":[]}');
+  expect(named).toMatchObject({ status: "refused", error_code: "invalid_request", route: "flow/paid" });
+  expect(await refused('{"model":7}')).toMatchObject({ status: "refused", route: "" });
+  expect(await refused("{")).toMatchObject({ error_code: "invalid_json", route: "" });
+});
+
 test("DELETE /admin/keys/{id}/data erases what requests said, and no sum changes", async () => {
   const settings = { method: "PUT", body: { spend_tags: ["customer"] } };
   await okBody(await worker.admin("/admin/settings", settings));

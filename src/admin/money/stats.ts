@@ -58,7 +58,7 @@ statsApp.get("/", async (c) => {
   const since = wanted - (wanted % width);
   const end = readTime("until", query.until) ?? places.now;
   const ofTraces = bodyFilter(query);
-  const firstTrace = places.now - settingsOf(c.env).traceDays * DAY_MS;
+  const firstTrace = Math.ceil((places.now - settingsOf(c.env).traceDays * DAY_MS) / width) * width;
   refuseUnkept(bucket, since, Math.max(firstKept(bucket, places), ofTraces === undefined ? 0 : firstTrace));
   const found = await findUsage(places, {
     ...{ groupBy, since, until: Math.ceil(end / width) * width, bucketMs: width, withRefused: true, withLatency: true },

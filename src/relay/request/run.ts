@@ -10,6 +10,7 @@ import { invalidKey, RouterError } from "../../http/errors.ts";
 import { unexpectedFault } from "../../http/internal-error.ts";
 import type { KeyRecord } from "../../keys/record.ts";
 import { verifyToken } from "../../keys/store.ts";
+import { isJsonObject, tryParseJson } from "../../lib/json.ts";
 import { Deadlines } from "../../lib/time/deadline.ts";
 import { isExporting } from "../../traces/exporter.ts";
 import { parseTraceparent } from "../../traces/otlp.ts";
@@ -26,6 +27,8 @@ import type { Caller, ResolvedRoute } from "../types.ts";
 
 /** What a request may still do after `total_ms`. */
 const MAX_OVERTIME_MS = 60_000;
+/** A larger body that is refused is not read once more for the name of its model. */
+const MAX_LOOKED_INTO = 1_000_000;
 
 type WaitUntil = (work: Promise<unknown>) => void;
 
@@ -137,7 +140,14 @@ export async function begin(run: AnyRun): Promise<Begun> {
   const caller = identify(key, http);
   noteCaller(run, caller);
   const owner = { keyId: key.id, secret: token?.key.secret ?? "", hold: (bytes: number) => body.hold(bytes) };
-  const asked = await door.parse(await body.read(run.deadlines), owner);
+  const text = await body.read(run.deadlines);
+  let asked: ChatRequest;
+  try {
+    asked = await door.parse(text, owner);
+  } catch (error) {
+    run.asked = { route: askedModel(text) };
+    throw error;
+  }
   run.asked = { route: showModel(asked.model), stream: asked.stream };
   const readAt = Date.now();
   requireScope(key, "chat");
@@ -147,6 +157,13 @@ export async function begin(run: AnyRun): Promise<Begun> {
   body.keepUntil(receivedAt + route.policy.timeouts.total_ms + MAX_OVERTIME_MS);
   exchange.timings.policy = Date.now() - readAt;
   return { asked, caller, route, readAt, body };
+}
+
+/** What a body that is refused asked for, as far as it says so: its trace names it. */
+function askedModel(text: string): string | null {
+  if (text.length > MAX_LOOKED_INTO) return null;
+  const body = tryParseJson(text);
+  return isJsonObject(body) && typeof body["model"] === "string" ? showModel(body["model"]) : null;
 }
 
 function recognised(
