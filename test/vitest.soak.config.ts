@@ -32,6 +32,7 @@ export default defineConfig({
             "test/worker/bad-inputs.test.ts",
             "test/worker/fixtures.test.ts",
             "test/worker/openapi.test.ts",
+            "test/worker/security-isolate.test.ts",
             "test/unit/control/target-health.test.ts",
             "test/unit/providers/**/*.test.ts",
             "test/unit/wires/**/*.test.ts",

@@ -11,3 +11,7 @@ export const tries = (count: number): number => (IS_SOAK ? count : Math.ceil(cou
  */
 export const cutStep = (isOwn: boolean, lengthBytes: number): number =>
   IS_SOAK || isOwn ? 1 : Math.ceil(lengthBytes / 400);
+
+/** Rows of a table whose tests cost processor time: all of them in a soak, each `step`-th one in a normal run. */
+export const some = <Row>(rows: readonly Row[], step: number): readonly Row[] =>
+  IS_SOAK ? rows : rows.filter((_, at) => at % step === 0);
