@@ -6,11 +6,11 @@ export const IS_SOAK = process.env["FLOW_SOAK"] === "1";
 export const tries = (count: number): number => (IS_SOAK ? count : Math.ceil(count / 3));
 
 /**
- * From one cut of a stream to the next, in bytes. Our own streams are cut at every byte in every run; of a recording,
- * which is much longer, a normal run takes some 400 places, spread over all of it.
+ * From one cut of a stream to the next, in bytes. A soak cuts at every byte; a normal run at some 600 places of our own
+ * streams, most of which are shorter, and at 300 of a recording, spread over all of it.
  */
 export const cutStep = (isOwn: boolean, lengthBytes: number): number =>
-  IS_SOAK || isOwn ? 1 : Math.ceil(lengthBytes / 400);
+  IS_SOAK ? 1 : Math.ceil(lengthBytes / (isOwn ? 600 : 300));
 
 /** Rows of a table whose tests cost processor time: all of them in a soak, each `step`-th one in a normal run. */
 export const some = <Row>(rows: readonly Row[], step: number): readonly Row[] =>

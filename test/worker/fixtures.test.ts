@@ -32,6 +32,8 @@ const FIXTURES = allFixtures();
 const STREAMS = FIXTURES.filter(isStream);
 /** In slices of a few bytes only up to here: each is a write of its own. */
 const SMALL_BYTES = 2_500;
+/** Each slice is a write of its own; how a reader takes every cut is tested without a socket, byte by byte. */
+const SLICE_BYTES = IS_SOAK ? 5 : 37;
 /** Between the cuts of one stream, where every place is cut in one of them; in a soak each has one cut. */
 const STRIDE_BYTES = 61;
 /** Streams that are under way together where every place of a stream is cut. */
@@ -184,7 +186,7 @@ describe("streams", () => {
       const { route, model } = await routeTo(fixture);
       const slices: Script =
         bytes.length <= SMALL_BYTES
-          ? { events: [bytes], sliceBytes: 5 }
+          ? { events: [bytes], sliceBytes: SLICE_BYTES }
           : { events: cutAtRandom(bytes, randomFrom(2026)) };
       const pieces: Script = { events: cutAtRandom(bytes, randomFrom(7)) };
       const cuts: Script[] =

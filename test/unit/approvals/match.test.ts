@@ -3,6 +3,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { canonicalJson, matchesGlob, sameArguments, verdictOf } from "../../../src/approvals/match.ts";
+import { tries } from "../../support/tries.ts";
 import { isLinear } from "../../support/work.ts";
 
 describe("globs", () => {
@@ -27,7 +28,7 @@ describe("globs", () => {
         const source = glob.replace(/[.]/g, "\\.").replaceAll("*", ".*").replaceAll("?", ".");
         expect(matchesGlob(name, glob)).toBe(new RegExp(`^${source}$`, "s").test(name));
       }),
-      { numRuns: 2_000 },
+      { numRuns: tries(2_000) },
     );
   });
 

@@ -12,6 +12,7 @@ import { geminiWire } from "../../../src/wires/gemini/wire.ts";
 import { readRequest } from "../../../src/wires/openai-chat/read-request.ts";
 import { hasResults, readToolTurns } from "../../../src/wires/openai-chat/tool-turns.ts";
 import type { UpstreamWire } from "../../../src/wires/wire.ts";
+import { tries } from "../../support/tries.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -119,6 +120,6 @@ test.each(Object.entries(ADAPTERS))("%s gets no result of a call that the record
       const answered = calls.filter(({ by }) => results.includes(by)).map(({ n }) => JSON.stringify({ n }));
       expect([...asked]).toEqual(expect.arrayContaining(answered));
     }),
-    { numRuns: 2_000 },
+    { numRuns: tries(2_000) },
   );
 });

@@ -14,6 +14,7 @@ import { FrameReader } from "../../../src/wires/openai-chat/read-frames.ts";
 import { FrameItems } from "../../../src/wires/openai-chat/stream/items.ts";
 import { ChatStreamWriter } from "../../../src/wires/openai-chat/stream/writer.ts";
 import { collect, eventData } from "../../support/sse.ts";
+import { tries } from "../../support/tries.ts";
 
 type Chunk = Record<string, unknown>;
 const chunk = (delta: object, finish_reason: string | null = null, index = 0): Chunk => ({
@@ -107,7 +108,7 @@ describe("streams", () => {
           expect(finish(ruled(gate, all))).toBe(chunks.slice(at).map(event).join(""));
         },
       ),
-      { numRuns: 200 },
+      { numRuns: tries(200) },
     );
   });
 

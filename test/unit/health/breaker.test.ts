@@ -10,6 +10,7 @@ import {
   recordEvidence,
   sumWindow,
 } from "../../../src/health/breaker.ts";
+import { tries } from "../../support/tries.ts";
 
 const T0 = 1_800_000_000_000;
 const HOUR_MS = 3_600_000;
@@ -540,7 +541,7 @@ describe("against a model that keeps every report", () => {
           expect(breaker.votes.length).toBeLessThanOrEqual(3);
         }
       }),
-      { numRuns: 300 },
+      { numRuns: tries(300) },
     );
   });
 });
@@ -631,7 +632,7 @@ describe("whatever isolates do and clocks show", () => {
       fc.property(fc.commands(commands, { maxCommands: 80 }), (list) => {
         fc.modelRun(() => ({ model: { now: T0 }, real: { breaker: CLOSED_BREAKER } }), list);
       }),
-      { numRuns: 200 },
+      { numRuns: tries(200) },
     );
   });
 });

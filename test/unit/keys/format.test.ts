@@ -1,6 +1,7 @@
 import * as fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { hashSecret, hasValidTail, newKeyId, newSecret, parseKey } from "../../../src/keys/format.ts";
+import { tries } from "../../support/tries.ts";
 import { isLinear } from "../../support/work.ts";
 import { provideWorkerdCrypto } from "../../support/workerd-crypto.ts";
 
@@ -93,7 +94,7 @@ describe("the tail", () => {
           expect(await isAccepted(edited)).toBe(false);
         },
       ),
-      { numRuns: 300 },
+      { numRuns: tries(300) },
     );
   });
 

@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { newTraceId } from "../../../src/traces/schema.ts";
+import { tries } from "../../support/tries.ts";
 import { type Books, KEY_ID, openBooks, settleRow, T0 } from "./fakes.ts";
 
 const HOUR_MS = 3_600_000;
@@ -81,7 +82,7 @@ describe("what waits for the index", () => {
         books.evict();
         expect([waiting(books), inView(books)]).toEqual([[], []]);
       }),
-      { numRuns: 150 },
+      { numRuns: tries(150) },
     );
   });
 });

@@ -11,6 +11,7 @@ import {
   scanJson,
   tryParseJson,
 } from "../../../src/lib/json.ts";
+import { tries } from "../../support/tries.ts";
 import { growthOf, isLinear } from "../../support/work.ts";
 
 /** Key and raw value of each outermost member. */
@@ -375,7 +376,7 @@ describe("JsonEdit, for any object, any changes and any white space", () => {
         expect(rawMembers(text)).toEqual(made.members.map(({ rawKey, rawValue }) => [rawKey, rawValue]));
         expect(scanJson(text).members.map(({ key }) => key)).toEqual(made.members.map(({ key }) => key));
       }),
-      { numRuns: 500 },
+      { numRuns: tries(500) },
     );
   });
 
@@ -402,7 +403,7 @@ describe("JsonEdit, for any object, any changes and any white space", () => {
         expect(isJsonObject(parseJson(result))).toBe(true);
         expect(rawMembers(result)).toEqual(expected);
       }),
-      { numRuns: 1_000 },
+      { numRuns: tries(1_000) },
     );
   });
 
@@ -415,7 +416,7 @@ describe("JsonEdit, for any object, any changes and any white space", () => {
         );
         expect(isJsonObject(parseJson(result))).toBe(true);
       }),
-      { numRuns: 500 },
+      { numRuns: tries(500) },
     );
   });
 

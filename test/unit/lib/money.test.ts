@@ -1,6 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fromUsd, NANO_PER_USD, toUsd, toUsdText } from "../../../src/lib/money.ts";
+import { tries } from "../../support/tries.ts";
 
 /** 9 million USD, the largest amount that is exact. */
 const MAX_NANO = 9_000_000 * NANO_PER_USD;
@@ -33,7 +34,7 @@ describe("for any amount", () => {
         const read = BigInt(whole) * BigInt(NANO_PER_USD) + BigInt(fraction.padEnd(9, "0"));
         expect(text.startsWith("-") ? -read : read).toBe(BigInt(nano));
       }),
-      { numRuns: 1_000 },
+      { numRuns: tries(1_000) },
     );
   });
 
@@ -44,7 +45,7 @@ describe("for any amount", () => {
         expect(fromUsd(toUsd(nano))).toBe(nano);
         expect(fromUsd(Number(toUsdText(nano)))).toBe(nano);
       }),
-      { numRuns: 1_000 },
+      { numRuns: tries(1_000) },
     );
   });
 });

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { MAX_EVENT_LENGTH, type SseEvent, SseSplitter } from "../../../src/lib/sse.ts";
 import { eventData } from "../../support/sse.ts";
+import { tries } from "../../support/tries.ts";
 import { isLinear } from "../../support/work.ts";
 
 function split(pieces: readonly string[]): { events: SseEvent[]; last: SseEvent | null } {
@@ -97,7 +98,7 @@ test("however a stream is cut, the events are the same, and no character is lost
       expect(text.startsWith(raw)).toBe(true);
       expect(eventData(`${text.slice(raw.length)}\n\n`)).toEqual([]);
     }),
-    { numRuns: 2_000 },
+    { numRuns: tries(2_000) },
   );
 });
 
@@ -106,7 +107,7 @@ test("one character at a time is no different", () => {
     fc.property(stream, (text) => {
       expect(dataOf(split(text.split("")).events)).toEqual(dataOf(split([text]).events));
     }),
-    { numRuns: 1_000 },
+    { numRuns: tries(1_000) },
   );
 });
 
@@ -115,7 +116,7 @@ test("the events are those a standard reader of the whole text finds", () => {
     fc.property(stream, (text) => {
       expect(dataOf(split([text]).events)).toEqual(eventData(text));
     }),
-    { numRuns: 2_000 },
+    { numRuns: tries(2_000) },
   );
 });
 

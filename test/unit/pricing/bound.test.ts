@@ -6,6 +6,7 @@ import { catalog } from "../../../src/catalog/models.ts";
 import type { Usage } from "../../../src/conversation/usage.ts";
 import { askedOf, type BoundConditions, boundNanoUsd, isFree } from "../../../src/pricing/bound.ts";
 import { costOf } from "../../../src/pricing/price.ts";
+import { tries } from "../../support/tries.ts";
 
 const SUNDAY = Date.parse("2026-11-22T12:00:00Z");
 const boundOf = (price: Price, more: Partial<BoundConditions> = {}, prompt = 1_000, output = 100): number | null =>
@@ -176,7 +177,7 @@ describe("at every price of the table", () => {
           }
         },
       ),
-      { numRuns: 1_500 },
+      { numRuns: tries(1_500) },
     );
   });
 
@@ -197,7 +198,7 @@ describe("at every price of the table", () => {
           expect(Number.isSafeInteger(of(prompt, output))).toBe(true);
         },
       ),
-      { numRuns: 500 },
+      { numRuns: tries(500) },
     );
   });
 });

@@ -7,6 +7,7 @@ import type { Usage } from "../../../src/conversation/usage.ts";
 import { basisOf, type Conditions, costOf, isOffCheck, reprice } from "../../../src/pricing/price.ts";
 import { readConditions } from "../../../src/pricing/surcharge-rules.ts";
 import { readUsage } from "../../../src/pricing/usage.ts";
+import { tries } from "../../support/tries.ts";
 
 const NOTHING: Usage = {
   promptTokens: 0,
@@ -450,7 +451,7 @@ describe("whatever is used", () => {
         const cost = (each: Kinds): number => nanoOf(usageOfKinds(each), price, { provider }) ?? Number.NaN;
         expect(cost({ ...of, [name]: of[name] + 1 })).toBeGreaterThanOrEqual(cost(of));
       }),
-      { numRuns: 1_000 },
+      { numRuns: tries(1_000) },
     );
   });
 });

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { Usage } from "../../../src/conversation/usage.ts";
 import { costOf } from "../../../src/pricing/price.ts";
 import { countedUsage, readUsage } from "../../../src/pricing/usage.ts";
+import { tries } from "../../support/tries.ts";
 
 const NOTHING: Usage = {
   promptTokens: 0,
@@ -306,7 +307,7 @@ describe("readUsage", () => {
           expect(read.cachedTokens + read.cacheWriteTokens).toBeLessThanOrEqual(read.promptTokens);
         },
       ),
-      { numRuns: 500 },
+      { numRuns: tries(500) },
     );
   });
 });

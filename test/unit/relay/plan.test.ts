@@ -16,6 +16,7 @@ import { askedInChat } from "../../../src/wires/asked.ts";
 import { type ChatRequest, parseChatRequest } from "../../../src/wires/openai-chat/request-fields.ts";
 import { randomFrom } from "../../support/random.ts";
 import { stubScheduler } from "../../support/scheduler.ts";
+import { tries } from "../../support/tries.ts";
 
 beforeAll(stubScheduler);
 afterAll(() => void vi.unstubAllGlobals());
@@ -586,7 +587,7 @@ test("whatever the policy, the request and the health: the right list, or the ri
         ...wanted.filter((name) => rest(name) === 1),
       ]);
     }),
-    { numRuns: 3_000 },
+    { numRuns: tries(3_000) },
   );
   const codes = ["no_target_configured", "no_capable_target", "context_length_exceeded", "all_targets_down"];
   expect(seen).toEqual(new Set([...codes, "sole", "list"]));
@@ -686,7 +687,7 @@ test("a client can narrow the policy's targets with whatever it sends, and never
       }
     },
   );
-  await fc.assert(property, { numRuns: 800 });
+  await fc.assert(property, { numRuns: tries(800) });
   expect(lists).toBeGreaterThan(10);
 });
 
@@ -698,7 +699,7 @@ test("health never takes away a sole candidate, however it came to be the only o
       const result = planOrCode(setting);
       expect(result.code === null && result.plan.candidates.length).toBe(1);
     }),
-    { numRuns: 300 },
+    { numRuns: tries(300) },
   );
 });
 

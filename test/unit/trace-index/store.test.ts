@@ -523,7 +523,7 @@ describe("a request that nobody had settled", () => {
             expect({ requests, errors }).toEqual({ requests: best === settled ? 1 : 0, errors: [] });
           },
         ),
-        { numRuns: 60 },
+        { numRuns: tries(60) },
       );
     },
   );

@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { ChatTailWatch } from "../../../src/wires/openai-chat/stream/tail-watch.ts";
+import { tries } from "../../support/tries.ts";
 import { chunks } from "../../support/upstream.ts";
 
 const WORDS = "one two three four five six seven eight nine ten eleven twelve";
@@ -31,7 +32,7 @@ test("does not depend on where it was cut into reads", () => {
       const ends = [...places.toSorted((a, b) => a - b), text.length];
       expect(unitsOf(ends.map((end, at) => text.slice(ends[at - 1] ?? 0, end)))).toBe(whole);
     }),
-    { numRuns: 200 },
+    { numRuns: tries(200) },
   );
 });
 

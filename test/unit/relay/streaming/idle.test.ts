@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { IdleClock } from "../../../../src/relay/streaming/idle.ts";
+import { tries } from "../../../support/tries.ts";
 
 const LIMIT_MS = 800;
 /** It looks eight times per limit. */
@@ -68,6 +69,6 @@ test("however reads and writes alternate, it rings for a read that takes the lim
       expect(rangAt[0]! - from).toBeGreaterThanOrEqual(LIMIT_MS);
       clock.end();
     }),
-    { numRuns: 200 },
+    { numRuns: tries(200) },
   );
 });

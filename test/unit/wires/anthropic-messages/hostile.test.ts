@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { writeRequest } from "../../../../src/wires/anthropic-messages/write-request.ts";
 import { readRequest } from "../../../../src/wires/openai-chat/read-request.ts";
 import { foreignKeys, hostileChat } from "../../../support/hostile-chat.ts";
+import { tries } from "../../../support/tries.ts";
 
 const VOCABULARY = new Set([
   ...[
@@ -55,6 +56,6 @@ test("a client's object is never passed on, and nothing throws", () => {
       const written = writeRequest(conversation, { provider: "anthropic", model, maxOutputTokens: undefined });
       expect(foreignKeys(JSON.parse(written.body), VOCABULARY, OPAQUE)).toEqual([]);
     }),
-    { numRuns: 500 },
+    { numRuns: tries(500) },
   );
 });

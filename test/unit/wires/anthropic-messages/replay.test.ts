@@ -10,6 +10,7 @@ import { anthropic } from "../../../../src/providers/anthropic.ts";
 import { askedInChat } from "../../../../src/wires/asked.ts";
 import { asChat } from "../../../support/as-chat.ts";
 import { inChat } from "../../../support/asked.ts";
+import { tries } from "../../../support/tries.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -227,7 +228,7 @@ describe.each([
         const { content } = await sentBack(answer(given));
         expect(content).toBe(contentOf(given));
       }),
-      { numRuns: 300 },
+      { numRuns: tries(300) },
     );
   });
 });

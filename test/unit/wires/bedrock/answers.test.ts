@@ -7,7 +7,7 @@ import { askedInChat } from "../../../../src/wires/asked.ts";
 import { asChat, type StreamPart } from "../../../support/as-chat.ts";
 import { event, exception, frame, messages, type SourceLine } from "../../../support/aws-event-stream.ts";
 import { allFixtures, bytesOf, type Fixture, named, streamedAnswer, wholeAnswer } from "../../../support/fixtures.ts";
-import { cutStep } from "../../../support/tries.ts";
+import { cutStep, tries } from "../../../support/tries.ts";
 
 type Json = Record<string, unknown>;
 
@@ -121,7 +121,7 @@ describe("streams", () => {
           if (failedAt !== -1) expect(failedAt).toBe(parts.length - 1);
         },
       ),
-      { numRuns: 150 },
+      { numRuns: tries(150) },
     );
   });
 

@@ -9,6 +9,7 @@ import { asChat, type StreamPart } from "../../../support/as-chat.ts";
 import { inChat } from "../../../support/asked.ts";
 import { event } from "../../../support/aws-event-stream.ts";
 import { streamedAnswer, wholeAnswer } from "../../../support/fixtures.ts";
+import { tries } from "../../../support/tries.ts";
 
 type Json = Record<string, unknown>;
 
@@ -334,6 +335,6 @@ test("any answer, cut anywhere: the same events, and the same as if it had come 
       const parts = places.slice(1).flatMap((place, at) => reader.push(bytes.subarray(places[at], place)));
       expect([...parts, ...reader.end()]).toEqual(whole);
     }),
-    { numRuns: 200 },
+    { numRuns: tries(200) },
   );
 });

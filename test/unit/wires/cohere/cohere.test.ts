@@ -8,7 +8,7 @@ import { asChat, type StreamPart } from "../../../support/as-chat.ts";
 import { inChat } from "../../../support/asked.ts";
 import { allFixtures, bytesOf, type Fixture, named, streamedAnswer, wholeAnswer } from "../../../support/fixtures.ts";
 import { foreignKeys, hostileChat } from "../../../support/hostile-chat.ts";
-import { cutStep } from "../../../support/tries.ts";
+import { cutStep, tries } from "../../../support/tries.ts";
 
 type Json = Record<string, unknown>;
 
@@ -467,7 +467,7 @@ describe("requests", () => {
         expect(foreignKeys(JSON.parse(request.body), VOCABULARY, new Set(["parameters", "data"]))).toEqual([]);
         expect(request.droppedParams.join()).toMatch(/^[\w.[\],-]*$/);
       }),
-      { numRuns: 500 },
+      { numRuns: tries(500) },
     );
   });
 
@@ -671,7 +671,7 @@ describe("answers", () => {
           expect(translate(pieces)).toEqual(translate([bytes]));
         },
       ),
-      { numRuns: 300 },
+      { numRuns: tries(300) },
     );
   });
 
@@ -685,7 +685,7 @@ describe("answers", () => {
         const text = events.map((type) => `data: ${JSON.stringify({ type, delta: { message: nested, usage } })}\n\n`);
         translate([Buffer.from(text.join(""))]);
       }),
-      { numRuns: 300 },
+      { numRuns: tries(300) },
     );
   });
 });

@@ -4,7 +4,7 @@ import { google } from "../../../../src/providers/google.ts";
 import { askedInChat } from "../../../../src/wires/asked.ts";
 import { asChat, type StreamPart } from "../../../support/as-chat.ts";
 import { allFixtures, bytesOf, type Fixture, named, streamedAnswer, wholeAnswer } from "../../../support/fixtures.ts";
-import { cutStep } from "../../../support/tries.ts";
+import { cutStep, tries } from "../../../support/tries.ts";
 import { ending, stream, toText, translate, whole, wholeOf } from "./support.ts";
 
 const OURS = allFixtures().filter(({ provider }) => provider === "google");
@@ -315,7 +315,7 @@ describe("answers", () => {
           expect(JSON.stringify(translate(pieces))).toBe(JSON.stringify(translate([bytes])));
         },
       ),
-      { numRuns: 300 },
+      { numRuns: tries(300) },
     );
   });
 

@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { eventData } from "../../../support/sse.ts";
+import { tries } from "../../../support/tries.ts";
 import { DUMMY, ending, type Json, messageOf, sentParts, stream, toText, translate, whole } from "./support.ts";
 
 const USER = { role: "user", content: "hi" };
@@ -88,7 +89,7 @@ test("any turn of signed parts goes back as it came, whole or streamed", async (
       const message = streamedMessage(stream(...parts.map((each) => ending(undefined, [each])), ending("STOP", [])));
       expect(await sentParts([message])).toEqual(parts);
     }),
-    { numRuns: 200 },
+    { numRuns: tries(200) },
   );
 });
 

@@ -13,6 +13,7 @@ import { FrameItems } from "../../../../src/wires/openai-chat/stream/items.ts";
 import { ChatStreamWriter } from "../../../../src/wires/openai-chat/stream/writer.ts";
 import { writeAnswer } from "../../../../src/wires/openai-chat/write-answer.ts";
 import { writeRequest } from "../../../../src/wires/openai-chat/write-request.ts";
+import { tries } from "../../../support/tries.ts";
 
 const CONTEXT = { provider: "p", model: "m", traceId: "tr_1", createdAt: 7, conversation: null };
 const P = { path: "" };
@@ -190,7 +191,7 @@ test("a request", () => {
       expect(losses).toEqual([]);
       expect(bare(readRequest(JSON.parse(JSON.stringify(fields))))).toEqual(bare(sent));
     }),
-    { numRuns: 500 },
+    { numRuns: tries(500) },
   );
 });
 
@@ -212,7 +213,7 @@ test("a whole answer, which needs no mending", () => {
       expect(bare(read.choices.map(({ parts }) => parts))).toEqual(bare(wanted.map(({ parts }) => parts)));
       expect(read.choices.map((each) => each.finish.reason)).toEqual(wanted.map((each) => each.finish.reason));
     }),
-    { numRuns: 500 },
+    { numRuns: tries(500) },
   );
 });
 
@@ -279,7 +280,7 @@ describe("a stream", () => {
         expect(summed(read.flatMap((item) => item.events))).toEqual(summed(events));
         expect(read.at(-1)?.ends).toBe(true);
       }),
-      { numRuns: 300 },
+      { numRuns: tries(300) },
     );
   });
 
@@ -299,7 +300,7 @@ describe("a stream", () => {
         const wanted = boundIn(events).filter((bound) => carriesData(bound as Bound));
         expect(boundIn(read)).toEqual(wanted);
       }),
-      { numRuns: 300 },
+      { numRuns: tries(300) },
     );
   });
 });

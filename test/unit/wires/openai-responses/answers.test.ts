@@ -11,7 +11,7 @@ import { ResponseStream } from "../../../../src/wires/openai-responses/write-str
 import type { AnswerContext } from "../../../../src/wires/wire.ts";
 import { answerOf, chunksOf } from "../../../support/answers.ts";
 import { readProtocol } from "../../../support/responses-protocol.ts";
-import { IS_SOAK } from "../../../support/tries.ts";
+import { IS_SOAK, tries } from "../../../support/tries.ts";
 import { answers, PROVIDER } from "./conversations.ts";
 
 const context: AnswerContext = {
@@ -91,7 +91,7 @@ test("the stream keeps the protocol and ends in the whole answer", () => {
       const whole = { ...responsesWire.writeAnswer(answer, context), completed_at: 0 };
       expect({ ...response, completed_at: 0 }).toEqual({ ...whole, flow: { trace_id: "tr_1" } });
     }),
-    { numRuns: 150 },
+    { numRuns: tries(150) },
   );
 });
 
@@ -121,7 +121,7 @@ test("any events, in any order, are written without a throw and within the proto
       const text = writer.write(events) + (breaks ? writer.fail("It broke.") : writer.end());
       expect(readProtocol(text).faults).toEqual([]);
     }),
-    { numRuns: 500 },
+    { numRuns: tries(500) },
   );
 });
 
@@ -170,7 +170,7 @@ test("any JSON as a response is an answer or a failure, never a throw", () => {
       if (read.ok) responsesWire.writeAnswer(read.answer, context);
       readStreamed(`data: ${JSON.stringify({ type: "response.completed", response: body })}\n\n`);
     }),
-    { numRuns: 500 },
+    { numRuns: tries(500) },
   );
 });
 

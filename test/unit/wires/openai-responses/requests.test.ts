@@ -11,6 +11,7 @@ import { type EditOptions, itemsFor } from "../../../../src/wires/openai-respons
 import { responsesWire } from "../../../../src/wires/openai-responses/wire.ts";
 import type { RequestTarget } from "../../../../src/wires/wire.ts";
 import { foreignKeys, hostileChat } from "../../../support/hostile-chat.ts";
+import { tries } from "../../../support/tries.ts";
 import { conversations, defined, PROVIDER } from "./conversations.ts";
 
 const target: RequestTarget = { provider: PROVIDER, model: "gpt-test", maxOutputTokens: undefined };
@@ -84,7 +85,7 @@ test("reading what was written for a provider gives the conversation back", () =
         responsesWire.writeRequest(conversation, target).body,
       );
     }),
-    { numRuns: 300 },
+    { numRuns: tries(300) },
   );
 });
 
@@ -503,7 +504,7 @@ describe("nothing of a client's passes as it came", () => {
         expect(JSON.stringify(body)).not.toContain("forged");
         expect(losses.every(({ path }) => path !== "")).toBe(true);
       }),
-      { numRuns: 500 },
+      { numRuns: tries(500) },
     );
   });
 
@@ -818,7 +819,7 @@ describe("a client's request", () => {
           }
         },
       ),
-      { numRuns: 500 },
+      { numRuns: tries(500) },
     );
   });
 });

@@ -8,6 +8,7 @@ import { messagesDoor } from "../../../../../src/wires/anthropic-messages/door/d
 import { hasUnreadableArguments } from "../../../../../src/wires/anthropic-messages/door/write-answer.ts";
 import { anthropicMessages } from "../../../../../src/wires/anthropic-messages/wire.ts";
 import type { AnswerContext } from "../../../../../src/wires/wire.ts";
+import { tries } from "../../../../support/tries.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -225,7 +226,7 @@ describe("streams", () => {
         const stream = write(events.map((each) => (each.kind === "call_args" ? { ...each, text: "" } : each)));
         streamed(stream);
       }),
-      { numRuns: 500 },
+      { numRuns: tries(500) },
     );
   });
 });

@@ -9,6 +9,7 @@ import { withoutForeign } from "../../../../../src/wires/anthropic-messages/same
 import { writeRequest } from "../../../../../src/wires/anthropic-messages/write-request.ts";
 import { readRequest as readChat } from "../../../../../src/wires/openai-chat/read-request.ts";
 import type { WrittenRequest } from "../../../../../src/wires/wire.ts";
+import { tries } from "../../../../support/tries.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -445,7 +446,7 @@ describe("read(write(x)) is x", () => {
         expect(written.losses).toEqual([]);
         expect(comparable(read(written.body))).toEqual(comparable(conversation));
       }),
-      { numRuns: 300 },
+      { numRuns: tries(300) },
     );
   });
 });

@@ -6,6 +6,7 @@ import type { UpstreamRequest } from "../../../../../src/providers/adapter.ts";
 import { findProvider } from "../../../../../src/providers/index.ts";
 import { nineOf } from "../../../../../src/wires/openai-chat/edit/call-ids.ts";
 import { textInChat } from "../../../../support/asked.ts";
+import { tries } from "../../../../support/tries.ts";
 
 async function requestTo(id: string, text: string): Promise<UpstreamRequest> {
   const provider = findProvider(id);
@@ -221,7 +222,7 @@ test.each(["openai", "deepseek", "moonshot", "openrouter", "azure"])(
         }
         if (messages.every(({ role }) => role === "user" || role === "system")) expect(body).toBe(text);
       }),
-      { numRuns: 150 },
+      { numRuns: tries(150) },
     );
   },
 );

@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { isJsonObject } from "../../../../../src/lib/json.ts";
 import { mendAnswer } from "../../../../../src/wires/openai-chat/mend/answer.ts";
 import { readCompletion } from "../../../../../src/wires/openai-chat/read-completion.ts";
+import { tries } from "../../../../support/tries.ts";
 
 const OPTIONS = { seed: "tr_abc", finishWords: { gave_up: "error", cut_short: "length" } };
 
@@ -250,6 +251,6 @@ test("no JSON makes it throw, and mending twice is mending once", () => {
       const once = mend(JSON.stringify({ choices }));
       expect(mend(once)).toBe(once);
     }),
-    { numRuns: 2_000 },
+    { numRuns: tries(2_000) },
   );
 });

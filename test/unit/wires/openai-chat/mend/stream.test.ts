@@ -3,6 +3,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { FrameReader } from "../../../../../src/wires/openai-chat/read-frames.ts";
+import { tries } from "../../../../support/tries.ts";
 import { isLinear } from "../../../../support/work.ts";
 
 const OPTIONS = { seed: "tr_abc", finishWords: { gave_up: "error" } };
@@ -377,7 +378,7 @@ test("the same frames for every chunking", () => {
         expect(readAll(pieces)).toEqual(readAll([bytes]));
       },
     ),
-    { numRuns: 500 },
+    { numRuns: tries(500) },
   );
 });
 
