@@ -10,7 +10,6 @@ import {
   recordEvidence,
   sumWindow,
 } from "../../../src/health/breaker.ts";
-import { tries } from "../../support/tries.ts";
 
 const T0 = 1_800_000_000_000;
 const HOUR_MS = 3_600_000;
@@ -541,7 +540,7 @@ describe("against a model that keeps every report", () => {
           expect(breaker.votes.length).toBeLessThanOrEqual(3);
         }
       }),
-      { numRuns: tries(300) },
+      { numRuns: 300 },
     );
   });
 });
@@ -632,7 +631,7 @@ describe("whatever isolates do and clocks show", () => {
       fc.property(fc.commands(commands, { maxCommands: 80 }), (list) => {
         fc.modelRun(() => ({ model: { now: T0 }, real: { breaker: CLOSED_BREAKER } }), list);
       }),
-      { numRuns: tries(200) },
+      { numRuns: 200 },
     );
   });
 });

@@ -7,7 +7,6 @@ import { FrameReader } from "../../../../src/wires/openai-chat/read-frames.ts";
 import { FrameItems } from "../../../../src/wires/openai-chat/stream/items.ts";
 import { ChatStreamWriter } from "../../../../src/wires/openai-chat/stream/writer.ts";
 import { eventData } from "../../../support/sse.ts";
-import { tries } from "../../../support/tries.ts";
 
 type Chunk = Readonly<Record<string, unknown>>;
 
@@ -484,7 +483,7 @@ test("whatever the texts, cuts and pieces: the last answer in full, or an end at
         completed++;
       }
     }),
-    { numRuns: tries(2_000) },
+    { numRuns: 2_000 },
   );
   // Both ends are really tried.
   expect(Math.min(completed, given)).toBeGreaterThan(250);

@@ -8,7 +8,6 @@ import { askedInChat } from "../../../../src/wires/asked.ts";
 import { traitsOf } from "../../../../src/wires/bedrock/models.ts";
 import { inChat } from "../../../support/asked.ts";
 import { foreignKeys, hostileChat } from "../../../support/hostile-chat.ts";
-import { tries } from "../../../support/tries.ts";
 
 type Json = Record<string, unknown>;
 
@@ -1090,7 +1089,7 @@ test("whatever a request holds, it is written from what is built here, or named 
       }
       expect(request.droppedParams.join()).toMatch(/^[\w.[\],-]*$/);
     }),
-    { numRuns: tries(500) },
+    { numRuns: 500 },
   );
   expect(sentCount).toBeGreaterThan(50);
 });
