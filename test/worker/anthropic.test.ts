@@ -148,6 +148,17 @@ describe("a turn that the provider paused", () => {
   });
 });
 
+test("the end of the protocol is the end, also where nothing says how the answer ended", async () => {
+  const silent = events("end_turn").filter((event) => (event as { type: string }).type !== "message_delta");
+  rig.upstream.script({ events: silent });
+  const response = await rig.ask(await claudeOnly(), { stream: true });
+  expect(streamedAnswer(await response.text())).toMatchObject({ text: "Half of", finishReason: "stop" });
+  const cut = silent.slice(0, -1);
+  rig.upstream.script({ events: cut });
+  const broken = await rig.ask(await claudeOnly(), { stream: true });
+  expect(await broken.text().catch(() => "broken off")).toBe("broken off");
+});
+
 test("each attempt that the provider made by itself is booked", async () => {
   const iterations = [
     { type: "message", input_tokens: 1_000, output_tokens: 50 },

@@ -174,3 +174,20 @@ test("a stream in place of a document that breaks off, or fails, is no answer", 
   const { choices } = (await response.json()) as Completion;
   expect(choices[0]?.message.content ?? response.headers.get("x-flowlayer-attempt-log")).toBe("third");
 });
+
+test("the Messages door tells the end that a provider of its wire did not name, and once", async () => {
+  const route = await rig.route({ providers: ["moonshot"] });
+  const silent = FORMS["anthropic"]!.events.filter((each) => !String(each).includes('"message_delta"'));
+  rig.upstream.script({ events: silent });
+  const response = await rig.worker.fetch("/v1/messages", {
+    method: "POST",
+    headers: { "x-api-key": route.key, "content-type": "application/json", "anthropic-version": "2023-06-01" },
+    body: JSON.stringify({
+      ...{ model: route.model, max_tokens: 9, stream: true, messages: [{ role: "user", content: "hi" }] },
+      tools: [{ name: "find", input_schema: { type: "object" } }],
+    }),
+  });
+  const text = await response.text();
+  expect(text).toContain('"stop_reason":"tool_use"');
+  expect(text.match(/event: message_stop/g)).toHaveLength(1);
+});

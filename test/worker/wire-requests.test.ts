@@ -67,3 +67,17 @@ test.each([
     ["user", "text"],
   ]);
 });
+
+const PNG = "iVBORw0KGgoAAAANSUhEUg==";
+const seen = (type: string, data: string): string =>
+  `"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:${type};base64,${data}"}}]}]`;
+
+test.each([
+  ["anthropic", seen("image/jpeg", PNG), '"media_type":"image/png"'],
+  ["anthropic", seen("image/jpg", "AAAA"), '"media_type":"image/jpeg"'],
+  ["bedrock", seen("image/webp", PNG), '"format":"png"'],
+  ["google", seen("image/jpg", "AAAA"), '"mimeType":"image/jpeg"'],
+  ["google", seen("image/gif", "/9j/4AAQ"), '"mimeType":"image/jpeg"'],
+])("%s gets the type of a picture that its bytes have", async (provider, body, got) => {
+  expect(await sent(provider, body)).toContain(got);
+});

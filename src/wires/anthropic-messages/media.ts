@@ -4,23 +4,19 @@
  * https://platform.claude.com/docs/en/build-with-claude/vision, …/pdf-support, …/files
  */
 import type { FilePart, Json, Media } from "../../conversation/part.ts";
+import { pictureType } from "../picture-type.ts";
 
 /** Uploaded files are still behind it. https://platform.claude.com/docs/en/build-with-claude/files */
 export const FILES_BETA = "files-api-2025-04-14";
 
 const PICTURES: ReadonlySet<string> = new Set(["image/jpeg", "image/png", "image/gif", "image/webp"]);
 
-function pictureType(mediaType: string): string | null {
-  const type = mediaType === "image/jpg" ? "image/jpeg" : mediaType;
-  return PICTURES.has(type) ? type : null;
-}
-
 /** `null`: the provider cannot have it. An id counts where the provider itself gave it out. */
 export function imageSource(media: Media, isOwnId: boolean): Json | null {
   switch (media.kind) {
     case "base64": {
-      const type = pictureType(media.mediaType);
-      return type === null ? null : { type: "base64", media_type: type, data: media.data };
+      const type = pictureType(media.data, media.mediaType);
+      return !PICTURES.has(type) ? null : { type: "base64", media_type: type, data: media.data };
     }
     case "url":
       return /^https?:\/\//i.test(media.url) ? { type: "url", url: media.url } : null;

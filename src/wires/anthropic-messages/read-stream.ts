@@ -57,6 +57,7 @@ export class MessagesReader implements AnswerReader, EventReader {
   #preamble: string | null = "";
   #usage: Json = NOTHING;
   #calls = 0;
+  #hasBlocks = false;
   #isFinished = false;
   #isOver = false;
   /** The client speaks this wire, and can send a turn back that the provider has paused. */
@@ -132,7 +133,13 @@ export class MessagesReader implements AnswerReader, EventReader {
     else if (type === "message_delta") {
       this.#noteUsage(event["usage"]);
       this.#onMessageDelta(objectOf(event["delta"]));
-    } else if (type === "message_stop") this.#close();
+    } else if (type === "message_stop") this.#onMessageStop();
+  }
+
+  /** The protocol's own end is the end, also where nothing said how the answer ended. */
+  #onMessageStop(): void {
+    if (this.#hasBlocks) this.#onMessageDelta({ stop_reason: "end_turn" });
+    this.#close();
   }
 
   #fail(body: Json): void {
@@ -173,6 +180,7 @@ export class MessagesReader implements AnswerReader, EventReader {
   }
 
   #onBlockStart(index: unknown, block: Json, data: string): void {
+    this.#hasBlocks = true;
     this.#onBlockStop(index);
     const kind = kindOf(block);
     const isCall = kind === "call";

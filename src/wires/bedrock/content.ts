@@ -7,11 +7,11 @@
  */
 import type { AudioPart, FilePart, Json, Media } from "../../conversation/part.ts";
 import { isJsonObject } from "../../lib/json.ts";
+import { pictureType } from "../picture-type.ts";
 
 const IMAGE_FORMATS: ReadonlyMap<string, string> = new Map([
   ["image/png", "png"],
   ["image/jpeg", "jpeg"],
-  ["image/jpg", "jpeg"],
   ["image/gif", "gif"],
   ["image/webp", "webp"],
 ]);
@@ -51,7 +51,7 @@ const BYTES_ONLY = "Amazon Bedrock takes no addresses and no file ids. Send the 
 
 export function imageBlock(media: Media): WrittenBlock {
   if (media.kind !== "base64") return { why: BYTES_ONLY };
-  const format = IMAGE_FORMATS.get(media.mediaType);
+  const format = IMAGE_FORMATS.get(pictureType(media.data, media.mediaType));
   if (format === undefined) return { why: `Amazon Bedrock takes no images of type ${printable(media.mediaType)}.` };
   return { block: { image: { format, source: { bytes: media.data } } } };
 }

@@ -37,6 +37,12 @@ export function isGemini3(model: string): boolean {
   return familyOf(model).thinks === "level";
 }
 
+/** Newer models refuse a conversation that ends with the model's own words; older ones go on from there. */
+export function takesPrefill(model: string): boolean {
+  const { version, isLite } = familyOf(model);
+  return version <= 301 || (version === 305 && !isLite);
+}
+
 /** What was asked for, whichever of the common spellings the client used. */
 interface ThinkingRequest {
   readonly effort?: string | undefined;

@@ -8,6 +8,8 @@
 import { changesMeaning, type Loss } from "../../conversation/loss.ts";
 import type { AudioPart, FilePart, ImagePart, Json, Media, VideoPart } from "../../conversation/part.ts";
 
+import { pictureType } from "../picture-type.ts";
+
 export type MediaPart = ImagePart | AudioPart | VideoPart | FilePart;
 
 /** By the ending of an address. Where there is none of these, Google looks at what it fetched. */
@@ -57,7 +59,8 @@ export function writeMedia(part: MediaPart): Json | Loss {
   const { media } = part;
   switch (media.kind) {
     case "base64": {
-      const mediaType = media.mediaType.toLowerCase();
+      const declared = media.mediaType.toLowerCase();
+      const mediaType = declared.startsWith("image/") ? pictureType(media.data, declared) : declared;
       if (!MEDIA_TYPE.test(mediaType) || mediaType.endsWith("/undefined")) {
         return refused(part, "does not say of what kind it is");
       }

@@ -22,7 +22,7 @@ import type { ToolNames } from "../tool-names.ts";
 import type { RequestTarget } from "../wire.ts";
 import { customArgs } from "./called-tools.ts";
 import { OwnParts } from "./own-parts.ts";
-import { isGemini3 } from "./thinking.ts";
+import { isGemini3, takesPrefill } from "./thinking.ts";
 import { writeMedia } from "./write-media.ts";
 
 /** For calls that Gemini did not make, or whose signature the client lost: "thought-signatures", section FAQs. */
@@ -53,6 +53,9 @@ export function writeTurns(
     if (turn.role === "system" || turn.role === "developer") system.push(...writer.write(turn).flatMap(partsOf));
     else for (const content of writer.write(turn)) addContent(contents, content);
   }
+  const last = contents.at(-1);
+  const isPrefill = last?.role === "model" && last.parts.every((part) => part["functionCall"] === undefined);
+  if (isPrefill && !takesPrefill(target.model)) addContent(contents, GO_ON());
   if (contents.length > 0) {
     const instruction = system.length === 0 ? {} : { systemInstruction: { parts: system } };
     return { contents: contents.map(({ role, parts }) => ({ role, parts })), ...instruction };
@@ -60,6 +63,8 @@ export function writeTurns(
   // A request without any turn is refused: an instruction alone is then what the user says, and nothing an empty text.
   return { contents: [{ role: "user", parts: system.length === 0 ? [{ text: "" }] : system }] };
 }
+
+const GO_ON = (): Content => ({ role: "user", isResults: false, parts: [{ text: "Continue." }] });
 
 const partsOf = ({ parts }: Content): Json[] => parts;
 

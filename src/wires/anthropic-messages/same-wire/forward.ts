@@ -1,4 +1,5 @@
 /** The end of a stream of this wire whose events were forwarded as they came. */
+import type { AnswerEvent } from "../../../conversation/answer.ts";
 import type { Json } from "../../../conversation/part.ts";
 import { JsonEdit } from "../../../lib/json.ts";
 import { withData } from "../../sse-items.ts";
@@ -16,18 +17,27 @@ export class MessageForwarder implements AnswerWriter {
   readonly #traceId: string;
   /** The `message_delta` that says how the answer ended. */
   #closing = "";
+  #hasCalls = false;
   #flow: Json | undefined;
 
   constructor({ traceId }: AnswerContext) {
     this.#traceId = traceId;
   }
 
-  forward(raw: string): string {
+  forward(raw: string, events: readonly AnswerEvent[]): string {
+    this.#hasCalls ||= events.some(({ kind }) => kind === "call_start");
     return raw;
   }
 
   hold(raw: string): void {
-    this.#closing = raw;
+    this.#closing = /"type":\s*"message_stop"/.test(raw) ? this.#unsaidEnd() : raw;
+  }
+
+  /** For a provider that ends without a word on how. */
+  #unsaidEnd(): string {
+    const delta = { stop_reason: this.#hasCalls ? "tool_use" : "end_turn", stop_sequence: null };
+    const data = { type: "message_delta", delta, usage: { output_tokens: 0 } };
+    return `event: message_delta\ndata: ${JSON.stringify(data)}\n\n`;
   }
 
   write(): string {

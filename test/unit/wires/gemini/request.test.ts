@@ -24,11 +24,11 @@ const declaration = (name: string) => ({
 describe("requests", () => {
   test("the key is in a header, the method in the path, and nothing of the client in either", async () => {
     const whole = await send({ model: "flow/x", messages: HI });
-    expect(whole.url).toBe(`${BASE_URL}/models/gemini-3.8-flash:generateContent`);
+    expect(whole.url).toBe(`${BASE_URL}/models/gemini-3.5-flash:generateContent`);
     expect(whole.headers).toMatchObject({ "x-goog-api-key": "key", accept: "application/json" });
     expect(whole.body).toEqual({ contents: CONTENTS, generationConfig: {} });
     const stream = await send({ model: "flow/x", messages: HI, stream: true, stream_options: { include_usage: true } });
-    expect(stream.url).toBe(`${BASE_URL}/models/gemini-3.8-flash:streamGenerateContent?alt=sse`);
+    expect(stream.url).toBe(`${BASE_URL}/models/gemini-3.5-flash:streamGenerateContent?alt=sse`);
     expect(stream.headers).toMatchObject({ accept: "text/event-stream", "accept-encoding": "identity" });
     expect(stream.droppedParams).toEqual([]);
   });
@@ -112,6 +112,7 @@ describe("requests", () => {
     },
     {
       name: "no effort, where it cannot be none",
+      model: "gemini-3.8-flash",
       fields: { reasoning_effort: "none" },
       config: { thinkingConfig: { thinkingLevel: "low" } },
     },
@@ -276,7 +277,7 @@ describe("requests", () => {
       config: {},
       dropped: ["safetySettings"],
     },
-  ])("$name", async ({ fields, config, model = "gemini-3.8-flash", dropped = [], more = {} }) => {
+  ])("$name", async ({ fields, config, model = "gemini-3.5-flash", dropped = [], more = {} }) => {
     const { body, droppedParams } = await send({ messages: HI, ...fields }, { model });
     expect(body).toEqual({ contents: CONTENTS, generationConfig: config, ...more });
     expect([...droppedParams].sort()).toEqual([...dropped].sort());
@@ -556,10 +557,24 @@ describe("requests", () => {
         },
       ],
     },
-  ])("messages: $name", async ({ messages, contents, system, model = "gemini-3.8-flash" }) => {
+  ])("messages: $name", async ({ messages, contents, system, model = "gemini-3.5-flash" }) => {
     const { body } = await send({ messages }, { model });
     expect(body["contents"]).toEqual(contents);
     expect(body["systemInstruction"]).toEqual(system && { parts: system.map((text) => ({ text })) });
+  });
+
+  test.each([
+    ["gemini-2.5-pro", true],
+    ["gemini-3.1-pro-preview", true],
+    ["gemini-3.5-flash", true],
+    ["gemini-3.5-flash-lite", false],
+    ["gemini-3.6-flash", false],
+    ["gemini-flash-latest", false],
+  ])("a conversation that ends with the model, at %s: it goes on from there: %s", async (model, goesOn) => {
+    const begun = { role: "model", parts: [{ text: "So" }] };
+    const { body } = await send({ messages: [...HI, { role: "assistant", content: "So" }] }, { model });
+    const end = goesOn ? [] : [{ role: "user", parts: [{ text: "Continue." }] }];
+    expect(body["contents"]).toEqual([...CONTENTS, begun, ...end]);
   });
 
   test("what is lost inside messages is named", async () => {

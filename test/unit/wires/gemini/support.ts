@@ -59,7 +59,7 @@ export async function send(fields: Json, options: Partial<AdapterCall> = {}) {
   const { url, headers, body, droppedParams } = await google.adapter.toUpstream({
     ...inChat(fields),
     stream: fields["stream"] === true,
-    model: "gemini-3.8-flash",
+    model: "gemini-3.5-flash",
     params: {},
     maxOutputTokens: undefined,
     config: CONFIG,
@@ -69,7 +69,7 @@ export async function send(fields: Json, options: Partial<AdapterCall> = {}) {
 }
 
 /** The parts of all turns that are sent. */
-export async function sentParts(messages: readonly unknown[], model = "gemini-3.8-flash"): Promise<Json[]> {
+export async function sentParts(messages: readonly unknown[], model = "gemini-3.5-flash"): Promise<Json[]> {
   const { body } = await send({ messages }, { model });
   return (body["contents"] as { parts: Json[] }[]).flatMap(({ parts }) => parts);
 }
