@@ -37,6 +37,9 @@ test("the command runs outside the checkout", async () => {
   await expect(failed).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining("No host is known here") });
 });
 
+/** A package that a file imports, without the rest of the path. */
+const IMPORT = /^(?:import|(?:import|export|\}).* from) "((?:@[a-z-]+\/)?[a-z][a-z\d.-]*)(?:\/[^":]*)?";$/gm;
+
 describe("the lockfiles", () => {
   const audit = readFileSync(join(ROOT, ".ci/audit"), "utf8");
   const folders = globSync("test/**/package-lock.json", { cwd: ROOT, exclude: (path) => path.includes("node_modules") })
@@ -48,6 +51,18 @@ describe("the lockfiles", () => {
     expect(audit).toContain(`for folder in . ${folders.join(" ")};`);
     const quoted = folders.map((folder) => `"/${folder}"`).join(", ");
     expect(readFileSync(join(ROOT, ".github/dependabot.yml"), "utf8")).toContain(`directories: [${quoted}]`);
+  });
+
+  test("what `npm test` runs needs the packages of `npm ci` only", () => {
+    const { devDependencies } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+    const files = globSync("test/{unit,worker,dev,lint,support}/**/*.ts", { cwd: ROOT });
+    const found = files.flatMap((path) =>
+      [...readFileSync(join(ROOT, path), "utf8").matchAll(IMPORT)]
+        .filter(([, name = ""]) => !Object.hasOwn(devDependencies, name))
+        .map(([, name]) => `${path}: ${name} belongs into test/clients or test/site`),
+    );
+    expect(files.length).toBeGreaterThan(100);
+    expect(found).toEqual([]);
   });
 
   test("what the audit calls shipped is what the source imports, and is pinned exactly", () => {

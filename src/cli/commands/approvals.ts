@@ -72,5 +72,10 @@ async function decide(input: CommandInput, decision: "approve" | "deny"): Promis
   input.print(approval, () =>
     record(Object.entries({ tool_call_id, name, status, key_id, decided_by, decided_at, reason })),
   );
+  const { trace_id: trace } = approval;
+  if (typeof trace === "string") {
+    const resume = `{"resume": "${safe(trace)}"}`;
+    input.terminal.writeError(`A request that gave up waiting is sent again with "route": ${resume}.\n`);
+  }
   return EXIT_OK;
 }

@@ -155,3 +155,11 @@ test.each([
   expect((await run(["keys", command, "k1"], { fetch: host.fetch })).code).toBe(0);
   expect(host.calls).toMatchObject([{ method: "PATCH", body: { status } }]);
 });
+
+test("a decision says how a request that gave up waiting goes on", async () => {
+  const body = { tool_call_id: "call_1", name: "send", status: "approved", trace_id: "tr_7" };
+  const { err } = await run(["approvals", "approve", "call_1"], {
+    fetch: fakeHost({ "POST /admin/approvals/call_1": { body } }).fetch,
+  });
+  expect(err).toContain('"route": {"resume": "tr_7"}');
+});
