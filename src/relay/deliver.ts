@@ -5,6 +5,7 @@
  * headers before the first byte leaves, because nothing can be added to them after.
  */
 import { callsOfAnswer, toolApproval } from "../approvals/release.ts";
+import type { AnswerEvent } from "../conversation/answer.ts";
 import type { Json } from "../conversation/part.ts";
 import type { Usage } from "../conversation/usage.ts";
 import { isJsonObject, JsonEdit } from "../lib/json.ts";
@@ -80,6 +81,14 @@ export function reportOf(exchange: Exchange): { readonly usage: Json; readonly f
     usage: isJsonObject(raw) ? raw : toChatUsage(exchange.answerBill.usage),
     flow: exchange.toFlow(Date.now(), exchange.costNanoUsd),
   };
+}
+
+/** Usage for the end of a stream whose provider told none: what the answer is billed by. `null`: it told some. */
+export function countedUsage(exchange: Exchange): Extract<AnswerEvent, { kind: "usage" }> | null {
+  if (isJsonObject(exchange.winner?.received.rawUsage)) return null;
+  const { usage } = exchange.answerBill;
+  const counts = { prompt: usage.promptTokens, completion: usage.completionTokens };
+  return { kind: "usage", counts, raw: toChatUsage(usage) };
 }
 
 /** An answer in another wire is written from what was read, and has figures there only where the provider gave some. */

@@ -20,6 +20,7 @@ import type { ConversationInput } from "./attempts/attempt.ts";
 import { Attempts, ClientGone } from "./attempts/attempts.ts";
 import { conversationOf, costForecast } from "./conversation.ts";
 import {
+  countedUsage,
   reportOf,
   toJsonResponse,
   toolsCalled,
@@ -135,7 +136,9 @@ function planFor(
 
 function lastWordsOf({ door, exchange }: Run, { policy }: ResolvedRoute): LastWords {
   const flow = (): Json => exchange.toFlow(Date.now(), exchange.costNanoUsd);
-  return { flow: door.endsWithFlow === true ? flow : null, keep: door.keeperOf?.(policy) ?? null };
+  const keep = door.keeperOf?.(policy) ?? null;
+  // Where the last event has a place for `flow`, it has one for usage, whether the client asked or not.
+  return door.endsWithFlow === true ? { flow, keep, counted: () => countedUsage(exchange) } : { flow: null, keep };
 }
 
 function streamingOf(

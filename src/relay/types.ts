@@ -250,6 +250,8 @@ export interface LastWords {
   readonly flow: (() => Json) | null;
   /** `null`: nothing is kept. */
   readonly keep: KeepAnswer | null;
+  /** Our own count, in chat's words, where the provider gave no figures; `null`: it gave some. Absent: not asked for. */
+  readonly counted?: () => Extract<AnswerEvent, { kind: "usage" }> | null;
 }
 
 /** What `stream` needs to know of the request to open an upstream stream. */

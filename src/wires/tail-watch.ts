@@ -222,6 +222,13 @@ export class Tail {
     return (this.ending() === "boundary" ? "" : "\n\n") + text;
   }
 
+  /** What a last event lacks of its empty line: readers that keep to the standard drop it without. */
+  lastLine(): string {
+    const rest = this.rest();
+    if (!rest.includes("data:") || this.ending() !== "whole") return "";
+    return /[\r\n]$/.test(rest) ? "\n" : "\n\n";
+  }
+
   /** Wherever the provider puts it. */
   usage(): unknown {
     return this.#lastUsage(this.#tail) ?? this.#oldUsage;
@@ -301,6 +308,10 @@ export abstract class TailWatch implements TailWatcher {
 
   output(): { readonly units: number; readonly bytes: number } {
     return this.tail.output();
+  }
+
+  lastLine(): string {
+    return this.tail.lastLine();
   }
 
   abstract closing(): string;

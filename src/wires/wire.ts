@@ -165,6 +165,8 @@ export interface TailWatcher {
   verdict(): TailVerdict;
   /** What is to be appended to an answer that is whole without its protocol's end; `""` where that would do harm. */
   closing(): string;
+  /** The line ends that the last event of an answer lacks; `""` where it has them. */
+  lastLine(): string;
   /** The last word on an answer that broke; `""` where the provider's own error has reached the client and will do. */
   failing(message: string): string;
   /** The provider's last usage object, in chat's shape. */

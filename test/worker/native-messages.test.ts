@@ -312,6 +312,17 @@ describe("streams", () => {
     expect(await rig.trace(claude, response)).toMatchObject({ status: "ok" });
   });
 
+  test.each([1, 2])(
+    "whose last event lacks %i line ends get them: clients that keep to the standard drop it without",
+    async (ends) => {
+      const own = told().join("");
+      rig.upstream.script({ events: [own.slice(0, -ends)] });
+      const response = await ask(claude, { stream: true });
+      expect(await readStream(response)).toEqual({ text: own, isBroken: false });
+      expect(await rig.trace(claude, response)).toMatchObject({ status: "ok" });
+    },
+  );
+
   test.each(["reset", "fin", "end"] as const)("that are cut by %s end with an error event, abnormally", async (end) => {
     rig.upstream.script({ events: told({ stop: null }), gapMs: 3, end });
     const response = await ask(claude, { stream: true });

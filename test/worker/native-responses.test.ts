@@ -161,6 +161,13 @@ describe("whole answers", () => {
 });
 
 describe("streams", () => {
+  test.each([1, 2])("whose last event lacks %i line ends get them", async (ends) => {
+    const own = told().join("");
+    rig.upstream.script({ events: [own.slice(0, -ends)] });
+    const answer = await readStream(await ask(openai, { stream: true, store: false }));
+    expect(answer).toEqual({ text: own, isBroken: false });
+  });
+
   const TOOLS = { tools: [{ type: "function", name: "lookup", parameters: { type: "object" } }] };
 
   test.each([

@@ -133,6 +133,18 @@ describe("streams", () => {
     expect(text.endsWith("data: [DONE]\n\n")).toBe(true);
   });
 
+  test("usage that the provider left out is counted, as in whole answers", async () => {
+    rig.upstream.script({ events: chunks("It is sunny.", { usage: null }) });
+    const response = await ask(chat, { stream: true });
+    const { response: last } = readProtocol((await readStream(response)).text);
+    const { usage } = await rig.trace(chat, response);
+    expect(usage).toMatchObject({ source: "counted" });
+    expect(last?.["usage"]).toMatchObject({
+      ...{ input_tokens: usage.prompt_tokens, output_tokens: usage.completion_tokens },
+      total_tokens: usage.prompt_tokens + usage.completion_tokens,
+    });
+  });
+
   test("calls keep their exact arguments", async () => {
     const args = '{"b":1.0,"id":9007199254740993123}';
     rig.upstream.script({ events: chunks("", { toolCalls: [{ id: "call_1", name: "lookup", arguments: args }] }) });

@@ -142,7 +142,8 @@ async function finish(
   const isWhole = verdict === "finished" || verdict === "done";
   let outcome: AnswerEnd["outcome"] = isWhole ? "complete" : "interrupted";
   try {
-    const last = isWhole ? (verdict === "finished" ? watch.closing() : "") : watch.failing(LAST_WORDS[verdict]);
+    const closing = verdict === "finished" ? watch.closing() : "";
+    const last = isWhole ? closing || watch.lastLine() : watch.failing(LAST_WORDS[verdict]);
     if (last !== "" && (isWhole || !control.clientGone())) await writer.write(encoder.encode(last));
     if (isWhole || options.wire.failureEnd === "normal") await writer.close();
     else await breakOff(writer);

@@ -11,7 +11,7 @@ import type { Json } from "../../conversation/part.ts";
 import { cutWrites } from "../../lib/time/deadline.ts";
 import type { AnswerWriter } from "../../wires/wire.ts";
 import { lastEvents } from "../last-words.ts";
-import type { AnswerEnd, EventSource, OpenStream, StreamedAttempt, StreamOptions } from "../types.ts";
+import type { AnswerEnd, EventSource, LastWords, OpenStream, StreamedAttempt, StreamOptions } from "../types.ts";
 import { breakOff, failureOf, interruption } from "./ends.ts";
 import { EventFilter } from "./filter.ts";
 import { IdleClock } from "./idle.ts";
@@ -191,7 +191,7 @@ async function ending(
   };
   if (end.outcome !== "complete") return { outcome: end.outcome, text: broken(interruption(filter, source)) };
   if (options.gate === null || filter.gate?.isHolding !== true) {
-    const usage = filter.usageText() + reportText(options, answer);
+    const usage = countedText(lastWords, answer) + filter.usageText() + reportText(options, answer);
     return {
       outcome: "complete",
       text: usage + (await lastEvents(answer, lastWords, reportFlow(options, answer), spoken)),
@@ -202,9 +202,16 @@ async function ending(
   if (gated.kind === "unrecorded") return { outcome: "interrupted", text: broken(UNRECORDED) };
   if (gated.flow !== null) answer.attach(gated.flow);
   const calls = gated.raw ?? answer.write(gated.events);
-  const text = calls + filter.usageText(gated.flow !== null) + reportText(options, answer);
+  const counted = countedText(lastWords, answer);
+  const text = calls + counted + filter.usageText(gated.flow !== null) + reportText(options, answer);
   const own = { ...reportFlow(options, answer), ...gated.flow };
   return { outcome: "complete", text: text + (await lastEvents(answer, lastWords, own, spoken)) };
+}
+
+/** Usage that the provider did not tell. */
+function countedText({ counted }: LastWords, answer: AnswerWriter): string {
+  const usage = counted?.() ?? null;
+  return usage === null ? "" : answer.write([usage]);
 }
 
 /** The attempt is over by now, so its bill is final. */

@@ -45,6 +45,11 @@ export class ChatTailWatch extends TailWatch {
     return this.tail.behind("data: [DONE]\n\n");
   }
 
+  /** Readers stop at `[DONE]`, with or without its empty line. */
+  override lastLine(): string {
+    return "";
+  }
+
   failing(message: string): string {
     // Clients raise on it, and it has reached them as it came.
     return this.tail.error() === "named" ? "" : this.tail.after(failureEvent(this.#traceId, message));
