@@ -2,6 +2,7 @@
  * Bad inputs of the Messages and the Responses door, each sent to a real Worker: refused in the door's own shape without
  * a provider call, or passed on as it came where it is the provider's to judge. The inputs themselves are in the table.
  */
+import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { storeResponse } from "../../src/conversation-store/client.ts";
 import { ERRORS } from "../../src/http/errors.ts";
@@ -168,6 +169,96 @@ test.each(DOOR_INPUTS)("$name", async ({ door, send, expect: wanted, arrives = (
   expectRefused(door, response, text, wanted);
   expect(rig.upstream.calls).toHaveLength(0);
 });
+
+/** A valid body, or one with any of its members replaced by anything. */
+const json = fc.jsonValue({ maxDepth: 3 });
+const mostly = <T>(usual: fc.Arbitrary<T>): fc.Arbitrary<unknown> =>
+  fc.oneof({ weight: 12, arbitrary: usual as fc.Arbitrary<unknown> }, { weight: 1, arbitrary: json });
+const list = (each: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> =>
+  mostly(fc.array(mostly(each), { minLength: 1, maxLength: 4 }));
+const words = fc.string({ minLength: 1, maxLength: 8 });
+const loose = (members: Record<string, fc.Arbitrary<unknown>>, ...requiredKeys: string[]): fc.Arbitrary<unknown> =>
+  fc.record(Object.fromEntries(Object.entries(members).map(([name, each]) => [name, mostly(each)])), { requiredKeys });
+const block = loose(
+  {
+    type: fc.constantFrom("text", "tool_use", "tool_result", "image", "document", "thinking", "server_tool_use"),
+    ...{ text: words, id: words, name: words, input: json, tool_use_id: words, content: words, source: json },
+    ...{ is_error: fc.boolean(), cache_control: json, citations: json, thinking: words, signature: words },
+  },
+  "type",
+);
+const item = loose(
+  {
+    type: fc.constantFrom(
+      ...["message", "function_call", "function_call_output", "reasoning", "custom_tool_call", "web_search_call"],
+      ...["local_shell_call", "local_shell_call_output", "additional_tools", "shell_call", "apply_patch_call"],
+    ),
+    ...{ role: fc.constantFrom("user", "assistant", "system", "developer"), content: fc.oneof(words, list(block)) },
+    ...{ id: words, call_id: words, name: words, namespace: words, arguments: words, input: words, output: words },
+    ...{ summary: json, encrypted_content: words, action: json, tools: json, status: words },
+  },
+  "type",
+);
+const tool = loose({
+  type: fc.constantFrom("function", "custom", "namespace", "web_search"),
+  name: words,
+  tools: json,
+});
+const RANDOM: Readonly<Record<DoorRow["door"], fc.Arbitrary<unknown>>> = {
+  messages: loose(
+    {
+      max_tokens: fc.integer({ min: 1, max: 100 }),
+      messages: list(
+        loose({ role: fc.constantFrom("user", "assistant"), content: fc.oneof(words, list(block)) }, "role"),
+      ),
+      ...{ system: fc.oneof(words, list(block)), tools: fc.array(loose({ name: words, input_schema: json })) },
+      ...{ tool_choice: json, thinking: json, output_config: json, metadata: json, stop_sequences: json },
+    },
+    "max_tokens",
+    "messages",
+  ),
+  responses: loose(
+    {
+      input: fc.oneof(words, list(item)),
+      ...{
+        instructions: words,
+        tools: fc.array(tool, { maxLength: 3 }),
+        tool_choice: json,
+        text: json,
+        reasoning: json,
+      },
+      ...{ include: json, metadata: json, store: fc.boolean(), truncation: json, user: json },
+    },
+    "input",
+  ),
+};
+
+test.each(["messages", "responses"] as const)(
+  "%s: a request of any members is answered or refused, never broken",
+  { timeout: 60_000 },
+  async (door) => {
+    const known = knownOf.get(door)!;
+    const codes = new Set<number>();
+    const property = fc.asyncProperty(RANDOM[door], fc.boolean(), async (fields, isNative) => {
+      const before = rig.upstream.calls.length;
+      const response = await rig.worker.fetch(PATHS[door], {
+        method: "POST",
+        headers: { authorization: `Bearer ${known.key}`, "content-type": "application/json" },
+        body: JSON.stringify({ ...(fields as object), model: isNative ? known.native : known.route }),
+      });
+      const text = await response.text();
+      codes.add(response.status);
+      if (response.status === 200) return;
+      const { code, message } = (JSON.parse(text) as { error: { code: string; message: string } }).error;
+      expect([response.status, code, message.length > 10], text).toEqual([
+        ...[response.status < 500 ? response.status : 0, expect.stringMatching(/./), true],
+      ]);
+      expect(rig.upstream.calls).toHaveLength(before);
+    });
+    await fc.assert(property, { numRuns: 300 });
+    expect([...codes]).toEqual(expect.arrayContaining([200, 400]));
+  },
+);
 
 test("HEAD / needs no key", async () => {
   const response = await rig.worker.fetch("/", { method: "HEAD" });
