@@ -18,8 +18,10 @@ export default defineConfig({
     // Worker tests wait for clocks more than they compute, so one more than there are processors.
     maxWorkers: Math.max(2, availableParallelism()) + 1,
     sequence: { sequencer: LongestFirst },
-    testTimeout: 15_000,
-    hookTimeout: 30_000,
+    // Bounds that tell an end from a hang on a machine with much else to do; none of them measures.
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    expect: { poll: { timeout: 10_000 } },
     projects: [
       { extends: true, test: { name: "own process", include: OWN_PROCESS } },
       {

@@ -28,6 +28,7 @@ const TRANSLATED: readonly { readonly id: string; readonly vars: Readonly<Record
 
 /** Between looks for a trace, the first one included: settlement gathers for most of that before it begins. */
 const TRACE_PAUSE_MS = 60;
+const TRACE_LIMIT_MS = 10_000;
 
 /** Short clocks, so that a test of patience needs little of it. */
 const QUICK = { retry: { backoff_ms: 20 }, timeouts: { first_token_ms: 2_000, idle_ms: 2_000, total_ms: 8_000 } };
@@ -82,7 +83,7 @@ export interface ChatRig {
   headers(route: TestRoute): Record<string, string>;
   /** Calls each target of `route` got, in the order of its targets. */
   calls(route: TestRoute): number[];
-  /** The settled trace. Fails when it is not there within 2 s. */
+  /** The settled trace. Fails when it is not there within 10 s, which a machine with much else to do may need. */
   trace(route: TestRoute, response: Response): Promise<Trace>;
   /** All traces of the route's key. */
   traces(route: TestRoute): Promise<readonly Trace[]>;
@@ -208,7 +209,7 @@ function rigOn({ worker, upstream }: Parts, prefix: string, stop: () => Promise<
     async trace(route, response) {
       const id = response.headers.get("x-request-id") ?? "";
       // No `expect.poll`: it refuses to work in tests that run side by side.
-      for (const giveUpAt = Date.now() + 2_000; ; ) {
+      for (const giveUpAt = Date.now() + TRACE_LIMIT_MS; ; ) {
         await new Promise((resolve) => setTimeout(resolve, TRACE_PAUSE_MS));
         const found = await traceOf(route, id);
         if (found.status === 200) return (await found.json()) as Trace;

@@ -42,7 +42,7 @@ const closedBy = (route: TestRoute, target: number) => rig.upstream.callsTo(rout
 
 describe.concurrent.each(MODES)("a silent first target ($mode)", ({ body }) => {
   test("gets a second one beside it at half of the budget, and the loser is ended", async ({ expect }) => {
-    const latency = { budget_ms: 1_000, ...ALWAYS };
+    const latency = { budget_ms: 2_500, ...ALWAYS };
     const { route, response } = await askWith([HANG, late(20, "second", body)], body, { latency });
     expect(await response.text()).toContain("second");
     expect(hedgeOf(response)).toBe("won");
@@ -55,13 +55,13 @@ describe.concurrent.each(MODES)("a silent first target ($mode)", ({ body }) => {
       { hedged: false, winner: false },
       { hedged: true, winner: true },
     ]);
-    expect(trace.attempts[1]!.started_ms).toBeGreaterThanOrEqual(495);
-    expect(trace.latency).toMatchObject({ budget_ms: 1_000, budget_met: true });
+    expect(trace.attempts[1]!.started_ms).toBeGreaterThanOrEqual(1_245);
+    expect(trace.latency).toMatchObject({ budget_ms: 2_500, budget_met: true });
     expect(rig.calls(route)).toEqual([1, 1]);
   });
 
   test("that answers first after all wins, and the second is ended", async ({ expect }) => {
-    const { route, response } = await askWith([late(600, "first", body), HANG], body);
+    const { route, response } = await askWith([late(1_500, "first", body), HANG], body);
     expect(await response.text()).toContain("first");
     expect(hedgeOf(response)).toBe("lost");
     const [first, second] = route.models;
@@ -78,7 +78,7 @@ describe.concurrent.each(MODES)("a silent first target ($mode)", ({ body }) => {
   });
 
   test("a hard budget that is over ends both with 504", async ({ expect }) => {
-    const latency = { budget_ms: 600, mode: "hard", ...ALWAYS };
+    const latency = { budget_ms: 1_500, mode: "hard", ...ALWAYS };
     const { route, response } = await askWith([HANG, HANG], body, { latency });
     const { error } = await expectError(response, { status: 504, code: "latency_budget_exceeded" });
     expect(error.attempts).toHaveLength(2);
@@ -88,8 +88,8 @@ describe.concurrent.each(MODES)("a silent first target ($mode)", ({ body }) => {
   });
 
   test("that fails while the second runs is not asked again: the second is waited for", async () => {
-    const failing = { status: 500, json: {}, headMs: 600 };
-    const { route, response } = await askWith([failing, late(400, "second", body)], body);
+    const failing = { status: 500, json: {}, headMs: 1_200 };
+    const { route, response } = await askWith([failing, late(1_800, "second", body)], body);
     expect(await response.text()).toContain("second");
     expect(hedgeOf(response)).toBe("won");
     const [first, second] = route.models;
@@ -103,7 +103,7 @@ describe.concurrent.each(MODES)("a silent first target ($mode)", ({ body }) => {
   });
 
   test("goes on when the second fails", async () => {
-    const { route, response } = await askWith([late(700, "first", body), { status: 503, json: {} }], body);
+    const { route, response } = await askWith([late(1_500, "first", body), { status: 503, json: {} }], body);
     expect(await response.text()).toContain("first");
     expect(hedgeOf(response)).toBe("lost");
     expect(rig.calls(route)).toEqual([1, 1]);
@@ -118,14 +118,14 @@ describe.concurrent.each(MODES)("a silent first target ($mode)", ({ body }) => {
   });
 
   test("that refuses the request while the second runs: the second may still answer", async () => {
-    const refusing = { status: 400, json: { error: { message: "no such field" } }, headMs: 600 };
-    const { response } = await askWith([refusing, late(400, "second", body)], body);
+    const refusing = { status: 400, json: { error: { message: "no such field" } }, headMs: 1_200 };
+    const { response } = await askWith([refusing, late(1_800, "second", body)], body);
     expect(await response.text()).toContain("second");
   });
 
   test("that refuses the request is believed when the second fails", async () => {
-    const refusing = { status: 400, json: { error: { message: "no such field" } }, headMs: 600 };
-    const { route, response } = await askWith([refusing, { status: 500, json: {}, headMs: 400 }, HANG], body);
+    const refusing = { status: 400, json: { error: { message: "no such field" } }, headMs: 1_200 };
+    const { route, response } = await askWith([refusing, { status: 500, json: {}, headMs: 1_800 }, HANG], body);
     await expectError(response, { status: 400, code: "upstream_invalid_request" });
     expect(rig.calls(route)).toEqual([1, 1, 0]);
   });
@@ -149,7 +149,7 @@ describe.concurrent("there is no hedge", () => {
 
   test("before the request's own budget asks for one", async () => {
     const route = await rig.route({ policy: { latency: ALWAYS } });
-    rig.upstream.scriptFor(route.models[0]!, late(700, "first", {}));
+    rig.upstream.scriptFor(route.models[0]!, late(1_800, "first", {}));
     rig.upstream.scriptFor(route.models[1]!, late(0, "second", {}));
     const response = await rig.ask(route, { route: { latency_budget_ms: 600 } });
     expect(await response.text()).toContain("second");
@@ -158,7 +158,7 @@ describe.concurrent("there is no hedge", () => {
 
   test("beyond the route's share: with 0.5 the first of two", async () => {
     const route = await rig.route({ policy: { latency: { budget_ms: 1_000, hedge_max_ratio: 0.5 } } });
-    rig.upstream.scriptFor(route.models[0]!, late(900, "first", {}));
+    rig.upstream.scriptFor(route.models[0]!, late(2_000, "first", {}));
     rig.upstream.scriptFor(route.models[1]!, late(0, "second", {}));
     const texts = [await (await rig.ask(route)).text(), await (await rig.ask(route)).text()];
     expect(texts).toEqual([expect.stringContaining("second"), expect.stringContaining("first")]);
@@ -221,16 +221,16 @@ describe.concurrent("recent latency steers", () => {
     rig.upstream.scriptFor(route.models[0]!, HANG);
     rig.upstream.scriptFor(route.models[1]!, late(0, "second", {}));
     for (let call = 0; call < 3; call++) {
-      const ended = await rig.ask(route, { route: { latency_budget_ms: 600 } });
+      const ended = await rig.ask(route, { route: { latency_budget_ms: 1_300 } });
       await expectError(ended, { status: 504, code: "latency_budget_exceeded" });
     }
-    const response = await rig.ask(route, { route: { latency_budget_ms: 500 } });
+    const response = await rig.ask(route, { route: { latency_budget_ms: 1_200 } });
     expect(await response.text()).toContain("second");
   });
 
   test("fastest asks the one with the smallest p50, after each has been measured", async () => {
     const route = await rig.route({ policy: { strategy: "fastest" } });
-    rig.upstream.scriptFor(route.models[0]!, late(60, "first", {}));
+    rig.upstream.scriptFor(route.models[0]!, late(400, "first", {}));
     rig.upstream.scriptFor(route.models[1]!, late(0, "second", {}));
     const texts: string[] = [];
     for (let call = 0; call < 12; call++) texts.push(await (await rig.ask(route)).text());

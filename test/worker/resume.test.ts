@@ -80,7 +80,7 @@ async function ended({ models }: TestRoute, index: number, by: "router" | "any")
     return call !== undefined && call.closedAt !== null && (by === "any" || call.closedBy === by);
   };
   // No `expect.poll`: it refuses to work in tests that run side by side.
-  for (const giveUpAt = Date.now() + 2_000; !isOver(); await new Promise((resolve) => setTimeout(resolve, 5))) {
+  for (const giveUpAt = Date.now() + 10_000; !isOver(); await new Promise((resolve) => setTimeout(resolve, 5))) {
     expect(Date.now(), "the call upstream is still open").toBeLessThan(giveUpAt);
   }
 }
@@ -135,7 +135,7 @@ const CHUNKED_HEAD = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntran
 const VENDOR_ERROR = { error: { message: "vendor words", type: "server_error", code: null } };
 const HALF = `${THREE_WORD.slice(0, -30)}`;
 
-const IMPATIENT = { timeouts: { idle_ms: 300 } };
+const IMPATIENT = { timeouts: { idle_ms: 1_000 } };
 
 /** How the first stream breaks behind `one two `. A reset may overtake the bytes just before it. */
 const BREAKS: { name: string; outcome: string; script: Script; policy?: RouteSpec["policy"] }[] = [
@@ -300,11 +300,11 @@ describe.concurrent("the next target says the same", () => {
 
   test("a call that is of no more use ends at once, not with the answer", async () => {
     const route = await resuming();
-    play(route, { events: [ROLE, ONE, TWO, VENDOR_ERROR], end: "stall" }, { events: AGAIN, headMs: 500 });
+    play(route, { events: [ROLE, ONE, TWO, VENDOR_ERROR], end: "stall" }, { events: AGAIN, headMs: 2_500 });
     expectWhole(await ask(route));
     const [first, second] = route.models.map((model) => rig.upstream.callsTo(model)[0]);
     expect(first!.closedBy).toBe("router");
-    expect(first!.closedAt! - second!.receivedAt).toBeLessThan(400);
+    expect(first!.closedAt! - second!.receivedAt).toBeLessThan(2_000);
   });
 
   test("an empty id is none (Azure): the answer has that of the chunks behind it", async () => {
@@ -321,9 +321,9 @@ describe.concurrent("the next target says the same", () => {
 
   test("a latency budget ended with the first token: it does not end a resume", async () => {
     // Longer than a busy machine needs for the first token, shorter than the second provider takes.
-    const latency = { budget_ms: 1_000, mode: "hard", hedge: false };
+    const latency = { budget_ms: 2_500, mode: "hard", hedge: false };
     const route = await resuming({ policy: { latency } });
-    play(route, CUT, { events: AGAIN, headMs: 1_500 });
+    play(route, CUT, { events: AGAIN, headMs: 3_200 });
     const played = await ask(route);
     expectWhole(played);
     const trace = await expectBooks(route, played.response, { outcomes: ["network", "ok"], winner: 1 });
@@ -491,8 +491,8 @@ describe.concurrent("nobody to go on", () => {
     id: "chatcmpl-test",
     choices: [{ index: 0, delta: { audio: { id: "audio_1", data: "AAAA" } }, finish_reason: null }],
   };
-  const LONG = { timeouts: { idle_ms: 2_000, total_ms: 400 } };
-  const SLOW: Script = { events: [...IN_PARTS, ...Array<string>(100).fill(": ping\n\n")], gapMs: 20 };
+  const LONG = { timeouts: { idle_ms: 4_000, total_ms: 2_000 } };
+  const SLOW: Script = { events: [...IN_PARTS, ...Array<string>(400).fill(": ping\n\n")], gapMs: 20 };
   test.each<{ name: string; spec?: RouteSpec; body?: object; script?: Script; outcome?: string; hasCall?: true }>([
     { name: "a route of one target", spec: { providers: ["openai"] } },
     { name: "fallback: false in the request", body: { route: { fallback: false } } },

@@ -115,9 +115,9 @@ describe.each(MODES)("$mode", ({ mode, body }) => {
   );
 
   test("comments without end are bounded by total_ms", async () => {
-    const route = await rig.route({ policy: { timeouts: { idle_ms: 200, total_ms: 500 } } });
+    const route = await rig.route({ policy: { timeouts: { idle_ms: 1_000, total_ms: 2_000 } } });
     const { text } = await play(route, body, {
-      events: [ROLE, ONE, ...Array<string>(400).fill(": ping\n\n")],
+      events: [ROLE, ONE, ...Array<string>(2_000).fill(": ping\n\n")],
       gapMs: 5,
     });
     expect(lastEvent(text)).toEqual(INTERRUPTED);

@@ -97,19 +97,18 @@ test.each([
 
 test.each(MODES)("$mode: a trace is 404 until the stream has ended, and complete from then on", async ({ body }) => {
   const route = await rig.route();
-  rig.upstream.script({ events: chunks("one two three four five six"), gapMs: 40 });
+  rig.upstream.script({ events: chunks("one two three four five six"), gapMs: 120 });
   const response = await rig.ask(route, body);
   const path = `/v1/traces/${response.headers.get("x-request-id")}`;
   const seen: number[] = [];
   const reader = response.body!.getReader();
   while (!(await reader.read()).done) {
     const early = await rig.worker.fetch(path, { headers: rig.headers(route) });
-    seen.push(early.status);
     if (early.status === 404) expect(await early.json()).toMatchObject({ error: { code: "unknown_trace" } });
+    // While the provider has more to say, the stream has not ended, however slow this machine is.
+    if (rig.upstream.callsTo(route.models[0]!)[0]?.closedAt === null) seen.push(early.status);
   }
-  // The last read may come when the answer is already settled.
-  expect(seen.slice(0, -2).length).toBeGreaterThan(2);
-  expect(new Set(seen.slice(0, -2))).toEqual(new Set([404]));
+  expect(new Set(seen)).toEqual(new Set([404]));
   const trace = await rig.trace(route, response);
   expect(trace).toMatchObject({
     id: response.headers.get("x-request-id"),
