@@ -3,11 +3,16 @@
  * brings a row or two: the key's ledger called directly, and through its gates.
  *
  * Reserved and settled inside workerd, where all objects share one thread; on the platform each has a machine's thread of
- * its own. The books are checked afterwards: every row once, nothing held, nothing beyond the budget.
+ * its own. So besides what a second brings it prints what a second of that thread's CPU does: a busy machine changes the
+ * first figure alone. The last load is what the ledger itself takes, in calls as full as those of its gates. The books
+ * are checked afterwards: every row once, nothing held, nothing beyond the budget.
  */
 import { startWorker } from "../support/worker.ts";
+import { cpuMs, workerdChildren } from "./measure.ts";
 
 const SECONDS = 5;
+/** Isolates hear of gates with a settlement, a second after the key became busy. */
+const WARM_UP_MS = 2_500;
 /** Isolates, each with one call under way. */
 const ISOLATES = 200;
 const COST_NANO_USD = 1_000;
@@ -24,14 +29,17 @@ const timeText = (time) => {
   return text;
 };
 
-async function drive(env, { keyId, gates, isolates, perCall, forMs, cost, limitUsd }) {
+async function drive(env, { keyId, gates, heard: before, isolates, perCall, forMs, cost, limitUsd }) {
   const endsAt = Date.now() + forMs;
   const terms = { version: 1, budget: { limit_usd: limitUsd, period: "total" }, limits: null };
   const counts = { settled: 0, refused: 0, failed: 0, most: 0 };
   const isolate = async (number) => {
-    const ledger = env.KEY_LEDGER.getByName(gates === 0 ? keyId : keyId + "~" + (number % gates));
     const name = "isolate-" + number;
+    let heard = before;
     while (Date.now() < endsAt) {
+      const count = gates === "asked" ? heard : gates;
+      const isDirect = count === 0;
+      const ledger = env.KEY_LEDGER.getByName(isDirect ? keyId : keyId + "~" + (number % count));
       const now = Date.now();
       const ids = Array.from({ length: perCall }, () => "tr_" + keyId + timeText(now) + text(12));
       const reservations = ids.map((traceId) => ({
@@ -45,12 +53,13 @@ async function drive(env, { keyId, gates, isolates, perCall, forMs, cost, limitU
         startedAt: now, terms,
       });
       try {
-        const answers = await (gates === 0 ? ledger.reserveAll(reservations) : ledger.gateReserve(reservations));
+        const answers = await (isDirect ? ledger.reserveAll(reservations) : ledger.gateReserve(reservations));
         const rows = ids.filter((_, at) => answers[at].ok).map(rowOf);
         counts.refused += ids.length - rows.length;
         if (rows.length === 0) continue;
-        const settled = await (gates === 0 ? ledger.settle(rows, name) : ledger.gateSettle(rows, name));
-        counts.most = Math.max(counts.most, settled.gates ?? 0);
+        const settled = await (isDirect ? ledger.settle(rows, name) : ledger.gateSettle(rows, name));
+        heard = settled.gates ?? 0;
+        counts.most = Math.max(counts.most, heard);
         counts.settled += rows.length;
       } catch (error) {
         counts.failed++;
@@ -69,6 +78,26 @@ export default {
 };
 `;
 
+interface Load {
+  /** How many, or as many as the ledger asks for. */
+  readonly gates: number | "asked";
+  readonly perCall: number;
+  readonly forMs: number;
+  readonly isolates?: number;
+  /** Gates that isolates know of when they begin. */
+  readonly heard?: number;
+}
+
+const LOADS: readonly Omit<Load, "forMs">[] = [
+  { gates: 0, perCall: 1 },
+  { gates: "asked", perCall: 1 },
+  { gates: 8, perCall: 1 },
+  { gates: 0, perCall: 4 },
+  { gates: "asked", perCall: 4 },
+  { gates: 8, perCall: 4 },
+  { gates: 0, perCall: 100, isolates: 8 },
+];
+
 interface Result {
   readonly settled: number;
   readonly refused: number;
@@ -83,31 +112,32 @@ interface Result {
 }
 
 export async function compareHotKey(): Promise<void> {
+  const before = workerdChildren();
   const worker = await startWorker({ vars: {}, front: FRONT });
-  const drive = async (gates: number, perCall: number, limitUsd: number): Promise<Result> => {
-    const { id: keyId } = await worker.createKey();
-    const load = { gates, isolates: ISOLATES, perCall, forMs: SECONDS * 1_000, cost: COST_NANO_USD };
-    const body = JSON.stringify({ keyId, limitUsd, ...load });
+  const pid = workerdChildren().find((each) => !before.includes(each)) ?? null;
+  const drive = async (load: Load, keyId: string, limitUsd: number): Promise<Result> => {
+    const body = JSON.stringify({ isolates: ISOLATES, heard: 0, ...load, keyId, limitUsd, cost: COST_NANO_USD });
     return (await (await worker.fetch("/hot", { method: "POST", body })).json()) as Result;
   };
   console.log(`\nOne key with a budget, ${ISOLATES} isolates with a call each under way, ${SECONDS} s`);
-  for (const [gates, perCall] of [
-    [0, 1],
-    [8, 1],
-    [0, 1],
-    [8, 1],
-    [0, 4],
-    [8, 4],
-  ] as const) {
-    const { settled, failed, most, audit } = await drive(gates, perCall, 1_000);
+  for (const load of LOADS) {
+    const { gates, perCall } = load;
+    const { id: keyId } = await worker.createKey();
+    const { most: heard } = await drive({ ...load, forMs: WARM_UP_MS }, keyId, 1_000);
+    const cpuBefore = cpuMs(pid);
+    const { settled, failed, most, audit } = await drive({ ...load, heard, forMs: SECONDS * 1_000 }, keyId, 1_000);
+    const perCpuSecond = Math.round(settled / ((cpuMs(pid) - cpuBefore) / 1_000));
     const books = `${audit.total.requests} booked, ${audit.openReservations} held, consistent: ${audit.isConsistent}`;
-    const what = `${gates === 0 ? "directly" : `${gates} gates`}, ${perCall} a call`.padEnd(20);
-    console.log(
-      `${what}${Math.round(settled / SECONDS)} settled/s, ${failed} failed, ${most} gates asked for; ${books}`,
-    );
+    const what = `${gates === 0 ? "directly" : `gates: ${gates}`}, ${perCall} a call`.padEnd(26);
+    const pace = `${Math.round(settled / SECONDS)} settled/s, ${perCpuSecond} a second of CPU`;
+    console.log(`${what}${pace}, ${failed} failed, ${most} gates asked for; ${books}`);
   }
   const limitUsd = 0.002;
-  const { settled, refused, audit } = await drive(8, 1, limitUsd);
+  const { settled, refused, audit } = await drive(
+    { gates: 8, perCall: 1, forMs: SECONDS * 1_000 },
+    (await worker.createKey()).id,
+    limitUsd,
+  );
   const over = Math.max(0, audit.total.spentNanoUsd - limitUsd * 1e9);
   console.log(
     `a budget of $${limitUsd} through 8 gates: ${settled} settled, ${refused} refused, ${over} nano-USD over`,

@@ -2,12 +2,14 @@
  * How often isolates call a ledger, and how many gates it wants in front of it.
  *
  * In memory, and by whole seconds. An object takes about a thousand calls a second whatever is in them, and many rows in
- * one call: isolates that see little of a busy key each would pass that long before its rows do.
+ * one call: isolates that see little of a busy key each would pass that long before its rows do. Where a write waits for a
+ * slow disk it takes some 240, and what it is asked beyond that it never sees, so the rate from which it has gates has to
+ * be well below both.
  */
 
 /** Calls a second from which a key has gates, and below which it has none any more. */
-export const HOT_CALLS = 400;
-const COOL_CALLS = 200;
+export const HOT_CALLS = 150;
+const COOL_CALLS = 75;
 /** What one gate takes. */
 const CALLS_PER_GATE = 500;
 const MIN_GATES = 2;
