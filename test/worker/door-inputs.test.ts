@@ -212,7 +212,15 @@ const RANDOM: Readonly<Record<DoorRow["door"], fc.Arbitrary<unknown>>> = {
         loose({ role: fc.constantFrom("user", "assistant"), content: fc.oneof(words, list(block)) }, "role"),
       ),
       ...{ system: fc.oneof(words, list(block)), tools: fc.array(loose({ name: words, input_schema: json })) },
-      ...{ tool_choice: json, thinking: json, output_config: json, metadata: json, stop_sequences: json },
+      ...{
+        tool_choice: fc.constantFrom({ type: "auto" }, { type: "any" }),
+        thinking: fc.constant({ type: "disabled" }),
+      },
+      ...{
+        output_config: fc.constant({}),
+        metadata: fc.constant({ user_id: "u" }),
+        stop_sequences: fc.constant(["a"]),
+      },
     },
     "max_tokens",
     "messages",
@@ -223,14 +231,22 @@ const RANDOM: Readonly<Record<DoorRow["door"], fc.Arbitrary<unknown>>> = {
       ...{
         instructions: words,
         tools: fc.array(tool, { maxLength: 3 }),
-        tool_choice: json,
-        text: json,
-        reasoning: json,
+        tool_choice: fc.constantFrom("auto", "none"),
       },
-      ...{ include: json, metadata: json, store: fc.boolean(), truncation: json, user: json },
+      ...{
+        text: fc.constant({ verbosity: "low" }),
+        reasoning: fc.constant({ effort: "low" }),
+        include: fc.constant([]),
+      },
+      ...{ metadata: fc.constant({ a: "b" }), store: fc.boolean(), truncation: fc.constant("auto"), user: words },
     },
     "input",
   ),
+};
+
+const EXAMPLES = {
+  messages: { max_tokens: 5, messages: [{ role: "user", content: "a" }] },
+  responses: { input: "a" },
 };
 
 test.each(["messages", "responses"] as const)(
@@ -255,7 +271,8 @@ test.each(["messages", "responses"] as const)(
       ]);
       expect(rig.upstream.calls).toHaveLength(before);
     });
-    await fc.assert(property, { numRuns: 300 });
+    // Without both kinds the property would say little.
+    await fc.assert(property, { numRuns: 300, examples: [[EXAMPLES[door], false]] });
     expect([...codes]).toEqual(expect.arrayContaining([200, 400]));
   },
 );
