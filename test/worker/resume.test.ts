@@ -299,7 +299,7 @@ describe.concurrent("the next target says the same", () => {
   });
 
   test("a call that is of no more use ends at once, not with the answer", async () => {
-    const route = await resuming();
+    const route = await resuming({ policy: { timeouts: { first_token_ms: 8_000 } } });
     play(route, { events: [ROLE, ONE, TWO, VENDOR_ERROR], end: "stall" }, { events: AGAIN, headMs: 2_500 });
     expectWhole(await ask(route));
     const [first, second] = route.models.map((model) => rig.upstream.callsTo(model)[0]);
@@ -322,7 +322,7 @@ describe.concurrent("the next target says the same", () => {
   test("a latency budget ended with the first token: it does not end a resume", async () => {
     // Longer than a busy machine needs for the first token, shorter than the second provider takes.
     const latency = { budget_ms: 2_500, mode: "hard", hedge: false };
-    const route = await resuming({ policy: { latency } });
+    const route = await resuming({ policy: { latency, timeouts: { first_token_ms: 8_000 } } });
     play(route, CUT, { events: AGAIN, headMs: 3_200 });
     const played = await ask(route);
     expectWhole(played);
