@@ -2,7 +2,7 @@
  * `npm run check`: the bundle that a deployment uploads is not larger than package.json allows, and starts in time.
  *
  * Counted is what is compiled at every start of an isolate, compressed; the catalogue and the OpenAPI document are
- * modules of text. A change that needs more raises the number there, at most to 345, with the table that is printed here
+ * modules of text. A change that needs more raises the number there, at most to 352, with the table that is printed here
  * in its note. Start-up time is this machine's, so it is tried a few times and the best one counts.
  */
 import { execFile } from "node:child_process";
@@ -14,7 +14,7 @@ import { gzipSync } from "node:zlib";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 /** Above the 240 that the design wants. What is compiled at a start is bounded by STARTUP_MS as well. */
-const MOST_KIB = 345;
+const MOST_KIB = 352;
 const STARTUP_MS = 50;
 const STARTUP_TRIES = 3;
 const SHOWN_FOLDERS = 12;
