@@ -52,23 +52,25 @@ export function growthOf(size: number, run: (size: number) => () => unknown): nu
 const LINEAR_AT_MOST = 30;
 const TIMES = 8;
 const TRIES = 6;
+/** What is quicker is run as often as takes this long, as a single pause would outweigh it. */
+const MEASURED_MS = 2;
+const MOST_RUNS = 200;
 
 /**
  * Says whether `run` takes time in proportion to its size, for work in native code that cannot be counted. It compares
  * the code with itself, the fastest of several runs, so neither a slow machine nor a busy one makes it fail.
  */
 export function isLinear(size: number, run: (size: number) => unknown): boolean {
-  const fastest = (each: number): number => {
-    const times = [0, 1, 2].map(() => {
-      const startedAt = performance.now();
-      run(each);
-      return performance.now() - startedAt;
-    });
-    return Math.min(...times);
+  const timed = (each: number, runs: number): number => {
+    const startedAt = performance.now();
+    for (let done = 0; done < runs; done++) run(each);
+    return performance.now() - startedAt;
   };
+  const fastest = (each: number, runs: number): number => Math.min(...[0, 1, 2].map(() => timed(each, runs)));
   run(size);
+  const runs = Math.min(MOST_RUNS, Math.ceil(MEASURED_MS / Math.max(0.001, fastest(size, 1))));
   for (let tries = 0; tries < TRIES; tries++) {
-    if (fastest(TIMES * size) < LINEAR_AT_MOST * Math.max(0.02, fastest(size))) return true;
+    if (fastest(TIMES * size, runs) < LINEAR_AT_MOST * fastest(size, runs)) return true;
   }
   return false;
 }
