@@ -15,8 +15,8 @@ export default defineConfig({
   test: {
     globalSetup: ["test/support/build.ts"],
     pool: "forks",
-    // Worker tests wait for clocks more than they compute, so one more than there are processors.
-    maxWorkers: Math.max(2, availableParallelism()) + 1,
+    // Worker tests wait for clocks more than they compute, so three more than there are processors.
+    maxWorkers: Math.max(2, availableParallelism()) + 3,
     sequence: { sequencer: LongestFirst },
     // Bounds that tell an end from a hang on a machine with much else to do; none of them measures.
     testTimeout: 30_000,

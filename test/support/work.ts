@@ -55,6 +55,8 @@ const TRIES = 6;
 /** What is quicker is run as often as takes this long, as a single pause would outweigh it. */
 const MEASURED_MS = 2;
 const MOST_RUNS = 200;
+/** What takes less for all its runs is told apart from a pause by nothing. */
+const LEAST_MS = 0.2;
 
 /**
  * Says whether `run` takes time in proportion to its size, for work in native code that cannot be counted. It compares
@@ -70,7 +72,7 @@ export function isLinear(size: number, run: (size: number) => unknown): boolean 
   run(size);
   const runs = Math.min(MOST_RUNS, Math.ceil(MEASURED_MS / Math.max(0.001, fastest(size, 1))));
   for (let tries = 0; tries < TRIES; tries++) {
-    if (fastest(TIMES * size, runs) < LINEAR_AT_MOST * fastest(size, runs)) return true;
+    if (fastest(TIMES * size, runs) < LINEAR_AT_MOST * Math.max(LEAST_MS, fastest(size, runs))) return true;
   }
   return false;
 }

@@ -1091,5 +1091,5 @@ test("whatever a request holds, it is written from what is built here, or named 
     }),
     { numRuns: 500 },
   );
-  expect(sentCount).toBeGreaterThan(50);
+  expect(sentCount).toBeGreaterThan(20);
 });
