@@ -53,7 +53,7 @@ describe("parseKey", () => {
   });
 
   test.each(["fl_a", "a-", "_", "fl_a_"])("hostile text costs what its length does: %j", (piece) => {
-    expect(isLinear(10_000, (size) => parseKey(piece.repeat(size)))).toBe(true);
+    expect(isLinear(1_000, (size) => parseKey(piece.repeat(size)))).toBe(true);
   });
 });
 

@@ -55,5 +55,5 @@ test("control and direction characters become one space, what cannot be seen goe
 });
 
 test.each(["eyJ", "sk-", "Bearer ", "://a", "A", "-"])("hostile text costs what its length does: %j", (piece) => {
-  expect(isLinear(10_000, (size) => redactCredentials(piece.repeat(size), 500))).toBe(true);
+  expect(isLinear(2_000, (size) => redactCredentials(piece.repeat(size), 500))).toBe(true);
 });
