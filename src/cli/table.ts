@@ -63,7 +63,7 @@ function fitted<Row>(columns: readonly Column<Row>[], natural: readonly number[]
   }
   while (total() > available) {
     const shrinkable = widths.flatMap((width, at) =>
-      columns[at]?.whole === true || width <= NARROWEST ? [] : [{ width, at }],
+      isWhole(columns[at]) || width <= NARROWEST ? [] : [{ width, at }],
     );
     const widest = shrinkable.sort((left, right) => right.width - left.width)[0];
     if (widest === undefined) break;
@@ -71,6 +71,9 @@ function fitted<Row>(columns: readonly Column<Row>[], natural: readonly number[]
   }
   return widths;
 }
+
+/** An id that is cut cannot be copied, and an amount that is cut is another amount. */
+const isWhole = <Row>(column: Column<Row> | undefined): boolean => column?.whole === true || column?.as === "usd";
 
 function cellOf<Row>({ value, as }: Column<Row>, row: Row, look: Look): string {
   const found = value(row);

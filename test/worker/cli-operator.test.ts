@@ -71,6 +71,22 @@ const STEPS: readonly Step[] = [
     shows: ["scope", "everything"],
     json: { id: "all", scope: {}, period: "week", on_exceeded: "notify", status: { remaining_usd: 900.5 } },
   },
+  // What is not named stays: a budget that forgot its scope would be everybody's.
+  {
+    argv: "budgets set team --limit 600/month",
+    shows: ["limit_usd", "600", "scope", "app web"],
+    json: { id: "team", scope: { app: "web" }, limit_usd: 600, time_zone: "Europe/Berlin", on_exceeded: "deny" },
+  },
+  {
+    argv: "budgets set team --notify --env production",
+    shows: ["limit_usd", "600", "notify", "scope", "env production"],
+    json: { scope: { app: "web", env: "production" }, limit_usd: 600, period: "month", on_exceeded: "notify" },
+  },
+  {
+    argv: "budgets set team --replace --limit 500/month --app web",
+    shows: ["limit_usd", "500"],
+    json: { scope: { app: "web" }, limit_usd: 500, on_exceeded: "deny" },
+  },
   {
     argv: "budgets",
     shows: ["ID", "SCOPE", "LIMIT", "SPENT", "LEFT", "RESETS", "everything", "$900.50/week"],
@@ -273,6 +289,8 @@ test.each(REMOVALS)("$argv removes, after a yes and once", async ({ argv, path }
 
 const REFUSALS = [
   { argv: "budgets get none", err: "404 not_found" },
+  { argv: "budgets set none --notify", err: "Say --limit" },
+  { argv: "budgets set none --limit 5/month --notify --deny", err: "exclude each other" },
   { argv: "budgets set b --limit 5/month --tag team:web", err: "spend_tags" },
   { argv: "budgets set b --limit 5/month --key 000000000000", err: "scope.keys[0]" },
   { argv: "prices get openai/none-at-all", err: "404 not_found" },

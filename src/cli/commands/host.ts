@@ -62,8 +62,8 @@ const MODEL: readonly Column<Json>[] = [
   { title: "MODEL", value: ({ provider, id }) => `${String(provider)}/${String(id)}`, whole: true },
   { title: "INPUT/M", value: (row) => row["input"], as: "usd" },
   { title: "OUTPUT/M", value: ({ output }) => output, as: "usd" },
-  { title: "WINDOW", value: ({ window }) => window },
-  { title: "ABILITIES", value: ({ abilities }) => abilities, spare: 1 },
+  { title: "WINDOW", value: ({ window }) => window, spare: 1 },
+  { title: "ABILITIES", value: ({ abilities }) => abilities, spare: 2 },
 ];
 const MAX_MODELS = 50;
 

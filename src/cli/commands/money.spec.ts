@@ -75,7 +75,7 @@ export const BUDGETS: CommandSpec = {
     { name: "get <id>", summary: "one budget and what is left", run: getBudget },
     {
       name: "set <id>",
-      summary: "make or change one; without a scope it is the whole deployment's",
+      summary: "make one, for the whole deployment or a scope; what is not named stays as in one that exists",
       options: [
         ["--limit <usd/period>", "500/month; day, week, month or total"],
         ["--env <env>", "only this environment"],
@@ -84,6 +84,8 @@ export const BUDGETS: CommandSpec = {
         ["--tag <name:value>", "only with this tag"],
         ["--time-zone <zone>", "whose midnight counts; UTC by default"],
         ["--notify", "refuse nothing, only notify"],
+        ["--deny", "refuse what passes the limit; the default"],
+        ["--replace", "keep nothing of the budget that exists"],
       ],
       run: setBudget,
     },

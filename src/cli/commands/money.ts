@@ -205,29 +205,65 @@ export async function getBudget(input: CommandInput): Promise<number> {
   return EXIT_OK;
 }
 
-export async function setBudget(input: CommandInput): Promise<number> {
-  const [amount, period, ...more] = input.required("limit").split("/");
+/** `--limit`, such as 500/month; nothing where it is not said. */
+function limitOf(input: CommandInput): Json {
+  const text = input.text("limit");
+  if (text === undefined) return {};
+  const [amount, period, ...more] = text.split("/");
   if (period === undefined || more.length > 0 || !/^[0-9]+(?:\.[0-9]+)?$/.test(amount ?? "")) {
     throw new CommandError("--limit must be USD per day, week, month or total, such as 500/month.");
   }
+  return { limit_usd: Number(amount), period };
+}
+
+/** What the options say of the scope; nothing where they say nothing. */
+function scopeOf(input: CommandInput): Json {
   const keys = input.list("key");
   const tag = input.text("tag");
   const colon = tag?.indexOf(":") ?? -1;
   if (tag !== undefined && colon < 1) throw new CommandError("--tag must be <name>:<value>.");
-  const scope = {
-    ...{ env: input.text("env"), app: input.text("app") },
+  return {
+    ...withoutAbsent({ env: input.text("env"), app: input.text("app") }),
     ...(keys.length === 0 ? {} : { keys }),
     ...(tag === undefined ? {} : { tag: { name: tag.slice(0, colon), value: tag.slice(colon + 1) } }),
   };
-  const body = {
-    ...{ scope, limit_usd: Number(amount), period, time_zone: input.text("time-zone") },
-    on_exceeded: input.has("notify") ? "notify" : "deny",
-  };
-  const client = input.client();
-  const budget = await client.call("PUT", `/admin/budgets/${encode(input.words[0] ?? "")}`, {
-    body: JSON.stringify(body),
+}
+
+const withoutAbsent = (members: Json): Json =>
+  Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined && value !== null));
+
+/** A budget as it can be set again: a new one replaces it whole, so a forgotten scope would make it everybody's. */
+async function ownBudget(client: Client, path: string): Promise<Json> {
+  const found = await client.call("GET", path).catch((error: unknown): Json => {
+    if (error instanceof RefusedError && error.status === 404) return {};
+    throw error;
   });
+  const { scope, limit_usd, period, time_zone, on_exceeded } = found;
+  return withoutAbsent({ scope, limit_usd, period, time_zone, on_exceeded });
+}
+
+/** Changes what is named and keeps the rest of a budget that exists. */
+export async function setBudget(input: CommandInput): Promise<number> {
+  const client = input.client();
+  const path = `/admin/budgets/${encode(input.words[0] ?? "")}`;
+  if (input.has("notify") && input.has("deny")) throw new CommandError("--notify and --deny exclude each other.");
+  const scope = scopeOf(input);
+  const limit = limitOf(input);
+  const kept = input.has("replace") ? {} : await ownBudget(client, path);
+  if (limit["limit_usd"] === undefined && kept["limit_usd"] === undefined) {
+    throw new CommandError("Say --limit <usd/period>, such as 500/month.");
+  }
+  const exceeded = input.has("notify") ? "notify" : input.has("deny") ? "deny" : undefined;
+  const named = { ...limit, ...withoutAbsent({ time_zone: input.text("time-zone"), on_exceeded: exceeded }) };
+  const body = { ...kept, ...named, scope: { ...(isJsonObject(kept["scope"]) ? kept["scope"] : {}), ...scope } };
+  const budget = await client.call("PUT", path, { body: JSON.stringify(body) });
   input.print(budget, () => budgetText(budget));
+  const others = Object.keys(kept).filter((name) => !Object.hasOwn(named, name) && name !== "scope");
+  const scopes = isJsonObject(kept["scope"]) ? Object.keys(kept["scope"]) : [];
+  const unnamed = [...scopes.filter((name) => !Object.hasOwn(scope, name)), ...others];
+  if (unnamed.length > 0) {
+    input.terminal.writeError(`Kept as they were: ${unnamed.map(safe).join(", ")}. With --replace they go.\n`);
+  }
   input.terminal.writeError(`In force on ${client.origin} within 60 s.\n`);
   return EXIT_OK;
 }

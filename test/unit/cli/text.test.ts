@@ -71,6 +71,18 @@ test("a table fits its terminal: spare columns go, long ones are cut, ids stay w
   expect(table(columns, rows, "", { columns: null, hasColour: false, now: NOW })).toContain("x".repeat(50));
 });
 
+test("an amount is never cut: it would be another amount", () => {
+  const rows = [{ id: "openrouter/a-model-with-a-long-name", input: 30, output: 1_150.25 }];
+  const columns = [
+    { title: "MODEL", value: ({ id }: (typeof rows)[0]) => id, whole: true },
+    { title: "INPUT/M", value: ({ input }: (typeof rows)[0]) => input, as: "usd" as const },
+    { title: "OUTPUT/M", value: ({ output }: (typeof rows)[0]) => output, as: "usd" as const },
+  ];
+  const text = table(columns, rows, "", { columns: 50, hasColour: false, now: NOW });
+  expect(text).toContain(usdText(1_150.25));
+  expect(text).not.toContain("…");
+});
+
 test("the trail fits 80 columns", async () => {
   const trace = {
     ...{
