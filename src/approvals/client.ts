@@ -93,7 +93,7 @@ export function expectCalls(namespace: Namespace, keyId: string): void {
 
 /** What the record says of the results that a request carries. */
 export interface CheckedResults extends Required<Pick<CheckAnswer, "verdicts" | "recorded">> {
-  /** Calls of the key are on record, or may be soon. */
+  /** Calls of the key are on record, as far as the record says. */
   readonly mayHaveCalls: boolean;
 }
 
@@ -116,8 +116,8 @@ export async function checkResults(
   if (noneUntil.size >= MAX_BELIEFS) noneUntil.clear();
   if (answer.noneForMs > 0) noneUntil.set(keyId, askedAt + answer.noneForMs);
   else noneUntil.delete(keyId);
-  const { verdicts, recorded = [], noneForMs } = answer;
-  return { verdicts, recorded, mayHaveCalls: noneForMs === 0 };
+  const { verdicts, recorded = [], noneForMs, hasCalls = noneForMs === 0 } = answer;
+  return { verdicts, recorded, mayHaveCalls: hasCalls };
 }
 
 /** A held answer, `null` when this key has none under the trace id. Rejects with `ledger_unavailable`. */

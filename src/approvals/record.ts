@@ -123,6 +123,7 @@ export class CallRecord {
       verdicts: judged.map(({ verdict }) => verdict),
       recorded: judged.map(({ recorded }) => recorded),
       noneForMs: 0,
+      hasCalls: !this.isEmpty(),
     };
   }
 

@@ -99,6 +99,8 @@ export interface CheckAnswer {
   readonly recorded?: readonly (string | null)[];
   /** How long (ms) the caller may assume that the key has no recorded calls. 0: ask every time. */
   readonly noneForMs: number;
+  /** Are calls of the key on record? A record of an older release does not say. */
+  readonly hasCalls?: boolean;
 }
 
 /** An approval as a list first sees it: long arguments are not in it. */

@@ -117,6 +117,10 @@ async function findRoute(model: string, key: KeyRecord, context: ReadContext): P
     const message = `This API key may call the routes on its list only. \`model\` names another one, or none.`;
     throw new RouterError("route_not_allowed", message, { param: "model" });
   }
+  if (version !== undefined && key.env === PRODUCTION) {
+    const message = `\`${model}\` pins a version, which keys of the environment \`${PRODUCTION}\` cannot do. Use \`flow/${name}\`.`;
+    throw new RouterError("unknown_route", message, { param: "model" });
+  }
   throw unknownRoute(model, await nearestRoute(model, key, context));
 }
 

@@ -26,6 +26,14 @@ beforeAll(async () => {
 afterAll(() => rig.stop());
 beforeEach(() => rig.upstream.reset());
 
+test("a key whose gated answers called nothing is not behind the gate elsewhere", async () => {
+  const gated = await rig.route({ providers: ["openai"], policy: { tools: RULES } });
+  const open = { ...(await rig.route({ providers: ["openai"] })), key: gated.key, keyId: gated.keyId };
+  rig.upstream.script({ json: completion({ text: "Fine." }) });
+  for (const route of [gated, open]) expect((await rig.ask(route, { x_own: 1 })).status).toBe(200);
+  expect(rig.upstream.calls.map(({ body }) => body.includes('"x_own":1'))).toEqual([false, true]);
+});
+
 const BEHIND = ["gated", "recorded"] as const;
 const hi = { role: "user", content: "hi" };
 const saying = (...messages: object[]) => ({ messages: [hi, ...messages] });

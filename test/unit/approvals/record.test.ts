@@ -173,6 +173,7 @@ describe("results", () => {
       verdicts: ["pending"],
       recorded: [null],
       noneForMs: 0,
+      hasCalls: true,
     });
     const later = empty.record(answer("t2", [call("b")]), T0 + BELIEF_MS + 1_000);
     expect(later).toMatchObject({ ok: true, releaseInMs: 0 });
@@ -182,11 +183,17 @@ describe("results", () => {
   test("after the first gated request of a key nobody may believe any more, so nothing is released later than it can be", () => {
     const expecting = open();
     expect(expecting.check([claim("a")], false, null, T0)).toMatchObject({ noneForMs: BELIEF_MS });
-    expect(expecting.check([], true, null, T0 + 10)).toEqual({ verdicts: [], recorded: [], noneForMs: 0 });
+    expect(expecting.check([], true, null, T0 + 10)).toEqual({
+      verdicts: [],
+      recorded: [],
+      noneForMs: 0,
+      hasCalls: false,
+    });
     expect(expecting.check([claim("a")], false, null, T0 + 20)).toEqual({
       verdicts: ["unknown"],
       recorded: [null],
       noneForMs: 0,
+      hasCalls: false,
     });
     const first = expecting.record(answer("t1", [call("a")]), T0 + BELIEF_MS);
     expect(first.ok && first.releaseInMs).toBeLessThanOrEqual(250);
