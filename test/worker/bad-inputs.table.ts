@@ -870,7 +870,6 @@ const SCHEMA: readonly Row[] = [
   absent("B86", '"tools":[]', ""),
   absent("B86", '"tools":[],"tool_choice":"auto","user":"u"', ',"user":"u"'),
   absent("B86", '"tool_choice":null,"tools":[ ]', ""),
-  absent("B86", '"tools":null,"tool_choice":"auto","user":"u"', ',"user":"u"'),
   absent("B91", '"stream_options":{"include_usage":null}', ""),
   absent(
     "B86",

@@ -252,8 +252,6 @@ function withoutAbsent(document: Document): Document {
       remove("tool_choice");
     }
   }
-  // Absent tools have no choice either.
-  if (tools === null) remove("tool_choice");
   if (!isEdited) return document;
   const edited = edit.toString();
   const value = parseJson(edited);
