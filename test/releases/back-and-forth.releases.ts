@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { startPops } from "../support/pops.ts";
 import { completion, startUpstream, type Upstream } from "../support/upstream.ts";
 import { type CreatedKey, startWorker, type TestWorker } from "../support/worker.ts";
 
@@ -320,6 +321,50 @@ describe.concurrent("a reservation that is open when the release changes", () =>
     } finally {
       await deployment.worker?.stop();
       await rm(directory, { recursive: true, force: true });
+    }
+  });
+});
+
+describe("while a deployment is under way, isolates of both releases ask the same objects", () => {
+  test.each([
+    ["this release's", undefined],
+    ["the release before's", "before"],
+  ] as const)("of %s: every request is answered, and booked once", async (_, core) => {
+    const vars = { OPENAI_API_KEY: "sk-test", OPENAI_BASE_URL: `${upstream.url}/v1` };
+    const releases = { pops: [before.source, undefined], ...(core === undefined ? {} : { core: before.source }) };
+    const pops = await startPops(2, vars, [], releases);
+    try {
+      await pops.admin("/admin/routes/production/real", "PUT", ROUTE);
+      const made = Object.entries(KINDS).map(([name, spec]) =>
+        pops.admin("/admin/keys", "POST", { name, env: "production", ...spec }),
+      );
+      for (const { id, key } of await Promise.all(made)) {
+        const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
+        const body = JSON.stringify({
+          model: "flow/real",
+          messages: [{ role: "user", content: "hi" }],
+          max_tokens: 50,
+        });
+        const ask = async (at: number): Promise<void> => {
+          const answer = await pops.fetch(at % 2, "/v1/chat/completions", { method: "POST", headers, body });
+          expect([answer.status, await answer.text()]).toEqual([200, expect.any(String)]);
+        };
+        for (let at = 0; at < 6; at++) await ask(at);
+        await Promise.all(Array.from({ length: 12 }, (__, at) => ask(at)));
+        const booked = { consistent: true, open_reservations: 0, expired: 0, lost_traces: 0 };
+        const ledger = (): Promise<Json> => pops.admin(`/admin/keys/${id}/ledger`, "GET");
+        await vi.waitFor(
+          async () =>
+            expect(await ledger()).toMatchObject({
+              ...booked,
+              periods: { total: { requests: 18, spent_usd: expect.closeTo(18 * COST_USD, 9) } },
+            }),
+          { timeout: 10_000, interval: 200 },
+        );
+      }
+      expect(pops.logs()).not.toMatch(/unexpected_error|SQLITE|is not a function|does not implement/);
+    } finally {
+      await pops.stop();
     }
   });
 });

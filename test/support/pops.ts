@@ -7,7 +7,7 @@
 import { randomBytes } from "node:crypto";
 import { Miniflare, type MiniflareOptions } from "miniflare";
 import type { HealthSnapshot } from "../../src/health/types.ts";
-import { productManifest, wranglerFacts } from "./worker.ts";
+import { productManifest, scriptManifest, wranglerFacts } from "./worker.ts";
 
 type WorkerOptions = MiniflareOptions["workers"][number];
 
@@ -123,8 +123,18 @@ export interface Pops {
 
 type Vars = Readonly<Record<string, string>>;
 
-async function workers(count: number, vars: Vars, own: readonly Vars[]): Promise<WorkerOptions[]> {
-  const { compatibilityDate, compatibilityFlags, classes } = await wranglerFacts();
+/** Sources of whole releases in one module: of the objects, and of single points of presence. This one where none is named. */
+export interface Releases {
+  readonly core?: string;
+  readonly pops?: readonly (string | undefined)[];
+}
+
+const manifestOf = (release: string | undefined, front: string) =>
+  release === undefined ? productManifest(front) : scriptManifest(release);
+
+async function workers(count: number, vars: Vars, own: readonly Vars[], releases: Releases): Promise<WorkerOptions[]> {
+  const { compatibilityDate, compatibilityFlags, classes: all } = await wranglerFacts();
+  const classes = all.filter(({ className }) => releases.core?.includes(`as ${className}`) ?? true);
   const env: NonNullable<WorkerOptions["config"]["env"]> = { CONFIG: { type: "kv", id: "config" } };
   for (const { binding, className } of classes) {
     env[binding] = { type: "durable-object", worker: CORE, exportName: className };
@@ -134,15 +144,24 @@ async function workers(count: number, vars: Vars, own: readonly Vars[]): Promise
   const dev = { unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }] };
   const core: WorkerOptions = {
     config: {
-      ...{ name: CORE, compatibilityDate, compatibilityFlags, env, manifest: await productManifest(CORE_FRONT) },
+      ...{
+        name: CORE,
+        compatibilityDate,
+        compatibilityFlags,
+        env,
+        manifest: await manifestOf(releases.core, CORE_FRONT),
+      },
       exports: Object.fromEntries(classes.map(({ className }) => [className, storage])),
     },
     dev,
   };
-  const manifest = await productManifest(POP_FRONT);
+  const manifests = await Promise.all(
+    Array.from({ length: count }, (_, pop) => manifestOf(releases.pops?.[pop], POP_FRONT)),
+  );
   const pops = Array.from({ length: count }, (_, pop): WorkerOptions => {
     const texts = Object.entries(own[pop] ?? {}).map(([name, value]) => [name, { type: "text", value }] as const);
     const bound = { ...env, ...Object.fromEntries(texts) };
+    const manifest = manifests[pop]!;
     const config = { name: `pop-${pop}`, compatibilityDate, compatibilityFlags, env: bound, manifest, exports: {} };
     return { config, dev };
   });
@@ -153,7 +172,12 @@ async function workers(count: number, vars: Vars, own: readonly Vars[]): Promise
  * `vars`: variables and secrets of all of them, besides those that make admin calls and keys work. `own`: of single ones,
  * as while a deployment is under way.
  */
-export async function startPops(count: number, vars: Vars, own: readonly Vars[] = []): Promise<Pops> {
+export async function startPops(
+  count: number,
+  vars: Vars,
+  own: readonly Vars[] = [],
+  releases: Releases = {},
+): Promise<Pops> {
   const lines: string[] = [];
   const adminToken = randomBytes(24).toString("hex");
   const all = {
@@ -168,7 +192,7 @@ export async function startPops(count: number, vars: Vars, own: readonly Vars[] 
       port: 0,
       cf: false,
       telemetry: { enabled: false },
-      workers: await workers(count, all, own),
+      workers: await workers(count, all, own, releases),
     },
     handleStructuredLogs: ({ message }) => lines.push(message),
     handleUncaughtError: (error) => lines.push(error.stack ?? error.message),

@@ -128,7 +128,8 @@ export async function productManifest(front: string | undefined): Promise<Manife
   return { mainModule: "bindings.js", modulesRoot: directory, modules };
 }
 
-function scriptManifest(script: string): Manifest {
+/** One module that is all of a Worker. */
+export function scriptManifest(script: string): Manifest {
   return { mainModule: "index.js", modulesRoot: ROOT, modules: { "index.js": { type: "esm", contents: script } } };
 }
 
