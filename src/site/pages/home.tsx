@@ -9,7 +9,7 @@ const CURL = `curl ${PLACEHOLDER_HOST}/v1/chat/completions \\
   -H "Content-Type: application/json" \\
   -d '{
     "model": "flow/best-reasoning",
-    "messages": [{ "role": "user", "content": "Compare these model routes." }],
+    "messages": [{ "role": "user", "content": "Hello." }],
     "route": { "fallback": true, "latency_budget_ms": 1800 }
   }'`;
 
@@ -41,18 +41,10 @@ const DOORS = [
   [
     "/docs",
     "Developer channel",
-    "For product teams: a first routed request, then fetch, Python, SDKs, agents and frameworks.",
+    "For product teams: a first request, then fetch, Python, SDKs, agents and frameworks.",
   ],
-  [
-    "/models",
-    "Model directory",
-    "For those who write policies: prices, windows and abilities of 1,500 models, to search and compare.",
-  ],
-  [
-    "/console",
-    "Console",
-    "For operators: what happened at three in the morning, what it cost, and the release that mends it.",
-  ],
+  ["/models", "Model directory", "For those who write policies: prices, windows and abilities of 1,500 models."],
+  ["/console", "Console", "For operators: what happened, what it cost, and the release that mends it."],
 ] as const;
 
 export function Home() {
@@ -63,9 +55,8 @@ export function Home() {
           <p class="kicker">Enterprise control plane for language models</p>
           <h1>One base URL. Policy decides the rest.</h1>
           <p class="lead">
-            The Flow Layer sits between your product and every model provider. You name a workload; a reviewed policy
-            decides which provider answers, what happens when it is slow or down, what it may cost, and who must approve
-            a tool call.
+            For teams on several model providers. You name a workload; a reviewed policy decides who answers, what
+            happens when one is slow or down, what it may cost, and who approves a tool call.
           </p>
           <p class="actions">
             <a class="button" href="/docs">
@@ -75,9 +66,19 @@ export function Home() {
               Open the console
             </a>
           </p>
+          <section aria-labelledby="begin">
+            <h2 id="begin">Begin with one call</h2>
+            <p class="hint">Any OpenAI or Anthropic client works. The console creates keys.</p>
+            <div data-code>{raw(codeBlock(CURL, "bash"))}</div>
+          </section>
         </div>
         <section class="routed" aria-labelledby="routed" data-run>
-          <h2 id="routed">One request, routed</h2>
+          <header class="row">
+            <h2 id="routed">One request, routed</h2>
+            <button type="button" class="button quiet" data-run-button hidden>
+              Run it against the sandbox
+            </button>
+          </header>
           <figure class="waterfall">
             <figcaption>
               <span data-run-source>A recording.</span> Budget 1,800 ms.
@@ -92,7 +93,7 @@ export function Home() {
               ))}
             </ol>
           </figure>
-          <dl class="headers" data-run-headers>
+          <dl class="headers pairs" data-run-headers>
             {RECORDED_HEADERS.map(([name, value]) => (
               <div>
                 <dt>{name}</dt>
@@ -100,11 +101,6 @@ export function Home() {
               </div>
             ))}
           </dl>
-          <p class="actions">
-            <button type="button" class="button quiet" data-run-button hidden>
-              Run it against the sandbox
-            </button>
-          </p>
         </section>
       </section>
 
@@ -120,24 +116,14 @@ export function Home() {
         </ul>
       </section>
 
-      <section class="begin" aria-labelledby="begin">
-        <div>
-          <h2 id="begin">Begin with one call</h2>
-          <p>
-            Any OpenAI or Anthropic client works: change the base URL, the key and the model name. This address is the
-            one of this deployment; <code>npm start</code> prints a key, and the console's Create key makes one.
-          </p>
-          <div data-code>{raw(codeBlock(CURL, "bash"))}</div>
-        </div>
-        <nav class="doors" aria-label="Where to go next">
-          {DOORS.map(([address, title, text]) => (
-            <a href={address}>
-              <strong>{title}</strong>
-              <span>{text}</span>
-            </a>
-          ))}
-        </nav>
-      </section>
+      <nav class="cards doors" aria-label="Where to go next">
+        {DOORS.map(([address, title, text]) => (
+          <a href={address}>
+            <strong>{title}</strong>
+            <span>{text}</span>
+          </a>
+        ))}
+      </nav>
     </div>
   );
 }
