@@ -38,7 +38,7 @@ async function withExamples(markdown: string): Promise<string> {
     const code = await readFile(join(EXAMPLES, name), "utf8");
     const language = LANGUAGES[name.split(".").at(-1) ?? ""] ?? "";
     const shown = code.trimEnd().replaceAll(EXAMPLE_HOST, PAGE_HOST);
-    text = text.replace(comment, () => `\`\`\`${language}${tab}\n${shown}\n\`\`\``);
+    text = text.replace(comment, () => `\`\`\`${language}${tab} example=${name}\n${shown}\n\`\`\``);
   }
   return text;
 }
@@ -88,13 +88,22 @@ async function consoleOf(files: Map<string, string>) {
     files.set(name, text);
     if (basename(path).startsWith("console-")) script = `/${name}`;
   }
+  const alone = await build({
+    ...COMMON,
+    entryPoints: [join(HERE, "console/here.ts")],
+    minify: true,
+    target: "es2022",
+  });
+  const hereText = alone.outputFiles?.[0]?.text ?? "";
+  const here = `console/here-${createHash("sha256").update(hereText).digest("hex").slice(0, 10)}.js`;
+  files.set(here, hereText);
   const sheets = [...PAGE_SHEETS, "console", "console-parts", "console-figures", "console-pages", "chart"].map((name) =>
     readFile(join(HERE, `styles/${name}.css`), "utf8"),
   );
   const css = (await Promise.all(sheets)).join("\n");
   const hash = createHash("sha256").update(css).digest("hex").slice(0, 10);
   files.set(`console/style-${hash}.css`, css);
-  return { script, style: `/console/style-${hash}.css` };
+  return { script, style: `/console/style-${hash}.css`, here: `/${here}` };
 }
 
 /** `site.ts` and all that it needs, as a module that Node runs. */

@@ -1,6 +1,6 @@
 /**
  * Markdown of the site's own content as HTML: headings with anchors, code blocks with a copy button, and neighbouring
- * code blocks with a label (```bash tab=curl) as tabs.
+ * code blocks with a label (```bash tab=curl) as tabs. ```js example=fetch.mjs names the file that the code is from.
  *
  * The content is ours, so nothing is sanitized here; what comes from providers or clients never passes this file.
  */
@@ -84,7 +84,9 @@ export function codeBlock(text: string, info: string): string {
   const tab = /tab=(?:"([^"]+)"|(\S+))/.exec(rest.join(" "));
   const label = tab?.[1] ?? tab?.[2] ?? "";
   const named = label === "" ? "" : ` data-tab="${escapeHtml(label)}"`;
-  return `<figure class="code"${named}><button type="button" class="copy" hidden>Copy</button><pre tabindex="0"><code class="language-${escapeHtml(language)}">${escapeHtml(text)}</code></pre></figure>\n`;
+  const example = /example=(\S+)/.exec(info)?.[1];
+  const from = example === undefined ? "" : ` data-example="${escapeHtml(example)}"`;
+  return `<figure class="code"${named}${from}><button type="button" class="copy" hidden>Copy</button><pre tabindex="0"><code class="language-${escapeHtml(language)}">${escapeHtml(text)}</code></pre></figure>\n`;
 }
 
 /** Neighbouring blocks with a label become one group; without script all of them show, one below the other. */

@@ -21,7 +21,8 @@ export interface Assets {
   readonly withoutScript: string;
   /** Addresses of the scripts, by the name of their island. */
   readonly scripts: Readonly<Record<string, string>>;
-  readonly console: { readonly script: string; readonly style: string };
+  /** `here` is what the other pages load while somebody is signed in. */
+  readonly console: { readonly script: string; readonly style: string; readonly here: string };
 }
 
 export interface Sources {
@@ -71,6 +72,14 @@ function docPages({ content, openapi, policySchema }: Sources): readonly DocPage
   ];
 }
 
+/** What only the page needs is left out. */
+function plainMarkdown(markdown: string): string {
+  return markdown
+    .replace(`${RUN_MARK}\n\n`, "")
+    .replaceAll(/^(```.*) example=\S+$/gm, "$1")
+    .trim();
+}
+
 /** Path below `.site` to its content. */
 export function siteFiles(sources: Sources): ReadonlyMap<string, string> {
   const files = new Map<string, string>();
@@ -96,7 +105,7 @@ export function siteFiles(sources: Sources): ReadonlyMap<string, string> {
         Docs({ doc, rendered: doc.rendered, docs }),
       ),
     );
-    files.set(`${doc.path.slice(1)}.md`, `# ${doc.title}\n\n${doc.markdown.replace(`${RUN_MARK}\n\n`, "").trim()}\n`);
+    files.set(`${doc.path.slice(1)}.md`, `# ${doc.title}\n\n${plainMarkdown(doc.markdown)}\n`);
   }
   files.set(
     "models.html",

@@ -1,4 +1,5 @@
 /** The console as an operator uses it, from signing in to a decision; and what a hostile text in it does: nothing. */
+import { readFile } from "node:fs/promises";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { browserPath, type Instance, launch, seriousIssues, startInstance } from "./browser.ts";
@@ -11,7 +12,7 @@ describe.skipIf(path === null)("the console", () => {
   let instance: Instance;
   let browser: Browser;
   beforeAll(async () => {
-    [instance, browser] = await Promise.all([startInstance(), launch(path ?? "")]);
+    [instance, browser] = await Promise.all([startInstance([], { FLOW_ADMIN_HOST: "localhost" }), launch(path ?? "")]);
     await prepare();
   });
   afterAll(async () => {
@@ -142,7 +143,105 @@ describe.skipIf(path === null)("the console", () => {
     await page.getByRole("button", { name: "Publish" }).click();
     await page.getByRole("alert").getByText("version_mismatch").waitFor();
     await page.getByRole("heading", { name: "Published meanwhile: version 2" }).waitFor();
+    await page.getByRole("heading", { name: "Your draft" }).waitFor();
     expect(await policy.inputValue()).toContain("mine");
+    // The draft is there after a reload, and still made from version 1.
+    await page.reload({ waitUntil: "networkidle" });
+    expect(await policy.inputValue()).toContain("mine");
+    await page.getByRole("button", { name: "Publish" }).click();
+    await page.getByRole("button", { name: "Replace version 2 with the draft" }).click();
+    await page.getByText("version 3, published").waitFor();
+    expect(await policy.inputValue()).toContain("mine");
+    await context.close();
+  });
+
+  test("on another host than FLOW_ADMIN_HOST there is no console, nothing of it, and the page says where to ask", async () => {
+    const other = instance.url.replace("localhost", "127.0.0.1");
+    const { page: here, context: first } = await signIn(browser, instance);
+    const files = await here.evaluate(LOADED_FILES);
+    expect((files as string[]).length).toBeGreaterThanOrEqual(2);
+    await first.close();
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    const response = await page.goto(`${other}/console/traces`);
+    expect(response?.status()).toBe(404);
+    await page.getByRole("heading", { level: 1, name: "Not found" }).waitFor();
+    await page.getByText("serves it there only").waitFor();
+    for (const address of [...(files as string[]), "/admin/keys"]) {
+      expect((await fetch(other + address)).status, address).toBe(404);
+    }
+    const signedIn = await fetch(`${other}/console/session`, {
+      method: "POST",
+      headers: { "content-type": "application/json", "sec-fetch-site": "same-origin" },
+      body: JSON.stringify({ token: instance.adminToken }),
+    });
+    expect(signedIn.status).toBe(404);
+    // Everything else is for everybody.
+    for (const address of ["/", "/docs", "/models"]) expect((await fetch(other + address)).status).toBe(200);
+    await context.close();
+  });
+
+  test("who is signed in sees more on the site: the deployment's state, a key, what it knows of a model", async () => {
+    const { page, context, faults } = await signIn(browser, instance);
+    await page.goto(instance.url);
+    await page.getByRole("link", { name: "1 provider configured" }).waitFor();
+    await page.goto(`${instance.url}/docs`);
+    await page.getByLabel("Name", { exact: true }).fill("from the documentation");
+    await page.getByRole("button", { name: "Create key" }).click();
+    const secret = await page.getByLabel("API key").innerText();
+    expect(secret).toMatch(/^fl_production_/);
+    expect(await page.locator('[data-example="curl.sh"] code').innerText()).toContain(secret);
+    await page.goto(`${instance.url}/models?here=configured`);
+    await page.getByText("No model fits. Take a filter away.").waitFor();
+    await page.getByLabel("Here", { exact: true }).selectOption("");
+    await page.getByRole("columnheader", { name: "p95 ms" }).waitFor();
+    expect(page.url()).not.toContain("here=");
+    await page.goto(`${instance.url}/models/openai/gpt-5`);
+    await page.getByText("In this deployment").waitFor();
+    expect(await seriousIssues(page)).toEqual([]);
+    await page.getByLabel("Add to route").selectOption("staging/fast-eval");
+    await expect.poll(() => page.getByLabel("Policy", { exact: true }).inputValue()).toContain('"model": "gpt-5"');
+    expect(faults).toEqual([]);
+    await context.close();
+    const anonymous = await browser.newPage();
+    await anonymous.goto(`${instance.url}/models`, { waitUntil: "networkidle" });
+    expect(await anonymous.getByRole("columnheader", { name: "p95 ms" }).count()).toBe(0);
+    await anonymous.close();
+  });
+
+  test("several keys are paused at once; filters are kept as a view; a list is saved as lines", async () => {
+    for (const name of ["one of two", "two of two"]) {
+      await admin("/admin/keys", { method: "POST", body: JSON.stringify({ name, env: "staging" }) });
+    }
+    const { page, context } = await signIn(browser, instance);
+    await openPage(page, instance, "/keys");
+    const keys = page.getByRole("row").filter({ hasText: "of two" });
+    for (const at of [0, 1]) await keys.nth(at).getByRole("checkbox").check();
+    await page.getByRole("button", { name: "Pause selected" }).click();
+    await expect.poll(() => keys.filter({ hasText: "paused" }).count()).toBe(2);
+    await openPage(page, instance, "/traces?status=ok");
+    await page.getByLabel("Save these filters as").fill("went well");
+    await page.getByRole("button", { name: "Save view" }).click();
+    await openPage(page, instance, "/traces");
+    await page.getByRole("link", { name: "went well" }).click();
+    await expect.poll(() => page.url()).toContain("status=ok");
+    const download = page.waitForEvent("download");
+    await page.getByRole("button", { name: "Save JSONL" }).click();
+    const lines = (await readFile(await (await download).path(), "utf8")).trim().split("\n");
+    expect(JSON.parse(lines[0] ?? "")).toMatchObject({ id: expect.stringMatching(/^tr_/), status: "ok" });
+    await context.close();
+  });
+
+  test("a budget for a tag and some keys is set from its form", async () => {
+    const { page, context } = await signIn(browser, instance);
+    await openPage(page, instance, "/budgets");
+    await page.getByRole("button", { name: "New budget" }).click();
+    await page.getByLabel("Name").fill("search-team");
+    await page.getByLabel("Tag", { exact: true }).fill("team");
+    await page.getByLabel("Value of the tag").fill("search");
+    await page.getByLabel("Budget (USD)").fill("5");
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByRole("row").filter({ hasText: "tag team=search" }).waitFor();
     await context.close();
   });
 
@@ -186,6 +285,17 @@ describe.skipIf(path === null)("the console", () => {
     await dialog.getByRole("button", { name: "Sign in" }).click();
     await dialog.waitFor({ state: "detached" });
     expect(await policy.inputValue()).toBe(draft);
+    // A page that was refused meanwhile is read again by itself.
+    await context.clearCookies();
+    await page.goto(`${instance.url}/console/keys`);
+    await dialog.getByLabel("Admin token").fill(instance.adminToken);
+    await dialog.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("link", { name: "npm start production" }).waitFor();
+    expect(await page.getByRole("alert").count()).toBe(0);
     await context.close();
   });
 });
+
+/** Run in the page: scripts and styles that it loads. */
+const LOADED_FILES = `[...document.querySelectorAll("script[src], link[rel=stylesheet]")]
+  .map((each) => new URL(each.src || each.href).pathname)`;

@@ -1,6 +1,6 @@
 /** Every page as a visitor sees it: it loads, it is readable, it keeps to itself, and its links lead somewhere. */
 import { gzipSync } from "node:zlib";
-import type { Browser, Page } from "playwright-core";
+import type { APIResponse, Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { browserPath, faultsOf, type Instance, launch, seriousIssues, startInstance } from "./browser.ts";
 
@@ -196,6 +196,52 @@ describe.skipIf(path === null)("pages", () => {
     await page.context().close();
   });
 
+  test("every example of the developer channel runs from its page, or says why it does not", async () => {
+    const { page, faults } = await visit("/docs");
+    // Ten runs a minute are allowed: equal requests are sent once, and one too many waits.
+    const answers = new Map<string | null, APIResponse>();
+    await page.route("**/docs/run", async (route) => {
+      const asked = route.request().postData();
+      let response = answers.get(asked) ?? (await route.fetch());
+      while (response.status() === 429) {
+        await new Promise((resolve) => setTimeout(resolve, 5_000));
+        response = await route.fetch();
+      }
+      answers.set(asked, response);
+      await route.fulfill({ response });
+    });
+    await page.getByRole("button", { name: "Run it" }).waitFor();
+    const names = (await page.evaluate(EXAMPLE_NAMES)) as string[];
+    expect(names.length).toBeGreaterThan(15);
+    for (const name of names) {
+      // The first one has the box with the recording below it.
+      if (name === "curl.sh") continue;
+      const example = page.locator(`[data-example="${name}"]`);
+      // One in a tab that is not chosen is pressed all the same.
+      const button = example.locator("button.run");
+      const why = await example.locator(".not-run").count();
+      expect((await button.count()) + why, name).toBe(1);
+      if (why === 1) continue;
+      await button.dispatchEvent("click");
+      await example.getByText("Live, answered by this deployment's sandbox.").waitFor({ state: "attached" });
+      await expect.poll(() => example.locator(".run-answer").textContent()).toMatch(/sandbox answering|search_docs/);
+      expect(await example.locator(".words").count(), name).toBeGreaterThan(8);
+    }
+    expect(await (await fetch(`${instance.url}/docs.md`)).text()).not.toContain("example=");
+    expect(faults).toEqual([]);
+    await page.context().close();
+  }, 150_000);
+
+  test("the home page tells its story on one screen, and hands on from it", async () => {
+    const { page } = await visit("/", { viewport: { width: 1440, height: 900 } });
+    for (const part of [".routed", ".pitch .code", ".home > section .cards", ".doors"]) {
+      await expect
+        .poll(() => page.evaluate(`document.querySelector("${part}").getBoundingClientRect().bottom`))
+        .toBeLessThanOrEqual(900);
+    }
+    await page.context().close();
+  });
+
   test("without a sandbox nothing can be run, and the recording says that it is one", async () => {
     const context = await browser.newContext();
     const page = await context.newPage();
@@ -325,6 +371,9 @@ describe.skipIf(path === null)("pages", () => {
     expect((await response.text()).length).toBeGreaterThan(100);
   });
 });
+
+/** Run in the page. */
+const EXAMPLE_NAMES = `[...document.querySelectorAll(".code[data-example]")].map((each) => each.dataset.example)`;
 
 /** What counts as still, https://web.dev/articles/cls; half of it, because what we load comes from near. */
 const MOST_SHIFT = 0.05;

@@ -31,6 +31,8 @@ const LATEST_MS = 30_000;
 
 /** Fired on `window` when an answer says that the session has ended. */
 export const SESSION_ENDED = "flow-layer-session-ended";
+/** Fired on `window` when somebody has signed in again: what was refused meanwhile is read again. */
+export const SESSION_BACK = "flow-layer-session-back";
 
 const text = (value: Json | undefined): string => (typeof value === "string" ? value : "");
 
@@ -79,8 +81,10 @@ export async function send(path: string, init: CallInit = {}): Promise<Response>
   });
   if (response.ok) return response;
   const error = await errorOf(response);
-  if (error.status === 401 && path !== "/console/session") dispatchEvent(new Event(SESSION_ENDED));
-  throw error;
+  if (error.status !== 401 || path === "/console/session") throw error;
+  dispatchEvent(new Event(SESSION_ENDED));
+  // What the deployment says is for programs, which send a token.
+  throw new ApiError(401, { code: "session_ended", message: "Your session has ended. Sign in again to go on." });
 }
 
 export async function call<T>(path: string, init: CallInit = {}): Promise<T> {

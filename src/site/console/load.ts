@@ -1,6 +1,6 @@
 /** Reading for a page: what is shown stays while it is read again, and an error is shown with it. */
 import { useCallback, useEffect, useRef, useState } from "hono/jsx/dom";
-import { ApiError } from "./api.ts";
+import { ApiError, SESSION_BACK } from "./api.ts";
 
 export interface Loaded<T> {
   readonly data: T | null;
@@ -46,6 +46,10 @@ export function useLoad<T>(key: string, read: () => Promise<T>, everyMs = 0): Lo
       },
     );
   }, [key, asked]);
+  useEffect(() => {
+    addEventListener(SESSION_BACK, reload);
+    return () => removeEventListener(SESSION_BACK, reload);
+  }, []);
   useEffect(() => {
     if (everyMs === 0) return;
     const timer = setInterval(() => {

@@ -1,6 +1,6 @@
 /** The console: a session around pages. Each page reads the control plane itself and holds its state in the address. */
 import { render, useEffect, useRef, useState } from "hono/jsx/dom";
-import { call, type List, SESSION_ENDED } from "./api.ts";
+import { call, type List, SESSION_BACK, SESSION_ENDED } from "./api.ts";
 import { Frame, type PageProps } from "./frame.tsx";
 import { useLoad } from "./load.ts";
 import { ApprovalsPage } from "./pages/approvals.tsx";
@@ -115,6 +115,7 @@ function App() {
   const entered = (next: Person): void => {
     setPerson(next);
     setEnded(false);
+    dispatchEvent(new Event(SESSION_BACK));
   };
   const leave = (): void => {
     void signOut().then(() => {

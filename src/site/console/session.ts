@@ -22,7 +22,7 @@ export function knownPerson(): Person | null {
   }
 }
 
-function keep(person: Person | null): void {
+function remember(person: Person | null): void {
   try {
     if (person === null) localStorage.removeItem(KEPT);
     else localStorage.setItem(KEPT, JSON.stringify(person));
@@ -33,17 +33,42 @@ function keep(person: Person | null): void {
 
 export async function signIn(token: string): Promise<Person> {
   const person = await call<Person>("/console/session", { body: { token } });
-  keep(person);
+  remember(person);
   return person;
 }
 
 export async function signOut(): Promise<void> {
   await call("/console/session", { method: "DELETE" }).catch(() => {});
-  keep(null);
+  forgetPerson();
 }
 
 export function forgetPerson(): void {
-  keep(null);
+  remember(null);
+  try {
+    for (const name of Object.keys(sessionStorage)) if (name.startsWith(DRAFTS)) sessionStorage.removeItem(name);
+  } catch {
+    // A browser that keeps nothing has no drafts.
+  }
+}
+
+/** Names of texts that a tab keeps until somebody signs out. */
+export const DRAFTS = "flow-layer-draft ";
+
+export function kept(name: string): string | null {
+  try {
+    return sessionStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+
+export function keep(name: string, text: string | null): void {
+  try {
+    if (text === null) sessionStorage.removeItem(name);
+    else sessionStorage.setItem(name, text);
+  } catch {
+    // It lasts as long as the page.
+  }
 }
 
 type Act = "see_arguments" | "decide" | "release" | "run" | "admin";

@@ -1,5 +1,6 @@
 /** Search, filters, sorting, columns, comparison and costs of the model directory; the state is in the address. */
 import { count, money } from "../parts/figures.ts";
+import { HERE_COLUMNS, HERE_EVENT, type HereRow, type HereRows } from "../parts/here.ts";
 import { RowWindow } from "./row-window.ts";
 
 type Key =
@@ -95,7 +96,30 @@ const state = {
   sort: word("sort"),
   compare: list("compare").slice(0, MAX_COMPARED),
   hidden: list("hide"),
+  /** For operators: `configured` or `used`. */
+  here: word("here"),
 };
+
+interface Here {
+  readonly rows: HereRows;
+  /** Ids of the providers that have their secrets. */
+  readonly ids: ReadonlySet<string>;
+}
+
+/** What the deployment knows; `null` until it has said so, and for everybody who is not signed in. */
+let here: Here | null = null;
+const UNMEASURED: HereRow = { here: "", routes: "", p50: null, p95: null, speed: null, failed: null };
+
+function hereOf({ name, provider }: Row): HereRow {
+  const known = here?.rows.get(name) ?? UNMEASURED;
+  return here?.ids.has(provider) === true ? { ...known, here: "yes" } : known;
+}
+
+function isHere(row: Row): boolean {
+  if (here === null || state.here === "") return true;
+  const known = hereOf(row);
+  return state.here === "used" ? known.routes !== "" : known.here !== "";
+}
 
 const has = (listed: string, one: string): boolean => one === "" || listed.split(", ").includes(one);
 
@@ -107,6 +131,7 @@ function matches(row: Row, words: readonly string[]): boolean {
     has(row.abilities, texts.can) &&
     (texts.takes === "" || has(row.modalities.split(" → ")[0] ?? "", texts.takes)) &&
     (texts.status === "" || row.status === texts.status) &&
+    isHere(row) &&
     (numbers.window === 0 || (row.window ?? 0) >= numbers.window) &&
     (numbers.input === Number.POSITIVE_INFINITY || (row.input ?? Number.POSITIVE_INFINITY) <= numbers.input)
   );
@@ -115,7 +140,7 @@ function matches(row: Row, words: readonly string[]): boolean {
 function isUnfiltered(): boolean {
   const { provider, can, takes, status } = state.texts;
   const { window, input } = state.numbers;
-  return provider + can + takes + status === "" && window === 0 && input === Number.POSITIVE_INFINITY;
+  return provider + can + takes + status + state.here === "" && window === 0 && input === Number.POSITIVE_INFINITY;
 }
 
 function costOf({ input, output }: Row): number | null {
@@ -129,7 +154,10 @@ function ordered(found: readonly Element[]): readonly Element[] {
   const descending = state.sort.startsWith("-");
   const key = descending ? state.sort.slice(1) : state.sort;
   if (!HEADINGS.has(key)) return found;
-  const value = (row: Row) => (key === "cost" ? costOf(row) : row[key as Key]) || null;
+  const value = (row: Row) => {
+    if (HERE_COLUMNS.some(([name]) => name === key)) return hereOf(row)[key as keyof HereRow] || null;
+    return (key === "cost" ? costOf(row) : row[key as Key]) || null;
+  };
   return found.toSorted((a, b) => {
     const [left, right] = [value(rowOf(a)), value(rowOf(b))];
     // What is unknown goes last, whichever way the column is sorted.
@@ -148,6 +176,7 @@ function writeAddress(): void {
   if (state.sort !== "") next.set("sort", state.sort);
   if (state.compare.length > 0) next.set("compare", state.compare.join(","));
   if (state.hidden.length > 0) next.set("hide", state.hidden.join(","));
+  if (state.here !== "") next.set("here", state.here);
   history.replaceState(null, "", next.size === 0 ? location.pathname : `?${next}`);
 }
 
@@ -165,6 +194,15 @@ function complete(element: Element): Element {
       writeAddress();
     });
     element.insertCell().append(box);
+  }
+  if (here !== null && element.cells.length === KEYS.length + 2) {
+    const known = hereOf(row);
+    for (const [key, , isNumber] of HERE_COLUMNS) {
+      const cell = element.insertCell();
+      cell.textContent = isNumber ? String(known[key] ?? "–") : String(known[key]);
+      if (isNumber) cell.className = "number";
+      else cell.title = String(known[key]);
+    }
   }
   const [cost, compare] = [element.cells[KEYS.length], element.cells[KEYS.length + 1]];
   if (cost !== undefined) cost.textContent = costText(row);
@@ -248,24 +286,20 @@ function showComparison(): void {
 
 const HEADINGS = new Map<string, HTMLTableCellElement>();
 
-function addHeadings(): void {
+/** Behind those that are there; each with a key sorts. */
+function addHeadings(added: readonly (readonly [key: string, name: string, isNumber: boolean])[]): void {
   if (headRow === undefined) return;
-  for (const [key, text] of [
-    ["cost", "Cost $"],
-    ["", "Compare"],
-  ] as const) {
+  for (const [key, text, isNumber] of added) {
     const heading = document.createElement("th");
     heading.scope = "col";
     heading.textContent = text;
-    if (key !== "") {
-      heading.dataset["sort"] = key;
-      heading.className = "number";
-    }
+    if (key !== "") heading.dataset["sort"] = key;
+    if (isNumber) heading.className = "number";
     headRow.append(heading);
   }
   for (const heading of headRow.cells) {
     const key = heading.dataset["sort"];
-    if (key === undefined) continue;
+    if (key === undefined || HEADINGS.has(key)) continue;
     HEADINGS.set(key, heading);
     const button = document.createElement("button");
     button.type = "button";
@@ -299,9 +333,39 @@ function addColumns(): void {
   }
 }
 
+/** Asked for again when the deployment has answered. */
+function showHere(): void {
+  const known = (window as { readonly flowLayerHere?: Here }).flowLayerHere;
+  if (known === undefined || here !== null || form === null || table === null) return;
+  here = known;
+  table.classList.add("with-here");
+  addHeadings(HERE_COLUMNS);
+  const label = document.createElement("label");
+  const choice = document.createElement("select");
+  choice.setAttribute("aria-label", "Here");
+  for (const [value, name] of [
+    ["", "any"],
+    ["configured", "configured"],
+    ["used", "used by a route"],
+  ] as const) {
+    choice.append(new Option(name, value, false, value === state.here));
+  }
+  choice.addEventListener("input", () => {
+    state.here = choice.value;
+    update();
+  });
+  label.append("Here ", choice);
+  form.querySelector("fieldset")?.before(label);
+  update();
+  view?.again();
+}
+
 function prepare(): void {
   if (form === null || headRow === undefined) return;
-  addHeadings();
+  addHeadings([
+    ["cost", "Cost $", true],
+    ["", "Compare", false],
+  ]);
   addColumns();
   for (const name of TEXTS) {
     const field = form.elements.namedItem(name) as HTMLInputElement | HTMLSelectElement;
@@ -327,6 +391,8 @@ function prepare(): void {
   update();
   showComparison();
   later(() => readAhead(0));
+  addEventListener(HERE_EVENT, showHere);
+  showHere();
 }
 
 prepare();

@@ -1,6 +1,8 @@
 /** On every page: the address of this deployment in place of the placeholder, copy buttons, and tabs that are remembered. */
 import { PLACEHOLDER_HOST } from "../listing.ts";
 
+/** As the console keeps it. */
+const PERSON_KEY = "flow-layer-person";
 const TAB_KEY = "flow-layer-tab";
 
 for (const code of document.querySelectorAll(".code code")) {
@@ -96,3 +98,14 @@ for (const [number, element] of document.querySelectorAll<HTMLElement>(".tabs").
   const known = remembered();
   if (known !== null) show(known);
 }
+
+/** Operators who are signed in see more: that script is the console's, and only its host has it. */
+const isSignedIn = (): boolean => {
+  try {
+    return localStorage.getItem(PERSON_KEY) !== null;
+  } catch {
+    return false;
+  }
+};
+const { here } = document.body.dataset;
+if (here !== undefined && isSignedIn()) import(here).catch(() => {});

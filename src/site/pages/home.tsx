@@ -101,6 +101,7 @@ export function Home() {
               </div>
             ))}
           </dl>
+          <p class="run-answer" data-run-answer hidden />
         </section>
       </section>
 

@@ -88,6 +88,7 @@ export function Model(props: {
         </section>
       </div>
       {elsewhere.length === 0 ? null : <Elsewhere row={row} others={elsewhere} />}
+      <section data-model={`${row.provider}/${row.id}`} />
     </div>
   );
 }

@@ -14,8 +14,11 @@ export const HEADER_WORDS: Readonly<Record<string, string>> = {
   "x-flowlayer-latency-ms": "From the arrival of the request to the first byte of the answer.",
   "x-flowlayer-latency-budget-ms": "How long the answer might take to begin.",
   "x-flowlayer-latency-budget-met": "Whether it began in time.",
+  "x-flowlayer-tool-approval": "Whether its tool calls may be carried out.",
+  "x-flowlayer-output-cap": "The most tokens that the answer may have, where the router set it.",
   "x-flowlayer-cost-usd": "What it cost, all calls together.",
   "x-flowlayer-budget-remaining-usd": "What the key may still spend.",
+  "server-timing": "Where the router's own milliseconds went.",
   "x-flowlayer-trace-id": "Search for it in the console, or read it at /v1/traces/{id}.",
 };
 

@@ -46,7 +46,7 @@ export function page(assets: Assets, head: PageHead, body: Child): string {
           <script type="module" src={assets.scripts[name]} />
         ))}
       </head>
-      <body class={head.wide === true ? "wide" : ""}>
+      <body class={head.wide === true ? "wide" : ""} data-here={assets.console.here}>
         <a class="skip" href="#main">
           Skip to content
         </a>

@@ -30,6 +30,10 @@ interface Budget {
   };
 }
 
+interface Settings {
+  readonly spend_tags?: readonly string[];
+}
+
 const EVERY_MS = 10_000;
 const PERIODS = ["day", "week", "month", "total"] as const;
 
@@ -124,30 +128,50 @@ export function BudgetsPage({ person }: PageProps) {
   );
 }
 
+/** Only a tag whose spend is summed can have a budget. */
+function tagHint(name: string, settings: Settings | null): string {
+  const summed = settings?.spend_tags ?? [];
+  const list = summed.length === 0 ? "none yet" : summed.join(", ");
+  if (name === "") return `Empty: all. Summed so far: ${list}.`;
+  if (settings === null || summed.includes(name)) return "";
+  return `Spend by this tag is not summed yet (${list}; four at most). Save begins to.`;
+}
+
 function EditBudget({ budget, onClose }: { budget: Budget | null; onClose: () => void }) {
   const [name, setName] = useState(budget?.id ?? "");
   const [env, setEnv] = useState(budget?.scope.env ?? "");
   const [app, setApp] = useState(budget?.scope.app ?? "");
+  const [keys, setKeys] = useState((budget?.scope.keys ?? []).join(", "));
+  const [tagName, setTagName] = useState(budget?.scope.tag?.name ?? "");
+  const [tagValue, setTagValue] = useState(budget?.scope.tag?.value ?? "");
+  const settings = useLoad("settings", () => call<Settings>("/admin/settings"));
+  const summed = settings.data?.spend_tags ?? [];
   const [limit, setLimit] = useState(String(budget?.limit_usd ?? ""));
   const [period, setPeriod] = useState(budget?.period ?? "month");
   const [zone, setZone] = useState(budget?.time_zone ?? "");
   const [exceeded, setExceeded] = useState(budget?.on_exceeded ?? "deny");
   const act = useAct();
   const save = async (): Promise<void> => {
-    const { keys, tag } = budget?.scope ?? {};
+    const ids = keys.split(/[\s,]+/).filter((id) => id !== "");
     const body = {
       scope: {
         ...(env === "" ? {} : { env }),
         ...(app === "" ? {} : { app }),
-        ...(keys === undefined ? {} : { keys }),
-        ...(tag === undefined ? {} : { tag }),
+        ...(ids.length === 0 ? {} : { keys: ids }),
+        ...(tagName === "" ? {} : { tag: { name: tagName, value: tagValue } }),
       },
       limit_usd: Number(limit),
       period,
       ...(zone === "" ? {} : { time_zone: zone }),
       on_exceeded: exceeded,
     };
-    if (await act.run(() => call(`/admin/budgets/${encodeURIComponent(name)}`, { method: "PUT", body }))) onClose();
+    const put = async (): Promise<void> => {
+      if (tagName !== "" && !summed.includes(tagName)) {
+        await call("/admin/settings", { method: "PUT", body: { spend_tags: [...summed, tagName] } });
+      }
+      await call(`/admin/budgets/${encodeURIComponent(name)}`, { method: "PUT", body });
+    };
+    if (await act.run(put)) onClose();
   };
   return (
     <Dialog title={budget === null ? "New budget" : `Budget ${budget.id}`} onClose={onClose}>
@@ -155,6 +179,14 @@ function EditBudget({ budget, onClose }: { budget: Budget | null; onClose: () =>
         {budget === null ? <Field label="Name" value={name} onValue={setName} required /> : null}
         <Field label="Environment" value={env} onValue={setEnv} hint="Empty: all." />
         <Field label="App" value={app} onValue={setApp} hint="Empty: all." />
+        <Field
+          label="Keys"
+          value={keys}
+          onValue={setKeys}
+          hint="Ids, as in a key's address, with commas. Empty: all."
+        />
+        <Field label="Tag" value={tagName} onValue={setTagName} hint={tagHint(tagName, settings.data)} />
+        {tagName === "" ? null : <Field label="Value of the tag" value={tagValue} onValue={setTagValue} required />}
         <Field label="Budget (USD)" type="number" step="any" value={limit} onValue={setLimit} required />
         <Choice
           label="Period"

@@ -7,7 +7,7 @@ import { Badge, Bar } from "../parts/badge.tsx";
 import { curlText } from "../parts/curl.ts";
 import { Choice, Copy, Dialog, Field, Submit, submit } from "../parts/field.tsx";
 import { relative, usd } from "../parts/figures.ts";
-import { State } from "../parts/notice.tsx";
+import { Failure, State } from "../parts/notice.tsx";
 import { Table } from "../parts/table.tsx";
 import { FIRST_ENVS } from "../place.ts";
 import { may } from "../session.ts";
@@ -22,6 +22,7 @@ function endsSoon({ expires_at, status }: Key): boolean {
 export function KeysPage({ person, env }: PageProps) {
   const list = useLoad("keys", () => call<List<Key>>("/admin/keys?with=spend&limit=1000"));
   const [isCreating, setCreating] = useState(false);
+  const [chosen, setChosen] = useState<readonly string[]>([]);
   const rows = (list.data?.data ?? []).filter((key) => env === "" || key.env === env);
   return (
     <section>
@@ -34,6 +35,13 @@ export function KeysPage({ person, env }: PageProps) {
         ) : null}
       </header>
       <State of={list} />
+      <Several
+        keys={rows.filter(({ id }) => chosen.includes(id))}
+        onDone={() => {
+          setChosen([]);
+          list.reload();
+        }}
+      />
       <Table
         caption="Keys"
         rows={rows}
@@ -73,6 +81,26 @@ export function KeysPage({ person, env }: PageProps) {
             ),
             by: ({ expires_at }) => expires_at,
           },
+          ...(may(person, "admin")
+            ? [
+                {
+                  name: "Select",
+                  show: (key: Key) =>
+                    key.status === "revoked" ? null : (
+                      <input
+                        type="checkbox"
+                        aria-label={`Select ${rows.indexOf(key) + 1}`}
+                        checked={chosen.includes(key.id)}
+                        onChange={() =>
+                          setChosen(
+                            chosen.includes(key.id) ? chosen.filter((id) => id !== key.id) : [...chosen, key.id],
+                          )
+                        }
+                      />
+                    ),
+                },
+              ]
+            : []),
         ]}
       />
       {isCreating ? (
@@ -85,6 +113,56 @@ export function KeysPage({ person, env }: PageProps) {
         />
       ) : null}
     </section>
+  );
+}
+
+/** What can be done with several keys at once, one after the other: the first refusal ends it and is shown. */
+function Several({ keys, onDone }: { keys: readonly Key[]; onDone: () => void }) {
+  const [isRevoking, setRevoking] = useState(false);
+  const act = useAct();
+  const each = async (change: (path: string) => Promise<unknown>): Promise<void> => {
+    const isDone = await act.run(async () => {
+      for (const { id } of keys) await change(`/admin/keys/${encodeURIComponent(id)}`);
+    });
+    if (!isDone) return;
+    setRevoking(false);
+    onDone();
+  };
+  const setStatus = (status: string) => () => each((path) => call(path, { method: "PATCH", body: { status } }));
+  if (keys.length === 0) return null;
+  return (
+    <div class="row several">
+      <small>
+        {keys.length} selected: {keys.map(({ name }) => name).join(", ")}
+      </small>
+      <button type="button" onClick={setStatus("paused")} disabled={act.isBusy}>
+        Pause selected
+      </button>
+      <button type="button" onClick={setStatus("active")} disabled={act.isBusy}>
+        Resume selected
+      </button>
+      <button type="button" class="danger" onClick={() => setRevoking(true)} disabled={act.isBusy}>
+        Revoke selected
+      </button>
+      <Failure error={isRevoking ? null : act.error} />
+      {isRevoking ? (
+        <Dialog title={`Revoke ${keys.length} keys`} onClose={() => setRevoking(false)}>
+          <form onSubmit={submit(() => each((path) => call(path, { method: "DELETE" })))}>
+            <p>Every request with one of these keys fails from now on. This cannot be undone.</p>
+            <ul>
+              {keys.map(({ id, name, env }) => (
+                <li>
+                  {name} ({env}, <code>{id}</code>)
+                </li>
+              ))}
+            </ul>
+            <Submit act={act} kind="danger">
+              Revoke {keys.length} keys
+            </Submit>
+          </form>
+        </Dialog>
+      ) : null}
+    </div>
   );
 }
 

@@ -1,5 +1,6 @@
 /** One message to one route or two, by any door, streamed, next to its trace. */
 import { useState } from "hono/jsx/dom";
+import { deltaOf, eventsOf } from "../../parts/stream.ts";
 import { ApiError, call, type List, send } from "../api.ts";
 import type { PageProps } from "../frame.tsx";
 import { useAct, useLoad } from "../load.ts";
@@ -9,7 +10,6 @@ import { Empty, Failure } from "../parts/notice.tsx";
 import { Pairs } from "../parts/pairs.tsx";
 import { Waterfall } from "../parts/waterfall.tsx";
 import type { Route, Trace } from "../types.ts";
-import { deltaOf, eventsOf } from "./playground-stream.ts";
 
 type Api = "chat" | "messages" | "responses";
 

@@ -1,5 +1,6 @@
 /** One route: its policy as a draft, who would answer, publishing, evidence, promotion, the way back. */
 import { useEffect, useState } from "hono/jsx/dom";
+import { parseJson } from "../../../lib/json.ts";
 import { ApiError, call, EMPTY_LIST, type List, withQuery } from "../api.ts";
 import { addressOf, type PageProps } from "../frame.tsx";
 import { useAct, useLoad } from "../load.ts";
@@ -8,7 +9,8 @@ import { Choice, Field, submit } from "../parts/field.tsx";
 import { relative } from "../parts/figures.ts";
 import { Failure, State } from "../parts/notice.tsx";
 import { Table } from "../parts/table.tsx";
-import { may, type Person } from "../session.ts";
+import { setValues } from "../place.ts";
+import { DRAFTS, keep, kept, may, type Person } from "../session.ts";
 import type { Route } from "../types.ts";
 import { Draft, parseDraft, Review } from "./route-draft.tsx";
 import { Release } from "./route-release.tsx";
@@ -33,7 +35,7 @@ async function readRoute(path: string): Promise<Route | null> {
   }
 }
 
-export function RoutePage({ person, env, routeEnv, name }: PageProps & { routeEnv: string; name: string }) {
+export function RoutePage({ place, person, env, routeEnv, name }: PageProps & { routeEnv: string; name: string }) {
   const path = `/admin/routes/${encodeURIComponent(routeEnv)}/${encodeURIComponent(name)}`;
   const loaded = useLoad(path, async () => ({ route: await readRoute(path) }));
   const versions = useLoad(`${path} versions`, async () =>
@@ -42,18 +44,25 @@ export function RoutePage({ person, env, routeEnv, name }: PageProps & { routeEn
       throw error;
     }),
   );
-  const [draft, setDraft] = useState<string | null>(null);
+  const [draft, setDraft] = useDraft(path);
   const [reason, setReason] = useState("");
   const route = loaded.data?.route ?? null;
   const published = route === null ? FIRST_DRAFT : JSON.stringify(route.policy, null, 2);
   const reload = (): void => {
     setDraft(null);
+    if (place.query.has("add")) setValues(place, { add: "" });
     setReason("");
     loaded.reload();
     versions.reload();
   };
-  const shown = draft ?? published;
-  useUnsavedWarning(draft !== null && draft !== published);
+  const shown = draft?.text ?? withTarget(published, place.query.get("add"));
+  const isChanged = shown !== published;
+  const base = draft === null ? (route?.version ?? null) : draft.base;
+  const edit = (text: string | null): void => {
+    setDraft(text === null ? null : { text, base });
+    if (text === null && place.query.has("add")) setValues(place, { add: "" });
+  };
+  useUnsavedWarning(isChanged);
   return (
     <section>
       <p class="crumbs">
@@ -74,11 +83,14 @@ export function RoutePage({ person, env, routeEnv, name }: PageProps & { routeEn
             <div>
               {may(person, "release") ? (
                 <>
-                  <Draft text={shown} published={published} onText={setDraft} />
+                  <Draft text={shown} published={published} onText={edit} />
+                  {isChanged ? (
+                    <p class="hint">Not published. This tab keeps the draft, also while you look around.</p>
+                  ) : null}
                   <Publish
                     path={path}
                     text={shown}
-                    version={route?.version ?? null}
+                    version={base}
                     reason={reason}
                     onReason={setReason}
                     onDone={reload}
@@ -113,6 +125,31 @@ export function RoutePage({ person, env, routeEnv, name }: PageProps & { routeEn
   );
 }
 
+/** The policy with one more target behind the others, as the model directory asks for it: `provider/model`. */
+function withTarget(published: string, added: string | null): string {
+  const [provider = "", ...model] = (added ?? "").split("/");
+  const policy = parseJson(published) as { readonly targets?: readonly object[] };
+  if (model.length === 0 || !Array.isArray(policy.targets)) return published;
+  return JSON.stringify({ ...policy, targets: [...policy.targets, { provider, model: model.join("/") }] }, null, 2);
+}
+
+interface DraftText {
+  readonly text: string;
+  /** The version that it was made from: what is published meanwhile is never overwritten unseen. */
+  readonly base: number | null;
+}
+
+/** What somebody types, kept by the tab while they look at other pages or load this one again. */
+function useDraft(path: string): readonly [DraftText | null, (draft: DraftText | null) => void] {
+  const name = `${DRAFTS}${path}`;
+  const [draft, setDraft] = useState<DraftText | null>(() => parseJson(kept(name) ?? "null") as DraftText | null);
+  const set = (next: DraftText | null): void => {
+    setDraft(next);
+    keep(name, next === null ? null : JSON.stringify(next));
+  };
+  return [draft, set];
+}
+
 function useUnsavedWarning(isUnsaved: boolean): void {
   useEffect(() => {
     const leaving = (event: BeforeUnloadEvent): void => event.preventDefault();
@@ -133,18 +170,18 @@ function Publish(props: {
   const [warnings, setWarnings] = useState<Route["warnings"]>([]);
   const act = useAct();
   const draft = parseDraft(text);
-  const publish = async (): Promise<void> => {
+  const publish = async (over = version): Promise<void> => {
     const isDone = await act.run(async () => {
       if (draft.policy === null) throw new ApiError(0, { message: draft.message });
-      const headers = version === null ? {} : { "if-match": `"${version}"` };
-      const query = version === null ? { reason, new_env: "true" } : { reason };
+      const headers = over === null ? {} : { "if-match": `"${over}"` };
+      const query = over === null ? { reason, new_env: "true" } : { reason };
       const published = await call<Route>(withQuery(path, query), { method: "PUT", body: draft.policy, headers });
       setWarnings(published.warnings ?? []);
     });
     if (isDone) onDone();
   };
   return (
-    <form class="publish" onSubmit={submit(publish)}>
+    <form class="publish" onSubmit={submit(() => publish())}>
       <Field
         label="Reason"
         value={reason}
@@ -155,7 +192,9 @@ function Publish(props: {
         Publish
       </button>
       <Failure error={act.error} />
-      {act.error?.code === "version_mismatch" ? <Conflict path={path} text={text} /> : null}
+      {act.error?.code === "version_mismatch" ? (
+        <Conflict path={path} text={text} onMine={publish} onTheirs={onDone} />
+      ) : null}
       {(warnings ?? []).map((warning) => (
         <p class="slow">{typeof warning === "string" ? warning : warning.message}</p>
       ))}
@@ -164,19 +203,34 @@ function Publish(props: {
 }
 
 /** Somebody else published meanwhile: both versions, so that nothing is overwritten unseen. */
-function Conflict({ path, text }: { path: string; text: string }) {
+function Conflict(props: { path: string; text: string; onMine: (version: number) => void; onTheirs: () => void }) {
+  const { path, text, onMine, onTheirs } = props;
   const theirs = useLoad(`${path} theirs`, () => call<Route>(path));
+  const version = theirs.data?.version ?? null;
   return (
-    <div class="two">
-      <div>
-        <h3>Published meanwhile{theirs.data === null ? "" : `: version ${theirs.data.version}`}</h3>
-        <pre class="snippet">{theirs.data === null ? "" : JSON.stringify(theirs.data.policy, null, 2)}</pre>
+    <>
+      <State of={theirs} />
+      {version === null ? null : (
+        <p class="row">
+          <button type="button" onClick={() => onMine(version)}>
+            Replace version {version} with the draft
+          </button>
+          <button type="button" onClick={onTheirs}>
+            Take version {version} instead
+          </button>
+        </p>
+      )}
+      <div class="two conflict">
+        <div>
+          <h3>Published meanwhile{version === null ? "" : `: version ${version}`}</h3>
+          <pre class="snippet">{theirs.data === null ? "" : JSON.stringify(theirs.data.policy, null, 2)}</pre>
+        </div>
+        <div>
+          <h3>Your draft</h3>
+          <pre class="snippet">{text}</pre>
+        </div>
       </div>
-      <div>
-        <h3>Your draft</h3>
-        <pre class="snippet">{text}</pre>
-      </div>
-    </div>
+    </>
   );
 }
 

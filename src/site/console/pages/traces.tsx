@@ -2,7 +2,7 @@
 
 import { useState } from "hono/jsx/dom";
 import { parseJson } from "../../../lib/json.ts";
-import { call, type List, withQuery } from "../api.ts";
+import { call, EMPTY_LIST, type List, withQuery } from "../api.ts";
 import type { PageProps } from "../frame.tsx";
 import { useAct, useLoad } from "../load.ts";
 import { Badge } from "../parts/badge.tsx";
@@ -11,14 +11,15 @@ import { clock, count, dayStart, duration, relative, usd } from "../parts/figure
 import { Failure, State } from "../parts/notice.tsx";
 import { type Column, Table } from "../parts/table.tsx";
 import { type Place, setValues } from "../place.ts";
-import { saveCsv } from "../save.ts";
-import type { Trace } from "../types.ts";
+import { saveCsv, saveLines } from "../save.ts";
+import type { Key, Trace } from "../types.ts";
+import { Views } from "./trace-views.tsx";
 
 const PAGE_SIZE = 100;
 /** Older ones come in larger pages: a reader who scrolls on wants many. */
 const OLDER_SIZE = 500;
 const LIVE_EVERY_MS = 3_000;
-const CSV_ROWS = 1_000;
+const SAVED_AT_ONCE = 1_000;
 
 /** Name in the address and in the API, label. */
 const TEXT_FILTERS = [
@@ -105,15 +106,40 @@ export const TRACE_COLUMNS: readonly Column<Trace>[] = [
     numeric: true,
   },
   { name: "Cost", show: ({ cost_usd }) => usd(cost_usd), by: ({ cost_usd }) => cost_usd, numeric: true },
+  {
+    name: "Tags",
+    show: ({ tags }) =>
+      Object.entries(tags ?? {})
+        .map(([name, value]) => `${name}: ${value}`)
+        .join(", "),
+  },
 ];
+
+const KEY = "Key";
+/** Not shown until somebody asks for them: a screen has room for the others. */
+const FIRST_HIDDEN = [KEY, "Tags"];
+
+/** Keys by their names, which no trace holds: a key can be renamed. */
+function useKeyColumn(isShown: boolean): Column<Trace> {
+  const keys = useLoad(`key names ${isShown}`, () =>
+    isShown ? call<List<Key>>("/admin/keys?limit=1000") : Promise.resolve(EMPTY_LIST),
+  );
+  const names = new Map((keys.data?.data ?? []).map(({ id, name }) => [id, name]));
+  const nameOf = ({ key_id }: Trace): string => names.get(key_id) ?? key_id;
+  return {
+    name: KEY,
+    show: (trace) => <a href={`/console/keys/${trace.key_id}`}>{nameOf(trace)}</a>,
+    by: nameOf,
+  };
+}
 
 const HIDDEN_KEY = "flow-layer-trace-columns";
 
 function hiddenColumns(): readonly string[] {
   try {
-    return parseJson(localStorage.getItem(HIDDEN_KEY) ?? "[]") as string[];
+    return parseJson(localStorage.getItem(HIDDEN_KEY) ?? JSON.stringify(FIRST_HIDDEN)) as string[];
   } catch {
-    return [];
+    return FIRST_HIDDEN;
   }
 }
 
@@ -153,10 +179,15 @@ export function TracesPage({ place, env }: PageProps) {
     });
   };
   const hasMore = cursor !== null;
-  const save = (): void => {
-    const csv = withQuery("/admin/traces", { ...filters, limit: CSV_ROWS, format: "csv" });
-    void act.run(() => saveCsv(csv, "traces.csv"));
+  const save = (format: "csv" | "jsonl") => (): void => {
+    const query = { ...filters, limit: SAVED_AT_ONCE };
+    void act.run(() =>
+      format === "csv"
+        ? saveCsv("/admin/traces", "traces.csv", { ...query, format })
+        : saveLines("/admin/traces", "traces.jsonl", query),
+    );
   };
+  const columns = [...TRACE_COLUMNS, useKeyColumn(!hidden.includes(KEY))];
   const toggle = (name: string): void => {
     const next = hidden.includes(name) ? hidden.filter((each) => each !== name) : [...hidden, name];
     setHidden(next);
@@ -175,12 +206,16 @@ export function TracesPage({ place, env }: PageProps) {
             <input type="checkbox" checked={isLive} onChange={() => setValues(place, { live: isLive ? "" : "1" })} />
             Live
           </label>
-          <button type="button" onClick={save} disabled={act.isBusy}>
+          <button type="button" onClick={save("csv")} disabled={act.isBusy}>
             Save CSV
+          </button>
+          <button type="button" onClick={save("jsonl")} disabled={act.isBusy}>
+            Save JSONL
           </button>
         </div>
       </header>
       <Chosen place={place} />
+      <Views place={place} />
       <details class="trace-filters" open={FILTER_NAMES.some((name) => query.has(name))}>
         <summary>Filters and columns</summary>
         <div class="fields">
@@ -212,7 +247,7 @@ export function TracesPage({ place, env }: PageProps) {
         </div>
         <fieldset class="checks">
           <legend>Columns</legend>
-          {TRACE_COLUMNS.map(({ name }) => (
+          {columns.map(({ name }) => (
             <label class="check">
               <input type="checkbox" checked={!hidden.includes(name)} onChange={() => toggle(name)} />
               {name}
@@ -225,7 +260,7 @@ export function TracesPage({ place, env }: PageProps) {
       <Failure error={act.error} />
       <Table
         caption="Traces"
-        columns={TRACE_COLUMNS.filter(({ name }) => !hidden.includes(name))}
+        columns={columns.filter(({ name }) => !hidden.includes(name))}
         rows={rows}
         of={list}
         isDense

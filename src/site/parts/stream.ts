@@ -1,6 +1,10 @@
 /** Server-sent events of any door, and the text in them. */
-import { parseJson } from "../../../lib/json.ts";
-import type { Json, JsonObject } from "../api.ts";
+import { parseJson } from "../../lib/json.ts";
+
+type Json = string | number | boolean | null | readonly Json[] | JsonObject;
+interface JsonObject {
+  readonly [member: string]: Json;
+}
 
 /** The data of each event, in order; comments and other fields are left out. */
 export async function* eventsOf(response: Response): AsyncGenerator<string> {
