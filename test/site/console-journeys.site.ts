@@ -290,6 +290,12 @@ describe.skipIf(path === null)("journeys in the console", () => {
     await alert.getByRole("button", { name: "Try again" }).click();
     await page.getByRole("link", { name: "demo production" }).waitFor();
     expect(await alert.count()).toBe(0);
+    await page.route(/\/admin\//, (route) => route.fulfill({ status: 503, json: { error } }));
+    for (const address of [...CONSOLE_PAGES, "/routes/staging/fast-eval", "/keys/abcdefghijkl", "/traces/tr_x"]) {
+      await openPage(page, instance, address);
+      await alert.getByText("ledger_unavailable").first().waitFor();
+      expect(await page.getByText("0 traces shown").count(), address).toBe(0);
+    }
     await context.close();
   });
 

@@ -111,6 +111,7 @@ export function PlaygroundPage({ place, env }: PageProps) {
           />
         </div>
         <Area label="Message" value={message} onValue={setMessage} rows={3} />
+        <Failure error={routes.error} retry={routes.reload} />
         <button type="submit" class="primary" disabled={message === "" || chosen === ""}>
           Send
         </button>
@@ -211,6 +212,6 @@ async function settledTrace(id: string): Promise<Trace> {
 
 function RunTrace({ id }: { id: string | null }) {
   const trace = useLoad(`run ${id}`, () => (id === null ? Promise.resolve(null) : settledTrace(id)));
-  if (trace.data === null) return null;
+  if (trace.data === null) return <Failure error={trace.error} retry={trace.reload} />;
   return <Waterfall trace={trace.data} />;
 }

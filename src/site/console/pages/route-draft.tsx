@@ -180,7 +180,7 @@ function Explain({ path, draft, isChanged }: { path: string; draft: ParsedDraft;
             empty="No target."
             columns={[
               { name: "Order", show: ({ order }) => order ?? UNKNOWN, numeric: true },
-              { name: "Target", show: ({ provider, model }) => `${provider}/${model}` },
+              { name: "Target", show: ({ provider, model }) => `${provider}/${model}`, isCode: true },
               { name: "State", show: ({ state }) => <Badge word={state} /> },
               {
                 name: "Why",

@@ -37,7 +37,7 @@ function figure(name: string, value: number | null): string {
 function inWords({ requests, success_rate, success_lower_bound, fallback_rate, total_ms }: Evidence): string {
   if (requests === 0) return "No request has used this version yet, so nothing is proven.";
   return [
-    `${count(requests)} requests, ${percent(success_rate)} succeeded;`,
+    `${count(requests)} ${requests === 1 ? "request" : "requests"}, ${percent(success_rate)} succeeded;`,
     `with so many requests the true share is at least ${percent(success_lower_bound)}.`,
     `${percent(fallback_rate)} fell back. Half took less than ${duration(total_ms.p50)}, one in twenty more than ${duration(total_ms.p95)}.`,
   ].join(" ");

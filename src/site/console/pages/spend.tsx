@@ -132,23 +132,25 @@ export function SpendPage({ place, env }: PageProps) {
           </li>
         </ul>
       )}
-      <Chart
-        title="Spend per day"
-        times={times.map((time) => Date.parse(time))}
-        format={usd}
-        isBars
-        series={[
-          {
-            name: "USD",
-            colour: "ok",
-            values: times.map((time) =>
-              (perDay.get(time) ?? [])
-                .filter(({ group }) => env === "" || group["env"] === env)
-                .reduce((sum, row) => sum + (row.cost_usd ?? 0), 0),
-            ),
-          },
-        ]}
-      />
+      {days.error !== null && days.data === null ? null : (
+        <Chart
+          title="Spend per day"
+          times={times.map((time) => Date.parse(time))}
+          format={usd}
+          isBars
+          series={[
+            {
+              name: "USD",
+              colour: "ok",
+              values: times.map((time) =>
+                (perDay.get(time) ?? [])
+                  .filter(({ group }) => env === "" || group["env"] === env)
+                  .reduce((sum, row) => sum + (row.cost_usd ?? 0), 0),
+              ),
+            },
+          ]}
+        />
+      )}
       <Table
         caption="Spend"
         rows={rows}

@@ -199,7 +199,7 @@ export function TracePage({ id, env }: PageProps & { id: string }) {
               <Table
                 caption="The same conversation"
                 isDense
-                columns={TRACE_COLUMNS}
+                columns={TRACE_COLUMNS.filter(({ name }) => name !== "Tags")}
                 rows={near.data?.data ?? []}
                 keyOf={(each) => each.id}
                 empty="Nothing else."

@@ -268,17 +268,19 @@ export function TracesPage({ place, env }: PageProps) {
         empty="No request fits these filters. A request is here at most five seconds after its end."
         onEnd={hasMore && act.error === null ? loadMore : undefined}
       />
-      <p class="row">
-        <small>
-          {count(rows.length)} {rows.length === 1 ? "trace" : "traces"} shown
-          {hasMore ? "; older ones come as you scroll." : list.data === null ? "" : ", and no more."}
-        </small>
-        {hasMore ? (
-          <button type="button" onClick={loadMore} disabled={act.isBusy}>
-            Older
-          </button>
-        ) : null}
-      </p>
+      {list.data === null ? null : (
+        <p class="row">
+          <small>
+            {count(rows.length)} {rows.length === 1 ? "trace" : "traces"} shown
+            {hasMore ? "; older ones come as you scroll." : ", and no more."}
+          </small>
+          {hasMore ? (
+            <button type="button" onClick={loadMore} disabled={act.isBusy}>
+              Older
+            </button>
+          ) : null}
+        </p>
+      )}
     </section>
   );
 }
