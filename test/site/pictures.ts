@@ -11,7 +11,7 @@ import { signInOn } from "./console-page.ts";
 const OUT = join(import.meta.dirname, "../../.github/images");
 const SIZE = { width: 1280, height: 800 };
 const SCALE = 1.5;
-const QUALITY = 0.72;
+const QUALITY = 0.5;
 
 type Step = (page: Page) => Promise<void>;
 
