@@ -30,17 +30,21 @@ const PRICED: Readonly<Record<string, string>> = {
 const THREE = ["openai", "groq", "mistral"];
 let routeCount = 0;
 
+/** Clocks for a machine with much else to do: no test rests on one that it does not name. */
+const PATIENT = { first_token_ms: 8_000, idle_ms: 8_000, total_ms: 20_000 };
+
 /** A route that resumes, to priced models that no other test uses. */
 async function resuming({ providers = ["openai", "groq"], policy = {}, ...rest }: RouteSpec = {}): Promise<TestRoute> {
   const month = Math.floor(routeCount / 28);
   const date = `20${two(10 + Math.floor(month / 12))}-${two((month % 12) + 1)}-${two((routeCount % 28) + 1)}`;
   routeCount++;
   const models = providers.map((provider) => `${PRICED[provider]}-${date}`);
+  const timeouts = { ...PATIENT, ...(policy["timeouts"] as object | undefined) };
   const route = await rig.route({
     ...rest,
     providers,
     targets: models.map((model) => ({ model })),
-    policy: { stream_recovery: "resume", retry: { same_target: 0 }, ...policy },
+    policy: { stream_recovery: "resume", retry: { same_target: 0 }, ...policy, timeouts },
   });
   return { ...route, models };
 }
@@ -241,8 +245,7 @@ describe.concurrent("the next target says the same", () => {
     const cuts = Array.from({ length: 24 }, (_, turn) => Math.floor(((turn + 1) * bytes.length) / 25));
     const played = await Promise.all(
       cuts.map(async (cut) => {
-        // Two dozen at once are slow on a busy machine, and no clock is what is tried here.
-        const route = await resuming({ policy: { timeouts: { first_token_ms: 10_000, idle_ms: 10_000 } } });
+        const route = await resuming();
         play(route, { events: [bytes.subarray(0, cut)], end: "fin" }, { events: again, sliceBytes: 97 });
         return ask(route);
       }),
@@ -299,7 +302,7 @@ describe.concurrent("the next target says the same", () => {
   });
 
   test("a call that is of no more use ends at once, not with the answer", async () => {
-    const route = await resuming({ policy: { timeouts: { first_token_ms: 8_000 } } });
+    const route = await resuming();
     play(route, { events: [ROLE, ONE, TWO, VENDOR_ERROR], end: "stall" }, { events: AGAIN, headMs: 2_500 });
     expectWhole(await ask(route));
     const [first, second] = route.models.map((model) => rig.upstream.callsTo(model)[0]);
@@ -322,7 +325,7 @@ describe.concurrent("the next target says the same", () => {
   test("a latency budget ended with the first token: it does not end a resume", async () => {
     // Longer than a busy machine needs for the first token, shorter than the second provider takes.
     const latency = { budget_ms: 2_500, mode: "hard", hedge: false };
-    const route = await resuming({ policy: { latency, timeouts: { first_token_ms: 8_000 } } });
+    const route = await resuming({ policy: { latency } });
     play(route, CUT, { events: AGAIN, headMs: 3_200 });
     const played = await ask(route);
     expectWhole(played);
@@ -627,7 +630,7 @@ describe.concurrent("across protocols", () => {
 
 describe("a client that leaves meanwhile", () => {
   const CATCHING_UP = inPieces(["", "one ", "t"]).slice(0, 3);
-  const PATIENT = { policy: { timeouts: { idle_ms: 3_000, first_token_ms: 3_000 } } };
+  const CLOCKED = { policy: { timeouts: { idle_ms: 3_000, first_token_ms: 3_000 } } };
 
   /** One trace, `cancelled`, and no second one behind it. */
   async function expectCancelled(route: TestRoute): Promise<Trace> {
@@ -657,7 +660,7 @@ describe("a client that leaves meanwhile", () => {
       leave: (client) => client.close(),
     },
   ])("$name: both calls are over, and it is settled once", async ({ script, leave }) => {
-    const route = await resuming({ providers: THREE, ...PATIENT });
+    const route = await resuming({ providers: THREE, ...CLOCKED });
     play(route, CUT, script);
     const client = await send(route);
     await expect.poll(() => callsOf(route)[1], { timeout: 3_000, interval: 5 }).toBe(1);

@@ -85,15 +85,16 @@ async function forward(
   // One promise per read and one per write: a helper or a `catch` on either would cost as much as the event itself.
   for (;;) {
     if (text !== "") {
+      const beganAt = Date.now();
       try {
         await writer.write(encoder.encode(text));
+        // Where the time ran out in a write, it was the client that kept everybody waiting.
+        if (control.abortedBy() === "total" && Date.now() - beganAt > QUICK_WRITE_MS) clientLeft = true;
       } catch {
         clientLeft = true;
         control.abort("failed");
       }
     }
-    // Where the time ran out in a write, it was the client that kept everybody waiting.
-    if (control.abortedBy() === "total" && Date.now() > control.endsAt + QUICK_WRITE_MS) clientLeft = true;
     if (isEnd || clientLeft || filter.isOver) break;
     idle.start();
     try {
