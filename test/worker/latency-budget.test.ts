@@ -27,10 +27,15 @@ const late = (ms: number, text: string, body: object): Script =>
 const HANG: Script = { hang: true };
 /** A hedge for every request, so that single tests see one. */
 const ALWAYS = { hedge_max_ratio: 1 };
+/** Far beyond every budget and every answer here, so that no clock but the budget rings on a busy machine. */
+const PATIENT = { first_token_ms: 8_000, idle_ms: 8_000 };
 
 async function askWith(scripts: readonly Script[], body: object, policy: object = {}) {
   const providers = ["openai", "groq", "mistral"].slice(0, scripts.length);
-  const route = await rig.route({ providers, policy: { latency: { budget_ms: 800, ...ALWAYS }, ...policy } });
+  const route = await rig.route({
+    providers,
+    policy: { latency: { budget_ms: 800, ...ALWAYS }, timeouts: PATIENT, ...policy },
+  });
   scripts.forEach((script, index) => {
     rig.upstream.scriptFor(route.models[index]!, script);
   });
